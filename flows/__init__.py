@@ -1,0 +1,1 @@
+"""The flows. Start with tls_sync.py."""

@@ -1,0 +1,42 @@
+"""How a run shows itself in Prefect: its name, its artifacts, its log, its final state."""
+
+from prefect import runtime
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.schemas.objects import State
+from prefect.logging import get_run_logger
+from prefect.states import Completed, Failed
+
+from tasks import markdown, terminal
+from tasks.models import RunReport
+from tasks.report import verdict
+
+
+def run_name() -> str:
+    """`sync all`, `sync dev homarr-dev-tls (dry run)`: what the list of runs shows."""
+    given = runtime.flow_run.parameters
+    words = ["sync", given.get("cluster") or "all", given.get("certificate") or ""]
+    words.append("(dry run)" if given.get("dry_run") else "")
+    return " ".join(str(word) for word in words if word)
+
+
+def publish(report: RunReport) -> None:
+    """The table to the log, an artifact for the run, and one per cluster that keeps its history."""
+    logger = get_run_logger()
+    if verdict(report).ok:
+        logger.info("%s", terminal.render(report))
+    else:
+        logger.error("%s", terminal.render(report))
+    create_markdown_artifact(markdown.render_run(report), key="tls-sync", description="The run's report")
+    for cluster in report.clusters:
+        create_markdown_artifact(
+            markdown.render_cluster(cluster),
+            key=f"tls-sync-{cluster.cluster}",
+            description=f"What became of {cluster.cluster}",
+        )
+
+
+def final_state(report: RunReport) -> State[None]:
+    """Said explicitly: a flow that returns plain data is Completed whatever its tasks did."""
+    ending = verdict(report)
+    make = Completed if ending.ok else Failed
+    return make(name=ending.name, message=ending.message)

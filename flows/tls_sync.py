@@ -1,0 +1,54 @@
+"""The main flow: certificates from OPS to the clusters that need them. The page to read first.
+
+OPS ── collect ──▶ inventory (facts, no keys) ──▶ one sync per cluster, side by side ──▶ report
+"""
+
+from datetime import UTC, datetime
+
+from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import Field
+
+from flows.publication import final_state, publish, run_name
+from tasks.collect import collect
+from tasks.config import load_config
+from tasks.models import RunReport
+from tasks.order import orders_for
+from tasks.sync import sync_clusters
+
+SIDE_BY_SIDE = 16
+"""Clusters at a time."""
+
+
+@flow(
+    name="tls-sync",
+    description="Copy the TLS certificates of OPS to the clusters and namespaces that the routes name.",
+    flow_run_name=run_name,
+    task_runner=ThreadPoolTaskRunner(max_workers=SIDE_BY_SIDE),  # type: ignore[arg-type]  # Prefect's types
+    persist_result=False,
+    log_prints=False,
+)
+def tls_sync(
+    cluster: str | None = Field(
+        default=None, description="Only this cluster, by its name in the configuration."
+    ),
+    certificate: str | None = Field(
+        default=None, description="Only this certificate, by its Secret's name on OPS."
+    ),
+    dry_run: bool = Field(default=False, description="Plan and report, but write nothing."),
+) -> State[None]:
+    config = load_config()
+    clusters = config.select(cluster, certificate)
+    inventory = collect(config.source)
+    orders = orders_for(config, clusters, inventory, dry_run=dry_run, certificate=certificate)
+    report = RunReport(
+        now=datetime.now(UTC),
+        dry_run=dry_run,
+        certificate=certificate,
+        suspended=config.suspended,
+        inventory=inventory,
+        clusters=sync_clusters(orders),
+    )
+    publish(report)
+    return final_state(report)

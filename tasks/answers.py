@@ -1,0 +1,68 @@
+"""What an API server's answer means. Pure; reads its machine-readable fields and never its texts."""
+
+import json
+from typing import Any, NamedTuple
+
+from tasks.reasons import Code
+
+
+class Problem(NamedTuple):
+    """Why an answer is not what was asked for."""
+
+    code: Code
+    detail: str = ""
+    transient: bool = False
+    """Trying again may help."""
+
+
+# Other 4xx are Invalid and final; 5xx are ServerError and may pass.
+STATUS = {
+    401: (Code.UNAUTHORIZED, False),
+    403: (Code.FORBIDDEN, False),
+    404: (Code.NOT_FOUND, False),
+    408: (Code.TIMEOUT, True),
+    409: (Code.CONFLICT, True),
+    410: (Code.LIST_EXPIRED, True),
+    429: (Code.THROTTLED, True),
+}
+
+
+def parse_answer(status: int, content: bytes) -> dict[str, Any] | Problem:
+    """The JSON object of a 200 or 201 that bears metadata, as every Kubernetes object does; or a Problem."""
+    try:
+        answer = json.loads(content)
+    except (ValueError, RecursionError):
+        answer = None
+    if status in (200, 201):
+        if isinstance(answer, dict) and isinstance(answer.get("metadata"), dict):
+            return answer
+        return Problem(Code.PROTOCOL, "no Kubernetes object in the answer")
+    if status < 400:
+        return Problem(Code.PROTOCOL, f"HTTP {status}")
+    return _refusal(status, answer if isinstance(answer, dict) else {})
+
+
+def _refusal(status: int, answer: dict[str, Any]) -> Problem:
+    """Tell apart what shares a status."""
+    code, transient = STATUS.get(
+        status, (Code.SERVER_ERROR, True) if status >= 500 else (Code.INVALID, False)
+    )
+    details = answer.get("details")
+    details = details if isinstance(details, dict) else {}
+    causes = details.get("causes")
+    reasons = {c.get("reason") for c in causes if isinstance(c, dict)} if isinstance(causes, list) else set()
+    if status == 403 and "NamespaceTerminating" in reasons:
+        code = Code.NAMESPACE_TERMINATING
+    if status == 404 and details.get("kind") == "namespaces":
+        code = Code.NAMESPACE_MISSING
+    return Problem(code, f"HTTP {status}", transient)
+
+
+def is_about(answer: dict[str, Any], kind: str, name: str = "", namespace: str = "") -> bool:
+    """Whether an answer is about the object that was asked for; an empty name stands for any."""
+    metadata = answer["metadata"]
+    return (
+        answer.get("kind") == kind
+        and name in ("", metadata.get("name"))
+        and namespace in ("", metadata.get("namespace"))
+    )

@@ -1,0 +1,176 @@
+"""A Secret being taken apart. Holds key material: made, used and forgotten inside one function call."""
+
+import base64
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, NoReturn, TypeVar
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
+from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+from tasks.reasons import Reason
+
+CERTIFICATE, KEY, CA = "tls.crt", "tls.key", "ca.crt"
+MAX_BYTES = 900 * 1024  # an API server takes 1 MiB of data; a real chain has 4 to 16 KiB
+MAX_CERTIFICATES = 10
+KEY_LABELS = frozenset({"PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"})
+
+E = TypeVar("E", bound=x509.ExtensionType)
+
+BEGIN = re.compile(rb"-----BEGIN ([^\r\n]{0,64}?)-----")
+END = re.compile(rb"-----END ([^\r\n]{0,64}?)-----")
+
+
+class Refused(Exception):
+    """The Secret is not fit to be sent."""
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        super().__init__(reason, detail)
+        self.reason, self.detail = reason, detail
+
+
+@contextmanager
+def refusing(reason: Reason, detail: str = "") -> Iterator[None]:
+    """Turn what cryptography raises on a damaged object into a Refused, without its text."""
+    try:
+        yield
+    except (
+        ValueError,
+        TypeError,
+        UnsupportedAlgorithm,
+        InvalidSignature,
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+    ):
+        raise Refused(reason, detail) from None
+
+
+class Candidate:
+    """The data of one Secret, decoded and parsed on demand; every fault is a Refused."""
+
+    def __init__(self, secret: dict[str, Any]) -> None:
+        metadata = secret.get("metadata") or {}
+        self.uid = str(metadata.get("uid", ""))
+        self.resource_version = str(metadata.get("resourceVersion", ""))
+        self._data: dict[str, Any] = secret.get("data") or {}
+
+    def __repr__(self) -> str:
+        return "Candidate(…)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("key material is never pickled")
+
+    @cached_property
+    def material(self) -> dict[str, bytes]:
+        """What travels, decoded. An empty ca.crt says nothing and stays at home."""
+        return {key: value for key in (CERTIFICATE, KEY, CA) if (value := self._decode(key))}
+
+    def _decode(self, key: str) -> bytes:
+        with refusing(Reason.INVALID_ENCODING, key):
+            return base64.b64decode(self._data.get(key) or "", validate=True)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest over the sorted (key, length, value) of all that travels."""
+        digest = hashlib.sha256()
+        for key, value in sorted(self.material.items()):
+            digest.update(b"%d:%b%d:" % (len(key), key.encode(), len(value)))
+            digest.update(value)
+        return f"v1:sha256:{digest.hexdigest()}"
+
+    def require_data(self) -> None:
+        missing = [key for key in (CERTIFICATE, KEY) if not self.material.get(key)]
+        if missing:
+            raise Refused(Reason.MISSING_DATA, ", ".join(missing))
+        size = sum(map(len, self.material.values()))
+        if size > MAX_BYTES:
+            raise Refused(Reason.TOO_LARGE, f"{size} bytes, at most {MAX_BYTES}")
+
+    def require_certificate_blocks(self) -> None:
+        for key in (CERTIFICATE, CA):
+            if key not in self.material:
+                continue
+            labels = self._labels(key)
+            if set(labels) != {"CERTIFICATE"}:
+                raise Refused(Reason.UNEXPECTED_BLOCK, f"{key} must hold certificates only")
+            if key == CERTIFICATE and len(labels) > MAX_CERTIFICATES:
+                detail = f"{key} holds {len(labels)} certificates, at most {MAX_CERTIFICATES}"
+                raise Refused(Reason.UNEXPECTED_BLOCK, detail)
+            if len(self._certificates(key)) != len(labels):
+                raise Refused(Reason.INVALID_CERTIFICATE, key)
+
+    def require_key_block(self) -> None:
+        labels = [label for label in self._labels(KEY) if label != "EC PARAMETERS"]
+        if labels == ["ENCRYPTED PRIVATE KEY"] or b"Proc-Type: 4,ENCRYPTED" in self.material[KEY]:
+            raise Refused(Reason.ENCRYPTED_KEY)
+        if len(labels) != 1 or labels[0] not in KEY_LABELS:
+            raise Refused(Reason.UNEXPECTED_BLOCK, f"{KEY} must hold one private key")
+
+    def _labels(self, key: str) -> list[str]:
+        """Labels of the PEM blocks, each of which must end as it began (RFC 7468)."""
+        begins, ends = BEGIN.findall(self.material[key]), END.findall(self.material[key])
+        if begins != ends:
+            raise Refused(Reason.UNEXPECTED_BLOCK, f"{key}: a block does not end as it began")
+        return [label.decode("ascii", "replace") for label in begins]
+
+    def _certificates(self, key: str) -> list[x509.Certificate]:
+        with refusing(Reason.INVALID_CERTIFICATE, key):
+            return x509.load_pem_x509_certificates(self.material[key])
+
+    @cached_property
+    def chain(self) -> list[x509.Certificate]:
+        return self._certificates(CERTIFICATE)
+
+    @property
+    def leaf(self) -> x509.Certificate:
+        return self.chain[0]
+
+    @cached_property
+    def public_key(self) -> PublicKeyTypes:
+        with refusing(Reason.INVALID_CERTIFICATE, "its public key"):
+            return self.leaf.public_key()
+
+    @cached_property
+    def key(self) -> PrivateKeyTypes:
+        """Not fully validated: that takes OpenSSL 77 ms for 2048 bits; checks.key_signs proves it in 2."""
+        with refusing(Reason.INVALID_KEY):
+            return load_pem_private_key(
+                self.material[KEY], password=None, unsafe_skip_rsa_key_validation=True
+            )
+
+    @cached_property
+    def names(self) -> tuple[x509.Name, x509.Name]:
+        """Subject and issuer."""
+        with refusing(Reason.INVALID_CERTIFICATE, "its names"):
+            return self.leaf.subject, self.leaf.issuer
+
+    @cached_property
+    def _alternative_names(self) -> list[x509.GeneralName]:
+        return list(self._extension(x509.SubjectAlternativeName) or ())
+
+    @property
+    def dns_names(self) -> tuple[str, ...]:
+        return tuple(n.value for n in self._alternative_names if isinstance(n, x509.DNSName))
+
+    @property
+    def other_names(self) -> tuple[str, ...]:
+        """Their kinds only: a value could be anything."""
+        others = (n for n in self._alternative_names if not isinstance(n, x509.DNSName))
+        return tuple(type(name).__name__ for name in others)
+
+    @cached_property
+    def is_ca(self) -> bool:
+        constraints = self._extension(x509.BasicConstraints)
+        return constraints is not None and constraints.ca
+
+    def _extension(self, kind: type[E]) -> E | None:
+        with refusing(Reason.INVALID_CERTIFICATE, "its extensions"):
+            try:
+                return self.leaf.extensions.get_extension_for_class(kind).value
+            except x509.ExtensionNotFound:
+                return None

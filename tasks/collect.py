@@ -1,0 +1,69 @@
+"""The Prefect task that reads OPS. A thin shell around tasks/inventory.py."""
+
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect import task
+from prefect.context import TaskRunContext
+from prefect.serializers import JSONSerializer
+
+from tasks.cluster import ClusterClient
+from tasks.config import Source
+from tasks.errors import ClusterError, defect
+from tasks.inventory import take_inventory
+from tasks.kubeconfig import connect
+from tasks.models import Inventory
+from tasks.retry import CLUSTER_SECONDS, DELAYS, JITTER, may_pass
+
+RESULTS = JSONSerializer(object_encoder=None, object_decoder=None)
+"""Plain JSON: Prefect's own decoder would import any class that a file in the result storage names."""
+
+
+def key_of_list(context: TaskRunContext, _: dict[str, Any]) -> str:
+    """A resumed run lists OPS anew: each run of the same flow run has a key of its own."""
+    run = context.task_run
+    return f"tls-sync-list-{run.flow_run_id}-{run.flow_run_run_count}"
+
+
+@task(
+    name="collect-certificates",
+    task_run_name="collect-certificates",
+    description="List OPS's certificates and check each one; the result holds facts, never a key.",
+    retries=len(DELAYS),
+    retry_delay_seconds=DELAYS,
+    retry_jitter_factor=JITTER,
+    retry_condition_fn=may_pass,
+    persist_result=True,
+    result_serializer=RESULTS,
+    cache_key_fn=key_of_list,
+    log_prints=False,
+)
+def collect_certificates(source: Source) -> dict[str, Any]:
+    try:
+        deadline = deadline_of_task()
+        with ClusterClient(source.label, connect(source.label, source.context), deadline) as client:
+            return take_inventory(client, source, datetime.now(UTC)).model_dump(mode="json")
+    except ClusterError:
+        raise
+    except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
+        raise ClusterError(defect(source.label, "read the certificates", error)) from None
+
+
+def collect(source: Source) -> Inventory:
+    """What OPS holds, or an inventory that says why it can't be known."""
+    state = collect_certificates(source, return_state=True)
+    result = state.result(raise_on_failure=False)
+    if isinstance(result, ClusterError):
+        return Inventory(failure=result.failure)
+    if isinstance(result, BaseException):
+        return Inventory(failure=defect(source.label, "read the certificates", result))
+    return Inventory.model_validate(result)
+
+
+def deadline_of_task() -> float:
+    """The moment of time.monotonic() at which this task's time is up, counted from its first attempt."""
+    context = TaskRunContext.get()
+    begun = context.task_run.start_time if context else None
+    spent = (datetime.now(UTC) - begun).total_seconds() if begun else 0.0
+    return time.monotonic() + CLUSTER_SECONDS - spent

@@ -1,0 +1,158 @@
+"""The configuration: who gets what. Default deny: what no route names goes nowhere.
+
+Pure but for one read. Every fault of a file is reported at once, with its path in the file and the remedy.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, ConfigDict, Field, StrictBool, ValidationError
+from pydantic.alias_generators import to_camel
+
+from tasks import config_rules as rules
+from tasks.errors import ConfigError
+from tasks.models import Model, SecretRef
+from tasks.names import is_glob, matches
+from tasks.yaml_file import YamlError, read_yaml
+
+VARIABLE = "TLS_SYNC_CONFIG"
+MAX_BYTES = 1024 * 1024
+
+Namespace = Annotated[str, AfterValidator(rules.namespace)]
+TargetNamespace = Annotated[str, AfterValidator(rules.target_namespace)]
+Name = Annotated[str, AfterValidator(rules.name)]
+Label = Annotated[str, AfterValidator(rules.label)]
+Pattern = Annotated[str, AfterValidator(rules.pattern)]
+Hostname = Annotated[str, AfterValidator(rules.hostname)]
+Selector = Annotated[dict[str, str], AfterValidator(rules.selector)]
+
+
+class Section(Model):
+    model_config = ConfigDict(alias_generator=to_camel)
+
+
+class Wanted(Model):
+    """One Secret that a route asks for on one target."""
+
+    target: SecretRef
+    certificate: str
+    literal: bool
+    """Named without a glob: its absence is a failure."""
+
+
+class Route(Section):
+    certificates: tuple[Pattern, ...] = Field(min_length=1)
+    namespaces: tuple[TargetNamespace, ...] = Field(min_length=1)
+    name: Name | None = None
+
+    def sends(self, certificate: str) -> bool:
+        return any(matches(pattern, certificate) for pattern in self.certificates)
+
+    def wants(self, available: frozenset[str]) -> Iterator[Wanted]:
+        """What this route asks for, given the names that OPS has; literal names even if it has not."""
+        for pattern in self.certificates:
+            literal = not is_glob(pattern)
+            names = {pattern} if literal else {n for n in available if matches(pattern, n)}
+            for certificate in names:
+                for namespace in self.namespaces:
+                    target = SecretRef(namespace=namespace, name=self.name or certificate)
+                    yield Wanted(target=target, certificate=certificate, literal=literal)
+
+
+class Cluster(Section):
+    name: Label
+    context: str = Field(min_length=1)
+    protected: StrictBool = False
+    cluster_id: str | None = Field(default=None, min_length=1)
+    suspended: StrictBool = False
+    hostnames: tuple[Hostname, ...] = Field(min_length=1)
+    routes: tuple[Route, ...] = Field(min_length=1)
+
+    def namespaces_of(self, certificate: str | None) -> tuple[str, ...]:
+        """Where routes send a certificate; without one, all routed namespaces. Sorted."""
+        routes = (r for r in self.routes if certificate is None or r.sends(certificate))
+        return tuple(sorted({namespace for route in routes for namespace in route.namespaces}))
+
+    def wants(self, available: frozenset[str]) -> tuple[Wanted, ...]:
+        wanted = (want for route in self.routes for want in route.wants(available))
+        return tuple(sorted(wanted, key=lambda want: (want.target.namespace, want.target.name)))
+
+    def routes_certificate(self, certificate: str) -> bool:
+        return any(route.sends(certificate) for route in self.routes)
+
+
+class Source(Section):
+    namespace: Namespace
+    context: str | None = Field(default=None, min_length=1)
+    selector: Selector = Field(default_factory=dict)
+    allow_self_signed: StrictBool = False
+
+    @property
+    def label(self) -> str:
+        """What OPS is called in messages."""
+        return "ops"
+
+
+class SyncConfig(Section):
+    owner: Label
+    source: Source
+    clusters: tuple[Cluster, ...] = Field(min_length=1)
+
+    @property
+    def suspended(self) -> tuple[str, ...]:
+        return tuple(cluster.name for cluster in self.clusters if cluster.suspended)
+
+    def select(self, cluster: str | None, certificate: str | None) -> tuple[Cluster, ...]:
+        """The clusters that a run is for, suspended ones left out.
+
+        Raises ConfigError where the cluster is unknown or suspended, or no route names the certificate.
+        """
+        chosen = tuple(c for c in self.clusters if cluster in (None, c.name))
+        if not chosen:
+            known = ", ".join(c.name for c in self.clusters)
+            raise ConfigError(f"cluster={cluster!r}: no such cluster; known are: {known}")
+        if cluster is not None and chosen[0].suspended:
+            raise ConfigError(f"cluster={cluster!r}: it is suspended; set `suspended: false` first")
+        chosen = tuple(c for c in chosen if not c.suspended)
+        if certificate is None:
+            return chosen
+        routing = tuple(c for c in chosen if c.routes_certificate(certificate))
+        if not routing:
+            patterns = {p for c in chosen for route in c.routes for p in route.certificates}
+            known = ", ".join(sorted(patterns))
+            raise ConfigError(f"certificate={certificate!r}: no route sends it; routed are: {known}")
+        return routing
+
+
+def load_config(path: str | None = None) -> SyncConfig:
+    """Read and validate the file that TLS_SYNC_CONFIG names; ConfigError lists all that is wrong with it."""
+    where = path or os.environ.get(VARIABLE)
+    if not where:
+        raise ConfigError(
+            f"{VARIABLE} is not set: let it name your configuration; "
+            "deployments/tls-sync.yaml is a commented example"
+        )
+    try:
+        return parse_config(read_yaml(Path(where), MAX_BYTES))
+    except YamlError as error:
+        raise ConfigError(f"configuration {where}: {error}") from None
+    except ConfigError as error:
+        raise ConfigError(f"configuration {where}: {error}") from None
+
+
+def parse_config(document: Any) -> SyncConfig:
+    """Validate a parsed document as a whole."""
+    if not isinstance(document, dict):
+        raise ConfigError("the file must be a mapping with owner, source and clusters")
+    faults = list(rules.cross_faults(document))
+    try:
+        config = SyncConfig.model_validate(document)
+    except ValidationError as error:
+        faults = [*rules.schema_faults(document, error), *faults]
+    else:
+        if not faults:
+            return config
+    lines = "".join(f"\n  {path}: {message}" for path, message in faults)
+    raise ConfigError(f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'}{lines}") from None

@@ -1,0 +1,157 @@
+"""What a configuration may say: rules for single values, and rules that hold across the file. Pure."""
+
+from collections.abc import Iterator
+from itertools import combinations
+from typing import Any
+
+from pydantic import ValidationError
+
+from tasks import names
+
+Fault = tuple[str, str]
+"""Path in the file, and what is wrong there with the remedy."""
+
+# pydantic's type of error -> what a person should do. Anything else gets pydantic's own sentence.
+REMEDIES = {
+    "missing": "is required; add it",
+    "extra_forbidden": "unknown key; correct or remove it",
+    "string_type": "must be text; put it in quotes",
+    "bool_type": "must be true or false, without quotes",
+    "tuple_type": "must be a list",
+    "too_short": "must not be empty; give at least one, or remove the block",
+    "string_too_short": "must not be empty",
+    "model_type": "must be a mapping",
+    "dict_type": "must be a mapping",
+}
+
+
+def namespace(text: str) -> str:
+    if not names.is_namespace(text):
+        raise ValueError("not a namespace; use a DNS-1123 label: a-z, 0-9 and -, at most 63")
+    return text
+
+
+def target_namespace(text: str) -> str:
+    if names.is_protected(text):
+        raise ValueError(
+            "a protected namespace (kube-*, default, cert-manager, argocd, tls-sync), "
+            "to which nothing is sent; route to the application's own namespace"
+        )
+    return namespace(text)
+
+
+def name(text: str) -> str:
+    if not names.is_name(text):
+        raise ValueError("not the name of a Secret; use a DNS-1123 subdomain: a-z, 0-9, - and .")
+    return text
+
+
+def label(text: str) -> str:
+    if not names.is_namespace(text):
+        raise ValueError("use a DNS-1123 label: a-z, 0-9 and -, at most 63")
+    return text
+
+
+def pattern(text: str) -> str:
+    if names.is_glob(text) and names.GLOB.fullmatch(text):
+        return text
+    if not names.is_name(text):
+        raise ValueError("neither the name of a Secret nor a glob of names (only * is special)")
+    return text
+
+
+def hostname(text: str) -> str:
+    if not names.is_hostname_pattern(text):
+        raise ValueError("not a DNS name; write it in lower case, * for a whole label: *.example.org")
+    return text
+
+
+def selector(labels: dict[str, str]) -> dict[str, str]:
+    for key, value in labels.items():
+        if not (names.LABEL_KEY.fullmatch(key) and names.LABEL_VALUE.fullmatch(value)):
+            raise ValueError("not a label and its value, as in `team: web`")
+    return labels
+
+
+def schema_faults(document: dict[str, Any], error: ValidationError) -> Iterator[Fault]:
+    """Findings of pydantic, with paths as the file has them."""
+    for finding in error.errors(include_url=False, include_context=False, include_input=False):
+        if finding["type"] == "too_short" and _at(document, finding["loc"]):
+            continue  # pydantic counts only the valid items, and has said what is wrong with the others
+        message = finding["msg"].removeprefix("Value error, ")
+        yield spell(document, finding["loc"]), REMEDIES.get(finding["type"], message)
+
+
+def spell(document: Any, location: tuple[int | str, ...]) -> str:
+    """A path as people write it; a cluster also by its name: `clusters[1] (rct).routes[0].name`."""
+    path = ""
+    for depth, step in enumerate(location):
+        path += f"[{step}]" if isinstance(step, int) else f"{'.' if path else ''}{step}"
+        if depth == 1 and location[0] == "clusters":
+            cluster = _at(document, location[:2])
+            path += f" ({cluster['name']})" if isinstance(cluster, dict) and "name" in cluster else ""
+    return path
+
+
+def _at(document: Any, location: tuple[int | str, ...]) -> Any:
+    """What stands at a path of the raw document, or None."""
+    for step in location:
+        try:
+            document = document[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return document
+
+
+def cross_faults(document: dict[str, Any]) -> Iterator[Fault]:
+    """Rules between values. Works on the raw document, so that one typing error hides no other fault."""
+    clusters = [
+        (spell(document, ("clusters", index)), cluster)
+        for index, cluster in enumerate(_list(document, "clusters"))
+        if isinstance(cluster, dict)
+    ]
+    yield from _twice(clusters, "name", "the name of another cluster, too; give each its own")
+    yield from _twice(clusters, "context", "the context of another cluster, too; one each")
+    yield from _twice(clusters, "clusterId", "the clusterId of another cluster, too; one each")
+    for path, cluster in clusters:
+        if cluster.get("protected") is True and not cluster.get("clusterId"):
+            message = "is required where protected is true: the uid of its namespace kube-system"
+            yield f"{path}.clusterId", message
+        yield from _route_faults(path, cluster)
+
+
+def _twice(clusters: list[tuple[str, dict[str, Any]]], key: str, message: str) -> Iterator[Fault]:
+    seen: set[str] = set()
+    for path, cluster in clusters:
+        value = cluster.get(key)
+        if isinstance(value, str) and value in seen:
+            yield f"{path}.{key}", message
+        elif isinstance(value, str):
+            seen.add(value)
+
+
+def _route_faults(path: str, cluster: dict[str, Any]) -> Iterator[Fault]:
+    """Two ways to write one Secret: the later would undo the earlier at every run."""
+    targets: list[tuple[str, str, str]] = []
+    for index, route in enumerate(_list(cluster, "routes")):
+        if not isinstance(route, dict):
+            continue
+        here, sent = f"{path}.routes[{index}]", _texts(route, "certificates")
+        renamed = route.get("name")
+        if renamed is not None and (len(sent) != 1 or names.is_glob(sent[0])):
+            yield f"{here}.name", "goes with exactly one certificate, without a glob; split the route"
+        written = [renamed] if isinstance(renamed, str) else sent
+        targets += [(here, ns, name) for ns in _texts(route, "namespaces") for name in written]
+    for (_, ns, name), (later, other_ns, other) in combinations(targets, 2):
+        if ns == other_ns and names.overlap(name, other):
+            both = name if name == other else f"{name} and {other}"
+            yield later, f"writes a Secret in {ns} that is written already ({both}); keep one of them"
+
+
+def _list(mapping: dict[str, Any], key: str) -> list[Any]:
+    value = mapping.get(key)
+    return value if isinstance(value, list) else []
+
+
+def _texts(mapping: dict[str, Any], key: str) -> list[str]:
+    return [value for value in _list(mapping, key) if isinstance(value, str)]

@@ -1,0 +1,57 @@
+"""The errors of tls-sync. Their texts are ours alone: no server's text, no token, no key material."""
+
+from pathlib import Path
+
+from tasks.models import ClusterReport, Failure
+from tasks.reasons import Code
+
+
+class ConfigError(Exception):
+    """The configuration or a parameter can't be used; the message lists every fault and its remedy."""
+
+
+class ClusterError(Exception):
+    """A conversation with a cluster failed in a way that a Failure describes."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure)
+        self.failure = failure
+
+    def __str__(self) -> str:
+        return f"{self.failure} {self.failure.code.remedy}".rstrip()
+
+
+class ClusterFailed(Exception):
+    """A cluster did not fully succeed; the report says what did happen there.
+
+    An exception, not a result: a persisted result would come back as success when the run is resumed.
+    """
+
+    def __init__(self, report: ClusterReport) -> None:
+        super().__init__(report)
+        self.report = report
+
+    def __str__(self) -> str:
+        first = first_trouble(self.report)
+        return f"{self.report.cluster}: {first}"
+
+
+def first_trouble(report: ClusterReport) -> str:
+    """The first failure or failed row of a report, in one line, and how many more there are."""
+    troubles = [str(failure) for failure in report.failures]
+    troubles += [
+        f"{change.reason}: {change.target}: {change.reason.sentence}"
+        for change in report.changes
+        if change.failed
+    ]
+    more = f" (and {len(troubles) - 1} more)" if len(troubles) > 1 else ""
+    return troubles[0] + more if troubles else "no failure"
+
+
+def defect(cluster: str, what: str, error: BaseException) -> Failure:
+    """An error that nobody foresaw, told by its type and place: its text could hold anything."""
+    frame = error.__traceback__
+    while frame and frame.tb_next:
+        frame = frame.tb_next
+    place = f" at {Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else ""
+    return Failure(code=Code.INTERNAL, cluster=cluster, what=what, detail=f"{type(error).__name__}{place}")

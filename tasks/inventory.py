@@ -1,0 +1,88 @@
+"""Reads OPS: every certificate, checked, as facts. Plain functions; Prefect's shell is collect.py.
+
+The private keys that the list brings along live in `_examine_page` and are gone when it returns.
+"""
+
+import re
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from tasks.checks import Policy, examine
+from tasks.cluster import ClusterClient
+from tasks.config import Source
+from tasks.errors import ClusterError
+from tasks.models import Certificate, Inventory, Rejection, SecretRef
+from tasks.names import is_name
+from tasks.reasons import Code, Reason
+
+# cert-manager's reasons (pkg/util/pki, policies/constants.go) that say: this Secret is not the right one.
+WRONG_SECRET = frozenset(
+    {"InvalidKeyPair", "IncorrectCertificate", "IncorrectIssuer", "SecretMismatch", "MissingData"}
+)
+REASON = re.compile(r"[A-Za-z]{1,64}")
+
+
+def take_inventory(client: ClusterClient, source: Source, now: datetime) -> Inventory:
+    """What OPS holds at this moment. Raises ClusterError where the Secrets can't be read."""
+    conditions, warnings = _not_ready(client, source.namespace)
+    policy = Policy(now=now, allow_self_signed=source.allow_self_signed)
+    found: list[Certificate | Rejection] = []
+    for page in client.tls_secrets(source.namespace, source.selector):
+        found += _examine_page(page, source.namespace, policy)
+    found = [_believe_cert_manager(one, conditions) for one in found]
+    found.sort(key=lambda one: one.ref.name)
+    rejected = {one.ref.name for one in found if isinstance(one, Rejection)}
+    warnings += [
+        f"{name}: cert-manager says that it is not ready ({reason})"
+        for name, reason in sorted(conditions.items())
+        if name not in rejected
+    ]
+    return Inventory(
+        certificates=tuple(one for one in found if isinstance(one, Certificate)),
+        rejections=tuple(one for one in found if isinstance(one, Rejection)),
+        warnings=tuple(warnings if found else ["OPS holds no certificate; nothing is sent", *warnings]),
+    )
+
+
+def _examine_page(
+    page: list[dict[str, Any]], namespace: str, policy: Policy
+) -> list[Certificate | Rejection]:
+    found = []
+    for secret in page:
+        name = (secret.get("metadata") or {}).get("name")
+        if isinstance(name, str) and is_name(name):
+            found.append(examine(SecretRef(namespace=namespace, name=name), secret, policy))
+    return found
+
+
+def _believe_cert_manager(
+    one: Certificate | Rejection, conditions: dict[str, str]
+) -> Certificate | Rejection:
+    reason = conditions.get(one.ref.name)
+    if isinstance(one, Certificate) and reason in WRONG_SECRET:
+        return Rejection(ref=one.ref, reason=Reason.NOT_READY, detail=reason)
+    return one
+
+
+def _not_ready(client: ClusterClient, namespace: str) -> tuple[dict[str, str], list[str]]:
+    """Secret name -> reason of the Certificate that is not ready. Not knowing is said, and is no failure."""
+    try:
+        pages = [_unready(page) for page in client.certificates(namespace)]
+    except ClusterError as error:
+        if error.failure.code not in (Code.NOT_FOUND, Code.FORBIDDEN):
+            raise
+        why = "unknown here" if error.failure.code is Code.NOT_FOUND else "may not be read"
+        return {}, [f"cert-manager's Certificates are {why}; the Secrets alone decide"]
+    return {name: reason for page in pages for name, reason in page.items()}, []
+
+
+def _unready(page: Iterable[dict[str, Any]]) -> dict[str, str]:
+    unready = {}
+    for certificate in page:
+        name = (certificate.get("spec") or {}).get("secretName")
+        for condition in (certificate.get("status") or {}).get("conditions") or []:
+            if name and condition.get("type") == "Ready" and condition.get("status") == "False":
+                reason = str(condition.get("reason"))
+                unready[name] = reason if REASON.fullmatch(reason) else "unknown reason"
+    return unready

@@ -1,0 +1,212 @@
+"""The nouns: frozen facts that may be logged, persisted and shown. None of them ever holds key material."""
+
+from collections import Counter
+from datetime import datetime, timedelta
+from enum import StrEnum
+from functools import cached_property
+from hashlib import sha256
+
+from pydantic import BaseModel, ConfigDict
+
+from tasks.reasons import QUIET, Code, Reason
+
+
+class Model(BaseModel):
+    """Base of every noun. Validation errors never show the value, which could be anything."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class SecretRef(Model):
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+class Version(Model):
+    """Which content a Secret holds: enough to tell two versions apart, and when each one ends."""
+
+    fingerprint: str
+    """Digest over all data sent, `v1:sha256:<hex>`; not the X.509 fingerprint."""
+    not_before: datetime
+    not_after: datetime
+
+
+class Certificate(Model):
+    """The facts of one fit Secret on OPS."""
+
+    ref: SecretRef
+    uid: str
+    resource_version: str
+    keys: tuple[str, ...]
+    """The keys of `data` that travel, sorted."""
+    serial: str
+    """Serial number in hexadecimal."""
+    issuer: str
+    dns_names: tuple[str, ...]
+    other_names: tuple[str, ...] = ()
+    """Subject alternative names of other kinds (IP, URI, e-mail), which no target accepts."""
+    version: Version
+
+    def days_left(self, now: datetime) -> int:
+        """Whole days until notAfter; negative once it has passed."""
+        return (self.version.not_after - now) // timedelta(days=1)
+
+
+class Rejection(Model):
+    """A Secret on OPS that is not fit to be sent, and why."""
+
+    ref: SecretRef
+    reason: Reason
+    detail: str = ""
+
+
+class Inventory(Model):
+    """What OPS holds at one moment."""
+
+    certificates: tuple[Certificate, ...] = ()
+    rejections: tuple[Rejection, ...] = ()
+    warnings: tuple[str, ...] = ()
+    failure: "Failure | None" = None
+    """Why OPS could not be read; then nothing is known, and no cluster is touched."""
+
+    @cached_property
+    def digest(self) -> str:
+        return sha256(self.model_dump_json().encode()).hexdigest()
+
+
+class ManagedKeys(Model):
+    """What managedFields says about who wrote a Secret on a target."""
+
+    ours: frozenset[str] | None = None
+    """Keys of `data` in our Apply entry; None where we have no such entry."""
+    ours_metadata: frozenset[str] = frozenset()
+    """Labels and annotations in our Apply entry."""
+    others: frozenset[str] = frozenset()
+    """Keys of `data` that any other manager owns."""
+
+
+class TargetSecret(Model):
+    """A Secret on a target as a list without data shows it."""
+
+    ref: SecretRef
+    uid: str
+    resource_version: str
+    type: str
+    labels: dict[str, str] = {}
+    """Only the labels that decide ownership."""
+    annotations: dict[str, str] = {}
+    """Only our own: foreign ones can carry a key (last-applied-configuration does)."""
+    managed: ManagedKeys = ManagedKeys()
+    immutable: bool = False
+    terminating: bool = False
+    read: Version | None = None
+    """Facts of the certificate it really holds, where the copy had to be read."""
+    was_read: bool = False
+
+
+class Action(StrEnum):
+    CREATE = "create"
+    UPDATE = "update"
+    KEEP = "keep"
+    REFUSE = "refuse"
+    NOTHING = "nothing"
+    """The target is absent and stays so, though a route asks for it."""
+
+
+WRITES = frozenset({Action.CREATE, Action.UPDATE})
+
+
+class Change(Model):
+    """One row of a plan: what is to become of one Secret on one target."""
+
+    action: Action
+    reason: Reason
+    target: SecretRef
+    certificate: str
+    """Name of the source Secret."""
+    old: Version | None = None
+    new: Version | None = None
+    detail: str = ""
+    uid: str | None = None
+    """With resource_version: the object that an update may change, and in which state."""
+    resource_version: str | None = None
+    extra_keys: tuple[str, ...] = ()
+    """Keys of `data` that others added and that an update takes off."""
+    applied: bool = False
+
+    @property
+    def writes(self) -> bool:
+        return self.action in WRITES
+
+    @property
+    def failed(self) -> bool:
+        """True where a certificate was wanted here and this row says that it can't be had."""
+        return self.action is Action.REFUSE or (not self.writes and self.reason not in QUIET)
+
+
+class Plan(Model):
+    """What is to be done in one cluster; sorted, so that the same facts give the same plan."""
+
+    cluster: str
+    changes: tuple[Change, ...] = ()
+
+    @property
+    def writes(self) -> tuple[Change, ...]:
+        return tuple(change for change in self.changes if change.writes)
+
+
+class Failure(Model):
+    """Something that went wrong while talking to a cluster, said for the person on call."""
+
+    code: Code
+    cluster: str
+    what: str
+    """What was asked of the cluster, with the object: `list secrets in homarr-dev`."""
+    detail: str = ""
+    """Numbers and names only; never a server's text."""
+    transient: bool = False
+
+    def __str__(self) -> str:
+        detail = f" ({self.detail})" if self.detail else ""
+        return f"{self.code}: {self.what}: {self.code.sentence}{detail}"
+
+
+class ClusterReport(Model):
+    """What really happened in one cluster."""
+
+    cluster: str
+    dry_run: bool = False
+    changes: tuple[Change, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def ok(self) -> bool:
+        return not self.failures and not any(change.failed for change in self.changes)
+
+    @property
+    def transient(self) -> bool:
+        """True where trying again may help."""
+        return any(failure.transient for failure in self.failures)
+
+    @property
+    def counts(self) -> dict[Action, int]:
+        """Rows per action; of the writes, in a real run, only those that took place."""
+        return Counter(
+            change.action for change in self.changes if self.dry_run or change.applied or not change.writes
+        )
+
+
+class RunReport(Model):
+    """One run: what OPS holds, and what became of it in each selected cluster."""
+
+    inventory: Inventory
+    clusters: tuple[ClusterReport, ...] = ()
+    suspended: tuple[str, ...] = ()
+    now: datetime
+    dry_run: bool = False
+    certificate: str | None = None
+    """The only certificate that the run was asked for."""

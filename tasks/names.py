@@ -1,0 +1,69 @@
+"""Names of Kubernetes objects, DNS names, and the globs over them. Matched whole, always."""
+
+import re
+from functools import cache
+
+LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # RFC 1123 label, as Kubernetes has it
+SUBDOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+GLOB = re.compile(r"[-a-z0-9.*]{1,253}")
+LABEL_KEY = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
+LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+
+# Where a certificate never goes: the cluster's own namespaces, and those of the tools that rule it.
+PROTECTED = frozenset({"default", "cert-manager", "argocd", "tls-sync"})
+
+
+def is_namespace(text: str) -> bool:
+    return LABEL.fullmatch(text) is not None
+
+
+def is_name(text: str) -> bool:
+    """True for the name of a Secret. `..` and the empty name, which reach other objects, are not."""
+    return SUBDOMAIN.fullmatch(text) is not None
+
+
+def is_protected(namespace: str) -> bool:
+    return namespace in PROTECTED or namespace.startswith("kube-")
+
+
+def is_glob(pattern: str) -> bool:
+    return "*" in pattern
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(".*".join(re.escape(part) for part in pattern.split("*")))
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Whether a name, or the glob of names in which `*` stands for anything, takes in a name."""
+    return _compiled(pattern).fullmatch(name) is not None
+
+
+@cache
+def overlap(one: str, other: str) -> bool:
+    """Whether some name is taken in by both patterns."""
+    if not one or not other:
+        return not (one + other).strip("*")
+    if one[0] == "*":
+        return overlap(one[1:], other) or overlap(one, other[1:])
+    if other[0] == "*":
+        return overlap(one, other[1:]) or overlap(one[1:], other)
+    return one[0] == other[0] and overlap(one[1:], other[1:])
+
+
+def is_hostname_pattern(text: str) -> bool:
+    """`*` may stand for a whole label, in any place but the last two."""
+    labels = text.split(".")
+    plain = ".".join("x" if label == "*" else label for label in labels)
+    return is_name(plain) and len(labels) > 1 and "*" not in labels[-2:]
+
+
+def hostname_allowed(name: str, patterns: tuple[str, ...]) -> bool:
+    """Whether a DNS name of a certificate fits; label by label, so `*.a.org` takes in no `x.y.a.org`."""
+    labels = name.lower().split(".")
+    return any(
+        len(labels) == len(pattern.split("."))
+        and all(p in ("*", label) for p, label in zip(pattern.split("."), labels, strict=True))
+        for pattern in patterns
+    )

@@ -1,0 +1,234 @@
+"""Desired x current -> what to do. Pure: no request, no clock, no log.
+
+The decision table:
+
+| on OPS                                | on the target                      | action  | reason             |
+| ------------------------------------- | ---------------------------------- | ------- | ------------------ |
+| valid, routed here                    | absent                             | create  | MissingOnTarget    |
+| valid, routed here                    | ours, same content                 | keep    | InSync             |
+| valid, routed here                    | ours, other content                | update  | CertificateRenewed |
+| valid, routed here                    | ours, sent by another route before | update  | SourceChanged      |
+| valid, routed here                    | ours, edited by someone            | update  | Drifted            |
+| valid, routed here                    | ours, edited, and newer than OPS's | refuse  | WouldDowngrade     |
+| valid, routed here                    | ours, newer than OPS's             | refuse  | WouldDowngrade     |
+| valid, routed here                    | not ours                           | refuse  | OwnedByOther       |
+| valid, routed here                    | ours, other type                   | refuse  | TypeDiffers        |
+| valid, routed here                    | ours, immutable                    | refuse  | Immutable          |
+| valid, routed here                    | being deleted                      | refuse  | Terminating        |
+| valid, routed here, name not allowed  | any                                | refuse  | HostnameNotAllowed |
+| invalid (any check)                   | ours                               | keep    | the check's reason |
+| invalid (any check), named literally  | absent or not ours                 | nothing | the check's reason |
+| invalid (any check), found by a glob  | absent or not ours                 | -       |                    |
+| not there, named literally            | ours                               | keep    | MissingOnSource    |
+| not there, named literally            | absent or not ours                 | nothing | MissingOnSource    |
+| gone, routed by a glob                | ours                               | keep    | GoneFromSource     |
+| not routed here any more              | ours, in a routed namespace        | keep    | NoLongerRouted     |
+| not routed here                       | not ours                           | -       |                    |
+
+A refusal, a check's reason and MissingOnSource make the cluster, and so the run, Failed: a certificate was
+wanted there and can't be had. Newer goes by notBefore: renewals end earlier, too, when lifetimes shrink.
+A newer copy that has expired may be replaced.
+"""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from tasks import ownership
+from tasks.config import Cluster, Wanted
+from tasks.models import (
+    Action,
+    Certificate,
+    Change,
+    Inventory,
+    Plan,
+    Rejection,
+    SecretRef,
+    TargetSecret,
+    Version,
+)
+from tasks.names import hostname_allowed, is_name, is_protected
+from tasks.reasons import Reason
+
+
+class UnsafePlan(Exception):
+    """A plan breaks a safety rule; nothing of it may be written."""
+
+
+def make_plan(  # noqa: PLR0913  the facts that decide, each passed once
+    cluster: Cluster,
+    inventory: Inventory,
+    current: Iterable[TargetSecret],
+    *,
+    owner: str,
+    now: datetime,
+    certificate: str | None = None,
+) -> Plan:
+    """The changes for one cluster, sorted by target. With `certificate`, those of this one alone."""
+    sources: dict[str, Certificate | Rejection] = {c.ref.name: c for c in inventory.certificates}
+    sources |= {rejection.ref.name: rejection for rejection in inventory.rejections}
+    found = {secret.ref: secret for secret in current}
+    wanted = cluster.wants(frozenset(sources))
+    rows = [
+        change
+        for want in wanted
+        if (
+            change := decide(
+                want, sources.get(want.certificate), found.get(want.target), cluster.hostnames, owner, now
+            )
+        )
+    ]
+    rows += leftovers(cluster, set(sources), found, {want.target for want in wanted}, owner)
+    chosen = (row for row in rows if certificate in (None, row.certificate))
+    ordered = sorted(chosen, key=lambda row: (row.target.namespace, row.target.name))
+    return Plan(cluster=cluster.name, changes=tuple(ordered))
+
+
+def decide(  # noqa: PLR0913, PLR0917  one row of the table is made of these
+    want: Wanted,
+    source: Certificate | Rejection | None,
+    current: TargetSecret | None,
+    hostnames: tuple[str, ...],
+    owner: str,
+    now: datetime,
+) -> Change | None:
+    """One row of the table; None where there is nothing to say."""
+    old = written_version(current)
+    ours = current is not None and ownership.is_ours(current, owner)
+
+    def row(action: Action, reason: Reason, detail: str = "") -> Change:
+        return Change(
+            action=action,
+            reason=reason,
+            target=want.target,
+            certificate=want.certificate,
+            old=old,
+            new=source.version if isinstance(source, Certificate) else None,
+            detail=detail,
+        )
+
+    if not isinstance(source, Certificate):
+        reason = source.reason if source else Reason.MISSING_ON_SOURCE
+        detail = source.detail if source else ""
+        if ours:
+            return row(Action.KEEP, reason, detail)
+        return row(Action.NOTHING, reason, detail) if want.literal else None
+    if strangers := misfits(source, hostnames):
+        return row(Action.REFUSE, Reason.HOSTNAME_NOT_ALLOWED, strangers)
+    if current is None:
+        return row(Action.CREATE, Reason.MISSING_ON_TARGET)
+    if obstacle := find_obstacle(current, ours=ours):
+        return row(Action.REFUSE, obstacle)
+    action, reason = compare(source, current, old, now)
+    change = row(action, reason)
+    return guarded(change, source, current) if change.writes else change
+
+
+def find_obstacle(current: TargetSecret, *, ours: bool) -> Reason | None:
+    """Why a Secret that exists on the target can't be written to, whatever its content."""
+    if not ours:
+        return Reason.OWNED_BY_OTHER
+    if current.type != ownership.SECRET_TYPE:
+        return Reason.TYPE_DIFFERS
+    if current.immutable:
+        return Reason.IMMUTABLE
+    return Reason.TERMINATING if current.terminating else None
+
+
+def compare(
+    source: Certificate, current: TargetSecret, old: Version | None, now: datetime
+) -> tuple[Action, Reason]:
+    """What to do with a copy of ours."""
+    newer = old is not None and old.not_before > source.version.not_before and old.not_after > now
+    if ownership.is_drifted(current, source):
+        # What we noted on an edited copy proves nothing: only a read one can be called newer.
+        downgrade = current.was_read and newer
+        return (Action.REFUSE, Reason.WOULD_DOWNGRADE) if downgrade else (Action.UPDATE, Reason.DRIFTED)
+    if current.annotations.get(ownership.SOURCE) != str(source.ref):
+        return Action.UPDATE, Reason.SOURCE_CHANGED
+    if current.annotations.get(ownership.FINGERPRINT) == source.version.fingerprint:
+        return Action.KEEP, Reason.IN_SYNC
+    if newer:
+        return Action.REFUSE, Reason.WOULD_DOWNGRADE
+    return Action.UPDATE, Reason.CERTIFICATE_RENEWED
+
+
+def written_version(current: TargetSecret | None) -> Version | None:
+    """What the copy holds: as read, where it had to be read; otherwise as we noted when we wrote it."""
+    if current is None or current.was_read:
+        return current.read if current else None
+    notes = current.annotations
+    try:
+        return Version(
+            fingerprint=notes[ownership.FINGERPRINT],
+            not_before=datetime.fromisoformat(notes[ownership.NOT_BEFORE]),
+            not_after=datetime.fromisoformat(notes[ownership.NOT_AFTER]),
+        )
+    except (KeyError, ValueError):
+        return None
+
+
+def guarded(change: Change, source: Certificate, current: TargetSecret) -> Change:
+    """An update, bound to the very object and state that the decision was made on."""
+    return change.model_copy(
+        update={
+            "uid": current.uid,
+            "resource_version": current.resource_version,
+            "extra_keys": tuple(sorted(current.managed.others - set(source.keys))),
+        }
+    )
+
+
+def misfits(source: Certificate, hostnames: tuple[str, ...]) -> str:
+    """What of the certificate's names may not be sent to the cluster; empty where all may."""
+    strangers = [name for name in source.dns_names if not hostname_allowed(name, hostnames)]
+    strangers += source.other_names
+    if not source.dns_names:
+        strangers.append("no DNS name at all")
+    return ", ".join(strangers)
+
+
+def leftovers(
+    cluster: Cluster,
+    on_source: set[str],
+    found: dict[SecretRef, TargetSecret],
+    wanted: set[SecretRef],
+    owner: str,
+) -> Iterator[Change]:
+    """Copies of ours that nothing asks for any more: kept, and said."""
+    for secret in found.values():
+        if secret.ref in wanted or not ownership.is_ours(secret, owner):
+            continue
+        name = secret.annotations[ownership.SOURCE].rpartition("/")[2]
+        routed = any(want.target == secret.ref for want in cluster.wants(frozenset({name})))
+        gone = name not in on_source and routed
+        yield Change(
+            action=Action.KEEP,
+            reason=Reason.GONE_FROM_SOURCE if gone else Reason.NO_LONGER_ROUTED,
+            target=secret.ref,
+            certificate=name,
+            old=written_version(secret),
+        )
+
+
+def drifted(plan: Plan) -> tuple[SecretRef, ...]:
+    """The copies that must be read before they are replaced: somebody may have put a newer one there."""
+    return tuple(c.target for c in plan.writes if c.reason is Reason.DRIFTED)
+
+
+def ensure_safe(plan: Plan, cluster: Cluster) -> None:
+    """Check what must hold for every write, whatever decided it. Raises UnsafePlan."""
+    targets = [change.target for change in plan.writes]
+    if len(set(targets)) != len(targets):
+        raise UnsafePlan("a Secret would be written twice")
+    for change in plan.writes:
+        where = f"{change.target.namespace!r}/{change.target.name!r}"
+        if change.target.namespace not in cluster.namespaces_of(None) or is_protected(
+            change.target.namespace
+        ):
+            raise UnsafePlan(f"{where}: no route leads to this namespace")
+        if not is_name(change.target.name):
+            raise UnsafePlan(f"{where}: not the name of a Secret")
+        if change.new is None:
+            raise UnsafePlan(f"{where}: nothing to write")
+        if change.action is Action.UPDATE and not (change.uid and change.resource_version):
+            raise UnsafePlan(f"{where}: an update without uid and resourceVersion")

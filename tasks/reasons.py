@@ -1,0 +1,245 @@
+"""Stable codes, each with a sentence and a remedy for the person who reads a report.
+
+`Reason` says why a certificate is or isn't sent; `Code` says how a conversation with a cluster went wrong.
+The values are part of the interface (reports, metrics, alerts): add, never rename.
+"""
+
+from enum import StrEnum
+from typing import Self
+
+
+class Told(StrEnum):
+    """An enum whose members are a code, a sentence and a remedy."""
+
+    sentence: str
+    remedy: str
+
+    def __new__(cls, code: str, sentence: str, remedy: str = "") -> Self:
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.sentence = sentence
+        member.remedy = remedy
+        return member
+
+
+class Reason(Told):
+    # What the decision table says.
+    MISSING_ON_TARGET = "MissingOnTarget", "the target does not have it yet"
+    IN_SYNC = "InSync", "the target has the same content"
+    CERTIFICATE_RENEWED = "CertificateRenewed", "OPS has another content"
+    SOURCE_CHANGED = "SourceChanged", "the route now sends another certificate under this name"
+    DRIFTED = "Drifted", "the copy was edited on the target"
+    WOULD_DOWNGRADE = (
+        "WouldDowngrade",
+        "the target has a certificate that is newer than OPS's",
+        "find out who wrote the newer one; delete the copy if OPS's is the right one",
+    )
+    OWNED_BY_OTHER = (
+        "OwnedByOther",
+        "a Secret of that name exists and is not ours",
+        "delete or rename that Secret, or send the certificate under another name (route, `name`)",
+    )
+    TYPE_DIFFERS = (
+        "TypeDiffers",
+        "our copy is not of type kubernetes.io/tls, which can't be changed in place",
+        "delete the copy; the next run creates it",
+    )
+    IMMUTABLE = (
+        "Immutable",
+        "the copy carries the field `immutable`, so no renewal could replace it",
+        "delete the copy; the next run creates it",
+    )
+    TERMINATING = (
+        "Terminating",
+        "the copy is being deleted",
+        "remove what holds it back (finalizers); the next run creates it",
+    )
+    HOSTNAME_NOT_ALLOWED = (
+        "HostnameNotAllowed",
+        "the certificate has a name that may not be sent to this cluster",
+        "route it elsewhere, or add the name to the cluster's `hostnames`",
+    )
+    MISSING_ON_SOURCE = (
+        "MissingOnSource",
+        "a route names it, but OPS has no such certificate",
+        "correct the name in the route, or create the Certificate on OPS",
+    )
+    GONE_FROM_SOURCE = (
+        "GoneFromSource",
+        "it is no longer on OPS; the copy is kept",
+        "delete the copy by hand if nobody needs it",
+    )
+    NO_LONGER_ROUTED = (
+        "NoLongerRouted",
+        "no route sends it here any more; the copy is kept",
+        "delete the copy by hand if nobody needs it",
+    )
+    # What the checks on OPS say.
+    MISSING_DATA = (
+        "MissingData",
+        "tls.crt or tls.key is missing or empty",
+        "wait for cert-manager's first issuance, or look at the Certificate's status",
+    )
+    TOO_LARGE = (
+        "TooLarge",
+        "its data is too large to be a certificate",
+        "look at what was put into the Secret",
+    )
+    INVALID_ENCODING = (
+        "InvalidEncoding",
+        "its data is not what an API server writes (base64)",
+        "re-issue the certificate",
+    )
+    UNEXPECTED_BLOCK = (
+        "UnexpectedBlock",
+        "a PEM block is missing, damaged, or has no business there",
+        "re-issue the certificate; tls.crt and ca.crt hold certificates only, tls.key one key",
+    )
+    ENCRYPTED_KEY = ("EncryptedKey", "its key is encrypted", "store the key unencrypted")
+    INVALID_CERTIFICATE = (
+        "InvalidCertificate",
+        "a certificate can't be parsed",
+        "re-issue the certificate",
+    )
+    INVALID_KEY = ("InvalidKey", "the key can't be parsed", "re-issue the certificate")
+    KEY_MISMATCH = (
+        "KeyMismatch",
+        "key and certificate do not belong together",
+        "re-issue the certificate (`cmctl renew`)",
+    )
+    BROKEN_KEY = (
+        "BrokenKey",
+        "a signature made with the key can't be verified with the certificate",
+        "re-issue the certificate with a new key",
+    )
+    WEAK_KEY = (
+        "WeakKey",
+        "the key is too weak or of an unusual kind",
+        "use RSA of 2048 bits or more, P-256, P-384, P-521 or Ed25519",
+    )
+    TEMPORARY = (
+        "TemporaryCertificate",
+        "it is cert-manager's temporary certificate",
+        "wait for the issuance, or look at the Certificate's status",
+    )
+    IS_CA = (
+        "IsCA",
+        "it is a certificate authority, whose key must not leave OPS",
+        "route leaf certificates only",
+    )
+    SELF_SIGNED = (
+        "SelfSigned",
+        "it is signed with its own key",
+        "have it issued by a certificate authority, or set source.allowSelfSigned",
+    )
+    CHAIN_ORDER = (
+        "ChainOrder",
+        "the certificates in tls.crt do not follow each other, leaf first",
+        "put the leaf first, each issuer after what it signed",
+    )
+    NOT_YET_VALID = (
+        "NotYetValid",
+        "its notBefore lies in the future",
+        "check the clocks of OPS and of the issuer",
+    )
+    EXPIRED = ("Expired", "its notAfter has passed", "find out why cert-manager does not renew it")
+    NOT_READY = (
+        "NotReady",
+        "cert-manager says that the Secret does not fit its Certificate",
+        "look at the Certificate's status on OPS",
+    )
+
+
+QUIET = frozenset({Reason.IN_SYNC, Reason.GONE_FROM_SOURCE, Reason.NO_LONGER_ROUTED})
+"""Reasons for which a row that writes nothing is not a failure."""
+
+
+class Code(Told):
+    UNREACHABLE = (
+        "Unreachable",
+        "no connection to the API server",
+        "check that the API server runs and that the network lets OPS reach it",
+    )
+    TIMEOUT = (
+        "Timeout",
+        "the API server did not answer in time",
+        "look at the load and the health of the API server",
+    )
+    DEADLINE = (
+        "DeadlineExceeded",
+        "the cluster used up its time",
+        "look at the health of the API server; the next run continues",
+    )
+    TLS_FAILED = (
+        "TLSFailed",
+        "the API server's certificate could not be verified",
+        "put the cluster's current CA into the kubeconfig",
+    )
+    UNAUTHORIZED = (
+        "Unauthorized",
+        "the credential is not accepted",
+        "put a fresh token into the kubeconfig",
+    )
+    FORBIDDEN = (
+        "Forbidden",
+        "the right is missing",
+        "apply deployments/source or deployments/target to the cluster",
+    )
+    NAMESPACE_MISSING = (
+        "NamespaceMissing",
+        "the namespace does not exist",
+        "create it, or take it out of the route",
+    )
+    NAMESPACE_TERMINATING = (
+        "NamespaceTerminating",
+        "the namespace is being deleted",
+        "take it out of the route, or create it again",
+    )
+    NOT_FOUND = ("NotFound", "the object does not exist", "check the name")
+    CONFLICT = (
+        "Conflict",
+        "someone changed the object at the same time",
+        "nothing to do: the next attempt plans anew",
+    )
+    TAKEN_MEANWHILE = (
+        "TakenMeanwhile",
+        "someone made a Secret of that name since the list; if its content was equal, it bears our labels",
+        "look at who else writes that Secret, and delete one of the two",
+    )
+    THROTTLED = (
+        "Throttled",
+        "the API server asks to slow down",
+        "look at its API Priority and Fairness",
+    )
+    LIST_EXPIRED = (
+        "ListExpired",
+        "the list could not be read to its end as of one moment",
+        "nothing to do: the next attempt reads it anew",
+    )
+    INVALID = (
+        "Invalid",
+        "the API server does not accept the object",
+        "look at admission policies, quotas and webhooks of the namespace",
+    )
+    SERVER_ERROR = ("ServerError", "the API server failed", "look at the API server's log")
+    PROTOCOL = (
+        "ProtocolError",
+        "the answer is not that of a Kubernetes API",
+        "look for a proxy or portal between OPS and the cluster",
+    )
+    WRONG_CLUSTER = (
+        "WrongCluster",
+        "the kubeconfig leads to another cluster than the pinned one",
+        "correct the context, or clusterId if the cluster was really replaced",
+    )
+    KUBECONFIG = ("KubeconfigInvalid", "the kubeconfig can't be used", "correct the kubeconfig")
+    UNSAFE_PLAN = (
+        "UnsafePlan",
+        "the plan breaks a safety rule, so nothing was written",
+        "this is a defect of tls-sync: report it with the run's artifact",
+    )
+    INTERNAL = (
+        "InternalError",
+        "tls-sync failed",
+        "this is a defect of tls-sync: report it with the type named here",
+    )

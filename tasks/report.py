@@ -1,0 +1,133 @@
+"""Reports -> text for people: a table for a terminal, Markdown for the Prefect UI, and the verdict. Pure.
+
+Sorted, and what needs a person comes first: the same facts give the same text.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import NamedTuple
+
+from tasks.errors import first_trouble
+from tasks.models import Action, Certificate, Change, ClusterReport, RunReport, Version
+from tasks.reasons import Reason
+
+URGENT_DAYS = 7
+COLUMNS = (Action.CREATE, Action.UPDATE, Action.KEEP, Action.REFUSE, Action.NOTHING)
+LOG_ROWS = 20
+"""Rows per cluster in the log; the artifact has them all."""
+
+
+class Verdict(NamedTuple):
+    ok: bool
+    name: str
+    """Name of the run's final state."""
+    message: str
+
+
+def verdict(report: RunReport) -> Verdict:
+    """How the run ended, in one line: `1 of 3 clusters failed: rct (Unreachable: …)`."""
+    if report.inventory.failure:
+        message = f"nothing was written: OPS can't be read: {report.inventory.failure}"
+        return Verdict(ok=False, name="SourceUnreadable", message=message)
+    failed = [cluster for cluster in report.clusters if not cluster.ok]
+    if failed:
+        reasons = "; ".join(f"{cluster.cluster} ({first_trouble(cluster)})" for cluster in failed)
+        message = f"{len(failed)} of {_clusters(report)} failed: {reasons}"
+        return Verdict(ok=False, name="ClustersFailed", message=message)
+    message = "; ".join([f"{_clusters(report)}: {_done(report)}", *_notes(report)])
+    return Verdict(ok=True, name="Completed", message=message)
+
+
+def _clusters(report: RunReport) -> str:
+    count = len(report.clusters)
+    return f"{count} cluster{'' if count == 1 else 's'}"
+
+
+def _done(report: RunReport) -> str:
+    totals = {action: sum(c.counts.get(action, 0) for c in report.clusters) for action in COLUMNS}
+    text = ", ".join(f"{action} {count}" for action, count in totals.items() if count) or "nothing to do"
+    return f"{'dry run, nothing written: ' if report.dry_run else ''}{text}"
+
+
+def _notes(report: RunReport) -> Iterator[str]:
+    if not report.inventory.certificates:
+        yield "warning: OPS has no certificate that is fit to be sent"
+    if report.inventory.rejections:
+        yield f"{len(report.inventory.rejections)} rejected on OPS"
+    if ending := len(list(expiring(report))):
+        yield f"{ending} near expiry"
+    if report.suspended:
+        yield f"suspended: {', '.join(report.suspended)}"
+
+
+def expiring(report: RunReport) -> Iterator[tuple[Certificate, str]]:
+    """Certificates on OPS with less than a third of their life left, the most urgent first."""
+    certificates = report.inventory.certificates
+    for one in sorted(certificates, key=lambda c: (c.version.not_after, c.ref.name)):
+        left = one.version.not_after - report.now
+        if left < (one.version.not_after - one.version.not_before) / 3:
+            level = "urgent" if one.days_left(report.now) < URGENT_DAYS else "warning"
+            yield one, f"{level}: {_days(one.days_left(report.now))} left"
+
+
+def _days(days: int) -> str:
+    return f"{days} day{'' if days == 1 else 's'}"
+
+
+def rows(cluster: ClusterReport) -> list[Change]:
+    """The rows worth a look, failed ones first: all but copies in sync."""
+    told = (change for change in cluster.changes if change.reason is not Reason.IN_SYNC)
+    return sorted(told, key=lambda c: (not c.failed, c.target.namespace, c.target.name))
+
+
+def outcome(change: Change, *, dry_run: bool) -> str:
+    """The action as it turned out."""
+    if not change.writes or change.applied:
+        return str(change.action)
+    return f"would {change.action}" if dry_run else f"{change.action} (not done)"
+
+
+def what_to_do(change: Change) -> str:
+    sentence = f"{change.reason.sentence}{f' ({change.detail})' if change.detail else ''}"
+    return f"{sentence}: {change.reason.remedy}" if change.reason.remedy else sentence
+
+
+def brief(version: Version | None) -> str:
+    """A version in a dozen characters and its end: `3f9a1c07 until 2027-02-01`."""
+    if version is None:
+        return "-"
+    return f"{version.fingerprint.rpartition(':')[2][:8]} until {version.not_after:%Y-%m-%d}"
+
+
+def plain(text: str) -> str:
+    """Text that could come from a certificate, on one line and without control characters."""
+    return re.sub(r"[^\x20-\x7e\u00a0-\uffff]", "?", text)
+
+
+def table(header: Iterable[str], body: Iterable[Iterable[str]]) -> list[str]:
+    """Lines of a table whose columns are as wide as they must be."""
+    lines = [[plain(cell) for cell in line] for line in (header, *body)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+
+
+def overview(clusters: Iterable[ClusterReport]) -> tuple[list[str], list[list[str]]]:
+    """Header and lines of the table of clusters: rows per action, failures, state."""
+    header = ["cluster", *map(str, COLUMNS), "failures", "state"]
+    body = [
+        [c.cluster, *(str(c.counts.get(a, 0)) for a in COLUMNS), str(len(c.failures)), state_of(c)]
+        for c in clusters
+    ]
+    return header, body
+
+
+def state_of(cluster: ClusterReport) -> str:
+    return "ok" if cluster.ok else "FAILED"
+
+
+def short_date(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d}"

@@ -1,0 +1,27 @@
+"""What is tried again, and when. Knows Prefect's states by their protocol only.
+
+Tried again: what may pass by itself (no connection, no answer in time, HTTP 408, 409, 429, 5xx).
+Not: 401, 403, 422, refusals, a broken configuration, which need a person.
+"""
+
+from typing import Any, Protocol
+
+from tasks.errors import ClusterError, ClusterFailed
+
+DELAYS = [2.0, 5.0, 12.0]
+"""Seconds before the second, third and fourth attempt, before jitter."""
+JITTER = 0.5
+CLUSTER_SECONDS = 300.0
+"""What one cluster, or the list of OPS, may take in all, attempts and delays included."""
+
+
+class FinishedState(Protocol):
+    def result(self, *, raise_on_failure: bool = ...) -> Any: ...
+
+
+def may_pass(_task: Any, _run: Any, state: FinishedState) -> bool:
+    """Prefect's retry condition: whether time may heal this failure."""
+    error = state.result(raise_on_failure=False)
+    if isinstance(error, ClusterError):
+        return error.failure.transient
+    return isinstance(error, ClusterFailed) and error.report.transient

@@ -1,0 +1,67 @@
+"""The Prefect task that brings one cluster in sync, and its fan-out. A shell around tasks/delivery.py."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from prefect import task
+from prefect.context import TaskRunContext
+from prefect.utilities.annotations import opaque
+
+from tasks.collect import RESULTS, deadline_of_task
+from tasks.delivery import deliver
+from tasks.errors import ClusterFailed, defect
+from tasks.models import ClusterReport
+from tasks.order import Order
+from tasks.retry import DELAYS, JITTER, may_pass
+
+
+def key_of_sync(context: TaskRunContext, parameters: dict[str, Any]) -> str:
+    """A resumed run does not repeat a finished cluster, unless OPS has changed since."""
+    order: Order = parameters["order"]
+    return f"tls-sync-{context.task_run.flow_run_id}-{order.cluster.name}-{order.inventory.digest}"
+
+
+@task(
+    name="sync-cluster",
+    description="List one cluster, plan, and write what differs; fails with a report where it can't.",
+    retries=len(DELAYS),
+    retry_delay_seconds=DELAYS,
+    retry_jitter_factor=JITTER,
+    retry_condition_fn=may_pass,
+    persist_result=True,
+    result_serializer=RESULTS,
+    cache_key_fn=key_of_sync,
+    log_prints=False,
+)
+def sync_cluster(order: Order) -> dict[str, Any]:
+    try:
+        report = deliver(order, deadline_of_task())
+    except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
+        report = _defect_report(order, error)
+    if not report.ok:
+        raise ClusterFailed(report) from None
+    return report.model_dump(mode="json")
+
+
+def sync_clusters(orders: Iterable[Order]) -> tuple[ClusterReport, ...]:
+    """One task run per cluster, side by side; waits for all of them, also when some fail."""
+    running = [(order, _named(order).submit(opaque(order))) for order in orders]
+    return tuple(_report(order, future.result(raise_on_failure=False)) for order, future in running)
+
+
+def _named(order: Order) -> Any:
+    name = order.cluster.name
+    return sync_cluster.with_options(task_run_name=f"sync-{name}", tags={f"cluster:{name}"})
+
+
+def _report(order: Order, result: Any) -> ClusterReport:
+    if isinstance(result, ClusterFailed):
+        return result.report
+    if isinstance(result, BaseException):
+        return _defect_report(order, result)
+    return ClusterReport.model_validate(result)
+
+
+def _defect_report(order: Order, error: BaseException) -> ClusterReport:
+    failure = defect(order.cluster.name, "bring the cluster in sync", error)
+    return ClusterReport(cluster=order.cluster.name, dry_run=order.dry_run, failures=(failure,))
