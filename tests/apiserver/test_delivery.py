@@ -1,0 +1,309 @@
+"""One cluster brought in sync, on real API servers: what is written, what is asked, what goes wrong."""
+
+import base64
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tasks import cluster, writer
+from tasks.models import Action, ClusterReport
+from tasks.reasons import Code, Reason
+from tests.world import NAMESPACES, World
+
+pytestmark = pytest.mark.apiserver
+
+OURS = {
+    "tls-sync.io/source",
+    "tls-sync.io/fingerprint",
+    "tls-sync.io/not-before",
+    "tls-sync.io/not-after",
+    "tls-sync.io/serial",
+}
+
+
+def codes(report: ClusterReport) -> list[Code]:
+    return [failure.code for failure in report.failures]
+
+
+def edit_kubeconfig(world: World, section: str, index: int, **changes: object) -> None:
+    """Change one entry of the kubeconfig: index 0 is OPS, 1 is dev."""
+    document = yaml.safe_load(world.kubeconfig.read_text())
+    document[section][index][section.removesuffix("s")].update(changes)
+    world.kubeconfig.write_text(yaml.safe_dump(document))
+
+
+def test_only_our_own_metadata_travels(world: World) -> None:
+    """No label or annotation of the source reaches a copy, and no key but the three that travel."""
+    (secret,) = world.issue("web-tls", labels={"team": "web"}, annotations={"argocd.argoproj.io/x": "y"})
+    secret["data"]["keystore.jks"] = "c2VjcmV0"
+    world.put(secret)
+    world.deliver()
+    copy = world.copy("web-tls")
+    assert copy is not None
+    assert set(copy["metadata"]["labels"]) == {"app.kubernetes.io/managed-by", "tls-sync.io/owner"}
+    assert set(copy["metadata"]["annotations"]) == OURS
+    assert set(copy["data"]) == {"tls.crt", "tls.key"}
+    assert "ownerReferences" not in copy["metadata"]
+
+
+def test_a_route_may_rename(world: World) -> None:
+    """A renamed copy bears the route's name and says where it came from."""
+    world.issue("web-tls")
+    world.configure([{"certificates": ["web-tls"], "namespaces": list(NAMESPACES), "name": "ingress-tls"}])
+    world.deliver()
+    for namespace in NAMESPACES:
+        copy = world.copy("ingress-tls", namespace=namespace)
+        assert copy is not None
+        assert copy["metadata"]["annotations"]["tls-sync.io/source"] == "certificates-ops/web-tls"
+
+
+def test_an_unchanged_run_asks_for_the_lists_and_the_identity_only(world: World) -> None:
+    """With nothing to do: two lists on OPS, and per cluster its identity and a list per namespace; no write."""
+    world.configure([{"certificates": ["web-*"], "namespaces": list(NAMESPACES)}])
+    world.issue("web-tls", "web-2-tls")
+    world.deliver()
+    before, start, on_ops = world.versions(), world.log_position("dev"), world.log_position("ops")
+    world.deliver()
+    asked = [(r["verb"], r["objectRef"].get("namespace")) for r in world.requests("dev", start)]
+    assert sorted(asked) == [("get", "kube-system"), ("list", "app-a"), ("list", "app-b")]
+    assert [r["verb"] for r in world.requests("ops", on_ops)] == ["list", "list"]
+    assert world.versions() == before
+
+
+def test_a_dry_run_writes_nothing_and_reports_the_same_plan(world: World) -> None:
+    """Dry run and real run plan the same; only the real one writes."""
+    world.issue("web-tls", "web-2-tls")
+    start = world.log_position("dev")
+    dry = world.deliver(dry_run=True)
+    assert [r["verb"] for r in world.requests("dev", start)] == ["get", "list"]
+    real = world.deliver()
+    assert [c.model_copy(update={"applied": True}) for c in dry.changes] == list(real.changes)
+    assert dry.counts == real.counts == {Action.CREATE: 2}
+
+
+def test_few_certificates_are_read_one_by_one_and_many_by_one_list(world: World) -> None:
+    """What is read of OPS's keys follows from what is to be written."""
+    secrets = world.issue(*(f"web-{n}-tls" for n in range(8)))
+    inventory = world.inventory()
+    start = world.log_position("ops")
+    world.deliver(inventory=inventory)
+    assert [r["verb"] for r in world.requests("ops", start)] == ["list"]
+    world.renew(secrets[3])
+    inventory = world.inventory()
+    start = world.log_position("ops")
+    assert world.deliver(inventory=inventory).counts == {Action.KEEP: 7, Action.UPDATE: 1}
+    reads = [(r["verb"], r["objectRef"].get("name")) for r in world.requests("ops", start)]
+    assert reads == [("get", "web-3-tls")]
+
+
+def test_lists_are_read_page_by_page(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is lost where lists come in several pages."""
+    monkeypatch.setattr(cluster, "DATA_PAGE", 2)
+    monkeypatch.setattr(cluster, "METADATA_PAGE", 2)
+    world.issue(*(f"web-{n}-tls" for n in range(5)))
+    assert world.deliver().counts == {Action.CREATE: 5}
+    assert world.deliver().counts == {Action.KEEP: 5}
+
+
+def test_a_certificate_renewed_since_the_list_is_sent_as_it_is_now(world: World) -> None:
+    """The newer certificate is checked and sent, and the report names what was really written."""
+    (secret,) = world.issue("web-tls")
+    inventory = world.inventory()
+    renewed = world.renew(secret)
+    row = world.row("web-tls", inventory=inventory)
+    copy = world.copy("web-tls")
+    assert copy is not None
+    assert copy["data"] == renewed["data"]
+    assert row.applied
+    assert row.new is not None
+    assert row.new.fingerprint == copy["metadata"]["annotations"]["tls-sync.io/fingerprint"]
+    assert row.new != inventory.certificates[0].version
+
+
+def test_a_certificate_that_went_bad_since_the_list_is_not_sent(world: World) -> None:
+    """What OPS holds at the moment of the write is checked again."""
+    (secret,) = world.issue("web-tls")
+    inventory = world.inventory()
+    other = world.issuer.secret("web-tls", ["web-tls.example.org"])
+    secret["data"]["tls.key"] = other["data"]["tls.key"]
+    world.put(secret)
+    row = world.row("web-tls", inventory=inventory)
+    assert (row.reason, row.failed) == (Reason.KEY_MISMATCH, True)
+    assert world.copy("web-tls") is None
+
+
+@pytest.mark.parametrize("others", [0, 8], ids=["read by a list", "read one by one"])
+def test_a_certificate_deleted_since_the_list_is_not_sent(world: World, others: int) -> None:
+    """A certificate that is gone at the moment of the write makes no copy, and the report says so."""
+    world.issue("web-tls", *(f"web-{n}-tls" for n in range(others)))
+    if others:
+        world.configure([{"certificates": ["web-tls"], "namespaces": ["app-a"]}])
+    inventory = world.inventory()
+    world.ops.delete("/api/v1/namespaces/certificates-ops/secrets/web-tls")
+    row = world.row("web-tls", inventory=inventory)
+    assert (row.action, row.reason) == (Action.NOTHING, Reason.MISSING_ON_SOURCE)
+
+
+def race(world: World, monkeypatch: pytest.MonkeyPatch, meanwhile: object) -> None:
+    """Let something happen between a writer's plan and its first write."""
+    original = writer.Writer.write
+
+    def late(self: writer.Writer, plan: object) -> object:
+        meanwhile()  # type: ignore[operator]
+        return original(self, plan)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(writer.Writer, "write", late)
+
+
+@pytest.mark.parametrize("equal", [False, True], ids=["other content", "equal content"])
+def test_a_create_never_takes_over_what_appeared_meanwhile(
+    world: World, monkeypatch: pytest.MonkeyPatch, equal: bool
+) -> None:
+    """A Secret made by someone since the list keeps its content, and no success is reported."""
+    (secret,) = world.issue("web-tls")
+    foreign = world.issuer.secret("web-tls", ["web-tls.example.org"])
+    foreign["metadata"] = {"name": "web-tls", "namespace": "app-a"}
+    foreign["data"] = secret["data"] if equal else foreign["data"]
+    race(world, monkeypatch, lambda: world.admin().create(foreign))
+    report = world.deliver()
+    assert codes(report) == [Code.TAKEN_MEANWHILE if equal else Code.CONFLICT]
+    assert not any(change.applied for change in report.changes)
+    copy = world.copy("web-tls")
+    assert copy is not None
+    assert copy["data"] == foreign["data"]
+
+
+def test_an_update_is_a_compare_and_swap(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy that changed between list and write is not overwritten; the next attempt plans anew."""
+    (secret,) = world.issue("web-tls")
+    world.deliver()
+    world.renew(secret)
+    newest = world.issuer.renew(world.issuer.renew(secret))
+    path = "/api/v1/namespaces/app-a/secrets/web-tls"
+    race(world, monkeypatch, lambda: world.admin().patch(path, {"data": newest["data"]}))
+    report = world.deliver()
+    assert (codes(report), report.transient) == ([Code.CONFLICT], True)
+    copy = world.copy("web-tls")
+    assert copy is not None
+    assert copy["data"] == newest["data"]
+
+
+def test_an_update_never_creates(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copy deleted between list and write is not made again under the old decision."""
+    (secret,) = world.issue("web-tls")
+    world.deliver()
+    world.renew(secret)
+    path = "/api/v1/namespaces/app-a/secrets/web-tls"
+    race(world, monkeypatch, lambda: world.admin().delete(path))
+    report = world.deliver()
+    assert (codes(report), report.transient) == ([Code.CONFLICT], True)
+    assert world.copy("web-tls") is None
+
+
+def test_another_cluster_than_the_pinned_one_is_not_read(world: World) -> None:
+    """A context that leads to another cluster fails on its identity, before any list or write."""
+    world.issue("web-tls")
+    world.configure(clusterId="00000000-0000-0000-0000-000000000000", clusters=["dev"])
+    start = world.log_position("dev")
+    report = world.deliver()
+    assert codes(report) == [Code.WRONG_CLUSTER]
+    assert [r["verb"] for r in world.requests("dev", start)] == ["get"]
+
+
+def test_without_a_pin_the_report_says_what_to_pin(world: World) -> None:
+    """A cluster without clusterId is served, and the report shows the id to paste."""
+    world.issue("web-tls")
+    world.configure(clusterId=None, clusters=["dev"])
+    report = world.deliver()
+    assert report.ok
+    assert world.admin().cluster_id() in report.warnings[0]
+
+
+def test_a_namespace_without_rights_costs_only_itself(world: World) -> None:
+    """A namespace that may not be listed is a failure; the other namespaces get their certificates."""
+    world.issue("web-tls")
+    world.configure([{"certificates": ["web-*"], "namespaces": ["app-a", "elsewhere"]}])
+    report = world.deliver()
+    assert codes(report) == [Code.FORBIDDEN]
+    assert report.failures[0].what == "list secrets in elsewhere"
+    assert not report.transient
+    assert world.copy("web-tls") is not None
+
+
+def test_a_rejected_credential_is_final(world: World) -> None:
+    """401 fails the cluster at once and is not tried again; the token is in no text."""
+    world.issue("web-tls")
+    inventory = world.inventory()
+    edit_kubeconfig(world, "users", 1, token="not-a-valid-token")
+    report = world.deliver(inventory=inventory)
+    assert (codes(report), report.transient) == ([Code.UNAUTHORIZED], False)
+    assert "not-a-valid-token" not in str(report)
+
+
+def test_an_unverified_server_gets_no_request(world: World) -> None:
+    """A server whose certificate another CA signed is not talked to, and that is final."""
+    world.issue("web-tls")
+    inventory = world.inventory()
+    stranger = world.issuer.root.pem
+    edit_kubeconfig(
+        world, "clusters", 1, **{"certificate-authority-data": base64.b64encode(stranger).decode()}
+    )
+    start = world.log_position("dev")
+    report = world.deliver(inventory=inventory)
+    assert (codes(report), report.transient) == ([Code.TLS_FAILED], False)
+    assert world.requests("dev", start) == []
+
+
+def test_a_server_that_is_not_there_may_come_back(world: World) -> None:
+    """No connection is a failure that may pass."""
+    world.issue("web-tls")
+    inventory = world.inventory()
+    edit_kubeconfig(world, "clusters", 1, server="https://127.0.0.1:1")
+    report = world.deliver(inventory=inventory)
+    assert (codes(report), report.transient) == ([Code.UNREACHABLE], True)
+
+
+def test_a_missing_kubeconfig_is_said_with_its_path(world: World, tmp_path: Path) -> None:
+    """Without a kubeconfig every cluster fails with the path that was tried."""
+    world.issue("web-tls")
+    inventory = world.inventory()
+    world.kubeconfig.unlink()
+    report = world.deliver(inventory=inventory)
+    assert codes(report) == [Code.KUBECONFIG]
+    assert str(tmp_path / "kubeconfig") in report.failures[0].detail
+
+
+def test_a_missing_namespace_is_named(world: World) -> None:
+    """A route to a namespace that does not exist fails for its certificates alone, without creating it."""
+    world.issue("web-tls")
+    admin = world.admin()
+    role = {"apiGroups": [""], "resources": ["secrets"], "verbs": ["list", "get", "patch", "create"]}
+    kind = {"apiVersion": "rbac.authorization.k8s.io/v1"}
+    admin.ensure(kind | {"kind": "ClusterRole", "metadata": {"name": "wide"}, "rules": [role]})
+    subject = {"kind": "ServiceAccount", "name": "tls-sync", "namespace": "tls-sync"}
+    binding = {"kind": "ClusterRoleBinding", "metadata": {"name": "wide"}, "subjects": [subject]}
+    reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "wide"}
+    admin.ensure(kind | binding | {"roleRef": reference})
+    try:
+        world.configure([{"certificates": ["web-*"], "namespaces": ["app-a", "nowhere"]}])
+        report = world.deliver()
+    finally:
+        admin.delete("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/wide")
+    assert codes(report) == [Code.NAMESPACE_MISSING]
+    assert world.copy("web-tls") is not None
+
+
+def test_an_expired_newer_copy_gives_way(world: World) -> None:
+    """A newer copy that has expired is replaced: an older certificate that works is better."""
+    now = datetime.now(UTC)
+    life = {"not_before": now - timedelta(days=2), "not_after": now - timedelta(days=1)}
+    (secret,) = world.issue("web-tls", not_before=now - timedelta(days=20))
+    world.deliver()
+    newer = world.issuer.secret("web-tls", ["web-tls.example.org"], **life)  # type: ignore[arg-type]
+    world.admin().patch("/api/v1/namespaces/app-a/secrets/web-tls", {"data": newer["data"]})
+    assert world.row("web-tls").reason is Reason.DRIFTED
+    copy = world.copy("web-tls")
+    assert copy is not None
+    assert copy["data"] == secret["data"]

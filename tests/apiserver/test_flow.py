@@ -1,0 +1,276 @@
+"""The flow, with a real Prefect server and real API servers."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    FlowRunFilter,
+    FlowRunFilterId,
+)
+from prefect.client.schemas.objects import FlowRun, State, TaskRun
+
+from flows.tls_sync import tls_sync
+from tasks.config import load_config
+from tests.world import ROUTES, TARGETS, World
+
+pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("prefect_server", "no_waiting")]
+
+
+def run(**parameters: Any) -> State[Any]:
+    return tls_sync(**parameters, return_state=True)
+
+
+def run_id(state: State[Any]) -> UUID:
+    assert state.state_details.flow_run_id is not None
+    return state.state_details.flow_run_id
+
+
+def flow_run(state: State[Any]) -> FlowRun:
+    with get_client(sync_client=True) as client:
+        return client.read_flow_run(run_id(state))
+
+
+def task_runs(state: State[Any]) -> dict[str, TaskRun]:
+    """Task runs by name; the server learns of them through events, some moments later."""
+    with get_client(sync_client=True) as client:
+        chosen = FlowRunFilter(id=FlowRunFilterId(any_=[run_id(state)]))
+        return {run.name: run for run in client.read_task_runs(flow_run_filter=chosen)}
+
+
+def artifacts(state: State[Any]) -> dict[str, str]:
+    with get_client(sync_client=True) as client:
+        chosen = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id(state)]))
+        found = client.read_artifacts(artifact_filter=chosen)
+        return {str(artifact.key): str(artifact.data) for artifact in found}
+
+
+@contextmanager
+def stopped(world: World, cluster: str) -> Iterator[None]:
+    world.sandbox.cluster(cluster).stop()
+    try:
+        yield
+    finally:
+        world.sandbox.cluster(cluster).start()
+
+
+def test_certificates_arrive_on_every_cluster(world: World) -> None:
+    """One run copies OPS's certificates to every cluster and is Completed; the next one writes nothing."""
+    (secret,) = world.issue("web-tls")
+    state = run()
+    assert (state.is_completed(), state.message) == (True, "3 clusters: create 3")
+    for cluster in TARGETS:
+        copy = world.copy("web-tls", cluster)
+        assert copy is not None
+        assert copy["data"] == secret["data"]
+    before = [world.versions(cluster) for cluster in TARGETS]
+    assert run().message == "3 clusters: keep 3"
+    assert [world.versions(cluster) for cluster in TARGETS] == before
+
+
+def test_a_dead_cluster_does_not_stop_the_others(world: World) -> None:
+    """With one cluster down the others are served, and the run is Failed with its name and reason."""
+    world.issue("web-tls")
+    with stopped(world, "rct"):
+        state = run()
+    assert (state.is_failed(), state.name) == (True, "ClustersFailed")
+    assert state.message is not None
+    assert state.message.startswith("1 of 3 clusters failed: rct (Unreachable: ")
+    assert world.copy("web-tls", "dev") is not None
+    assert world.copy("web-tls", "prd") is not None
+    assert world.copy("web-tls", "rct") is None
+
+
+def test_a_dead_cluster_is_tried_again_and_a_refusal_is_not(world: World) -> None:
+    """What may pass is tried four times, what will not once."""
+    world.issue("web-tls")
+    foreign = world.issuer.secret("web-tls", ["web-tls.example.org"])
+    foreign["metadata"]["namespace"] = "app-a"
+    world.admin("dev").create(foreign)
+    with stopped(world, "rct"):
+        state = run()
+    runs = task_runs(state)
+    assert (runs["sync-rct"].run_count, runs["sync-dev"].run_count) == (4, 1)
+    assert runs["sync-prd"].state_name == "Completed"
+
+
+def test_an_ad_hoc_run_touches_one_cluster_only(world: World) -> None:
+    """`cluster` selects one; the others are neither read nor mentioned."""
+    world.issue("web-tls")
+    start = world.log_position("rct")
+    with stopped(world, "prd"):
+        state = run(cluster="dev")
+    assert (state.is_completed(), state.message) == (True, "1 cluster: create 1")
+    assert world.requests("rct", start) == []
+    assert set(artifacts(state)) == {"tls-sync", "tls-sync-dev"}
+
+
+def test_an_ad_hoc_run_for_one_certificate_leaves_the_others(world: World) -> None:
+    """`certificate` selects one; the others are neither written nor reported."""
+    world.issue("web-tls", "web-2-tls")
+    assert run(certificate="web-2-tls").message == "3 clusters: create 3"
+    assert world.copy("web-tls") is None
+    assert world.copy("web-2-tls") is not None
+
+
+def test_a_dry_run_writes_nothing(world: World) -> None:
+    """`dry_run` shows the plan, says that nothing was written, and writes nothing."""
+    world.issue("web-tls")
+    state = run(dry_run=True)
+    assert state.message == "3 clusters: dry run, nothing written: create 3"
+    assert "would create" in artifacts(state)["tls-sync"]
+    assert all(world.versions(cluster) == {} for cluster in TARGETS)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "known"),
+    [({"cluster": "prod"}, "dev, rct, prd"), ({"certificate": "api-tls"}, "web-*")],
+    ids=["cluster", "certificate"],
+)
+def test_an_unknown_name_is_an_error_before_any_read(
+    world: World, parameters: dict[str, str], known: str
+) -> None:
+    """An unknown parameter value fails with the known ones, and no API server hears of it."""
+    start = world.log_position("ops")
+    state = run(**parameters)
+    assert state.is_failed()
+    assert state.message is not None
+    assert known in state.message
+    assert world.requests("ops", start) == []
+
+
+def test_a_broken_configuration_fails_before_any_read(world: World) -> None:
+    """A configuration with faults is an error that lists them with their paths."""
+    world.config_path.write_text(world.config_path.read_text().replace("owner: ops", "owners: ops"))
+    start = world.log_position("ops")
+    state = run()
+    assert state.is_failed()
+    assert state.message is not None
+    assert "owner: is required" in state.message
+    assert "owners: unknown key" in state.message
+    assert world.requests("ops", start) == []
+
+
+def test_an_unreadable_source_touches_no_cluster(world: World) -> None:
+    """With OPS down the run is Failed, says why, and no target hears of it."""
+    start = world.log_position("dev")
+    with stopped(world, "ops"):
+        state = run()
+    assert (state.is_failed(), state.name) == (True, "SourceUnreadable")
+    assert state.message is not None
+    assert "Unreachable" in state.message
+    assert "Unreachable" in artifacts(state)["tls-sync"]
+    assert world.requests("dev", start) == []
+
+
+def test_an_empty_source_is_completed_with_a_warning(world: World) -> None:
+    """Nothing on OPS, nothing named literally: nothing is written, copies are kept, and the run says so."""
+    world.issue("web-tls")
+    run()
+    before = world.versions()
+    world.ops.delete("/api/v1/namespaces/certificates-ops/secrets/web-tls")
+    state = run()
+    assert state.is_completed()
+    assert state.message is not None
+    assert "warning: OPS has no certificate that is fit to be sent" in state.message
+    assert world.versions() == before
+
+
+def test_a_certificate_named_literally_but_missing_fails_the_run(world: World) -> None:
+    """A wanted certificate that can't be had makes the run Failed, and the message says which."""
+    world.issue("web-tls")
+    world.configure([*ROUTES, {"certificates": ["api-tls"], "namespaces": ["app-b"]}], clusters=["dev"])
+    state = run()
+    assert state.is_failed()
+    assert state.message is not None
+    assert "MissingOnSource: app-b/api-tls" in state.message
+    assert world.copy("web-tls") is not None
+
+
+def test_a_suspended_cluster_is_left_out_and_said(world: World) -> None:
+    """A suspended cluster is not touched, and every report says so."""
+    world.issue("web-tls")
+    document = world.config_path.read_text()
+    world.config_path.write_text(document.replace("name: rct", "name: rct\n  suspended: true"))
+    state = run()
+    assert state.message == "2 clusters: create 2; suspended: rct"
+    assert "suspended, so left out: rct" in artifacts(state)["tls-sync"]
+    assert world.copy("web-tls", "rct") is None
+
+
+def test_the_ui_shows_telling_names_and_reports(world: World) -> None:
+    """Runs, tasks, tags and artifacts have names that say what they are for."""
+    world.issue("web-tls")
+    state = run(cluster="dev", dry_run=True)
+    assert flow_run(state).name == "sync dev (dry run)"
+    runs = task_runs(state)
+    assert set(runs) == {"collect-certificates", "sync-dev"}
+    assert runs["sync-dev"].tags == ["cluster:dev"]
+    report = artifacts(run())
+    assert set(report) == {"tls-sync", *(f"tls-sync-{cluster}" for cluster in TARGETS)}
+    assert "| create | app-a/web-tls | web-tls | MissingOnTarget | - |" in report["tls-sync-dev"]
+
+
+def resume(state: State[Any]) -> State[Any]:
+    """Run the same flow run once more, as a retry or a rescheduled pod does."""
+    from prefect.flow_engine import run_flow  # noqa: PLC0415
+    from prefect.states import Scheduled  # noqa: PLC0415
+
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(run_id(state), Scheduled(), force=True)
+        again = client.read_flow_run(run_id(state))
+    final: State[Any] = run_flow(tls_sync, flow_run=again, parameters={}, return_type="state")  # type: ignore[assignment]
+    return final
+
+
+def test_a_resumed_run_repeats_only_what_is_unfinished(world: World) -> None:
+    """The same flow run, resumed: OPS is listed anew, finished clusters are not read again."""
+    world.issue("web-tls")
+    with stopped(world, "rct"):
+        first = run()
+    assert first.is_failed()
+    positions = {cluster: world.log_position(cluster) for cluster in ("ops", "dev", "rct")}
+    second = resume(first)
+    assert (second.is_completed(), second.message) == (True, "3 clusters: create 3")
+    assert world.requests("dev", positions["dev"]) == []
+    assert world.requests("rct", positions["rct"]) != []
+    assert [r["verb"] for r in world.requests("ops", positions["ops"])][:2] == ["list", "list"]
+
+
+def test_a_resumed_run_serves_finished_clusters_again_if_ops_has_changed(world: World) -> None:
+    """A certificate renewed before the resumption reaches also the clusters that had finished."""
+    (secret,) = world.issue("web-tls")
+    with stopped(world, "rct"):
+        first = run()
+    renewed = world.renew(secret)
+    assert resume(first).is_completed()
+    copy = world.copy("web-tls", "dev")
+    assert copy is not None
+    assert copy["data"] == renewed["data"]
+
+
+def test_a_resumed_run_without_its_results_simply_runs_again(world: World, prefect_server: Path) -> None:
+    """Results that are gone (a fresh pod) cost a second look and nothing else."""
+    world.issue("web-tls")
+    first = run()
+    for file in (prefect_server / "results").iterdir():
+        file.unlink()
+    start = world.log_position("dev")
+    second = resume(first)
+    assert (second.is_completed(), second.message) == (True, "3 clusters: keep 3")
+    assert world.requests("dev", start) != []
+
+
+def test_the_configuration_is_read_at_the_start_of_each_run(world: World) -> None:
+    """A route added between two runs counts in the second."""
+    world.issue("web-tls", "api-tls")
+    run()
+    world.configure([*ROUTES, {"certificates": ["api-tls"], "namespaces": ["app-b"]}])
+    assert len(load_config().clusters[0].routes) == 2
+    assert run().message == "3 clusters: create 3, keep 3"

@@ -1,0 +1,53 @@
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deployments.sandbox.control_plane import Sandbox
+from deployments.sandbox.errors import SandboxError
+from tests.world import CLUSTERS, World
+
+
+@pytest.fixture(scope="session")
+def sandbox() -> Iterator[Sandbox]:
+    """Four real API servers for the whole session. A missing part fails in CI and skips elsewhere."""
+    running = Sandbox(CLUSTERS)
+    try:
+        running.__enter__()
+    except SandboxError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"no API server can be had: {error}")
+    try:
+        yield running
+    finally:
+        running.__exit__(None, None, None)
+
+
+@pytest.fixture
+def world(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(sandbox, tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A real Prefect server of this session's own; yields its home, with database and results."""
+    # Its start takes up to 40 s on a small machine. The harness does not isolate the result storage.
+    home = tmp_path_factory.mktemp("prefect")
+    os.environ["PREFECT_RESULTS_LOCAL_STORAGE_PATH"] = str(home / "results")
+    os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+    from prefect.testing.utilities import prefect_test_harness  # noqa: PLC0415  2 s, for those who need it
+
+    with prefect_test_harness(server_startup_timeout=180):
+        yield home
+
+
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retries follow at once; their number and conditions stay as they are."""
+    from tasks.collect import collect_certificates  # noqa: PLC0415
+    from tasks.sync import sync_cluster  # noqa: PLC0415
+
+    for task in (collect_certificates, sync_cluster):
+        monkeypatch.setattr(task, "retry_delay_seconds", [0.0, 0.0, 0.0])

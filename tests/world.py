@@ -1,0 +1,140 @@
+"""A small world of real clusters for one test: emptied before it, configured by it."""
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deployments.sandbox.admin import Admin
+from deployments.sandbox.cert_manager import SOURCE_NAMESPACE, Issuer
+from deployments.sandbox.control_plane import Sandbox
+from deployments.sandbox.kubeconfig import write_kubeconfig
+from tasks.cluster import ClusterClient
+from tasks.config import SyncConfig, load_config
+from tasks.delivery import deliver
+from tasks.inventory import take_inventory
+from tasks.kubeconfig import connect
+from tasks.models import Change, ClusterReport, Inventory
+from tasks.order import Order
+
+CLUSTERS = ("ops", "dev", "rct", "prd")
+TARGETS = CLUSTERS[1:]
+NAMESPACES = ("app-a", "app-b")
+ROUTES = [{"certificates": ["web-*"], "namespaces": ["app-a"]}]
+ACCOUNT = "system:serviceaccount:tls-sync:tls-sync"
+
+Manifest = dict[str, Any]
+
+
+class World:
+    def __init__(self, sandbox: Sandbox, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.sandbox, self.directory = sandbox, directory
+        self.issuer = Issuer()
+        self.config_path = directory / "tls-sync.yaml"
+        self.kubeconfig = directory / "kubeconfig"
+        self._empty()
+        write_kubeconfig(sandbox, self.kubeconfig, dict.fromkeys(TARGETS, NAMESPACES))
+        monkeypatch.setenv("KUBECONFIG", str(self.kubeconfig))
+        monkeypatch.setenv("TLS_SYNC_CONFIG", str(self.config_path))
+        self.configure()
+
+    @property
+    def ops(self) -> Admin:
+        return self.admin("ops")
+
+    def admin(self, cluster: str = "dev") -> Admin:
+        return self.sandbox.cluster(cluster).admin
+
+    def configure(
+        self,
+        routes: Sequence[Mapping[str, Any]] = ROUTES,
+        clusters: Sequence[str] = TARGETS,
+        **settings: Any,
+    ) -> SyncConfig:
+        """The same routes for each cluster; `settings` are further keys of every cluster."""
+        entries = [
+            {
+                "name": name,
+                "context": f"cluster-{name}",
+                "clusterId": self.admin(name).cluster_id(),
+                "hostnames": ["*.example.org"],
+                "routes": list(routes),
+                **settings,
+            }
+            for name in clusters
+        ]
+        source = {"namespace": SOURCE_NAMESPACE, "context": "cluster-ops"}
+        document = {"owner": "ops", "source": source, "clusters": entries}
+        self.config_path.write_text(yaml.safe_dump(document))
+        return load_config()
+
+    def issue(self, *names: str, **options: Any) -> list[Manifest]:
+        """Put fresh certificates on OPS, named after their DNS name's first label."""
+        secrets = [self.issuer.secret(name, [f"{name}.example.org"], **options) for name in names]
+        for secret in secrets:
+            self.put(secret)
+        return secrets
+
+    def put(self, secret: Manifest, cluster: str = "ops") -> Manifest:
+        """Create a Secret, or replace it whole."""
+        namespace, name = secret["metadata"]["namespace"], secret["metadata"]["name"]
+        admin = self.admin(cluster)
+        exists = admin.secret(namespace, name) is not None
+        return admin.replace(secret) if exists else admin.create(secret)
+
+    def renew(self, secret: Manifest) -> Manifest:
+        return self.put(self.issuer.renew(secret))
+
+    def copy(self, name: str, cluster: str = "dev", namespace: str = "app-a") -> Manifest | None:
+        return self.admin(cluster).secret(namespace, name)
+
+    def inventory(self) -> Inventory:
+        source = load_config().source
+        with ClusterClient("ops", connect("ops", source.context), time.monotonic() + 60) as client:
+            return take_inventory(client, source, datetime.now(UTC))
+
+    def deliver(
+        self, cluster: str = "dev", inventory: Inventory | None = None, **options: Any
+    ) -> ClusterReport:
+        """What the flow's task does for one cluster, without Prefect."""
+        config = load_config()
+        chosen = next(one for one in config.clusters if one.name == cluster)
+        order = Order(config, chosen, inventory or self.inventory(), **options)
+        return deliver(order, time.monotonic() + 60)
+
+    def row(self, name: str, cluster: str = "dev", **options: Any) -> Change:
+        """Deliver, and the one row of the report about a target Secret."""
+        report = self.deliver(cluster, **options)
+        assert not report.failures, report.failures
+        (row,) = [change for change in report.changes if change.target.name == name]
+        return row
+
+    def versions(self, cluster: str = "dev") -> dict[str, str]:
+        """resourceVersion of every Secret in the routed namespaces."""
+        return {
+            f"{namespace}/{secret['metadata']['name']}": secret["metadata"]["resourceVersion"]
+            for namespace in NAMESPACES
+            for secret in self.admin(cluster).secrets(namespace)
+        }
+
+    def requests(self, cluster: str, since: int = 0) -> list[Manifest]:
+        """tls-sync's own requests in a cluster's audit log, from a position of the log on."""
+        log = self.sandbox.cluster(cluster).audit()[since:]
+        return [e for e in log if e["user"]["username"] == ACCOUNT and e["stage"] == "ResponseComplete"]
+
+    def log_position(self, cluster: str) -> int:
+        return len(self.sandbox.cluster(cluster).audit())
+
+    def _empty(self) -> None:
+        for cluster in CLUSTERS:
+            admin = self.admin(cluster)
+            for namespace in (SOURCE_NAMESPACE,) if cluster == "ops" else NAMESPACES:
+                for secret in admin.secrets(namespace):
+                    path = f"/api/v1/namespaces/{namespace}/secrets/{secret['metadata']['name']}"
+                    if secret["metadata"].get("finalizers"):
+                        admin.patch(path, {"metadata": {"finalizers": None}})
+                admin.delete(f"/api/v1/namespaces/{namespace}/secrets")
