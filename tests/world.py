@@ -114,7 +114,7 @@ class World:
         return row
 
     def versions(self, cluster: str = "dev") -> dict[str, str]:
-        """resourceVersion of every Secret in the routed namespaces."""
+        """The resourceVersion of every Secret in the routed namespaces."""
         return {
             f"{namespace}/{secret['metadata']['name']}": secret["metadata"]["resourceVersion"]
             for namespace in NAMESPACES

@@ -60,7 +60,7 @@ def test_a_route_may_rename(world: World) -> None:
 
 
 def test_an_unchanged_run_asks_for_the_lists_and_the_identity_only(world: World) -> None:
-    """With nothing to do: two lists on OPS, and per cluster its identity and a list per namespace; no write."""
+    """With nothing to do: two lists on OPS, per cluster its identity and a list per namespace; no write."""
     world.configure([{"certificates": ["web-*"], "namespaces": list(NAMESPACES)}])
     world.issue("web-tls", "web-2-tls")
     world.deliver()

@@ -1,0 +1,60 @@
+# make demo     see it work on real API servers        make test    all tests
+# make sandbox  the same clusters and a UI, to play    make bench   how fast, how small
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: help demo sandbox test test-unit bench lint types format lock clean
+.DEFAULT_GOAL := help
+
+help: ## these lines
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
+
+demo: $(READY) ## certificates arrive on three clusters, step by step, each step checked
+	@$(BIN)/python -m deployments.sandbox demo
+
+sandbox: $(READY) ## four clusters, Prefect with its UI, the flow served; until Ctrl-C
+	@$(BIN)/python -m deployments.sandbox up
+
+test: $(READY) ## all tests; the first time builds kube-apiserver and etcd if none is at hand
+	$(BIN)/python -m pytest
+
+test-unit: $(READY) ## the pure tests, in seconds
+	$(BIN)/python -m pytest -m "not apiserver"
+
+bench: $(READY) ## against a kubectl loop and a bare client, side by side; writes bench.json
+	$(BIN)/python -m tests.benchmarks
+
+lint: $(READY) ## style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY) ## types
+	$(BIN)/mypy
+
+format: $(READY) ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(READY) ## new versions of all dependencies, with hashes (needs uv)
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url --no-emit-find-links pyproject.toml --output-file requirements.txt
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url --no-emit-find-links --constraint requirements.txt pyproject.toml --group dev \
+	  --output-file requirements-dev.txt
+
+clean: ## remove the virtual environment and caches
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache
+
+# uv where it is present, plain venv and pip otherwise.
+$(READY): requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "tls-sync needs Python 3.11 or later; say which: make PYTHON=python3.12 …" >&2; exit 1; }
+	@echo "installing the dependencies into .venv, once (about a minute)"
+	@if command -v uv >/dev/null; then \
+	  uv venv --quiet --allow-existing --python $(PYTHON) .venv \
+	  && uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.txt; \
+	else \
+	  $(PYTHON) -m venv .venv && $(BIN)/pip install --quiet --require-hashes -r requirements-dev.txt; \
+	fi
+	@touch $@

@@ -1,0 +1,94 @@
+"""What the README, the example and the deployment promise is what the code does."""
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from flows.tls_sync import tls_sync
+from tasks import plan
+from tasks.checks import CHECKS
+from tasks.config import load_config
+from tasks.reasons import Reason
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+
+
+def load(path: str) -> Any:
+    return yaml.safe_load((ROOT / path).read_text())
+
+
+def test_the_readme_shows_the_decision_table_of_the_code() -> None:
+    """The README's table is, line for line, that of tasks/plan.py."""
+    assert plan.__doc__ is not None
+    table = [line for line in plan.__doc__.splitlines() if line.startswith("|")]
+    assert len(table) > 15
+    assert "\n".join(table) in README
+
+
+def test_the_readme_explains_every_refusal() -> None:
+    """Each reason that has a remedy stands in the README with it."""
+    missing = [r for r in Reason if r.remedy and f"| {r} | {r.sentence} | {r.remedy} |" not in README]
+    assert missing == []
+
+
+def test_the_readme_counts_the_checks() -> None:
+    """The README says how many checks a certificate must pass."""
+    assert len(CHECKS) == 13
+    assert "Thirteen checks" in README
+
+
+def test_the_example_configuration_is_valid() -> None:
+    """deployments/tls-sync.yaml can be loaded as it is."""
+    config = load_config(str(ROOT / "deployments" / "tls-sync.yaml"))
+    assert [cluster.name for cluster in config.clusters] == ["dev", "rct", "prd"]
+
+
+def test_the_readmes_configuration_is_valid(tmp_path: Path) -> None:
+    """The configuration that the README shows can be loaded as it is."""
+    block = README.split("```yaml")[1].split("```")[0]
+    path = tmp_path / "tls-sync.yaml"
+    path.write_text(inspect.cleandoc(block))
+    assert load_config(str(path)).clusters[0].name == "dev"
+
+
+def test_the_deployment_fits_the_flow() -> None:
+    """prefect.yaml names the flow, and exactly its parameters."""
+    (deployment,) = load("prefect.yaml")["deployments"]
+    assert (deployment["name"], deployment["entrypoint"]) == ("ops", "flows/tls_sync.py:tls_sync")
+    assert set(deployment["parameters"]) == set(tls_sync.parameters.properties)
+
+
+def test_misspelt_keys_of_the_deployment_are_caught() -> None:
+    """Prefect drops unknown keys of prefect.yaml in silence; here they are an error."""
+    from prefect.cli.deploy._models import DeploymentConfig, PrefectYamlModel  # noqa: PLC0415
+
+    document = load("prefect.yaml")
+    assert set(document) <= {f.alias or n for n, f in PrefectYamlModel.model_fields.items()}
+    for deployment in document["deployments"]:
+        assert set(deployment) <= set(DeploymentConfig.model_fields)
+
+
+def test_every_parameter_is_described_in_the_ui() -> None:
+    """Each parameter of the flow has a description, which the form of the UI shows."""
+    undescribed = [n for n, p in tls_sync.parameters.properties.items() if not p.get("description")]
+    assert undescribed == []
+
+
+@pytest.mark.parametrize(
+    ("path", "verbs"),
+    [
+        ("deployments/source/rbac.yaml", {"get", "list"}),
+        ("deployments/target/namespace-role.yaml", {"list", "get", "patch", "create"}),
+        ("deployments/target/rbac.yaml", {"get"}),
+    ],
+)
+def test_the_shipped_rights_are_the_least(path: str, verbs: set[str]) -> None:
+    """No role grants more verbs than the code uses, and none a wildcard."""
+    documents = yaml.safe_load_all((ROOT / path).read_text())
+    rules = [rule for document in documents for rule in document.get("rules", [])]
+    assert {verb for rule in rules for verb in rule["verbs"]} == verbs
+    assert "*" not in {word for rule in rules for key in rule for word in rule[key]}

@@ -1,0 +1,88 @@
+"""Laws about the code itself: who may import what, and what the README and the example promise."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+MODULES = sorted([*(ROOT / "tasks").glob("*.py"), *(ROOT / "flows").glob("*.py")])
+PURE = (
+    "answers candidate checks config_rules errors markdown models names order ownership plan "
+    "reasons report retry terminal"
+).split()
+TALKS_TO_KUBERNETES = {"tasks/kubeconfig.py", "tasks/cluster.py"}
+KNOWS_PREFECT = {"tasks/collect.py", "tasks/sync.py", "flows/tls_sync.py", "flows/publication.py"}
+INPUT_OUTPUT = {"os", "socket", "subprocess", "logging", "urllib3", "requests", "http", "tempfile", "time"}
+
+
+def imports(path: Path) -> set[str]:
+    """Top-level packages, and modules of ours in full, that a file imports anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return found | {name.partition(".")[0] for name in found}
+
+
+def name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_only_the_named_modules_import_kubernetes(path: Path) -> None:
+    """The Kubernetes client is imported by the transport and the kubeconfig reader alone."""
+    assert name(path) in TALKS_TO_KUBERNETES or "kubernetes" not in imports(path)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_only_the_shells_import_prefect(path: Path) -> None:
+    """Prefect is a shell: what decides and writes does not know it."""
+    assert name(path) in KNOWS_PREFECT or "prefect" not in imports(path)
+
+
+@pytest.mark.parametrize("module", PURE)
+def test_pure_modules_do_no_input_or_output(module: str) -> None:
+    """A pure module imports nothing that reads, writes or waits, not even through a module of ours."""
+    seen, waiting = set(), {f"tasks.{module}"}
+    while waiting:
+        current = waiting.pop()
+        seen.add(current)
+        found = imports(ROOT / f"{current.replace('.', '/')}.py")
+        assert not found & (INPUT_OUTPUT | {"prefect", "kubernetes"}), current
+        # config.py is pure but for one read, which it leaves to yaml_file.py.
+        ours = {one for one in found if (ROOT / f"{one.replace('.', '/')}.py").is_file()}
+        waiting |= ours - seen - {"tasks.config"}
+
+
+def test_the_generated_models_of_the_client_are_never_imported() -> None:
+    """The client's 700 model classes would cost the run 90 MiB: nothing imports them, not even indirectly."""
+    script = (
+        "import sys, flows.tls_sync; print(sum('.models.' in m and 'kubernetes' in m for m in sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "0"
+
+
+def test_flow_files_are_not_named_after_packages() -> None:
+    """Prefect loads flows/x.py as module x: a name that is also a package would shadow it."""
+    names = {path.stem for path in (ROOT / "flows").glob("*.py")} - {"__init__", "__main__"}
+    assert not names & (set(sys.stdlib_module_names) | {"tasks", "prefect", "kubernetes", "flows"})
+
+
+def test_every_test_says_its_law() -> None:
+    """Each test has a docstring of one sentence."""
+    silent = [
+        f"{name(path)}::{node.name}"
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
+        if not (ast.get_docstring(node) or "").strip().endswith(".")
+    ]
+    assert silent == []
