@@ -26,12 +26,13 @@ def publish(report: RunReport) -> None:
         logger.info("%s", terminal.render(report))
     else:
         logger.error("%s", terminal.render(report))
-    create_markdown_artifact(markdown.render_run(report), key="tls-sync", description="The run's report")
+    # A dry run has keys of its own: the latest report of a cluster says what was done, not what would be.
+    key = "tls-sync-dry-run" if report.dry_run else "tls-sync"
+    create_markdown_artifact(markdown.render_run(report), key=key, description="The run's report")
     for cluster in report.clusters:
+        text = markdown.render_cluster(cluster)
         create_markdown_artifact(
-            markdown.render_cluster(cluster),
-            key=f"tls-sync-{cluster.cluster}",
-            description=f"What became of {cluster.cluster}",
+            text, key=f"{key}-{cluster.cluster}", description=f"What became of {cluster.cluster}"
         )
 
 

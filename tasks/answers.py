@@ -50,7 +50,8 @@ def _refusal(status: int, answer: dict[str, Any]) -> Problem:
     details = answer.get("details")
     details = details if isinstance(details, dict) else {}
     causes = details.get("causes")
-    reasons = {c.get("reason") for c in causes if isinstance(c, dict)} if isinstance(causes, list) else set()
+    causes = causes if isinstance(causes, list) else []
+    reasons = [cause.get("reason") for cause in causes if isinstance(cause, dict)]
     if status == 403 and "NamespaceTerminating" in reasons:
         code = Code.NAMESPACE_TERMINATING
     if status == 404 and details.get("kind") == "namespaces":

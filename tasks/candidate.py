@@ -22,8 +22,9 @@ KEY_LABELS = frozenset({"PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"})
 
 E = TypeVar("E", bound=x509.ExtensionType)
 
-BEGIN = re.compile(rb"-----BEGIN ([^\r\n]{0,64}?)-----")
-END = re.compile(rb"-----END ([^\r\n]{0,64}?)-----")
+BOUNDARY = re.compile(rb"-----(BEGIN|END) ([A-Z0-9 ]{1,64})-----")
+BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class Refused(Exception):
@@ -45,6 +46,7 @@ def refusing(reason: Reason, detail: str = "") -> Iterator[None]:
         UnsupportedAlgorithm,
         InvalidSignature,
         x509.DuplicateExtension,
+        x509.InvalidVersion,
         x509.UnsupportedGeneralNameType,
     ):
         raise Refused(reason, detail) from None
@@ -54,10 +56,11 @@ class Candidate:
     """The data of one Secret, decoded and parsed on demand; every fault is a Refused."""
 
     def __init__(self, secret: dict[str, Any]) -> None:
-        metadata = secret.get("metadata") or {}
+        metadata, data = secret.get("metadata"), secret.get("data")
+        metadata = metadata if isinstance(metadata, dict) else {}
         self.uid = str(metadata.get("uid", ""))
         self.resource_version = str(metadata.get("resourceVersion", ""))
-        self._data: dict[str, Any] = secret.get("data") or {}
+        self._data: dict[str, Any] = data if isinstance(data, dict) else {}
 
     def __repr__(self) -> str:
         return "Candidate(…)"
@@ -105,18 +108,29 @@ class Candidate:
                 raise Refused(Reason.INVALID_CERTIFICATE, key)
 
     def require_key_block(self) -> None:
-        labels = [label for label in self._labels(KEY) if label != "EC PARAMETERS"]
-        if labels == ["ENCRYPTED PRIVATE KEY"] or b"Proc-Type: 4,ENCRYPTED" in self.material[KEY]:
+        if b"ENCRYPTED" in self.material[KEY]:  # in the label (PKCS#8) or in a header (RFC 1421)
             raise Refused(Reason.ENCRYPTED_KEY)
+        labels = [label for label in self._labels(KEY) if label != "EC PARAMETERS"]
         if len(labels) != 1 or labels[0] not in KEY_LABELS:
             raise Refused(Reason.UNEXPECTED_BLOCK, f"{KEY} must hold one private key")
 
     def _labels(self, key: str) -> list[str]:
-        """Labels of the PEM blocks, each of which must end as it began (RFC 7468)."""
-        begins, ends = BEGIN.findall(self.material[key]), END.findall(self.material[key])
-        if begins != ends:
-            raise Refused(Reason.UNEXPECTED_BLOCK, f"{key}: a block does not end as it began")
-        return [label.decode("ascii", "replace") for label in begins]
+        """Labels of the PEM blocks, as strict as OpenSSL and so nginx: boundaries fill their lines."""
+        labels: list[str] = []
+        inside: bytes | None = None
+        lines = self.material[key].removeprefix(BYTE_ORDER_MARK).replace(b"\r\n", b"\n").split(b"\n")
+        for number, line in enumerate(lines, start=1):
+            boundary = BOUNDARY.fullmatch(line.rstrip(b" \t"))
+            if boundary and boundary[1] == b"BEGIN" and inside is None:
+                inside = boundary[2]
+            elif boundary and inside and boundary[1] == b"END" and boundary[2] == inside:
+                labels.append(inside.decode("ascii"))
+                inside = None
+            elif boundary or b"-----" in line or (inside and not BASE64.fullmatch(line.rstrip(b" \t"))):
+                raise Refused(Reason.UNEXPECTED_BLOCK, f"{key}: line {number} does not fit a PEM block")
+        if inside:
+            raise Refused(Reason.UNEXPECTED_BLOCK, f"{key}: the last block does not end")
+        return labels
 
     def _certificates(self, key: str) -> list[x509.Certificate]:
         with refusing(Reason.INVALID_CERTIFICATE, key):

@@ -131,7 +131,7 @@ class ClusterClient:
         self._require(is_name(ref.name), "the name of a Secret")
         return f"{self._secrets_path(ref.namespace)}/{ref.name}"
 
-    def _require(self, holds: bool, kind: str) -> None:  # noqa: FBT001  private, always positional
+    def _require(self, holds: bool, kind: str) -> None:
         if not holds:
             raise self._error(Code.INVALID, "build a request", detail=f"what was given is not {kind}")
 

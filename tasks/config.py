@@ -135,7 +135,7 @@ def load_config(path: str | None = None) -> SyncConfig:
             "deployments/tls-sync.yaml is a commented example"
         )
     try:
-        return parse_config(read_yaml(Path(where), MAX_BYTES))
+        return parse_config(read_yaml(Path(where), MAX_BYTES, aliases=True))
     except YamlError as error:
         raise ConfigError(f"configuration {where}: {error}") from None
     except ConfigError as error:

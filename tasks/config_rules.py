@@ -1,5 +1,6 @@
 """What a configuration may say: rules for single values, and rules that hold across the file. Pure."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from itertools import combinations
 from typing import Any
@@ -89,7 +90,8 @@ def spell(document: Any, location: tuple[int | str, ...]) -> str:
         path += f"[{step}]" if isinstance(step, int) else f"{'.' if path else ''}{step}"
         if depth == 1 and location[0] == "clusters":
             cluster = _at(document, location[:2])
-            path += f" ({cluster['name']})" if isinstance(cluster, dict) and "name" in cluster else ""
+            called = cluster.get("name") if isinstance(cluster, dict) else None
+            path += f" ({called})" if isinstance(called, str) and names.is_namespace(called) else ""
     return path
 
 
@@ -113,7 +115,11 @@ def cross_faults(document: dict[str, Any]) -> Iterator[Fault]:
     yield from _twice(clusters, "name", "the name of another cluster, too; give each its own")
     yield from _twice(clusters, "context", "the context of another cluster, too; one each")
     yield from _twice(clusters, "clusterId", "the clusterId of another cluster, too; one each")
+    source = document.get("source")
+    source_context = source.get("context") if isinstance(source, dict) else None
     for path, cluster in clusters:
+        if source_context is not None and cluster.get("context") == source_context:
+            yield f"{path}.context", "the context of the source, too; OPS can't be its own target"
         if cluster.get("protected") is True and not cluster.get("clusterId"):
             message = "is required where protected is true: the uid of its namespace kube-system"
             yield f"{path}.clusterId", message
@@ -132,7 +138,7 @@ def _twice(clusters: list[tuple[str, dict[str, Any]]], key: str, message: str) -
 
 def _route_faults(path: str, cluster: dict[str, Any]) -> Iterator[Fault]:
     """Two ways to write one Secret: the later would undo the earlier at every run."""
-    targets: list[tuple[str, str, str]] = []
+    targets: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for index, route in enumerate(_list(cluster, "routes")):
         if not isinstance(route, dict):
             continue
@@ -141,11 +147,13 @@ def _route_faults(path: str, cluster: dict[str, Any]) -> Iterator[Fault]:
         if renamed is not None and (len(sent) != 1 or names.is_glob(sent[0])):
             yield f"{here}.name", "goes with exactly one certificate, without a glob; split the route"
         written = [renamed] if isinstance(renamed, str) else sent
-        targets += [(here, ns, name) for ns in _texts(route, "namespaces") for name in written]
-    for (_, ns, name), (later, other_ns, other) in combinations(targets, 2):
-        if ns == other_ns and names.overlap(name, other):
-            both = name if name == other else f"{name} and {other}"
-            yield later, f"writes a Secret in {ns} that is written already ({both}); keep one of them"
+        for ns in filter(names.is_namespace, _texts(route, "namespaces")):
+            targets[ns] += [(here, one) for one in written if names.GLOB.fullmatch(one)]
+    for ns, in_namespace in targets.items():
+        for (_, one), (later, other) in combinations(in_namespace, 2):
+            if names.overlap(one, other):
+                both = " and ".join(dict.fromkeys((one, other)))
+                yield later, f"writes a Secret in {ns} that is written already ({both}); keep one of them"
 
 
 def _list(mapping: dict[str, Any], key: str) -> list[Any]:

@@ -39,7 +39,7 @@ def _deliver_to(target: ClusterClient, order: Order) -> ClusterReport:
     if edited := drifted(plan):
         _read_edited(target, edited, found)
         plan = _plan(order, found)
-    _ensure_safe(plan, order.cluster)
+    _ensure_safe(plan, order, found)
     changes = plan.changes
     if plan.writes and not order.dry_run:
         changes, more = _write(target, order, plan, found)
@@ -89,7 +89,7 @@ def _plan(order: Order, found: Found) -> Plan:
     plan = make_plan(
         order.cluster,
         order.inventory,
-        (secret for secrets in found.values() for secret in secrets.values()),
+        _all(found),
         owner=order.config.owner,
         now=datetime.now(UTC),
         certificate=order.certificate,
@@ -121,11 +121,15 @@ def _certificate_held(target: ClusterClient, ref: SecretRef) -> Version | None:
         return None
 
 
-def _ensure_safe(plan: Plan, cluster: Cluster) -> None:
+def _all(found: Found) -> list[TargetSecret]:
+    return [secret for secrets in found.values() for secret in secrets.values()]
+
+
+def _ensure_safe(plan: Plan, order: Order, found: Found) -> None:
     try:
-        ensure_safe(plan, cluster)
+        ensure_safe(plan, order.cluster, order.inventory, _all(found), order.config.owner)
     except UnsafePlan as error:
-        raise _failed(cluster, Code.UNSAFE_PLAN, "check the plan", str(error)) from None
+        raise _failed(order.cluster, Code.UNSAFE_PLAN, "check the plan", str(error)) from None
 
 
 def _write(

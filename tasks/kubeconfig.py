@@ -95,11 +95,11 @@ class _Reader:
         server = self._entry(document, "clusters", context.get("cluster"), "cluster")
         user = self._entry(document, "users", context.get("user"), "user")
         configuration = _configuration()
-        self._server(server, configuration)
-        chain = self._user(user, configuration)
+        trust = self._server(server, configuration)
+        self._user(user, configuration, trust)
         client = ApiClient(configuration)
-        if chain:
-            self._present(client, configuration, *chain)
+        # One context for all connections; with the configuration's own fields, each would parse the CA anew.
+        client.rest_client.pool_manager.connection_pool_kw["ssl_context"] = trust
         return client
 
     def _entry(self, document: dict[str, Any], section: str, name: object, key: str) -> dict[str, Any]:
@@ -113,38 +113,55 @@ class _Reader:
             self.refuse(f"{detail}; known are: {known}" if section == "contexts" else detail)
         return found[0]
 
-    def _server(self, server: dict[str, Any], configuration: Configuration) -> None:
+    def _server(self, server: dict[str, Any], configuration: Configuration) -> ssl.SSLContext:
         self._known(server, CLUSTER_KEYS, "cluster")
-        address = server.get("server")
-        url = urlsplit(address if isinstance(address, str) else "")
-        if url.scheme != "https" or not url.hostname or url.username or url.query or url.fragment:
-            self.refuse("`server` must be an https:// address without user, query or fragment")
         if server.get("insecure-skip-tls-verify", False) is not False:
             self.refuse("insecure-skip-tls-verify: TLS is always verified; give the cluster's CA instead")
-        configuration.host = url.geturl().rstrip("/")
+        name = server.get("tls-server-name")
+        if name is not None and not isinstance(name, str):
+            self.refuse("`tls-server-name` must be a host name")
+        configuration.host = self._address(server.get("server"))
         configuration.proxy = None  # after host, which would take one from the environment
-        configuration.ca_cert_data = self._decoded(server, "certificate-authority-data")
-        configuration.tls_server_name = server.get("tls-server-name")
+        configuration.tls_server_name = name
+        try:
+            return ssl.create_default_context(cadata=self._decoded(server, "certificate-authority-data"))
+        except ssl.SSLError:
+            self.refuse("`certificate-authority-data` is not a certificate")
 
-    def _user(self, user: dict[str, Any], configuration: Configuration) -> tuple[str, str] | None:
+    def _address(self, address: Any) -> str:
+        try:
+            url = urlsplit(address if isinstance(address, str) else "")
+            fits = url.scheme == "https" and url.hostname and url.port != 0
+        except ValueError:
+            fits = False
+        if not fits or "@" in url.netloc or url.query or url.fragment:
+            self.refuse("`server` must be an https:// address without user, query or fragment")
+        return url.geturl().rstrip("/")
+
+    def _user(self, user: dict[str, Any], configuration: Configuration, trust: ssl.SSLContext) -> None:
         self._known(user, USER_KEYS, "user")
-        token = user.get("token")
-        if path := user.get("tokenFile"):
-            if token or not isinstance(path, str) or not Path(path).is_absolute():
+        if "token" in user or "tokenFile" in user:
+            configuration.api_key["authorization"] = self._token(user)
+            configuration.api_key_prefix["authorization"] = "Bearer"
+        elif "client-certificate-data" in user:
+            chain, key = (self._decoded(user, f"client-{part}-data") for part in ("certificate", "key"))
+            self._present(trust, f"{chain}\n{key}")
+        else:
+            self.refuse("the user has no credential; a request without one would be anonymous")
+
+    def _token(self, user: dict[str, Any]) -> str:
+        token, path = user.get("token"), user.get("tokenFile")
+        if "tokenFile" in user:
+            if "token" in user or not isinstance(path, str) or not Path(path).is_absolute():
                 self.refuse("`tokenFile` must be an absolute path, without `token` beside it")
             try:
                 token = Path(path).read_text("ascii")
             except (OSError, ValueError):
                 self.refuse("`tokenFile` names a file that can't be read")
-        if token:
-            if not isinstance(token, str) or not token.strip().isprintable():
-                self.refuse("`token` is not a token")
-            configuration.api_key["authorization"] = token.strip()
-            configuration.api_key_prefix["authorization"] = "Bearer"
-            return None
-        if "client-certificate-data" not in user:
-            self.refuse("the user has no credential; a request without one would be anonymous")
-        return self._decoded(user, "client-certificate-data"), self._decoded(user, "client-key-data")
+        token = token.strip() if isinstance(token, str) else ""
+        if not token or not token.isascii() or not token.isprintable() or " " in token:
+            self.refuse("`token` is empty or not a token; a request without one would be anonymous")
+        return token
 
     def _known(self, mapping: dict[str, Any], keys: frozenset[str], section: str) -> None:
         for key in sorted(set(mapping) - keys, key=str):
@@ -156,17 +173,17 @@ class _Reader:
         try:
             text = base64.b64decode(mapping[key], validate=True).decode("ascii")
         except (KeyError, TypeError, ValueError):
-            self.refuse(f"`{key}` is missing or not base64; {FLATTEN}")
+            text = ""
+        if not text.strip():  # an empty CA would mean all those that the system trusts
+            self.refuse(f"`{key}` is missing, empty or not base64; {FLATTEN}")
         return text
 
-    def _present(self, client: ApiClient, configuration: Configuration, chain: str, key: str) -> None:
-        """Give the client its certificate. OpenSSL loads one only from a file: written, removed at once."""
+    def _present(self, trust: ssl.SSLContext, chain_and_key: str) -> None:
+        """OpenSSL loads a client's certificate only from a file: written, read and removed at once."""
         try:
-            context = ssl.create_default_context(cadata=configuration.ca_cert_data)
             with tempfile.NamedTemporaryFile("w") as file:  # mode 0600
-                file.write(f"{chain}\n{key}")
+                file.write(chain_and_key)
                 file.flush()
-                context.load_cert_chain(file.name)
+                trust.load_cert_chain(file.name)
         except (ssl.SSLError, OSError):
             self.refuse("client-certificate-data and client-key-data can't be used together")
-        client.rest_client.pool_manager.connection_pool_kw["ssl_context"] = context

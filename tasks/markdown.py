@@ -18,7 +18,7 @@ def render_run(report: RunReport) -> str:
         lines += [f"For the certificate `{report.certificate}` only.", ""]
     if report.clusters:
         lines += [*_table(*say.overview(report.clusters)), ""]
-    for cluster in sorted(report.clusters, key=lambda cluster: cluster.ok):
+    for cluster in say.worst_first(report.clusters):
         if body := list(_body(cluster)):
             lines += [f"### {cluster.cluster}", "", *body, ""]
     return "\n".join([*lines, *_source(report)])
@@ -90,4 +90,4 @@ def _table(header: Iterable[str], body: Iterable[Iterable[str]]) -> list[str]:
 
 def escape(text: str) -> str:
     """What came from a certificate must not become markup."""
-    return re.sub(r"([\\`*_\[\]<>|~])", r"\\\1", say.plain(text))
+    return re.sub(r"([\\`*_\[\]<>|~@]|(?<=http):|(?<=https):|(?<=www)\.)", r"\\\1", say.plain(text))

@@ -63,13 +63,29 @@ class Rejection(Model):
     detail: str = ""
 
 
+class Failure(Model):
+    """Something that went wrong while talking to a cluster, said for the person on call."""
+
+    code: Code
+    cluster: str
+    what: str
+    """What was asked of the cluster, with the object: `list secrets in homarr-dev`."""
+    detail: str = ""
+    """Numbers and names only; never a server's text."""
+    transient: bool = False
+
+    def __str__(self) -> str:
+        detail = f" ({self.detail})" if self.detail else ""
+        return f"{self.code}: {self.what}: {self.code.sentence}{detail}"
+
+
 class Inventory(Model):
     """What OPS holds at one moment."""
 
     certificates: tuple[Certificate, ...] = ()
     rejections: tuple[Rejection, ...] = ()
     warnings: tuple[str, ...] = ()
-    failure: "Failure | None" = None
+    failure: Failure | None = None
     """Why OPS could not be read; then nothing is known, and no cluster is touched."""
 
     @cached_property
@@ -156,22 +172,6 @@ class Plan(Model):
     @property
     def writes(self) -> tuple[Change, ...]:
         return tuple(change for change in self.changes if change.writes)
-
-
-class Failure(Model):
-    """Something that went wrong while talking to a cluster, said for the person on call."""
-
-    code: Code
-    cluster: str
-    what: str
-    """What was asked of the cluster, with the object: `list secrets in homarr-dev`."""
-    detail: str = ""
-    """Numbers and names only; never a server's text."""
-    transient: bool = False
-
-    def __str__(self) -> str:
-        detail = f" ({self.detail})" if self.detail else ""
-        return f"{self.code}: {self.what}: {self.code.sentence}{detail}"
 
 
 class ClusterReport(Model):

@@ -160,11 +160,19 @@ def written_version(current: TargetSecret | None) -> Version | None:
     try:
         return Version(
             fingerprint=notes[ownership.FINGERPRINT],
-            not_before=datetime.fromisoformat(notes[ownership.NOT_BEFORE]),
-            not_after=datetime.fromisoformat(notes[ownership.NOT_AFTER]),
+            not_before=_moment(notes[ownership.NOT_BEFORE]),
+            not_after=_moment(notes[ownership.NOT_AFTER]),
         )
     except (KeyError, ValueError):
         return None
+
+
+def _moment(text: str) -> datetime:
+    """A point in time as we note it, with its zone; ValueError for what someone made of it."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("no time zone")
+    return moment
 
 
 def guarded(change: Change, source: Certificate, current: TargetSecret) -> Change:
@@ -215,20 +223,29 @@ def drifted(plan: Plan) -> tuple[SecretRef, ...]:
     return tuple(c.target for c in plan.writes if c.reason is Reason.DRIFTED)
 
 
-def ensure_safe(plan: Plan, cluster: Cluster) -> None:
-    """Check what must hold for every write, whatever decided it. Raises UnsafePlan."""
+def ensure_safe(
+    plan: Plan, cluster: Cluster, inventory: Inventory, current: Iterable[TargetSecret], owner: str
+) -> None:
+    """Check what must hold for every write, from the facts and not from the decision. Raises UnsafePlan."""
+    found = {secret.ref: secret for secret in current}
+    sources = {certificate.ref.name: certificate for certificate in inventory.certificates}
     targets = [change.target for change in plan.writes]
-    if len(set(targets)) != len(targets):
-        raise UnsafePlan("a Secret would be written twice")
+    if plan.cluster != cluster.name or len(set(targets)) != len(targets):
+        raise UnsafePlan("it is for another cluster, or writes a Secret twice")
     for change in plan.writes:
-        where = f"{change.target.namespace!r}/{change.target.name!r}"
-        if change.target.namespace not in cluster.namespaces_of(None) or is_protected(
-            change.target.namespace
-        ):
-            raise UnsafePlan(f"{where}: no route leads to this namespace")
-        if not is_name(change.target.name):
-            raise UnsafePlan(f"{where}: not the name of a Secret")
-        if change.new is None:
-            raise UnsafePlan(f"{where}: nothing to write")
-        if change.action is Action.UPDATE and not (change.uid and change.resource_version):
-            raise UnsafePlan(f"{where}: an update without uid and resourceVersion")
+        secret, source = found.get(change.target), sources.get(change.certificate)
+        rules = {
+            "no route leads there": change.target.namespace in cluster.namespaces_of(change.certificate),
+            "a protected namespace": not is_protected(change.target.namespace),
+            "not the name of a Secret": is_name(change.target.name),
+            "no fit certificate to write": source is not None and change.new == source.version,
+            "a name that may not be sent": source is not None and not misfits(source, cluster.hostnames),
+            "a create of what exists": change.action is not Action.CREATE or secret is None,
+            "an update of what isn't ours": change.action is not Action.UPDATE
+            or (secret is not None and ownership.is_ours(secret, owner) and change.uid == secret.uid),
+            "an update without a version": change.action is not Action.UPDATE
+            or bool(change.resource_version),
+        }
+        broken = [rule for rule, holds in rules.items() if not holds]
+        if broken:
+            raise UnsafePlan(f"{change.target}: {', '.join(broken)}")

@@ -3,7 +3,6 @@
 Sorted, and what needs a person comes first: the same facts give the same text.
 """
 
-import re
 from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import NamedTuple
@@ -75,6 +74,11 @@ def _days(days: int) -> str:
     return f"{days} day{'' if days == 1 else 's'}"
 
 
+def worst_first(clusters: Iterable[ClusterReport]) -> list[ClusterReport]:
+    """Clusters in trouble before the others, otherwise in the order of the configuration."""
+    return sorted(clusters, key=lambda cluster: cluster.ok)
+
+
 def rows(cluster: ClusterReport) -> list[Change]:
     """The rows worth a look, failed ones first: all but copies in sync."""
     told = (change for change in cluster.changes if change.reason is not Reason.IN_SYNC)
@@ -94,15 +98,15 @@ def what_to_do(change: Change) -> str:
 
 
 def brief(version: Version | None) -> str:
-    """A version in a dozen characters and its end: `3f9a1c07 until 2027-02-01`."""
+    """A version in eight digits, and its end: `3f9a1c07 2027-02-01`."""
     if version is None:
         return "-"
-    return f"{version.fingerprint.rpartition(':')[2][:8]} until {version.not_after:%Y-%m-%d}"
+    return f"{version.fingerprint.rpartition(':')[2][:8]} {version.not_after:%Y-%m-%d}"
 
 
 def plain(text: str) -> str:
     """Text that could come from a certificate, on one line and without control characters."""
-    return re.sub(r"[^\x20-\x7e\u00a0-\uffff]", "?", text)
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def table(header: Iterable[str], body: Iterable[Iterable[str]]) -> list[str]:
@@ -120,7 +124,7 @@ def overview(clusters: Iterable[ClusterReport]) -> tuple[list[str], list[list[st
     header = ["cluster", *map(str, COLUMNS), "failures", "state"]
     body = [
         [c.cluster, *(str(c.counts.get(a, 0)) for a in COLUMNS), str(len(c.failures)), state_of(c)]
-        for c in clusters
+        for c in worst_first(clusters)
     ]
     return header, body
 

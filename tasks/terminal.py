@@ -14,7 +14,7 @@ def render(report: RunReport) -> str:
     lines = [f"tls-sync{' (dry run)' if report.dry_run else ''}: {say.verdict(report).message}"]
     if report.clusters:
         lines += ["", *say.table(*say.overview(report.clusters))]
-    for cluster in report.clusters:
+    for cluster in say.worst_first(report.clusters):
         lines += _details(cluster)
     lines += _source(report)
     return "\n".join(line for part in lines for line in _fold(part))
@@ -36,14 +36,14 @@ def _details(cluster: ClusterReport) -> Iterator[str]:
             ]
             for row in rows[: say.LOG_ROWS]
         ]
-        yield from say.table(["  action", "secret", "reason", "old -> new"], shown)
+        yield from say.table(["  action", "secret", "reason", "old -> new, each with its end"], shown)
     if len(rows) > say.LOG_ROWS:
         yield f"  … and {len(rows) - say.LOG_ROWS} more rows: see the run's artifact"
     for row in rows[: say.LOG_ROWS]:
         if row.failed:
-            yield f"  {row.target}: {say.what_to_do(row)}"
+            yield f"  {row.target}: {say.plain(say.what_to_do(row))}"
     for warning in cluster.warnings:
-        yield f"  warning: {warning}"
+        yield f"  warning: {say.plain(warning)}"
 
 
 def _source(report: RunReport) -> Iterator[str]:

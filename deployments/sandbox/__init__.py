@@ -1,4 +1,5 @@
 """Real API servers on loopback, for the demo, the tests and the benchmarks.
 
-It imports nothing from tasks/ or flows/, so that it can also be the independent witness of what these did.
+Nothing here imports tasks/, so that it can also be the independent witness of what these did; flow_run.py and
+serve.py import flows/, which they run.
 """

@@ -98,7 +98,7 @@ class ApiServer:
     def _choose_port(self) -> None:
         """Called again if someone takes the port between our look at it and the server's bind."""
         self._ports_left -= 1
-        self._port = _free_port()
+        self._port = free_port()
         self.admin = Admin("127.0.0.1", self._port, self.ca_pem, self.admin_token)
 
     def _write_files(self, authority: pki.Authority) -> None:
@@ -158,7 +158,7 @@ def wait_until_ready(servers: list[ApiServer], say: Say) -> None:
     say(f"{', '.join(server.name for server in servers)} ready after {waiting.seconds} s")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     while True:
         port = random.choice(_PORTS)  # noqa: S311 (no secret)
         with socket.socket() as probe:

@@ -124,7 +124,7 @@ def test_a_dry_run_writes_nothing(world: World) -> None:
     world.issue("web-tls")
     state = run(dry_run=True)
     assert state.message == "3 clusters: dry run, nothing written: create 3"
-    assert "would create" in artifacts(state)["tls-sync"]
+    assert "would create" in artifacts(state)["tls-sync-dry-run"]
     assert all(world.versions(cluster) == {} for cluster in TARGETS)
 
 

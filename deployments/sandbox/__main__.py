@@ -1,0 +1,86 @@
+"""`python -m deployments.sandbox`: see tls-sync at work on clusters of this machine's own."""
+
+import argparse
+import os
+import signal
+import sys
+from types import FrameType
+
+from deployments.sandbox.errors import SandboxError
+from deployments.sandbox.progress import say
+
+_INTERRUPTED = 130
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_DESCRIPTION = """\
+tls-sync on four real API servers (ops, dev, rct, prd) and a real Prefect server, all on loopback
+and in one temporary directory. Nothing of your own clusters, kubeconfig or Prefect profile is used.
+
+  demo   a guided tour of a few minutes: six runs, each one checked against the clusters
+  up     the same clusters to play with: Prefect's UI, the flow with its hourly schedule, and a
+         list of commands to type in another terminal; stays until Ctrl-C
+  renew  renew a certificate on the OPS of a sandbox that is up, as cert-manager would
+  fetch  only make sure that kube-apiserver and etcd are at hand
+"""
+_EPILOG = """\
+kube-apiserver and etcd are taken from $KUBEBUILDER_ASSETS or from the cache, or are fetched or built
+once, which takes minutes. Ctrl-C ends everything, and no process and no file is left.
+"""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m deployments.sandbox",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="demo|up|renew|fetch")
+    commands.add_parser("demo", help="a guided tour of six runs; exit status 0 if every check held")
+    commands.add_parser("up", help="clusters, Prefect's UI and the scheduled flow, until Ctrl-C")
+    commands.add_parser("fetch", help="find, fetch or build kube-apiserver and etcd")
+    renew = commands.add_parser(
+        "renew", help="renew a certificate on OPS; needs the KUBECONFIG that up prints"
+    )
+    renew.add_argument("name", help="the certificate's Secret on OPS, such as homarr-dev-tls")
+    return _guarded(parser.parse_args())
+
+
+def _guarded(given: argparse.Namespace) -> int:
+    for number in _SIGNALS:
+        signal.signal(number, _interrupt)
+    try:
+        return _carry_out(given)
+    except KeyboardInterrupt:
+        say("interrupted: everything is stopped")
+        return _INTERRUPTED
+    except SandboxError as error:
+        say(f"error: {error}")
+        return 1
+
+
+def _carry_out(given: argparse.Namespace) -> int:
+    """Imported here, so that also a Ctrl-C during the imports ends without a traceback."""
+    if given.command == "fetch":
+        from deployments.sandbox.binaries import locate  # noqa: PLC0415
+
+        locate("etcd", "kube-apiserver", "kubectl")
+        return 0
+    from deployments.sandbox import demo, renewal, up  # noqa: PLC0415
+
+    if given.command == "renew":
+        return renewal.renew_by_name(given.name)
+    return demo.run() if given.command == "demo" else up.run()
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """The first signal ends the program; later ones must not disturb it while it cleans up."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stdout.flush()
+    # Not sys.exit: it waits for Prefect's threads, and these for servers that are gone by now.
+    os._exit(status)

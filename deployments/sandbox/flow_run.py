@@ -1,0 +1,79 @@
+"""Runs the real flow in this process and catches the report that it logs.
+
+prefect is imported only here and only when asked for, after its settings are in the environment.
+"""
+
+import logging
+import threading
+from concurrent.futures import Future
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any
+
+from deployments.sandbox.progress import Waiting, say
+
+SETTINGS = {
+    "PREFECT_SERVER_UI_ENABLED": "false",
+    # The report is shown by the demo, so the console shows nothing of Prefect's own.
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
+    "PREFECT_LOGGING_TO_API_ENABLED": "false",
+}
+
+
+@dataclass(frozen=True)
+class Ran:
+    state: str
+    """`Completed`, or the name that the flow gave to its failure."""
+    message: str
+    report: str
+
+    def written(self) -> dict[str, tuple[int, int]]:
+        """Created and updated copies per cluster, as the report's table says."""
+        lines = iter(self.report.splitlines())
+        for line in lines:
+            if line.startswith("cluster "):
+                break
+        rows = (line.split() for line in takewhile(bool, lines))
+        return {row[0]: (int(row[1]), int(row[2])) for row in rows}
+
+
+class _Report(logging.Handler):
+    """Keeps what the flow's `publish` logs, and nothing of what Prefect says around it."""
+
+    text = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.module == "publication":
+            self.text = record.getMessage()
+
+
+def run(what: str, parameters: dict[str, Any]) -> Ran:
+    """In a thread of its own: Ctrl-C need not wait for its retries, and the main thread shows progress."""
+    future: Future[Ran] = Future()
+    threading.Thread(target=_fulfil, args=(future, parameters), daemon=True).start()
+    waiting = Waiting(what, say)
+    say(f"... {what}")
+    while not future.done():
+        waiting.tick()
+        threading.Event().wait(0.1)
+    say(f"... it took {waiting.seconds} s")
+    return future.result()
+
+
+def _fulfil(future: Future[Ran], parameters: dict[str, Any]) -> None:
+    try:
+        future.set_result(_run(parameters))
+    except BaseException as error:  # noqa: BLE001 (it is raised again where the result is asked for)
+        future.set_exception(error)
+
+
+def _run(parameters: dict[str, Any]) -> Ran:
+    from flows.tls_sync import tls_sync  # noqa: PLC0415
+
+    handler, logger = _Report(), logging.getLogger("prefect.flow_runs")
+    logger.addHandler(handler)
+    try:
+        state = tls_sync(**parameters, return_state=True)
+    finally:
+        logger.removeHandler(handler)
+    return Ran(str(state.name), str(state.message), handler.text)

@@ -1,0 +1,56 @@
+"""What cert-manager does to a certificate on OPS every two months."""
+
+import base64
+import os
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import yaml
+
+from deployments.sandbox import certificate_resource
+from deployments.sandbox.admin import Admin
+from deployments.sandbox.cert_manager import SOURCE_NAMESPACE, Issuer, leaf_of
+from deployments.sandbox.errors import SandboxError
+from deployments.sandbox.kubeconfig import SOURCE_CLUSTER, context_name
+from deployments.sandbox.manifests import Manifest
+
+
+def renew(ops: Admin, name: str) -> Manifest:
+    """Another key and a later certificate in the Secret, and the Certificate that says so."""
+    secret = ops.secret(SOURCE_NAMESPACE, name)
+    if secret is None or secret["type"] != "kubernetes.io/tls":
+        known = [
+            s["metadata"]["name"] for s in ops.secrets(SOURCE_NAMESPACE) if s["type"] == "kubernetes.io/tls"
+        ]
+        raise SandboxError(f"OPS has no certificate {name}; it has {', '.join(known)}")
+    renewed = Issuer().renew(secret)
+    ops.replace(renewed)
+    certificate_resource.put(ops, certificate_resource.certificate(renewed))
+    return renewed
+
+
+def renew_by_name(name: str) -> int:
+    """For another terminal: the running sandbox is the one that KUBECONFIG names."""
+    renewed = renew(_admin_of_kubeconfig(), name)
+    until = leaf_of(renewed).not_valid_after_utc
+    print(f"{name} is renewed on OPS, valid until {until:%Y-%m-%d}; the next run sends it")  # noqa: T201
+    return 0
+
+
+def _admin_of_kubeconfig() -> Admin:
+    """The admin kubeconfig that the sandbox wrote: every name in it is a context's name."""
+    path, name = os.environ.get("KUBECONFIG", ""), context_name(SOURCE_CLUSTER)
+    try:
+        content = yaml.safe_load(Path(path).read_text())
+        (cluster,) = [entry["cluster"] for entry in content["clusters"] if entry["name"] == name]
+        (user,) = [entry["user"] for entry in content["users"] if entry["name"] == name]
+        address = urlsplit(cluster["server"])
+        authority = base64.b64decode(cluster["certificate-authority-data"])
+        admin = Admin(str(address.hostname), int(address.port or 443), authority, user["token"])
+        admin.get("/version")
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        raise SandboxError(
+            f"no running sandbox found by KUBECONFIG={path!r}: start one with "
+            "`python -m deployments.sandbox up`, and type here the exports that it prints"
+        ) from error
+    return admin
