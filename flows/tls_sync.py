@@ -13,9 +13,12 @@ from pydantic import Field
 from flows.publication import final_state, publish, run_name
 from tasks.collect import collect
 from tasks.config import load_config
+from tasks.memory import share_one_arena
 from tasks.models import RunReport
 from tasks.order import orders_for
 from tasks.sync import sync_clusters
+
+share_one_arena()
 
 SIDE_BY_SIDE = 16
 """Clusters at a time."""

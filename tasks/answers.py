@@ -27,7 +27,7 @@ STATUS = {
 }
 
 
-def parse_answer(status: int, content: bytes) -> dict[str, Any] | Problem:
+def parse_answer(status: int, content: bytes | bytearray) -> dict[str, Any] | Problem:
     """The JSON object of a 200 or 201 that bears metadata, as every Kubernetes object does; or a Problem."""
     try:
         answer = json.loads(content)

@@ -134,7 +134,7 @@ class Candidate:
 
     def _certificates(self, key: str) -> list[x509.Certificate]:
         with refusing(Reason.INVALID_CERTIFICATE, key):
-            return x509.load_pem_x509_certificates(self.material[key])
+            return x509.load_pem_x509_certificates(self.material.get(key, b""))
 
     @cached_property
     def chain(self) -> list[x509.Certificate]:

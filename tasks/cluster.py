@@ -7,6 +7,8 @@ server's.
 """
 
 import json
+import re
+import ssl
 import time
 from collections.abc import Iterator
 from types import TracebackType
@@ -21,7 +23,6 @@ from urllib3.exceptions import (
     HTTPError,
     NewConnectionError,
     ReadTimeoutError,
-    SSLError,
 )
 
 from tasks.answers import Problem, is_about, parse_answer
@@ -33,9 +34,11 @@ from tasks.reasons import Code
 
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 30.0
-LIST_BYTES = 64 * 1024 * 1024
+PAGE_BYTES = 64 * 1024 * 1024
+LIST_BYTES = 4 * PAGE_BYTES
 OBJECT_BYTES = 2 * 1024 * 1024
 METADATA_PAGE = 500
+UID = re.compile(r"[0-9a-f-]{36}")
 DATA_PAGE = 100
 """Secrets with data per page: bounds the memory of a run however many certificates there are."""
 
@@ -63,9 +66,12 @@ class ClusterClient:
     def cluster_id(self) -> str:
         """The uid of namespace kube-system, which identifies a cluster for its whole life."""
         what = "get namespace kube-system"
-        _, answer = self._call("GET", "/api/v1/namespaces/kube-system", what, accept=METADATA)
+        _, answer, _ = self._call("GET", "/api/v1/namespaces/kube-system", what, accept=METADATA)
         self._expect(what, answer, kind="PartialObjectMetadata", name="kube-system")
-        return str(answer["metadata"].get("uid"))
+        uid = answer["metadata"].get("uid")
+        if not isinstance(uid, str) or not UID.fullmatch(uid):
+            raise self._error(Code.PROTOCOL, what, detail="no uid in the answer")
+        return uid
 
     def target_secrets(self, namespace: str) -> list[TargetSecret]:
         """All Secrets of a namespace, of any type and owner, without their data."""
@@ -91,7 +97,7 @@ class ClusterClient:
     def tls_secret(self, ref: SecretRef) -> dict[str, Any]:
         """One Secret with its data."""
         what = f"get secret {ref}"
-        _, answer = self._call("GET", self._secret_path(ref), what)
+        _, answer, _ = self._call("GET", self._secret_path(ref), what)
         self._expect(what, answer, kind="Secret", name=ref.name, namespace=ref.namespace)
         return answer
 
@@ -112,15 +118,22 @@ class ClusterClient:
         what = f"apply secret {ref}"
         query = {"fieldManager": FIELD_MANAGER, "force": str(uid is not None).lower()}
         content = json.dumps(body, separators=(",", ":")).encode()
-        status, answer = self._call(
+        status, answer, _ = self._call(
             "PATCH", self._secret_path(ref), what, accept=METADATA, query=query, body=content
         )
         self._expect(what, answer, kind="PartialObjectMetadata", name=ref.name, namespace=ref.namespace)
         if uid is None and status != 201:
+            self._release(ref, answer["metadata"])
             raise self._error(Code.TAKEN_MEANWHILE, what)
         if uid is not None and answer["metadata"].get("uid") != uid:
             raise self._error(Code.PROTOCOL, what, detail="the answer has another uid")
         return str(answer["metadata"].get("resourceVersion"))
+
+    def _release(self, ref: SecretRef, metadata: dict[str, Any]) -> None:
+        """Let go of a foreign Secret that a create fell upon: an empty apply takes off what only we own."""
+        kept = {key: metadata.get(key) for key in ("name", "namespace", "uid", "resourceVersion")}
+        body = {"apiVersion": "v1", "kind": "Secret", "type": SECRET_TYPE, "metadata": kept}
+        self.apply(ref, body, uid=str(metadata.get("uid")))
 
     def _secrets_path(self, namespace: str) -> str:
         self._require(is_namespace(namespace), "a namespace")
@@ -147,18 +160,21 @@ class ClusterClient:
     ) -> Iterator[dict[str, Any]]:
         """The pages of one list, all as of one resourceVersion."""
         version: str | None = None
-        following = {"limit": str(limit)} | (query or {})
+        following, left = {"limit": str(limit)} | (query or {}), LIST_BYTES
         while True:
-            _, page = self._call("GET", path, what, accept=accept, query=following, cap=LIST_BYTES)
+            cap = min(PAGE_BYTES, left)
+            _, page, size = self._call("GET", path, what, accept=accept, query=following, cap=cap)
             self._expect(what, page, kind=kind)
             metadata = page["metadata"]
             if version not in (None, metadata.get("resourceVersion")):
                 raise self._error(Code.LIST_EXPIRED, what, transient=True)
-            version = metadata.get("resourceVersion")
+            version, left = str(metadata.get("resourceVersion")), left - size
             yield page
             if not metadata.get("continue"):
                 return
-            following["continue"] = metadata["continue"]
+            if metadata["continue"] == following.get("continue"):
+                raise self._error(Code.PROTOCOL, what, detail="the same page again")
+            following["continue"] = str(metadata["continue"])
 
     def _call(  # noqa: PLR0913  what a request may vary in
         self,
@@ -170,8 +186,8 @@ class ClusterClient:
         query: dict[str, str] | None = None,
         body: bytes | None = None,
         cap: int = OBJECT_BYTES,
-    ) -> tuple[int, dict[str, Any]]:
-        """One request; status and JSON object of a 200 or 201, ClusterError for everything else."""
+    ) -> tuple[int, dict[str, Any], int]:
+        """One request: status, JSON object and size of a 200 or 201; ClusterError for everything else."""
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise self._error(Code.DEADLINE, what)
@@ -189,22 +205,22 @@ class ClusterClient:
         parsed = parse_answer(answer.status, content)
         if isinstance(parsed, Problem):
             raise self._error(parsed.code, what, detail=parsed.detail, transient=parsed.transient)
-        return answer.status, parsed
+        return answer.status, parsed, len(content)
 
-    def _drain(self, response: BaseHTTPResponse, what: str, cap: int) -> bytes:
+    def _drain(self, response: BaseHTTPResponse, what: str, cap: int) -> bytearray:
         """Read to the end, so that the connection is kept; cut what is too long or too slow."""
         content = bytearray()
-        for piece in response.stream(65536, decode_content=True):
+        while piece := response.read1(65536, decode_content=True):  # returns after each recv
             content += piece
             late = time.monotonic() > self.deadline
             if late or len(content) > cap:
                 response.close()
                 raise self._error(Code.DEADLINE if late else Code.PROTOCOL, what)
-        return bytes(content)
+        return content
 
     def _unanswered(self, error: Exception, what: str) -> ClusterError:
         """No complete answer came. The library's text may hold a token or an address: it stays here."""
-        if isinstance(error, ApiException | SSLError):
+        if _is_about_trust(error):
             return self._error(Code.TLS_FAILED, what)
         if isinstance(error, ReadTimeoutError):
             return self._error(Code.TIMEOUT, what, transient=True)
@@ -224,3 +240,12 @@ class ClusterClient:
         return ClusterError(
             Failure(code=code, cluster=self._cluster, what=what, detail=detail, transient=transient)
         )
+
+
+def _is_about_trust(error: BaseException | None) -> bool:
+    """Whether a failed verification is at the bottom of an error; any other TLS trouble may pass."""
+    while error:
+        if any(isinstance(one, ssl.SSLCertVerificationError) for one in (error, *error.args)):
+            return True
+        error = error.__context__
+    return False

@@ -75,8 +75,11 @@ class Cluster(Section):
         routes = (r for r in self.routes if certificate is None or r.sends(certificate))
         return tuple(sorted({namespace for route in routes for namespace in route.namespaces}))
 
-    def wants(self, available: frozenset[str]) -> tuple[Wanted, ...]:
-        wanted = (want for route in self.routes for want in route.wants(available))
+    def wants(self, available: frozenset[str], asked: str | None = None) -> tuple[Wanted, ...]:
+        """What the routes ask for, sorted; a certificate that a person asked for counts as named."""
+        names = available | ({asked} if asked and self.routes_certificate(asked) else frozenset())
+        wanted = [want for route in self.routes for want in route.wants(names)]
+        wanted = [w.model_copy(update={"literal": w.literal or w.certificate == asked}) for w in wanted]
         return tuple(sorted(wanted, key=lambda want: (want.target.namespace, want.target.name)))
 
     def routes_certificate(self, certificate: str) -> bool:
@@ -92,7 +95,7 @@ class Source(Section):
     @property
     def label(self) -> str:
         """What OPS is called in messages."""
-        return "ops"
+        return "OPS"
 
 
 class SyncConfig(Section):
@@ -120,6 +123,9 @@ class SyncConfig(Section):
             return chosen
         routing = tuple(c for c in chosen if c.routes_certificate(certificate))
         if not routing:
+            for one in self.clusters:
+                if one.suspended and one.routes_certificate(certificate):
+                    raise ConfigError(f"certificate={certificate!r}: only suspended clusters get it")
             patterns = {p for c in chosen for route in c.routes for p in route.certificates}
             known = ", ".join(sorted(patterns))
             raise ConfigError(f"certificate={certificate!r}: no route sends it; routed are: {known}")

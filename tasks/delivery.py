@@ -13,10 +13,8 @@ from tasks.models import Change, ClusterReport, Failure, Plan, SecretRef, Target
 from tasks.order import Order
 from tasks.plan import UnsafePlan, drifted, ensure_safe, make_plan
 from tasks.reasons import Code
+from tasks.view import View
 from tasks.writer import Writer
-
-Found = dict[str, dict[SecretRef, TargetSecret]]
-"""What the target has, by namespace; a namespace that could not be listed is left out."""
 
 
 def deliver(order: Order, deadline: float) -> ClusterReport:
@@ -34,15 +32,15 @@ def deliver(order: Order, deadline: float) -> ClusterReport:
 
 def _deliver_to(target: ClusterClient, order: Order) -> ClusterReport:
     warnings = _verify_identity(target, order.cluster)
-    found, failures = _list_namespaces(target, order.namespaces)
-    plan = _plan(order, found)
+    view = _list_namespaces(target, order.namespaces)
+    plan = _plan(order, view)
     if edited := drifted(plan):
-        _read_edited(target, edited, found)
-        plan = _plan(order, found)
-    _ensure_safe(plan, order, found)
-    changes = plan.changes
+        _read_edited(target, edited, view)
+        plan = _plan(order, view)
+    _ensure_safe(plan, order, view)
+    changes, failures = plan.changes, view.failures
     if plan.writes and not order.dry_run:
-        changes, more = _write(target, order, plan, found)
+        changes, more = _write(target, order, plan, view)
         failures += more
     return ClusterReport(
         cluster=order.cluster.name,
@@ -68,43 +66,53 @@ def _failed(cluster: Cluster, code: Code, what: str, detail: str) -> ClusterErro
     return ClusterError(Failure(code=code, cluster=cluster.name, what=what, detail=detail))
 
 
-def _list_namespaces(target: ClusterClient, namespaces: Iterable[str]) -> tuple[Found, list[Failure]]:
+def _list_namespaces(target: ClusterClient, namespaces: Iterable[str]) -> View:
     """A namespace that may not be listed costs its own certificates; a cluster in trouble costs all."""
 
-    def list_one(namespace: str) -> dict[SecretRef, TargetSecret] | Failure:
+    def list_one(namespace: str) -> list[TargetSecret] | Failure:
         try:
-            return {secret.ref: secret for secret in target.target_secrets(namespace)}
+            return target.target_secrets(namespace)
         except ClusterError as error:
             if error.failure.transient:
                 raise
             return error.failure
 
+    view = View()
     with ThreadPoolExecutor(CONNECTIONS) as pool:
-        answers = dict(zip(namespaces, pool.map(list_one, namespaces), strict=True))
-    failures = [answer for answer in answers.values() if isinstance(answer, Failure)]
-    return {ns: answer for ns, answer in answers.items() if not isinstance(answer, Failure)}, failures
+        for namespace, answer in zip(namespaces, pool.map(list_one, namespaces), strict=True):
+            if isinstance(answer, Failure):
+                view.failures.append(answer)
+            else:
+                view.add(namespace, answer)
+    return view
 
 
-def _plan(order: Order, found: Found) -> Plan:
+def _plan(order: Order, view: View) -> Plan:
     plan = make_plan(
         order.cluster,
         order.inventory,
-        _all(found),
+        view.secrets.values(),
         owner=order.config.owner,
         now=datetime.now(UTC),
         certificate=order.certificate,
     )
-    # Where nothing could be listed nothing is known, so nothing is planned.
-    known = tuple(change for change in plan.changes if change.target.namespace in found)
-    return plan.model_copy(update={"changes": known})
+    return view.cover(plan)
 
 
-def _read_edited(target: ClusterClient, refs: Iterable[SecretRef], found: Found) -> None:
+def _read_edited(target: ClusterClient, refs: Iterable[SecretRef], view: View) -> None:
     """Look once into copies that somebody edited: what they hold now may be newer than what OPS has."""
     for ref in refs:
-        secret = found[ref.namespace][ref]
-        facts = {"was_read": True, "read": _certificate_held(target, ref)}
-        found[ref.namespace][ref] = secret.model_copy(update=facts)
+        try:
+            facts = {"was_read": True, "read": _certificate_held(target, ref)}
+            view.secrets[ref] = view.secrets[ref].model_copy(update=facts)
+        except ClusterError as error:
+            if error.failure.transient:
+                raise
+            if error.failure.code is Code.NOT_FOUND:  # deleted since the list, so it is missing now
+                del view.secrets[ref]
+            else:
+                view.unknown.add(ref)
+                view.failures.append(error.failure)
 
 
 def _certificate_held(target: ClusterClient, ref: SecretRef) -> Version | None:
@@ -121,21 +129,20 @@ def _certificate_held(target: ClusterClient, ref: SecretRef) -> Version | None:
         return None
 
 
-def _all(found: Found) -> list[TargetSecret]:
-    return [secret for secrets in found.values() for secret in secrets.values()]
-
-
-def _ensure_safe(plan: Plan, order: Order, found: Found) -> None:
+def _ensure_safe(plan: Plan, order: Order, view: View) -> None:
     try:
-        ensure_safe(plan, order.cluster, order.inventory, _all(found), order.config.owner)
+        ensure_safe(plan, order.cluster, order.inventory, view.secrets.values(), order.config.owner)
     except UnsafePlan as error:
         raise _failed(order.cluster, Code.UNSAFE_PLAN, "check the plan", str(error)) from None
 
 
 def _write(
-    target: ClusterClient, order: Order, plan: Plan, found: Found
+    target: ClusterClient, order: Order, plan: Plan, view: View
 ) -> tuple[tuple[Change, ...], list[Failure]]:
-    source_name = order.config.source.label
-    client = connect(source_name, order.config.source.context)
-    with ClusterClient(source_name, client, target.deadline) as source:
-        return Writer(source, target, order, found).write(plan)
+    source = order.config.source
+    try:
+        api = connect(source.label, source.context)
+    except ClusterError as error:
+        return plan.changes, [error.failure]
+    with ClusterClient(source.label, api, target.deadline) as client:
+        return Writer(client, target, order, view).write(plan)

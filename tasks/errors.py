@@ -18,7 +18,9 @@ class ClusterError(Exception):
         self.failure = failure
 
     def __str__(self) -> str:
-        return f"{self.failure} {self.failure.code.remedy}".rstrip()
+        return f"{self.failure}. To do: {self.failure.code.remedy}"
+
+    __repr__ = __str__
 
 
 class ClusterFailed(Exception):
@@ -32,13 +34,19 @@ class ClusterFailed(Exception):
         self.report = report
 
     def __str__(self) -> str:
-        first = first_trouble(self.report)
-        return f"{self.report.cluster}: {first}"
+        return f"{self.report.cluster}: {first_trouble(self.report)}"
+
+    __repr__ = __str__  # Prefect logs it at every attempt, and a report can have hundreds of rows
+
+
+def tell(failure: Failure, cluster: str) -> str:
+    """A failure in one line; where it was not this cluster's, with the one whose it was."""
+    return str(failure) if failure.cluster == cluster else f"on {failure.cluster}: {failure}"
 
 
 def first_trouble(report: ClusterReport) -> str:
     """The first failure or failed row of a report, in one line, and how many more there are."""
-    troubles = [str(failure) for failure in report.failures]
+    troubles = [tell(failure, report.cluster) for failure in report.failures]
     troubles += [
         f"{change.reason}: {change.target}: {change.reason.sentence}"
         for change in report.changes

@@ -25,11 +25,11 @@ REASON = re.compile(r"[A-Za-z]{1,64}")
 
 def take_inventory(client: ClusterClient, source: Source, now: datetime) -> Inventory:
     """What OPS holds at this moment. Raises ClusterError where the Secrets can't be read."""
-    conditions, warnings = _not_ready(client, source.namespace)
     policy = Policy(now=now, allow_self_signed=source.allow_self_signed)
     found: list[Certificate | Rejection] = []
     for page in client.tls_secrets(source.namespace, source.selector):
         found += _examine_page(page, source.namespace, policy)
+    conditions, warnings = _not_ready(client, source.namespace)  # after the Secrets: never older than they
     found = [_believe_cert_manager(one, conditions) for one in found]
     found.sort(key=lambda one: one.ref.name)
     rejected = {one.ref.name for one in found if isinstance(one, Rejection)}
@@ -70,9 +70,11 @@ def _not_ready(client: ClusterClient, namespace: str) -> tuple[dict[str, str], l
     try:
         pages = [_unready(page) for page in client.certificates(namespace)]
     except ClusterError as error:
-        if error.failure.code not in (Code.NOT_FOUND, Code.FORBIDDEN):
+        code = error.failure.code
+        if code in (Code.UNREACHABLE, Code.TIMEOUT, Code.DEADLINE):
             raise
-        why = "unknown here" if error.failure.code is Code.NOT_FOUND else "may not be read"
+        known = {Code.NOT_FOUND: "unknown here", Code.FORBIDDEN: "not for us to read (no right)"}
+        why = known.get(code, f"unreadable ({code})")
         return {}, [f"cert-manager's Certificates are {why}; the Secrets alone decide"]
     return {name: reason for page in pages for name, reason in page.items()}, []
 

@@ -184,6 +184,8 @@ class _Reader:
             with tempfile.NamedTemporaryFile("w") as file:  # mode 0600
                 file.write(chain_and_key)
                 file.flush()
-                trust.load_cert_chain(file.name)
-        except (ssl.SSLError, OSError):
-            self.refuse("client-certificate-data and client-key-data can't be used together")
+                trust.load_cert_chain(file.name, password="")
+        except ssl.SSLError:
+            self.refuse("client-certificate-data and client-key-data are no certificate and its key")
+        except OSError:
+            self.refuse("the client certificate needs a writable /tmp for a moment")

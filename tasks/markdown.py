@@ -63,6 +63,8 @@ def _row(row: Change, *, dry_run: bool) -> list[str]:
 
 def _source(report: RunReport) -> Iterator[str]:
     inventory = report.inventory
+    if inventory.failure:  # nothing is known, and the title says why
+        return
     yield f"### OPS: {len(inventory.certificates)} certificates fit to be sent"
     yield ""
     if inventory.rejections:

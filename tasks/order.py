@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from hashlib import sha256
 
 from tasks.config import Cluster, SyncConfig
 from tasks.models import Inventory
@@ -15,6 +16,13 @@ class Order:
     dry_run: bool = False
     certificate: str | None = None
     """The only certificate to look at."""
+
+    @property
+    def digest(self) -> str:
+        """Of all that decides what is to be written: another configuration makes another order."""
+        config = (self.config.owner, self.config.source.model_dump_json(), self.cluster.model_dump_json())
+        told = (*config, self.inventory.digest, str(self.dry_run), str(self.certificate))
+        return sha256("\n".join(told).encode()).hexdigest()
 
     @property
     def namespaces(self) -> tuple[str, ...]:

@@ -67,7 +67,7 @@ def is_drifted(secret: TargetSecret, source: Certificate) -> bool:
 def parse_target_secrets(table: dict[str, Any]) -> list[TargetSecret]:
     """The rows of a Table of Secrets with their metadata. Malformed ones raise what Python raises."""
     titles = [column["name"] for column in table["columnDefinitions"]]
-    type_column = titles.index("Type") if titles else 0
+    type_column = titles.index("Type")
     return [
         parse_target_secret(row["object"]["metadata"], row["cells"][type_column])
         for row in table.get("rows") or []

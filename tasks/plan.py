@@ -67,7 +67,7 @@ def make_plan(  # noqa: PLR0913  the facts that decide, each passed once
     sources: dict[str, Certificate | Rejection] = {c.ref.name: c for c in inventory.certificates}
     sources |= {rejection.ref.name: rejection for rejection in inventory.rejections}
     found = {secret.ref: secret for secret in current}
-    wanted = cluster.wants(frozenset(sources))
+    wanted = cluster.wants(frozenset(sources), certificate)
     rows = [
         change
         for want in wanted
@@ -107,7 +107,8 @@ def decide(  # noqa: PLR0913, PLR0917  one row of the table is made of these
         )
 
     if not isinstance(source, Certificate):
-        reason = source.reason if source else Reason.MISSING_ON_SOURCE
+        gone = Reason.MISSING_ON_SOURCE if want.literal else Reason.GONE_FROM_SOURCE
+        reason = source.reason if source else gone
         detail = source.detail if source else ""
         if ours:
             return row(Action.KEEP, reason, detail)
@@ -125,13 +126,13 @@ def decide(  # noqa: PLR0913, PLR0917  one row of the table is made of these
 
 def find_obstacle(current: TargetSecret, *, ours: bool) -> Reason | None:
     """Why a Secret that exists on the target can't be written to, whatever its content."""
+    if current.terminating:
+        return Reason.TERMINATING
     if not ours:
         return Reason.OWNED_BY_OTHER
     if current.type != ownership.SECRET_TYPE:
         return Reason.TYPE_DIFFERS
-    if current.immutable:
-        return Reason.IMMUTABLE
-    return Reason.TERMINATING if current.terminating else None
+    return Reason.IMMUTABLE if current.immutable else None
 
 
 def compare(
@@ -206,7 +207,8 @@ def leftovers(
     for secret in found.values():
         if secret.ref in wanted or not ownership.is_ours(secret, owner):
             continue
-        name = secret.annotations[ownership.SOURCE].rpartition("/")[2]
+        noted = secret.annotations[ownership.SOURCE].rpartition("/")[2]
+        name = noted if is_name(noted) else "unknown"
         routed = any(want.target == secret.ref for want in cluster.wants(frozenset({name})))
         gone = name not in on_source and routed
         yield Change(

@@ -57,7 +57,7 @@ class Reason(Told):
     HOSTNAME_NOT_ALLOWED = (
         "HostnameNotAllowed",
         "the certificate has a name that may not be sent to this cluster",
-        "route it elsewhere, or add the name to the cluster's `hostnames`",
+        "route it elsewhere, or add the DNS name to the cluster's `hostnames`; other kinds are never sent",
     )
     MISSING_ON_SOURCE = (
         "MissingOnSource",
@@ -182,8 +182,8 @@ class Code(Told):
     )
     FORBIDDEN = (
         "Forbidden",
-        "the right is missing",
-        "apply deployments/source or deployments/target to the cluster",
+        "the API server forbids it",
+        "check that namespace and Role (deployments/) exist; for a write, admission policies and quotas, too",
     )
     NAMESPACE_MISSING = (
         "NamespaceMissing",
@@ -203,7 +203,7 @@ class Code(Told):
     )
     TAKEN_MEANWHILE = (
         "TakenMeanwhile",
-        "someone made a Secret of that name since the list; if its content was equal, it bears our labels",
+        "someone made a Secret of that name, with equal content, since the list; we let go of it again",
         "look at who else writes that Secret, and delete one of the two",
     )
     THROTTLED = (
@@ -219,7 +219,7 @@ class Code(Told):
     INVALID = (
         "Invalid",
         "the API server does not accept the object",
-        "look at admission policies, quotas and webhooks of the namespace",
+        "look at the webhooks and admission policies of the namespace",
     )
     SERVER_ERROR = ("ServerError", "the API server failed", "look at the API server's log")
     PROTOCOL = (

@@ -27,7 +27,8 @@ class Verdict(NamedTuple):
 def verdict(report: RunReport) -> Verdict:
     """How the run ended, in one line: `1 of 3 clusters failed: rct (Unreachable: …)`."""
     if report.inventory.failure:
-        message = f"nothing was written: OPS can't be read: {report.inventory.failure}"
+        failure = report.inventory.failure
+        message = f"nothing was written, OPS can't be read: {failure}. To do: {failure.code.remedy}"
         return Verdict(ok=False, name="SourceUnreadable", message=message)
     failed = [cluster for cluster in report.clusters if not cluster.ok]
     if failed:
@@ -64,9 +65,9 @@ def expiring(report: RunReport) -> Iterator[tuple[Certificate, str]]:
     """Certificates on OPS with less than a third of their life left, the most urgent first."""
     certificates = report.inventory.certificates
     for one in sorted(certificates, key=lambda c: (c.version.not_after, c.ref.name)):
-        left = one.version.not_after - report.now
-        if left < (one.version.not_after - one.version.not_before) / 3:
-            level = "urgent" if one.days_left(report.now) < URGENT_DAYS else "warning"
+        left, urgent = one.version.not_after - report.now, one.days_left(report.now) < URGENT_DAYS
+        if urgent or left < (one.version.not_after - one.version.not_before) / 3:
+            level = "urgent" if urgent else "warning"
             yield one, f"{level}: {_days(one.days_left(report.now))} left"
 
 

@@ -7,18 +7,19 @@ from prefect import task
 from prefect.context import TaskRunContext
 from prefect.utilities.annotations import opaque
 
+from tasks.attempts import with_earlier_writes, writes_of
 from tasks.collect import RESULTS, deadline_of_task
 from tasks.delivery import deliver
 from tasks.errors import ClusterFailed, defect
-from tasks.models import ClusterReport
+from tasks.models import Change, ClusterReport
 from tasks.order import Order
 from tasks.retry import DELAYS, JITTER, may_pass
 
 
 def key_of_sync(context: TaskRunContext, parameters: dict[str, Any]) -> str:
-    """A resumed run does not repeat a finished cluster, unless OPS has changed since."""
+    """A resumed run does not repeat a finished cluster, unless OPS or its configuration has changed."""
     order: Order = parameters["order"]
-    return f"tls-sync-{context.task_run.flow_run_id}-{order.cluster.name}-{order.inventory.digest}"
+    return f"tls-sync-{context.task_run.flow_run_id}-{order.cluster.name}-{order.digest}"
 
 
 @task(
@@ -39,9 +40,23 @@ def sync_cluster(order: Order) -> dict[str, Any]:
         report = deliver(order, deadline_of_task())
     except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
         report = _defect_report(order, error)
+    report = _of_all_attempts(report)
     if not report.ok:
         raise ClusterFailed(report) from None
     return report.model_dump(mode="json")
+
+
+_WRITTEN: dict[str, tuple[Change, ...]] = {}
+"""What earlier attempts of a task run wrote. Attempts follow each other in one process."""
+
+
+def _of_all_attempts(report: ClusterReport) -> ClusterReport:
+    context = TaskRunContext.get()
+    key = str(context.task_run.id) if context else ""
+    report = with_earlier_writes(report, _WRITTEN.pop(key, ()))
+    if not report.ok:
+        _WRITTEN[key] = writes_of(report)
+    return report
 
 
 def sync_clusters(orders: Iterable[Order]) -> tuple[ClusterReport, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from textwrap import wrap
 
 from tasks import report as say
+from tasks.errors import tell
 from tasks.models import ClusterReport, RunReport
 
 WIDTH = 100
@@ -25,7 +26,7 @@ def _details(cluster: ClusterReport) -> Iterator[str]:
     if rows or cluster.failures or cluster.warnings:
         yield from ("", cluster.cluster)
     for failure in cluster.failures:
-        yield f"  {failure}. {failure.code.remedy[:1].upper()}{failure.code.remedy[1:]}."
+        yield f"  {tell(failure, cluster.cluster)}. To do: {failure.code.remedy}."
     if rows:
         shown = [
             [
@@ -48,6 +49,8 @@ def _details(cluster: ClusterReport) -> Iterator[str]:
 
 def _source(report: RunReport) -> Iterator[str]:
     inventory = report.inventory
+    if inventory.failure:  # nothing is known, and the first line says why
+        return
     ending = list(say.expiring(report))
     if inventory.rejections or ending or inventory.warnings or report.suspended:
         yield from ("", f"on OPS ({len(inventory.certificates)} certificates fit to be sent)")

@@ -9,6 +9,7 @@ from base64 import b64encode
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,34 +17,31 @@ from tasks import ownership
 from tasks.candidate import Candidate, Refused
 from tasks.checks import Policy, examine
 from tasks.cluster import ClusterClient
-from tasks.config import Wanted
-from tasks.errors import ClusterError
+from tasks.errors import ClusterError, defect
 from tasks.kubeconfig import CONNECTIONS
-from tasks.models import Certificate, Change, Failure, Plan, Rejection, SecretRef, TargetSecret
+from tasks.models import Certificate, Change, Failure, Inventory, Plan, Rejection, SecretRef
 from tasks.order import Order
-from tasks.plan import decide
+from tasks.plan import UnsafePlan, decide, ensure_safe
 from tasks.reasons import Code
+from tasks.view import View
 
 GIVE_UP_AFTER = 3
-"""Failures in a row that another attempt might mend, after which a cluster is left in peace."""
+"""Failures of an API server in a row, after which it is left in peace."""
 LIST_FROM_SHARE = 0.25
 """From this share of OPS's certificates on, one list costs less than a request for each."""
 
-Outcome = tuple[Change, Failure | None]
+Outcome = tuple[SecretRef, Change | None, Failure | None]
+"""Target, its row if there is one left to report, and what went wrong."""
 
 
 class Writer:
     """Carries out the writes of one plan in one cluster."""
 
-    def __init__(
-        self,
-        source: ClusterClient,
-        target: ClusterClient,
-        order: Order,
-        found: dict[str, dict[SecretRef, TargetSecret]],
-    ) -> None:
-        self._source, self._target, self._order, self._found = source, target, order, found
+    def __init__(self, source: ClusterClient, target: ClusterClient, order: Order, view: View) -> None:
+        self._source, self._target, self._order, self._view = source, target, order, view
         self._known = {certificate.ref.name: certificate for certificate in order.inventory.certificates}
+        wants = order.cluster.wants(frozenset(self._known), order.certificate)
+        self._wants = {want.target: want for want in wants}
         self._brake = _Brake()
 
     def write(self, plan: Plan) -> tuple[tuple[Change, ...], list[Failure]]:
@@ -51,15 +49,15 @@ class Writer:
         wanted: dict[str, list[Change]] = defaultdict(list)
         for change in plan.writes:
             wanted[change.certificate].append(change)
-        outcomes = {change.target: change for change in plan.changes}
+        outcomes: dict[SecretRef, Change | None] = {change.target: change for change in plan.changes}
         failures: list[Failure] = []
         try:
-            for change, failure in self._deliver(wanted):
-                outcomes[change.target] = change
+            for target, outcome, failure in self._deliver(wanted):
+                outcomes[target] = outcome
                 failures += [failure] if failure else []
         except ClusterError as error:  # OPS could not be read to the end; what was written stays said
             failures.append(error.failure)
-        return tuple(outcomes.values()), failures
+        return tuple(change for change in outcomes.values() if change), failures
 
     def _deliver(self, wanted: dict[str, list[Change]]) -> Iterator[Outcome]:
         missing = set(wanted)
@@ -70,7 +68,7 @@ class Writer:
                 for sent in pool.map(lambda pair: self._send_all(*pair), present):
                     yield from sent
         for name in missing:
-            yield from ((self._decide_again(change, None), None) for change in wanted[name])
+            yield from ((change.target, self._decide_again(change, None), None) for change in wanted[name])
 
     def _pages(self, names: tuple[str, ...]) -> Iterator[Iterable[dict[str, Any]]]:
         """The Secrets of that name that OPS has now: one list where many are wanted, else one by one."""
@@ -90,40 +88,59 @@ class Writer:
 
     def _send(self, secret: dict[str, Any], change: Change) -> Outcome:
         if self._brake.is_on:
-            return change, None
+            return change.target, change, None
+        cluster, what = self._order.cluster.name, f"write secret {change.target}"
+        try:
+            outcome = self._check_and_apply(secret, change)
+        except ClusterError as error:
+            self._brake.record(error.failure.code)
+            return change.target, change, error.failure
+        except UnsafePlan as error:
+            failure = Failure(code=Code.UNSAFE_PLAN, cluster=cluster, what=what, detail=str(error))
+            return change.target, change, failure
+        except Exception as error:  # noqa: BLE001  its text could hold a key; other rows stay said
+            return change.target, change, defect(cluster, what, error)
+        self._brake.record(None)
+        return change.target, outcome, None
+
+    def _check_and_apply(self, secret: dict[str, Any], change: Change) -> Change | None:
+        """Send what OPS has now: as planned if it is the same, else as the table says of the new facts."""
         candidate = Candidate(secret)
         certificate = self._check_again(candidate, secret, change)
-        if certificate != self._known.get(change.certificate):
-            change = self._decide_again(change, certificate)
-        if isinstance(certificate, Rejection) or not change.writes:
-            return change, None
-        try:
-            self._apply(change, certificate, candidate)
-        except ClusterError as error:
-            self._brake.record(failed=error.failure.transient)
-            return change, error.failure
-        self._brake.record(failed=False)
-        return change.model_copy(update={"applied": True}), None
+        if certificate != self._known[change.certificate]:
+            again = self._decide_again(change, certificate)
+            if again is None or isinstance(certificate, Rejection) or not again.writes:
+                return again
+            change = again
+            self._ensure_safe(change, certificate)
+        elif isinstance(certificate, Rejection):
+            return change
+        self._apply(change, certificate, candidate)
+        return change.model_copy(update={"applied": True})
 
     def _check_again(
         self, candidate: Candidate, secret: dict[str, Any], change: Change
     ) -> Certificate | Rejection:
         """The facts that the plan was made on, if the content is still the same and valid; else new ones."""
         known, now = self._known[change.certificate], datetime.now(UTC)
-        try:
+        with suppress(Refused):  # examine says why
             if candidate.fingerprint == known.version.fingerprint and known.version.not_after > now:
                 return known
-        except Refused:
-            pass  # examine says why
         policy = Policy(now=now, allow_self_signed=self._order.config.source.allow_self_signed)
         return examine(known.ref, secret, policy)
 
-    def _decide_again(self, change: Change, source: Certificate | Rejection | None) -> Change:
+    def _decide_again(self, change: Change, source: Certificate | Rejection | None) -> Change | None:
         """OPS has moved on since the plan was made: the same table, the new facts."""
-        want = Wanted(target=change.target, certificate=change.certificate, literal=True)
-        current = self._found[change.target.namespace].get(change.target)
+        current = self._view.secrets.get(change.target)
         cluster, owner = self._order.cluster, self._order.config.owner
-        return decide(want, source, current, cluster.hostnames, owner, datetime.now(UTC)) or change
+        want = self._wants[change.target]
+        return decide(want, source, current, cluster.hostnames, owner, datetime.now(UTC))
+
+    def _ensure_safe(self, change: Change, certificate: Certificate) -> None:
+        cluster, owner = self._order.cluster, self._order.config.owner
+        plan = Plan(cluster=cluster.name, changes=(change,))
+        inventory = Inventory(certificates=(certificate,))
+        ensure_safe(plan, cluster, inventory, self._view.secrets.values(), owner)
 
     def _apply(self, change: Change, certificate: Certificate, candidate: Candidate) -> None:
         body = self._body(change, certificate, candidate.material)
@@ -156,7 +173,10 @@ class Writer:
 
 
 class _Brake:
-    """Stops the writes to a cluster that has failed several times in a row."""
+    """Stops the writes to a cluster whose API server has failed several times in a row.
+
+    Failures of single objects (a webhook of one namespace, a conflict) say nothing about the others.
+    """
 
     def __init__(self) -> None:
         self._lock, self._failures = threading.Lock(), 0
@@ -165,9 +185,12 @@ class _Brake:
     def is_on(self) -> bool:
         return self._failures >= GIVE_UP_AFTER
 
-    def record(self, *, failed: bool) -> None:
+    def record(self, code: Code | None) -> None:
         with self._lock:
-            self._failures = self._failures + 1 if failed else 0
+            if code is None:
+                self._failures = 0
+            elif code in (Code.UNREACHABLE, Code.TIMEOUT, Code.THROTTLED):
+                self._failures += 1
 
 
 def _name(secret: dict[str, Any]) -> str:

@@ -9,10 +9,23 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted([*(ROOT / "tasks").glob("*.py"), *(ROOT / "flows").glob("*.py")])
-PURE = (
-    "answers candidate checks config_rules errors markdown models names order ownership plan "
-    "reasons report retry terminal"
-).split()
+PURE = [
+    "answers",
+    "candidate",
+    "checks",
+    "config_rules",
+    "errors",
+    "markdown",
+    "models",
+    "names",
+    "order",
+    "ownership",
+    "plan",
+    "reasons",
+    "report",
+    "retry",
+    "terminal",
+]
 TALKS_TO_KUBERNETES = {"tasks/kubeconfig.py", "tasks/cluster.py"}
 KNOWS_PREFECT = {"tasks/collect.py", "tasks/sync.py", "flows/tls_sync.py", "flows/publication.py"}
 INPUT_OUTPUT = {"os", "socket", "subprocess", "logging", "urllib3", "requests", "http", "tempfile", "time"}

@@ -125,6 +125,7 @@ def test_a_certificate_renewed_since_the_list_is_sent_as_it_is_now(world: World)
 def test_a_certificate_that_went_bad_since_the_list_is_not_sent(world: World) -> None:
     """What OPS holds at the moment of the write is checked again."""
     (secret,) = world.issue("web-tls")
+    world.configure([{"certificates": ["web-tls"], "namespaces": ["app-a"]}])
     inventory = world.inventory()
     other = world.issuer.secret("web-tls", ["web-tls.example.org"])
     secret["data"]["tls.key"] = other["data"]["tls.key"]
@@ -134,16 +135,30 @@ def test_a_certificate_that_went_bad_since_the_list_is_not_sent(world: World) ->
     assert world.copy("web-tls") is None
 
 
-@pytest.mark.parametrize("others", [0, 8], ids=["read by a list", "read one by one"])
-def test_a_certificate_deleted_since_the_list_is_not_sent(world: World, others: int) -> None:
-    """A certificate that is gone at the moment of the write makes no copy, and the report says so."""
-    world.issue("web-tls", *(f"web-{n}-tls" for n in range(others)))
-    if others:
-        world.configure([{"certificates": ["web-tls"], "namespaces": ["app-a"]}])
+@pytest.mark.parametrize("wanted", [1, 3], ids=["read one by one", "read by a list"])
+def test_a_certificate_deleted_since_the_list_is_not_sent(world: World, wanted: int) -> None:
+    """A named certificate that is gone at the moment of the write makes no copy, and the report says so."""
+    names = [f"web-{n}-tls" for n in range(wanted)]
+    world.issue(*names)
+    world.configure([{"certificates": names, "namespaces": ["app-a"]}])
+    inventory, start = world.inventory(), world.log_position("ops")
+    world.ops.delete("/api/v1/namespaces/certificates-ops/secrets/web-0-tls")
+    row = world.row("web-0-tls", inventory=inventory)
+    assert (row.action, row.reason) == (Action.NOTHING, Reason.MISSING_ON_SOURCE)
+    assert [r["verb"] for r in world.requests("ops", start)] == ["get" if wanted == 1 else "list"]
+    assert len(world.versions()) == wanted - 1
+
+
+def test_a_certificate_of_a_glob_deleted_since_the_list_is_no_failure(world: World) -> None:
+    """One that only a glob took in, and that is gone at the moment of the write, leaves no row."""
+    world.issue("web-tls")
     inventory = world.inventory()
     world.ops.delete("/api/v1/namespaces/certificates-ops/secrets/web-tls")
-    row = world.row("web-tls", inventory=inventory)
-    assert (row.action, row.reason) == (Action.NOTHING, Reason.MISSING_ON_SOURCE)
+    report = world.deliver(inventory=inventory)
+    assert (report.changes, report.ok, world.versions()) == ((), True, {})
+
+
+WRITE = writer.Writer.write
 
 
 def race(world: World, monkeypatch: pytest.MonkeyPatch, meanwhile: object) -> None:
@@ -173,6 +188,9 @@ def test_a_create_never_takes_over_what_appeared_meanwhile(
     copy = world.copy("web-tls")
     assert copy is not None
     assert copy["data"] == foreign["data"]
+    assert not copy["metadata"].get("labels")
+    monkeypatch.setattr(writer.Writer, "write", WRITE)
+    assert world.row("web-tls").reason is Reason.OWNED_BY_OTHER
 
 
 def test_an_update_is_a_compare_and_swap(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,6 +48,10 @@ def blank_a_value(admin: Admin, _: Manifest) -> None:
     admin.patch(PATH, {"data": {"tls.key": ""}})
 
 
+def blank_the_certificate(admin: Admin, _: Manifest) -> None:
+    admin.patch(PATH, {"data": {"tls.crt": ""}})
+
+
 def delete(admin: Admin, _: Manifest) -> None:
     admin.delete(PATH)
 
@@ -67,6 +71,7 @@ EDITS: dict[str, Callable[[Admin, Manifest], None]] = {
     "edit one key": edit_one_key,
     "add a key": add_a_key,
     "blank a value": blank_a_value,
+    "blank the certificate": blank_the_certificate,
     "delete": delete,
     "drop ca.crt": drop_ca,
     "edit one of our annotations": edit_our_annotation,

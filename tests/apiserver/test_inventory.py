@@ -72,7 +72,7 @@ def test_certificates_that_may_not_be_read_are_said_once(cert_manager: World) ->
     inventory = cert_manager.inventory()
     assert len(inventory.certificates) == 1
     assert len(inventory.warnings) == 1
-    assert "may not be read" in inventory.warnings[0]
+    assert "no right" in inventory.warnings[0]
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_no_key_is_left_behind_by_a_run_that_succeeds(world: World, tmp_path: Pa
 
 
 def test_no_key_is_left_behind_by_runs_that_fail(world: World, tmp_path: Path) -> None:
-    """Nor after refused, unanswered, forbidden and crashing writes, and rejected certificates."""
+    """Nor after refused, forbidden and crashing writes, a dead cluster, and rejected certificates."""
     (web,) = world.issue("web-tls")
     foreign = world.issuer.secret("web-tls", ["web-tls.example.org"])
     foreign["metadata"] = {"name": "web-tls", "namespace": "app-a"}

@@ -197,10 +197,10 @@ with Sandbox(("ops",)) as sandbox:
 
 def test_a_port_that_is_taken_is_replaced(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server whose port was taken between the choice and the bind starts on another one."""
-    free = api_server._free_port()
+    free = api_server.free_port()
     with socket.create_server(("127.0.0.1", 0)) as other:
         ports = iter([other.getsockname()[1], free])
-        monkeypatch.setattr(api_server, "_free_port", lambda: next(ports))
+        monkeypatch.setattr(api_server, "free_port", lambda: next(ports))
         assert sandbox.add("unlucky").url == f"https://127.0.0.1:{free}"
 
 

@@ -1,0 +1,3 @@
+module github.com/tls-sync/floor
+
+go 1.25

@@ -1,0 +1,52 @@
+"""The floor: a Go program that sends the recorded requests over HTTP/2 and does nothing else."""
+
+import os
+import shutil
+import subprocess
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from deployments.sandbox.errors import SandboxError
+
+SOURCE = Path(__file__).with_name("floor")
+CONCURRENCIES = (2, 4, 8, 16)
+"""Requests at a time per cluster that are tried; the best is the floor."""
+
+
+@dataclass(frozen=True)
+class Floor:
+    program: Path
+    ca: Path
+    requests: Path
+    concurrency: int = CONCURRENCIES[0]
+
+    def at(self, concurrency: int) -> "Floor":
+        return replace(self, concurrency=concurrency)
+
+    def run(self, passes: int = 1) -> list[float]:
+        """Seconds per pass; connections are opened in the first one. The program's start does not count."""
+        command = [
+            str(self.program),
+            f"-requests={self.requests}",
+            f"-ca={self.ca}",
+            f"-concurrency={self.concurrency}",
+            f"-passes={passes}",
+        ]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
+        if done.returncode:
+            raise SandboxError(f"the floor failed: {done.stderr.strip()}")
+        return [float(line) for line in done.stdout.split()]
+
+
+def build(directory: Path) -> Path:
+    """Compile the program; it needs no module but Go's own."""
+    go = shutil.which("go")
+    if go is None:
+        raise SandboxError("The floor is a Go program: install Go 1.25 or newer (https://go.dev/dl).")
+    program = directory / "floor"
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GOFLAGS": ""}
+    command = [go, "build", "-trimpath", "-o", str(program), "."]
+    done = subprocess.run(command, cwd=SOURCE, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SandboxError(f"go build of the floor failed: {done.stderr.strip()}")
+    return program

@@ -1,0 +1,158 @@
+"""What an API server's answer means, by its machine-readable fields alone."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.answers import Problem, is_about, parse_answer
+from tasks.reasons import Code
+from tests.factories import law
+
+SECRET = {"kind": "Secret", "metadata": {"name": "homarr-dev-tls", "namespace": "homarr-dev"}}
+
+
+def encoded(answer: object) -> bytes:
+    return json.dumps(answer).encode()
+
+
+@pytest.mark.parametrize("status", [200, 201])
+def test_answer_is_an_object_with_metadata(status: int) -> None:
+    """A 200 or 201 with an object is that object, whatever its kind."""
+    assert parse_answer(status, encoded(SECRET)) == SECRET
+
+
+NO_OBJECTS = {
+    "nothing": b"",
+    "HTML": b"<html>Please log in</html>",
+    "an empty object": b"{}",
+    "a list": b"[]",
+    "a text": b'"Secret"',
+    "null": b"null",
+    "metadata that is a text": b'{"metadata": "x"}',
+    "JSON cut off": encoded(SECRET)[:-3],
+    "another encoding": b'\xff\xfe{"metadata": {}}',
+    "brackets without end": b"[" * 100_000,
+    "a number without end": b'{"metadata": ' + b"9" * 5000 + b"}",
+}
+
+
+@pytest.mark.parametrize("content", NO_OBJECTS.values(), ids=NO_OBJECTS)
+def test_answer_of_success_without_object_is_a_problem(content: bytes) -> None:
+    """A proxy or a portal can say 200, too: without an object that bears metadata it is no success."""
+    assert parse_answer(200, content) == Problem(Code.PROTOCOL, "no Kubernetes object in the answer")
+
+
+@pytest.mark.parametrize("status", [100, 202, 204, 301, 302, 307, 308, 399])
+def test_answer_that_is_neither_success_nor_refusal_is_a_problem(status: int) -> None:
+    """A redirect is not followed, and any other 2xx is not what was asked for."""
+    assert parse_answer(status, encoded(SECRET)) == Problem(Code.PROTOCOL, f"HTTP {status}")
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "transient"),
+    [
+        (400, Code.INVALID, False),
+        (401, Code.UNAUTHORIZED, False),
+        (403, Code.FORBIDDEN, False),
+        (404, Code.NOT_FOUND, False),
+        (405, Code.INVALID, False),
+        (408, Code.TIMEOUT, True),
+        (409, Code.CONFLICT, True),
+        (410, Code.LIST_EXPIRED, True),
+        (413, Code.INVALID, False),
+        (422, Code.INVALID, False),
+        (429, Code.THROTTLED, True),
+        (499, Code.INVALID, False),
+        (500, Code.SERVER_ERROR, True),
+        (503, Code.SERVER_ERROR, True),
+        (599, Code.SERVER_ERROR, True),
+    ],
+)
+def test_answer_that_refuses_is_told_by_its_status(status: int, code: Code, transient: bool) -> None:
+    """Each status has one code, and may pass by itself or not; the server's words are dropped."""
+    said = encoded({"kind": "Status", "message": "canary", "reason": "canary"})
+    for content in (said, b"", b"[]", b"<html>", b"null"):
+        assert parse_answer(status, content) == Problem(code, f"HTTP {status}", transient)
+
+
+@pytest.mark.parametrize(
+    ("status", "details", "code"),
+    [
+        (403, {"causes": [{"reason": "NamespaceTerminating"}]}, Code.NAMESPACE_TERMINATING),
+        (
+            403,
+            {"causes": ["x", {"reason": "Other"}, {"reason": "NamespaceTerminating"}]},
+            Code.NAMESPACE_TERMINATING,
+        ),
+        (403, {"causes": [{"reason": "Other"}]}, Code.FORBIDDEN),
+        (403, {"causes": "NamespaceTerminating"}, Code.FORBIDDEN),
+        (403, {"kind": "namespaces"}, Code.FORBIDDEN),
+        (404, {"kind": "namespaces"}, Code.NAMESPACE_MISSING),
+        (404, {"kind": "secrets"}, Code.NOT_FOUND),
+        (404, {"causes": [{"reason": "NamespaceTerminating"}]}, Code.NOT_FOUND),
+        (404, ["namespaces"], Code.NOT_FOUND),
+    ],
+)
+def test_answer_that_refuses_is_told_apart_by_its_details(status: int, details: object, code: Code) -> None:
+    """What shares a status is told apart by `details`, never by the message."""
+    assert parse_answer(status, encoded({"details": details})) == Problem(code, f"HTTP {status}")
+
+
+KEYS = st.sampled_from(["metadata", "details", "causes", "reason", "kind", "x"])
+# No list or mapping as a `reason`: a known bug, the test after this one.
+JSON: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from(["namespaces", "NamespaceTerminating"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=4),
+    max_leaves=8,
+)
+
+
+@law
+@given(status=st.integers(100, 599), answer=JSON)
+def test_answer_is_an_object_or_a_problem_whatever_it_is(status: int, answer: Any) -> None:
+    """Any status with any JSON leads to an object or a Problem."""
+    try:
+        parsed = parse_answer(status, encoded(answer))
+    except TypeError:
+        assert status == 403 or status >= 400  # a known bug: the next test
+        return
+    assert isinstance(parsed, Problem) or parsed == answer
+
+
+@pytest.mark.parametrize("reason", [[], {}], ids=["a list", "a mapping"])
+def test_answer_survives_a_cause_whose_reason_is(reason: object) -> None:
+    """A hostile server gets no exception out of the reader of its answer."""
+    answer = encoded({"details": {"causes": [{"reason": reason}]}})
+    assert parse_answer(403, answer) == Problem(Code.FORBIDDEN, "HTTP 403")
+
+
+@law
+@given(content=st.binary(max_size=40), status=st.integers(100, 599))
+def test_answer_is_a_problem_when_it_is_no_json(content: bytes, status: int) -> None:
+    """Arbitrary bytes are a Problem under any status."""
+    assert isinstance(parse_answer(status, b"\0" + content), Problem)
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "namespace", "expected"),
+    [
+        ("Secret", "homarr-dev-tls", "homarr-dev", True),
+        ("Secret", "homarr-dev-tls", "", True),
+        ("Secret", "", "", True),
+        ("SecretList", "", "", False),
+        ("Secret", "other", "homarr-dev", False),
+        ("Secret", "homarr-dev-tls", "other", False),
+    ],
+)
+def test_answer_is_about_what_was_asked_for(kind: str, name: str, namespace: str, expected: bool) -> None:
+    """Kind, name and namespace must all be those of the question; an empty one stands for any."""
+    assert is_about(SECRET, kind, name, namespace) is expected
+
+
+def test_answer_without_name_is_about_nothing_in_particular() -> None:
+    """An object that does not say its name is not the one that was asked for."""
+    assert not is_about({"kind": "Secret", "metadata": {}}, "Secret", "homarr-dev-tls")
+    assert not is_about({"metadata": {}}, "Secret")

@@ -1,0 +1,484 @@
+"""The strict reader: what it accepts becomes a client that verifies, and all else is refused."""
+
+import base64
+import json
+import os
+import ssl
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kubernetes.client.api_client import ApiClient
+
+from deployments.sandbox import pki
+from tasks import kubeconfig
+from tasks.errors import ClusterError
+from tasks.kubeconfig import connect
+from tasks.models import Failure
+from tasks.reasons import Code
+
+CANARY = "canary"
+TOKEN = f"{CANARY}-token"
+CA = pki.Authority("Cluster CA")
+KEY, CERTIFICATE = CA.serving(["tls-sync"])
+FLATTEN = "write it with `kubectl config view --raw --flatten`"
+BOUND = "use a ServiceAccount's bound token"
+
+Document = dict[str, Any]
+Write = Callable[[object], Path]
+
+
+def b64(content: bytes) -> str:
+    return base64.b64encode(content).decode()
+
+
+def document() -> Document:
+    """A kubeconfig with one context as a bound token needs it."""
+    server = {"server": "https://dev.example.org:6443", "certificate-authority-data": b64(CA.pem)}
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "another",
+        "contexts": [{"name": "cluster-dev", "context": {"cluster": "dev-server", "user": "dev-user"}}],
+        "clusters": [{"name": "dev-server", "cluster": server}],
+        "users": [{"name": "dev-user", "user": {"token": TOKEN}}],
+    }
+
+
+@pytest.fixture
+def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
+    """Writes what KUBECONFIG names."""
+    file = tmp_path / "config"
+    monkeypatch.setenv("KUBECONFIG", str(file))
+
+    def write_it(content: object) -> Path:
+        file.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+        return file
+
+    kubeconfig._document.cache_clear()
+    return write_it
+
+
+def refusal(context: str | None = "cluster-dev") -> Failure:
+    with pytest.raises(ClusterError) as error:
+        connect("dev", context)
+    assert CANARY not in str(error.value)
+    assert CANARY not in error.value.failure.model_dump_json()
+    return error.value.failure
+
+
+def failure(detail: str, context: str = "cluster-dev") -> Failure:
+    return Failure(code=Code.KUBECONFIG, cluster="dev", what=f"read context {context}", detail=detail)
+
+
+def bearer(client: ApiClient) -> str | None:
+    """What the client would send as its credential."""
+    headers: dict[str, str] = {}
+    client.update_params_for_auth(headers, [], ["BearerToken"], "/", "GET", None)
+    return headers.get("authorization")
+
+
+def test_context_becomes_a_client_that_verifies(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The context's server, CA and token, TLS verified; no retry, no redirect, no proxy from outside."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.org")
+    write(document())
+    client = connect("dev", "cluster-dev")
+    settings = client.configuration
+    assert (settings.host, bearer(client)) == ("https://dev.example.org:6443", f"Bearer {TOKEN}")
+    trust = client.rest_client.pool_manager.connection_pool_kw["ssl_context"]
+    assert trust.get_ca_certs(binary_form=True) == [ssl.PEM_cert_to_DER_cert(CA.pem.decode())]
+    assert (trust.verify_mode, trust.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert (settings.verify_ssl, settings.retries, settings.proxy) == (True, False, None)
+
+
+def user(**values: object) -> Callable[[Document], None]:
+    """A change to the user; a key's _ stands for -."""
+    return lambda d: d["users"][0].update(user={k.replace("_", "-"): v for k, v in values.items()})
+
+
+def also(**values: object) -> Callable[[Document], None]:
+    """A key beside the token."""
+    return user(token=TOKEN, **values)
+
+
+def server(**values: object) -> Callable[[Document], None]:
+    """A change to the server; a key's _ stands for -, and None removes it."""
+
+    def change(d: Document) -> None:
+        mapping = d["clusters"][0]["cluster"] | {k.replace("_", "-"): v for k, v in values.items()}
+        d["clusters"][0]["cluster"] = {k: v for k, v in mapping.items() if v is not None}
+
+    return change
+
+
+def context(**values: object) -> Callable[[Document], None]:
+    return lambda d: d["contexts"][0].update(context=values)
+
+
+def twice(section: str) -> Callable[[Document], None]:
+    return lambda d: d[section].append(d[section][0])
+
+
+def put(**values: object) -> Callable[[Document], None]:
+    return lambda d: d.update(values)
+
+
+def nameless(d: Document) -> None:
+    del d["contexts"][0]["context"]["cluster"], d["clusters"][0]["name"]
+
+
+def unsupported(key: str, section: str = "user") -> str:
+    return f"`{key}` of the {section} is not supported; {BOUND}"
+
+
+HTTPS = "`server` must be an https:// address without user, query or fragment"
+INSECURE = "insecure-skip-tls-verify: TLS is always verified; give the cluster's CA instead"
+NO_TOKEN = "`token` is empty or not a token; a request without one would be anonymous"
+NO_CREDENTIAL = "the user has no credential; a request without one would be anonymous"
+NO_CLUSTER, NO_USER = "no cluster of that name in `clusters`", "no user of that name in `users`"
+ONE_CLUSTER, ONE_USER = (
+    "not exactly one usable cluster of that name in `clusters`",
+    "not exactly one usable user of that name in `users`",
+)
+PEM = {"client_certificate_data": b64(CERTIFICATE), "client_key_data": b64(KEY)}
+FOREIGN_KEY = b64(pki.key_pem(pki.new_key()))
+
+REFUSED: dict[str, tuple[Callable[[Document], None], str]] = {
+    # the user
+    "a program gives the credential": (also(exec={"command": CANARY}), unsupported("exec")),
+    "a plug-in gives the credential": (user(auth_provider={"name": CANARY}), unsupported("auth-provider")),
+    "it impersonates": (also(**{"as": CANARY}), unsupported("as")),
+    "it impersonates groups": (also(as_groups=[CANARY]), unsupported("as-groups")),
+    "it has a user name": (user(username=CANARY, password=CANARY), unsupported("password")),
+    "it has a user name without password": (user(username=CANARY), unsupported("username")),
+    "it has an unknown key": (also(shiny=CANARY), unsupported("shiny")),
+    "the user is empty": (user(), NO_CREDENTIAL),
+    "the token is empty": (user(token=""), NO_TOKEN),
+    "the token is null": (user(token=None), NO_TOKEN),
+    "the token is a number": (
+        user(token=12345),
+        NO_TOKEN,
+    ),
+    "the token is a list": (
+        user(token=[CANARY]),
+        NO_TOKEN,
+    ),
+    "a line break lies in the token": (
+        user(token=f"{CANARY}\nHost: x"),
+        NO_TOKEN,
+    ),
+    "a NUL lies in the token": (
+        user(token=f"{CANARY}\0"),
+        NO_TOKEN,
+    ),
+    "the key is missing": (
+        user(client_certificate_data=b64(CERTIFICATE)),
+        f"`client-key-data` is missing, empty or not base64; {FLATTEN}",
+    ),
+    "the key is not base64": (
+        user(**{**PEM, "client_key_data": f"{CANARY}!"}),
+        f"`client-key-data` is missing, empty or not base64; {FLATTEN}",
+    ),
+    "the certificate is not base64": (
+        user(**{**PEM, "client_certificate_data": [CANARY]}),
+        f"`client-certificate-data` is missing, empty or not base64; {FLATTEN}",
+    ),
+    "the certificate is not text": (
+        user(**{**PEM, "client_certificate_data": b64(b"\xff\xfe")}),
+        f"`client-certificate-data` is missing, empty or not base64; {FLATTEN}",
+    ),
+    "the key is of another certificate": (
+        user(**{**PEM, "client_key_data": FOREIGN_KEY}),
+        "client-certificate-data and client-key-data are no certificate and its key",
+    ),
+    "the certificate is no certificate": (
+        user(**{**PEM, "client_certificate_data": b64(CANARY.encode())}),
+        "client-certificate-data and client-key-data are no certificate and its key",
+    ),
+    "the certificate is a file": (
+        user(**{"client-certificate": f"/{CANARY}", "client-key": f"/{CANARY}"}),
+        f"`client-certificate` names a file; {FLATTEN}",
+    ),
+    "the key is a file": (also(**{"client-key": f"/{CANARY}"}), f"`client-key` names a file; {FLATTEN}"),
+    "the token's file is relative": (
+        user(tokenFile=f"../{CANARY}"),
+        "`tokenFile` must be an absolute path, without `token` beside it",
+    ),
+    "the token's file stands beside a token": (
+        also(tokenFile=f"/{CANARY}"),
+        "`tokenFile` must be an absolute path, without `token` beside it",
+    ),
+    "the token's file is missing": (
+        user(tokenFile=f"/{CANARY}"),
+        "`tokenFile` names a file that can't be read",
+    ),
+    "the token's file is a list": (
+        user(tokenFile=[CANARY]),
+        "`tokenFile` must be an absolute path, without `token` beside it",
+    ),
+    # the server
+    "TLS is not verified": (server(insecure_skip_tls_verify=True), INSECURE),
+    "TLS is not verified, said as a text": (server(insecure_skip_tls_verify="true"), INSECURE),
+    "TLS is verified, but said as a text": (server(insecure_skip_tls_verify="false"), INSECURE),
+    "TLS is verified, but said as a number": (server(insecure_skip_tls_verify=0), INSECURE),
+    "the address is http": (server(server=f"http://{CANARY}.example.org"), HTTPS),
+    "the address has a user": (server(server=f"https://{CANARY}@dev.example.org"), HTTPS),
+    "the address has user and password": (server(server=f"https://x:{CANARY}@dev.example.org"), HTTPS),
+    "the address has a query": (server(server=f"https://dev.example.org?{CANARY}"), HTTPS),
+    "the address has a fragment": (server(server=f"https://dev.example.org#{CANARY}"), HTTPS),
+    "the address has no host": (server(server="https:///api"), HTTPS),
+    "the address is missing": (server(server=None), HTTPS),
+    "the address is a list": (server(server=[CANARY]), HTTPS),
+    "the CA is missing": (
+        server(certificate_authority_data=None),
+        f"`certificate-authority-data` is missing, empty or not base64; {FLATTEN}",
+    ),
+    "the CA is not base64": (
+        server(certificate_authority_data=f"{CANARY}!"),
+        f"`certificate-authority-data` is missing, empty or not base64; {FLATTEN}",
+    ),
+    "the CA is a file": (
+        server(certificate_authority=f"/{CANARY}"),
+        f"`certificate-authority` names a file; {FLATTEN}",
+    ),
+    "a proxy is given": (server(proxy_url=f"http://{CANARY}"), unsupported("proxy-url", "cluster")),
+    # the way from the context to both
+    "the context is missing": (
+        put(contexts=[]),
+        "no context of that name in `contexts`; known are: none",
+    ),
+    "the context has another name": (
+        lambda d: d["contexts"][0].update(name="cluster-rct"),
+        "no context of that name in `contexts`; known are: cluster-rct",
+    ),
+    "the context stands twice": (
+        twice("contexts"),
+        "not exactly one usable context of that name in `contexts`; known are: cluster-dev, cluster-dev",
+    ),
+    "the context is empty": (
+        lambda d: d["contexts"][0].update(context=None),
+        "not exactly one usable context of that name in `contexts`; known are: cluster-dev",
+    ),
+    "the contexts are a text": (
+        put(contexts=CANARY),
+        "no context of that name in `contexts`; known are: none",
+    ),
+    "the cluster is not named": (context(user="dev-user"), NO_CLUSTER),
+    "neither context nor cluster has a name": (nameless, NO_CLUSTER),
+    "the cluster is missing": (put(clusters=[]), NO_CLUSTER),
+    "the cluster stands twice": (twice("clusters"), ONE_CLUSTER),
+    "the cluster is a text": (lambda d: d["clusters"][0].update(cluster=CANARY), ONE_CLUSTER),
+    "the user is not named": (context(cluster="dev-server"), NO_USER),
+    "the user's name is empty": (context(cluster="dev-server", user=""), NO_USER),
+    "the user is missing": (put(users=None), NO_USER),
+    "the user stands twice": (twice("users"), ONE_USER),
+    "the user is null": (lambda d: d["users"][0].update(user=None), ONE_USER),
+}
+
+
+@pytest.mark.parametrize(("change", "detail"), REFUSED.values(), ids=REFUSED)
+def test_context_is_refused_when(write: Write, change: Callable[[Document], None], detail: str) -> None:
+    """What is missing, unknown or unsafe is refused by context and key, and no value is quoted."""
+    broken = document()
+    change(broken)
+    write(broken)
+    assert refusal() == failure(detail)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(
+            user(token=" \n"),
+            id="the token is blank",
+        ),
+        pytest.param(
+            server(server=f"https://:{CANARY}@dev.example.org"),
+            id="the address has a password without user",
+        ),
+        pytest.param(
+            server(server=f"https://[{CANARY}"),
+            id="the address is broken",
+        ),
+        pytest.param(
+            server(server="https://dev.example.org:99999"),
+            id="the port does not exist",
+        ),
+        pytest.param(
+            server(certificate_authority_data=""),
+            id="the CA is empty",
+        ),
+        pytest.param(
+            server(certificate_authority_data=b64(CANARY.encode())),
+            id="the CA is no certificate",
+        ),
+        pytest.param(
+            server(tls_server_name=[CANARY]),
+            id="the name of the server is a list",
+        ),
+    ],
+)
+def test_context_is_refused_also_when(write: Write, change: Callable[[Document], None]) -> None:
+    """A value that could not work, or would work other than it looks, is refused when it is read."""
+    broken = document()
+    change(broken)
+    write(broken)
+    assert refusal().code is Code.KUBECONFIG
+
+
+def test_context_may_say_that_tls_is_verified(write: Write) -> None:
+    """The literal false, an extension and a server name are accepted."""
+    told = document()
+    server(insecure_skip_tls_verify=False, extensions=[], tls_server_name="kubernetes")(told)
+    write(told)
+    settings = connect("dev", "cluster-dev").configuration
+    assert (settings.verify_ssl, settings.tls_server_name) == (True, "kubernetes")
+
+
+@pytest.mark.parametrize("token", [f"{TOKEN}\n", f"  {TOKEN}\r\n"])
+def test_token_is_stripped(write: Write, token: str) -> None:
+    """A line break after the token, which would put the token into an exception, is taken off."""
+    told = document()
+    user(token=token)(told)
+    write(told)
+    assert bearer(connect("dev", "cluster-dev")) == f"Bearer {TOKEN}"
+
+
+def test_token_may_lie_in_a_file(write: Write, tmp_path: Path) -> None:
+    """A token file is read when the client is made, and its line break taken off."""
+    file = tmp_path / "token"
+    file.write_text(f"{TOKEN}\n")
+    told = document()
+    user(tokenFile=str(file))(told)
+    write(told)
+    assert bearer(connect("dev", "cluster-dev")) == f"Bearer {TOKEN}"
+
+
+def test_token_file_must_be_text(write: Write, tmp_path: Path) -> None:
+    """A binary token file is refused like a missing one."""
+    file = tmp_path / "token"
+    file.write_bytes(b"\xff\xfe")
+    told = document()
+    user(tokenFile=str(file))(told)
+    write(told)
+    assert refusal() == failure("`tokenFile` names a file that can't be read")
+
+
+def test_client_certificate_is_presented(
+    write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A client certificate becomes part of a context that verifies, and no file of it stays."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+    told = document()
+    user(**PEM)(told)
+    write(told)
+    client = connect("dev", "cluster-dev")
+    found = client.rest_client.pool_manager.connection_pool_kw["ssl_context"]
+    assert isinstance(found, ssl.SSLContext)
+    assert (found.verify_mode, found.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert [one["subject"] for one in found.get_ca_certs()] == [((("commonName", "Cluster CA"),),)]
+    assert (bearer(client), list(folder.iterdir())) == (None, [])
+
+
+def many(count: int) -> Document:
+    """A kubeconfig with this many contexts, each with a server and a token of its own."""
+    one, entries = document(), range(count)
+    ca = one["clusters"][0]["cluster"]["certificate-authority-data"]
+    return {
+        "contexts": [{"name": f"c{n}", "context": {"cluster": f"s{n}", "user": f"u{n}"}} for n in entries],
+        "clusters": [
+            {"name": f"s{n}", "cluster": {"server": f"https://s{n}.org", "certificate-authority-data": ca}}
+            for n in entries
+        ],
+        "users": [{"name": f"u{n}", "user": {"token": f"t{n}"}} for n in entries],
+    }
+
+
+def test_broken_context_leaves_the_others_usable(write: Write) -> None:
+    """One context that can't be used costs its own cluster and no other."""
+    told = many(3)
+    told["users"][1]["user"] = {"exec": {"command": CANARY}}
+    write(told)
+    assert refusal("c1") == failure(unsupported("exec"), "c1")
+    assert [bearer(connect(name, name)) for name in ("c0", "c2")] == ["Bearer t0", "Bearer t2"]
+
+
+def test_file_is_parsed_once_for_300_contexts(write: Write) -> None:
+    """However many clusters there are, the file is parsed once, and each gets its own client."""
+    write(many(300))
+    hosts = [connect(f"c{n}", f"c{n}").configuration.host for n in range(300)]
+    assert hosts == [f"https://s{n}.org" for n in range(300)]
+    assert kubeconfig._document.cache_info()[:2] == (299, 1)
+
+
+def test_file_is_parsed_anew_when_it_has_changed(write: Write) -> None:
+    """A rotated token is picked up by the next run."""
+    file = write(document())
+    connect("dev", "cluster-dev")
+    rotated = document()
+    user(token="rotated")(rotated)
+    write(rotated)
+    os.utime(file, ns=(0, time.time_ns() + 10**9))
+    assert bearer(connect("dev", "cluster-dev")) == "Bearer rotated"
+
+
+NO_MAPPING = "the file is not a mapping; is it a kubeconfig?"
+FILES: dict[str, tuple[bytes, str]] = {
+    "it is empty": (b"", NO_MAPPING),
+    "it is a list": (b"[1, 2]", NO_MAPPING),
+    "it is a text": (CANARY.encode(), NO_MAPPING),
+    "it is binary": (b"\x7fELF\0\1", "file {file}: not valid YAML; is it a text file?"),
+    "a key stands twice": (
+        f"users: {CANARY}\nusers: []".encode(),
+        "file {file}: line 1: a key stands twice in one mapping",
+    ),
+    "it makes a Python object": (
+        f"a: !!python/object/apply:os.system [{CANARY}]".encode(),
+        "file {file}: line 1: a tag (!name); remove it",
+    ),
+    "it is larger than 8 MiB": (
+        b"#" * (8 * 1024 * 1024 + 1),
+        "file {file}: the file is larger than 8388608 bytes",
+    ),
+}
+
+
+@pytest.mark.parametrize(("content", "detail"), FILES.values(), ids=FILES)
+def test_file_is_refused_when(write: Write, content: bytes, detail: str) -> None:
+    """A file that is no kubeconfig is refused with its path, and its content is not quoted."""
+    file = write(content)
+    assert refusal() == failure(detail.format(file=file))
+
+
+def test_file_is_refused_when_it_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A KUBECONFIG that names nothing is refused with its path and the remedy."""
+    file = tmp_path / "missing"
+    monkeypatch.setenv("KUBECONFIG", str(file))
+    assert refusal() == failure(f"file {file} does not exist or can't be read; set KUBECONFIG")
+
+
+def test_file_is_refused_when_it_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A KUBECONFIG that names a folder is refused."""
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path))
+    detail = f"file {tmp_path}: the file can't be read (Is a directory); check path and rights"
+    assert refusal() == failure(detail)
+
+
+def test_file_is_found_at_home_without_kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without KUBECONFIG the file is the one that kubectl would take."""
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".kube").mkdir()
+    (tmp_path / ".kube" / "config").write_text(json.dumps(document()))
+    assert bearer(connect("dev", "cluster-dev")) == f"Bearer {TOKEN}"
+
+
+def test_no_context_means_the_cluster_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Outside a cluster the remedy is to name a context; nothing is read from a kubeconfig instead."""
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    detail = "this process runs in no cluster; set source.context to a context of the kubeconfig"
+    assert refusal(None) == failure(detail, "(in cluster)")

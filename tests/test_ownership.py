@@ -1,0 +1,261 @@
+"""What makes a copy ours, what shows that it was edited, and what is taken from a list."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tasks import ownership
+from tasks.models import ManagedKeys, SecretRef, TargetSecret
+from tests.factories import METADATA, OWNER, PAIR, certificate, target_secret
+
+SOURCE = certificate()
+TRIPLE = PAIR | {"ca.crt"}
+
+
+def test_labels_and_annotations_are_those_that_are_expected_back() -> None:
+    """What we write is what we look for: no annotation is written that a drift check does not know."""
+    assert set(ownership.labels(OWNER)) == ownership.LABELS
+    assert ownership.annotations(SOURCE) == {
+        "tls-sync.io/source": "certificates-ops/homarr-dev-tls",
+        "tls-sync.io/fingerprint": SOURCE.version.fingerprint,
+        "tls-sync.io/not-before": "2026-02-19T12:00:00+00:00",
+        "tls-sync.io/not-after": "2026-05-20T12:00:00+00:00",
+        "tls-sync.io/serial": "5eed",
+    }
+    assert set(ownership.annotations(SOURCE)) == ownership.ANNOTATIONS
+
+
+def test_copy_of_ours_is_ours() -> None:
+    """A Secret with our labels, our source annotation and our Apply entry is ours."""
+    assert ownership.is_ours(target_secret(), OWNER)
+
+
+def without(mapping: dict[str, str], key: str) -> dict[str, str]:
+    return {k: v for k, v in mapping.items() if k != key}
+
+
+LABELS = ownership.labels(OWNER)
+NOT_OURS: dict[str, dict[str, Any]] = {
+    "the label managed-by is gone": {"labels": without(LABELS, ownership.MANAGED_BY)},
+    "the label managed-by is another's": {"labels": {**LABELS, ownership.MANAGED_BY: "Helm"}},
+    "the label owner is gone": {"labels": without(LABELS, ownership.OWNER)},
+    "the label owner is another OPS's": {"labels": ownership.labels("ops-2")},
+    "the source annotation is gone": {"annotations": {}},
+    "the source annotation is empty": {"annotations": {ownership.SOURCE: ""}},
+    "there is no Apply entry of ours": {"managed": ManagedKeys(ours=None, ours_metadata=METADATA)},
+}
+
+
+@pytest.mark.parametrize("values", NOT_OURS.values(), ids=NOT_OURS)
+def test_copy_is_foreign_when(values: dict[str, Any]) -> None:
+    """One missing mark of ownership makes a Secret someone else's."""
+    assert not ownership.is_ours(target_secret(**values), OWNER)
+
+
+DRIFTED = {
+    "our entry lacks tls.crt": ManagedKeys(ours=frozenset({"tls.key"}), ours_metadata=METADATA),
+    "our entry lacks tls.key": ManagedKeys(ours=frozenset({"tls.crt"}), ours_metadata=METADATA),
+    "our entry is empty": ManagedKeys(ours=frozenset(), ours_metadata=METADATA),
+    "there is no entry of ours": ManagedKeys(ours=None, ours_metadata=METADATA),
+    "our entry has a key that never travels": ManagedKeys(ours=PAIR | {"x"}, ours_metadata=METADATA),
+    "another manager added a key": ManagedKeys(ours=PAIR, ours_metadata=METADATA, others=frozenset({"x"})),
+    "another manager took a key over": ManagedKeys(
+        ours=frozenset({"tls.crt"}), ours_metadata=METADATA, others=frozenset({"tls.key"})
+    ),
+    "a label of ours was touched": ManagedKeys(ours=PAIR, ours_metadata=METADATA - {ownership.OWNER}),
+    "an annotation of ours was touched": ManagedKeys(ours=PAIR, ours_metadata=METADATA - {ownership.SERIAL}),
+    "our entry has metadata that we never write": ManagedKeys(ours=PAIR, ours_metadata=METADATA | {"x"}),
+}
+
+
+@pytest.mark.parametrize("managed", DRIFTED.values(), ids=DRIFTED)
+def test_copy_is_drifted_when(managed: ManagedKeys) -> None:
+    """Each trace that an edit leaves in managedFields makes a copy drifted."""
+    assert ownership.is_drifted(target_secret(managed=managed), SOURCE)
+
+
+def test_copy_is_drifted_when_its_ca_was_taken_over() -> None:
+    """All keys that were sent count, ca.crt too."""
+    source = certificate(keys=("ca.crt", "tls.crt", "tls.key"))
+    edited = target_secret(source, managed=ManagedKeys(ours=PAIR, ours_metadata=METADATA))
+    assert ownership.is_drifted(edited, source)
+
+
+CLEAN = {
+    "nobody touched it": target_secret(),
+    "another manager co-owns a value of ours": target_secret(
+        managed=ManagedKeys(ours=PAIR, ours_metadata=METADATA, others=frozenset({"tls.crt"}))
+    ),
+    "it holds an older version that had a ca.crt": target_secret(
+        certificate(content="b2"), managed=ManagedKeys(ours=TRIPLE, ours_metadata=METADATA)
+    ),
+}
+
+
+@pytest.mark.parametrize("secret", CLEAN.values(), ids=CLEAN)
+def test_copy_is_not_drifted_when(secret: TargetSecret) -> None:
+    """A copy whose values are still ours is not drifted."""
+    assert not ownership.is_drifted(secret, SOURCE)
+
+
+def test_copy_is_not_drifted_when_the_source_gained_a_ca() -> None:
+    """A key that the renewal brings along was never on the copy, so nobody took it off."""
+    source = certificate(content="b2", keys=("ca.crt", "tls.crt", "tls.key"))
+    assert not ownership.is_drifted(target_secret(certificate()), source)
+
+
+def fields(**groups: list[str]) -> dict[str, Any]:
+    """`fieldsV1` in the form that the API server writes."""
+    metadata: dict[str, Any] = {
+        f"f:{group}": {f"f:{k}": {} for k in groups.pop(group, [])} for group in ("labels", "annotations")
+    }
+    return {
+        "f:metadata": metadata,
+        **{f"f:{g}": {".": {}, **{f"f:{k}": {} for k in ks}} for g, ks in groups.items()},
+    }
+
+
+def listed(**values: Any) -> dict[str, Any]:
+    """The metadata of a copy as a list shows it."""
+    apply = fields(
+        labels=sorted(ownership.LABELS), annotations=sorted(ownership.ANNOTATIONS), data=sorted(PAIR)
+    )
+    return {
+        "namespace": "homarr-dev",
+        "name": "homarr-dev-tls",
+        "uid": "uid-of-copy",
+        "resourceVersion": "41",
+        "labels": dict(LABELS),
+        "annotations": ownership.annotations(SOURCE),
+        "managedFields": [{"manager": "tls-sync", "operation": "Apply", "fieldsV1": apply}],
+        **values,
+    }
+
+
+def test_parse_takes_a_copy_of_ours() -> None:
+    """A copy that we wrote is read back as the copy that we wrote."""
+    assert ownership.parse_target_secret(listed(), ownership.SECRET_TYPE) == target_secret()
+
+
+def test_parse_drops_what_is_foreign() -> None:
+    """A foreign label or annotation, which can hold a private key, is nowhere in the model."""
+    canary = "-----BEGIN PRIVATE KEY-----canary"
+    metadata = listed(
+        labels={**LABELS, "team": canary},
+        annotations={
+            **ownership.annotations(SOURCE),
+            "kubectl.kubernetes.io/last-applied-configuration": canary,
+        },
+        ownerReferences=[{"name": canary}],
+        finalizers=[canary],
+    )
+    assert ownership.parse_target_secret(metadata, ownership.SECRET_TYPE) == target_secret()
+
+
+def test_parse_takes_a_bare_secret() -> None:
+    """A Secret without labels, annotations and managedFields is foreign, not an error."""
+    bare = {"namespace": "homarr-dev", "name": "x", "uid": "u", "resourceVersion": "1"}
+    expected = TargetSecret(
+        ref=SecretRef(namespace="homarr-dev", name="x"), uid="u", resource_version="1", type="Opaque"
+    )
+    assert ownership.parse_target_secret(bare, "Opaque") == expected
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"),
+    [
+        pytest.param(
+            {"manager": "kubectl-edit", "operation": "Update"},
+            ManagedKeys(others=PAIR),
+            id="another manager's Update",
+        ),
+        pytest.param(
+            {"manager": "helm", "operation": "Apply"}, ManagedKeys(others=PAIR), id="another's Apply"
+        ),
+        pytest.param(
+            {"manager": "tls-sync", "operation": "Update"},
+            ManagedKeys(others=PAIR),
+            id="an Update in our name",
+        ),
+        pytest.param({"manager": "tls-sync", "operation": "Apply"}, ManagedKeys(ours=PAIR), id="our Apply"),
+    ],
+)
+def test_parse_tells_our_entry_from_others(entry: dict[str, str], expected: ManagedKeys) -> None:
+    """Only an Apply of the manager tls-sync is ours; an Update under our name is not."""
+    metadata = listed(managedFields=[{**entry, "fieldsV1": fields(data=sorted(PAIR))}])
+    assert ownership.parse_target_secret(metadata, "t").managed == expected
+
+
+def test_parse_adds_up_what_others_own() -> None:
+    """The keys of all other managers count together."""
+    entries = [
+        {"manager": "one", "operation": "Update", "fieldsV1": fields(data=["a"])},
+        {"manager": "two", "operation": "Update", "fieldsV1": fields(data=["b"])},
+        {"manager": "three", "operation": "Update"},
+    ]
+    parsed = ownership.parse_target_secret(listed(managedFields=entries), "t")
+    assert parsed.managed == ManagedKeys(others=frozenset({"a", "b"}))
+
+
+def test_parse_sees_the_field_immutable() -> None:
+    """Whoever set `immutable`, managedFields shows it."""
+    entries = [{"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:immutable": {}}}]
+    assert ownership.parse_target_secret(listed(managedFields=entries), "t").immutable
+
+
+def test_parse_sees_a_deletion() -> None:
+    """A Secret with a deletionTimestamp is terminating."""
+    assert ownership.parse_target_secret(listed(deletionTimestamp="2026-03-01T12:00:00Z"), "t").terminating
+
+
+def table(*rows: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "columnDefinitions": [{"name": title} for title in ("Name", "Type", "Data", "Age")],
+        "rows": [
+            {"cells": [row["name"], "kubernetes.io/tls", 2, "5d"], "object": {"metadata": row}}
+            for row in rows
+        ],
+    }
+
+
+def test_parse_table_takes_the_type_from_its_column() -> None:
+    """Each row of a Table is one Secret, its type found by the column's title."""
+    other = target_secret(name="other")
+    parsed = ownership.parse_target_secrets(table(listed(), listed(name="other")))
+    assert parsed == [target_secret(), other]
+
+
+@pytest.mark.parametrize("rows", [[], None])
+def test_parse_table_takes_an_empty_list(rows: list[Any] | None) -> None:
+    """A namespace without Secrets is an empty list, however the server writes it."""
+    assert ownership.parse_target_secrets({**table(), "rows": rows}) == []
+
+
+MALFORMED: dict[str, dict[str, Any]] = {
+    "no columns": {"rows": []},
+    "no column Type": {"columnDefinitions": [{"name": "Name"}], "rows": []},
+    "a row without object": {**table(), "rows": [{"cells": ["a", "b"]}]},
+    "a row without cells": {**table(), "rows": [{"object": {"metadata": listed()}}]},
+    "too few cells": {**table(), "rows": [{"cells": ["a"], "object": {"metadata": listed()}}]},
+    "a row that is a list": {**table(), "rows": [[]]},
+    "a uid that is a mapping": table(listed(uid={"x": 1})),
+    "a label that is a list": table(listed(labels={ownership.OWNER: ["canary"]})),
+    "managedFields that are a text": table(listed(managedFields="canary")),
+    "fieldsV1 that is a text": table(listed(managedFields=[{"fieldsV1": "canary"}])),
+}
+
+
+@pytest.mark.parametrize("answer", MALFORMED.values(), ids=MALFORMED)
+def test_parse_table_raises_when_malformed(answer: dict[str, Any]) -> None:
+    """An answer that is not a Table of Secrets is an error that its caller knows, and quotes no value."""
+    known = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+    with pytest.raises(known) as error:
+        ownership.parse_target_secrets(answer)
+    assert "canary" not in str(error.value)
+
+
+def test_parse_survives_json() -> None:
+    """What is kept of a list can be written as JSON and read back unchanged."""
+    parsed = ownership.parse_target_secret(json.loads(json.dumps(listed())), ownership.SECRET_TYPE)
+    assert TargetSecret.model_validate_json(parsed.model_dump_json()) == parsed

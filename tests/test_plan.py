@@ -1,0 +1,631 @@
+"""The decision table, row by row, and the laws that hold for every plan."""
+
+from collections.abc import Iterable, Sequence
+from itertools import product
+from random import Random
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks import ownership, plan
+from tasks.config import Cluster
+from tasks.models import (
+    Action,
+    Certificate,
+    Change,
+    Inventory,
+    ManagedKeys,
+    Plan,
+    Rejection,
+    SecretRef,
+    TargetSecret,
+    Version,
+)
+from tasks.names import hostname_allowed
+from tasks.reasons import Reason
+from tests.factories import (
+    METADATA,
+    NAME,
+    NAMESPACE,
+    NOW,
+    OWNER,
+    PAIR,
+    certificate,
+    cluster,
+    foreign_secret,
+    inventory,
+    law,
+    rejection,
+    route,
+    target_secret,
+    version,
+)
+
+few = settings(law, max_examples=50)
+
+REF = SecretRef(namespace=NAMESPACE, name=NAME)
+LITERAL, GLOB, ELSEWHERE = route(), route(["homarr-*"]), route(["other-tls"])
+OWN = certificate()
+EDITED = ManagedKeys(ours=frozenset({"tls.crt"}), ours_metadata=METADATA, others=frozenset({"tls.key"}))
+CHECK_REASONS = tuple(Reason)[tuple(Reason).index(Reason.MISSING_DATA) :]
+
+NOTHING_THERE = (None,)
+OURS = (
+    target_secret(),
+    target_secret(certificate(content="b2")),
+    target_secret(managed=EDITED),
+    target_secret(immutable=True),
+    target_secret(terminating=True),
+    target_secret(type="Opaque"),
+)
+NOT_OURS = (
+    foreign_secret(),
+    foreign_secret(type="Opaque", immutable=True),
+    target_secret(owner="ops-2"),
+    target_secret(managed=ManagedKeys(ours=None, ours_metadata=METADATA, others=PAIR)),
+    target_secret(annotations={}),
+)
+FIT = (OWN,)
+UNFIT = tuple(rejection(reason=reason) for reason in CHECK_REASONS)
+GONE = (None,)
+
+
+class Row(NamedTuple):
+    """Everything that one row of the table stands for: each source with each target."""
+
+    routes: tuple[dict[str, object], ...]
+    sources: tuple[Certificate | Rejection | None, ...]
+    targets: tuple[TargetSecret | None, ...]
+    hostnames: tuple[str, ...] = ("*.dev.example.org",)
+
+
+def edited(*, age: float, life: float = 90) -> TargetSecret:
+    """A copy that somebody edited, after it was read: it holds what was issued `age` days ago."""
+    return target_secret(managed=EDITED, was_read=True, read=version("c3", age=age, life=life))
+
+
+ROWS = {
+    "valid, routed here | absent | create | MissingOnTarget": Row((LITERAL, GLOB), FIT, NOTHING_THERE),
+    "valid, routed here | ours, same content | keep | InSync": Row((LITERAL, GLOB), FIT, (target_secret(),)),
+    "valid, routed here | ours, other content | update | CertificateRenewed": Row(
+        (LITERAL, GLOB),
+        FIT,
+        (
+            target_secret(certificate(content="b2", age=70)),
+            target_secret(certificate(content="b2", age=10)),
+            target_secret(certificate(content="b2", age=1, life=0.5)),
+        ),
+    ),
+    "valid, routed here | ours, sent by another route before | update | SourceChanged": Row(
+        (LITERAL, GLOB), FIT, (target_secret(certificate("other-tls"), name=NAME),)
+    ),
+    "valid, routed here | ours, edited by someone | update | Drifted": Row(
+        (LITERAL, GLOB),
+        FIT,
+        (
+            target_secret(managed=EDITED),
+            edited(age=20),
+            edited(age=10),
+            edited(age=1, life=0.5),
+            target_secret(managed=EDITED, was_read=True, read=None),
+        ),
+    ),
+    "valid, routed here | ours, edited, and newer than OPS's | refuse | WouldDowngrade": Row(
+        (LITERAL, GLOB), FIT, (edited(age=9.9), edited(age=1, life=6), edited(age=-1))
+    ),
+    "valid, routed here | ours, newer than OPS's | refuse | WouldDowngrade": Row(
+        (LITERAL, GLOB),
+        FIT,
+        (
+            target_secret(certificate(content="b2", age=9.9)),
+            target_secret(certificate(content="b2", age=1, life=6)),
+        ),
+    ),
+    "valid, routed here | not ours | refuse | OwnedByOther": Row((LITERAL, GLOB), FIT, NOT_OURS),
+    "valid, routed here | ours, other type | refuse | TypeDiffers": Row(
+        (LITERAL, GLOB), FIT, (target_secret(type="Opaque"), target_secret(type="Opaque", immutable=True))
+    ),
+    "valid, routed here | ours, immutable | refuse | Immutable": Row(
+        (LITERAL, GLOB), FIT, (target_secret(immutable=True), target_secret(immutable=True, managed=EDITED))
+    ),
+    "valid, routed here | being deleted | refuse | Terminating": Row(
+        (LITERAL, GLOB), FIT, (target_secret(terminating=True), foreign_secret(terminating=True))
+    ),
+    "valid, routed here, name not allowed | any | refuse | HostnameNotAllowed": Row(
+        (LITERAL, GLOB), FIT, (*NOTHING_THERE, *OURS, *NOT_OURS), ("*.rct.example.org",)
+    ),
+    "invalid (any check) | ours | keep | the check's reason": Row((LITERAL, GLOB), UNFIT, OURS),
+    "invalid (any check), named literally | absent or not ours | nothing | the check's reason": Row(
+        (LITERAL,), UNFIT, (*NOTHING_THERE, *NOT_OURS)
+    ),
+    "invalid (any check), found by a glob | absent or not ours | - | ": Row(
+        (GLOB,), UNFIT, (*NOTHING_THERE, *NOT_OURS)
+    ),
+    "not there, named literally | ours | keep | MissingOnSource": Row((LITERAL,), GONE, OURS),
+    "not there, named literally | absent or not ours | nothing | MissingOnSource": Row(
+        (LITERAL,), GONE, (*NOTHING_THERE, *NOT_OURS)
+    ),
+    "gone, routed by a glob | ours | keep | GoneFromSource": Row((GLOB,), GONE, OURS),
+    "not routed here any more | ours, in a routed namespace | keep | NoLongerRouted": Row(
+        (route(["zzz-*"]),), (*FIT, *UNFIT, *GONE), OURS
+    ),
+    "not routed here | not ours | - | ": Row((route(["zzz-*"]),), (*FIT, *UNFIT, *GONE), NOT_OURS),
+}
+
+
+def make(
+    to: Cluster, found: Inventory, current: Iterable[TargetSecret] = (), certificate: str | None = None
+) -> Plan:
+    return plan.make_plan(to, found, current, owner=OWNER, now=NOW, certificate=certificate)
+
+
+def change(action: Action, reason: Reason, target: SecretRef = REF, **values: object) -> Change:
+    fields = {"action": action, "reason": reason, "target": target, "certificate": NAME}
+    return Change.model_validate({**fields, **values})
+
+
+@pytest.mark.parametrize("text", ROWS)
+def test_plan_matches_decision_table(text: str) -> None:
+    """Every situation that a row of the table describes leads to the row's action and reason."""
+    row = ROWS[text]
+    action, told = text.split(" | ")[2:]
+    for sent, source, current in product(row.routes, row.sources, row.targets):
+        to = cluster(sent, hostnames=row.hostnames)
+        made = make(to, inventory(*[source] if source else []), [current] if current else [])
+        reason = source.reason if isinstance(source, Rejection) and told == "the check's reason" else told
+        expected = [] if action == "-" else [(action, reason, REF, NAME)]
+        assert [(c.action, c.reason, c.target, c.certificate) for c in made.changes] == expected
+
+
+def test_decision_table_and_its_tests_have_the_same_rows() -> None:
+    """The table in the docstring and the cases above can't drift apart."""
+    lines = [line for line in (plan.__doc__ or "").splitlines() if line.startswith("|")][2:]
+    rows = [" | ".join(cell.strip() for cell in line.strip("|").split("|")) for line in lines]
+    assert rows == list(ROWS)
+
+
+def test_plan_creates_what_is_missing() -> None:
+    """A create says what will be there; there is no object that it could be bound to."""
+    row = change(Action.CREATE, Reason.MISSING_ON_TARGET, new=OWN.version)
+    assert make(cluster(), inventory(OWN)) == Plan(cluster="dev", changes=(row,))
+
+
+def test_plan_updates_a_renewed_certificate() -> None:
+    """An update says old and new, and is bound to the object and the state that it was decided on."""
+    old = certificate(content="b2", age=70)
+    row = change(
+        Action.UPDATE,
+        Reason.CERTIFICATE_RENEWED,
+        old=old.version,
+        new=OWN.version,
+        uid="uid-of-copy",
+        resource_version="41",
+    )
+    assert make(cluster(), inventory(OWN), [target_secret(old)]) == Plan(cluster="dev", changes=(row,))
+
+
+def test_plan_takes_off_what_others_added() -> None:
+    """Keys that somebody added to our copy are named in the update, sorted; keys of the source are not."""
+    managed = ManagedKeys(ours=PAIR, ours_metadata=METADATA, others=frozenset({"z", "a", "tls.key"}))
+    row = change(
+        Action.UPDATE,
+        Reason.DRIFTED,
+        old=OWN.version,
+        new=OWN.version,
+        uid="uid-of-copy",
+        resource_version="41",
+        extra_keys=("a", "z"),
+    )
+    made = make(cluster(), inventory(OWN), [target_secret(managed=managed)])
+    assert made == Plan(cluster="dev", changes=(row,))
+
+
+def test_plan_binds_nothing_that_it_does_not_write() -> None:
+    """A refusal and a kept copy carry no object to change."""
+    kept = make(cluster(), inventory(OWN), [target_secret()])
+    refused = make(cluster(), inventory(OWN), [foreign_secret()])
+    assert kept.changes == (change(Action.KEEP, Reason.IN_SYNC, old=OWN.version, new=OWN.version),)
+    assert refused.changes == (change(Action.REFUSE, Reason.OWNED_BY_OTHER, new=OWN.version),)
+
+
+def test_plan_keeps_a_copy_whose_source_is_unfit_and_says_why() -> None:
+    """The reason and the detail of the check reach the report of every cluster that has the copy."""
+    row = change(Action.KEEP, Reason.EXPIRED, old=OWN.version, detail="since 2026")
+    assert make(cluster(), inventory(rejection()), [target_secret()]).changes == (row,)
+
+
+def test_plan_says_which_names_may_not_be_sent() -> None:
+    """A refusal for its names lists each stranger, whatever its kind, and none that is allowed."""
+    source = certificate(
+        dns_names=("a.dev.example.org", "a.prd.example.org", "x.y.dev.example.org"),
+        other_names=("IPAddress",),
+    )
+    (row,) = make(cluster(), inventory(source)).changes
+    assert (row.reason, row.detail) == (
+        Reason.HOSTNAME_NOT_ALLOWED,
+        "a.prd.example.org, x.y.dev.example.org, IPAddress",
+    )
+
+
+def test_plan_refuses_a_certificate_without_dns_name() -> None:
+    """A certificate with no DNS name fits no pattern, so it is sent nowhere."""
+    (row,) = make(cluster(), inventory(certificate(dns_names=()))).changes
+    assert (row.action, row.detail) == (Action.REFUSE, "no DNS name at all")
+
+
+def test_plan_refuses_a_certificate_with_an_ip_address() -> None:
+    """One name of a kind that can't be matched is enough, though all DNS names are allowed."""
+    (row,) = make(cluster(), inventory(certificate(other_names=("IPAddress",)))).changes
+    assert (row.action, row.detail) == (Action.REFUSE, "IPAddress")
+
+
+def test_plan_goes_by_the_hostnames_of_its_cluster() -> None:
+    """Of two clusters, each gets the certificates with its own names and refuses the other's."""
+    dev = certificate("dev-tls", dns_names=("a.dev.example.org",))
+    rct = certificate("rct-tls", dns_names=("a.rct.example.org",))
+    routes = route(["*"])
+    on_dev = make(cluster(routes, name="dev", hostnames=["*.dev.example.org"]), inventory(dev, rct))
+    on_rct = make(cluster(routes, name="rct", hostnames=["*.rct.example.org"]), inventory(dev, rct))
+    assert [(c.certificate, c.action) for c in on_dev.changes] == [
+        ("dev-tls", "create"),
+        ("rct-tls", "refuse"),
+    ]
+    assert [(c.certificate, c.action) for c in on_rct.changes] == [
+        ("dev-tls", "refuse"),
+        ("rct-tls", "create"),
+    ]
+
+
+def test_plan_sends_a_certificate_under_the_routes_name() -> None:
+    """A route's `name` is the name on the target; the certificate keeps its own."""
+    made = make(cluster(route(name="web-tls")), inventory(OWN))
+    renamed = SecretRef(namespace=NAMESPACE, name="web-tls")
+    expected = change(Action.CREATE, Reason.MISSING_ON_TARGET, renamed, new=OWN.version)
+    assert made.changes == (expected,)
+
+
+def test_plan_sends_nothing_that_no_route_names() -> None:
+    """What no route names goes nowhere, even if everything else fits."""
+    assert make(cluster(), inventory(certificate("other-tls"))).writes == ()
+
+
+def test_plan_for_one_certificate_has_its_rows_alone() -> None:
+    """With a certificate named, rows of others, and copies of others that are left over, are not there."""
+    to = cluster(route(["*"]))
+    found = inventory(OWN, certificate("other-tls"))
+    current = [target_secret(certificate("gone-tls"))]
+    assert [c.certificate for c in make(to, found, current).changes] == ["gone-tls", NAME, "other-tls"]
+    assert [c.certificate for c in make(to, found, current, NAME).changes] == [NAME]
+    assert [c.certificate for c in make(to, found, current, "gone-tls").changes] == ["gone-tls"]
+
+
+def test_plan_for_one_certificate_does_not_call_others_unrouted() -> None:
+    """A copy of another certificate that is routed stays unmentioned when only one is asked for."""
+    to, other = cluster(route(["*"])), certificate("other-tls")
+    assert make(to, inventory(OWN, other), [target_secret(other)], NAME).changes == (
+        change(Action.CREATE, Reason.MISSING_ON_TARGET, new=OWN.version),
+    )
+
+
+def test_plan_never_calls_an_edited_copy_newer_when_it_was_not_read() -> None:
+    """What we once noted on a copy that was edited since proves nothing."""
+    newer = target_secret(certificate(content="b2", age=1), managed=EDITED)
+    (row,) = make(cluster(), inventory(OWN), [newer]).changes
+    assert (row.action, row.reason) == (Action.UPDATE, Reason.DRIFTED)
+
+
+def test_plan_names_the_copies_to_read() -> None:
+    """Before an edited copy is replaced it must be read; a renewed one need not be."""
+    to = cluster(route(["*"]))
+    renewed, touched = certificate("a-tls"), certificate("b-tls")
+    current = [
+        target_secret(certificate("a-tls", content="b2", age=70)),
+        target_secret(touched, managed=EDITED),
+    ]
+    made = make(to, inventory(renewed, touched), current)
+    assert plan.drifted(made) == (SecretRef(namespace=NAMESPACE, name="b-tls"),)
+
+
+NOTES = {
+    "is no date": {ownership.NOT_BEFORE: "yesterday"},
+    "is empty": {ownership.NOT_AFTER: ""},
+    "has no time zone": {ownership.NOT_BEFORE: "2030-01-01T00:00:00", ownership.NOT_AFTER: "2031-01-01"},
+}
+
+
+@pytest.mark.parametrize("notes", NOTES.values(), ids=[f"the note {text}" for text in NOTES])
+def test_plan_survives_a_note_that_someone_edited(notes: dict[str, str]) -> None:
+    """Whatever somebody writes into our annotations, the copy is drifted and is put right."""
+    managed = ManagedKeys(ours=PAIR, ours_metadata=METADATA - set(notes))
+    copy = target_secret(annotations={**ownership.annotations(OWN), **notes}, managed=managed)
+    (row,) = make(cluster(), inventory(OWN), [copy]).changes
+    assert (row.action, row.reason, row.old) == (Action.UPDATE, Reason.DRIFTED, None)
+
+
+@pytest.mark.parametrize("source", ["", "/", "certificates-ops/", "../..", "x" * 5000, "a\nb"])
+def test_plan_survives_a_hostile_source_annotation(source: str) -> None:
+    """A copy whose source annotation was forged is kept and reported, nothing more."""
+    copy = target_secret(name="z", annotations={ownership.SOURCE: source})
+    made = make(cluster(route(["homarr-*"])), inventory(), [copy])
+    assert made.writes == ()
+    assert {(c.action, c.target.name) for c in made.changes} <= {(Action.KEEP, "z")}
+
+
+# -- what must hold for every write, whatever decided it -------------------------------------------
+
+COPY = target_secret()
+CREATE = change(Action.CREATE, Reason.MISSING_ON_TARGET, new=OWN.version)
+UPDATE = change(
+    Action.UPDATE, Reason.DRIFTED, new=OWN.version, uid=COPY.uid, resource_version=COPY.resource_version
+)
+FOREIGN_COPY = COPY.model_copy(update={"labels": {}})
+
+
+def moved(namespace: str, name: str = NAME) -> Change:
+    return CREATE.model_copy(update={"target": SecretRef(namespace=namespace, name=name)})
+
+
+def changed(row: Change, **update: Any) -> Change:
+    return row.model_copy(update=update)
+
+
+def safe(
+    *rows: Change, there: Sequence[TargetSecret] = (), to: Cluster | None = None, name: str = "dev"
+) -> None:
+    plan.ensure_safe(Plan(cluster=name, changes=rows), to or cluster(), inventory(OWN), there, OWNER)
+
+
+UNSAFE: dict[str, tuple[tuple[Change, ...], tuple[TargetSecret, ...], str]] = {
+    "a Secret would be written twice": ((CREATE, CREATE), (), "writes a Secret twice"),
+    "no route leads to the namespace": ((moved("elsewhere"),), (), "no route leads there"),
+    "the namespace is empty": ((moved(""),), (), "no route leads there"),
+    "the name is the parent folder": ((moved(NAMESPACE, ".."),), (), "not the name of a Secret"),
+    "the name is empty": ((moved(NAMESPACE, ""),), (), "not the name of a Secret"),
+    "there is nothing to write": ((changed(CREATE, new=None),), (), "no fit certificate"),
+    "the certificate is not on OPS": (
+        (changed(CREATE, certificate="homarr-dev-2"),),
+        (),
+        "no fit certificate",
+    ),
+    "a create would take what exists": ((CREATE,), (COPY,), "a create of what exists"),
+    "an update would take what is foreign": ((UPDATE,), (FOREIGN_COPY,), "an update of what isn't ours"),
+    "an update would make what is missing": ((UPDATE,), (), "an update of what isn't ours"),
+    "an update names no uid": ((changed(UPDATE, uid=None),), (COPY,), "an update of what isn't ours"),
+    "an update names another uid": ((changed(UPDATE, uid="other"),), (COPY,), "an update of what isn't ours"),
+    "an update names no state": ((changed(UPDATE, resource_version=None),), (COPY,), "without a version"),
+    "the fault is in the last row": ((CREATE, moved("elsewhere")), (), "no route leads there"),
+}
+
+
+@pytest.mark.parametrize(("changes", "there", "message"), UNSAFE.values(), ids=UNSAFE)
+def test_ensure_safe_refuses_when(
+    changes: tuple[Change, ...], there: tuple[TargetSecret, ...], message: str
+) -> None:
+    """One unsafe write refuses the whole plan."""
+    with pytest.raises(plan.UnsafePlan, match=message):
+        safe(*changes, there=there)
+
+
+def test_ensure_safe_refuses_a_plan_for_another_cluster() -> None:
+    """A plan is carried out in the cluster that it was made for, and in no other."""
+    with pytest.raises(plan.UnsafePlan, match="for another cluster"):
+        safe(CREATE, name="prd")
+
+
+def test_ensure_safe_refuses_a_name_that_may_not_be_sent() -> None:
+    """A certificate with a DNS name outside the cluster's hostnames is not written, whatever decided it."""
+    narrow = cluster().model_copy(update={"hostnames": ("*.elsewhere.org",)})
+    with pytest.raises(plan.UnsafePlan, match="a name that may not be sent"):
+        safe(CREATE, to=narrow)
+
+
+@pytest.mark.parametrize("namespace", ["kube-system", "default", "cert-manager", "argocd", "tls-sync"])
+def test_ensure_safe_refuses_a_protected_namespace_though_it_is_routed(namespace: str) -> None:
+    """A configuration that slipped past its own checks still reaches no protected namespace."""
+    sound = cluster()
+    slipped = sound.routes[0].model_copy(update={"namespaces": (namespace,)})
+    with pytest.raises(plan.UnsafePlan, match="a protected namespace"):
+        safe(moved(namespace), to=sound.model_copy(update={"routes": (slipped,)}))
+
+
+def test_ensure_safe_accepts_a_sound_plan() -> None:
+    """Sound writes pass, and rows that write nothing are not judged."""
+    idle = change(Action.REFUSE, Reason.OWNED_BY_OTHER, SecretRef(namespace="kube-system", name=".."))
+    safe(UPDATE, moved(NAMESPACE, "other"), idle, idle, there=[COPY])
+
+
+# -- laws over arbitrary inventories and targets ---------------------------------------------------
+
+CLUSTERS = (
+    cluster(),
+    cluster(GLOB),
+    cluster(route(["*"], ["homarr-dev", "headlamp-dev"])),
+    cluster(LITERAL, route(["headlamp-*"], ["headlamp-dev"]), route(["wildcard-tls"], name="web-tls")),
+    cluster(route(["*-tls"]), hostnames=["*.dev.example.org", "*.*.example.org"]),
+)
+NAMES = st.sampled_from([NAME, "headlamp-tls", "wildcard-tls", "web-tls", "other"])
+NAMESPACES = st.sampled_from(["homarr-dev", "headlamp-dev", "certificates-ops", "kube-system"])
+DNS = st.sampled_from(["a.dev.example.org", "*.dev.example.org", "x.y.example.org", "evil.net", "localhost"])
+CERTIFICATES = st.builds(
+    certificate,
+    NAMES,
+    st.sampled_from(["a1", "b2", "c3"]),
+    age=st.integers(-5, 100),
+    dns_names=st.lists(DNS, max_size=3).map(tuple),
+    other_names=st.lists(st.sampled_from(["IPAddress"]), max_size=1).map(tuple),
+    keys=st.sampled_from([("tls.crt", "tls.key"), ("ca.crt", "tls.crt", "tls.key")]),
+)
+REJECTIONS = st.builds(rejection, NAMES, st.sampled_from(CHECK_REASONS))
+
+
+def unique(found: list[Certificate | Rejection]) -> Inventory:
+    return inventory(*{one.ref.name: one for one in found}.values())
+
+
+INVENTORIES = st.lists(st.one_of(CERTIFICATES, REJECTIONS), max_size=6).map(unique)
+KEYS = st.frozensets(st.sampled_from(["tls.crt", "tls.key", "ca.crt", "x"]))
+VERSIONS = st.none() | st.builds(version, st.sampled_from(["a1", "z9"]), age=st.integers(-5, 100))
+OWNED = st.builds(
+    target_secret,
+    CERTIFICATES,
+    namespace=NAMESPACES,
+    name=NAMES,
+    uid=st.uuids().map(str),
+    type=st.sampled_from([ownership.SECRET_TYPE] * 3 + ["Opaque"]),
+    immutable=st.sampled_from([False, False, True]),
+    terminating=st.sampled_from([False, False, True]),
+    managed=st.builds(
+        ManagedKeys,
+        ours=KEYS | st.just(PAIR),
+        ours_metadata=st.sampled_from([METADATA, frozenset()]),
+        others=KEYS,
+    ),
+    was_read=st.booleans(),
+    read=VERSIONS,
+)
+TAKE_AWAY: tuple[dict[str, Any], ...] = (
+    {"labels": {}},
+    {"labels": ownership.labels("ops-2")},
+    {"labels": {ownership.OWNER: OWNER}},
+    {"annotations": {}},
+    {"managed": ManagedKeys(ours=None, ours_metadata=METADATA, others=PAIR)},
+)
+FOREIGN = st.builds(lambda copy, update: copy.model_copy(update=update), OWNED, st.sampled_from(TAKE_AWAY))
+
+
+class World(NamedTuple):
+    """What a target has, and which of it somebody else owns."""
+
+    owned: tuple[TargetSecret, ...]
+    foreign: tuple[TargetSecret, ...]
+
+    @property
+    def all(self) -> tuple[TargetSecret, ...]:
+        return self.owned + self.foreign
+
+
+def world(owned: list[TargetSecret], foreign: list[TargetSecret]) -> World:
+    mine = {secret.ref: secret for secret in owned}
+    theirs = {secret.ref: secret for secret in foreign}
+    return World(tuple(s for ref, s in mine.items() if ref not in theirs), tuple(theirs.values()))
+
+
+WORLDS = st.builds(world, st.lists(OWNED, max_size=6), st.lists(FOREIGN, max_size=4))
+
+
+@few
+@given(to=st.sampled_from(CLUSTERS), found=INVENTORIES, there=WORLDS)
+def test_plan_writes_only_what_is_ours_routed_fit_and_allowed(
+    to: Cluster, found: Inventory, there: World
+) -> None:
+    """No write reaches a foreign Secret, an unrouted namespace, or carries a name outside `hostnames`."""
+    made = make(to, found, there.all)
+    plan.ensure_safe(made, to, found, there.all, OWNER)
+    foreign = {secret.ref for secret in there.foreign}
+    routed = {namespace for one in to.routes for namespace in one.namespaces}
+    fit = {one.ref.name: one for one in found.certificates}
+    for row in made.writes:
+        sent = fit[row.certificate]
+        assert row.target not in foreign
+        assert row.target.namespace in routed
+        assert sent.dns_names
+        assert all(hostname_allowed(name, to.hostnames) for name in sent.dns_names)
+        assert not sent.other_names
+        assert row.new == sent.version
+
+
+@few
+@given(to=st.sampled_from(CLUSTERS), found=INVENTORIES, there=WORLDS)
+def test_plan_creates_what_is_absent_and_updates_what_is_there(
+    to: Cluster, found: Inventory, there: World
+) -> None:
+    """A create meets no Secret of its name, and an update is bound to the very one that the list showed."""
+    by_ref = {secret.ref: secret for secret in there.all}
+    for row in make(to, found, there.all).writes:
+        known = by_ref.get(row.target)
+        assert (row.uid, row.resource_version) == (
+            (known.uid, known.resource_version) if known else (None, None)
+        )
+        assert (row.action is Action.UPDATE) is (known is not None)
+
+
+@few
+@given(to=st.sampled_from(CLUSTERS), unfit=st.lists(REJECTIONS, max_size=4), there=WORLDS)
+def test_plan_writes_nothing_when_nothing_is_fit(to: Cluster, unfit: list[Rejection], there: World) -> None:
+    """An OPS without a fit certificate, empty or broken, changes nothing anywhere."""
+    assert make(to, unique([*unfit]), there.all).writes == ()
+
+
+def held(secret: TargetSecret) -> Version | None:
+    """What a copy holds, as far as it can be known without reading it."""
+    drifted = secret.managed.ours != PAIR or secret.managed.ours_metadata != METADATA
+    return secret.read if secret.was_read or drifted else plan.written_version(secret)
+
+
+@few
+@given(to=st.sampled_from(CLUSTERS), found=INVENTORIES, there=WORLDS)
+def test_plan_replaces_no_newer_certificate_that_is_still_valid(
+    to: Cluster, found: Inventory, there: World
+) -> None:
+    """What a copy is known to hold is replaced only by what is not older, unless it has expired.
+
+    A copy that now takes another certificate by a changed route is the exception: the two can't be compared.
+    """
+    by_ref = {secret.ref: secret for secret in there.owned}
+    for row in make(to, found, there.all).writes:
+        known = held(by_ref[row.target]) if row.target in by_ref else None
+        if known and row.new and row.reason is not Reason.SOURCE_CHANGED:
+            assert known.not_before <= row.new.not_before or known.not_after <= NOW
+
+
+@few
+@given(to=st.sampled_from(CLUSTERS), found=INVENTORIES, there=WORLDS, order=st.randoms())
+def test_plan_is_sorted_whatever_the_order_of_its_input(
+    to: Cluster, found: Inventory, there: World, order: Random
+) -> None:
+    """The same facts in another order give the same plan, sorted by target."""
+    made = make(to, found, there.all)
+    targets = [(c.target.namespace, c.target.name) for c in made.changes]
+    assert targets == sorted(targets)
+    secrets, fit, unfit = list(there.all), list(found.certificates), list(found.rejections)
+    for shuffled in (secrets, fit, unfit):
+        order.shuffle(shuffled)
+    other = Inventory(certificates=tuple(fit), rejections=tuple(unfit))
+    assert make(to, other, secrets) == made
+
+
+def applied(made: Plan, found: Inventory, current: Iterable[TargetSecret]) -> list[TargetSecret]:
+    """A model of the target after the plan was carried out."""
+    after = {secret.ref: secret for secret in current}
+    fit = {one.ref.name: one for one in found.certificates}
+    for row in made.writes:
+        after[row.target] = target_secret(
+            fit[row.certificate], namespace=row.target.namespace, name=row.target.name
+        )
+    return list(after.values())
+
+
+@few
+@given(to=st.sampled_from(CLUSTERS), found=INVENTORIES, there=WORLDS)
+def test_plan_is_empty_after_it_was_applied(to: Cluster, found: Inventory, there: World) -> None:
+    """Applied once, a plan leaves nothing to write, and all that it wrote is in sync."""
+    made = make(to, found, there.all)
+    again = make(to, found, applied(made, found, there.all))
+    assert again.writes == ()
+    written = {row.target for row in made.writes}
+    assert {(c.action, c.reason) for c in again.changes if c.target in written} <= {
+        (Action.KEEP, Reason.IN_SYNC)
+    }
+
+
+@few
+@given(to=st.sampled_from(CLUSTERS), found=INVENTORIES, there=WORLDS)
+def test_plan_has_one_row_for_each_wanted_and_each_left_over_secret(
+    to: Cluster, found: Inventory, there: World
+) -> None:
+    """No Secret has two rows, and no copy of ours in the list goes unmentioned."""
+    rows = [row.target for row in make(to, found, there.all).changes]
+    assert len(rows) == len(set(rows))
+    assert {secret.ref for secret in there.owned} <= set(rows)
