@@ -1,7 +1,8 @@
 """A small world of real clusters for one test: emptied before it, configured by it."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import yaml
 from deployments.sandbox.admin import Admin
 from deployments.sandbox.cert_manager import SOURCE_NAMESPACE, Issuer
 from deployments.sandbox.control_plane import Sandbox
-from deployments.sandbox.kubeconfig import write_kubeconfig
+from deployments.sandbox.kubeconfig import context_name, write_kubeconfig
 from tasks.cluster import ClusterClient
 from tasks.config import SyncConfig, load_config
 from tasks.delivery import deliver
@@ -20,6 +21,8 @@ from tasks.inventory import take_inventory
 from tasks.kubeconfig import connect
 from tasks.models import Change, ClusterReport, Inventory
 from tasks.order import Order
+from tasks.reasons import Code
+from tests.fault_proxy import FaultProxy, fault_proxy
 
 CLUSTERS = ("ops", "dev", "rct", "prd")
 TARGETS = CLUSTERS[1:]
@@ -28,6 +31,10 @@ ROUTES = [{"certificates": ["web-*"], "namespaces": ["app-a"]}]
 ACCOUNT = "system:serviceaccount:tls-sync:tls-sync"
 
 Manifest = dict[str, Any]
+
+
+def codes(report: ClusterReport) -> list[Code]:
+    return [failure.code for failure in report.failures]
 
 
 class World:
@@ -59,7 +66,7 @@ class World:
         entries = [
             {
                 "name": name,
-                "context": f"cluster-{name}",
+                "context": context_name(name),
                 "clusterId": self.admin(name).cluster_id(),
                 "hostnames": ["*.example.org"],
                 "routes": list(routes),
@@ -71,6 +78,20 @@ class World:
         document = {"owner": "ops", "source": source, "clusters": entries}
         self.config_path.write_text(yaml.safe_dump(document))
         return load_config()
+
+    def edit_kubeconfig(self, section: str, cluster: str, **changes: str) -> None:
+        """Change a cluster's entry in one section: `clusters`, `users` or `contexts`."""
+        document = yaml.safe_load(self.kubeconfig.read_text())
+        (entry,) = (entry for entry in document[section] if entry["name"] == context_name(cluster))
+        entry[section.removesuffix("s")].update(changes)
+        self.kubeconfig.write_text(yaml.safe_dump(document))
+
+    @contextmanager
+    def proxy(self, cluster: str = "dev") -> Iterator[FaultProxy]:
+        """From now on tls-sync talks to this cluster through a proxy that can make faults."""
+        with fault_proxy(self.sandbox.cluster(cluster), self.sandbox.authority) as proxy:
+            self.edit_kubeconfig("clusters", cluster, server=proxy.url)
+            yield proxy
 
     def issue(self, *names: str, **options: Any) -> list[Manifest]:
         """Put fresh certificates on OPS, named after their DNS name's first label."""
@@ -98,13 +119,13 @@ class World:
             return take_inventory(client, source, datetime.now(UTC))
 
     def deliver(
-        self, cluster: str = "dev", inventory: Inventory | None = None, **options: Any
+        self, cluster: str = "dev", inventory: Inventory | None = None, seconds: float = 60, **options: Any
     ) -> ClusterReport:
-        """What the flow's task does for one cluster, without Prefect."""
+        """What the flow's task does for one cluster, without Prefect; with so many seconds' time."""
         config = load_config()
         chosen = next(one for one in config.clusters if one.name == cluster)
         order = Order(config, chosen, inventory or self.inventory(), **options)
-        return deliver(order, time.monotonic() + 60)
+        return deliver(order, time.monotonic() + seconds)
 
     def row(self, name: str, cluster: str = "dev", **options: Any) -> Change:
         """Deliver, and the one row of the report about a target Secret."""

@@ -53,7 +53,7 @@ class Sandbox:
         self._names = tuple(clusters)
         self._given = directory
         self._say = say
-        self._authority = pki.Authority("tls-sync sandbox CA")
+        self.authority = pki.Authority("tls-sync sandbox CA")
         self._servers: dict[str, ApiServer] = {}
         self._etcd: processes.Process | None = None
 
@@ -116,7 +116,7 @@ class Sandbox:
             if name in self._servers:
                 raise SandboxError(f"there already is a cluster {name}")
             self._servers[name] = ApiServer(
-                name, self.directory, self._programs["kube-apiserver"], self._authority, self._say
+                name, self.directory, self._programs["kube-apiserver"], self.authority, self._say
             )
             self._servers[name].launch()
         wait_until_ready([self._servers[name] for name in names], self._say)

@@ -18,9 +18,10 @@ from deployments.sandbox.workspace import workspace
 def run() -> int:
     """Exit status 0 if every run ended as it should and every check held."""
     clock = Waiting("", say)
+    say("starting a Prefect server and four clusters; this takes up to a minute")
     with (
         workspace() as directory,
-        prefect_server(directory, say, **flow_run.SETTINGS) as server,
+        prefect_server(directory, **flow_run.SETTINGS) as server,
         Sandbox(directory=directory / "clusters") as sandbox,
     ):
         _furnish(sandbox, directory, server)

@@ -92,9 +92,8 @@ def end(process: processes.Process | None) -> None:
 
 
 @contextmanager
-def prefect_server(directory: Path, say: Say, **settings: str) -> Iterator[PrefectServer]:
+def prefect_server(directory: Path, **settings: str) -> Iterator[PrefectServer]:
     """Starting; not yet ready."""
-    say("starting a Prefect server and four clusters; this takes up to a minute")
     server = PrefectServer(directory)
     server.use(**settings)
     try:

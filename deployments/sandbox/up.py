@@ -20,9 +20,10 @@ _SETTINGS = {"PREFECT_RUNNER_POLL_FREQUENCY": "2"}  # seconds until a run that w
 
 def run() -> int:
     ours = sorted(name for name in os.environ if name.startswith("PREFECT_"))
+    say("starting a Prefect server and four clusters; this takes up to a minute")
     with (
         workspace() as directory,
-        prefect_server(directory, say, **_SETTINGS) as server,
+        prefect_server(directory, **_SETTINGS) as server,
         Sandbox(directory=directory / "clusters") as sandbox,
     ):
         world = scenario.build(sandbox, directory)

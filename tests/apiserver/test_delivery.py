@@ -5,12 +5,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tasks import cluster, writer
-from tasks.models import Action, ClusterReport
+from tasks.candidate import Candidate
+from tasks.models import Action, Certificate, Change
 from tasks.reasons import Code, Reason
-from tests.world import NAMESPACES, World
+from tests.world import NAMESPACES, World, codes
 
 pytestmark = pytest.mark.apiserver
 
@@ -21,17 +21,6 @@ OURS = {
     "tls-sync.io/not-after",
     "tls-sync.io/serial",
 }
-
-
-def codes(report: ClusterReport) -> list[Code]:
-    return [failure.code for failure in report.failures]
-
-
-def edit_kubeconfig(world: World, section: str, index: int, **changes: object) -> None:
-    """Change one entry of the kubeconfig: index 0 is OPS, 1 is dev."""
-    document = yaml.safe_load(world.kubeconfig.read_text())
-    document[section][index][section.removesuffix("s")].update(changes)
-    world.kubeconfig.write_text(yaml.safe_dump(document))
 
 
 def test_only_our_own_metadata_travels(world: World) -> None:
@@ -254,7 +243,7 @@ def test_a_rejected_credential_is_final(world: World) -> None:
     """401 fails the cluster at once and is not tried again; the token is in no text."""
     world.issue("web-tls")
     inventory = world.inventory()
-    edit_kubeconfig(world, "users", 1, token="not-a-valid-token")
+    world.edit_kubeconfig("users", "dev", token="not-a-valid-token")
     report = world.deliver(inventory=inventory)
     assert (codes(report), report.transient) == ([Code.UNAUTHORIZED], False)
     assert "not-a-valid-token" not in str(report)
@@ -265,9 +254,8 @@ def test_an_unverified_server_gets_no_request(world: World) -> None:
     world.issue("web-tls")
     inventory = world.inventory()
     stranger = world.issuer.root.pem
-    edit_kubeconfig(
-        world, "clusters", 1, **{"certificate-authority-data": base64.b64encode(stranger).decode()}
-    )
+    authority = {"certificate-authority-data": base64.b64encode(stranger).decode()}
+    world.edit_kubeconfig("clusters", "dev", **authority)
     start = world.log_position("dev")
     report = world.deliver(inventory=inventory)
     assert (codes(report), report.transient) == ([Code.TLS_FAILED], False)
@@ -278,7 +266,7 @@ def test_a_server_that_is_not_there_may_come_back(world: World) -> None:
     """No connection is a failure that may pass."""
     world.issue("web-tls")
     inventory = world.inventory()
-    edit_kubeconfig(world, "clusters", 1, server="https://127.0.0.1:1")
+    world.edit_kubeconfig("clusters", "dev", server="https://127.0.0.1:1")
     report = world.deliver(inventory=inventory)
     assert (codes(report), report.transient) == ([Code.UNREACHABLE], True)
 
@@ -325,3 +313,26 @@ def test_an_expired_newer_copy_gives_way(world: World) -> None:
     copy = world.copy("web-tls")
     assert copy is not None
     assert copy["data"] == secret["data"]
+
+
+def test_an_unforeseen_error_costs_one_row_and_shows_nothing_of_itself(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A defect while one certificate is written stops no other, and shows nothing of its text."""
+    world.issue("web-tls", "web-2-tls")
+    apply = writer.Writer._apply
+
+    def stumble(self: writer.Writer, change: Change, certificate: Certificate, candidate: Candidate) -> None:
+        if change.certificate == "web-tls":
+            raise RuntimeError(candidate.material["tls.key"].decode())
+        apply(self, change, certificate, candidate)
+
+    monkeypatch.setattr(writer.Writer, "_apply", stumble)
+    report = world.deliver()
+    assert codes(report) == [Code.INTERNAL]
+    assert "RuntimeError at test_delivery.py:" in report.failures[0].detail
+    assert "PRIVATE KEY" not in str(report)
+    assert {change.certificate: change.applied for change in report.changes} == {
+        "web-tls": False,
+        "web-2-tls": True,
+    }

@@ -18,6 +18,7 @@ from prefect.client.schemas.objects import FlowRun, State, TaskRun
 
 from flows.tls_sync import tls_sync
 from tasks.config import load_config
+from tests.fault_proxy import Answer, Forward, Request
 from tests.world import ROUTES, TARGETS, World
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("prefect_server", "no_waiting")]
@@ -274,3 +275,40 @@ def test_the_configuration_is_read_at_the_start_of_each_run(world: World) -> Non
     world.configure([*ROUTES, {"certificates": ["api-tls"], "namespaces": ["app-b"]}])
     assert len(load_config().clusters[0].routes) == 2
     assert run().message == "3 clusters: create 3, keep 3"
+
+
+def test_a_run_counts_what_its_earlier_attempts_wrote(world: World) -> None:
+    """Where a cluster needs two attempts, the report counts the writes of both, each once."""
+    world.issue("web-tls", "web-2-tls")
+    world.configure(clusters=["dev"])
+    refusals = [Answer(503)]
+
+    def refuse_once(request: Request, forward: Forward) -> Answer:
+        is_first = request.method == "PATCH" and "web-2-tls" in request.path and refusals
+        return refusals.pop() if is_first else forward()
+
+    with world.proxy("dev") as proxy:
+        proxy.fault = refuse_once
+        state = run()
+    assert task_runs(state)["sync-dev"].run_count == 2
+    assert (state.is_completed(), state.message) == (True, "1 cluster: create 2")
+    assert artifacts(state)["tls-sync-dev"].count("MissingOnTarget") == 2
+
+
+def test_a_resumed_run_serves_finished_clusters_again_if_their_routes_changed(world: World) -> None:
+    """A route that was added before the resumption reaches also the clusters that had finished."""
+    world.issue("web-tls", "api-tls")
+    with stopped(world, "rct"):
+        first = run()
+    world.configure([*ROUTES, {"certificates": ["api-tls"], "namespaces": ["app-b"]}])
+    assert resume(first).is_completed()
+    assert world.copy("api-tls", "dev", "app-b") is not None
+
+
+def test_a_certificate_asked_for_and_not_there_fails_the_run(world: World) -> None:
+    """A name that only a glob covers, and that OPS does not have, is a mistake of who asked for it."""
+    world.issue("web-tls")
+    state = run(certificate="web-typo-tls")
+    assert state.is_failed()
+    assert state.message is not None
+    assert "MissingOnSource: app-a/web-typo-tls" in state.message

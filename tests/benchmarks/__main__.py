@@ -1,7 +1,6 @@
 """All benchmarks, one after the other; prints a table and writes bench.json."""
 
 import argparse
-import os
 import sys
 import tempfile
 from pathlib import Path
@@ -9,10 +8,10 @@ from typing import Any
 
 from deployments.sandbox.control_plane import Sandbox
 from deployments.sandbox.errors import SandboxError
+from deployments.sandbox.prefect_server import ROOT, prefect_server
 from deployments.sandbox.progress import say
 from tests.benchmarks import clusters_part, pod, results, whole_run
 from tests.benchmarks.flow_process import FlowProcess
-from tests.benchmarks.prefect_server import ROOT, server
 from tests.benchmarks.results import Result
 from tests.benchmarks.world import COPIES, World
 
@@ -24,8 +23,6 @@ def main() -> int:
         "--quick", action="store_true", help="fewer repetitions, and the kubectl loop from a sample"
     )
     quick = parser.parse_args().quick
-    for name in [name for name in os.environ if name.startswith("PREFECT_")]:
-        del os.environ[name]  # the user's own Prefect stays out of this
     machine = results.machine()
     with tempfile.TemporaryDirectory(prefix="tls-sync-bench-") as directory:  # mode 0700
         try:
@@ -49,8 +46,10 @@ def measure(directory: Path, machine: dict[str, Any], *, quick: bool) -> list[Re
         machine["kube_apiserver"] = world.server_version
         bench = clusters_part.prepare(world, say, quick=quick)
         first, unchanged = clusters_part.first_sync(bench), clusters_part.unchanged(bench)
-        with server(directory, say) as environment:  # only now: it would take its share of the cores
-            flow = FlowProcess(world, environment)
+        say("starting a Prefect server")  # only now: it would take its share of the cores
+        with prefect_server(directory) as server:
+            server.wait(say)
+            flow = FlowProcess(world)
             loop = whole_run.against_kubectl(flow, say, quick=quick)
             requests = whole_run.unchanged_requests(flow, say)
             return [first, loop, unchanged, requests, *pod.peaks(flow, say)]

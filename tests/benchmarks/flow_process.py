@@ -1,6 +1,5 @@
 """The flow as a process of its own, watched from its start to its exit."""
 
-import os
 import subprocess
 import sys
 import time
@@ -8,8 +7,8 @@ from dataclasses import dataclass
 
 from deployments.sandbox import processes
 from deployments.sandbox.errors import SandboxError
+from deployments.sandbox.prefect_server import ROOT
 from tests.benchmarks.memory import Peak
-from tests.benchmarks.prefect_server import ROOT
 from tests.benchmarks.world import COPIES, World
 
 RUN_SECONDS = 180
@@ -20,7 +19,6 @@ DEEP_LOOK_SECONDS = 0.1
 @dataclass(frozen=True)
 class FlowProcess:
     world: World
-    environment: dict[str, str]
 
     def run(self) -> float:
         """Seconds of `python -m flows`, from its start to its exit."""
@@ -35,8 +33,7 @@ class FlowProcess:
     def peak_in_a_pod(self) -> Peak:
         """What the container of a Kubernetes job runs: a supervisor, which starts the engine."""
         command = [sys.executable, "-m", "tests.benchmarks.deployment"]
-        environment = {**os.environ, **self.environment}
-        made = subprocess.run(command, env=environment, cwd=ROOT, check=True, capture_output=True, text=True)
+        made = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
         run_id = made.stdout.split()[-1]
         peak = Peak()
         self._watch(["-m", "prefect", "flow-run", "execute", run_id], peak, deeply=True)
@@ -47,7 +44,7 @@ class FlowProcess:
         log = self.world.directory / "flow.log"
         log.unlink(missing_ok=True)
         begin = time.perf_counter()
-        process = processes.spawn([sys.executable, *arguments], log, ROOT, self.environment)
+        process = processes.spawn([sys.executable, *arguments], log, ROOT)
         try:
             next_deep = begin if deeply else float("inf")
             while process.poll() is None:
