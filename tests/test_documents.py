@@ -1,6 +1,7 @@
 """What the README, the example and the deployment promise is what the code does."""
 
 import inspect
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,12 @@ import pytest
 import yaml
 
 from flows.tls_sync import tls_sync
-from tasks import plan
+from tasks import plan, terminal
 from tasks.checks import CHECKS
 from tasks.config import load_config
-from tasks.reasons import Reason
+from tasks.models import Action, Change, ClusterReport, Failure, Inventory, RunReport, SecretRef, Version
+from tasks.reasons import Code, Reason
+from tests import factories
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -39,6 +42,39 @@ def test_the_readme_counts_the_checks() -> None:
     """The README says how many checks a certificate must pass."""
     assert len(CHECKS) == 13
     assert "Thirteen checks" in README
+
+
+def test_the_readmes_report_is_what_a_run_prints() -> None:
+    """The README's sample report is, line for line, what the code makes of such a run."""
+    old, new = (
+        Version(
+            fingerprint=f"v1:sha256:{start:0<64}",
+            not_before=datetime(2026, 12, day, tzinfo=UTC) - timedelta(days=30),
+            not_after=datetime(2027, month, day, tzinfo=UTC),
+        )
+        for start, month, day in (("0ae325cb", 2, 11), ("7be1c2aa", 3, 2))
+    )
+    renewed = Change(
+        action=Action.UPDATE,
+        reason=Reason.CERTIFICATE_RENEWED,
+        target=SecretRef(namespace="homarr-dev", name="homarr-dev-tls"),
+        certificate="homarr-dev-tls",
+        old=old,
+        new=new,
+        applied=True,
+    )
+    in_sync = renewed.model_copy(update={"action": Action.KEEP, "reason": Reason.IN_SYNC, "applied": False})
+    down = Failure(code=Code.UNREACHABLE, cluster="rct", what="get namespace kube-system", transient=True)
+    clusters = (
+        ClusterReport(cluster="dev", changes=(renewed, *[in_sync] * 3)),
+        ClusterReport(cluster="rct", failures=(down,)),
+        ClusterReport(cluster="prd", changes=(in_sync,) * 2),
+    )
+    now = datetime(2026, 12, 2, tzinfo=UTC)
+    inventory = Inventory(certificates=(factories.certificate(version=new),))
+    report = terminal.render(RunReport(now=now, inventory=inventory, clusters=clusters))
+    sample = README.split("## Reading a report")[1].split("```")[1].strip()
+    assert report == sample
 
 
 def test_the_example_configuration_is_valid() -> None:

@@ -1,31 +1,19 @@
 """Laws about the code itself: who may import what, and what the README and the example promise."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import tasks
+
 ROOT = Path(__file__).parents[1]
 MODULES = sorted([*(ROOT / "tasks").glob("*.py"), *(ROOT / "flows").glob("*.py")])
-PURE = [
-    "answers",
-    "candidate",
-    "checks",
-    "config_rules",
-    "errors",
-    "markdown",
-    "models",
-    "names",
-    "order",
-    "ownership",
-    "plan",
-    "reasons",
-    "report",
-    "retry",
-    "terminal",
-]
+MAP = " ".join((tasks.__doc__ or "").split())
+PURE = sorted({name for names in re.findall(r"Pure, \w+: ([^.]*)\.", MAP) for name in names.split(", ")})
 TALKS_TO_KUBERNETES = {"tasks/kubeconfig.py", "tasks/cluster.py"}
 KNOWS_PREFECT = {"tasks/collect.py", "tasks/sync.py", "flows/tls_sync.py", "flows/publication.py"}
 INPUT_OUTPUT = {"os", "socket", "subprocess", "logging", "urllib3", "requests", "http", "tempfile", "time"}
@@ -44,6 +32,14 @@ def imports(path: Path) -> set[str]:
 
 def name(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
+
+
+def test_the_map_of_the_modules_is_complete() -> None:
+    """The docstring of tasks/ tells of each module once, and of no other."""
+    told = re.findall(r"[a-z_]+", re.sub(r"\([^)]*\)", "", " ".join(re.findall(r": ([^.]*)\.", MAP))))
+    assert sorted(told) == sorted(
+        path.stem for path in MODULES if name(path).startswith("tasks/") and path.stem != "__init__"
+    )
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name)
