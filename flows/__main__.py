@@ -4,8 +4,9 @@ import argparse
 import os
 import sys
 
-# Without a server of its own Prefect starts one for this run; on a small machine that takes up to 40 s.
+# Where PREFECT_API_URL names no server, Prefect starts one for this run; on a small machine that takes 40 s.
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
 
 def main() -> int:
@@ -18,11 +19,46 @@ def main() -> int:
     parser.add_argument("--cluster", help="only this cluster, by its name in the configuration")
     parser.add_argument("--certificate", help="only this certificate, by its Secret's name on OPS")
     parser.add_argument("--dry-run", action="store_true", help="plan and report, but write nothing")
+    parser.add_argument(
+        "--cluster-ids",
+        action="store_true",
+        help="print the clusterId of each context of KUBECONFIG",
+    )
     given = parser.parse_args()
-    from flows.tls_sync import tls_sync  # noqa: PLC0415  after the environment, and not for --help
+    if given.cluster_ids:
+        return print_cluster_ids()
+    from tasks.config import load_config  # noqa: PLC0415  not for --help
+    from tasks.errors import ConfigError  # noqa: PLC0415
 
-    state = tls_sync(given.cluster, given.certificate, dry_run=given.dry_run, return_state=True)
+    try:
+        load_config().select(given.cluster, given.certificate)
+    except ConfigError as error:  # said at once: the flow would find it, too, but after Prefect's start
+        sys.stderr.write(f"tls-sync: {error}\n")
+        return 1
+    from flows.tls_sync import tls_sync  # noqa: PLC0415  after the environment
+
+    try:
+        state = tls_sync(given.cluster, given.certificate, dry_run=given.dry_run, return_state=True)
+    except KeyboardInterrupt:
+        sys.stderr.write("tls-sync: interrupted; the report above says what was done\n")
+        return 130
     return 0 if state.is_completed() else 1
+
+
+def print_cluster_ids() -> int:
+    """Exit status 0 where all could be had."""
+    from tasks.cluster_ids import cluster_ids  # noqa: PLC0415
+    from tasks.errors import ClusterError  # noqa: PLC0415
+
+    try:
+        found = list(cluster_ids())
+    except ClusterError as error:
+        sys.stderr.write(f"tls-sync: {error}\n")
+        return 1
+    width = max((len(context) for context, _, _ in found), default=0)
+    for context, text, _ in found:
+        sys.stdout.write(f"{context:{width}}  {text}\n")
+    return 0 if all(known for _, _, known in found) else 1
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def publish(report: RunReport) -> None:
     else:
         logger.error("%s", terminal.render(report))
     # A dry run has keys of its own: the latest report of a cluster says what was done, not what would be.
-    key = "tls-sync-dry-run" if report.dry_run else "tls-sync"
+    key = "dry-run-tls-sync" if report.dry_run else "tls-sync"
     create_markdown_artifact(markdown.render_run(report), key=key, description="The run's report")
     for cluster in report.clusters:
         text = markdown.render_cluster(cluster)

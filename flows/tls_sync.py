@@ -16,6 +16,8 @@ from tasks.config import load_config
 from tasks.memory import share_one_arena
 from tasks.models import RunReport
 from tasks.order import orders_for
+from tasks.retry import RUN
+from tasks.stopping import asked
 from tasks.sync import sync_clusters
 
 share_one_arena()
@@ -41,17 +43,21 @@ def tls_sync(
     ),
     dry_run: bool = Field(default=False, description="Plan and report, but write nothing."),
 ) -> State[None]:
-    config = load_config()
+    asked.clear()
+    config, until = load_config(), datetime.now(UTC) + RUN
     clusters = config.select(cluster, certificate)
     inventory = collect(config.source)
-    orders = orders_for(config, clusters, inventory, dry_run=dry_run, certificate=certificate)
+    orders = orders_for(config, clusters, inventory, dry_run=dry_run, certificate=certificate, until=until)
+    reports, signal = sync_clusters(orders)
     report = RunReport(
         now=datetime.now(UTC),
         dry_run=dry_run,
         certificate=certificate,
         suspended=config.suspended,
         inventory=inventory,
-        clusters=sync_clusters(orders),
+        clusters=reports,
     )
     publish(report)
+    if signal:
+        raise signal
     return final_state(report)

@@ -26,6 +26,9 @@ STATUS = {
     429: (Code.THROTTLED, True),
 }
 
+# Of a write that ended so, only another look at the object tells what became of it.
+UNCERTAIN = frozenset({Code.CONNECTION_LOST, Code.TIMEOUT, Code.SERVER_ERROR, Code.PROTOCOL})
+
 
 def parse_answer(status: int, content: bytes | bytearray) -> dict[str, Any] | Problem:
     """The JSON object of a 200 or 201 that bears metadata, as every Kubernetes object does; or a Problem."""
@@ -54,6 +57,8 @@ def _refusal(status: int, answer: dict[str, Any]) -> Problem:
     reasons = [cause.get("reason") for cause in causes if isinstance(cause, dict)]
     if status == 403 and "NamespaceTerminating" in reasons:
         code = Code.NAMESPACE_TERMINATING
+    if status == 404 and not details.get("kind"):
+        code = Code.API_MISSING
     if status == 404 and details.get("kind") == "namespaces":
         code = Code.NAMESPACE_MISSING
     return Problem(code, f"HTTP {status}", transient)

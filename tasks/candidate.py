@@ -24,7 +24,6 @@ E = TypeVar("E", bound=x509.ExtensionType)
 
 BOUNDARY = re.compile(rb"-----(BEGIN|END) ([A-Z0-9 ]{1,64})-----")
 BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class Refused(Exception):
@@ -118,7 +117,7 @@ class Candidate:
         """Labels of the PEM blocks, as strict as OpenSSL and so nginx: boundaries fill their lines."""
         labels: list[str] = []
         inside: bytes | None = None
-        lines = self.material[key].removeprefix(BYTE_ORDER_MARK).replace(b"\r\n", b"\n").split(b"\n")
+        lines = self.material[key].replace(b"\r\n", b"\n").split(b"\n")
         for number, line in enumerate(lines, start=1):
             boundary = BOUNDARY.fullmatch(line.rstrip(b" \t"))
             if boundary and boundary[1] == b"BEGIN" and inside is None:
@@ -179,12 +178,20 @@ class Candidate:
 
     @cached_property
     def is_ca(self) -> bool:
-        constraints = self._extension(x509.BasicConstraints)
-        return constraints is not None and constraints.ca
+        return is_authority(self.leaf)
 
     def _extension(self, kind: type[E]) -> E | None:
-        with refusing(Reason.INVALID_CERTIFICATE, "its extensions"):
-            try:
-                return self.leaf.extensions.get_extension_for_class(kind).value
-            except x509.ExtensionNotFound:
-                return None
+        return _extension_of(self.leaf, kind)
+
+
+def is_authority(certificate: x509.Certificate) -> bool:
+    constraints = _extension_of(certificate, x509.BasicConstraints)
+    return constraints is not None and constraints.ca
+
+
+def _extension_of(certificate: x509.Certificate, kind: type[E]) -> E | None:
+    with refusing(Reason.INVALID_CERTIFICATE, "its extensions"):
+        try:
+            return certificate.extensions.get_extension_for_class(kind).value
+        except x509.ExtensionNotFound:
+            return None

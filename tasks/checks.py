@@ -14,13 +14,14 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.x509.oid import NameOID
 
-from tasks.candidate import Candidate, Refused, refusing
+from tasks.candidate import Candidate, Refused, is_authority, refusing
 from tasks.models import Certificate, Rejection, SecretRef, Version
 from tasks.reasons import Reason
 
 CLOCK_SKEW = timedelta(minutes=5)
 MAX_NAME = 100
 RSA_BITS = 2048
+MAX_RSA_BITS = 8192  # a signature with 65536 bits takes two minutes, in which no cluster is served
 CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
 # What cert-manager gives the certificate that it makes up while the issuer has not answered yet.
 TEMPORARY_SERIAL_NUMBER = "1234567890"
@@ -54,8 +55,12 @@ def can_be_parsed(candidate: Candidate, _: Policy) -> None:
 
 
 def key_is_strong(candidate: Candidate, _: Policy) -> None:
-    match candidate.public_key:
-        case rsa.RSAPublicKey() as key if key.key_size >= RSA_BITS:
+    require_strength(candidate.public_key)
+
+
+def require_strength(key: object) -> None:
+    match key:
+        case rsa.RSAPublicKey() as key if RSA_BITS <= key.key_size <= MAX_RSA_BITS:
             return
         case rsa.RSAPublicKey() as key:
             raise Refused(Reason.WEAK_KEY, f"RSA, {key.key_size} bits")
@@ -105,11 +110,16 @@ def is_issued(candidate: Candidate, policy: Policy) -> None:
         raise Refused(Reason.SELF_SIGNED)
 
 
-def chain_is_in_order(candidate: Candidate, _: Policy) -> None:
+def chain_is_in_order(candidate: Candidate, policy: Policy) -> None:
     for position, (child, parent) in enumerate(pairwise(candidate.chain), start=1):
         detail = f"certificate {position + 1} did not issue certificate {position}"
         with refusing(Reason.CHAIN_ORDER, detail):
+            require_strength(parent.public_key())
             child.verify_directly_issued_by(parent)
+        if not is_authority(parent):
+            raise Refused(Reason.CHAIN_ORDER, f"certificate {position + 1} is no certificate authority")
+        if parent.not_valid_after_utc <= policy.now:
+            raise Refused(Reason.CHAIN_ORDER, f"certificate {position + 1} has expired")
 
 
 def is_valid_already(candidate: Candidate, policy: Policy) -> None:

@@ -1,46 +1,34 @@
-"""The only module that talks to a Kubernetes API.
+"""The only module that talks to a Kubernetes API: what is asked of it, and whether the answer is about that.
 
-Raw requests, JSON in and out: the client's model classes alone would cost 90 MiB and 2 s. No name
-reaches a URL unchecked, no redirect is followed, nothing is retried here, and an answer counts only if it
-is about the object that was asked for. Whatever goes wrong leaves as a ClusterError without a word of the
-server's.
+Raw requests, JSON in and out: the client's model classes alone would cost 90 MiB and 2 s. No name reaches a
+URL unchecked, and an answer counts only if it is about the object that was asked for. Whatever goes wrong
+leaves as a ClusterError. How a request travels is transport.py's business.
 """
 
-import json
 import re
-import ssl
-import time
 from collections.abc import Iterator
 from types import TracebackType
-from typing import Any, Self
-from urllib.parse import urlencode
+from typing import Any, NamedTuple, Self
 
-from kubernetes.client.api_client import ApiClient
-from kubernetes.client.exceptions import ApiException
-from urllib3 import BaseHTTPResponse
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    NewConnectionError,
-    ReadTimeoutError,
-)
-
-from tasks.answers import Problem, is_about, parse_answer
+from tasks.answers import is_about
 from tasks.errors import ClusterError
+from tasks.kubeconfig import Access
 from tasks.models import Failure, SecretRef, TargetSecret
 from tasks.names import is_name, is_namespace
 from tasks.ownership import FIELD_MANAGER, SECRET_TYPE, parse_target_secrets
 from tasks.reasons import Code
+from tasks.rights import Rights, parse_rights
+from tasks.transport import Ask, Reply, Transport, TransportError
 
-CONNECT_SECONDS = 3.0
-READ_SECONDS = 30.0
-PAGE_BYTES = 64 * 1024 * 1024
-LIST_BYTES = 4 * PAGE_BYTES
-OBJECT_BYTES = 2 * 1024 * 1024
+PAGE_BYTES = 16 * 1024 * 1024
+LIST_BYTES = 16 * PAGE_BYTES
 METADATA_PAGE = 500
-UID = re.compile(r"[0-9a-f-]{36}")
 DATA_PAGE = 100
 """Secrets with data per page: bounds the memory of a run however many certificates there are."""
+UID = re.compile(r"[0-9a-f-]{36}")
+ANONYMOUS = "system:anonymous"
+NEVER = "1"
+"""A resourceVersion that no object has: etcd's first revision."""
 
 JSON = "application/json"
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
@@ -48,12 +36,21 @@ TABLE = "application/json;as=Table;g=meta.k8s.io;v=v1"
 APPLY = "application/apply-patch+yaml"  # JSON is YAML
 
 
+class _Kind(NamedTuple):
+    """How a list is asked for."""
+
+    name: str
+    accept: str
+    page: int
+
+
 class ClusterClient:
     """One cluster for the length of one task. Usable from several threads."""
 
-    def __init__(self, cluster: str, api: ApiClient, deadline: float) -> None:
+    def __init__(self, cluster: str, access: Access, deadline: float) -> None:
         """`deadline` is a moment of time.monotonic(), after which every call fails."""
-        self._cluster, self._api, self.deadline = cluster, api, deadline
+        self._cluster, self.credential_ends, self.deadline = cluster, access.ends, deadline
+        self._transport = Transport(access.api, deadline)
 
     def __enter__(self) -> Self:
         return self
@@ -61,29 +58,70 @@ class ClusterClient:
     def __exit__(
         self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
     ) -> None:
-        self._api.close()  # type: ignore[no-untyped-call]  # library
+        self._transport.close()
 
     def cluster_id(self) -> str:
         """The uid of namespace kube-system, which identifies a cluster for its whole life."""
         what = "get namespace kube-system"
-        _, answer, _ = self._call("GET", "/api/v1/namespaces/kube-system", what, accept=METADATA)
+        answer = self._call(what, Ask("GET", "/api/v1/namespaces/kube-system", METADATA)).content
         self._expect(what, answer, kind="PartialObjectMetadata", name="kube-system")
         uid = answer["metadata"].get("uid")
         if not isinstance(uid, str) or not UID.fullmatch(uid):
             raise self._error(Code.PROTOCOL, what, detail="no uid in the answer")
         return uid
 
+    def require_identity(self) -> None:
+        """Ask the server whom it takes us for: anonymously, nothing is read or written."""
+        what = "create selfsubjectreview"
+        review = self._review("authentication.k8s.io/v1", "SelfSubjectReview", what, {})
+        user = (review.get("status") or {}).get("userInfo") or {}
+        if not isinstance(user.get("username"), str) or user["username"] in ("", ANONYMOUS):
+            raise self._error(Code.UNAUTHORIZED, what, detail="it takes us for nobody in particular")
+
+    def rights(self, namespace: str) -> Rights:
+        """What the server lets us do with Secrets of a namespace."""
+        self._require(is_namespace(namespace), "a namespace")
+        what = f"review the rights in {namespace}"
+        spec = {"spec": {"namespace": namespace}}
+        review = self._review("authorization.k8s.io/v1", "SelfSubjectRulesReview", what, spec)
+        try:
+            return parse_rights(review["status"])
+        except (AttributeError, KeyError, TypeError):
+            raise self._error(Code.PROTOCOL, what, detail="not a review") from None
+
+    def _review(self, api: str, kind: str, what: str, spec: dict[str, Any]) -> dict[str, Any]:
+        """One of the questions that are asked by a POST and change nothing."""
+        body = {"apiVersion": api, "kind": kind, "metadata": {}, **spec}
+        answer = self._call(what, Ask("POST", f"/apis/{api}/{kind.lower()}s", JSON, body=body)).content
+        self._expect(what, answer, kind=kind)
+        return answer
+
     def target_secrets(self, namespace: str) -> list[TargetSecret]:
         """All Secrets of a namespace, of any type and owner, without their data."""
         path, what = self._secrets_path(namespace), f"list secrets in {namespace}"
-        pages = self._pages(path, what, kind="Table", accept=TABLE, limit=METADATA_PAGE)
-        try:
-            found = [secret for page in pages for secret in parse_target_secrets(page)]
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
-            raise self._error(Code.PROTOCOL, what, detail="not a table of Secrets") from None
+        kind = _Kind("Table", TABLE, METADATA_PAGE)
+        found = [secret for page in self._pages(path, what, kind) for secret in self._parse_table(page, what)]
         if any(secret.ref.namespace != namespace for secret in found):
             raise self._error(Code.PROTOCOL, what, detail="Secrets of another namespace")
         return found
+
+    def target_secret(self, ref: SecretRef) -> TargetSecret | None:
+        """One Secret, without its data; None where there is none."""
+        what = f"get metadata of secret {ref}"
+        answer = self._get(what, Ask("GET", self._secret_path(ref), TABLE))
+        if answer is None:
+            return None
+        self._expect(what, answer, kind="Table")
+        found = self._parse_table(answer, what)
+        if [secret.ref for secret in found] != [ref]:
+            raise self._error(Code.PROTOCOL, what, detail="the answer is about something else")
+        return found[0]
+
+    def _parse_table(self, table: dict[str, Any], what: str) -> list[TargetSecret]:
+        try:
+            return parse_target_secrets(table)
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+            raise self._error(Code.PROTOCOL, what, detail="not a table of Secrets") from None
 
     def tls_secrets(self, namespace: str, selector: dict[str, str]) -> Iterator[list[dict[str, Any]]]:
         """Pages of all kubernetes.io/tls Secrets with their data, cert-manager's staged keys left out."""
@@ -91,13 +129,15 @@ class ClusterClient:
         labels.append("!cert-manager.io/next-private-key")
         query = {"labelSelector": ",".join(labels), "fieldSelector": f"type={SECRET_TYPE}"}
         path, what = self._secrets_path(namespace), f"list secrets in {namespace}"
-        for page in self._pages(path, what, kind="SecretList", limit=DATA_PAGE, query=query):
+        for page in self._pages(path, what, _Kind("SecretList", JSON, DATA_PAGE), query):
             yield page.get("items") or []
 
-    def tls_secret(self, ref: SecretRef) -> dict[str, Any]:
-        """One Secret with its data."""
+    def tls_secret(self, ref: SecretRef) -> dict[str, Any] | None:
+        """One Secret with its data; None where there is none."""
         what = f"get secret {ref}"
-        _, answer, _ = self._call("GET", self._secret_path(ref), what)
+        answer = self._get(what, Ask("GET", self._secret_path(ref), JSON))
+        if answer is None:
+            return None
         self._expect(what, answer, kind="Secret", name=ref.name, namespace=ref.namespace)
         return answer
 
@@ -106,34 +146,27 @@ class ClusterClient:
         self._require(is_namespace(namespace), "a namespace")
         path = f"/apis/cert-manager.io/v1/namespaces/{namespace}/certificates"
         what = f"list certificates.cert-manager.io in {namespace}"
-        for page in self._pages(path, what, kind="CertificateList", limit=METADATA_PAGE):
+        for page in self._pages(path, what, _Kind("CertificateList", JSON, METADATA_PAGE)):
             yield page.get("items") or []
 
     def apply(self, ref: SecretRef, body: dict[str, Any], *, uid: str | None) -> str:
-        """Server-side apply; returns the new resourceVersion.
+        """Server-side apply; returns the new resourceVersion. The answer must hold exactly the data sent.
 
-        Without a uid it creates: never forced, and 200 instead of 201 is TakenMeanwhile. With one it updates
-        that very object, and its body must carry uid and resourceVersion, which make it a compare-and-swap.
+        Without a uid it creates, and its body must carry NEVER as resourceVersion: an apply upon an object
+        that exists is then a conflict, whoever made it. With a uid it updates that very object, and its body
+        must carry uid and resourceVersion, which make it a compare-and-swap.
         """
         what = f"apply secret {ref}"
         query = {"fieldManager": FIELD_MANAGER, "force": str(uid is not None).lower()}
-        content = json.dumps(body, separators=(",", ":")).encode()
-        status, answer, _ = self._call(
-            "PATCH", self._secret_path(ref), what, accept=METADATA, query=query, body=content
-        )
-        self._expect(what, answer, kind="PartialObjectMetadata", name=ref.name, namespace=ref.namespace)
-        if uid is None and status != 201:
-            self._release(ref, answer["metadata"])
-            raise self._error(Code.TAKEN_MEANWHILE, what)
-        if uid is not None and answer["metadata"].get("uid") != uid:
-            raise self._error(Code.PROTOCOL, what, detail="the answer has another uid")
-        return str(answer["metadata"].get("resourceVersion"))
-
-    def _release(self, ref: SecretRef, metadata: dict[str, Any]) -> None:
-        """Let go of a foreign Secret that a create fell upon: an empty apply takes off what only we own."""
-        kept = {key: metadata.get(key) for key in ("name", "namespace", "uid", "resourceVersion")}
-        body = {"apiVersion": "v1", "kind": "Secret", "type": SECRET_TYPE, "metadata": kept}
-        self.apply(ref, body, uid=str(metadata.get("uid")))
+        ask = Ask("PATCH", self._secret_path(ref), JSON, query, body, APPLY)
+        status, answer, _ = self._call(what, ask)
+        self._expect(what, answer, kind="Secret", name=ref.name, namespace=ref.namespace)
+        metadata = answer["metadata"]
+        if status != (201 if uid is None else 200) or uid not in (None, metadata.get("uid")):
+            raise self._error(Code.PROTOCOL, what, detail="the answer is about another object")
+        if answer.get("data") != body["data"]:  # managedFields would not show it
+            raise self._error(Code.ALTERED, what)
+        return str(metadata.get("resourceVersion"))
 
     def _secrets_path(self, namespace: str) -> str:
         self._require(is_namespace(namespace), "a namespace")
@@ -148,23 +181,17 @@ class ClusterClient:
         if not holds:
             raise self._error(Code.INVALID, "build a request", detail=f"what was given is not {kind}")
 
-    def _pages(  # noqa: PLR0913  what a list may vary in
-        self,
-        path: str,
-        what: str,
-        *,
-        kind: str,
-        limit: int,
-        accept: str = JSON,
-        query: dict[str, str] | None = None,
+    def _pages(
+        self, path: str, what: str, kind: "_Kind", query: dict[str, str] | None = None
     ) -> Iterator[dict[str, Any]]:
         """The pages of one list, all as of one resourceVersion."""
         version: str | None = None
-        following, left = {"limit": str(limit)} | (query or {}), LIST_BYTES
+        following, left = {"limit": str(kind.page)} | (query or {}), LIST_BYTES
         while True:
-            cap = min(PAGE_BYTES, left)
-            _, page, size = self._call("GET", path, what, accept=accept, query=following, cap=cap)
-            self._expect(what, page, kind=kind)
+            _, page, size = self._page(
+                what, Ask("GET", path, kind.accept, following, cap=min(PAGE_BYTES, left))
+            )
+            self._expect(what, page, kind=kind.name)
             metadata = page["metadata"]
             if version not in (None, metadata.get("resourceVersion")):
                 raise self._error(Code.LIST_EXPIRED, what, transient=True)
@@ -176,59 +203,32 @@ class ClusterClient:
                 raise self._error(Code.PROTOCOL, what, detail="the same page again")
             following["continue"] = str(metadata["continue"])
 
-    def _call(  # noqa: PLR0913  what a request may vary in
-        self,
-        method: str,
-        path: str,
-        what: str,
-        *,
-        accept: str = JSON,
-        query: dict[str, str] | None = None,
-        body: bytes | None = None,
-        cap: int = OBJECT_BYTES,
-    ) -> tuple[int, dict[str, Any], int]:
-        """One request: status, JSON object and size of a 200 or 201; ClusterError for everything else."""
-        left = self.deadline - time.monotonic()
-        if left <= 0:
-            raise self._error(Code.DEADLINE, what)
-        url = self._api.configuration.host + path + (f"?{urlencode(query)}" if query else "")
-        headers = {"Accept": accept, "User-Agent": FIELD_MANAGER, "Accept-Encoding": "gzip"}
-        if body is not None:
-            headers["Content-Type"] = APPLY
+    def _page(self, what: str, ask: Ask) -> Reply:
+        """One page, of fewer objects from here on where they are large."""
+        query = ask.query or {}
+        while True:
+            try:
+                return self._call(what, ask)
+            except ClusterError as error:
+                limit = int(query["limit"]) // 4
+                if error.failure.code is not Code.TOO_MUCH or not limit:
+                    raise
+                query["limit"] = str(limit)
+
+    def _call(self, what: str, ask: Ask) -> Reply:
         try:
-            self._api.update_params_for_auth(headers, [], ["BearerToken"], path, method, body)
-            timeout = (min(CONNECT_SECONDS, left), min(READ_SECONDS, left))
-            answer = self._api.call_api(method, url, headers, body, _request_timeout=timeout)
-            content = self._drain(answer.response, what, cap)
-        except (HTTPError, ApiException, OSError, ValueError) as error:
-            raise self._unanswered(error, what) from None
-        parsed = parse_answer(answer.status, content)
-        if isinstance(parsed, Problem):
-            raise self._error(parsed.code, what, detail=parsed.detail, transient=parsed.transient)
-        return answer.status, parsed, len(content)
+            return self._transport.request(ask)
+        except TransportError as error:
+            code, detail, transient = error.problem
+        raise self._error(code, what, detail=detail, transient=transient)
 
-    def _drain(self, response: BaseHTTPResponse, what: str, cap: int) -> bytearray:
-        """Read to the end, so that the connection is kept; cut what is too long or too slow."""
-        content = bytearray()
-        while piece := response.read1(65536, decode_content=True):  # returns after each recv
-            content += piece
-            late = time.monotonic() > self.deadline
-            if late or len(content) > cap:
-                response.close()
-                raise self._error(Code.DEADLINE if late else Code.PROTOCOL, what)
-        return content
-
-    def _unanswered(self, error: Exception, what: str) -> ClusterError:
-        """No complete answer came. The library's text may hold a token or an address: it stays here."""
-        if _is_about_trust(error):
-            return self._error(Code.TLS_FAILED, what)
-        if isinstance(error, ReadTimeoutError):
-            return self._error(Code.TIMEOUT, what, transient=True)
-        if isinstance(error, NewConnectionError | ConnectTimeoutError):
-            return self._error(Code.UNREACHABLE, what, transient=True)
-        if isinstance(error, ValueError):
-            return self._error(Code.KUBECONFIG, what, detail="the credential does not fit a request")
-        return self._error(Code.UNREACHABLE, what, detail="the connection broke", transient=True)
+    def _get(self, what: str, ask: Ask) -> dict[str, Any] | None:
+        try:
+            return self._call(what, ask).content
+        except ClusterError as error:
+            if error.failure.code is Code.NOT_FOUND:
+                return None
+            raise
 
     def _expect(
         self, what: str, answer: dict[str, Any], *, kind: str, name: str = "", namespace: str = ""
@@ -240,12 +240,3 @@ class ClusterClient:
         return ClusterError(
             Failure(code=code, cluster=self._cluster, what=what, detail=detail, transient=transient)
         )
-
-
-def _is_about_trust(error: BaseException | None) -> bool:
-    """Whether a failed verification is at the bottom of an error; any other TLS trouble may pass."""
-    while error:
-        if any(isinstance(one, ssl.SSLCertVerificationError) for one in (error, *error.args)):
-            return True
-        error = error.__context__
-    return False

@@ -1,7 +1,7 @@
 """The Prefect task that reads OPS. A thin shell around tasks/inventory.py."""
 
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from prefect import task
@@ -16,7 +16,7 @@ from tasks.kubeconfig import connect
 from tasks.models import Inventory
 from tasks.retry import CLUSTER_SECONDS, DELAYS, JITTER, may_pass
 
-RESULTS = JSONSerializer(object_encoder=None, object_decoder=None)
+RESULTS = JSONSerializer(object_encoder="tasks.errors.written", object_decoder=None)
 """Plain JSON: Prefect's own decoder would import any class that a file in the result storage names."""
 
 
@@ -42,7 +42,8 @@ def key_of_list(context: TaskRunContext, _: dict[str, Any]) -> str:
 def collect_certificates(source: Source) -> dict[str, Any]:
     try:
         deadline = deadline_of_task()
-        with ClusterClient(source.label, connect(source.label, source.context), deadline) as client:
+        access = connect(source.label, source.context, allow_exec=source.allow_exec)
+        with ClusterClient(source.label, access, deadline) as client:
             return take_inventory(client, source, datetime.now(UTC)).model_dump(mode="json")
     except ClusterError:
         raise
@@ -61,9 +62,9 @@ def collect(source: Source) -> Inventory:
     return Inventory.model_validate(result)
 
 
-def deadline_of_task() -> float:
-    """The moment of time.monotonic() at which this task's time is up, counted from its first attempt."""
-    context = TaskRunContext.get()
-    begun = context.task_run.start_time if context else None
-    spent = (datetime.now(UTC) - begun).total_seconds() if begun else 0.0
-    return time.monotonic() + CLUSTER_SECONDS - spent
+def deadline_of_task(until: datetime | None = None) -> float:
+    """The moment of time.monotonic() at which this task's time, counted from its first attempt, is up."""
+    context, now = TaskRunContext.get(), datetime.now(UTC)
+    begun = (context.task_run.start_time if context else None) or now
+    end = begun + timedelta(seconds=CLUSTER_SECONDS)
+    return time.monotonic() + (min(end, until or end) - now).total_seconds()

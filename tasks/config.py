@@ -14,7 +14,7 @@ from pydantic.alias_generators import to_camel
 from tasks import config_rules as rules
 from tasks.errors import ConfigError
 from tasks.models import Model, SecretRef
-from tasks.names import is_glob, matches
+from tasks.names import is_glob, is_name, matches
 from tasks.yaml_file import YamlError, read_yaml
 
 VARIABLE = "TLS_SYNC_CONFIG"
@@ -67,6 +67,8 @@ class Cluster(Section):
     protected: StrictBool = False
     cluster_id: str | None = Field(default=None, min_length=1)
     suspended: StrictBool = False
+    allow_exec: StrictBool = False
+    """The kubeconfig may name a program for this cluster that gives the credential."""
     hostnames: tuple[Hostname, ...] = Field(min_length=1)
     routes: tuple[Route, ...] = Field(min_length=1)
 
@@ -91,6 +93,7 @@ class Source(Section):
     context: str | None = Field(default=None, min_length=1)
     selector: Selector = Field(default_factory=dict)
     allow_self_signed: StrictBool = False
+    allow_exec: StrictBool = False
 
     @property
     def label(self) -> str:
@@ -121,6 +124,8 @@ class SyncConfig(Section):
         chosen = tuple(c for c in chosen if not c.suspended)
         if certificate is None:
             return chosen
+        if not is_name(certificate):
+            raise ConfigError(f"certificate={certificate!r}: not the name of a Secret")
         routing = tuple(c for c in chosen if c.routes_certificate(certificate))
         if not routing:
             for one in self.clusters:

@@ -2,16 +2,19 @@
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from tasks.candidate import Candidate, Refused
 from tasks.cluster import ClusterClient
 from tasks.config import Cluster
+from tasks.copies import read_copy
 from tasks.errors import ClusterError
+from tasks.identity import verify_identity
+from tasks.inventory import examine_again
 from tasks.kubeconfig import CONNECTIONS, connect
-from tasks.models import Change, ClusterReport, Failure, Plan, SecretRef, TargetSecret, Version
+from tasks.models import Change, ClusterReport, Failure, Plan, SecretRef, TargetSecret
 from tasks.order import Order
-from tasks.plan import UnsafePlan, drifted, ensure_safe, make_plan
+from tasks.plan import UnsafePlan, downgrades, ensure_safe, make_plan, unread
 from tasks.reasons import Code
 from tasks.view import View
 from tasks.writer import Writer
@@ -24,23 +27,28 @@ def deliver(order: Order, deadline: float) -> ClusterReport:
     """
     cluster = order.cluster
     try:
-        with ClusterClient(cluster.name, connect(cluster.name, cluster.context), deadline) as target:
+        with _target(cluster, deadline) as target:
             return _deliver_to(target, order)
     except ClusterError as error:
         return ClusterReport(cluster=cluster.name, dry_run=order.dry_run, failures=(error.failure,))
 
 
+def _target(cluster: Cluster, deadline: float) -> ClusterClient:
+    access = connect(cluster.name, cluster.context, allow_exec=cluster.allow_exec)
+    return ClusterClient(cluster.name, access, deadline)
+
+
 def _deliver_to(target: ClusterClient, order: Order) -> ClusterReport:
-    warnings = _verify_identity(target, order.cluster)
+    warnings = verify_identity(target, order, datetime.now(UTC))
     view = _list_namespaces(target, order.namespaces)
-    plan = _plan(order, view)
-    if edited := drifted(plan):
-        _read_edited(target, edited, view)
-        plan = _plan(order, view)
+    order = _look_at_ops_again(target, order, _plan(target, order, view), view)
+    plan = _plan(target, order, view)
     _ensure_safe(plan, order, view)
     changes, failures = plan.changes, view.failures
     if plan.writes and not order.dry_run:
-        changes, more = _write(target, order, plan, view)
+        allowed = _review_rights(target, order.cluster, plan, view, warnings)
+        changes, more = _write(target, order, allowed, view)
+        changes += tuple(change for change in plan.changes if change not in allowed.changes)
         failures += more
     return ClusterReport(
         cluster=order.cluster.name,
@@ -51,19 +59,8 @@ def _deliver_to(target: ClusterClient, order: Order) -> ClusterReport:
     )
 
 
-def _verify_identity(target: ClusterClient, cluster: Cluster) -> list[str]:
-    """Before anything else: this must be the cluster that the configuration means."""
-    found = target.cluster_id()
-    if cluster.cluster_id is None:
-        return [f"clusterId is not pinned; this cluster's is {found}"]
-    if cluster.cluster_id != found:
-        detail = f"pinned {cluster.cluster_id}, found {found}"
-        raise _failed(cluster, Code.WRONG_CLUSTER, "verify clusterId", detail)
-    return []
-
-
-def _failed(cluster: Cluster, code: Code, what: str, detail: str) -> ClusterError:
-    return ClusterError(Failure(code=code, cluster=cluster.name, what=what, detail=detail))
+def _failure(cluster: Cluster, code: Code, what: str, detail: str) -> Failure:
+    return Failure(code=code, cluster=cluster.name, what=what, detail=detail)
 
 
 def _list_namespaces(target: ClusterClient, namespaces: Iterable[str]) -> View:
@@ -87,7 +84,16 @@ def _list_namespaces(target: ClusterClient, namespaces: Iterable[str]) -> View:
     return view
 
 
-def _plan(order: Order, view: View) -> Plan:
+def _plan(target: ClusterClient, order: Order, view: View) -> Plan:
+    """The plan, for which copies that somebody edited are read: what they hold may be newer than OPS's."""
+    plan = _make_plan(order, view)
+    edited = unread(plan, view.secrets)
+    for ref in edited:
+        _read_edited(target, ref, view)
+    return _make_plan(order, view) if edited else plan
+
+
+def _make_plan(order: Order, view: View) -> Plan:
     plan = make_plan(
         order.cluster,
         order.inventory,
@@ -99,50 +105,71 @@ def _plan(order: Order, view: View) -> Plan:
     return view.cover(plan)
 
 
-def _read_edited(target: ClusterClient, refs: Iterable[SecretRef], view: View) -> None:
-    """Look once into copies that somebody edited: what they hold now may be newer than what OPS has."""
-    for ref in refs:
-        try:
-            facts = {"was_read": True, "read": _certificate_held(target, ref)}
-            view.secrets[ref] = view.secrets[ref].model_copy(update=facts)
-        except ClusterError as error:
-            if error.failure.transient:
-                raise
-            if error.failure.code is Code.NOT_FOUND:  # deleted since the list, so it is missing now
-                del view.secrets[ref]
-            else:
-                view.unknown.add(ref)
-                view.failures.append(error.failure)
-
-
-def _certificate_held(target: ClusterClient, ref: SecretRef) -> Version | None:
-    """Facts of the certificate that a copy holds, whatever its key; None where it holds none."""
-    candidate = Candidate(target.tls_secret(ref))
+def _read_edited(target: ClusterClient, ref: SecretRef, view: View) -> None:
     try:
-        leaf = candidate.leaf
-        return Version(
-            fingerprint=candidate.fingerprint,
-            not_before=leaf.not_valid_before_utc,
-            not_after=leaf.not_valid_after_utc,
-        )
-    except Refused:
-        return None
+        view.see(ref, read_copy(target, view.secrets[ref]))
+    except ClusterError as error:
+        if error.failure.transient:
+            raise
+        view.unknown.add(ref)
+        view.failures.append(error.failure)
+
+
+def _look_at_ops_again(target: ClusterClient, order: Order, plan: Plan, view: View) -> Order:
+    """A target that has a newer certificate than OPS had: another run may have brought it a moment ago."""
+    names = downgrades(plan)
+    if not names:
+        return order
+    try:
+        with _source(order, target.deadline) as source:
+            found = examine_again(source, order.config.source, names, datetime.now(UTC))
+    except ClusterError as error:
+        view.failures.append(error.failure)
+        return order
+    return replace(order, inventory=order.inventory.corrected(found))
+
+
+def _review_rights(
+    target: ClusterClient, cluster: Cluster, plan: Plan, view: View, warnings: list[str]
+) -> Plan:
+    """What of the plan may be written, asked before the first write; only a run that writes asks."""
+    namespaces = sorted({change.target.namespace for change in plan.writes})
+    barred = set()
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        for namespace, rights in zip(namespaces, pool.map(target.rights, namespaces), strict=True):
+            missing, excess = ", ".join(rights.missing), ", ".join(rights.excess)
+            what = f"write secrets in {namespace}"
+            if missing:
+                barred.add(namespace)
+                view.failures.append(_failure(cluster, Code.FORBIDDEN, what, f"missing verbs: {missing}"))
+            elif excess and cluster.protected:
+                barred.add(namespace)
+                view.failures.append(_failure(cluster, Code.EXCESSIVE_RIGHTS, what, f"verbs: {excess}"))
+            elif excess:
+                warnings.append(f"{namespace}: the credential may do more with Secrets than needed: {excess}")
+    kept = (change for change in plan.changes if not (change.writes and change.target.namespace in barred))
+    return plan.model_copy(update={"changes": tuple(kept)})
 
 
 def _ensure_safe(plan: Plan, order: Order, view: View) -> None:
     try:
         ensure_safe(plan, order.cluster, order.inventory, view.secrets.values(), order.config.owner)
     except UnsafePlan as error:
-        raise _failed(order.cluster, Code.UNSAFE_PLAN, "check the plan", str(error)) from None
+        failure = _failure(order.cluster, Code.UNSAFE_PLAN, "check the plan", str(error))
+        raise ClusterError(failure) from None
 
 
 def _write(
     target: ClusterClient, order: Order, plan: Plan, view: View
 ) -> tuple[tuple[Change, ...], list[Failure]]:
-    source = order.config.source
     try:
-        api = connect(source.label, source.context)
+        with _source(order, target.deadline) as source:
+            return Writer(source, target, order, view).write(plan)
     except ClusterError as error:
         return plan.changes, [error.failure]
-    with ClusterClient(source.label, api, target.deadline) as client:
-        return Writer(client, target, order, view).write(plan)
+
+
+def _source(order: Order, deadline: float) -> ClusterClient:
+    source = order.config.source
+    access = connect(source.label, source.context, allow_exec=source.allow_exec)
+    return ClusterClient(source.label, access, deadline)

@@ -39,6 +39,13 @@ class ClusterFailed(Exception):
     __repr__ = __str__  # Prefect logs it at every attempt, and a report can have hundreds of rows
 
 
+def written(error: object) -> str:
+    """An error as it stands in the result storage: Prefect stores those of failed tasks, too."""
+    if isinstance(error, ClusterError | ClusterFailed):
+        return str(error)
+    raise TypeError("only results and our own errors are stored")
+
+
 def tell(failure: Failure, cluster: str) -> str:
     """A failure in one line; where it was not this cluster's, with the one whose it was."""
     return str(failure) if failure.cluster == cluster else f"on {failure.cluster}: {failure}"

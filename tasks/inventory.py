@@ -12,6 +12,7 @@ from tasks.checks import Policy, examine
 from tasks.cluster import ClusterClient
 from tasks.config import Source
 from tasks.errors import ClusterError
+from tasks.identity import identify
 from tasks.models import Certificate, Inventory, Rejection, SecretRef
 from tasks.names import is_name
 from tasks.reasons import Code, Reason
@@ -25,6 +26,7 @@ REASON = re.compile(r"[A-Za-z]{1,64}")
 
 def take_inventory(client: ClusterClient, source: Source, now: datetime) -> Inventory:
     """What OPS holds at this moment. Raises ClusterError where the Secrets can't be read."""
+    cluster_id, about_us = identify(client, now)
     policy = Policy(now=now, allow_self_signed=source.allow_self_signed)
     found: list[Certificate | Rejection] = []
     for page in client.tls_secrets(source.namespace, source.selector):
@@ -41,8 +43,23 @@ def take_inventory(client: ClusterClient, source: Source, now: datetime) -> Inve
     return Inventory(
         certificates=tuple(one for one in found if isinstance(one, Certificate)),
         rejections=tuple(one for one in found if isinstance(one, Rejection)),
-        warnings=tuple(warnings if found else ["OPS holds no certificate; nothing is sent", *warnings]),
+        warnings=tuple(warnings if found else ["OPS holds no certificate; nothing is sent", *warnings])
+        + tuple(about_us),
+        cluster_id=cluster_id,
     )
+
+
+def examine_again(
+    client: ClusterClient, source: Source, names: Iterable[str], now: datetime
+) -> dict[str, Certificate | Rejection | None]:
+    """What OPS holds now under some names, None where it holds nothing. Raises ClusterError."""
+    policy = Policy(now=now, allow_self_signed=source.allow_self_signed)
+    found: dict[str, Certificate | Rejection | None] = {}
+    for name in names:
+        ref = SecretRef(namespace=source.namespace, name=name)
+        secret = client.tls_secret(ref)
+        found[name] = examine(ref, secret, policy) if secret else None
+    return found
 
 
 def _examine_page(
@@ -73,7 +90,7 @@ def _not_ready(client: ClusterClient, namespace: str) -> tuple[dict[str, str], l
         code = error.failure.code
         if code in (Code.UNREACHABLE, Code.TIMEOUT, Code.DEADLINE):
             raise
-        known = {Code.NOT_FOUND: "unknown here", Code.FORBIDDEN: "not for us to read (no right)"}
+        known = {Code.API_MISSING: "unknown here", Code.FORBIDDEN: "not for us to read (no right)"}
         why = known.get(code, f"unreadable ({code})")
         return {}, [f"cert-manager's Certificates are {why}; the Secrets alone decide"]
     return {name: reason for page in pages for name, reason in page.items()}, []

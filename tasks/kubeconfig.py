@@ -9,9 +9,10 @@ import base64
 import os
 import ssl
 import tempfile
-from functools import lru_cache
+from datetime import datetime
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 from urllib.parse import urlsplit
 
 from kubernetes.client.api_client import ApiClient
@@ -19,8 +20,11 @@ from kubernetes.client.configuration import Configuration
 from kubernetes.config.config_exception import ConfigException
 from kubernetes.config.incluster_config import load_incluster_config
 
+from tasks.credentials import end_of_certificate, end_of_token
 from tasks.errors import ClusterError
+from tasks.exec_plugin import ExecError, run_plugin
 from tasks.models import Failure
+from tasks.names import is_host
 from tasks.reasons import Code
 from tasks.yaml_file import YamlError, read_yaml
 
@@ -29,29 +33,49 @@ CONNECTIONS = 4
 """Kept per cluster: as many as there are threads writing to it."""
 
 FLATTEN = "write it with `kubectl config view --raw --flatten`"
-USER_KEYS = frozenset({"token", "tokenFile", "client-certificate-data", "client-key-data"})
+USER_KEYS = frozenset({"token", "tokenFile", "client-certificate-data", "client-key-data", "exec"})
 CLUSTER_KEYS = frozenset(
     {"server", "certificate-authority-data", "tls-server-name", "insecure-skip-tls-verify", "extensions"}
 )
 
 
-def connect(cluster: str, context: str | None) -> ApiClient:
-    """A client for a context of $KUBECONFIG; without a context, for the cluster that this process runs in.
+class Access(NamedTuple):
+    """The way to one API server."""
 
-    Raises ClusterError (KubeconfigInvalid) that names the context and the key at fault.
+    api: ApiClient
+    ends: datetime | None = None
+    """When the credential ends, where that is known and nothing renews it by itself."""
+
+
+def connect(cluster: str, context: str | None, *, allow_exec: bool = False) -> Access:
+    """The way to a context of $KUBECONFIG; without a context, to the cluster that this process runs in.
+
+    Raises ClusterError: KubeconfigInvalid names the context and the key at fault, ExecPluginFailed may pass.
     """
     if context is None:
         return _in_cluster(cluster)
-    reader = _Reader(cluster, context)
+    reader = _Reader(cluster, context, allow_exec=allow_exec)
+    return reader.access(_read(reader))
+
+
+def contexts() -> tuple[str, ...]:
+    """The names of all contexts of $KUBECONFIG. Raises ClusterError as `connect` does."""
+    reader = _Reader("any", "of any name")
+    document = _read(reader)
+    listed = document.get("contexts") if isinstance(document, dict) else None
+    entries = listed if isinstance(listed, list) else []
+    return tuple(str(one["name"]) for one in entries if isinstance(one, dict) and one.get("name"))
+
+
+def _read(reader: "_Reader") -> Any:
     path = Path(os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
     try:
         status = path.stat()
-        document = _document(path, status.st_mtime_ns, status.st_ino)
+        return _document(path, status.st_mtime_ns, status.st_ino)
     except OSError:
-        reader.refuse(f"file {path} does not exist or can't be read; set KUBECONFIG")
+        reader.refuse(f"file {path} does not exist or can't be read; KUBECONFIG must name one file")
     except YamlError as error:
         reader.refuse(f"file {path}: {error}")
-    return reader.client(document)
 
 
 @lru_cache(maxsize=1)
@@ -60,7 +84,7 @@ def _document(path: Path, _modified: int, _inode: int) -> Any:
     return read_yaml(path, MAX_BYTES)
 
 
-def _in_cluster(cluster: str) -> ApiClient:
+def _in_cluster(cluster: str) -> Access:
     configuration = _configuration()
     try:
         load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # library
@@ -68,7 +92,7 @@ def _in_cluster(cluster: str) -> ApiClient:
         detail = "this process runs in no cluster; set source.context to a context of the kubeconfig"
         _Reader(cluster, "(in cluster)").refuse(detail)
     configuration.proxy = None
-    return ApiClient(configuration)
+    return Access(ApiClient(configuration))  # which reads the token anew by itself
 
 
 def _configuration() -> Configuration:
@@ -79,16 +103,16 @@ def _configuration() -> Configuration:
 class _Reader:
     """Walks from a context to its cluster and user, and refuses what is missing, unknown or unsafe."""
 
-    def __init__(self, cluster: str, context: str) -> None:
-        self._cluster, self._context = cluster, context
+    def __init__(self, cluster: str, context: str, *, allow_exec: bool = False) -> None:
+        self._cluster, self._context, self._allow_exec = cluster, context, allow_exec
 
-    def refuse(self, detail: str) -> NoReturn:
-        what = f"read context {self._context}"
+    def refuse(self, detail: str, code: Code = Code.KUBECONFIG) -> NoReturn:
+        what, transient = f"read context {self._context}", code is Code.EXEC_FAILED
         raise ClusterError(
-            Failure(code=Code.KUBECONFIG, cluster=self._cluster, what=what, detail=detail)
+            Failure(code=code, cluster=self._cluster, what=what, detail=detail, transient=transient)
         ) from None
 
-    def client(self, document: Any) -> ApiClient:
+    def access(self, document: Any) -> Access:
         if not isinstance(document, dict):
             self.refuse("the file is not a mapping; is it a kubeconfig?")
         context = self._entry(document, "contexts", self._context, "context")
@@ -96,11 +120,11 @@ class _Reader:
         user = self._entry(document, "users", context.get("user"), "user")
         configuration = _configuration()
         trust = self._server(server, configuration)
-        self._user(user, configuration, trust)
+        ends = self._user(user, server, configuration, trust)
         client = ApiClient(configuration)
         # One context for all connections; with the configuration's own fields, each would parse the CA anew.
         client.rest_client.pool_manager.connection_pool_kw["ssl_context"] = trust
-        return client
+        return Access(client, ends)
 
     def _entry(self, document: dict[str, Any], section: str, name: object, key: str) -> dict[str, Any]:
         entries = document.get(section)
@@ -131,37 +155,81 @@ class _Reader:
     def _address(self, address: Any) -> str:
         try:
             url = urlsplit(address if isinstance(address, str) else "")
-            fits = url.scheme == "https" and url.hostname and url.port != 0
+            fits = url.scheme == "https" and is_host(url.hostname or "") and url.port != 0
         except ValueError:
             fits = False
         if not fits or "@" in url.netloc or url.query or url.fragment:
             self.refuse("`server` must be an https:// address without user, query or fragment")
         return url.geturl().rstrip("/")
 
-    def _user(self, user: dict[str, Any], configuration: Configuration, trust: ssl.SSLContext) -> None:
+    def _user(
+        self,
+        user: dict[str, Any],
+        server: dict[str, Any],
+        configuration: Configuration,
+        trust: ssl.SSLContext,
+    ) -> datetime | None:
+        """Show a credential with every request; returns when it ends, where nothing renews it by itself."""
         self._known(user, USER_KEYS, "user")
-        if "token" in user or "tokenFile" in user:
-            configuration.api_key["authorization"] = self._token(user)
-            configuration.api_key_prefix["authorization"] = "Bearer"
+        if "exec" in user:
+            self._run_plugin(user, server, configuration, trust)
+        elif "tokenFile" in user:
+            hook = partial(self._show_token_of, self._token_file(user))
+            hook(configuration)  # now, so that a missing file is an error before any request
+            configuration.refresh_api_key_hook = hook  # type: ignore[assignment]  # library
+        elif "token" in user:
+            token = self._token(user["token"])
+            _show(configuration, token)
+            return end_of_token(token)
         elif "client-certificate-data" in user:
             chain, key = (self._decoded(user, f"client-{part}-data") for part in ("certificate", "key"))
             self._present(trust, f"{chain}\n{key}")
+            return end_of_certificate(chain)
         else:
             self.refuse("the user has no credential; a request without one would be anonymous")
+        return None
 
-    def _token(self, user: dict[str, Any]) -> str:
-        token, path = user.get("token"), user.get("tokenFile")
-        if "tokenFile" in user:
-            if "token" in user or not isinstance(path, str) or not Path(path).is_absolute():
-                self.refuse("`tokenFile` must be an absolute path, without `token` beside it")
-            try:
-                token = Path(path).read_text("ascii")
-            except (OSError, ValueError):
-                self.refuse("`tokenFile` names a file that can't be read")
+    def _run_plugin(
+        self,
+        user: dict[str, Any],
+        server: dict[str, Any],
+        configuration: Configuration,
+        trust: ssl.SSLContext,
+    ) -> None:
+        if not self._allow_exec:
+            self.refuse("`exec` runs a program: allow it (allowExec: true), or use a ServiceAccount's token")
+        if set(user) != {"exec"} or not isinstance(user["exec"], dict):
+            self.refuse("`exec` must be a mapping, without another credential beside it")
+        try:
+            given = run_plugin(user["exec"], server)
+        except ExecError as error:
+            self.refuse(str(error), Code.EXEC_FAILED)
+        if given.token:
+            _show(configuration, self._token(given.token))
+        if given.certificate:
+            self._present(trust, f"{given.certificate}\n{given.key}")
+
+    def _token_file(self, user: dict[str, Any]) -> Path:
+        path = user["tokenFile"]
+        if "token" in user or not isinstance(path, str) or not Path(path).is_absolute():
+            self.refuse("`tokenFile` must be an absolute path, without `token` beside it")
+        return Path(path)
+
+    def _show_token_of(self, path: Path, configuration: Configuration) -> None:
+        """Before each request: the file changes whenever the token is rotated."""
+        _show(configuration, self._read_token(path))
+
+    def _read_token(self, path: Path) -> str:
+        try:
+            return self._token(path.read_text("ascii"))
+        except (OSError, ValueError):
+            self.refuse("`tokenFile` names a file that can't be read")
+
+    def _token(self, token: Any) -> str:
         token = token.strip() if isinstance(token, str) else ""
         if not token or not token.isascii() or not token.isprintable() or " " in token:
             self.refuse("`token` is empty or not a token; a request without one would be anonymous")
-        return token
+        return str(token)
 
     def _known(self, mapping: dict[str, Any], keys: frozenset[str], section: str) -> None:
         for key in sorted(set(mapping) - keys, key=str):
@@ -189,3 +257,8 @@ class _Reader:
             self.refuse("client-certificate-data and client-key-data are no certificate and its key")
         except OSError:
             self.refuse("the client certificate needs a writable /tmp for a moment")
+
+
+def _show(configuration: Configuration, token: str) -> None:
+    configuration.api_key["authorization"] = token
+    configuration.api_key_prefix["authorization"] = "Bearer"

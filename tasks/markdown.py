@@ -15,7 +15,7 @@ def render_run(report: RunReport) -> str:
     verdict = say.verdict(report)
     lines = [f"## {'✅' if verdict.ok else '❌'} {escape(verdict.message)}", ""]
     if report.certificate:
-        lines += [f"For the certificate `{report.certificate}` only.", ""]
+        lines += [f"For the certificate {escape(report.certificate)} only.", ""]
     if report.clusters:
         lines += [*_table(*say.overview(report.clusters)), ""]
     for cluster in say.worst_first(report.clusters):
@@ -42,7 +42,7 @@ def _body(cluster: ClusterReport) -> Iterator[str]:
     rows = say.rows(cluster)
     if rows:
         yield ""
-        header = ("action", "secret", "certificate", "reason", "old", "new", "what to do")
+        header = ("action", "secret", "certificate", "reason", "old", "new", "why, and what to do")
         yield from _table(header, (_row(row, dry_run=cluster.dry_run) for row in rows[:MAX_ROWS]))
     if len(rows) > MAX_ROWS:
         yield f"\n… and {len(rows) - MAX_ROWS} more."
@@ -70,15 +70,18 @@ def _source(report: RunReport) -> Iterator[str]:
     if inventory.rejections:
         rejected = (
             [r.ref.name, str(r.reason), f"{r.reason.sentence} {r.detail}", r.reason.remedy]
-            for r in inventory.rejections
+            for r in inventory.rejections[:MAX_ROWS]
         )
         yield from _table(("rejected", "reason", "why", "what to do"), rejected)
+        if len(inventory.rejections) > MAX_ROWS:
+            yield f"\n… and {len(inventory.rejections) - MAX_ROWS} more."
         yield ""
     if ending := list(say.expiring(report)):
-        body = ([c.ref.name, text, say.short_date(c.version.not_after), c.issuer] for c, text in ending)
+        shown = ending[:MAX_ROWS]
+        body = ([c.ref.name, text, say.short_date(c.version.not_after), c.issuer] for c, text in shown)
         yield from _table(("near expiry", "left", "until", "issuer"), body)
         yield ""
-    for warning in inventory.warnings:
+    for warning in inventory.warnings[:MAX_ROWS]:
         yield f"- ⚠️ {escape(warning)}"
     if report.suspended:
         yield f"- suspended, so left out: {', '.join(report.suspended)}"

@@ -1,6 +1,7 @@
 """The nouns: frozen facts that may be logged, persisted and shown. None of them ever holds key material."""
 
 from collections import Counter
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
@@ -85,12 +86,27 @@ class Inventory(Model):
     certificates: tuple[Certificate, ...] = ()
     rejections: tuple[Rejection, ...] = ()
     warnings: tuple[str, ...] = ()
+    cluster_id: str = ""
+    """The uid of OPS's namespace kube-system."""
     failure: Failure | None = None
     """Why OPS could not be read; then nothing is known, and no cluster is touched."""
 
     @cached_property
     def digest(self) -> str:
         return sha256(self.model_dump_json().encode()).hexdigest()
+
+    def corrected(self, found: Mapping[str, "Certificate | Rejection | None"]) -> "Inventory":
+        """With what a second look at some Secrets found, by name; None where one is gone."""
+        known: dict[str, Certificate | Rejection | None] = {one.ref.name: one for one in self.certificates}
+        known |= {one.ref.name: one for one in self.rejections}
+        known |= found
+        now = [known[name] for name in sorted(known)]
+        return self.model_copy(
+            update={
+                "certificates": tuple(one for one in now if isinstance(one, Certificate)),
+                "rejections": tuple(one for one in now if isinstance(one, Rejection)),
+            }
+        )
 
 
 class ManagedKeys(Model):
@@ -118,6 +134,10 @@ class TargetSecret(Model):
     managed: ManagedKeys = ManagedKeys()
     immutable: bool = False
     terminating: bool = False
+    held_by: Reason | None = None
+    """Who else looks after it, as far as its metadata tells."""
+    keeps_last_applied: bool = False
+    """It has kubectl's annotation last-applied-configuration, which holds the key again."""
     read: Version | None = None
     """Facts of the certificate it really holds, where the copy had to be read."""
     was_read: bool = False
@@ -151,6 +171,8 @@ class Change(Model):
     resource_version: str | None = None
     extra_keys: tuple[str, ...] = ()
     """Keys of `data` that others added and that an update takes off."""
+    extra_annotations: tuple[str, ...] = ()
+    """Annotations that end when a Secret is taken over."""
     applied: bool = False
 
     @property

@@ -2,6 +2,7 @@
 
 import re
 from functools import cache
+from ipaddress import ip_address
 
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # RFC 1123 label, as Kubernetes has it
 SUBDOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -50,6 +51,15 @@ def overlap(one: str, other: str) -> bool:
     if other[0] == "*":
         return overlap(one, other[1:]) or overlap(one[1:], other)
     return one[0] == other[0] and overlap(one[1:], other[1:])
+
+
+def is_host(text: str) -> bool:
+    """What a server can be called in an address: a DNS name or an IP address."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return is_name(text.lower())
+    return True
 
 
 def is_hostname_pattern(text: str) -> bool:

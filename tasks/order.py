@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 
 from tasks.config import Cluster, SyncConfig
@@ -16,6 +17,8 @@ class Order:
     dry_run: bool = False
     certificate: str | None = None
     """The only certificate to look at."""
+    until: datetime | None = None
+    """When the run is to end."""
 
     @property
     def digest(self) -> str:
@@ -29,15 +32,16 @@ class Order:
         return self.cluster.namespaces_of(self.certificate)
 
 
-def orders_for(
+def orders_for(  # noqa: PLR0913  all that a run was asked for
     config: SyncConfig,
     clusters: Iterable[Cluster],
     inventory: Inventory,
     *,
     dry_run: bool,
     certificate: str | None,
+    until: datetime | None = None,
 ) -> tuple[Order, ...]:
     """One order per cluster; none where OPS could not be read, since then nothing is known."""
     if inventory.failure:
         return ()
-    return tuple(Order(config, cluster, inventory, dry_run, certificate) for cluster in clusters)
+    return tuple(Order(config, cluster, inventory, dry_run, certificate, until) for cluster in clusters)

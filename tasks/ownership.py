@@ -4,9 +4,12 @@ Server-side apply records in managedFields who wrote which key. As long as our A
 we sent, nobody has changed a value since: that shows every edit without reading a private key.
 """
 
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tasks.models import Certificate, ManagedKeys, SecretRef, TargetSecret
+from tasks.reasons import Reason
 
 FIELD_MANAGER = "tls-sync"
 SECRET_TYPE = "kubernetes.io/tls"  # noqa: S105  a type, not a secret
@@ -19,6 +22,10 @@ FINGERPRINT = "tls-sync.io/fingerprint"
 NOT_BEFORE = "tls-sync.io/not-before"
 NOT_AFTER = "tls-sync.io/not-after"
 SERIAL = "tls-sync.io/serial"
+
+ADOPT = "tls-sync.io/adopt"
+"""Set on the target by whoever has authority there: names the owner that may take the Secret over."""
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 LABELS = frozenset({MANAGED_BY, OWNER})
 ANNOTATIONS = frozenset({SOURCE, FINGERPRINT, NOT_BEFORE, NOT_AFTER, SERIAL})
@@ -46,6 +53,17 @@ def is_ours(secret: TargetSecret, owner: str) -> bool:
         and bool(secret.annotations.get(SOURCE))
         and secret.managed.ours is not None
     )
+
+
+def is_anothers(secret: TargetSecret, owner: str) -> bool:
+    """A copy that a tls-sync of another owner made."""
+    return secret.labels.get(MANAGED_BY) == FIELD_MANAGER and secret.labels.get(OWNER) not in (None, owner)
+
+
+def may_adopt(secret: TargetSecret, owner: str) -> bool:
+    """The target asks us to take it over, and nobody else looks after it."""
+    asked = secret.annotations.get(ADOPT) == owner
+    return asked and secret.held_by is None and not is_anothers(secret, owner)
 
 
 def is_drifted(secret: TargetSecret, source: Certificate) -> bool:
@@ -83,11 +101,67 @@ def parse_target_secret(metadata: dict[str, Any], secret_type: str) -> TargetSec
         resource_version=metadata["resourceVersion"],
         type=secret_type,
         labels=_pick(metadata.get("labels"), LABELS),
-        annotations=_pick(metadata.get("annotations"), ANNOTATIONS),
+        annotations=_pick(metadata.get("annotations"), ANNOTATIONS | {ADOPT}),
         managed=_managed_keys(managers),
+        held_by=find_holder(metadata),
+        keeps_last_applied=LAST_APPLIED in (metadata.get("annotations") or {}),
         immutable=any("f:immutable" in (m.get("fieldsV1") or {}) for m in managers),
         terminating="deletionTimestamp" in metadata,
     )
+
+
+def find_holder(metadata: dict[str, Any]) -> Reason | None:
+    """Which of the tools that people run on clusters looks after a Secret; None where none shows.
+
+    By who wrote the data, since such a writer would undo us after every run; and by the marks that each tool
+    leaves. A mark does not count on a copy of ours, nor where we are asked to adopt: a kubectl loop copies
+    the marks of the source along.
+    """
+    writers = {
+        str(entry.get("manager"))
+        for entry in metadata.get("managedFields") or []
+        if "f:data" in (entry.get("fieldsV1") or {})
+    }
+    labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
+    foreign = labels.get(MANAGED_BY) != FIELD_MANAGER and ADOPT not in annotations
+    for reason, writer, is_marked in _HOLDERS:
+        if any(writer.match(one) for one in writers) or (foreign and is_marked(labels, annotations)):
+            return reason
+    if any(isinstance(one, dict) and one.get("controller") for one in metadata.get("ownerReferences") or []):
+        return Reason.OWNED_BY_CONTROLLER
+    return None
+
+
+Texts = Mapping[str, str]
+
+# Sources of the marks: cert-manager.io/docs/usage/certificate; Helm's standard labels; Argo CD, resource
+# tracking; Flux, kustomize-controller and helm-controller.
+_HOLDERS: tuple[tuple[Reason, re.Pattern[str], Callable[[Texts, Texts], bool]], ...] = (
+    (
+        Reason.OWNED_BY_CERT_MANAGER,
+        re.compile("cert-manager"),
+        lambda _, annotations: "cert-manager.io/certificate-name" in annotations,
+    ),
+    (
+        Reason.OWNED_BY_FLUX,
+        re.compile(r"(kustomize|helm)-controller$"),
+        lambda labels, _: any(key.partition("/")[0].endswith(".toolkit.fluxcd.io") for key in labels),
+    ),
+    (
+        Reason.OWNED_BY_ARGO_CD,
+        re.compile("argocd-"),
+        lambda labels, annotations: (
+            "argocd.argoproj.io/tracking-id" in annotations or "argocd.argoproj.io/instance" in labels
+        ),
+    ),
+    (
+        Reason.OWNED_BY_HELM,
+        re.compile("helm$"),
+        lambda labels, annotations: (
+            labels.get(MANAGED_BY) == "Helm" or "meta.helm.sh/release-name" in annotations
+        ),
+    ),
+)
 
 
 def _pick(mapping: dict[str, str] | None, keys: frozenset[str]) -> dict[str, str]:

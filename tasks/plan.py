@@ -2,35 +2,44 @@
 
 The decision table:
 
-| on OPS                                | on the target                      | action  | reason             |
-| ------------------------------------- | ---------------------------------- | ------- | ------------------ |
-| valid, routed here                    | absent                             | create  | MissingOnTarget    |
-| valid, routed here                    | ours, same content                 | keep    | InSync             |
-| valid, routed here                    | ours, other content                | update  | CertificateRenewed |
-| valid, routed here                    | ours, sent by another route before | update  | SourceChanged      |
-| valid, routed here                    | ours, edited by someone            | update  | Drifted            |
-| valid, routed here                    | ours, edited, and newer than OPS's | refuse  | WouldDowngrade     |
-| valid, routed here                    | ours, newer than OPS's             | refuse  | WouldDowngrade     |
-| valid, routed here                    | not ours                           | refuse  | OwnedByOther       |
-| valid, routed here                    | ours, other type                   | refuse  | TypeDiffers        |
-| valid, routed here                    | ours, immutable                    | refuse  | Immutable          |
-| valid, routed here                    | being deleted                      | refuse  | Terminating        |
-| valid, routed here, name not allowed  | any                                | refuse  | HostnameNotAllowed |
-| invalid (any check)                   | ours                               | keep    | the check's reason |
-| invalid (any check), named literally  | absent or not ours                 | nothing | the check's reason |
-| invalid (any check), found by a glob  | absent or not ours                 | -       |                    |
-| not there, named literally            | ours                               | keep    | MissingOnSource    |
-| not there, named literally            | absent or not ours                 | nothing | MissingOnSource    |
-| gone, routed by a glob                | ours                               | keep    | GoneFromSource     |
-| not routed here any more              | ours, in a routed namespace        | keep    | NoLongerRouted     |
-| not routed here                       | not ours                           | -       |                    |
+| on OPS                               | on the target                      | action  | reason              |
+| ------------------------------------ | ---------------------------------- | ------- | ------------------- |
+| valid, routed here                   | absent                             | create  | MissingOnTarget     |
+| valid, routed here                   | ours, same content                 | keep    | InSync              |
+| valid, routed here                   | ours, other content                | update  | CertificateRenewed  |
+| valid, routed here                   | ours, sent by another route before | update  | SourceChanged       |
+| valid, routed here                   | ours, edited by someone            | update  | Drifted             |
+| valid, routed here                   | ours, edited, and newer than OPS's | refuse  | WouldDowngrade      |
+| valid, routed here                   | ours, newer than OPS's             | refuse  | WouldDowngrade      |
+| valid, routed here                   | not ours                           | refuse  | OwnedByOther        |
+| valid, routed here                   | another owner's copy               | refuse  | OwnedByAnotherOwner |
+| valid, routed here                   | held by cert-manager               | refuse  | OwnedByCertManager  |
+| valid, routed here                   | held by Helm                       | refuse  | OwnedByHelm         |
+| valid, routed here                   | held by Argo CD                    | refuse  | OwnedByArgoCD       |
+| valid, routed here                   | held by Flux                       | refuse  | OwnedByFlux         |
+| valid, routed here                   | held by another controller         | refuse  | OwnedByController   |
+| valid, routed here                   | not ours, asks to be adopted       | update  | Adopted             |
+| valid, routed here                   | asks to be adopted, but is newer   | refuse  | WouldDowngrade      |
+| valid, routed here                   | ours, other type                   | refuse  | TypeDiffers         |
+| valid, routed here                   | ours, immutable                    | refuse  | Immutable           |
+| valid, routed here                   | being deleted                      | refuse  | Terminating         |
+| valid, routed here, name not allowed | any                                | refuse  | HostnameNotAllowed  |
+| invalid (any check)                  | ours                               | keep    | the check's reason  |
+| invalid (any check), named literally | absent or not ours                 | nothing | the check's reason  |
+| invalid (any check), found by a glob | absent or not ours                 | -       |                     |
+| not there, named literally           | ours                               | keep    | MissingOnSource     |
+| not there, named literally           | absent or not ours                 | nothing | MissingOnSource     |
+| gone, routed by a glob               | ours                               | keep    | GoneFromSource      |
+| not routed here any more             | ours, in a routed namespace        | keep    | NoLongerRouted      |
+| not routed here                      | not ours                           | -       |                     |
 
 A refusal, a check's reason and MissingOnSource make the cluster, and so the run, Failed: a certificate was
 wanted there and can't be had. Newer goes by notBefore: renewals end earlier, too, when lifetimes shrink.
-A newer copy that has expired may be replaced.
+A newer copy that has expired may be replaced. Held: the metadata shows that someone else looks after it. It
+asks to be adopted where the target side has set the annotation tls-sync.io/adopt to our owner.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 from tasks import ownership
@@ -117,18 +126,22 @@ def decide(  # noqa: PLR0913, PLR0917  one row of the table is made of these
         return row(Action.REFUSE, Reason.HOSTNAME_NOT_ALLOWED, strangers)
     if current is None:
         return row(Action.CREATE, Reason.MISSING_ON_TARGET)
-    if obstacle := find_obstacle(current, ours=ours):
+    if obstacle := find_obstacle(current, owner):
         return row(Action.REFUSE, obstacle)
-    action, reason = compare(source, current, old, now)
+    action, reason = compare(source, current, old, now) if ours else adopt(source, old, now)
     change = row(action, reason)
     return guarded(change, source, current) if change.writes else change
 
 
-def find_obstacle(current: TargetSecret, *, ours: bool) -> Reason | None:
+def find_obstacle(current: TargetSecret, owner: str) -> Reason | None:
     """Why a Secret that exists on the target can't be written to, whatever its content."""
     if current.terminating:
         return Reason.TERMINATING
-    if not ours:
+    if current.held_by:
+        return current.held_by
+    if ownership.is_anothers(current, owner):
+        return Reason.OWNED_BY_ANOTHER_OWNER
+    if not ownership.is_ours(current, owner) and not ownership.may_adopt(current, owner):
         return Reason.OWNED_BY_OTHER
     if current.type != ownership.SECRET_TYPE:
         return Reason.TYPE_DIFFERS
@@ -139,18 +152,33 @@ def compare(
     source: Certificate, current: TargetSecret, old: Version | None, now: datetime
 ) -> tuple[Action, Reason]:
     """What to do with a copy of ours."""
-    newer = old is not None and old.not_before > source.version.not_before and old.not_after > now
+    newer = is_newer(old, source, now)
     if ownership.is_drifted(current, source):
         # What we noted on an edited copy proves nothing: only a read one can be called newer.
         downgrade = current.was_read and newer
         return (Action.REFUSE, Reason.WOULD_DOWNGRADE) if downgrade else (Action.UPDATE, Reason.DRIFTED)
-    if current.annotations.get(ownership.SOURCE) != str(source.ref):
+    sent_from = current.annotations.get(ownership.SOURCE, "")
+    if sent_from.rpartition("/")[2] != source.ref.name:
+        return Action.UPDATE, Reason.SOURCE_CHANGED
+    if newer:
+        return Action.REFUSE, Reason.WOULD_DOWNGRADE
+    if sent_from != str(source.ref):
         return Action.UPDATE, Reason.SOURCE_CHANGED
     if current.annotations.get(ownership.FINGERPRINT) == source.version.fingerprint:
         return Action.KEEP, Reason.IN_SYNC
-    if newer:
-        return Action.REFUSE, Reason.WOULD_DOWNGRADE
     return Action.UPDATE, Reason.CERTIFICATE_RENEWED
+
+
+def adopt(source: Certificate, old: Version | None, now: datetime) -> tuple[Action, Reason]:
+    """What to do with a Secret that we are asked to take over; `old` only where it has been read."""
+    if is_newer(old, source, now):
+        return Action.REFUSE, Reason.WOULD_DOWNGRADE
+    return Action.UPDATE, Reason.ADOPTED
+
+
+def is_newer(old: Version | None, source: Certificate, now: datetime) -> bool:
+    """Whether what the target holds must not be replaced: it began later, and has not expired."""
+    return old is not None and old.not_before > source.version.not_before and old.not_after > now
 
 
 def written_version(current: TargetSecret | None) -> Version | None:
@@ -178,11 +206,13 @@ def _moment(text: str) -> datetime:
 
 def guarded(change: Change, source: Certificate, current: TargetSecret) -> Change:
     """An update, bound to the very object and state that the decision was made on."""
+    ending = [ownership.ADOPT, *[ownership.LAST_APPLIED] * current.keeps_last_applied]
     return change.model_copy(
         update={
             "uid": current.uid,
             "resource_version": current.resource_version,
             "extra_keys": tuple(sorted(current.managed.others - set(source.keys))),
+            "extra_annotations": tuple(ending) if change.reason is Reason.ADOPTED else (),
         }
     )
 
@@ -220,9 +250,15 @@ def leftovers(
         )
 
 
-def drifted(plan: Plan) -> tuple[SecretRef, ...]:
-    """The copies that must be read before they are replaced: somebody may have put a newer one there."""
-    return tuple(c.target for c in plan.writes if c.reason is Reason.DRIFTED)
+def unread(plan: Plan, current: Mapping[SecretRef, TargetSecret]) -> tuple[SecretRef, ...]:
+    """What others wrote, and must be read before it is replaced: it could be newer than what OPS has."""
+    foreign = (c.target for c in plan.writes if c.reason in (Reason.DRIFTED, Reason.ADOPTED))
+    return tuple(ref for ref in foreign if not current[ref].was_read)
+
+
+def downgrades(plan: Plan) -> frozenset[str]:
+    """Certificates of which a target has a newer one: OPS may have renewed them since it was listed."""
+    return frozenset(c.certificate for c in plan.changes if c.reason is Reason.WOULD_DOWNGRADE)
 
 
 def ensure_safe(
@@ -244,10 +280,14 @@ def ensure_safe(
             "a name that may not be sent": source is not None and not misfits(source, cluster.hostnames),
             "a create of what exists": change.action is not Action.CREATE or secret is None,
             "an update of what isn't ours": change.action is not Action.UPDATE
-            or (secret is not None and ownership.is_ours(secret, owner) and change.uid == secret.uid),
+            or (secret is not None and _may_write(secret, owner) and change.uid == secret.uid),
             "an update without a version": change.action is not Action.UPDATE
             or bool(change.resource_version),
         }
         broken = [rule for rule, holds in rules.items() if not holds]
         if broken:
             raise UnsafePlan(f"{change.target}: {', '.join(broken)}")
+
+
+def _may_write(secret: TargetSecret, owner: str) -> bool:
+    return ownership.is_ours(secret, owner) or ownership.may_adopt(secret, owner)

@@ -37,8 +37,39 @@ class Reason(Told):
     OWNED_BY_OTHER = (
         "OwnedByOther",
         "a Secret of that name exists and is not ours",
-        "delete or rename that Secret, or send the certificate under another name (route, `name`)",
+        "delete it, hand it over (annotation tls-sync.io/adopt: <owner>), or use another name (route)",
     )
+    OWNED_BY_CERT_MANAGER = (
+        "OwnedByCertManager",
+        "a cert-manager on the target writes that Secret",
+        "delete its Certificate there, or send the certificate under another name (route, `name`)",
+    )
+    OWNED_BY_HELM = (
+        "OwnedByHelm",
+        "a Helm release on the target holds that Secret",
+        "take it out of the chart, or send the certificate under another name (route, `name`)",
+    )
+    OWNED_BY_ARGO_CD = (
+        "OwnedByArgoCD",
+        "an Argo CD application holds that Secret",
+        "take it out of the application, or send the certificate under another name (route, `name`)",
+    )
+    OWNED_BY_FLUX = (
+        "OwnedByFlux",
+        "Flux holds that Secret",
+        "take it out of Flux's source, or send the certificate under another name (route, `name`)",
+    )
+    OWNED_BY_CONTROLLER = (
+        "OwnedByController",
+        "another object on the target owns that Secret and its controller writes it (ownerReferences)",
+        "delete the owner there, or send the certificate under another name (route, `name`)",
+    )
+    OWNED_BY_ANOTHER_OWNER = (
+        "OwnedByAnotherOwner",
+        "another tls-sync (another `owner`) made that Secret",
+        "let only one of the two send it; if the other is gone for good, delete the Secret",
+    )
+    ADOPTED = "Adopted", "the target asked for it to be taken over (annotation tls-sync.io/adopt)"
     TYPE_DIFFERS = (
         "TypeDiffers",
         "our copy is not of type kubernetes.io/tls, which can't be changed in place",
@@ -46,8 +77,8 @@ class Reason(Told):
     )
     IMMUTABLE = (
         "Immutable",
-        "the copy carries the field `immutable`, so no renewal could replace it",
-        "delete the copy; the next run creates it",
+        "the copy carries the field `immutable`",
+        "delete the copy (or take the field off, where it is false); the next run writes it",
     )
     TERMINATING = (
         "Terminating",
@@ -57,7 +88,7 @@ class Reason(Told):
     HOSTNAME_NOT_ALLOWED = (
         "HostnameNotAllowed",
         "the certificate has a name that may not be sent to this cluster",
-        "route it elsewhere, or add the DNS name to the cluster's `hostnames`; other kinds are never sent",
+        "route it elsewhere, or add the DNS name to `hostnames`; names that are no DNS names are never sent",
     )
     MISSING_ON_SOURCE = (
         "MissingOnSource",
@@ -115,7 +146,7 @@ class Reason(Told):
     WEAK_KEY = (
         "WeakKey",
         "the key is too weak or of an unusual kind",
-        "use RSA of 2048 bits or more, P-256, P-384, P-521 or Ed25519",
+        "use RSA of 2048 to 8192 bits, P-256, P-384, P-521 or Ed25519",
     )
     TEMPORARY = (
         "TemporaryCertificate",
@@ -134,8 +165,8 @@ class Reason(Told):
     )
     CHAIN_ORDER = (
         "ChainOrder",
-        "the certificates in tls.crt do not follow each other, leaf first",
-        "put the leaf first, each issuer after what it signed",
+        "the certificates in tls.crt are no chain of valid authorities, leaf first",
+        "put the leaf first, each valid issuer after what it signed",
     )
     NOT_YET_VALID = (
         "NotYetValid",
@@ -160,6 +191,11 @@ class Code(Told):
         "no connection to the API server",
         "check that the API server runs and that the network lets OPS reach it",
     )
+    CONNECTION_LOST = (
+        "ConnectionLost",
+        "the connection broke before the answer",
+        "look for a restart of the API server or a proxy between OPS and the cluster",
+    )
     TIMEOUT = (
         "Timeout",
         "the API server did not answer in time",
@@ -169,6 +205,11 @@ class Code(Told):
         "DeadlineExceeded",
         "the cluster used up its time",
         "look at the health of the API server; the next run continues",
+    )
+    INTERRUPTED = (
+        "Interrupted",
+        "the run was told to stop before this was done",
+        "nothing to do: the next run continues",
     )
     TLS_FAILED = (
         "TLSFailed",
@@ -183,7 +224,7 @@ class Code(Told):
     FORBIDDEN = (
         "Forbidden",
         "the API server forbids it",
-        "check that namespace and Role (deployments/) exist; for a write, admission policies and quotas, too",
+        "check the namespace and its Role (deployments/); a write may also be barred by a policy or a quota",
     )
     NAMESPACE_MISSING = (
         "NamespaceMissing",
@@ -196,15 +237,25 @@ class Code(Told):
         "take it out of the route, or create it again",
     )
     NOT_FOUND = ("NotFound", "the object does not exist", "check the name")
+    API_MISSING = (
+        "APIMissing",
+        "the API server does not know this kind of object",
+        "check `server` in the kubeconfig, and that the cluster has Kubernetes 1.30 or later",
+    )
     CONFLICT = (
         "Conflict",
         "someone changed the object at the same time",
         "nothing to do: the next attempt plans anew",
     )
-    TAKEN_MEANWHILE = (
-        "TakenMeanwhile",
-        "someone made a Secret of that name, with equal content, since the list; we let go of it again",
-        "look at who else writes that Secret, and delete one of the two",
+    ALTERED = (
+        "AlteredByAdmission",
+        "the target's admission changed the data that was written",
+        "look at the mutating webhooks and policies of the namespace: they must leave this Secret alone",
+    )
+    TOO_MUCH = (
+        "AnswerTooLarge",
+        "the answer is larger than we read",
+        "look for huge objects in the namespace",
     )
     THROTTLED = (
         "Throttled",
@@ -232,7 +283,21 @@ class Code(Told):
         "the kubeconfig leads to another cluster than the pinned one",
         "correct the context, or clusterId if the cluster was really replaced",
     )
-    KUBECONFIG = ("KubeconfigInvalid", "the kubeconfig can't be used", "correct the kubeconfig")
+    KUBECONFIG = (
+        "KubeconfigInvalid",
+        "the kubeconfig can't be used",
+        "correct it, or the context in the configuration",
+    )
+    EXEC_FAILED = (
+        "ExecPluginFailed",
+        "the kubeconfig's exec plugin gave no credential",
+        "run it by hand in the image; look at the cloud's rights of the run's ServiceAccount",
+    )
+    EXCESSIVE_RIGHTS = (
+        "ExcessiveRights",
+        "the credential may do more with Secrets there than tls-sync needs",
+        "bind the Role of deployments/target to the ServiceAccount, and nothing else",
+    )
     UNSAFE_PLAN = (
         "UnsafePlan",
         "the plan breaks a safety rule, so nothing was written",

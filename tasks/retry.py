@@ -4,6 +4,7 @@ Tried again: what may pass by itself (no connection, no answer in time, HTTP 408
 Not: 401, 403, 422, refusals, a broken configuration, which need a person.
 """
 
+from datetime import timedelta
 from typing import Any, Protocol
 
 from tasks.errors import ClusterError, ClusterFailed
@@ -13,6 +14,21 @@ DELAYS = [2.0, 5.0, 12.0]
 JITTER = 0.5
 CLUSTER_SECONDS = 300.0
 """What one cluster, or the list of OPS, may take in all, attempts and delays included."""
+
+
+LONGEST_PAUSE = 30.0
+"""Seconds that an API server may ask us to wait before the same request again."""
+
+
+def pause_asked_for(retry_after: str | None) -> float:
+    """Seconds to wait where a server says Retry-After; one second where it says nothing of use."""
+    text = (retry_after or "").strip()
+    seconds = float(text) if text.isascii() and text.isdigit() and len(text) < 10 else 1.0
+    return min(max(seconds, 1.0), LONGEST_PAUSE)
+
+
+RUN = timedelta(minutes=50)
+"""What a run may take in all: the next one begins an hour after it."""
 
 
 class FinishedState(Protocol):

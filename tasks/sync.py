@@ -14,6 +14,7 @@ from tasks.errors import ClusterFailed, defect
 from tasks.models import Change, ClusterReport
 from tasks.order import Order
 from tasks.retry import DELAYS, JITTER, may_pass
+from tasks.stopping import stop
 
 
 def key_of_sync(context: TaskRunContext, parameters: dict[str, Any]) -> str:
@@ -37,7 +38,7 @@ def key_of_sync(context: TaskRunContext, parameters: dict[str, Any]) -> str:
 def sync_cluster(order: Order) -> dict[str, Any]:
     _tag(f"cluster:{order.cluster.name}")
     try:
-        report = deliver(order, deadline_of_task())
+        report = deliver(order, deadline_of_task(order.until))
     except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
         report = _defect_report(order, error)
     report = _of_all_attempts(report)
@@ -59,10 +60,23 @@ def _of_all_attempts(report: ClusterReport) -> ClusterReport:
     return report
 
 
-def sync_clusters(orders: Iterable[Order]) -> tuple[ClusterReport, ...]:
-    """One task run per cluster, side by side; waits for all of them, also when some fail."""
+def sync_clusters(
+    orders: Iterable[Order],
+) -> tuple[tuple[ClusterReport, ...], BaseException | None]:
+    """One task run per cluster, side by side; waits for all of them, also when some fail.
+
+    Where the run is told to stop (SIGTERM, Ctrl-C, a cancellation in the UI), current writes end and no other
+    begins; then the second value is what told us so.
+    """
     running = [(order, _named(order).submit(opaque(order))) for order in orders]
-    return tuple(_report(order, future.result(raise_on_failure=False)) for order, future in running)
+    signal: BaseException | None = None
+    try:
+        for _, future in running:
+            future.wait()
+    except BaseException as told:  # noqa: BLE001  raised again by the flow, once its report is out
+        signal = told
+        stop()
+    return tuple(_report(order, future.result(raise_on_failure=False)) for order, future in running), signal
 
 
 def _named(order: Order) -> Any:

@@ -54,14 +54,17 @@ def _source(report: RunReport) -> Iterator[str]:
     ending = list(say.expiring(report))
     if inventory.rejections or ending or inventory.warnings or report.suspended:
         yield from ("", f"on OPS ({len(inventory.certificates)} certificates fit to be sent)")
-    for rejection in inventory.rejections:
+    for rejection in inventory.rejections[: say.LOG_ROWS]:
         detail = f" ({say.plain(rejection.detail)})" if rejection.detail else ""
         reason = rejection.reason
         yield f"  rejected {rejection.ref.name}: {reason}: {reason.sentence}{detail}: {reason.remedy}"
-    for certificate, text in ending:
+    for certificate, text in ending[: say.LOG_ROWS]:
         until = say.short_date(certificate.version.not_after)
         yield f"  expiring {certificate.ref.name}: {text} (until {until})"
-    for warning in inventory.warnings:
+    more = sum(max(0, len(one) - say.LOG_ROWS) for one in (inventory.rejections, ending, inventory.warnings))
+    if more:
+        yield f"  … and {more} more: see the run's artifact"
+    for warning in inventory.warnings[: say.LOG_ROWS]:
         yield f"  warning: {say.plain(warning)}"
     if report.suspended:
         yield f"  suspended, so left out: {', '.join(report.suspended)}"

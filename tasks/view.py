@@ -21,6 +21,13 @@ class View:
         self.namespaces.add(namespace)
         self.secrets |= {secret.ref: secret for secret in found}
 
+    def see(self, ref: SecretRef, secret: TargetSecret | None) -> None:
+        """A second look at one Secret; None where it is gone."""
+        if secret:
+            self.secrets[ref] = secret
+        else:
+            self.secrets.pop(ref, None)
+
     def cover(self, plan: Plan) -> Plan:
         """The rows of a plan that rest on something seen."""
         return plan.model_copy(update={"changes": tuple(c for c in plan.changes if self._saw(c))})

@@ -34,6 +34,8 @@ class _Loader(yaml.CSafeLoader):
 def read_yaml(path: Path, max_bytes: int, *, aliases: bool = False) -> Any:
     """The one document of a file. Raises YamlError where it can't be had."""
     try:
+        if not (path.is_file() or path.is_dir()) and path.exists():
+            raise YamlError("not a regular file; check the path")  # reading a pipe could wait for ever
         with path.open("rb") as file:
             content = file.read(max_bytes + 1)
     except FileNotFoundError:

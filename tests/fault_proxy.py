@@ -7,7 +7,7 @@ import http.client
 import ssl
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -54,6 +54,7 @@ class FaultProxy:
 
     def __init__(self, server: ApiServer, authority: Authority, directory: Path) -> None:
         self.fault: Fault = no_fault
+        self.drip_headers = False
         self.requests: list[Request] = []
         self._upstream = urlsplit(server.url).port
         self._trust = ssl.create_default_context(cadata=server.ca_pem.decode())
@@ -110,6 +111,11 @@ class FaultProxy:
                     self.close_connection = True
                     return
                 self.send_response(answer.status)
+                for number in range(100 if proxy.drip_headers else 0):
+                    self.send_header(f"X-Drip-{number}", "drop")
+                    with suppress(OSError):
+                        self.flush_headers()
+                    time.sleep(0.1)
                 for name, value in (answer.headers | {"Content-Length": str(len(answer.body))}).items():
                     self.send_header(name, value)
                 self.end_headers()

@@ -3,6 +3,7 @@
 import base64
 import ssl
 import textwrap
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from ipaddress import ip_address
@@ -25,7 +26,8 @@ from hypothesis import strategies as st
 
 from deployments.sandbox import pki, unfit
 from deployments.sandbox.cert_manager import Issuer
-from tasks.candidate import MAX_BYTES
+from tasks import checks
+from tasks.candidate import MAX_BYTES, Refused
 from tasks.checks import Policy, examine
 from tasks.models import Certificate, Rejection, SecretRef, Version
 from tasks.reasons import Reason
@@ -112,6 +114,25 @@ def pair(key: AnyKey) -> dict[str, Any]:
     return secret(issued(key) + INTERMEDIATE, pkcs8(key))
 
 
+def signed_by(key: AnyKey, *, authority: bool = True, **dates: datetime) -> dict[str, Any]:
+    """A sound leaf whose issuer has this key, and says this of itself."""
+    named = name((NameOID.COMMON_NAME, "Another CA"))
+    issuer = (
+        x509.CertificateBuilder()
+        .issuer_name(named)
+        .subject_name(named)
+        .public_key(key.public_key())
+        .serial_number(7)
+        .not_valid_before(NOW - timedelta(days=100))
+        .not_valid_after(dates.get("not_after", NOW + timedelta(days=100)))
+        .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    own = pki.new_key()
+    leaf = issued(own, issuer=named, signer=key)
+    return secret(leaf + issuer.public_bytes(Encoding.PEM), pkcs8(own))
+
+
 # -- fit -------------------------------------------------------------------------------------------
 
 
@@ -168,7 +189,6 @@ HARMLESS = {
         b"subject=homarr\n" + CRT.replace(BLOCK_END, BLOCK_END + b"issuer=R10\n"), KEY
     ),
     "an emoji between blocks": secret(CRT.replace(BLOCK_END, BLOCK_END + "\N{PARTY POPPER}\n".encode()), KEY),
-    "a byte order mark": secret(b"\xef\xbb\xbf" + CRT, b"\xef\xbb\xbf" + KEY),
     "EC PARAMETERS before the key": secret(CRT, EC_PARAMETERS + KEY),
     "no intermediate certificate": secret(LEAF, KEY),
     "ten certificates": secret(LEAF + INTERMEDIATE + ISSUER.root.pem * 8, KEY),
@@ -409,6 +429,22 @@ UNFIT: dict[str, tuple[dict[str, Any], Rejection]] = {
         secret(LEAF + LEAF),
         rejected(Reason.CHAIN_ORDER, "certificate 2 did not issue certificate 1"),
     ),
+    "its issuer is no authority": (
+        signed_by(pki.new_key(), authority=False),
+        rejected(Reason.CHAIN_ORDER, "certificate 2 is no certificate authority"),
+    ),
+    "its issuer has expired": (
+        signed_by(pki.new_key(), not_after=NOW),
+        rejected(Reason.CHAIN_ORDER, "certificate 2 has expired"),
+    ),
+    "its issuer has a weak key": (
+        signed_by(rsa_key(1024)),
+        rejected(Reason.WEAK_KEY, "RSA, 1024 bits"),
+    ),
+    "it has a byte order mark": (  # OpenSSL takes it, Go does not
+        secret(b"\xef\xbb\xbf" + CRT, KEY),
+        rejected(Reason.UNEXPECTED_BLOCK, f"tls.crt: line 1 {NO_FIT}"),
+    ),
     "it is not valid yet": (
         unfit.not_yet_valid(ISSUER, NAME, NAMES),
         rejected(Reason.NOT_YET_VALID, "from 2026-03-02 12:00 UTC"),
@@ -571,3 +607,11 @@ def test_rejection_shows_nothing_of_the_key(mutations: list[tuple[int, int]], le
     found = ask(secret(CRT, mutated(KEY, mutations)[:length]))
     told = found.model_dump_json()
     assert not any(line.decode() in told for line in KEY.splitlines() if not line.startswith(b"--"))
+
+
+@pytest.mark.parametrize(("bits", "fits"), [(8192, True), (8193, False), (65536, False)])
+def test_a_huge_key_is_not_even_tried(bits: int, fits: bool) -> None:
+    """A signature with a huge key would keep all clusters waiting for minutes."""
+    numbers = rsa.RSAPublicNumbers(65537, (1 << (bits - 1)) + 1)
+    with nullcontext() if fits else pytest.raises(Refused, match=f"RSA, {bits} bits"):
+        checks.require_strength(numbers.public_key())

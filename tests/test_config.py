@@ -600,8 +600,14 @@ def test_select_leaves_suspended_clusters_out() -> None:
         pytest.param(
             "dev",
             "",
-            "certificate='': no route sends it; routed are: headlamp-*, homarr-dev-tls, wildcard-dev-tls",
+            "certificate='': not the name of a Secret",
             id="the certificate is empty",
+        ),
+        pytest.param(
+            None,
+            "headlamp-\x1b]0;x",
+            "certificate='headlamp-\\x1b]0;x': not the name of a Secret",
+            id="the certificate is no name",
         ),
         pytest.param(
             "prd",

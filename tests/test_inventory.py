@@ -18,16 +18,25 @@ from tests.factories import NOW, SOURCE_NAMESPACE, rejection
 ISSUER = Issuer(now=NOW)
 NAMES = ["homarr.dev.example.org"]
 SOURCE = Source.model_validate({"namespace": SOURCE_NAMESPACE, "selector": {"team": "web"}})
+OPS_ID = "6f1f0c6f-0000-4000-8000-000000000001"
 EMPTY = "OPS holds no certificate; nothing is sent"
 
 Object = dict[str, Any]
 
 
 class Ops(ClusterClient):
-    """OPS's API, reduced to the two lists that are read from it."""
+    """OPS's API, reduced to its identity and the two lists that are read from it."""
+
+    credential_ends = None
 
     def __init__(self, *secrets: Object, certificates: list[Object] | Failure | None = None) -> None:
         self._secrets, self._certificates = secrets, certificates or []
+
+    def require_identity(self) -> None:
+        pass
+
+    def cluster_id(self) -> str:
+        return OPS_ID
 
     def tls_secrets(self, namespace: str, selector: dict[str, str]) -> Iterator[list[Object]]:
         """One Secret per page, to whoever asks for the right ones."""
@@ -89,7 +98,7 @@ def test_inventory_holds_no_key() -> None:
 
 def test_inventory_of_nothing_says_so() -> None:
     """An empty OPS is no failure, but nobody overlooks it."""
-    assert take() == Inventory(warnings=(EMPTY,))
+    assert take() == Inventory(warnings=(EMPTY,), cluster_id=OPS_ID)
 
 
 @pytest.mark.parametrize("name", ["..", "", "a/../b", "Upper", "a\nb", None, 5])
@@ -173,7 +182,7 @@ def test_inventory_has_nothing_to_say_when(certificate: Object) -> None:
 @pytest.mark.parametrize(
     ("code", "why"),
     [
-        (Code.NOT_FOUND, "unknown here"),
+        (Code.API_MISSING, "unknown here"),
         (Code.FORBIDDEN, "not for us to read (no right)"),
         (Code.SERVER_ERROR, "unreadable (ServerError)"),
     ],

@@ -6,10 +6,12 @@ import os
 import ssl
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
 from kubernetes.client.api_client import ApiClient
 
 from deployments.sandbox import pki
@@ -23,6 +25,7 @@ CANARY = "canary"
 TOKEN = f"{CANARY}-token"
 CA = pki.Authority("Cluster CA")
 KEY, CERTIFICATE = CA.serving(["tls-sync"])
+CERTIFICATE_ENDS = x509.load_pem_x509_certificate(CERTIFICATE).not_valid_after_utc
 FLATTEN = "write it with `kubectl config view --raw --flatten`"
 BOUND = "use a ServiceAccount's bound token"
 
@@ -73,6 +76,10 @@ def failure(detail: str, context: str = "cluster-dev") -> Failure:
     return Failure(code=Code.KUBECONFIG, cluster="dev", what=f"read context {context}", detail=detail)
 
 
+def client(cluster: str, context: str | None) -> ApiClient:
+    return connect(cluster, context).api
+
+
 def bearer(client: ApiClient) -> str | None:
     """What the client would send as its credential."""
     headers: dict[str, str] = {}
@@ -84,10 +91,10 @@ def test_context_becomes_a_client_that_verifies(write: Write, monkeypatch: pytes
     """The context's server, CA and token, TLS verified; no retry, no redirect, no proxy from outside."""
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.org")
     write(document())
-    client = connect("dev", "cluster-dev")
-    settings = client.configuration
-    assert (settings.host, bearer(client)) == ("https://dev.example.org:6443", f"Bearer {TOKEN}")
-    trust = client.rest_client.pool_manager.connection_pool_kw["ssl_context"]
+    api = client("dev", "cluster-dev")
+    settings = api.configuration
+    assert (settings.host, bearer(api)) == ("https://dev.example.org:6443", f"Bearer {TOKEN}")
+    trust = api.rest_client.pool_manager.connection_pool_kw["ssl_context"]
     assert trust.get_ca_certs(binary_form=True) == [ssl.PEM_cert_to_DER_cert(CA.pem.decode())]
     assert (trust.verify_mode, trust.check_hostname) == (ssl.CERT_REQUIRED, True)
     assert (settings.verify_ssl, settings.retries, settings.proxy) == (True, False, None)
@@ -142,12 +149,14 @@ ONE_CLUSTER, ONE_USER = (
     "not exactly one usable cluster of that name in `clusters`",
     "not exactly one usable user of that name in `users`",
 )
+NO_PROGRAM = "`exec` runs a program: allow it (allowExec: true), or use a ServiceAccount's token"
 PEM = {"client_certificate_data": b64(CERTIFICATE), "client_key_data": b64(KEY)}
 FOREIGN_KEY = b64(pki.key_pem(pki.new_key()))
 
 REFUSED: dict[str, tuple[Callable[[Document], None], str]] = {
     # the user
-    "a program gives the credential": (also(exec={"command": CANARY}), unsupported("exec")),
+    "a program gives the credential": (user(exec={"command": CANARY}), NO_PROGRAM),
+    "a program beside a token": (also(exec={"command": CANARY}), NO_PROGRAM),
     "a plug-in gives the credential": (user(auth_provider={"name": CANARY}), unsupported("auth-provider")),
     "it impersonates": (also(**{"as": CANARY}), unsupported("as")),
     "it impersonates groups": (also(as_groups=[CANARY]), unsupported("as-groups")),
@@ -333,7 +342,7 @@ def test_context_may_say_that_tls_is_verified(write: Write) -> None:
     told = document()
     server(insecure_skip_tls_verify=False, extensions=[], tls_server_name="kubernetes")(told)
     write(told)
-    settings = connect("dev", "cluster-dev").configuration
+    settings = client("dev", "cluster-dev").configuration
     assert (settings.verify_ssl, settings.tls_server_name) == (True, "kubernetes")
 
 
@@ -343,7 +352,7 @@ def test_token_is_stripped(write: Write, token: str) -> None:
     told = document()
     user(token=token)(told)
     write(told)
-    assert bearer(connect("dev", "cluster-dev")) == f"Bearer {TOKEN}"
+    assert bearer(client("dev", "cluster-dev")) == f"Bearer {TOKEN}"
 
 
 def test_token_may_lie_in_a_file(write: Write, tmp_path: Path) -> None:
@@ -353,7 +362,7 @@ def test_token_may_lie_in_a_file(write: Write, tmp_path: Path) -> None:
     told = document()
     user(tokenFile=str(file))(told)
     write(told)
-    assert bearer(connect("dev", "cluster-dev")) == f"Bearer {TOKEN}"
+    assert bearer(client("dev", "cluster-dev")) == f"Bearer {TOKEN}"
 
 
 def test_token_file_must_be_text(write: Write, tmp_path: Path) -> None:
@@ -376,12 +385,12 @@ def test_client_certificate_is_presented(
     told = document()
     user(**PEM)(told)
     write(told)
-    client = connect("dev", "cluster-dev")
-    found = client.rest_client.pool_manager.connection_pool_kw["ssl_context"]
+    api = client("dev", "cluster-dev")
+    found = api.rest_client.pool_manager.connection_pool_kw["ssl_context"]
     assert isinstance(found, ssl.SSLContext)
     assert (found.verify_mode, found.check_hostname) == (ssl.CERT_REQUIRED, True)
     assert [one["subject"] for one in found.get_ca_certs()] == [((("commonName", "Cluster CA"),),)]
-    assert (bearer(client), list(folder.iterdir())) == (None, [])
+    assert (bearer(api), list(folder.iterdir())) == (None, [])
 
 
 def many(count: int) -> Document:
@@ -403,14 +412,14 @@ def test_broken_context_leaves_the_others_usable(write: Write) -> None:
     told = many(3)
     told["users"][1]["user"] = {"exec": {"command": CANARY}}
     write(told)
-    assert refusal("c1") == failure(unsupported("exec"), "c1")
-    assert [bearer(connect(name, name)) for name in ("c0", "c2")] == ["Bearer t0", "Bearer t2"]
+    assert refusal("c1") == failure(NO_PROGRAM, "c1")
+    assert [bearer(client(name, name)) for name in ("c0", "c2")] == ["Bearer t0", "Bearer t2"]
 
 
 def test_file_is_parsed_once_for_300_contexts(write: Write) -> None:
     """However many clusters there are, the file is parsed once, and each gets its own client."""
     write(many(300))
-    hosts = [connect(f"c{n}", f"c{n}").configuration.host for n in range(300)]
+    hosts = [client(f"c{n}", f"c{n}").configuration.host for n in range(300)]
     assert hosts == [f"https://s{n}.org" for n in range(300)]
     assert kubeconfig._document.cache_info()[:2] == (299, 1)
 
@@ -418,12 +427,12 @@ def test_file_is_parsed_once_for_300_contexts(write: Write) -> None:
 def test_file_is_parsed_anew_when_it_has_changed(write: Write) -> None:
     """A rotated token is picked up by the next run."""
     file = write(document())
-    connect("dev", "cluster-dev")
+    client("dev", "cluster-dev")
     rotated = document()
     user(token="rotated")(rotated)
     write(rotated)
     os.utime(file, ns=(0, time.time_ns() + 10**9))
-    assert bearer(connect("dev", "cluster-dev")) == "Bearer rotated"
+    assert bearer(client("dev", "cluster-dev")) == "Bearer rotated"
 
 
 NO_MAPPING = "the file is not a mapping; is it a kubeconfig?"
@@ -458,7 +467,7 @@ def test_file_is_refused_when_it_is_missing(tmp_path: Path, monkeypatch: pytest.
     """A KUBECONFIG that names nothing is refused with its path and the remedy."""
     file = tmp_path / "missing"
     monkeypatch.setenv("KUBECONFIG", str(file))
-    assert refusal() == failure(f"file {file} does not exist or can't be read; set KUBECONFIG")
+    assert refusal() == failure(f"file {file} does not exist or can't be read; KUBECONFIG must name one file")
 
 
 def test_file_is_refused_when_it_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -474,7 +483,7 @@ def test_file_is_found_at_home_without_kubeconfig(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / ".kube").mkdir()
     (tmp_path / ".kube" / "config").write_text(json.dumps(document()))
-    assert bearer(connect("dev", "cluster-dev")) == f"Bearer {TOKEN}"
+    assert bearer(client("dev", "cluster-dev")) == f"Bearer {TOKEN}"
 
 
 def test_no_context_means_the_cluster_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -482,3 +491,32 @@ def test_no_context_means_the_cluster_of_the_process(monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     detail = "this process runs in no cluster; set source.context to a context of the kubeconfig"
     assert refusal(None) == failure(detail, "(in cluster)")
+
+
+def test_token_file_is_read_before_each_request(write: Write, tmp_path: Path) -> None:
+    """A token that is rotated in its file counts from the next request on."""
+    file = tmp_path / "token"
+    file.write_text("first")
+    told = document()
+    user(tokenFile=str(file))(told)
+    write(told)
+    api = client("dev", "cluster-dev")
+    assert bearer(api) == "Bearer first"
+    file.write_text("second\n")
+    assert bearer(api) == "Bearer second"
+
+
+def test_end_of_the_credential_is_known(write: Write) -> None:
+    """A token's `exp` and a client certificate's notAfter are told; what renews itself has no end."""
+    ends = datetime(2030, 5, 1, tzinfo=UTC)
+    claims = base64.urlsafe_b64encode(json.dumps({"exp": int(ends.timestamp())}).encode()).decode().strip("=")
+    for credential, expected in (
+        ({"token": f"x.{claims}.y"}, ends),
+        ({"token": TOKEN}, None),
+        (PEM, CERTIFICATE_ENDS),
+    ):
+        told = document()
+        user(**credential)(told)
+        write(told)
+        kubeconfig._document.cache_clear()
+        assert connect("dev", "cluster-dev").ends == expected

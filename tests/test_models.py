@@ -213,7 +213,8 @@ def test_code_is_stable_camel_case_with_a_sentence(code: Reason | Code) -> None:
 @pytest.mark.parametrize("code", [*(r for r in Reason if r not in QUIET), *Code], ids=str)
 def test_code_has_a_remedy_when_it_can_make_a_run_fail(code: Reason | Code) -> None:
     """What can make a run fail says what a person should do about it."""
-    writing = {Reason.MISSING_ON_TARGET, Reason.CERTIFICATE_RENEWED, Reason.SOURCE_CHANGED, Reason.DRIFTED}
+    writing = {Reason.MISSING_ON_TARGET, Reason.CERTIFICATE_RENEWED, Reason.SOURCE_CHANGED}
+    writing |= {Reason.DRIFTED, Reason.ADOPTED}
     assert bool(code.remedy) is (code not in writing)
 
 

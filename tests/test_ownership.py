@@ -7,6 +7,7 @@ import pytest
 
 from tasks import ownership
 from tasks.models import ManagedKeys, SecretRef, TargetSecret
+from tasks.reasons import Reason
 from tests.factories import METADATA, OWNER, PAIR, certificate, target_secret
 
 SOURCE = certificate()
@@ -150,7 +151,8 @@ def test_parse_drops_what_is_foreign() -> None:
         ownerReferences=[{"name": canary}],
         finalizers=[canary],
     )
-    assert ownership.parse_target_secret(metadata, ownership.SECRET_TYPE) == target_secret()
+    expected = target_secret(keeps_last_applied=True)
+    assert ownership.parse_target_secret(metadata, ownership.SECRET_TYPE) == expected
 
 
 def test_parse_takes_a_bare_secret() -> None:
@@ -259,3 +261,55 @@ def test_parse_survives_json() -> None:
     """What is kept of a list can be written as JSON and read back unchanged."""
     parsed = ownership.parse_target_secret(json.loads(json.dumps(listed())), ownership.SECRET_TYPE)
     assert TargetSecret.model_validate_json(parsed.model_dump_json()) == parsed
+
+
+def holder(data_writer: str = "kubectl", **values: Any) -> Reason | None:
+    """Who holds a Secret whose data this manager wrote, with this further metadata."""
+    entry = {"manager": data_writer, "operation": "Update", "fieldsV1": fields(data=["tls.crt"])}
+    return ownership.find_holder({"managedFields": [entry], **values})
+
+
+HELD = [
+    (Reason.OWNED_BY_CERT_MANAGER, "cert-manager-certificates-issuing", {}),
+    (Reason.OWNED_BY_CERT_MANAGER, "kubectl", {"annotations": {"cert-manager.io/certificate-name": "x"}}),
+    (Reason.OWNED_BY_HELM, "helm", {}),
+    (Reason.OWNED_BY_HELM, "kubectl", {"labels": {ownership.MANAGED_BY: "Helm"}}),
+    (Reason.OWNED_BY_HELM, "kubectl", {"annotations": {"meta.helm.sh/release-name": "x"}}),
+    (Reason.OWNED_BY_ARGO_CD, "argocd-controller", {}),
+    (Reason.OWNED_BY_ARGO_CD, "kubectl", {"annotations": {"argocd.argoproj.io/tracking-id": "x"}}),
+    (Reason.OWNED_BY_ARGO_CD, "kubectl", {"labels": {"argocd.argoproj.io/instance": "x"}}),
+    (Reason.OWNED_BY_FLUX, "kustomize-controller", {}),
+    (Reason.OWNED_BY_FLUX, "helm-controller", {}),
+    (Reason.OWNED_BY_FLUX, "kubectl", {"labels": {"kustomize.toolkit.fluxcd.io/name": "x"}}),
+    (Reason.OWNED_BY_CONTROLLER, "kubectl", {"ownerReferences": [{"controller": True}]}),
+]
+
+
+@pytest.mark.parametrize(("reason", "writer", "values"), HELD)
+def test_holder_is_known_by_its_writes_and_its_marks(
+    reason: Reason, writer: str, values: dict[str, Any]
+) -> None:
+    """Each tool that people run is told by the manager that writes the data, or by what it leaves."""
+    assert holder(writer, **values) is reason
+
+
+def test_holder_is_none_where_nothing_shows_one() -> None:
+    """A person with kubectl, or an ownerReference of something that does not control it, is no holder."""
+    assert holder() is None
+    assert holder(ownerReferences=[{"controller": False}, {}]) is None
+    assert holder("kubectl-helm") is None
+
+
+def test_marks_do_not_make_our_copy_someone_elses() -> None:
+    """Marks on a copy of ours, or on one to be adopted, are leftovers; a writer of its data is not."""
+    mark = {"cert-manager.io/certificate-name": "x"}
+    assert holder(labels=LABELS, annotations=mark) is None
+    assert holder(annotations={**mark, ownership.ADOPT: OWNER}) is None
+    asked = {ownership.ADOPT: OWNER}
+    assert holder("cert-manager", labels=LABELS, annotations=asked) is Reason.OWNED_BY_CERT_MANAGER
+
+
+def test_a_writer_of_metadata_alone_holds_nothing() -> None:
+    """Argo CD, Helm and others may label a Secret without writing its data."""
+    entry = {"manager": "argocd-controller", "operation": "Apply", "fieldsV1": {"f:metadata": {}}}
+    assert ownership.find_holder({"managedFields": [entry]}) is None

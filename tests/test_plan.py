@@ -60,13 +60,22 @@ OURS = (
     target_secret(terminating=True),
     target_secret(type="Opaque"),
 )
-NOT_OURS = (
+ASKS = {ownership.ADOPT: OWNER}
+HOLDERS = {
+    "cert-manager": Reason.OWNED_BY_CERT_MANAGER,
+    "Helm": Reason.OWNED_BY_HELM,
+    "Argo CD": Reason.OWNED_BY_ARGO_CD,
+    "Flux": Reason.OWNED_BY_FLUX,
+    "another controller": Reason.OWNED_BY_CONTROLLER,
+}
+NOBODYS = (
     foreign_secret(),
     foreign_secret(type="Opaque", immutable=True),
-    target_secret(owner="ops-2"),
+    foreign_secret(annotations={ownership.ADOPT: "ops-2"}),
     target_secret(managed=ManagedKeys(ours=None, ours_metadata=METADATA, others=PAIR)),
     target_secret(annotations={}),
 )
+NOT_OURS = (*NOBODYS, target_secret(owner="ops-2"), foreign_secret(held_by=Reason.OWNED_BY_HELM))
 FIT = (OWN,)
 UNFIT = tuple(rejection(reason=reason) for reason in CHECK_REASONS)
 GONE = (None,)
@@ -123,9 +132,43 @@ ROWS = {
             target_secret(certificate(content="b2", age=1, life=6)),
         ),
     ),
-    "valid, routed here | not ours | refuse | OwnedByOther": Row((LITERAL, GLOB), FIT, NOT_OURS),
+    "valid, routed here | not ours | refuse | OwnedByOther": Row((LITERAL, GLOB), FIT, NOBODYS),
+    "valid, routed here | another owner's copy | refuse | OwnedByAnotherOwner": Row(
+        (LITERAL, GLOB), FIT, (target_secret(owner="ops-2"), target_secret(owner="ops-2", annotations=ASKS))
+    ),
+    **{
+        f"valid, routed here | held by {who} | refuse | {reason}": Row(
+            (LITERAL, GLOB),
+            FIT,
+            (
+                foreign_secret(held_by=reason),
+                foreign_secret(held_by=reason, annotations=ASKS),
+                target_secret(held_by=reason),
+            ),
+        )
+        for who, reason in HOLDERS.items()
+    },
+    "valid, routed here | not ours, asks to be adopted | update | Adopted": Row(
+        (LITERAL, GLOB),
+        FIT,
+        (
+            foreign_secret(annotations=ASKS),
+            foreign_secret(annotations=ASKS, was_read=True, read=None),
+            foreign_secret(annotations=ASKS, was_read=True, read=version("c3", age=20)),
+            foreign_secret(annotations=ASKS, was_read=True, read=version("c3", age=1, life=0.5)),
+        ),
+    ),
+    "valid, routed here | asks to be adopted, but is newer | refuse | WouldDowngrade": Row(
+        (LITERAL, GLOB), FIT, (foreign_secret(annotations=ASKS, was_read=True, read=version("c3", age=9)),)
+    ),
     "valid, routed here | ours, other type | refuse | TypeDiffers": Row(
-        (LITERAL, GLOB), FIT, (target_secret(type="Opaque"), target_secret(type="Opaque", immutable=True))
+        (LITERAL, GLOB),
+        FIT,
+        (
+            target_secret(type="Opaque"),
+            target_secret(type="Opaque", immutable=True),
+            foreign_secret(type="Opaque", annotations=ASKS),
+        ),
     ),
     "valid, routed here | ours, immutable | refuse | Immutable": Row(
         (LITERAL, GLOB), FIT, (target_secret(immutable=True), target_secret(immutable=True, managed=EDITED))
@@ -325,7 +368,8 @@ def test_plan_names_the_copies_to_read() -> None:
         target_secret(touched, managed=EDITED),
     ]
     made = make(to, inventory(renewed, touched), current)
-    assert plan.drifted(made) == (SecretRef(namespace=NAMESPACE, name="b-tls"),)
+    found = {secret.ref: secret for secret in current}
+    assert plan.unread(made, found) == (SecretRef(namespace=NAMESPACE, name="b-tls"),)
 
 
 NOTES = {

@@ -245,8 +245,8 @@ rct
     that the API server runs and that the network lets OPS reach it.
   action  secret            reason        old -> new, each with its end
   refuse  homarr-dev/c-tls  OwnedByOther  - -> a1a1a1a1 2026-05-20
-  homarr-dev/c-tls: a Secret of that name exists and is not ours: delete or rename that Secret, or
-    send the certificate under another name (route, `name`)
+  homarr-dev/c-tls: a Secret of that name exists and is not ours: delete it, hand it over
+    (annotation tls-sync.io/adopt: <owner>), or use another name (route)
 
 dev
   action  secret            reason           old -> new, each with its end
@@ -379,17 +379,17 @@ MARKDOWN = """\
 - ❌ **Unreachable**: list secrets in homarr-rct on rct: no connection to the API server (HTTP 500). \
 To do: check that the API server runs and that the network lets OPS reach it.
 
-| action | secret | certificate | reason | old | new | what to do |
+| action | secret | certificate | reason | old | new | why, and what to do |
 | --- | --- | --- | --- | --- | --- | --- |
 | ❌ refuse | homarr-dev/c-tls | c-tls | OwnedByOther | - | a1a1a1a1 2026-05-20 | \
-a Secret of that name exists and is not ours: delete or rename that Secret, or send the certificate \
-under another name (route, \\`name\\`) |
+a Secret of that name exists and is not ours: delete it, hand it over (annotation \
+tls-sync.io/adopt: \\<owner\\>), or use another name (route) |
 
 ### dev
 
 - ⚠️ clusterId is not pinned; this cluster's is 0c2f
 
-| action | secret | certificate | reason | old | new | what to do |
+| action | secret | certificate | reason | old | new | why, and what to do |
 | --- | --- | --- | --- | --- | --- | --- |
 | create | homarr-dev/a-tls | a-tls | MissingOnTarget | - | a1a1a1a1 2026-05-20 | \
 the target does not have it yet |
@@ -424,7 +424,7 @@ def test_markdown_of_a_cluster_is_its_own_page() -> None:
 
 def test_markdown_names_the_only_certificate() -> None:
     """A run for one certificate can't be taken for a run for all."""
-    assert f"For the certificate `{NAME}` only." in markdown.render_run(run(certificate=NAME)).splitlines()
+    assert f"For the certificate {NAME} only." in markdown.render_run(run(certificate=NAME)).splitlines()
 
 
 def test_markdown_says_how_many_rows_are_left() -> None:

@@ -79,7 +79,7 @@ class World:
         self.config_path.write_text(yaml.safe_dump(document))
         return load_config()
 
-    def edit_kubeconfig(self, section: str, cluster: str, **changes: str) -> None:
+    def edit_kubeconfig(self, section: str, cluster: str, /, **changes: str) -> None:
         """Change a cluster's entry in one section: `clusters`, `users` or `contexts`."""
         document = yaml.safe_load(self.kubeconfig.read_text())
         (entry,) = (entry for entry in document[section] if entry["name"] == context_name(cluster))
@@ -88,10 +88,14 @@ class World:
 
     @contextmanager
     def proxy(self, cluster: str = "dev") -> Iterator[FaultProxy]:
-        """From now on tls-sync talks to this cluster through a proxy that can make faults."""
-        with fault_proxy(self.sandbox.cluster(cluster), self.sandbox.authority) as proxy:
+        """Meanwhile tls-sync talks to this cluster through a proxy that can make faults."""
+        server = self.sandbox.cluster(cluster)
+        with fault_proxy(server, self.sandbox.authority) as proxy:
             self.edit_kubeconfig("clusters", cluster, server=proxy.url)
-            yield proxy
+            try:
+                yield proxy
+            finally:
+                self.edit_kubeconfig("clusters", cluster, server=server.url)
 
     def issue(self, *names: str, **options: Any) -> list[Manifest]:
         """Put fresh certificates on OPS, named after their DNS name's first label."""

@@ -40,7 +40,7 @@ See or change who gets what (each run reads it anew):
   cat $TLS_SYNC_CONFIG
 
 KUBECONFIG above has all rights, for you. The runs have their own, with only the rights that we ship.
-Reports: in the UI, under Artifacts and in the log of each run.
+Reports: in the UI, under Artifacts and in the log of each run; here: prefect flow-run logs <id of the run>.
 
 Ctrl-C here stops and removes everything.
 """

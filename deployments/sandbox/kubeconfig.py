@@ -2,6 +2,7 @@
 
 import base64
 import os
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -10,12 +11,15 @@ import yaml
 from deployments.sandbox.api_server import ApiServer
 from deployments.sandbox.cert_manager import SOURCE_NAMESPACE
 from deployments.sandbox.control_plane import Sandbox
+from deployments.sandbox.errors import SandboxError
+from deployments.sandbox.rest import AdminError, Rest
 
 SOURCE_CLUSTER = "ops"
 
 _DEPLOYMENTS = Path(__file__).parents[1]
 _SERVICE_ACCOUNT = "tls-sync"  # in the namespace of the same name, as the files have it
-_DAY_SECONDS = 24 * 60 * 60
+_TOKEN_SECONDS = 30 * 24 * 60 * 60
+_POLICY_SECONDS = 60
 
 
 def context_name(cluster: str) -> str:
@@ -23,14 +27,17 @@ def context_name(cluster: str) -> str:
 
 
 def write_kubeconfig(sandbox: Sandbox, path: Path, targets: Mapping[str, Sequence[str]]) -> None:
-    """Set up tls-sync's account on OPS and in the targets' namespaces; write tokens of a day."""
+    """Set up tls-sync's account on OPS and in the targets' namespaces; write tokens of a month."""
     _grant_source(sandbox.cluster(SOURCE_CLUSTER))
     for name, namespaces in targets.items():
         _grant_target(sandbox.cluster(name), namespaces)
     servers = [sandbox.cluster(name) for name in (SOURCE_CLUSTER, *targets)]
     tokens = {
-        server: server.admin.token(_SERVICE_ACCOUNT, _SERVICE_ACCOUNT, _DAY_SECONDS) for server in servers
+        server: server.admin.token(_SERVICE_ACCOUNT, _SERVICE_ACCOUNT, _TOKEN_SECONDS) for server in servers
     }
+    for name, namespaces in targets.items():
+        if namespaces:
+            _await_policy(sandbox.cluster(name), tokens[sandbox.cluster(name)], namespaces[0])
     _write(path, tokens)
 
 
@@ -55,9 +62,25 @@ def _grant_source(server: ApiServer) -> None:
 
 def _grant_target(server: ApiServer, namespaces: Sequence[str]) -> None:
     server.admin.apply_file(_DEPLOYMENTS / "target" / "rbac.yaml")
+    server.admin.apply_file(_DEPLOYMENTS / "target" / "admission-policy.yaml")
     for namespace in namespaces:
         server.admin.namespace(namespace)
         server.admin.apply_file(_DEPLOYMENTS / "target" / "namespace-role.yaml", namespace)
+
+
+def _await_policy(server: ApiServer, token: str, namespace: str) -> None:
+    """An API server takes some seconds to heed a new policy: until it denies what the Role would allow."""
+    account = Rest(*server.admin.address, server.ca_pem, token)
+    manifest = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "probe"}, "type": "Opaque"}
+    deadline = time.monotonic() + _POLICY_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            account.post(f"/api/v1/namespaces/{namespace}/secrets?dryRun=All", manifest)
+        except AdminError as error:
+            if "ValidatingAdmissionPolicy" in str(error):
+                return
+        time.sleep(0.1)
+    raise SandboxError(f"{server.name} does not heed the admission policy after {_POLICY_SECONDS} s")
 
 
 def _write(path: Path, tokens: Mapping[ApiServer, str]) -> None:

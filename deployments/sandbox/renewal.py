@@ -33,7 +33,8 @@ def renew_by_name(name: str) -> int:
     """For another terminal: the running sandbox is the one that KUBECONFIG names."""
     renewed = renew(_admin_of_kubeconfig(), name)
     until = leaf_of(renewed).not_valid_after_utc
-    print(f"{name} is renewed on OPS, valid until {until:%Y-%m-%d}; the next run sends it")  # noqa: T201
+    text = f"{name} is renewed on OPS, valid until {until:%Y-%m-%d}; the next run sends it where a route says"
+    print(text)  # noqa: T201
     return 0
 
 

@@ -119,7 +119,7 @@ def test_a_copy_whose_labels_were_taken_off_is_foreign(world: World) -> None:
     before = world.versions()
     row = world.row("web-tls")
     assert (row.action, row.reason) == (Action.REFUSE, Reason.OWNED_BY_OTHER)
-    assert "delete or rename" in row.reason.remedy
+    assert "tls-sync.io/adopt" in row.reason.remedy
     assert world.versions() == before
 
 
@@ -128,7 +128,7 @@ def test_a_copy_of_another_owner_is_foreign(world: World) -> None:
     world.issue("web-tls")
     world.deliver()
     world.admin().patch(PATH, {"metadata": {"labels": {"tls-sync.io/owner": "ops-2"}}})
-    assert outcome(world) == (Action.REFUSE, Reason.OWNED_BY_OTHER, True)
+    assert outcome(world) == (Action.REFUSE, Reason.OWNED_BY_ANOTHER_OWNER, True)
 
 
 def test_a_copy_of_another_type_is_refused(world: World) -> None:

@@ -1,15 +1,19 @@
 """One cluster brought in sync, on real API servers: what is written, what is asked, what goes wrong."""
 
 import base64
+import time
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tasks import cluster, writer
 from tasks.candidate import Candidate
 from tasks.models import Action, Certificate, Change
 from tasks.reasons import Code, Reason
+from tasks.sender import Sender
 from tests.world import NAMESPACES, World, codes
 
 pytestmark = pytest.mark.apiserver
@@ -56,8 +60,9 @@ def test_an_unchanged_run_asks_for_the_lists_and_the_identity_only(world: World)
     before, start, on_ops = world.versions(), world.log_position("dev"), world.log_position("ops")
     world.deliver()
     asked = [(r["verb"], r["objectRef"].get("namespace")) for r in world.requests("dev", start)]
-    assert sorted(asked) == [("get", "kube-system"), ("list", "app-a"), ("list", "app-b")]
-    assert [r["verb"] for r in world.requests("ops", on_ops)] == ["list", "list"]
+    assert asked[:2] == [("create", None), ("get", "kube-system")]
+    assert sorted(asked[2:]) == [("list", "app-a"), ("list", "app-b")]
+    assert [r["verb"] for r in world.requests("ops", on_ops)] == ["create", "get", "list", "list"]
     assert world.versions() == before
 
 
@@ -66,7 +71,7 @@ def test_a_dry_run_writes_nothing_and_reports_the_same_plan(world: World) -> Non
     world.issue("web-tls", "web-2-tls")
     start = world.log_position("dev")
     dry = world.deliver(dry_run=True)
-    assert [r["verb"] for r in world.requests("dev", start)] == ["get", "list"]
+    assert [r["verb"] for r in world.requests("dev", start)] == ["create", "get", "list"]
     real = world.deliver()
     assert [c.model_copy(update={"applied": True}) for c in dry.changes] == list(real.changes)
     assert dry.counts == real.counts == {Action.CREATE: 2}
@@ -165,48 +170,130 @@ def race(world: World, monkeypatch: pytest.MonkeyPatch, meanwhile: object) -> No
 def test_a_create_never_takes_over_what_appeared_meanwhile(
     world: World, monkeypatch: pytest.MonkeyPatch, equal: bool
 ) -> None:
-    """A Secret made by someone since the list keeps its content, and no success is reported."""
+    """A Secret made by someone since the list is not touched, even if it is equal, and is refused."""
     (secret,) = world.issue("web-tls")
     foreign = world.issuer.secret("web-tls", ["web-tls.example.org"])
     foreign["metadata"] = {"name": "web-tls", "namespace": "app-a"}
     foreign["data"] = secret["data"] if equal else foreign["data"]
-    race(world, monkeypatch, lambda: world.admin().create(foreign))
-    report = world.deliver()
-    assert codes(report) == [Code.TAKEN_MEANWHILE if equal else Code.CONFLICT]
-    assert not any(change.applied for change in report.changes)
-    copy = world.copy("web-tls")
-    assert copy is not None
-    assert copy["data"] == foreign["data"]
-    assert not copy["metadata"].get("labels")
-    monkeypatch.setattr(writer.Writer, "write", WRITE)
+    before: dict[str, str] = {}
+
+    def meanwhile() -> None:
+        world.admin().create(foreign)
+        before.update(world.versions())
+
+    race(world, monkeypatch, meanwhile)
     assert world.row("web-tls").reason is Reason.OWNED_BY_OTHER
+    assert world.versions() == before
+
+
+@pytest.mark.parametrize(
+    ("owner", "reason"),
+    [("ops", Reason.WOULD_DOWNGRADE), ("stage", Reason.OWNED_BY_ANOTHER_OWNER)],
+    ids=["another run of ours", "another owner's run"],
+)
+def test_a_create_never_overwrites_another_tls_syncs(
+    world: World, monkeypatch: pytest.MonkeyPatch, owner: str, reason: Reason
+) -> None:
+    """Two runs share one field manager, so no conflict of managers would protect the other's copy."""
+    (secret,) = world.issue("web-tls")
+    inventory = world.inventory()
+    newer = world.issuer.renew(secret)
+    before: dict[str, str] = {}
+
+    def meanwhile() -> None:
+        monkeypatch.setattr(writer.Writer, "write", WRITE)
+        original = world.config_path.read_text()
+        world.config_path.write_text(original.replace("owner: ops", f"owner: {owner}"))
+        world.put(newer)
+        assert world.row("web-tls").applied
+        world.put(secret)
+        before.update(world.versions())
+
+    race(world, monkeypatch, meanwhile)
+    assert world.row("web-tls", inventory=inventory).reason is reason
+    assert world.versions() == before
+
+
+def test_a_run_with_an_old_list_ends_with_the_newer_certificate(world: World) -> None:
+    """Where a copy is newer than the list of OPS, OPS is looked at again before anything is refused."""
+    (secret,) = world.issue("web-tls")
+    old = world.inventory()
+    world.renew(secret)
+    world.deliver()
+    before = world.versions()
+    report = world.deliver(inventory=old)
+    assert (report.counts, report.ok) == ({Action.KEEP: 1}, True)
+    assert world.versions() == before
+
+
+@pytest.fixture
+def mutated(world: World) -> Iterator[None]:
+    """A policy of the target that changes tls.crt in every Secret that is written."""
+    group = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies"
+    policies = yaml.safe_load_all(MUTATION)
+    admin = world.admin()
+    for path, manifest in zip((group, f"{group.removesuffix('ies')}ybindings"), policies, strict=True):
+        admin.post(path, manifest)
+    yield
+    admin.delete(f"{group.removesuffix('ies')}ybindings/x")
+    admin.delete(f"{group}/x")
+
+
+MUTATION = """
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingAdmissionPolicy
+metadata: {name: x}
+spec:
+  matchConstraints:
+    resourceRules: [{apiGroups: [""], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [secrets]}]
+  reinvocationPolicy: Never
+  failurePolicy: Fail
+  mutations:
+    - patchType: JSONPatch
+      jsonPatch: {expression: '[JSONPatch{op: "replace", path: "/data/tls.crt", value: "eA=="}]'}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: MutatingAdmissionPolicyBinding
+metadata: {name: x}
+spec: {policyName: x}
+"""
+
+
+def test_what_mutating_admission_does_is_a_failure(world: World, mutated: None) -> None:
+    """What a policy of the target changes, which managedFields do not show, makes each run fail."""
+    (secret,) = world.issue("web-tls")
+    probe = {**secret, "metadata": {"name": "probe", "namespace": "app-b"}}
+    for _ in range(200):  # a policy takes its time to become active
+        made = world.admin().post("/api/v1/namespaces/app-b/secrets?dryRun=All", probe)
+        if made["data"]["tls.crt"] == "eA==":
+            break
+        time.sleep(0.1)
+    assert [codes(world.deliver()) for _ in range(2)] == [[Code.ALTERED]] * 2
 
 
 def test_an_update_is_a_compare_and_swap(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A copy that changed between list and write is not overwritten; the next attempt plans anew."""
+    """A copy that changed between list and write is decided on anew: a newer one stays."""
     (secret,) = world.issue("web-tls")
     world.deliver()
     world.renew(secret)
     newest = world.issuer.renew(world.issuer.renew(secret))
     path = "/api/v1/namespaces/app-a/secrets/web-tls"
     race(world, monkeypatch, lambda: world.admin().patch(path, {"data": newest["data"]}))
-    report = world.deliver()
-    assert (codes(report), report.transient) == ([Code.CONFLICT], True)
+    assert world.row("web-tls").reason is Reason.WOULD_DOWNGRADE
     copy = world.copy("web-tls")
     assert copy is not None
     assert copy["data"] == newest["data"]
 
 
 def test_an_update_never_creates(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A copy deleted between list and write is not made again under the old decision."""
+    """A copy deleted between list and write is made again only by a new decision, and reported as such."""
     (secret,) = world.issue("web-tls")
     world.deliver()
     world.renew(secret)
     path = "/api/v1/namespaces/app-a/secrets/web-tls"
     race(world, monkeypatch, lambda: world.admin().delete(path))
-    report = world.deliver()
-    assert (codes(report), report.transient) == ([Code.CONFLICT], True)
-    assert world.copy("web-tls") is None
+    row = world.row("web-tls")
+    assert (row.action, row.reason, row.applied) == (Action.CREATE, Reason.MISSING_ON_TARGET, True)
 
 
 def test_another_cluster_than_the_pinned_one_is_not_read(world: World) -> None:
@@ -216,7 +303,7 @@ def test_another_cluster_than_the_pinned_one_is_not_read(world: World) -> None:
     start = world.log_position("dev")
     report = world.deliver()
     assert codes(report) == [Code.WRONG_CLUSTER]
-    assert [r["verb"] for r in world.requests("dev", start)] == ["get"]
+    assert [r["verb"] for r in world.requests("dev", start)] == ["create", "get"]  # whoami, and its uid
 
 
 def test_without_a_pin_the_report_says_what_to_pin(world: World) -> None:
@@ -320,14 +407,14 @@ def test_an_unforeseen_error_costs_one_row_and_shows_nothing_of_itself(
 ) -> None:
     """A defect while one certificate is written stops no other, and shows nothing of its text."""
     world.issue("web-tls", "web-2-tls")
-    apply = writer.Writer._apply
+    apply = Sender._apply
 
-    def stumble(self: writer.Writer, change: Change, certificate: Certificate, candidate: Candidate) -> None:
+    def stumble(self: Sender, change: Change, certificate: Certificate, candidate: Candidate) -> None:
         if change.certificate == "web-tls":
             raise RuntimeError(candidate.material["tls.key"].decode())
         apply(self, change, certificate, candidate)
 
-    monkeypatch.setattr(writer.Writer, "_apply", stumble)
+    monkeypatch.setattr(Sender, "_apply", stumble)
     report = world.deliver()
     assert codes(report) == [Code.INTERNAL]
     assert "RuntimeError at test_delivery.py:" in report.failures[0].detail

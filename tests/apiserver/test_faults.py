@@ -2,8 +2,9 @@
 
 import json
 import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Thread
 
 import pytest
@@ -74,7 +75,7 @@ def test_without_a_fault_the_proxy_is_an_api_server(world: World) -> None:
         assert world.row("web-tls").reason is Reason.CERTIFICATE_RENEWED
         world.admin().patch(COPY, FOREIGN_KEY)
         assert world.row("web-tls").reason is Reason.DRIFTED
-        assert {request.method for request in proxy.requests} == {"GET", "PATCH"}
+        assert {request.method for request in proxy.requests} == {"GET", "PATCH", "POST"}
     copy = world.copy("web-tls")
     assert copy is not None
     assert copy["data"] == renewed["data"]
@@ -94,7 +95,7 @@ def test_a_dripping_body_ends_with_the_deadline(world: World) -> None:
 @pytest.mark.parametrize(
     ("fault", "code", "transient"),
     [
-        (on("GET", "kube-system", LOST), Code.UNREACHABLE, True),
+        (on("GET", "kube-system", LOST), Code.CONNECTION_LOST, True),
         (on("GET", "kube-system", Answer(302, headers={"Location": COPY})), Code.PROTOCOL, False),
         (on("GET", "kube-system", Answer(200, b"<html>")), Code.PROTOCOL, False),
         (on("GET", "kube-system", Answer(204, b"")), Code.PROTOCOL, False),
@@ -134,12 +135,22 @@ def test_a_list_without_end_is_cut_off(world: World, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(cluster, "METADATA_PAGE", 1)
     page = len(json.dumps(world.admin().get("/api/v1/namespaces/app-a/secrets?limit=1")))
     monkeypatch.setattr(cluster, "LIST_BYTES", page * 3 // 2)
-    assert codes(world.deliver(inventory=inventory)) == [Code.PROTOCOL]
+    assert codes(world.deliver(inventory=inventory)) == [Code.TOO_MUCH]
+
+
+def test_large_objects_are_read_in_smaller_pages(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page that would be too large is asked for again with fewer objects, and nothing is lost."""
+    world.issue(*(f"web-{number}-tls" for number in range(9)))
+    whole = len(json.dumps(world.ops.get("/api/v1/namespaces/certificates-ops/secrets")))
+    monkeypatch.setattr(cluster, "PAGE_BYTES", whole // 3)
+    start = world.log_position("ops")
+    assert len(world.inventory().certificates) == 9
+    assert len(world.requests("ops", start)) > 5
 
 
 @contextmanager
-def port_that(greeting: bytes) -> Iterator[str]:
-    """A port that says something else than TLS, and hangs up."""
+def port_that(greeting: bytes, pause: float = 0) -> Iterator[str]:
+    """A port that says something else than TLS, with a pause after each byte if wanted, and hangs up."""
 
     def serve() -> None:
         while True:
@@ -147,24 +158,30 @@ def port_that(greeting: bytes) -> Iterator[str]:
                 connection, _ = listener.accept()
             except OSError:
                 return
-            with connection:
+            with connection, suppress(OSError):
                 connection.recv(1)
-                connection.sendall(greeting)
+                for byte in greeting:
+                    connection.sendall(bytes([byte]))
+                    time.sleep(pause)
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         Thread(target=serve, daemon=True).start()
         yield f"https://127.0.0.1:{listener.getsockname()[1]}"
 
 
-@pytest.mark.parametrize("greeting", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"], ids=["cut", "no TLS"])
-def test_a_broken_handshake_may_pass(world: World, greeting: bytes) -> None:
+@pytest.mark.parametrize(
+    ("greeting", "code"),
+    [(b"", Code.CONNECTION_LOST), (b"HTTP/1.1 400 Bad Request\r\n\r\n", Code.UNREACHABLE)],
+    ids=["cut", "no TLS"],
+)
+def test_a_broken_handshake_may_pass(world: World, greeting: bytes, code: Code) -> None:
     """A handshake that breaks off is tried again, unlike a certificate that is not trusted."""
     world.issue("web-tls")
     inventory = world.inventory()
     with port_that(greeting) as url:
         world.edit_kubeconfig("clusters", "dev", server=url)
         report = world.deliver(inventory=inventory)
-    assert (codes(report), report.transient) == ([Code.UNREACHABLE], True)
+    assert (codes(report), report.transient) == ([code], True)
 
 
 def test_an_edited_copy_that_vanishes_is_created_again(world: World) -> None:
@@ -199,20 +216,109 @@ def test_an_edited_copy_that_may_not_be_read_costs_only_itself(world: World) -> 
 
 
 @pytest.mark.parametrize(
-    ("answer", "given_up"),
-    [(Answer(429), True), (LOST, True), (Answer(500), False), (Answer(409), False)],
+    ("answer", "code", "given_up"),
+    [
+        (Answer(429), Code.THROTTLED, True),
+        (LOST, Code.CONNECTION_LOST, True),
+        (Answer(500), Code.SERVER_ERROR, False),
+        (Answer(409), Code.CONFLICT, False),
+    ],
     ids=["throttled", "connection lost", "one object's trouble (500)", "conflict"],
 )
 def test_a_server_that_keeps_failing_is_left_in_peace(
-    world: World, answer: Answer | None, given_up: bool
+    world: World, answer: Answer | None, code: Code, given_up: bool
 ) -> None:
     """After some writes in a row without an answer or throttled, no more are sent; other errors stop none."""
-    world.issue(*(f"web-{number}-tls" for number in range(40)))
+    world.issue(*(f"web-{number}-tls" for number in range(20)))
     inventory = world.inventory()
     with world.proxy() as proxy:
         proxy.fault = on("PATCH", "/secrets/", answer)
         report = world.deliver(inventory=inventory)
-        writes = [request for request in proxy.requests if request.method == "PATCH"]
-    assert (len(writes) < 40) == given_up
-    assert len(report.failures) == len(writes)
-    assert [change.applied for change in report.changes] == [False] * 40
+        written = {request.path for request in proxy.requests if request.method == "PATCH"}
+    assert set(codes(report)) == {code}
+    assert len(report.failures) == len(written)
+    assert (len(written) < 20) == given_up
+    assert [change.applied for change in report.changes] == [False] * 20
+
+
+def first(times: int, answer: Answer | None, method: str = "") -> Fault:
+    """So many requests get another answer and do not reach the server."""
+    left = [answer] * times
+
+    def fault(request: Request, forward: Forward) -> Answer | None:
+        return left.pop() if method in ("", request.method) and left else forward()
+
+    return fault
+
+
+def lost_answers(times: int, method: str = "PATCH") -> Fault:
+    """The server does what it was asked to, and its answer gets lost; so many times."""
+    left = [None] * times
+
+    def fault(request: Request, forward: Forward) -> Answer | None:
+        answer = forward()
+        return left.pop() if request.method == method and left else answer
+
+    return fault
+
+
+def test_a_write_whose_answer_was_lost_is_looked_at_again(world: World) -> None:
+    """A create and an update that took place are reported as such, and are sent once."""
+    (secret,) = world.issue("web-tls")
+    for reason in (Reason.MISSING_ON_TARGET, Reason.CERTIFICATE_RENEWED):
+        inventory = world.inventory()
+        with world.proxy() as proxy:
+            proxy.fault = lost_answers(1)
+            report = world.deliver(inventory=inventory)
+            assert sum(request.method == "PATCH" for request in proxy.requests) == 1
+        (row,) = report.changes
+        assert (row.reason, row.applied, report.ok) == (reason, True, True)
+        secret = world.renew(secret)
+
+
+def test_a_write_that_never_arrived_is_sent_again(world: World) -> None:
+    """A write that was lost on its way is decided on anew, and takes place."""
+    world.issue("web-tls")
+    with world.proxy() as proxy:
+        proxy.fault = first(1, LOST, "PATCH")
+        row = world.row("web-tls")
+    assert (row.reason, row.applied) == (Reason.MISSING_ON_TARGET, True)
+    assert world.copy("web-tls") is not None
+
+
+@pytest.mark.parametrize("asked", ["1", "0", "-1", "Wed, 21 Oct 2026 07:28:00 GMT", "soon", None])
+def test_a_server_that_asks_for_patience_gets_it(world: World, asked: str | None) -> None:
+    """429 once costs a pause and no more, whatever Retry-After says."""
+    world.issue("web-tls")
+    headers = {} if asked is None else {"Retry-After": asked}
+    with world.proxy() as proxy:
+        proxy.fault = first(1, Answer(429, headers=headers), "PATCH")
+        assert world.row("web-tls").applied
+
+
+def test_a_credential_that_was_refused_once_is_shown_again(world: World) -> None:
+    """401 once, as while a token is rotated, is no failure; 401 twice is, and is not tried a third time."""
+    world.issue("web-tls")
+    inventory = world.inventory()
+    for times, expected in ((1, []), (2, [Code.UNAUTHORIZED])):
+        with world.proxy() as proxy:
+            proxy.fault = first(times, Answer(401))
+            assert codes(world.deliver(inventory=inventory)) == expected
+
+
+def test_headers_that_drip_end_with_the_deadline(world: World) -> None:
+    """Also a server that never gets to the body is cut off when the cluster's time is up."""
+    world.issue("web-tls")
+    inventory = world.inventory()
+    with world.proxy() as proxy:
+        proxy.drip_headers = True
+        assert codes(world.deliver(inventory=inventory, seconds=1.5)) == [Code.DEADLINE]
+
+
+def test_a_handshake_that_drips_ends_with_the_deadline(world: World) -> None:
+    """A port that sends a byte of a handshake now and then is cut off when the cluster's time is up."""
+    world.issue("web-tls")
+    inventory = world.inventory()
+    with port_that(b"\x16\x03\x03\x3f\xff" + b"\x02" * 200, pause=0.1) as url:
+        world.edit_kubeconfig("clusters", "dev", server=url)
+        assert codes(world.deliver(inventory=inventory, seconds=1.5)) == [Code.DEADLINE]

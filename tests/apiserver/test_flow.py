@@ -18,6 +18,7 @@ from prefect.client.schemas.objects import FlowRun, State, TaskRun
 
 from flows.tls_sync import tls_sync
 from tasks.config import load_config
+from tasks.transport import TRIES
 from tests.fault_proxy import Answer, Forward, Request
 from tests.world import ROUTES, TARGETS, World
 
@@ -125,7 +126,7 @@ def test_a_dry_run_writes_nothing(world: World) -> None:
     world.issue("web-tls")
     state = run(dry_run=True)
     assert state.message == "3 clusters: dry run, nothing written: create 3"
-    assert "would create" in artifacts(state)["tls-sync-dry-run"]
+    assert "would create" in artifacts(state)["dry-run-tls-sync"]
     assert all(world.versions(cluster) == {} for cluster in TARGETS)
 
 
@@ -241,7 +242,8 @@ def test_a_resumed_run_repeats_only_what_is_unfinished(world: World) -> None:
     assert (second.is_completed(), second.message) == (True, "3 clusters: create 3")
     assert world.requests("dev", positions["dev"]) == []
     assert world.requests("rct", positions["rct"]) != []
-    assert [r["verb"] for r in world.requests("ops", positions["ops"])][:2] == ["list", "list"]
+    on_ops = [r["verb"] for r in world.requests("ops", positions["ops"])]
+    assert on_ops[:4] == ["create", "get", "list", "list"]  # who am I, which cluster is it, the two lists
 
 
 def test_a_resumed_run_serves_finished_clusters_again_if_ops_has_changed(world: World) -> None:
@@ -281,14 +283,14 @@ def test_a_run_counts_what_its_earlier_attempts_wrote(world: World) -> None:
     """Where a cluster needs two attempts, the report counts the writes of both, each once."""
     world.issue("web-tls", "web-2-tls")
     world.configure(clusters=["dev"])
-    refusals = [Answer(503)]
+    refusals = [Answer(429)] * TRIES
 
-    def refuse_once(request: Request, forward: Forward) -> Answer:
-        is_first = request.method == "PATCH" and "web-2-tls" in request.path and refusals
-        return refusals.pop() if is_first else forward()
+    def throttle_at_first(request: Request, forward: Forward) -> Answer:
+        is_early = request.method == "PATCH" and "web-2-tls" in request.path and refusals
+        return refusals.pop() if is_early else forward()
 
     with world.proxy("dev") as proxy:
-        proxy.fault = refuse_once
+        proxy.fault = throttle_at_first
         state = run()
     assert task_runs(state)["sync-dev"].run_count == 2
     assert (state.is_completed(), state.message) == (True, "1 cluster: create 2")

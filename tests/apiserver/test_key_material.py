@@ -17,16 +17,18 @@ pytestmark = pytest.mark.apiserver
 
 ROOT = Path(__file__).parents[2]
 
-# A run; then one in which tls-sync itself fails with a key in its hands, which nobody foresaw.
+# A run in which tls-sync itself fails with a key in its hands, which nobody foresaw; then an ordinary one.
 DRIVER = """
 from flows.tls_sync import tls_sync
-tls_sync(return_state=True)
+from tasks.sender import Sender
 if {crash}:
-    from tasks.writer import Writer
+    apply = Sender._apply
     def crash(self, change, certificate, candidate):
         raise RuntimeError(candidate.material["tls.key"].decode())
-    Writer._apply = crash
+    Sender._apply = crash
     tls_sync(return_state=True)
+    Sender._apply = apply
+tls_sync(return_state=True)
 """
 
 
@@ -75,7 +77,7 @@ def test_no_key_is_left_behind_by_a_run_that_succeeds(world: World, tmp_path: Pa
 
 def test_no_key_is_left_behind_by_runs_that_fail(world: World, tmp_path: Path) -> None:
     """Nor after refused, forbidden and crashing writes, a dead cluster, and rejected certificates."""
-    (web,) = world.issue("web-tls")
+    web, second = world.issue("web-tls", "web-2-tls")
     foreign = world.issuer.secret("web-tls", ["web-tls.example.org"])
     foreign["metadata"] = {"name": "web-tls", "namespace": "app-a"}
     world.admin("prd").create(foreign)
@@ -85,7 +87,7 @@ def test_no_key_is_left_behind_by_runs_that_fail(world: World, tmp_path: Path) -
     world.admin("dev").patch(
         role, {"rules": [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["list"]}]}
     )
-    secrets = canaries(world, web, bad, foreign | {"metadata": {"name": "foreign"}})
+    secrets = canaries(world, web, second, bad, foreign | {"metadata": {"name": "foreign"}})
     world.sandbox.cluster("rct").stop()
     try:
         output = run(tmp_path / "home", crash=True)

@@ -99,7 +99,8 @@ def test_kubeconfig_has_the_shipped_rights_on_a_target(world: scenario.World) ->
     """In a routed namespace: get, list, create, patch of Secrets. Nothing more, nowhere else."""
     dev = client(world, "cluster-dev")
     routed, elsewhere = "/api/v1/namespaces/homarr-dev", "/api/v1/namespaces/default"
-    secret = Issuer("homarr-dev").secret("rights", ["homarr.dev.example.org"])
+    ours = {"app.kubernetes.io/managed-by": "tls-sync"}
+    secret = Issuer("homarr-dev").secret("rights", ["homarr.dev.example.org"], labels=ours)
     assert dev.list(f"{routed}/secrets") == []
     dev.apply(f"{routed}/secrets/rights", secret, "tls-sync")
     assert dev.get(f"{routed}/secrets/rights")["data"] == secret["data"]

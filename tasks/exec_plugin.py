@@ -1,0 +1,115 @@
+"""Runs a kubeconfig's exec plugin, as clouds want it: with a time limit; its output is never shown.
+
+The protocol is Kubernetes' client.authentication.k8s.io (v1, v1beta1).
+"""
+
+import json
+import os
+import signal
+import subprocess
+import threading
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+SECONDS = 30.0
+MARGIN = timedelta(minutes=6)
+"""A credential that ends sooner is not used again: a cluster may take five minutes."""
+APIS = frozenset({"client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"})
+
+
+class ExecError(Exception):
+    """The plugin gave no credential; the text says how it failed, in our words."""
+
+
+@dataclass(frozen=True, repr=False)
+class Credential:
+    token: str = ""
+    certificate: str = ""
+    key: str = ""
+    ends: datetime | None = None
+
+
+_lock = threading.Lock()
+_given: dict[str, Credential] = {}
+"""By what was asked for: tasks of one run, and both of OPS's, share a credential while it is good."""
+
+
+def run_plugin(spec: dict[str, Any], server: dict[str, Any]) -> Credential:
+    """The credential that the plugin gives for a cluster; ExecError where it gives none."""
+    asked = json.dumps([spec, server], sort_keys=True, default=str)
+    with _lock:
+        known = _given.get(asked)
+    if known and known.ends and known.ends - datetime.now(UTC) > MARGIN:
+        return known
+    given = _parse(_output(_command(spec), _environment(spec, server)))
+    with _lock:
+        _given[asked] = given
+    return given
+
+
+def _command(spec: dict[str, Any]) -> list[str]:
+    command, arguments = spec.get("command"), spec.get("args") or []
+    if not isinstance(command, str) or not command or not all(isinstance(one, str) for one in arguments):
+        raise ExecError("`exec` must have a command, and its args must be texts")
+    if "/" in command and not Path(command).is_absolute():
+        raise ExecError("the command of `exec` must be a name in PATH or an absolute path")
+    return [command, *arguments]
+
+
+def _environment(spec: dict[str, Any], server: dict[str, Any]) -> dict[str, str]:
+    if spec.get("apiVersion") not in APIS:
+        raise ExecError("apiVersion of `exec` must be client.authentication.k8s.io/v1 or v1beta1")
+    asked: dict[str, Any] = {"interactive": False}
+    if spec.get("provideClusterInfo") is True:
+        names = ("server", "tls-server-name", "certificate-authority-data")
+        asked["cluster"] = {name: server[name] for name in names if name in server}
+    info = {"apiVersion": spec["apiVersion"], "kind": "ExecCredential", "spec": asked}
+    extra = spec.get("env") or []
+    try:
+        own = {str(one["name"]): str(one["value"]) for one in extra}
+    except (KeyError, TypeError):
+        raise ExecError("env of `exec` must be a list of name and value") from None
+    return {**os.environ, **own, "KUBERNETES_EXEC_INFO": json.dumps(info)}
+
+
+def _output(command: list[str], environment: dict[str, str]) -> bytes:
+    try:
+        process = subprocess.Popen(  # noqa: S603  the configuration allows it for this cluster
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    except (OSError, ValueError):
+        raise ExecError("the command of `exec` can't be run; is it in the image?") from None
+    try:
+        output, _ = process.communicate(timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # with what it started
+        process.communicate()
+        raise ExecError(f"the exec plugin took longer than {SECONDS:g} s") from None
+    if process.returncode:
+        raise ExecError(f"the exec plugin ended with status {process.returncode}")
+    return output
+
+
+def _parse(output: bytes) -> Credential:
+    try:
+        document = json.loads(output)
+        status = document["status"] if document["kind"] == "ExecCredential" else {}
+        texts = [status.get(name) or "" for name in ("token", "clientCertificateData", "clientKeyData")]
+        moment = status.get("expirationTimestamp")
+        ends = datetime.fromisoformat(moment) if moment else None
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
+        raise ExecError("the exec plugin's output is not an ExecCredential") from None
+    if not all(isinstance(text, str) for text in texts) or (ends and ends.tzinfo is None):
+        raise ExecError("the exec plugin's output is not an ExecCredential")
+    if not texts[0].strip() and not (texts[1] and texts[2]):
+        raise ExecError("the exec plugin gave no credential; a request without one would be anonymous")
+    return Credential(texts[0].strip(), texts[1], texts[2], ends)

@@ -1,0 +1,29 @@
+"""Ends what this process does for clusters: what is under way ends, and nothing else begins."""
+
+import threading
+from weakref import WeakSet
+
+from tasks.watchdog import Watchdog
+
+GRACE_SECONDS = 20.0
+"""For requests under way; a pod that is to go has 30 seconds by default."""
+
+asked = threading.Event()
+_open: WeakSet[Watchdog] = WeakSet()
+
+
+def register(watchdog: Watchdog) -> None:
+    """Its connections are cut, too, where they outlast the grace."""
+    _open.add(watchdog)
+
+
+def stop() -> None:
+    asked.set()
+    timer = threading.Timer(GRACE_SECONDS, _cut)
+    timer.daemon = True
+    timer.start()
+
+
+def _cut() -> None:
+    for watchdog in list(_open):
+        watchdog.bite()

@@ -1,0 +1,157 @@
+"""One HTTP request to an API server, with every limit that it needs. What is asked is cluster.py's business.
+
+No redirect is followed (it could carry a key elsewhere), nothing is sent twice unless the server said that it
+did nothing, every wait has an end, and no text of a server's or a library's leaves.
+"""
+
+import json
+import ssl
+import time
+from typing import Any, NamedTuple, NoReturn
+from urllib.parse import urlencode
+
+from kubernetes.client.api_client import ApiClient
+from kubernetes.client.exceptions import ApiException
+from urllib3 import BaseHTTPResponse, Timeout
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    NewConnectionError,
+    ReadTimeoutError,
+    SSLError,
+)
+
+from tasks import stopping
+from tasks.answers import Problem, parse_answer
+from tasks.ownership import FIELD_MANAGER
+from tasks.reasons import Code
+from tasks.retry import pause_asked_for
+from tasks.watchdog import Watchdog
+
+CONNECT_SECONDS = 3.0
+READ_SECONDS = 30.0
+OBJECT_BYTES = 2 * 1024 * 1024
+TRIES = 3
+"""Of one request that the API server refused unread: throttled, or with a credential just renewed."""
+
+
+class TransportError(Exception):
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+
+class Ask(NamedTuple):
+    """What varies from request to request."""
+
+    method: str
+    path: str
+    accept: str
+    query: dict[str, str] | None = None
+    body: dict[str, Any] | None = None
+    kind: str = "application/json"
+    """Content type of the body."""
+    cap: int = OBJECT_BYTES
+    """Bytes of an answer, unpacked."""
+
+
+class Reply(NamedTuple):
+    status: int
+    content: dict[str, Any]
+    size: int
+
+
+class Transport:
+    """To one API server until a deadline. Usable from several threads; connections are kept."""
+
+    def __init__(self, api: ApiClient, deadline: float) -> None:
+        """`deadline` is a moment of time.monotonic(), after which every request fails."""
+        self._api, self._deadline = api, deadline
+        self._pool = api.rest_client.pool_manager
+        self._watchdog = Watchdog(self._pool, deadline)
+        stopping.register(self._watchdog)
+
+    def close(self) -> None:
+        self._watchdog.stop()
+        self._api.close()  # type: ignore[no-untyped-call]  # library
+
+    def request(self, ask: Ask) -> Reply:
+        """The JSON object of a 200 or 201; TransportError for everything else."""
+        content = None if ask.body is None else json.dumps(ask.body, separators=(",", ":")).encode()
+        for attempt in range(1, TRIES + 1):
+            response, answer = self._exchange(ask, content)
+            parsed = parse_answer(response.status, answer)
+            if not isinstance(parsed, Problem):
+                return Reply(response.status, parsed, len(answer))
+            pause = pause_asked_for(response.headers.get("Retry-After"))
+            once = parsed.code is Code.UNAUTHORIZED and attempt == 1
+            again = once or (parsed.code is Code.THROTTLED and attempt < TRIES)
+            if not again or pause > self._deadline - time.monotonic():
+                raise TransportError(parsed)
+            stopping.asked.wait(pause)
+        raise AssertionError("the last try ends above")
+
+    def _exchange(self, ask: Ask, content: bytes | None) -> tuple[BaseHTTPResponse, bytearray]:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            self._fail(Code.DEADLINE)
+        if stopping.asked.is_set():
+            self._fail(Code.INTERRUPTED)
+        url = self._api.configuration.host + ask.path + (f"?{urlencode(ask.query)}" if ask.query else "")
+        headers = {"Accept": ask.accept, "User-Agent": FIELD_MANAGER, "Accept-Encoding": "gzip"}
+        if content is not None:
+            headers["Content-Type"] = ask.kind
+        try:
+            self._api.update_params_for_auth(headers, [], ["BearerToken"], ask.path, ask.method, content)
+            response = self._pool.request(
+                ask.method,
+                url,
+                body=content,
+                headers=headers,
+                timeout=Timeout(connect=min(CONNECT_SECONDS, left), read=min(READ_SECONDS, left)),
+                retries=False,
+                redirect=False,
+                preload_content=False,
+            )
+            return response, self._drain(response, ask.cap)
+        except (HTTPError, ApiException, OSError, ValueError) as error:
+            raise TransportError(self._unanswered(error)) from None
+
+    def _drain(self, response: BaseHTTPResponse, cap: int) -> bytearray:
+        """Read to the end, so that the connection is kept; cut what is too long or too slow."""
+        content = bytearray()
+        while piece := response.read1(65536, decode_content=True):  # returns after each recv
+            content += piece
+            if len(content) > cap:
+                response.close()
+                self._fail(Code.TOO_MUCH)
+        if time.monotonic() > self._deadline:  # cut by the watchdog, so this is not all
+            self._fail(Code.DEADLINE)
+        return content
+
+    def _unanswered(self, error: Exception) -> Problem:
+        """No complete answer came. The library's text may hold a token or an address: it stays here."""
+        if _is_about_trust(error):
+            return Problem(Code.TLS_FAILED)
+        if time.monotonic() > self._deadline:  # the watchdog cut the connection
+            return Problem(Code.DEADLINE)
+        if isinstance(error, ReadTimeoutError):
+            return Problem(Code.TIMEOUT, transient=True)
+        if isinstance(error, NewConnectionError | ConnectTimeoutError | SSLError):
+            return Problem(Code.UNREACHABLE, transient=True)
+        if isinstance(error, ValueError):
+            return Problem(Code.KUBECONFIG, "the credential does not fit a request")
+        return Problem(Code.CONNECTION_LOST, transient=True)
+
+    @staticmethod
+    def _fail(code: Code) -> NoReturn:
+        raise TransportError(Problem(code))
+
+
+def _is_about_trust(error: BaseException | None) -> bool:
+    """Whether a failed verification is at the bottom of an error; any other TLS trouble may pass."""
+    while error:
+        if any(isinstance(one, ssl.SSLCertVerificationError) for one in (error, *error.args)):
+            return True
+        error = error.__context__
+    return False

@@ -1,0 +1,75 @@
+"""Cuts connections when time is up: a server that sends a byte now and then outlasts any read timeout."""
+
+import socket
+import threading
+import time
+from contextlib import suppress
+from typing import Any
+from weakref import WeakSet
+
+from urllib3 import PoolManager
+from urllib3.connection import HTTPSConnection
+from urllib3.connectionpool import HTTPSConnectionPool
+
+
+class Watchdog:
+    """Watches all connections that a pool makes from now on."""
+
+    def __init__(self, pool: PoolManager, deadline: float) -> None:
+        """`deadline` is a moment of time.monotonic()."""
+        self._handles: WeakSet[_Handle] = WeakSet()
+        self._lock = threading.Lock()
+        pool.pool_classes_by_scheme = {"https": self._pool_class()}
+        self._timer = threading.Timer(max(0.0, deadline - time.monotonic()), self.bite)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+    def bite(self) -> None:
+        """Cut them now."""
+        with self._lock:
+            for handle in self._handles:
+                handle.cut()
+
+    def _watch(self, handle: "_Handle") -> None:
+        with self._lock:
+            self._handles.add(handle)
+
+    def _pool_class(self) -> type[HTTPSConnectionPool]:
+        watch = self._watch
+
+        class Connection(HTTPSConnection):
+            handle: _Handle | None = None
+
+            def _new_conn(self) -> socket.socket:
+                """Watched from here on, so that a handshake that drips has an end, too."""
+                connection: socket.socket = super()._new_conn()
+                self.handle = _Handle(connection)
+                watch(self.handle)
+                return connection
+
+            def close(self) -> None:
+                if self.handle:
+                    self.handle.close()
+                super().close()
+
+        class Pool(HTTPSConnectionPool):
+            ConnectionCls: Any = Connection
+
+        return Pool
+
+
+class _Handle:
+    """A second handle on a connection: wrapping one in TLS takes away the first."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._duplicate = connection.dup()
+
+    def cut(self) -> None:
+        with suppress(OSError):
+            self._duplicate.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self._duplicate.close()
