@@ -35,6 +35,9 @@ def main() -> int:
     except ConfigError as error:  # said at once: the flow would find it, too, but after Prefect's start
         sys.stderr.write(f"tls-sync: {error}\n")
         return 1
+    if trouble := prefect_unreachable():
+        sys.stderr.write(f"tls-sync: {trouble}\n")
+        return 1
     from flows.tls_sync import tls_sync  # noqa: PLC0415  after the environment
 
     try:
@@ -43,6 +46,23 @@ def main() -> int:
         sys.stderr.write("tls-sync: interrupted; the report above says what was done\n")
         return 130
     return 0 if state.is_completed() else 1
+
+
+def prefect_unreachable() -> str:
+    """Why no flow can begin; empty where it can, or where Prefect starts a server of its own."""
+    from prefect.client.orchestration import get_client  # noqa: PLC0415
+    from prefect.settings import PREFECT_API_URL  # noqa: PLC0415
+
+    address = PREFECT_API_URL.value()
+    if not address:
+        return ""
+    with get_client(sync_client=True) as client:
+        failed = client.api_healthcheck() is not None
+    return (
+        f"Prefect's API at {address} does not answer, so no run can begin; check PREFECT_API_URL"
+        if failed
+        else ""
+    )
 
 
 def print_cluster_ids() -> int:

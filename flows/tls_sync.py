@@ -13,14 +13,14 @@ from pydantic import Field
 from flows.publication import final_state, publish, run_name
 from tasks.collect import collect
 from tasks.config import load_config
-from tasks.memory import share_one_arena
 from tasks.models import RunReport
 from tasks.order import orders_for
+from tasks.process import prepare
 from tasks.retry import RUN
-from tasks.stopping import asked
+from tasks.stopping import begin
 from tasks.sync import sync_clusters
 
-share_one_arena()
+prepare()
 
 SIDE_BY_SIDE = 16
 """Clusters at a time."""
@@ -43,7 +43,7 @@ def tls_sync(
     ),
     dry_run: bool = Field(default=False, description="Plan and report, but write nothing."),
 ) -> State[None]:
-    asked.clear()
+    begin()
     config, until = load_config(), datetime.now(UTC) + RUN
     clusters = config.select(cluster, certificate)
     inventory = collect(config.source)

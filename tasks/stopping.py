@@ -12,6 +12,11 @@ asked = threading.Event()
 _open: WeakSet[Watchdog] = WeakSet()
 
 
+def begin() -> None:
+    """A new run: whatever was asked of an earlier one in this process is over."""
+    asked.clear()
+
+
 def register(watchdog: Watchdog) -> None:
     """Its connections are cut, too, where they outlast the grace."""
     _open.add(watchdog)

@@ -68,9 +68,11 @@ def sync_clusters(
     Where the run is told to stop (SIGTERM, Ctrl-C, a cancellation in the UI), current writes end and no other
     begins; then the second value is what told us so.
     """
-    running = [(order, _named(order).submit(opaque(order))) for order in orders]
+    running: list[tuple[Order, Any]] = []
     signal: BaseException | None = None
     try:
+        for order in orders:
+            running.append((order, _named(order).submit(opaque(order))))  # noqa: PERF401  kept, if interrupted
         for _, future in running:
             future.wait()
     except BaseException as told:  # noqa: BLE001  raised again by the flow, once its report is out

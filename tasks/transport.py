@@ -131,13 +131,14 @@ class Transport:
 
     def _unanswered(self, error: Exception) -> Problem:
         """No complete answer came. The library's text may hold a token or an address: it stays here."""
-        if _is_about_trust(error):
+        if _stems_from(error, ssl.SSLCertVerificationError):
             return Problem(Code.TLS_FAILED)
         if time.monotonic() > self._deadline:  # the watchdog cut the connection
             return Problem(Code.DEADLINE)
         if isinstance(error, ReadTimeoutError):
             return Problem(Code.TIMEOUT, transient=True)
-        if isinstance(error, NewConnectionError | ConnectTimeoutError | SSLError):
+        hung_up = _stems_from(error, ssl.SSLEOFError)
+        if isinstance(error, NewConnectionError | ConnectTimeoutError | SSLError) and not hung_up:
             return Problem(Code.UNREACHABLE, transient=True)
         if isinstance(error, ValueError):
             return Problem(Code.KUBECONFIG, "the credential does not fit a request")
@@ -148,10 +149,10 @@ class Transport:
         raise TransportError(Problem(code))
 
 
-def _is_about_trust(error: BaseException | None) -> bool:
-    """Whether a failed verification is at the bottom of an error; any other TLS trouble may pass."""
+def _stems_from(error: BaseException | None, kind: type[BaseException]) -> bool:
+    """Whether an error of this kind is at the bottom of another one."""
     while error:
-        if any(isinstance(one, ssl.SSLCertVerificationError) for one in (error, *error.args)):
+        if any(isinstance(one, kind) for one in (error, *error.args)):
             return True
         error = error.__context__
     return False

@@ -1,6 +1,7 @@
 """What the README, the example and the deployment promise is what the code does."""
 
 import inspect
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,11 @@ from tasks.config import load_config
 from tasks.models import Action, Change, ClusterReport, Failure, Inventory, RunReport, SecretRef, Version
 from tasks.reasons import Code, Reason
 from tests import factories
+from tests.apiserver.scenarios import SCENARIOS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+FAILURES = (ROOT / "docs" / "failures.md").read_text()
 REFUSALS = (ROOT / "docs" / "refusals.md").read_text()
 
 
@@ -137,3 +140,22 @@ def test_the_shipped_rights_are_the_least(path: str, verbs: set[str]) -> None:
     rules = [rule for document in documents for rule in document.get("rules", [])]
     assert {verb for rule in rules for verb in rule["verbs"]} == verbs
     assert "*" not in {word for rule in rules for key in rule for word in rule[key]}
+
+
+def test_every_test_that_the_documents_name_exists() -> None:
+    """docs/failures.md names tests that are there."""
+    named = set(re.findall(r"`(test_\w+\.py)::(test_\w+)`", FAILURES))
+    assert len(named) > 50
+    defined = {
+        (path.name, name)
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)\(", path.read_text(), re.MULTILINE)
+    }
+    assert named - defined == set()
+
+
+def test_every_scenario_has_a_row() -> None:
+    """Each scenario that is tried against one failing target is told in docs/failures.md."""
+    rows = re.findall(r"^\| ([\d, -]+) \|", FAILURES, re.MULTILINE)
+    told = {int(number) for row in rows for number in re.findall(r"\d+", row)}
+    assert {scenario.number for scenario in SCENARIOS} <= told

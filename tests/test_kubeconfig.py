@@ -6,12 +6,15 @@ import os
 import ssl
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography import x509
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from kubernetes.client.api_client import ApiClient
 
 from deployments.sandbox import pki
@@ -20,6 +23,7 @@ from tasks.errors import ClusterError
 from tasks.kubeconfig import connect
 from tasks.models import Failure
 from tasks.reasons import Code
+from tests.factories import law
 
 CANARY = "canary"
 TOKEN = f"{CANARY}-token"
@@ -520,3 +524,22 @@ def test_end_of_the_credential_is_known(write: Write) -> None:
         write(told)
         kubeconfig._document.cache_clear()
         assert connect("dev", "cluster-dev").ends == expected
+
+
+ODD: st.SearchStrategy[Any] = (
+    st.none() | st.booleans() | st.integers() | st.text(max_size=8) | st.sampled_from([[], {}])
+)
+VALUES = ODD | st.sampled_from(["cluster-dev", "https://dev.example.org", TOKEN, b64(CERTIFICATE), b64(KEY)])
+REFERENCES = ("name", "context", "cluster", "user", "as")
+KEYS = st.sampled_from([*kubeconfig.USER_KEYS, *kubeconfig.CLUSTER_KEYS, *REFERENCES])
+ENTRIES = st.lists(st.dictionaries(KEYS, VALUES | st.dictionaries(KEYS, VALUES, max_size=4)), max_size=3)
+
+
+@settings(law, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
+@given(sections=st.dictionaries(st.sampled_from(["contexts", "clusters", "users"]), ENTRIES | ODD))
+def test_kubeconfig_is_usable_or_refused_whatever_it_says(write: Write, sections: Document) -> None:
+    """Any document leads to a client that shows a credential over https, or to KubeconfigInvalid."""
+    kubeconfig._document.cache_clear()
+    write({**document(), **sections})
+    with suppress(ClusterError):  # and nothing else
+        assert client("dev", "cluster-dev").configuration.host.startswith("https://")

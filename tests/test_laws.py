@@ -15,7 +15,9 @@ MODULES = sorted([*(ROOT / "tasks").glob("*.py"), *(ROOT / "flows").glob("*.py")
 MAP = " ".join((tasks.__doc__ or "").split())
 PURE = sorted({name for names in re.findall(r"Pure, \w+: ([^.]*)\.", MAP) for name in names.split(", ")})
 TALKS_TO_KUBERNETES = {"tasks/kubeconfig.py", "tasks/cluster.py", "tasks/transport.py"}
-KNOWS_PREFECT = {"tasks/collect.py", "tasks/sync.py", "flows/tls_sync.py", "flows/publication.py"}
+KNOWS_PREFECT = {"tasks/collect.py", "tasks/sync.py"} | {
+    f"flows/{shell}.py" for shell in ("tls_sync", "publication", "__main__")
+}
 INPUT_OUTPUT = {"os", "socket", "subprocess", "logging", "urllib3", "requests", "http", "tempfile", "time"}
 
 

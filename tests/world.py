@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,6 +42,7 @@ class World:
     def __init__(self, sandbox: Sandbox, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.sandbox, self.directory = sandbox, directory
         self.issuer = Issuer()
+        self._book: list[Manifest] = []
         self.config_path = directory / "tls-sync.yaml"
         self.kubeconfig = directory / "kubeconfig"
         self._empty()
@@ -90,12 +92,17 @@ class World:
     def proxy(self, cluster: str = "dev") -> Iterator[FaultProxy]:
         """Meanwhile tls-sync talks to this cluster through a proxy that can make faults."""
         server = self.sandbox.cluster(cluster)
-        with fault_proxy(server, self.sandbox.authority) as proxy:
-            self.edit_kubeconfig("clusters", cluster, server=proxy.url)
-            try:
-                yield proxy
-            finally:
-                self.edit_kubeconfig("clusters", cluster, server=server.url)
+        with fault_proxy(server, self.sandbox.authority) as proxy, self.reached_at(proxy.url, cluster):
+            yield proxy
+
+    @contextmanager
+    def reached_at(self, url: str, cluster: str = "dev") -> Iterator[None]:
+        """Meanwhile the kubeconfig has this address for a cluster."""
+        self.edit_kubeconfig("clusters", cluster, server=url)
+        try:
+            yield
+        finally:
+            self.edit_kubeconfig("clusters", cluster, server=self.sandbox.cluster(cluster).url)
 
     def issue(self, *names: str, **options: Any) -> list[Manifest]:
         """Put fresh certificates on OPS, named after their DNS name's first label."""
@@ -108,11 +115,17 @@ class World:
         """Create a Secret, or replace it whole."""
         namespace, name = secret["metadata"]["namespace"], secret["metadata"]["name"]
         admin = self.admin(cluster)
+        if cluster == "ops":
+            self._book.append(secret)
         exists = admin.secret(namespace, name) is not None
         return admin.replace(secret) if exists else admin.create(secret)
 
     def renew(self, secret: Manifest) -> Manifest:
         return self.put(self.issuer.renew(secret))
+
+    def history(self, name: str) -> list[Manifest]:
+        """Every version of a Secret that was ever put on OPS."""
+        return [secret for secret in self._book if secret["metadata"]["name"] == name]
 
     def copy(self, name: str, cluster: str = "dev", namespace: str = "app-a") -> Manifest | None:
         return self.admin(cluster).secret(namespace, name)
@@ -130,6 +143,13 @@ class World:
         chosen = next(one for one in config.clusters if one.name == cluster)
         order = Order(config, chosen, inventory or self.inventory(), **options)
         return deliver(order, time.monotonic() + seconds)
+
+    def run(self, seconds: float = 60) -> dict[str, ClusterReport]:
+        """What a run of the flow does, without Prefect: OPS is listed, then all clusters side by side."""
+        inventory = self.inventory()
+        with ThreadPoolExecutor(len(TARGETS)) as pool:
+            reports = pool.map(lambda name: self.deliver(name, inventory, seconds), TARGETS)
+            return dict(zip(TARGETS, reports, strict=True))
 
     def row(self, name: str, cluster: str = "dev", **options: Any) -> Change:
         """Deliver, and the one row of the report about a target Secret."""

@@ -1,0 +1,87 @@
+"""Killed at any write, before or after it took place: the next run converges.
+
+TLS_SYNC_KILLS sets how many boundaries are tried; 200 before a release, fewer in every run of the tests.
+"""
+
+import os
+import random
+import signal
+import threading
+
+import pytest
+
+from tasks import transport
+from tasks.transport import Ask, Reply, Transport
+from tests.world import Manifest, World
+
+pytestmark = pytest.mark.apiserver
+
+KILLS = int(os.environ.get("TLS_SYNC_KILLS", "24"))
+NAMES = tuple(f"web-{number}-tls" for number in range(8))
+
+
+@pytest.fixture
+def secrets(world: World) -> dict[str, Manifest]:
+    """What OPS holds, by name."""
+    world.configure(clusters=["dev"])
+    return {secret["metadata"]["name"]: secret for secret in world.issue(*NAMES)}
+
+
+def deliver_until_killed(world: World, writes: int, *, after: bool) -> None:
+    """A child process that brings dev in sync, and dies by SIGKILL at this write, before or after it."""
+    child = os.fork()
+    if child:
+        _, status = os.waitpid(child, 0)
+        assert os.WTERMSIG(status) == signal.SIGKILL or os.WEXITSTATUS(status) == 0
+        return
+    try:
+        done, lock, send = [0], threading.Lock(), transport.Transport.request
+
+        def request(self: Transport, ask: Ask) -> Reply:
+            with lock:
+                done[0] += ask.method == "PATCH"
+                doomed = done[0] == writes and ask.method == "PATCH"
+            if doomed and not after:
+                os.kill(os.getpid(), signal.SIGKILL)
+            reply = send(self, ask)
+            if doomed:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return reply
+
+        transport.Transport.request = request  # type: ignore[method-assign]
+        world.deliver()
+    finally:
+        os._exit(0)
+
+
+def test_a_run_killed_at_any_write_is_healed_by_the_next(world: World, secrets: dict[str, Manifest]) -> None:
+    """Whole or absent, never mixed; then converged; then at rest: at each boundary between two writes."""
+    chance = random.Random(20261124)
+    for _ in range(KILLS):
+        for name in chance.sample(NAMES, chance.randint(1, len(NAMES))):
+            secrets[name] = world.renew(secrets[name])
+            copy = f"/api/v1/namespaces/app-a/secrets/{name}"
+            fate = chance.choice(["kept", "kept", "edited", "deleted"])
+            if world.copy(name) and fate == "edited":
+                world.admin().patch(copy, {"data": {"added.by.hand": "eA=="}})
+            elif world.copy(name) and fate == "deleted":
+                world.admin().delete(copy)
+        deliver_until_killed(world, chance.randint(1, len(NAMES)), after=chance.random() < 0.5)
+        for name in NAMES:
+            assert world.copy(name) is None or is_whole(world, name)
+        assert world.deliver().ok
+        for name, secret in secrets.items():
+            copied = world.copy(name)
+            assert copied is not None
+            assert copied["data"] == secret["data"]
+        before = world.versions()
+        assert world.deliver().ok
+        assert world.versions() == before
+
+
+def is_whole(world: World, name: str) -> bool:
+    """Certificate and key of one version of OPS's, by the issuer's own book."""
+    copied = world.copy(name)
+    assert copied is not None
+    pair = copied["data"]["tls.crt"], copied["data"]["tls.key"]
+    return any(pair == (one["data"]["tls.crt"], one["data"]["tls.key"]) for one in world.history(name))

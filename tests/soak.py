@@ -1,0 +1,121 @@
+"""Many runs with a third of the calls failing: nothing piles up, and in the end everything has converged.
+
+`make soak`, or `python -m tests.soak --runs 20` for a short look.
+"""
+
+import argparse
+import gc
+import os
+import random
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from deployments.sandbox.control_plane import Sandbox
+from tasks import transport
+from tests.fault_proxy import LOST, Answer, FaultProxy, Forward, Request
+from tests.world import CLUSTERS, TARGETS, World
+
+NAMES = tuple(f"web-{number}-tls" for number in range(6))
+FAULTS = (LOST, Answer(429), Answer(500), Answer(503), Answer(409), Answer(403), Answer(200, b"<html>"))
+
+
+class Figures(NamedTuple):
+    """What must not grow."""
+
+    memory_mib: float
+    descriptors: int
+    threads: int
+    temporary_files: int
+
+
+def figures() -> Figures:
+    gc.collect()
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return Figures(
+        round(pages * os.sysconf("SC_PAGE_SIZE") / 1024**2, 1),
+        sum(1 for _ in Path("/proc/self/fd").iterdir()),
+        threading.active_count(),
+        sum(1 for _ in Path(tempfile.gettempdir()).iterdir()),
+    )
+
+
+def unreliable(chance: random.Random) -> object:
+    def fault(_: Request, forward: Forward) -> Answer | None:
+        trouble = chance.random()
+        if trouble > 1 / 3:
+            return forward()
+        if trouble < 1 / 12:
+            forward()  # it takes place, and the answer is lost
+            return LOST
+        return chance.choice(FAULTS)
+
+    return fault
+
+
+def soak(world: World, runs: int) -> tuple[Figures, Figures, int]:
+    """Figures after a tenth of the runs and after all, and how many runs had a failure."""
+    chance, failed = random.Random(7), 0
+    secrets = {secret["metadata"]["name"]: secret for secret in world.issue(*NAMES)}
+    early = figures()
+    with world.proxy("dev") as dev, world.proxy("rct") as rct:
+        for number in range(1, runs + 1):
+            for proxy in (dev, rct):
+                break_down(proxy, chance)
+            name = chance.choice(NAMES)
+            secrets[name] = world.renew(secrets[name])
+            failed += not all(report.ok for report in world.run(30).values())
+            if number == max(1, runs // 10):
+                early = figures()
+            sys.stderr.write(f"\r{number} of {runs} runs, {failed} with a failure  ")
+    late = figures()
+    sys.stderr.write("\n")
+    assert all(report.ok for report in world.run().values()), "the last run did not heal everything"
+    for cluster in TARGETS:
+        for name, secret in secrets.items():
+            copy = world.copy(name, cluster)
+            assert copy, f"{name} is missing on {cluster}"
+            assert copy["data"] == secret["data"], f"{name} on {cluster} is not OPS's"
+    return early, late, failed
+
+
+def break_down(proxy: FaultProxy, chance: random.Random) -> None:
+    proxy.fault = unreliable(chance)  # type: ignore[assignment]
+    proxy.requests.clear()
+
+
+def grew(early: Figures, late: Figures) -> list[str]:
+    """What grew by more than noise."""
+    slack = Figures(memory_mib=24, descriptors=8, threads=8, temporary_files=2)
+    return [
+        f"{name}: {before} -> {after}"
+        for name, before, after, more in zip(Figures._fields, early, late, slack, strict=True)
+        if after > before + more
+    ]
+
+
+def main() -> int:
+    """Exit status 1 where something piled up."""
+    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    parser.add_argument("--runs", type=int, default=300)
+    runs = parser.parse_args().runs
+    transport.CONNECT_SECONDS, transport.READ_SECONDS = 1.0, 2.0
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        Sandbox(CLUSTERS) as sandbox,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        early, late, failed = soak(World(sandbox, Path(directory), patch), runs)
+    piled_up = grew(early, late)
+    print(f"{runs} runs, {failed} with a failure, all converged")  # noqa: T201
+    print(f"after a tenth: {early}\nafter all:     {late}")  # noqa: T201
+    print("piled up: " + ", ".join(piled_up) if piled_up else "nothing piled up")  # noqa: T201
+    return 1 if piled_up else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
