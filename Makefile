@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help demo sandbox test test-unit soak bench lint types format lock clean
+.PHONY: help demo sandbox test test-unit mutants soak bench lint types format lock clean
 .DEFAULT_GOAL := help
 
 help: ## these lines
@@ -23,6 +23,9 @@ test: $(READY) ## all tests; the first time builds kube-apiserver and etcd if no
 
 test-unit: $(READY) ## the pure tests, in seconds
 	$(BIN)/python -m pytest -m "not apiserver"
+
+mutants: $(READY) ## change the deciding code in small ways; each change must turn a test red (an hour)
+	$(BIN)/python -m tests.mutation
 
 soak: $(READY) ## 300 runs with a third of the calls failing; about ten minutes
 	$(BIN)/python -m tests.soak

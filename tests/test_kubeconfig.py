@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from kubernetes.client.api_client import ApiClient
 
 from deployments.sandbox import pki
-from tasks import kubeconfig
+from tasks import authentication, kubeconfig
 from tasks.errors import ClusterError
 from tasks.kubeconfig import connect
 from tasks.models import Failure
@@ -531,7 +531,7 @@ ODD: st.SearchStrategy[Any] = (
 )
 VALUES = ODD | st.sampled_from(["cluster-dev", "https://dev.example.org", TOKEN, b64(CERTIFICATE), b64(KEY)])
 REFERENCES = ("name", "context", "cluster", "user", "as")
-KEYS = st.sampled_from([*kubeconfig.USER_KEYS, *kubeconfig.CLUSTER_KEYS, *REFERENCES])
+KEYS = st.sampled_from([*authentication.USER_KEYS, *kubeconfig.CLUSTER_KEYS, *REFERENCES])
 ENTRIES = st.lists(st.dictionaries(KEYS, VALUES | st.dictionaries(KEYS, VALUES, max_size=4)), max_size=3)
 
 

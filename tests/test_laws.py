@@ -14,7 +14,9 @@ ROOT = Path(__file__).parents[1]
 MODULES = sorted([*(ROOT / "tasks").glob("*.py"), *(ROOT / "flows").glob("*.py")])
 MAP = " ".join((tasks.__doc__ or "").split())
 PURE = sorted({name for names in re.findall(r"Pure, \w+: ([^.]*)\.", MAP) for name in names.split(", ")})
-TALKS_TO_KUBERNETES = {"tasks/kubeconfig.py", "tasks/cluster.py", "tasks/transport.py"}
+TALKS_TO_KUBERNETES = {
+    f"tasks/{module}.py" for module in ("kubeconfig", "authentication", "cluster", "transport")
+}
 KNOWS_PREFECT = {"tasks/collect.py", "tasks/sync.py"} | {
     f"flows/{shell}.py" for shell in ("tls_sync", "publication", "__main__")
 }

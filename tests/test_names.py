@@ -193,3 +193,15 @@ def test_hostname_is_compared_label_by_label(name: str, expected: bool) -> None:
 def test_hostname_is_refused_without_patterns() -> None:
     """What nothing allows is not allowed."""
     assert not names.hostname_allowed("a.example.org", ())
+
+
+@pytest.mark.parametrize("text", ["127.0.0.1", "::1", "dev.example.org", "DEV.example.org", "localhost"])
+def test_host_is_a_name_or_an_address(text: str) -> None:
+    """What a server may be called in a kubeconfig: a DNS name in any case, or an IP address."""
+    assert names.is_host(text)
+
+
+@pytest.mark.parametrize("text", ["", "a..b", "ho st", "-a", "a_b", "ünï.example", "1.2.3.4:5", "[::1]"])
+def test_host_is_refused(text: str) -> None:
+    """Anything else is a slip, which is said before any connection is tried."""
+    assert not names.is_host(text)

@@ -4,6 +4,7 @@ import base64
 import json
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 import yaml
@@ -157,3 +158,23 @@ def test_a_newer_secret_is_not_adopted(world: World) -> None:
     before = world.versions()
     assert world.row("web-tls").reason is Reason.WOULD_DOWNGRADE
     assert world.versions() == before
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_an_exec_plugin_gives_the_credential_where_it_is_allowed(
+    world: World, tmp_path: Path, allowed: bool
+) -> None:
+    """With allowExec the plugin's token opens the door; without it the plugin is not even run."""
+    world.issue("web-tls")
+    document = yaml.safe_load(world.kubeconfig.read_text())
+    (user,) = (user for user in document["users"] if user["name"] == context_name("dev"))
+    given = {"kind": "ExecCredential", "status": {"token": user["user"]["token"]}}
+    (tmp_path / "answer.json").write_text(json.dumps(given))
+    script = f"touch {tmp_path}/run; cat {tmp_path}/answer.json"
+    api = "client.authentication.k8s.io/v1"
+    user["user"] = {"exec": {"apiVersion": api, "command": "sh", "args": ["-c", script]}}
+    world.kubeconfig.write_text(yaml.safe_dump(document))
+    world.configure(clusters=["dev"], allowExec=allowed)
+    assert codes(world.deliver()) == ([] if allowed else [Code.KUBECONFIG])
+    assert (tmp_path / "run").exists() == allowed
+    assert (world.copy("web-tls") is not None) == allowed

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from deployments.sandbox import processes
+from deployments.sandbox.prefect_server import PrefectServer, end
 from tasks.reasons import Code
 from tests.world import TARGETS, World
 
@@ -101,3 +102,27 @@ def test_what_a_run_leaves_is_for_its_user_alone(world: World, tmp_path: Path) -
     check = "import resource, flows.tls_sync; print(resource.getrlimit(resource.RLIMIT_CORE)[0])"
     done = subprocess.run([sys.executable, "-c", check], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split()[-1] == "0"
+
+
+def test_prefects_api_may_ask_for_a_password(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that asks for a password serves the runs that have it, and no others."""
+    world.issue("web-tls")
+    for name in [name for name in os.environ if name.startswith("PREFECT_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path / "server"))
+    monkeypatch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    monkeypatch.setenv("PREFECT_SERVER_API_AUTH_STRING", "admin:canary")
+    server = PrefectServer(tmp_path)
+    server.start()
+    try:
+        server.wait(lambda _: None)
+        assert flow(tmp_path / "a", PREFECT_API_URL=server.api).returncode
+        assert world.versions() == {}
+        done = flow(tmp_path / "b", PREFECT_API_URL=server.api, PREFECT_API_AUTH_STRING="admin:canary")
+        assert done.returncode == 0
+        assert "canary" not in done.stdout + done.stderr
+        assert list(world.versions()) == ["app-a/web-tls"]
+    finally:
+        end(server.process)

@@ -1,0 +1,105 @@
+"""`make mutants`: cosmic-ray over the modules that decide; lists the mutants that no test notices.
+
+Works on a copy, as cosmic-ray changes files in place. Survivors that mean the same as the original are
+listed, each with the reason, in survivors.txt; any other makes the exit status 1.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+KNOWN = Path(__file__).with_name("survivors.txt")
+TESTS = {
+    "plan": "tests/test_plan.py tests/test_ownership.py",
+    "checks": "tests/test_checks.py",
+    "retry": "tests/test_retry.py",
+    "answers": "tests/test_answers.py",
+    "names": "tests/test_names.py",
+    "ownership": "tests/test_ownership.py tests/test_plan.py",
+}
+"""Modules of tasks/, and the tests that must notice."""
+SECONDS = 120
+"""A mutant that takes longer loops for ever, and is noticed."""
+
+
+class Survivor(NamedTuple):
+    module: str
+    line: str
+    """The line of the diff that was added, which is what the mutant says instead."""
+
+    def __str__(self) -> str:
+        return f"{self.module}: {self.line}"
+
+
+def configure(module: str, folder: Path) -> Path:
+    command = f"{sys.executable} -m pytest -x -q --noconftest -p no:cacheprovider {TESTS[module]}"
+    text = f"""
+[cosmic-ray]
+module-path = "tasks/{module}.py"
+timeout = {SECONDS}
+excluded-modules = []
+test-command = "{command}"
+[cosmic-ray.distributor]
+name = "local"
+"""
+    path = folder / f"{module}.toml"
+    path.write_text(text)
+    return path
+
+
+def mutate(module: str, copy: Path) -> tuple[int, list[Survivor]]:
+    """How many mutants there were, and those that no test noticed."""
+    config, session = configure(module, copy.parent), copy.parent / f"{module}.sqlite"
+    for step in (["init", str(config), str(session)], ["exec", str(config), str(session)]):
+        subprocess.run([sys.executable, "-m", "cosmic_ray.cli", *step], cwd=copy, check=True)
+    dumped = subprocess.run(
+        [sys.executable, "-m", "cosmic_ray.cli", "dump", str(session)],
+        cwd=copy,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    results = [json.loads(line)[1] for line in dumped.stdout.splitlines()]
+    return len(results), list(survivors(module, results))
+
+
+def survivors(module: str, results: list[dict[str, str] | None]) -> Iterator[Survivor]:
+    for result in results:
+        if result and result["test_outcome"] == "survived":
+            added = [line[1:].strip() for line in result["diff"].splitlines() if line[:1] == "+"]
+            yield Survivor(module, " ".join(added[1:]))
+
+
+def known() -> set[str]:
+    lines = KNOWN.read_text().splitlines() if KNOWN.exists() else []
+    return {line for line in lines if line and not line.startswith("#")}
+
+
+def main() -> int:
+    """Exit status 1 where a mutant survived that is not known to mean the same."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
+    parser.add_argument("modules", nargs="*", default=list(TESTS), metavar="module", choices=[[], *TESTS])
+    chosen = parser.parse_args().modules
+    unknown: list[Survivor] = []
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "copy"
+        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*_cache", ".venv", ".git", ".hypothesis"))
+        for module in chosen:
+            count, found = mutate(module, copy)
+            new = [survivor for survivor in found if str(survivor) not in known()]
+            print(f"{module}: {count} mutants, {len(found)} survived, {len(new)} of them unknown", flush=True)  # noqa: T201
+            unknown += new
+    for survivor in unknown:
+        print(survivor)  # noqa: T201
+    return 1 if unknown else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
