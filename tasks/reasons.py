@@ -300,7 +300,7 @@ class Code(Told):
     )
     UNSAFE_PLAN = (
         "UnsafePlan",
-        "the plan breaks a safety rule, so nothing was written",
+        "the plan breaks a safety rule, so it was not carried out",
         "this is a defect of tls-sync: report it with the run's artifact",
     )
     INTERNAL = (

@@ -81,6 +81,17 @@ def test_without_a_fault_the_proxy_is_an_api_server(world: World) -> None:
     assert copy["data"] == renewed["data"]
 
 
+def test_only_updates_of_ours_are_forced(world: World) -> None:
+    """A create is never forced, in addition to all that keeps it from what exists; the update of a copy is."""
+    (secret,) = world.issue("web-tls")
+    with world.proxy() as proxy:
+        world.deliver()
+        world.renew(secret)
+        world.deliver()
+        writes = [request.path for request in proxy.requests if request.method == "PATCH"]
+    assert [path.partition("force=")[2] for path in writes] == ["false", "true"]
+
+
 def test_a_dripping_body_ends_with_the_deadline(world: World) -> None:
     """A server that sends a byte now and then is cut off when the cluster's time is up."""
     world.issue("web-tls")

@@ -1,0 +1,175 @@
+"""Mutants that a careless change could make of the code around the decisions; each must turn a test red.
+
+`python -m tests.mutation.by_hand` tries them on a copy, with real API servers.
+"""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[2]
+DELIVERY, FAULTS, FLOW, IDENTITY, TABLE = (
+    f"tests/apiserver/test_{name}.py" for name in ("delivery", "faults", "flow", "identity", "decision_table")
+)
+
+
+class Mutant(NamedTuple):
+    name: str
+    module: str
+    original: str
+    instead: str
+    tests: str
+    """What pytest is given; one of these must fail."""
+
+
+MUTANTS = (
+    Mutant(
+        "no uid",
+        "sender",
+        '{"uid": change.uid, "resourceVersion"',
+        '{"resourceVersion"',
+        f"{DELIVERY} -k update",
+    ),
+    Mutant(
+        "no resourceVersion",
+        "sender",
+        ', "resourceVersion": change.resource_version}',
+        "}",
+        f"{DELIVERY} -k swap",
+    ),
+    Mutant("creates take over", "cluster", 'NEVER = "1"', 'NEVER = "0"', f"{DELIVERY} -k create_never"),
+    Mutant("force always", "cluster", "str(uid is not None).lower()", '"true"', f"{FAULTS} -k forced"),
+    Mutant("downgrades", "plan", "old.not_before > source", "old.not_before < source", TABLE),
+    Mutant("retries of the library", "transport", "retries=False", "retries=None", f"{FAULTS} -k lost"),
+    Mutant(
+        "redirects",
+        "transport",
+        "redirect=False",
+        "redirect=True",
+        "tests/apiserver/test_scenarios.py -k redirect",
+    ),
+    Mutant(
+        "no check of names",
+        "names",
+        "return SUBDOMAIN.fullmatch(text) is not None",
+        "return True",
+        "tests/test_names.py",
+    ),
+    Mutant(
+        "staged keys",
+        "cluster",
+        'labels.append("!cert-manager.io/next-private-key")',
+        "pass",
+        "tests/apiserver/test_inventory.py",
+    ),
+    Mutant(
+        "anonymous",
+        "cluster",
+        'user["username"] in ("", ANONYMOUS)',
+        'user["username"] == ""',
+        f"{IDENTITY} -k nobody",
+    ),
+    Mutant(
+        "OPS as target",
+        "identity",
+        "if found == order.inventory.cluster_id",
+        "if not found",
+        f"{IDENTITY} -k ops_is",
+    ),
+    Mutant(
+        "one cluster twice",
+        "identity",
+        "_uid_of(one, order) == found]",
+        "False]",
+        f"{IDENTITY} -k two_entries",
+    ),
+    Mutant("no review of rights", "rights", "NEEDED - self.verbs", "set()", f"{IDENTITY} -k missing"),
+    Mutant("no deadline", "watchdog", "handle.cut()", "pass", f"{FAULTS} -k drip"),
+    Mutant("endless lists", "cluster", "left - size", "left", f"{FAULTS} -k without_end"),
+    Mutant("any uid", "cluster", "not UID.fullmatch(uid)", "False", f"{FAULTS} -k wrong_answer"),
+    Mutant(
+        "lost answers are failures",
+        "sender",
+        "code not in UNCERTAIN | {Code.CONFLICT}",
+        "True",
+        f"{FAULTS} -k lost",
+    ),
+    Mutant(
+        "lost answers are successes",
+        "sender",
+        "row.reason is Reason.IN_SYNC",
+        "row",
+        f"{FAULTS} -k never_arrived",
+    ),
+    Mutant("never given up", "brake", "self._failures >= GIVE_UP_AFTER", "False", f"{FAULTS} -k in_peace"),
+    Mutant(
+        "altered data", "cluster", 'answer.get("data") != body["data"]', "False", f"{DELIVERY} -k mutating"
+    ),
+    Mutant(
+        "errors told",
+        "writer",
+        "except Exception as error:",
+        "except ZeroDivisionError as error:",
+        f"{DELIVERY} -k unforeseen",
+    ),
+    Mutant(
+        "old list", "delivery", "names = downgrades(plan)", "names = frozenset()", f"{DELIVERY} -k old_list"
+    ),
+    Mutant("annotations stay", "plan", "current.keeps_last_applied]", "False]", f"{IDENTITY} -k asks_for_it"),
+    Mutant(
+        "writes after the end",
+        "stopping",
+        "    asked.set()",
+        "    pass",
+        "tests/apiserver/test_interruption.py",
+    ),
+    Mutant(
+        "attempts forgotten",
+        "sync",
+        "with_earlier_writes(report, _WRITTEN.pop(key, ()))",
+        "report",
+        f"{FLOW} -k earlier",
+    ),
+    Mutant("results of other routes", "order", "told = (*config, ", "told = (", f"{FLOW} -k routes_changed"),
+    Mutant(
+        "any module in results",
+        "collect",
+        "object_decoder=None",
+        "object_decoder='x'",
+        "tests/apiserver/test_flow.py -k resumed",
+    ),
+    Mutant("readable results", "process", "os.umask(0o077)", "pass", "tests/apiserver/test_runs.py -k alone"),
+)
+
+
+def noticed(mutant: Mutant, copy: Path) -> bool:
+    path = copy / "tasks" / f"{mutant.module}.py"
+    text = path.read_text()
+    if mutant.original not in text:
+        raise SystemExit(f"{mutant.name}: {path.name} has changed, and this mutant with it")
+    path.write_text(text.replace(mutant.original, mutant.instead, 1))
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
+    done = subprocess.run([*command, *mutant.tests.split()], cwd=copy, capture_output=True, check=False)
+    path.write_text(text)
+    return done.returncode == 1
+
+
+def main() -> int:
+    """Exit status 1 where a mutant was not noticed. Arguments are names of mutants; without any, all."""
+    chosen = [mutant for mutant in MUTANTS if mutant.name in sys.argv[1:] or len(sys.argv) == 1]
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "copy"
+        shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*_cache", ".venv", ".git", ".hypothesis"))
+        left = []
+        for mutant in chosen:
+            seen = noticed(mutant, copy)
+            print(f"{'noticed ' if seen else 'SURVIVED'} {mutant.name}", flush=True)  # noqa: T201
+            left += [] if seen else [mutant]
+    return 1 if left else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,153 @@
+"""The guides and the French pages say what the code and the English pages say."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tasks.reasons import QUIET, Code, Reason
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+GUIDES = ("guide.md", "guide.fr.md")
+PAGES = (*GUIDES, "refusals.md", "refusals.fr.md")
+HEADER = "| code | pourquoi | que faire |"
+FOLDERS = tuple(f"{path.name}/" for path in ROOT.iterdir() if path.is_dir() and path.name[0] != ".")
+ENDINGS = (".py", ".yaml", ".toml", ".md", ".txt")
+NOT_OURS = {"ClustersFailed", "SourceUnreadable"}
+"""Names of a run's final state, which stand beside the codes."""
+
+
+def read(page: str) -> str:
+    return (DOCS / page).read_text()
+
+
+def rows(page: str) -> list[list[str]]:
+    """The cells of all tables of a page, without headers and rules."""
+    lines = [line for line in read(page).splitlines() if line.startswith("| ")]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [row for row in cells if row[0] not in ("code", "it says")]
+
+
+def blocks(page: str) -> list[str]:
+    """The code blocks of a page, each with its language."""
+    return re.findall(r"^```.*?^```$", read(page), re.MULTILINE | re.DOTALL)
+
+
+def prose(page: str) -> str:
+    """A page without its code blocks."""
+    return re.sub(r"^```.*?^```$", "", read(page), flags=re.MULTILINE | re.DOTALL)
+
+
+def spans(page: str) -> list[str]:
+    """What stands in backticks in the prose of a page."""
+    return re.findall(r"`([^`]+)`", prose(page))
+
+
+def headings(text: str) -> list[tuple[str, str]]:
+    """Level and text of each heading."""
+    return re.findall(r"^(#+) (.+)$", text, re.MULTILINE)
+
+
+def anchor(heading: str) -> str:
+    """What GitHub makes of a heading for links."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def codes(page: str) -> list[str]:
+    return [span for span in spans(page) if re.fullmatch(r"[A-Z]+[a-z][A-Za-z]*", span)]
+
+
+def test_every_refusal_is_explained_in_french() -> None:
+    """docs/refusals.fr.md has the codes that need a remedy, all of them and in the order of the code."""
+    assert [code for code, _, _ in rows("refusals.fr.md")] == [
+        str(code) for code in (*Reason, *Code) if code.remedy
+    ]
+
+
+def test_the_french_refusals_stand_as_the_english_ones_do() -> None:
+    """Both lists have the same codes in the same order, in as many sections and tables."""
+    french, english = rows("refusals.fr.md"), rows("refusals.md")
+    assert [row[0] for row in french] == [row[0] for row in english]
+    assert [level for level, _ in headings(read("refusals.fr.md"))] == [
+        level for level, _ in headings(read("refusals.md"))
+    ]
+    assert (
+        read("refusals.fr.md").count(HEADER) == read("refusals.md").count("| it says | because | do |") == 2
+    )
+
+
+def test_every_french_refusal_has_a_sentence_and_a_remedy() -> None:
+    """No cell is empty, and none was left in English."""
+    english = {row[0]: row for row in rows("refusals.md")}
+    for code, sentence, remedy in rows("refusals.fr.md"):
+        assert sentence
+        assert remedy
+        assert sentence != english[code][1]
+        assert remedy != english[code][2]
+
+
+@pytest.mark.parametrize(("french", "english"), [GUIDES[::-1], PAGES[:1:-1]])
+def test_what_is_not_translated_is_the_same(french: str, english: str) -> None:
+    """Commands, keys and field names in backticks are the same in both languages."""
+    assert set(spans(french)) == set(spans(english))
+
+
+def test_both_guides_have_the_same_sections() -> None:
+    """The sequence of heading levels is the same in both languages."""
+    levels = [[level for level, _ in headings(prose(guide))] for guide in GUIDES]
+    assert len(levels[0]) > 10
+    assert levels[0] == levels[1]
+
+
+def test_both_guides_have_the_same_commands() -> None:
+    """The code blocks are the same in both languages, to the letter."""
+    assert len(blocks("guide.md")) > 5
+    assert blocks("guide.md") == blocks("guide.fr.md")
+
+
+def test_both_guides_say_the_same_codes_in_the_same_order() -> None:
+    """A code that one guide names, the other names in the same place."""
+    assert codes("guide.md") == codes("guide.fr.md")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_leads_somewhere(page: str) -> None:
+    """A relative link names a file that exists, and its anchor a heading of that file."""
+    links = re.findall(r"\]\(([^)\s]+)\)", prose(page))
+    assert links
+    for link in links:
+        if "://" in link:
+            continue
+        path, _, fragment = link.partition("#")
+        target = (DOCS / path).resolve() if path else DOCS / page
+        assert target.is_file(), link
+        assert not fragment or fragment in {anchor(text) for _, text in headings(target.read_text())}, link
+
+
+@pytest.mark.parametrize("page", GUIDES)
+def test_every_file_that_a_guide_names_exists(page: str) -> None:
+    """What looks like a file or folder of this repository, in prose or in a command, is one."""
+    words = {word for text in (*spans(page), *blocks(page)) for word in text.split()}
+    paths = {word for word in words if word.startswith(FOLDERS) or word.endswith(ENDINGS)}
+    assert len(paths) > 5
+    assert {path for path in paths if not (ROOT / path).exists()} == set()
+
+
+@pytest.mark.parametrize("page", GUIDES)
+def test_every_code_that_a_guide_names_exists(page: str) -> None:
+    """What looks like one of our codes is a Reason or a Code."""
+    assert set(codes(page)) - {str(code) for code in (*Reason, *Code)} == NOT_OURS
+
+
+@pytest.mark.parametrize("page", GUIDES)
+def test_a_guide_has_a_word_for_every_failure(page: str) -> None:
+    """Whatever makes a run Failed is named in the guide, with where to look first."""
+    failing = {str(code) for code in (*Reason, *Code) if code.remedy and code not in QUIET}
+    assert failing - set(codes(page)) == set()
+
+
+@pytest.mark.parametrize("page", GUIDES)
+def test_a_guide_is_easy_to_read_in_a_terminal(page: str) -> None:
+    """No line is longer than 110 characters."""
+    assert [line for line in read(page).splitlines() if len(line) > 110] == []
