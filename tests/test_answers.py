@@ -92,6 +92,9 @@ def test_answer_that_refuses_is_told_by_its_status(status: int, code: Code, tran
         (403, {"kind": "namespaces"}, Code.FORBIDDEN),
         (404, {"kind": "namespaces"}, Code.NAMESPACE_MISSING),
         (404, {"kind": "secrets"}, Code.NOT_FOUND),
+        (401, {"causes": [{"reason": "NamespaceTerminating"}]}, Code.UNAUTHORIZED),
+        (413, {"causes": [{"reason": "NamespaceTerminating"}]}, Code.INVALID),
+        (422, {"kind": "namespaces"}, Code.INVALID),
         (404, {"causes": [{"reason": "NamespaceTerminating"}]}, Code.API_MISSING),
         (404, ["namespaces"], Code.API_MISSING),
     ],
@@ -144,7 +147,7 @@ def test_answer_is_a_problem_when_it_is_no_json(content: bytes, status: int) -> 
 )
 def test_answer_is_about_what_was_asked_for(kind: str, name: str, namespace: str, expected: bool) -> None:
     """Kind, name and namespace must all be those of the question; an empty one stands for any."""
-    assert is_about(SECRET, kind, name, namespace) is expected
+    assert is_about(json.loads(encoded(SECRET)), kind, name, namespace) is expected
 
 
 def test_answer_without_name_is_about_nothing_in_particular() -> None:

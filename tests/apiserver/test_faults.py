@@ -81,8 +81,17 @@ def test_without_a_fault_the_proxy_is_an_api_server(world: World) -> None:
     assert copy["data"] == renewed["data"]
 
 
+def test_nothing_is_sent_again_in_secret(world: World) -> None:
+    """Whether a request is sent again is decided here, never by a library: one lost answer is a failure."""
+    world.issue("web-tls")
+    inventory = world.inventory()
+    with world.proxy() as proxy:
+        proxy.fault = first(1, LOST, "GET")
+        assert codes(world.deliver(inventory=inventory)) == [Code.CONNECTION_LOST]
+
+
 def test_only_updates_of_ours_are_forced(world: World) -> None:
-    """A create is never forced, in addition to all that keeps it from what exists; the update of a copy is."""
+    """A create is never forced, beside all else that keeps it from what exists; an update of a copy is."""
     (secret,) = world.issue("web-tls")
     with world.proxy() as proxy:
         world.deliver()

@@ -43,12 +43,12 @@ MUTANTS = (
     Mutant("creates take over", "cluster", 'NEVER = "1"', 'NEVER = "0"', f"{DELIVERY} -k create_never"),
     Mutant("force always", "cluster", "str(uid is not None).lower()", '"true"', f"{FAULTS} -k forced"),
     Mutant("downgrades", "plan", "old.not_before > source", "old.not_before < source", TABLE),
-    Mutant("retries of the library", "transport", "retries=False", "retries=None", f"{FAULTS} -k lost"),
+    Mutant("retries of the library", "transport", "retries=False", "retries=None", f"{FAULTS} -k in_secret"),
     Mutant(
         "redirects",
         "transport",
-        "redirect=False",
-        "redirect=True",
+        "retries=False,\n                redirect=False",
+        "retries=5,\n                redirect=True",
         "tests/apiserver/test_scenarios.py -k redirect",
     ),
     Mutant(
