@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from threading import Thread
+from threading import Event, Thread
 from typing import NamedTuple, Self
 from urllib.parse import urlsplit
 
@@ -38,6 +38,8 @@ class Answer:
     """Sent byte by byte, with this pause after each."""
 
 
+LONG = 40
+"""Drops."""
 LOST = None
 """In place of an Answer: the connection is closed without one."""
 
@@ -55,6 +57,8 @@ class FaultProxy:
     def __init__(self, server: ApiServer, authority: Authority, directory: Path) -> None:
         self.fault: Fault = no_fault
         self.drip_headers = False
+        self.dripped = Event()
+        """Set when something has dripped for long, with more to come."""
         self.requests: list[Request] = []
         self._upstream = urlsplit(server.url).port
         self._trust = ssl.create_default_context(cadata=server.ca_pem.decode())
@@ -84,6 +88,10 @@ class FaultProxy:
         upstream.close()
         return Answer(response.status, body, {"Content-Type": kind})
 
+    def note(self, drops: int) -> None:
+        if drops == LONG:
+            self.dripped.set()
+
     def answer(self, request: Request) -> Answer | None:
         self.requests.append(request)
         return self.fault(request, lambda: self.forward(request))
@@ -97,7 +105,7 @@ class FaultProxy:
         context.load_cert_chain(pair)
         return context
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
+    def _handler(self) -> type[BaseHTTPRequestHandler]:  # noqa: C901  a class that knows its proxy
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -111,15 +119,20 @@ class FaultProxy:
                     self.close_connection = True
                     return
                 self.send_response(answer.status)
-                for number in range(100 if proxy.drip_headers else 0):
-                    self.send_header(f"X-Drip-{number}", "drop")
-                    with suppress(OSError):
-                        self.flush_headers()
-                    time.sleep(0.1)
+                if proxy.drip_headers:
+                    self.drip()
                 for name, value in (answer.headers | {"Content-Length": str(len(answer.body))}).items():
                     self.send_header(name, value)
                 self.end_headers()
                 self.send_body(answer)
+
+            def drip(self) -> None:
+                for number in range(100):
+                    self.send_header(f"X-Drip-{number}", "drop")
+                    with suppress(OSError):
+                        self.flush_headers()
+                    time.sleep(0.1)
+                    proxy.note(number)
 
             do_GET = do_PATCH = do_POST = do_PUT = do_DELETE = handle_one  # noqa: N815  the library's names
 
@@ -128,9 +141,10 @@ class FaultProxy:
                 if answer.seconds_per_byte:
                     pieces = [answer.body[at : at + 1] for at in range(len(answer.body))]
                 try:
-                    for piece in pieces:
+                    for number, piece in enumerate(pieces):
                         self.wfile.write(piece)
                         time.sleep(answer.seconds_per_byte)
+                        proxy.note(number)
                 except OSError:  # the client had enough
                     self.close_connection = True
 

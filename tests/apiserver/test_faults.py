@@ -5,14 +5,14 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 
 from tasks import cluster
 from tasks.models import Action, ClusterReport
 from tasks.reasons import Code, Reason
-from tests.fault_proxy import LOST, Answer, Fault, Forward, Request
+from tests.fault_proxy import LONG, LOST, Answer, Fault, Forward, Request
 from tests.world import World, codes
 
 pytestmark = pytest.mark.apiserver
@@ -109,6 +109,7 @@ def test_a_dripping_body_ends_with_the_deadline(world: World) -> None:
     with world.proxy() as proxy:
         proxy.fault = on("GET", "/app-a/secrets", dripping)
         report = world.deliver(inventory=inventory, seconds=1.5)
+        assert not proxy.dripped.is_set()
     assert codes(report) == [Code.DEADLINE]
 
 
@@ -169,7 +170,7 @@ def test_large_objects_are_read_in_smaller_pages(world: World, monkeypatch: pyte
 
 
 @contextmanager
-def port_that(greeting: bytes, pause: float = 0) -> Iterator[str]:
+def port_that(greeting: bytes, pause: float = 0, said: Event | None = None) -> Iterator[str]:
     """A port that says something else than TLS, with a pause after each byte if wanted, and hangs up."""
 
     def serve() -> None:
@@ -180,9 +181,11 @@ def port_that(greeting: bytes, pause: float = 0) -> Iterator[str]:
                 return
             with connection, suppress(OSError):
                 connection.recv(1)
-                for byte in greeting:
+                for number, byte in enumerate(greeting):
                     connection.sendall(bytes([byte]))
                     time.sleep(pause)
+                    if said and number == LONG:
+                        said.set()
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         Thread(target=serve, daemon=True).start()
@@ -333,12 +336,15 @@ def test_headers_that_drip_end_with_the_deadline(world: World) -> None:
     with world.proxy() as proxy:
         proxy.drip_headers = True
         assert codes(world.deliver(inventory=inventory, seconds=1.5)) == [Code.DEADLINE]
+        assert not proxy.dripped.is_set()
 
 
 def test_a_handshake_that_drips_ends_with_the_deadline(world: World) -> None:
     """A port that sends a byte of a handshake now and then is cut off when the cluster's time is up."""
     world.issue("web-tls")
     inventory = world.inventory()
-    with port_that(b"\x16\x03\x03\x3f\xff" + b"\x02" * 200, pause=0.1) as url:
+    said = Event()
+    with port_that(b"\x16\x03\x03\x3f\xff" + b"\x02" * 200, 0.1, said) as url:
         world.edit_kubeconfig("clusters", "dev", server=url)
         assert codes(world.deliver(inventory=inventory, seconds=1.5)) == [Code.DEADLINE]
+        assert not said.is_set()
