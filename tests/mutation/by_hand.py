@@ -43,7 +43,7 @@ MUTANTS = (
     Mutant("creates take over", "cluster", 'NEVER = "1"', 'NEVER = "0"', f"{DELIVERY} -k create_never"),
     Mutant("force always", "cluster", "str(uid is not None).lower()", '"true"', f"{FAULTS} -k forced"),
     Mutant("downgrades", "plan", "old.not_before > source", "old.not_before < source", TABLE),
-    Mutant("retries of the library", "transport", "retries=False", "retries=None", f"{FAULTS} -k in_secret"),
+    Mutant("retries of the library", "transport", "retries=False", "retries=3", f"{FAULTS} -k in_secret"),
     Mutant(
         "redirects",
         "transport",
