@@ -77,6 +77,7 @@ def is_drifted(secret: TargetSecret, source: Certificate) -> bool:
     return (
         not expected <= ours
         or not ours <= TRAVELLING
+        or (same and ours != expected)  # a key that we claimed to drop it, and never did
         or not secret.managed.others <= ours
         or secret.managed.ours_metadata != LABELS | ANNOTATIONS
     )

@@ -83,6 +83,12 @@ def test_copy_is_drifted_when_its_ca_was_taken_over() -> None:
     assert ownership.is_drifted(edited, source)
 
 
+def test_copy_is_drifted_when_we_claimed_a_key_and_never_dropped_it() -> None:
+    """A repair that broke off between its two writes leaves a key that OPS does not have: it goes on."""
+    claimed = target_secret(managed=ManagedKeys(ours=TRIPLE, ours_metadata=METADATA))
+    assert ownership.is_drifted(claimed, SOURCE)
+
+
 CLEAN = {
     "nobody touched it": target_secret(),
     "another manager co-owns a value of ours": target_secret(

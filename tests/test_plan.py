@@ -1,5 +1,6 @@
 """The decision table, row by row, and the laws that hold for every plan."""
 
+import json
 from collections.abc import Iterable, Sequence
 from itertools import product
 from random import Random
@@ -452,10 +453,11 @@ def test_ensure_safe_refuses_when(
         safe(*changes, there=there)
 
 
-def test_ensure_safe_refuses_a_plan_for_another_cluster() -> None:
+@pytest.mark.parametrize("name", ["prd", "abc"])
+def test_ensure_safe_refuses_a_plan_for_another_cluster(name: str) -> None:
     """A plan is carried out in the cluster that it was made for, and in no other."""
     with pytest.raises(plan.UnsafePlan, match="for another cluster"):
-        safe(CREATE, name="prd")
+        safe(CREATE, name=name)
 
 
 def test_ensure_safe_refuses_a_name_that_may_not_be_sent() -> None:
@@ -474,10 +476,94 @@ def test_ensure_safe_refuses_a_protected_namespace_though_it_is_routed(namespace
         safe(moved(namespace), to=sound.model_copy(update={"routes": (slipped,)}))
 
 
+def test_ensure_safe_compares_values_and_not_objects() -> None:
+    """Facts that went through the result storage are equal, and no longer the same objects."""
+    again = Change.model_validate_json(UPDATE.model_dump_json())
+    safe(again, there=[TargetSecret.model_validate_json(COPY.model_dump_json())], name=json.loads('"dev"'))
+
+
 def test_ensure_safe_accepts_a_sound_plan() -> None:
     """Sound writes pass, and rows that write nothing are not judged."""
     idle = change(Action.REFUSE, Reason.OWNED_BY_OTHER, SecretRef(namespace="kube-system", name=".."))
     safe(UPDATE, moved(NAMESPACE, "other"), idle, idle, there=[COPY])
+
+
+def test_plan_names_the_certificates_that_a_target_has_newer() -> None:
+    """OPS is looked at again for these, and for no others."""
+    to = cluster(route(["*"]))
+    older, renewed, kept = certificate("a-tls"), certificate("b-tls"), certificate("c-tls")
+    current = [
+        target_secret(certificate("a-tls", content="b2", age=1)),
+        target_secret(certificate("b-tls", content="b2", age=70)),
+        target_secret(kept),
+    ]
+    made = make(to, inventory(older, renewed, kept, certificate("d-tls")), current)
+    assert plan.downgrades(made) == {"a-tls"}
+
+
+def test_plan_ends_annotations_only_where_it_adopts() -> None:
+    """What a kubectl loop left ends with an adoption; on a copy of ours it is somebody else's."""
+    adopted = foreign_secret(annotations=ASKS, keeps_last_applied=True)
+    (row,) = make(cluster(), inventory(OWN), [adopted]).changes
+    assert row.extra_annotations == (ownership.ADOPT, ownership.LAST_APPLIED)
+    for copy in (
+        target_secret(managed=EDITED, keeps_last_applied=True),
+        target_secret(certificate(content="b2", age=70), keeps_last_applied=True),
+    ):
+        (row,) = make(cluster(), inventory(OWN), [copy]).changes
+        assert (row.action, row.extra_annotations) == (Action.UPDATE, ())
+
+
+def test_plan_lets_go_of_a_newer_copy_at_the_moment_it_expires() -> None:
+    """A copy that ends now is as good as none."""
+    ending = target_secret(certificate(content="b2", age=1, life=1))
+    (row,) = make(cluster(), inventory(OWN), [ending]).changes
+    assert row.action is Action.UPDATE
+
+
+@pytest.mark.parametrize("other", ["aaa-tls", "zzz-tls"])
+def test_plan_tells_another_certificate_by_its_name(other: str) -> None:
+    """What another route sent before may be replaced even by an older certificate."""
+    newer = target_secret(certificate(other, age=1), name=NAME)
+    (row,) = make(cluster(), inventory(OWN), [newer]).changes
+    assert (row.action, row.reason) == (Action.UPDATE, Reason.SOURCE_CHANGED)
+
+
+@pytest.mark.parametrize("namespace", ["aaa", "zzz"])
+@pytest.mark.parametrize(("age", "reason"), [(1, Reason.WOULD_DOWNGRADE), (10, Reason.SOURCE_CHANGED)])
+def test_plan_does_not_take_a_moved_source_for_another_certificate(
+    namespace: str, age: float, reason: Reason
+) -> None:
+    """Where only OPS's namespace has changed, a newer copy is still a newer copy of the same certificate."""
+    moved_from = certificate(age=age).model_copy(update={"ref": SecretRef(namespace=namespace, name=NAME)})
+    (row,) = make(cluster(), inventory(OWN), [target_secret(moved_from)]).changes
+    assert row.reason is reason
+
+
+@pytest.mark.parametrize("content", ["00", "ff"])
+def test_plan_tells_another_content_by_its_fingerprint(content: str) -> None:
+    """Fingerprints are equal or not; none is greater."""
+    (row,) = make(cluster(), inventory(OWN), [target_secret(certificate(content=content))]).changes
+    assert row.reason is Reason.CERTIFICATE_RENEWED
+
+
+@pytest.mark.parametrize("other", ["Opaque", "zzz"])
+def test_plan_compares_types_by_value(other: str) -> None:
+    """Any other type is another type; the same one is the same, wherever its text comes from."""
+    (row,) = make(cluster(), inventory(OWN), [target_secret(type=other)]).changes
+    assert row.reason is Reason.TYPE_DIFFERS
+    (row,) = make(cluster(), inventory(OWN), [target_secret(type=json.loads('"kubernetes.io/tls"'))]).changes
+    assert row.reason is Reason.IN_SYNC
+
+
+def test_plan_calls_a_copy_gone_only_where_it_is_routed() -> None:
+    """A copy that lies where no route sends it is no longer routed, also when OPS has lost its source."""
+    to = cluster(GLOB, route(["other-*"], ["headlamp-dev"]))
+    stray = target_secret(namespace="headlamp-dev")
+    reasons = [
+        change.reason for change in make(to, inventory(), [stray]).changes if change.target == stray.ref
+    ]
+    assert reasons == [Reason.NO_LONGER_ROUTED]
 
 
 # -- laws over arbitrary inventories and targets ---------------------------------------------------

@@ -1,0 +1,41 @@
+"""The story of tests/test_state_machine.py on real API servers: the same rules, the same laws.
+
+`TLS_SYNC_STEPS=200 pytest tests/apiserver/test_state_machine.py` is the long form.
+"""
+
+import time
+
+import pytest
+from hypothesis.stateful import run_state_machine_as_test
+
+from deployments.sandbox.kubeconfig import context_name
+from tasks.kubeconfig import connect
+from tasks.transport import Transport
+from tests.apiserver.test_contract import exchange_over
+from tests.memory_api import Hand
+from tests.test_state_machine import STEPS, Fleet, SyncMachine, config_for, profile
+from tests.world import World
+
+pytestmark = pytest.mark.apiserver
+
+SECONDS = 500
+PER_EXAMPLE = 20
+
+
+def test_whatever_happens_on_real_servers_copies_stay_whole_ours_and_told(world: World) -> None:
+    """In any order of events, what the laws of SyncMachine say holds on real API servers, too."""
+    deadline = time.monotonic() + SECONDS
+    ways = {name: Transport(connect(name, context_name(name)).api, deadline) for name in ("ops", "dev")}
+    hands = {name: Hand(exchange_over(world.admin(name))) for name in ways}
+    fleet = Fleet(
+        hands, {name: way.request for name, way in ways.items()}, config_for(world.admin().cluster_id())
+    )
+
+    class RealMachine(SyncMachine):
+        make_fleet = staticmethod(lambda: fleet)
+
+    try:
+        run_state_machine_as_test(RealMachine, settings=profile(int(STEPS or 40), PER_EXAMPLE))
+    finally:
+        for way in ways.values():
+            way.close()
