@@ -114,23 +114,42 @@ def pair(key: AnyKey) -> dict[str, Any]:
     return secret(issued(key) + INTERMEDIATE, pkcs8(key))
 
 
-def signed_by(key: AnyKey, *, authority: bool = True, **dates: datetime) -> dict[str, Any]:
-    """A sound leaf whose issuer has this key, and says this of itself."""
-    named = name((NameOID.COMMON_NAME, "Another CA"))
-    issuer = (
+def authority(  # noqa: PLR0913  a certificate says that much
+    subject: str,
+    key: AnyKey,
+    *,
+    issuer: str = "",
+    signer: AnyKey = None,
+    is_ca: bool = True,
+    not_after: datetime = NOW + timedelta(days=100),
+) -> bytes:
+    """A certificate of a CA, or of what passes for one; signed with its own key unless told otherwise."""
+    builder = (
         x509.CertificateBuilder()
-        .issuer_name(named)
-        .subject_name(named)
+        .issuer_name(name((NameOID.COMMON_NAME, issuer or subject)))
+        .subject_name(name((NameOID.COMMON_NAME, subject)))
         .public_key(key.public_key())
         .serial_number(7)
-        .not_valid_before(NOW - timedelta(days=100))
-        .not_valid_after(dates.get("not_after", NOW + timedelta(days=100)))
-        .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
+        .not_valid_before(NOW - timedelta(days=1000))
+        .not_valid_after(not_after)
+        .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
     )
+    return builder.sign(signer or key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+
+def signed_by(key: AnyKey, **said: Any) -> dict[str, Any]:
+    """A sound leaf whose issuer has this key, and says this of itself."""
     own = pki.new_key()
-    leaf = issued(own, issuer=named, signer=key)
-    return secret(leaf + issuer.public_bytes(Encoding.PEM), pkcs8(own))
+    leaf = issued(own, issuer=name((NameOID.COMMON_NAME, "Another CA")), signer=key)
+    return secret(leaf + authority("Another CA", key, **said), pkcs8(own))
+
+
+def signed_by_one_signed_by(**said: Any) -> dict[str, Any]:
+    """A sound leaf of a sound CA, whose own issuer says this of itself."""
+    own, middle, top = pki.new_key(), pki.new_key(), pki.new_key()
+    leaf = issued(own, issuer=name((NameOID.COMMON_NAME, "Middle")), signer=middle)
+    chain = authority("Middle", middle, issuer="Top", signer=top) + authority("Top", top, **said)
+    return secret(leaf + chain, pkcs8(own))
 
 
 # -- fit -------------------------------------------------------------------------------------------
@@ -430,12 +449,24 @@ UNFIT: dict[str, tuple[dict[str, Any], Rejection]] = {
         rejected(Reason.CHAIN_ORDER, "certificate 2 did not issue certificate 1"),
     ),
     "its issuer is no authority": (
-        signed_by(pki.new_key(), authority=False),
+        signed_by(pki.new_key(), is_ca=False),
         rejected(Reason.CHAIN_ORDER, "certificate 2 is no certificate authority"),
     ),
     "its issuer has expired": (
         signed_by(pki.new_key(), not_after=NOW),
         rejected(Reason.CHAIN_ORDER, "certificate 2 has expired"),
+    ),
+    "its issuer has expired long ago": (
+        signed_by(pki.new_key(), not_after=NOW - timedelta(days=9)),
+        rejected(Reason.CHAIN_ORDER, "certificate 2 has expired"),
+    ),
+    "its issuer's issuer is no authority": (
+        signed_by_one_signed_by(is_ca=False),
+        rejected(Reason.CHAIN_ORDER, "certificate 3 is no certificate authority"),
+    ),
+    "its issuer's issuer has expired": (
+        signed_by_one_signed_by(not_after=NOW),
+        rejected(Reason.CHAIN_ORDER, "certificate 3 has expired"),
     ),
     "its issuer has a weak key": (
         signed_by(rsa_key(1024)),
@@ -615,3 +646,16 @@ def test_a_huge_key_is_not_even_tried(bits: int, fits: bool) -> None:
     numbers = rsa.RSAPublicNumbers(65537, (1 << (bits - 1)) + 1)
     with nullcontext() if fits else pytest.raises(Refused, match=f"RSA, {bits} bits"):
         checks.require_strength(numbers.public_key())
+
+
+@pytest.mark.parametrize("number", ["0", "1234567890123", "9"])
+def test_a_serial_number_in_the_subject_is_nothing_bad(number: str) -> None:
+    """Only the one that cert-manager gives a temporary certificate makes it one."""
+    key = pki.new_key()
+    subject = name((NameOID.COMMON_NAME, NAMES[0]), (NameOID.SERIAL_NUMBER, number))
+    assert isinstance(ask(secret(issued(key, subject=subject) + INTERMEDIATE, pkcs8(key))), Certificate)
+
+
+def test_self_signed_is_refused_unless_it_is_allowed() -> None:
+    """A policy that says nothing allows nothing."""
+    assert not Policy(now=NOW).allow_self_signed

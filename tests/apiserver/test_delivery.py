@@ -18,6 +18,7 @@ from tests.world import NAMESPACES, World, codes
 
 pytestmark = pytest.mark.apiserver
 
+NAMESPACE_ROLE = Path(__file__).parents[2] / "deployments" / "target" / "namespace-role.yaml"
 OURS = {
     "tls-sync.io/source",
     "tls-sync.io/fingerprint",
@@ -385,6 +386,19 @@ def test_a_missing_namespace_is_named(world: World) -> None:
     finally:
         admin.delete("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/wide")
     assert codes(report) == [Code.NAMESPACE_MISSING]
+    assert world.copy("web-tls") is not None
+
+
+def test_a_namespace_being_deleted_is_named(world: World) -> None:
+    """Nothing can be created in a namespace that is going; the others get their certificates."""
+    world.issue("web-tls")
+    admin = world.admin()
+    admin.namespace("ending")
+    admin.apply_file(NAMESPACE_ROLE, "ending")
+    admin.delete("/api/v1/namespaces/ending")  # no controller ends it here, so it stays terminating
+    world.configure([{"certificates": ["web-*"], "namespaces": ["app-a", "ending"]}])
+    report = world.deliver()
+    assert codes(report) == [Code.NAMESPACE_TERMINATING]
     assert world.copy("web-tls") is not None
 
 

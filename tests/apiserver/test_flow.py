@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -314,3 +315,15 @@ def test_a_certificate_asked_for_and_not_there_fails_the_run(world: World) -> No
     assert state.is_failed()
     assert state.message is not None
     assert "MissingOnSource: app-a/web-typo-tls" in state.message
+
+
+def test_a_run_has_an_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the time of the run is up, no cluster is asked any more, and the run is Failed and says so."""
+    world.issue("web-tls")
+    monkeypatch.setattr("flows.tls_sync.RUN", timedelta(0))
+    start = world.log_position("dev")
+    state = run()
+    assert state.is_failed()
+    assert state.message is not None
+    assert "DeadlineExceeded" in state.message
+    assert world.requests("dev", start) == []
