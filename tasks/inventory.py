@@ -88,7 +88,7 @@ def _not_ready(client: ClusterClient, namespace: str) -> tuple[dict[str, str], l
         pages = [_unready(page) for page in client.certificates(namespace)]
     except ClusterError as error:
         code = error.failure.code
-        if code in (Code.UNREACHABLE, Code.TIMEOUT, Code.DEADLINE):
+        if code in (Code.UNREACHABLE, Code.CONNECTION_LOST, Code.TIMEOUT, Code.DEADLINE):
             raise
         known = {Code.API_MISSING: "unknown here", Code.FORBIDDEN: "not for us to read (no right)"}
         why = known.get(code, f"unreadable ({code})")
