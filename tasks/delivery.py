@@ -41,8 +41,7 @@ def _target(cluster: Cluster, deadline: float) -> ClusterClient:
 def _deliver_to(target: ClusterClient, order: Order) -> ClusterReport:
     warnings = verify_identity(target, order, datetime.now(UTC))
     view = _list_namespaces(target, order.namespaces)
-    order = _look_at_ops_again(target, order, _plan(target, order, view), view)
-    plan = _plan(target, order, view)
+    order, plan = _decide(target, order, view)
     _ensure_safe(plan, order, view)
     changes, failures = plan.changes, view.failures
     if plan.writes and not order.dry_run:
@@ -84,6 +83,16 @@ def _list_namespaces(target: ClusterClient, namespaces: Iterable[str]) -> View:
     return view
 
 
+def _decide(target: ClusterClient, order: Order, view: View) -> tuple[Order, Plan]:
+    """The plan; made anew where a target has a newer certificate, with what OPS has by now."""
+    plan = _plan(target, order, view)
+    names = downgrades(plan)
+    if not names:
+        return order, plan
+    order = _look_at_ops_again(target, order, names, view)
+    return order, _plan(target, order, view)
+
+
 def _plan(target: ClusterClient, order: Order, view: View) -> Plan:
     """The plan, for which copies that somebody edited are read: what they hold may be newer than OPS's."""
     plan = _make_plan(order, view)
@@ -115,11 +124,8 @@ def _read_edited(target: ClusterClient, ref: SecretRef, view: View) -> None:
         view.failures.append(error.failure)
 
 
-def _look_at_ops_again(target: ClusterClient, order: Order, plan: Plan, view: View) -> Order:
-    """A target that has a newer certificate than OPS had: another run may have brought it a moment ago."""
-    names = downgrades(plan)
-    if not names:
-        return order
+def _look_at_ops_again(target: ClusterClient, order: Order, names: frozenset[str], view: View) -> Order:
+    """Another run may have brought a newer certificate a moment ago."""
     try:
         with _source(order, target.deadline) as source:
             found = examine_again(source, order.config.source, names, datetime.now(UTC))

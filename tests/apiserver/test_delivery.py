@@ -393,10 +393,10 @@ def test_a_namespace_being_deleted_is_named(world: World) -> None:
     """Nothing can be created in a namespace that is going; the others get their certificates."""
     world.issue("web-tls")
     admin = world.admin()
-    admin.namespace("ending")
-    admin.apply_file(NAMESPACE_ROLE, "ending")
-    admin.delete("/api/v1/namespaces/ending")  # no controller ends it here, so it stays terminating
-    world.configure([{"certificates": ["web-*"], "namespaces": ["app-a", "ending"]}])
+    admin.namespace("going")  # a name that no other test uses: all share the clusters
+    admin.apply_file(NAMESPACE_ROLE, "going")
+    admin.delete("/api/v1/namespaces/going")  # no controller ends it here, so it stays terminating
+    world.configure([{"certificates": ["web-*"], "namespaces": ["app-a", "going"]}])
     report = world.deliver()
     assert codes(report) == [Code.NAMESPACE_TERMINATING]
     assert world.copy("web-tls") is not None
