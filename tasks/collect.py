@@ -19,6 +19,17 @@ from tasks.retry import CLUSTER_SECONDS, DELAYS, JITTER, may_pass
 RESULTS = JSONSerializer(object_encoder="tasks.errors.written", object_decoder=None)
 """Plain JSON: Prefect's own decoder would import any class that a file in the result storage names."""
 
+CAREFULLY: dict[str, Any] = {
+    "retries": len(DELAYS),
+    "retry_delay_seconds": DELAYS,
+    "retry_jitter_factor": JITTER,
+    "retry_condition_fn": may_pass,
+    "persist_result": True,
+    "result_serializer": RESULTS,
+    "log_prints": False,
+}
+"""How every task of ours is tried again and kept."""
+
 
 def key_of_list(context: TaskRunContext, _: dict[str, Any]) -> str:
     """A resumed run lists OPS anew: each run of the same flow run has a key of its own."""
@@ -30,14 +41,8 @@ def key_of_list(context: TaskRunContext, _: dict[str, Any]) -> str:
     name="collect-certificates",
     task_run_name="collect-certificates",
     description="List OPS's certificates and check each one; the result holds facts, never a key.",
-    retries=len(DELAYS),
-    retry_delay_seconds=DELAYS,
-    retry_jitter_factor=JITTER,
-    retry_condition_fn=may_pass,
-    persist_result=True,
-    result_serializer=RESULTS,
     cache_key_fn=key_of_list,
-    log_prints=False,
+    **CAREFULLY,
 )
 def collect_certificates(source: Source) -> dict[str, Any]:
     try:

@@ -8,12 +8,11 @@ from prefect.context import TaskRunContext
 from prefect.utilities.annotations import opaque
 
 from tasks.attempts import with_earlier_writes, writes_of
-from tasks.collect import RESULTS, deadline_of_task
+from tasks.collect import CAREFULLY, deadline_of_task
 from tasks.delivery import deliver
 from tasks.errors import ClusterFailed, defect
 from tasks.models import Change, ClusterReport
 from tasks.order import Order
-from tasks.retry import DELAYS, JITTER, may_pass
 from tasks.stopping import stop
 
 
@@ -26,14 +25,8 @@ def key_of_sync(context: TaskRunContext, parameters: dict[str, Any]) -> str:
 @task(
     name="sync-cluster",
     description="List one cluster, plan, and write what differs; fails with a report where it can't.",
-    retries=len(DELAYS),
-    retry_delay_seconds=DELAYS,
-    retry_jitter_factor=JITTER,
-    retry_condition_fn=may_pass,
-    persist_result=True,
-    result_serializer=RESULTS,
     cache_key_fn=key_of_sync,
-    log_prints=False,
+    **CAREFULLY,
 )
 def sync_cluster(order: Order) -> dict[str, Any]:
     _tag(f"cluster:{order.cluster.name}")
