@@ -61,6 +61,9 @@ DRIFTED = {
     "there is no entry of ours": ManagedKeys(ours=None, ours_metadata=METADATA),
     "our entry has a key that never travels": ManagedKeys(ours=PAIR | {"x"}, ours_metadata=METADATA),
     "another manager added a key": ManagedKeys(ours=PAIR, ours_metadata=METADATA, others=frozenset({"x"})),
+    "another manager added a key to all of ours": ManagedKeys(
+        ours=PAIR, ours_metadata=METADATA, others=PAIR | {"x"}
+    ),
     "another manager took a key over": ManagedKeys(
         ours=frozenset({"tls.crt"}), ours_metadata=METADATA, others=frozenset({"tls.key"})
     ),
@@ -74,6 +77,13 @@ DRIFTED = {
 def test_copy_is_drifted_when(managed: ManagedKeys) -> None:
     """Each trace that an edit leaves in managedFields makes a copy drifted."""
     assert ownership.is_drifted(target_secret(managed=managed), SOURCE)
+
+
+@pytest.mark.parametrize("ours", [frozenset({"tls.crt"}), frozenset({"tls.key"}), PAIR | {"x"}], ids=sorted)
+def test_an_older_copy_is_drifted_when_our_entry_is_no_pair(ours: frozenset[str]) -> None:
+    """A copy of other content, too, shows that a key was taken from it or added in our name."""
+    edited = target_secret(certificate(content="b2"), managed=ManagedKeys(ours=ours, ours_metadata=METADATA))
+    assert ownership.is_drifted(edited, SOURCE)
 
 
 def test_copy_is_drifted_when_its_ca_was_taken_over() -> None:
@@ -93,6 +103,9 @@ CLEAN = {
     "nobody touched it": target_secret(),
     "another manager co-owns a value of ours": target_secret(
         managed=ManagedKeys(ours=PAIR, ours_metadata=METADATA, others=frozenset({"tls.crt"}))
+    ),
+    "another manager co-owns all of them": target_secret(
+        managed=ManagedKeys(ours=PAIR, ours_metadata=METADATA, others=PAIR)
     ),
     "it holds an older version that had a ca.crt": target_secret(
         certificate(content="b2"), managed=ManagedKeys(ours=TRIPLE, ours_metadata=METADATA)
@@ -128,7 +141,7 @@ def listed(**values: Any) -> dict[str, Any]:
     apply = fields(
         labels=sorted(ownership.LABELS), annotations=sorted(ownership.ANNOTATIONS), data=sorted(PAIR)
     )
-    return {
+    metadata = {
         "namespace": "homarr-dev",
         "name": "homarr-dev-tls",
         "uid": "uid-of-copy",
@@ -138,6 +151,13 @@ def listed(**values: Any) -> dict[str, Any]:
         "managedFields": [{"manager": "tls-sync", "operation": "Apply", "fieldsV1": apply}],
         **values,
     }
+    return from_a_server(metadata)
+
+
+def from_a_server(metadata: dict[str, Any]) -> dict[str, Any]:
+    """As it is after a journey as JSON: equal texts are not the same object any more."""
+    parsed: dict[str, Any] = json.loads(json.dumps(metadata))
+    return parsed
 
 
 def test_parse_takes_a_copy_of_ours() -> None:
@@ -161,6 +181,21 @@ def test_parse_drops_what_is_foreign() -> None:
     assert ownership.parse_target_secret(metadata, ownership.SECRET_TYPE) == expected
 
 
+def test_parse_keeps_the_wish_to_be_adopted() -> None:
+    """The annotation by which the target side hands a Secret over is read, and heeded for its owner alone."""
+    metadata = listed(labels={}, annotations={ownership.ADOPT: OWNER})
+    parsed = ownership.parse_target_secret(metadata, ownership.SECRET_TYPE)
+    assert ownership.may_adopt(parsed, OWNER)
+    assert not ownership.may_adopt(parsed, "ops-2")
+
+
+def test_parse_tells_another_owners_copy() -> None:
+    """A Secret with our managed-by and another owner is that owner's copy."""
+    parsed = ownership.parse_target_secret(listed(labels=ownership.labels("ops-2")), ownership.SECRET_TYPE)
+    assert ownership.is_anothers(parsed, OWNER)
+    assert not ownership.is_anothers(parsed, "ops-2")
+
+
 def test_parse_takes_a_bare_secret() -> None:
     """A Secret without labels, annotations and managedFields is foreign, not an error."""
     bare = {"namespace": "homarr-dev", "name": "x", "uid": "u", "resourceVersion": "1"}
@@ -180,6 +215,11 @@ def test_parse_takes_a_bare_secret() -> None:
         ),
         pytest.param(
             {"manager": "helm", "operation": "Apply"}, ManagedKeys(others=PAIR), id="another's Apply"
+        ),
+        pytest.param(
+            {"manager": "tls-sync-prune", "operation": "Apply"},
+            ManagedKeys(others=PAIR),
+            id="the Apply of a manager with a longer name",
         ),
         pytest.param(
             {"manager": "tls-sync", "operation": "Update"},
@@ -272,7 +312,7 @@ def test_parse_survives_json() -> None:
 def holder(data_writer: str = "kubectl", **values: Any) -> Reason | None:
     """Who holds a Secret whose data this manager wrote, with this further metadata."""
     entry = {"manager": data_writer, "operation": "Update", "fieldsV1": fields(data=["tls.crt"])}
-    return ownership.find_holder({"managedFields": [entry], **values})
+    return ownership.find_holder(from_a_server({"managedFields": [entry], **values}))
 
 
 HELD = [
