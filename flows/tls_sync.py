@@ -13,6 +13,7 @@ from pydantic import Field
 from flows.publication import final_state, publish, run_name
 from tasks.collect import collect
 from tasks.config import load_config
+from tasks.kubeconfig import held
 from tasks.models import RunReport
 from tasks.order import orders_for
 from tasks.process import prepare
@@ -46,9 +47,12 @@ def tls_sync(
     begin()
     config, until = load_config(), datetime.now(UTC) + RUN
     clusters = config.select(cluster, certificate)
-    inventory = collect(config.source)
-    orders = orders_for(config, clusters, inventory, dry_run=dry_run, certificate=certificate, until=until)
-    reports, signal = sync_clusters(orders)
+    with held():  # the kubeconfig, as it is now
+        inventory = collect(config.source)
+        orders = orders_for(
+            config, clusters, inventory, dry_run=dry_run, certificate=certificate, until=until
+        )
+        reports, signal = sync_clusters(orders)
     report = RunReport(
         now=datetime.now(UTC),
         dry_run=dry_run,

@@ -72,4 +72,5 @@ def deadline_of_task(until: datetime | None = None) -> float:
     context, now = TaskRunContext.get(), datetime.now(UTC)
     begun = (context.task_run.start_time if context else None) or now
     end = begun + timedelta(seconds=CLUSTER_SECONDS)
-    return time.monotonic() + (min(end, until or end) - now).total_seconds()
+    left = (min(end, until or end) - now).total_seconds()
+    return time.monotonic() + min(left, CLUSTER_SECONDS)  # also where the clock was set back meanwhile

@@ -7,6 +7,9 @@ No message quotes a value.
 
 import os
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -59,15 +62,45 @@ def contexts() -> tuple[str, ...]:
     return tuple(str(one["name"]) for one in entries if isinstance(one, dict) and one.get("name"))
 
 
+class _File(NamedTuple):
+    """What was found: a document, or the trouble with it."""
+
+    document: Any = None
+    trouble: str = ""
+
+
+_held: ContextVar[_File | None] = ContextVar("_held", default=None)
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Meanwhile the file counts as it is now, here and in the tasks begun here, whatever becomes of it.
+
+    A run sees one kubeconfig from its first cluster to its last retry; the next run sees the next one.
+    """
+    token = _held.set(_look())
+    try:
+        yield
+    finally:
+        _held.reset(token)
+
+
 def _read(context: Context) -> Any:
+    file = _held.get() or _look()
+    if file.trouble:
+        context.refuse(file.trouble)
+    return file.document
+
+
+def _look() -> _File:
     path = Path(os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
     try:
         status = path.stat()
-        return _document(path, status.st_mtime_ns, status.st_ino)
+        return _File(_document(path, status.st_mtime_ns, status.st_ino))
     except OSError:
-        context.refuse(f"file {path} does not exist or can't be read; KUBECONFIG must name one file")
+        return _File(trouble=f"file {path} does not exist or can't be read; KUBECONFIG must name one file")
     except YamlError as error:
-        context.refuse(f"file {path}: {error}")
+        return _File(trouble=f"file {path}: {error}")
 
 
 @lru_cache(maxsize=1)

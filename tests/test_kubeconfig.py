@@ -6,7 +6,9 @@ import os
 import ssl
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -437,6 +439,28 @@ def test_file_is_parsed_anew_when_it_has_changed(write: Write) -> None:
     write(rotated)
     os.utime(file, ns=(0, time.time_ns() + 10**9))
     assert bearer(client("dev", "cluster-dev")) == "Bearer rotated"
+
+
+def test_file_counts_as_it_was_at_the_start_of_a_run(write: Write) -> None:
+    """What becomes of it in mid-run, a good one or a bad one, is seen by the next run; tasks see it, too."""
+    file = write(document())
+    rotated = document()
+    user(token="rotated")(rotated)
+
+    def shown_in_a_task() -> str | None:
+        with ThreadPoolExecutor(1) as pool:
+            return pool.submit(copy_context().run, lambda: bearer(client("dev", "cluster-dev"))).result()
+
+    with kubeconfig.held():
+        write(rotated)
+        os.utime(file, ns=(0, time.time_ns() + 10**9))
+        assert shown_in_a_task() == bearer(client("dev", "cluster-dev")) == f"Bearer {TOKEN}"
+        file.unlink()
+        assert shown_in_a_task() == f"Bearer {TOKEN}"
+    with kubeconfig.held():
+        write(rotated)
+        assert "does not exist" in refusal().detail
+    assert shown_in_a_task() == "Bearer rotated"
 
 
 NO_MAPPING = "the file is not a mapping; is it a kubeconfig?"
