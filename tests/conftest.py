@@ -11,18 +11,22 @@ from tests.world import CLUSTERS, World
 
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
-    """Four real API servers for the whole session. A missing part fails in CI and skips elsewhere."""
-    running = Sandbox(CLUSTERS)
+    """Four real API servers for the whole session."""
+    yield from running_sandbox(Sandbox(CLUSTERS))
+
+
+def running_sandbox(sandbox: Sandbox) -> Iterator[Sandbox]:
+    """For a fixture. A missing part fails in CI and skips elsewhere."""
     try:
-        running.__enter__()
+        sandbox.__enter__()
     except SandboxError as error:
         if os.environ.get("CI"):
             raise
         pytest.skip(f"no API server can be had: {error}")
     try:
-        yield running
+        yield sandbox
     finally:
-        running.__exit__(None, None, None)
+        sandbox.__exit__(None, None, None)
 
 
 @pytest.fixture

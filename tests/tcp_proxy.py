@@ -25,6 +25,7 @@ class TcpProxy:
     healthy_from: int = 10**9
     """The connection, counted from 0, from which on everything is passed on."""
     connections: int = field(default=0, init=False)
+    _clients: list[socket.socket] = field(default_factory=list, init=False)
     _listener: socket.socket = field(init=False)
 
     def start(self) -> str:
@@ -35,12 +36,19 @@ class TcpProxy:
     def stop(self) -> None:
         self._listener.close()
 
+    def hang_up(self) -> None:
+        """Close all connections, as a load balancer does with idle ones."""
+        while self._clients:
+            with suppress(OSError):
+                self._clients.pop().shutdown(socket.SHUT_RDWR)
+
     def _accept(self) -> None:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
                 faulty = self.connections < self.healthy_from
                 self.connections += 1
+                self._clients.append(client)
                 threading.Thread(target=self._serve, args=(client, faulty), daemon=True).start()
 
     def _serve(self, client: socket.socket, faulty: bool) -> None:

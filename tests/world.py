@@ -24,6 +24,7 @@ from tasks.models import Change, ClusterReport, Inventory
 from tasks.order import Order
 from tasks.reasons import Code
 from tests.fault_proxy import FaultProxy, fault_proxy
+from tests.oracle import Oracle
 
 CLUSTERS = ("ops", "dev", "rct", "prd")
 TARGETS = CLUSTERS[1:]
@@ -41,12 +42,13 @@ def codes(report: ClusterReport) -> list[Code]:
 class World:
     def __init__(self, sandbox: Sandbox, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.sandbox, self.directory = sandbox, directory
+        self.targets = tuple(name for name in TARGETS if name in sandbox.names)
         self.issuer = Issuer()
         self._book: list[Manifest] = []
         self.config_path = directory / "tls-sync.yaml"
         self.kubeconfig = directory / "kubeconfig"
         self._empty()
-        write_kubeconfig(sandbox, self.kubeconfig, dict.fromkeys(TARGETS, NAMESPACES))
+        write_kubeconfig(sandbox, self.kubeconfig, dict.fromkeys(self.targets, NAMESPACES))
         monkeypatch.setenv("KUBECONFIG", str(self.kubeconfig))
         monkeypatch.setenv("TLS_SYNC_CONFIG", str(self.config_path))
         self.configure()
@@ -61,10 +63,10 @@ class World:
     def configure(
         self,
         routes: Sequence[Mapping[str, Any]] = ROUTES,
-        clusters: Sequence[str] = TARGETS,
+        clusters: Sequence[str] = (),
         **settings: Any,
     ) -> SyncConfig:
-        """The same routes for each cluster; `settings` are further keys of every cluster."""
+        """The same routes for each cluster, or for these; `settings` are further keys of every cluster."""
         entries = [
             {
                 "name": name,
@@ -74,7 +76,7 @@ class World:
                 "routes": list(routes),
                 **settings,
             }
-            for name in clusters
+            for name in clusters or self.targets
         ]
         source = {"namespace": SOURCE_NAMESPACE, "context": "cluster-ops"}
         document = {"owner": "ops", "source": source, "clusters": entries}
@@ -123,6 +125,22 @@ class World:
     def renew(self, secret: Manifest) -> Manifest:
         return self.put(self.issuer.renew(secret))
 
+    def oracle(self, namespaces: Sequence[str] = ("app-a",)) -> Oracle:
+        """The witness of what is done from now on, where these namespaces are routed."""
+        return Oracle(self.sandbox, dict.fromkeys(self.targets, namespaces), lambda: self._book)
+
+    def add_neighbours(self, cluster: str = "dev") -> None:
+        """Secrets that are none of our business, beside the copies and where nothing is routed."""
+        ours = {"app.kubernetes.io/managed-by": "tls-sync"}
+        for namespace, name, labels in (
+            ("app-a", "neighbour", {}),
+            ("app-a", "web-of-stage-tls", ours | {"tls-sync.io/owner": "stage"}),
+            ("app-b", "not-routed", ours | {"tls-sync.io/owner": "ops"}),
+        ):
+            secret = self.issuer.secret(name, [f"{name}.example.org"])
+            secret["metadata"] = {"name": name, "namespace": namespace, "labels": labels}
+            self.put(secret, cluster)
+
     def history(self, name: str) -> list[Manifest]:
         """Every version of a Secret that was ever put on OPS."""
         return [secret for secret in self._book if secret["metadata"]["name"] == name]
@@ -139,17 +157,20 @@ class World:
         self, cluster: str = "dev", inventory: Inventory | None = None, seconds: float = 60, **options: Any
     ) -> ClusterReport:
         """What the flow's task does for one cluster, without Prefect; with so many seconds' time."""
+        return deliver(self.order(cluster, inventory, **options), time.monotonic() + seconds)
+
+    def order(self, cluster: str = "dev", inventory: Inventory | None = None, **options: Any) -> Order:
+        """What the flow hands to that task."""
         config = load_config()
         chosen = next(one for one in config.clusters if one.name == cluster)
-        order = Order(config, chosen, inventory or self.inventory(), **options)
-        return deliver(order, time.monotonic() + seconds)
+        return Order(config, chosen, inventory or self.inventory(), **options)
 
     def run(self, seconds: float = 60) -> dict[str, ClusterReport]:
         """What a run of the flow does, without Prefect: OPS is listed, then all clusters side by side."""
         inventory = self.inventory()
-        with ThreadPoolExecutor(len(TARGETS)) as pool:
-            reports = pool.map(lambda name: self.deliver(name, inventory, seconds), TARGETS)
-            return dict(zip(TARGETS, reports, strict=True))
+        with ThreadPoolExecutor(len(self.targets)) as pool:
+            reports = pool.map(lambda name: self.deliver(name, inventory, seconds), self.targets)
+            return dict(zip(self.targets, reports, strict=True))
 
     def row(self, name: str, cluster: str = "dev", **options: Any) -> Change:
         """Deliver, and the one row of the report about a target Secret."""
@@ -175,7 +196,7 @@ class World:
         return len(self.sandbox.cluster(cluster).audit())
 
     def _empty(self) -> None:
-        for cluster in CLUSTERS:
+        for cluster in ("ops", *self.targets):
             admin = self.admin(cluster)
             for namespace in (SOURCE_NAMESPACE,) if cluster == "ops" else NAMESPACES:
                 for secret in admin.secrets(namespace):

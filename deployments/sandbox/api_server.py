@@ -28,7 +28,9 @@ class ApiServer:
 
     admin: Admin
 
-    def __init__(self, name: str, directory: Path, program: Path, authority: pki.Authority, say: Say) -> None:
+    def __init__(  # noqa: PLR0913 (the sandbox gives it all that it needs)
+        self, name: str, directory: Path, program: Path, authority: pki.Authority, say: Say, *, etcd: str
+    ) -> None:
         self.name = name
         self.directory = directory / name
         self.log = self.directory / "kube-apiserver.log"
@@ -36,6 +38,7 @@ class ApiServer:
         self.admin_token = secrets.token_urlsafe(32)
         self._program = program
         self._say = say
+        self._etcd = etcd
         self._port: int | None = None
         self._ports_left = _PORT_ATTEMPTS
         self.process: processes.Process | None = None
@@ -75,7 +78,7 @@ class ApiServer:
             self._choose_port()
         self.admin.reconnect()
         self.log.unlink(missing_ok=True)
-        # The working directory is where etcd's socket is: see control_plane.py.
+        # The working directory is where etcd's sockets are: see etcd.py.
         self.process = processes.spawn([self._program, *self._flags()], self.log, self.directory.parent)
 
     def is_ready(self) -> bool:
@@ -121,7 +124,7 @@ class ApiServer:
     def _flags(self) -> list[str]:
         here = self.directory
         return [
-            "--etcd-servers=unix://etcd.sock",
+            f"--etcd-servers={self._etcd}",
             f"--etcd-prefix=/{self.name}",
             "--bind-address=127.0.0.1",
             "--advertise-address=127.0.0.1",
@@ -133,6 +136,7 @@ class ApiServer:
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={here}/service-account.pub",
             f"--service-account-signing-key-file={here}/service-account.key",
+            f"--client-ca-file={here}/ca.crt",
             "--authorization-mode=RBAC",
             f"--token-auth-file={here}/tokens.csv",
             # It waits for ServiceAccounts that only a controller manager would make.

@@ -1,4 +1,4 @@
-"""Several clusters on one machine: an API server each, and one etcd for all of them.
+"""Several clusters on one machine: an API server each, and one etcd for all that have none of their own.
 
     with Sandbox(("ops", "dev")) as sandbox:
         sandbox.cluster("dev").admin.secrets("homarr-dev")
@@ -10,37 +10,24 @@ after a SIGKILL of this process (then only the directory is left).
 import shutil
 import signal
 import tempfile
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-from deployments.sandbox import pki, processes
+from deployments.sandbox import pki
 from deployments.sandbox.api_server import ApiServer, wait_until_ready
 from deployments.sandbox.binaries import locate
 from deployments.sandbox.errors import SandboxError
+from deployments.sandbox.etcd import Etcd
 from deployments.sandbox.progress import Say
 from deployments.sandbox.progress import say as say_on_stderr
 
-_ETCD_SECONDS = 60
-
-# etcd has no passwords here, so it listens on sockets in a directory that is ours alone. Their
-# paths are relative to it, as those of sockets may have no more than about 100 characters.
-_ETCD_FLAGS = (
-    "--name=sandbox",
-    "--data-dir=etcd",
-    "--listen-client-urls=unix://etcd.sock",
-    "--listen-peer-urls=unix://etcd-peer.sock",
-    "--advertise-client-urls=http://localhost:2379",  # must look like one; nobody uses it
-    "--initial-cluster=sandbox=http://localhost:2380",
-    "--unsafe-no-fsync",
-    "--quota-backend-bytes=8000000000",
-    "--log-level=warn",
-)
-
 
 class Sandbox:
-    """Clusters by name. A directory of your own must be empty and is kept; else it's temporary."""
+    """Clusters by name. A directory of your own must be empty and is kept; else it's temporary.
+
+    `own_etcds` names the clusters that have an etcd of their own, and how many members that has.
+    """
 
     directory: Path
 
@@ -49,13 +36,15 @@ class Sandbox:
         clusters: Sequence[str] = ("ops", "dev", "rct", "prd"),
         directory: Path | None = None,
         say: Say = say_on_stderr,
+        own_etcds: Mapping[str, int] | None = None,
     ) -> None:
         self._names = tuple(clusters)
+        self._own_etcds = own_etcds or {}
         self._given = directory
         self._say = say
         self.authority = pki.Authority("tls-sync sandbox CA")
         self._servers: dict[str, ApiServer] = {}
-        self._etcd: processes.Process | None = None
+        self._etcds: dict[str, Etcd] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -64,8 +53,13 @@ class Sandbox:
     @property
     def pids(self) -> tuple[int, ...]:
         """Of all that runs now, etcd first."""
-        processes_here = [self._etcd, *(server.process for server in self._servers.values())]
-        return tuple(process.pid for process in processes_here if process is not None)
+        servers = (server.process for server in self._servers.values())
+        etcds = (pid for etcd in self._etcds.values() for pid in etcd.pids)
+        return (*etcds, *(process.pid for process in servers if process is not None))
+
+    def etcd(self, cluster: str) -> Etcd:
+        """The one that holds a cluster's objects."""
+        return self._etcds[cluster if cluster in self._own_etcds else ""]
 
     def cluster(self, name: str) -> ApiServer:
         if name not in self._servers:
@@ -82,7 +76,7 @@ class Sandbox:
         self.directory = self._make_directory()
         self._old_handler = _interrupt_on_sigterm()
         try:
-            self._start_etcd()
+            self._start_etcds()
             self._start(self._names)
         except BaseException as error:
             # The message of a SandboxError names a log in the directory, which must then be there.
@@ -102,21 +96,26 @@ class Sandbox:
             raise SandboxError(f"{self._given} isn't empty: empty it, or name another directory")
         return self._given.absolute()
 
-    def _start_etcd(self) -> None:
-        log = self.directory / "etcd.log"
-        self._etcd = processes.spawn([self._programs["etcd"], *_ETCD_FLAGS], log, self.directory)
-        deadline = time.monotonic() + _ETCD_SECONDS
-        while not (self.directory / "etcd.sock").exists():
-            if self._etcd.poll() is not None or time.monotonic() > deadline:
-                raise SandboxError(f"etcd did not start:\n{processes.tail(log)}\nThe whole log is {log}.")
-            time.sleep(0.05)
+    def _start_etcds(self) -> None:
+        program = self._programs["etcd"]
+        if set(self._names) - set(self._own_etcds):
+            self._etcds[""] = Etcd(program, self.directory)
+        for name, members in self._own_etcds.items():
+            self._etcds[name] = Etcd(program, self.directory, f"etcd-{name}", members)
+        for etcd in self._etcds.values():
+            etcd.start()
 
     def _start(self, names: Sequence[str]) -> None:
         for name in names:
             if name in self._servers:
                 raise SandboxError(f"there already is a cluster {name}")
             self._servers[name] = ApiServer(
-                name, self.directory, self._programs["kube-apiserver"], self.authority, self._say
+                name,
+                self.directory,
+                self._programs["kube-apiserver"],
+                self.authority,
+                self._say,
+                etcd=self.etcd(name).endpoints,
             )
             self._servers[name].launch()
         wait_until_ready([self._servers[name] for name in names], self._say)
@@ -125,8 +124,8 @@ class Sandbox:
         """By force: what it would write to disk is thrown away, or of no use to anybody."""
         for server in self._servers.values():
             server.stop(grace=0)
-        if self._etcd is not None:
-            processes.stop(self._etcd)
+        for etcd in self._etcds.values():
+            etcd.stop()
         if self._given is None and not keep:
             shutil.rmtree(self.directory, ignore_errors=True)
         if self._old_handler is not None:

@@ -5,14 +5,17 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from threading import Event, Thread
+from threading import Event, Lock, Thread
+from typing import Any
 
 import pytest
 
 from tasks import cluster
-from tasks.models import Action, ClusterReport
+from tasks.models import Action, Change, ClusterReport
 from tasks.reasons import Code, Reason
+from tasks.sender import Sender
 from tests.fault_proxy import LONG, LOST, Answer, Fault, Forward, Request
+from tests.tcp_proxy import TcpProxy, tcp_proxy
 from tests.world import World, codes
 
 pytestmark = pytest.mark.apiserver
@@ -205,6 +208,30 @@ def test_a_broken_handshake_may_pass(world: World, greeting: bytes, code: Code) 
         world.edit_kubeconfig("clusters", "dev", server=url)
         report = world.deliver(inventory=inventory)
     assert (codes(report), report.transient) == ([code], True)
+
+
+def test_a_connection_closed_while_idle_is_opened_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that hangs up between two calls costs a handshake; what follows is sent, and sent once."""
+    names = [f"web-{number}-tls" for number in range(5)]
+    world.issue(*names)
+    inventory, oracle = world.inventory(), world.oracle()
+    proxy = TcpProxy(int(world.sandbox.cluster("dev").url.rpartition(":")[2]))
+    lock, send, opened = Lock(), Sender.send, list[int]()
+
+    def send_after_a_pause(self: Sender, *given: Any) -> Change | None:
+        with lock:  # one at a time, so that no call is under way
+            opened.append(proxy.connections)
+            proxy.hang_up()
+            return send(self, *given)
+
+    monkeypatch.setattr(Sender, "send", send_after_a_pause)
+    with tcp_proxy(proxy) as url, world.reached_at(url):
+        report = world.deliver(inventory=inventory)
+    assert (codes(report), report.counts) == ([], {Action.CREATE: len(names)})
+    assert opened == sorted(set(opened))
+    assert oracle.objections() + oracle.misreported({"dev": [f"app-a/{name}" for name in names]}) == []
 
 
 def test_an_edited_copy_that_vanishes_is_created_again(world: World) -> None:

@@ -280,6 +280,27 @@ def test_the_configuration_is_read_at_the_start_of_each_run(world: World) -> Non
     assert run().message == "3 clusters: create 3, keep 3"
 
 
+def test_a_kubeconfig_swapped_in_mid_run_counts_from_the_next_run_on(world: World) -> None:
+    """The file of the start serves a run to its end, retries included; the next run sees the new one."""
+    world.issue("web-tls")
+    throttled, original = [Answer(429)] * TRIES, world.kubeconfig.read_text()
+
+    def swap(request: Request, forward: Forward) -> Answer:
+        if "/secrets?" in request.path:  # before the writes, for which OPS is connected to once more
+            world.kubeconfig.write_text("contexts: []")
+        return throttled.pop() if "/secrets?" in request.path and throttled else forward()
+
+    with world.proxy() as proxy:
+        proxy.fault = swap
+        state = run()
+        again = run()
+        world.kubeconfig.write_text(original)
+        assert task_runs(state)["sync-dev"].run_count == 2
+        assert (state.is_completed(), state.message) == (True, "3 clusters: create 3")
+        assert (again.is_failed(), again.name) == (True, "SourceUnreadable")
+        assert "KubeconfigInvalid" in str(again.message)
+
+
 def test_a_run_counts_what_its_earlier_attempts_wrote(world: World) -> None:
     """Where a cluster needs two attempts, the report counts the writes of both, each once."""
     world.issue("web-tls", "web-2-tls")

@@ -1,6 +1,7 @@
 """Runs in trouble that is not a target's: two at once, OPS or etcd gone, Prefect's API or storage gone."""
 
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -10,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from deployments.sandbox import processes
 from deployments.sandbox.prefect_server import PrefectServer, end
 from tasks.reasons import Code
+from tests.fault_proxy import Answer, Forward, Request
 from tests.world import TARGETS, World
 
 pytestmark = pytest.mark.apiserver
@@ -47,16 +48,14 @@ def test_etcd_killed_in_mid_run_is_healed_by_the_next(world: World) -> None:
     """With etcd gone nothing can be known or written; once it is back, the next run does it all."""
     world.issue(*NAMES)
     inventory = world.inventory()
-    sandbox = world.sandbox
-    assert sandbox._etcd is not None
-    killer = threading.Timer(0.05, processes.stop, (sandbox._etcd,))
+    etcd = world.sandbox.etcd("dev")
+    killer = threading.Timer(0.05, etcd.stop)
     killer.start()
     try:
         reports = [world.deliver(name, inventory, seconds=6) for name in TARGETS]
     finally:
         killer.join()
-        (sandbox.directory / "etcd.sock").unlink(missing_ok=True)
-        sandbox._start_etcd()
+        etcd.start()
     codes = {failure.code for report in reports for failure in report.failures}
     assert codes <= {Code.SERVER_ERROR, Code.TIMEOUT, Code.DEADLINE, Code.CONNECTION_LOST, Code.FORBIDDEN}
     for _ in range(100):
@@ -79,6 +78,43 @@ def test_without_prefects_api_no_flow_runs_and_nothing_is_written(world: World, 
     assert "Traceback" not in done.stderr
     assert world.requests("ops", start) == []
     assert world.versions() == {}
+
+
+@pytest.mark.parametrize("write", [1, len(NAMES)], ids=["in mid-run", "at the end"])
+def test_prefects_api_that_goes_away_costs_no_certificate(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: int
+) -> None:
+    """What a run has begun it finishes, and says so; it exits as failed; the next run has nothing to do."""
+    for name in [name for name in os.environ if name.startswith("PREFECT_")]:
+        monkeypatch.delenv(name)
+    world.issue(*NAMES)
+    oracle, writes = world.oracle(), list[Request]()
+    server = PrefectServer(tmp_path)
+    monkeypatch.setenv("PREFECT_HOME", str(server.home))
+    monkeypatch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    server.start()
+
+    def fault(request: Request, forward: Forward) -> Answer:
+        answer = forward()
+        writes.extend([request] if request.method == "PATCH" else [])
+        if len(writes) == write:
+            end(server.process)
+        return answer
+
+    try:
+        server.wait(lambda _: None)
+        with world.proxy() as proxy:
+            proxy.fault = fault
+            done = flow(tmp_path / "home", PREFECT_API_URL=server.api)
+    finally:
+        end(server.process)
+    assert done.returncode == 1
+    copies = {cluster: [f"app-a/{name}" for name in NAMES] for cluster in TARGETS}
+    assert oracle.objections() + oracle.differences() + oracle.misreported(copies) == []
+    assert re.search(rf"^dev +{len(NAMES)} .* ok$", done.stdout + done.stderr, re.MULTILINE)
+    oracle.look()
+    assert all(report.ok for report in world.run().values())
+    assert oracle.writes_tried() == []
 
 
 def test_without_result_storage_the_copies_are_made_all_the_same(world: World, tmp_path: Path) -> None:

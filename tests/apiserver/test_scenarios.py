@@ -1,13 +1,13 @@
-"""One target fails, in every way we could think of: the laws that hold in each."""
+"""One target fails, in every way we could think of: the laws that hold in each, as the oracle sees it."""
 
-import base64
+import logging
 
 import pytest
 
 from tasks import transport
 from tasks.models import ClusterReport
 from tests.apiserver.scenarios import NAMES, SCENARIOS, Scenario
-from tests.world import TARGETS, World
+from tests.world import World
 
 pytestmark = pytest.mark.apiserver
 
@@ -19,31 +19,51 @@ def troubles(report: ClusterReport) -> set[str]:
     return found | {str(change.reason) for change in report.changes if change.failed}
 
 
+def applied(reports: dict[str, ClusterReport]) -> dict[str, set[str]]:
+    """What the reports say was written."""
+    return {
+        name: {f"{change.target}" for change in report.changes if change.applied}
+        for name, report in reports.items()
+    }
+
+
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: f"{one.number}: {one.name}")
-def test_one_failing_target(world: World, scenario: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_failing_target(
+    world: World,
+    scenario: Scenario,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """It has its code, the others are served, no key is shown, the report is true, and a rerun heals it."""
     monkeypatch.setattr(transport, "READ_SECONDS", 4.0)
-    secrets = world.issue(*NAMES)
-    with scenario.inject(world):
+    caplog.set_level(logging.DEBUG)
+    world.add_neighbours()
+    older = world.issue(*NAMES[-2:])
+    assert world.deliver().ok
+    for secret in older:
+        world.renew(secret)
+    world.issue(*NAMES[:-2])
+    oracle = world.oracle()
+    with oracle.watching("dev"), scenario.inject(world):
         reports = world.run(SECONDS)
-    dev = reports["dev"]
-    assert troubles(dev) == scenario.expected
-    assert dev.ok == (not scenario.expected)
-    for cluster in TARGETS[1:]:
-        assert reports[cluster].ok
-        assert len(world.versions(cluster)) == len(NAMES)
-    keys = [base64.b64decode(secret["data"]["tls.key"]).decode() for secret in secrets]
-    assert not any(key in str(reports) for key in keys)
-    applied = {f"{change.target}" for change in dev.changes if change.applied}
-    assert applied <= set(world.versions())
-    if not dev.failures:
-        assert applied == set(world.versions())
+    assert troubles(reports["dev"]) == scenario.expected
+    assert {name: report.ok for name, report in reports.items()} == {
+        "dev": not scenario.expected,
+        "rct": True,
+        "prd": True,
+    }
+    assert oracle.objections() == []
+    told = applied(reports)
+    if scenario.leaves_doubt:
+        assert told["dev"] <= set(world.versions())
+        del told["dev"]
+    assert oracle.misreported(told) == []
+    oracle.look()
     healed = world.run()
     assert all(report.ok for report in healed.values())
-    for name, secret in zip(NAMES, secrets, strict=True):
-        copy = world.copy(name)
-        assert copy is not None
-        assert copy["data"] == secret["data"]
-    before = world.versions()
+    assert oracle.objections() + oracle.differences() + oracle.misreported(applied(healed)) == []
+    oracle.look()
     assert all(report.ok for report in world.run().values())
-    assert world.versions() == before
+    assert oracle.writes_tried() == []
+    everything = "".join(report.model_dump_json() for report in (*reports.values(), *healed.values()))
+    assert oracle.shown(everything + caplog.text) == set()
