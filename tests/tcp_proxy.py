@@ -34,6 +34,8 @@ class TcpProxy:
         return f"https://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def stop(self) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes who waits for a connection
         self._listener.close()
 
     def hang_up(self) -> None:

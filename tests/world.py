@@ -125,9 +125,9 @@ class World:
     def renew(self, secret: Manifest) -> Manifest:
         return self.put(self.issuer.renew(secret))
 
-    def oracle(self, namespaces: Sequence[str] = ("app-a",)) -> Oracle:
-        """The witness of what is done from now on, where these namespaces are routed."""
-        return Oracle(self.sandbox, dict.fromkeys(self.targets, namespaces), lambda: self._book)
+    def oracle(self, namespaces: Sequence[str] = ("app-a",), clusters: Sequence[str] = ()) -> Oracle:
+        """The witness of what is done from now on, where these namespaces are routed, on these clusters."""
+        return Oracle(self.sandbox, dict.fromkeys(clusters or self.targets, namespaces), lambda: self._book)
 
     def add_neighbours(self, cluster: str = "dev") -> None:
         """Secrets that are none of our business, beside the copies and where nothing is routed."""
@@ -140,10 +140,6 @@ class World:
             secret = self.issuer.secret(name, [f"{name}.example.org"])
             secret["metadata"] = {"name": name, "namespace": namespace, "labels": labels}
             self.put(secret, cluster)
-
-    def history(self, name: str) -> list[Manifest]:
-        """Every version of a Secret that was ever put on OPS."""
-        return [secret for secret in self._book if secret["metadata"]["name"] == name]
 
     def copy(self, name: str, cluster: str = "dev", namespace: str = "app-a") -> Manifest | None:
         return self.admin(cluster).secret(namespace, name)

@@ -8,12 +8,15 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+from prefect.settings import PREFECT_API_URL
 
 from deployments.sandbox.prefect_server import PrefectServer, end
 from tasks.reasons import Code
 from tests.fault_proxy import Answer, Forward, Request
+from tests.tcp_proxy import TcpProxy, tcp_proxy
 from tests.world import TARGETS, World
 
 pytestmark = pytest.mark.apiserver
@@ -80,35 +83,27 @@ def test_without_prefects_api_no_flow_runs_and_nothing_is_written(world: World, 
     assert world.versions() == {}
 
 
+@pytest.mark.usefixtures("prefect_server")
 @pytest.mark.parametrize("write", [1, len(NAMES)], ids=["in mid-run", "at the end"])
-def test_prefects_api_that_goes_away_costs_no_certificate(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write: int
-) -> None:
+def test_prefects_api_that_goes_away_costs_no_certificate(world: World, tmp_path: Path, write: int) -> None:
     """What a run has begun it finishes, and says so; it exits as failed; the next run has nothing to do."""
-    for name in [name for name in os.environ if name.startswith("PREFECT_")]:
-        monkeypatch.delenv(name)
     world.issue(*NAMES)
-    oracle, writes = world.oracle(), list[Request]()
-    server = PrefectServer(tmp_path)
-    monkeypatch.setenv("PREFECT_HOME", str(server.home))
-    monkeypatch.setenv("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    server.start()
+    oracle, writes, address = world.oracle(), list[Request](), urlsplit(str(PREFECT_API_URL.value()))
+    prefect = TcpProxy(address.port or 80)
 
     def fault(request: Request, forward: Forward) -> Answer:
         answer = forward()
         writes.extend([request] if request.method == "PATCH" else [])
         if len(writes) == write:
-            end(server.process)
+            prefect.stop()
+            prefect.hang_up()
         return answer
 
-    try:
-        server.wait(lambda _: None)
-        with world.proxy() as proxy:
-            proxy.fault = fault
-            done = flow(tmp_path / "home", PREFECT_API_URL=server.api)
-    finally:
-        end(server.process)
-    assert done.returncode == 1
+    with tcp_proxy(prefect) as url, world.proxy() as proxy:
+        proxy.fault = fault
+        api = f"http://{urlsplit(url).netloc}{address.path}"
+        done = flow(tmp_path, PREFECT_API_URL=api, PREFECT_CLIENT_MAX_RETRIES="1")
+    assert (len(writes), done.returncode) == (len(NAMES), 1)
     copies = {cluster: [f"app-a/{name}" for name in NAMES] for cluster in TARGETS}
     assert oracle.objections() + oracle.differences() + oracle.misreported(copies) == []
     assert re.search(rf"^dev +{len(NAMES)} .* ok$", done.stdout + done.stderr, re.MULTILINE)
