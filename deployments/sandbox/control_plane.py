@@ -11,12 +11,12 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
 from deployments.sandbox import pki, processes
-from deployments.sandbox.api_server import ApiServer, wait_until_ready
+from deployments.sandbox.api_server import LOOPBACK, ApiServer, Setting, wait_until_ready
 from deployments.sandbox.binaries import locate
 from deployments.sandbox.errors import SandboxError
 from deployments.sandbox.progress import Say
@@ -49,8 +49,10 @@ class Sandbox:
         clusters: Sequence[str] = ("ops", "dev", "rct", "prd"),
         directory: Path | None = None,
         say: Say = say_on_stderr,
+        settings: Mapping[str, Setting] | None = None,
     ) -> None:
         self._names = tuple(clusters)
+        self._settings = settings or {}
         self._given = directory
         self._say = say
         self.authority = pki.Authority("tls-sync sandbox CA")
@@ -115,9 +117,8 @@ class Sandbox:
         for name in names:
             if name in self._servers:
                 raise SandboxError(f"there already is a cluster {name}")
-            self._servers[name] = ApiServer(
-                name, self.directory, self._programs["kube-apiserver"], self.authority, self._say
-            )
+            program, setting = self._programs["kube-apiserver"], self._settings.get(name, LOOPBACK)
+            self._servers[name] = ApiServer(name, self.directory, program, self.authority, self._say, setting)
             self._servers[name].launch()
         wait_until_ready([self._servers[name] for name in names], self._say)
 
