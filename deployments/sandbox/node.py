@@ -6,6 +6,7 @@
 The API servers run beside it on this machine, where pods reach them. Takes root.
 """
 
+import os
 import shutil
 import tempfile
 import time
@@ -75,6 +76,13 @@ class Node:
         for name, flags in node_configuration.commands(self.directory / "node", server, self.network).items():
             self._start(name, flags)
         self._await_readiness(server)
+
+    def volume(self, name: str, owner: int) -> str:
+        """A folder for a volume of kind hostPath; its path as the node sees it."""
+        folder = self.directory / "node" / "var" / "lib" / "volumes" / name
+        folder.mkdir(parents=True)
+        os.chown(folder, owner, owner)
+        return f"/var/lib/volumes/{name}"
 
     def _start(self, name: str, flags: list[str]) -> None:
         command = [str(self.programs[name]), *flags]
