@@ -119,9 +119,11 @@ def _visit_target(visit: _Visit, cluster: Cluster, owner: str, ops: str) -> None
             visit.findings += diagnosis.of_rights(cluster, rights)
             visit.step = Check.NAMESPACES
             allowed = [name for name in names if not rights[name].missing]
-            heeded = bool(allowed) and client.heeds_dry_run(allowed[0])
-            tried = pool.map(lambda name: _rehearse(client, name, owner), allowed if heeded else [])
-            rehearsals = dict(zip(allowed if heeded else [], tried, strict=True))
+            if not allowed:
+                return
+            asked = allowed if client.heeds_dry_run(allowed[0]) else []
+            tried = pool.map(lambda name: _rehearse(client, name, owner), asked)
+            rehearsals = dict(zip(asked, tried, strict=True))
         visit.findings += diagnosis.of_rehearsals(cluster, visit.who, rehearsals)
 
 
