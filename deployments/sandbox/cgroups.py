@@ -8,7 +8,10 @@ from pathlib import Path
 _ROOT = Path("/sys/fs/cgroup")
 _END_SECONDS = 10
 _INHERITED = ("cpuset.cpus", "cpuset.mems")
-_PEAKS = ("memory.peak", "memory.max_usage_in_bytes")
+# Of version 2, then of version 1.
+_PEAK = ("memory.peak", "memory.max_usage_in_bytes")
+_USAGE = ("memory.current", "memory.usage_in_bytes")
+_INACTIVE = ("inactive_file", "total_inactive_file")
 
 
 @contextmanager
@@ -26,13 +29,45 @@ def control_group(name: str) -> Iterator[None]:
 
 def peak(name: str, pod_uid: str) -> int:
     """The most memory in bytes that a pod's processes had together, caches included; 0 where it's gone."""
-    uid = pod_uid.replace("-", "[-_]")
-    folders = [folder for root in _hierarchies() for folder in (root / name).glob(f"**/*pod{uid}*")]
-    found = [0]
-    for file in (folder / peak for folder in folders for peak in _PEAKS):
-        with suppress(OSError):  # of the other version, or gone by now
-            found.append(int(file.read_text()))
-    return max(found)
+    return _number(name, pod_uid, _PEAK)
+
+
+def working_set(name: str, pod_uid: str) -> int:
+    """What it has now without what the kernel could drop at once: the number that kubectl top shows."""
+    usage = _number(name, pod_uid, _USAGE)
+    for folder in _folders(name, pod_uid):
+        with suppress(OSError):
+            rows = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+            return max(0, usage - int(next(rows[key] for key in reversed(_INACTIVE) if key in rows)))
+    return 0
+
+
+def processes(name: str, pod_uid: str) -> Iterator[int]:
+    """Ids as the machine counts them; without the pause process, which is not the pod's own."""
+    for folder in _folders(name, pod_uid):
+        found = [int(pid) for file in folder.rglob("cgroup.procs") for pid in _lines(file)]
+        if found:
+            yield from (pid for pid in found if _lines(Path(f"/proc/{pid}/comm")) != ["pause"])
+            return
+
+
+def _number(name: str, pod_uid: str, files: tuple[str, ...]) -> int:
+    lines = [line for folder in _folders(name, pod_uid) for file in files for line in _lines(folder / file)]
+    return max(map(int, lines), default=0)
+
+
+def _lines(file: Path) -> list[str]:
+    """None where the file is of the other version, or gone by now."""
+    try:
+        return file.read_text().splitlines()
+    except OSError:
+        return []
+
+
+def _folders(name: str, pod_uid: str) -> list[Path]:
+    """Of the hierarchy that counts memory."""
+    root = _ROOT / "memory" if (_ROOT / "memory").exists() else _ROOT
+    return list((root / name).glob(f"kubepods*/**/pod{pod_uid}"))
 
 
 def _hierarchies() -> list[Path]:
@@ -48,8 +83,7 @@ def _make(folder: Path) -> None:
         with suppress(OSError):
             (folder / name).write_text((folder.parent / name).read_text())
     with suppress(OSError):  # version 2 hands controllers down only on request
-        names = (folder / "cgroup.controllers").read_text().split()
-        for name in names:
+        for name in (folder / "cgroup.controllers").read_text().split():
             (folder / "cgroup.subtree_control").write_text(f"+{name}")
 
 

@@ -65,6 +65,13 @@ class Browser:
             time.sleep(0.5)
         return text
 
+    def await_graph(self) -> None:
+        """Until the canvas of a run's graph is drawn."""
+        deadline = time.monotonic() + _SECONDS
+        while not self.evaluate("document.querySelectorAll('canvas').length"):
+            assert time.monotonic() < deadline, "there is no graph on the page"
+            time.sleep(0.5)
+
     def click(self, words: str) -> None:
         """The first element that says just that."""
         xpath = f"//*[normalize-space(text())='{words}']"
