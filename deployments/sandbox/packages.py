@@ -23,6 +23,11 @@ IMAGES: Mapping[str, str] = {"buildah": "buildah", "debootstrap": "debootstrap"}
 BROWSER: Mapping[str, str] = {"chromium": "chromium", "chromedriver": "chromium-driver"}
 
 
+def names(*programs: Mapping[str, str]) -> list[str]:
+    """Of the packages that hold these programs."""
+    return sorted({package for group in programs for package in group.values()})
+
+
 def demand(*programs: Mapping[str, str]) -> None:
     """One error that names all that is missing, with the command that installs it."""
     wanted = {program: package for group in programs for program, package in group.items()}

@@ -18,6 +18,7 @@ from deployments.sandbox.workspace import workspace
 
 NAMESPACE = "tls-sync"
 UID = 10001
+PACKAGES = (packages.NODE, packages.IMAGES, packages.BROWSER)
 _VOLUMES = 3
 
 
@@ -61,7 +62,7 @@ class Machine:
 
 def prepare(say: Say) -> dict[str, Path]:
     """All that takes minutes the first time; what can't be had is an error that says what to install."""
-    packages.demand(packages.NODE, packages.IMAGES, packages.BROWSER)
+    packages.demand(*PACKAGES)
     programs = locate("etcd", "kube-apiserver", "kubectl", *PROGRAMS, "helm", say=say)
     return {**programs, "image": images.application(say), "pause image": images.pause(say)}
 

@@ -66,7 +66,7 @@ def test_a_run_that_is_evicted_goes_on_where_it_was(
 def test_a_run_that_is_killed_is_marked_and_the_next_one_converges(
     machine: Machine, prefect: PrefectAPI, witness: Witness
 ) -> None:
-    """As by an OOM kill: Prefect calls it Crashed or Failed, not Running for ever; the next one does the rest."""
+    """As by an OOM kill: Prefect calls it Crashed or Failed, not Running for ever; the next does the rest."""
     with _in_mid_run(machine, prefect) as run_id:
         (pod,) = witness.pods[run_id]
         for pid in witness.processes_of(pod):

@@ -64,7 +64,7 @@ def test_the_run_shows_one_task_per_cluster(
 
 
 def test_the_report_is_rendered(page: Browser, prefect: PrefectAPI, run: Run, pictures: Path) -> None:
-    """The artifact's Markdown is a table on the page, with the cluster and the certificate that was renewed."""
+    """The artifact's Markdown is a table on the page, with the cluster and the renewed certificate."""
     (report,) = [found for found in prefect.artifacts(run.id) if found["key"] == "tls-sync"]
     page.open(f"{prefect.ui}/artifacts/artifact/{report['id']}")
     page.await_text("homarr-prd-tls", "prd")
