@@ -27,7 +27,7 @@ _DOCKERFILE = _ROOT / "deployments" / "Dockerfile"
 def application(say: Say) -> Path:
     """The archive of the image that deployments/Dockerfile makes of this checkout."""
     base = base_image.archive(say)
-    name = f"tls-sync-{_digest(base)}.tar"
+    name = f"tls-sync-{digest(base)}.tar"
     return cached("images", name, say, lambda path: _build_application(base, path, say))
 
 
@@ -97,7 +97,7 @@ class _Builder:
         run(what, ["/usr/bin/buildah", *store, *arguments], log, self._say)
 
 
-def _digest(base: Path) -> str:
+def digest(base: Path) -> str:
     """Over all that goes into the image: the Dockerfile says what that is."""
     digest = hashlib.sha256(base.name.encode())
     for file in [_DOCKERFILE, _ROOT / ".dockerignore", *_copied()]:
