@@ -32,6 +32,8 @@ class Wanted:
     """As the operator's kubeconfig calls it."""
     server: str = ""
     """In place of the address in the operator's kubeconfig, which may be good on their machine only."""
+    cluster_id: str | None = None
+    """Which cluster it must be."""
     expendable: bool = False
     """Suspended: that it can't be had is no failure."""
 
@@ -71,26 +73,36 @@ class Asker:
             ) from None
         if wanted.server:
             cluster["server"] = wanted.server
+        self._verify(kubectl, wanted)
         if self.dry_run:
             return Entry(cluster, {"token": "none"})
         asked = (f"--namespace={ACCOUNT}", f"--duration={self.duration}")
         return Entry(cluster, {"token": kubectl.run("create", "token", ACCOUNT, *asked).strip()})
+
+    def _verify(self, kubectl: Kubectl, wanted: Wanted) -> None:
+        """A token of another cluster would be found out by the next run only."""
+        uid = "--output=jsonpath={.metadata.uid}"
+        if wanted.cluster_id and kubectl.run("get", "namespace", "kube-system", uid) != wanted.cluster_id:
+            context = wanted.admin_context
+            raise TargetError(
+                f"your context {context} leads to another cluster than the pinned one (clusterId)"
+            )
 
 
 def wanted_of(
     config: SyncConfig, ops_context: str | None, contexts: Mapping[str, str], servers: Mapping[str, str]
 ) -> tuple[Wanted, ...]:
     """The targets, and OPS where the configuration has a context for it."""
-    clusters = [(one.name, one.context, one.suspended) for one in config.clusters]
+    clusters = [(one.name, one.context, one.cluster_id, one.suspended) for one in config.clusters]
     if config.source.context:
         contexts = {config.source.label: ops_context or config.source.context} | dict(contexts)
-        clusters.insert(0, (config.source.label, config.source.context, False))
-    known = [name for name, _, _ in clusters]
+        clusters.insert(0, (config.source.label, config.source.context, None, False))
+    known = [name for name, *_ in clusters]
     for name in {*contexts, *servers} - set(known):
         raise TargetError(f"{name}: no such cluster in the configuration; known are: {', '.join(known)}")
     return tuple(
-        Wanted(name, context, contexts.get(name, context), servers.get(name, ""), suspended)
-        for name, context, suspended in clusters
+        Wanted(name, context, contexts.get(name, context), servers.get(name, ""), cluster_id, suspended)
+        for name, context, cluster_id, suspended in clusters
     )
 
 

@@ -13,11 +13,15 @@ from deployments.target.errors import TargetError
 _SECONDS = 60
 _REQUEST_TIMEOUT = "20s"
 
-_REASON = re.compile(rb"^Error from server \((NotFound|Forbidden|AlreadyExists|Conflict)\)", re.MULTILINE)
-_OTHERS = {
-    b"Unable to connect to the server": "no connection",
-    b"You must be logged in to the server": "Unauthorized",
-    b"Apply failed with": "Conflict",
+_KNOWN = {
+    rb"^Error from server \(NotFound\)": "NotFound",
+    rb"^error: failed to create token: .* not found$": "NotFound: apply the manifests there first",
+    rb"^Error from server \(Forbidden\)": "Forbidden",
+    rb"^error: failed to create token: .* is forbidden": "Forbidden",
+    rb"^Error from server \(Conflict\)": "Conflict: something else changed it meanwhile; try again",
+    rb"^error: Apply failed with": "Conflict: something else wrote it, too (--replace)",
+    rb"^error: You must be logged in to the server": "Unauthorized: log in first",
+    rb"^Unable to connect to the server": "no connection",
 }
 
 
@@ -52,6 +56,4 @@ class Kubectl:
 
 
 def _why(stderr: bytes) -> str:
-    if found := _REASON.search(stderr):
-        return found[1].decode()
-    return next((told for words, told in _OTHERS.items() if words in stderr), "")
+    return next((told for words, told in _KNOWN.items() if re.search(words, stderr, re.MULTILINE)), "")
