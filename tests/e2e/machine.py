@@ -91,9 +91,9 @@ def _furnish(machine: Machine) -> None:
     """What people have before they install: certificates on OPS, rights on the targets, credentials."""
     machine.ops.namespace("certificates-ops")
     scenario.fill_source(machine.ops)
-    story.prepare(machine.sandbox)
     credentials = machine.directory / "targets.kubeconfig"
     write_kubeconfig(machine.sandbox, credentials, scenario.TARGETS, source=False)
+    story.prepare(machine.sandbox)
     machine.ops.namespace(NAMESPACE)
     secret = {
         "apiVersion": "v1",

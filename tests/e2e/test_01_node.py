@@ -10,10 +10,10 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 _SECONDS = 180
 _SCRIPT = """
-import os, socket, ssl, urllib.request
+import os, ssl, urllib.request
 token = open('/var/run/secrets/kubernetes.io/serviceaccount/token').read()
 context = ssl.create_default_context(cafile='/var/run/secrets/kubernetes.io/serviceaccount/ca.crt')
-request = urllib.request.Request('https://kubernetes.default.svc.cluster.local/version')
+request = urllib.request.Request('https://kubernetes.default.svc/version')
 request.add_header('Authorization', f'Bearer {token}')
 print(urllib.request.urlopen(request, context=context).status, os.getuid())
 """
