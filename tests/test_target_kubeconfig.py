@@ -123,6 +123,10 @@ def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     [
         (f'Error from server (NotFound): serviceaccounts "{CANARY}" not found', ": NotFound"),
         (f"Error from server (Forbidden): {CANARY} can't", ": Forbidden"),
+        (
+            'Error from server (NotFound): namespaces "nowhere" not found',
+            ": NotFound: create the namespace first",
+        ),
         (f"E1124 {CANARY}\nUnable to connect to the server: dial tcp", ": no connection"),
         (f"error: You must be logged in to the server ({CANARY})", ": Unauthorized: log in first"),
         (

@@ -17,6 +17,7 @@ renews the tokens. A cluster that can't be asked keeps what it had; so does one 
 token file or a client certificate. Nothing secret is printed or stands in an argument.
 """
 _DURATION = "720h"
+_SECRET = "tls-sync-kubeconfig"  # noqa: S105  a name, not a secret
 
 
 def main() -> int:
@@ -56,6 +57,7 @@ def _add_kubeconfig(parser: argparse.ArgumentParser) -> None:
     add("--duration", default=_DURATION, help=f"of the tokens ({_DURATION} by default)")
     add("--ops-context", metavar="CONTEXT", help="the context of OPS in your kubeconfig")
     add("--namespace", default="tls-sync", help="of the Secret (tls-sync by default)")
+    add("--secret", default=_SECRET, help=f"its name ({_SECRET} by default)")
     add("--replace", action="store_true", help="also a Secret that something else made")
     add("--output", metavar="FILE", type=Path, help="into a file (mode 0600) in place of the Secret")
     add("--dry-run", action="store_true", help="make no token, write nothing, and say what would be")
@@ -92,7 +94,9 @@ def _kubeconfig(given: argparse.Namespace) -> int:
     if given.output:
         place = InFile(given.output)
     elif ops:
-        place = InSecret(Kubectl(ops, given.admin_kubeconfig), given.namespace, replace=given.replace)
+        place = InSecret(
+            Kubectl(ops, given.admin_kubeconfig), given.namespace, given.secret, replace=given.replace
+        )
     else:
         raise TargetError("say where to put it: --ops-context <the context of OPS>, or --output <file>")
     asker = collection.Asker(given.admin_kubeconfig, given.duration, dry_run=given.dry_run)

@@ -14,6 +14,7 @@ _SECONDS = 60
 _REQUEST_TIMEOUT = "20s"
 
 _KNOWN = {
+    rb'^Error from server \(NotFound\): namespaces "\S*" not found$': "NotFound: create the namespace first",
     rb"^Error from server \(NotFound\)": "NotFound",
     rb"^error: failed to create token: .* not found$": "NotFound: apply the manifests there first",
     rb"^Error from server \(Forbidden\)": "Forbidden",

@@ -16,7 +16,6 @@ from deployments.target.errors import TargetError
 from deployments.target.kubectl import Kubectl
 from tasks.yaml_file import YamlError, parse_yaml
 
-SECRET = "tls-sync-kubeconfig"  # noqa: S105  a name, not a secret
 KEY = "config"
 
 _MANAGER = "tls-sync-kubeconfig"
@@ -33,18 +32,18 @@ class Place(Protocol):
 class InSecret:
     """One that this command did not make is replaced only where the operator says so."""
 
-    def __init__(self, kubectl: Kubectl, namespace: str, *, replace: bool) -> None:
-        self._kubectl, self._namespace, self._replace = kubectl, namespace, replace
+    def __init__(self, kubectl: Kubectl, namespace: str, name: str, *, replace: bool) -> None:
+        self._kubectl, self._namespace, self._name, self._replace = kubectl, namespace, name, replace
         self._version: dict[str, str] = {}
 
     def __str__(self) -> str:
-        return f"Secret {self._namespace}/{SECRET} (key {KEY})"
+        return f"Secret {self._namespace}/{self._name} (key {KEY})"
 
     def read(self) -> Any:
         asked = (
             "get",
             "secret",
-            SECRET,
+            self._name,
             f"--namespace={self._namespace}",
             "--ignore-not-found",
             "--output=json",
@@ -61,7 +60,7 @@ class InSecret:
             raise TargetError(f"{self} is not what kubectl shows of a Secret; look at it") from None
         if labels.get("app.kubernetes.io/managed-by") != _MANAGER and not self._replace:
             raise TargetError(
-                f"{self} exists, and this command did not make it: choose another namespace (--namespace), "
+                f"{self} exists, and this command did not make it: choose another (--namespace, --secret), "
                 "or say --replace; contexts that the configuration doesn't name are then gone from it"
             )
         return _parsed(content, str(self))
@@ -71,7 +70,7 @@ class InSecret:
         manifest = {
             "apiVersion": "v1",
             "kind": "Secret",
-            "metadata": {"name": SECRET, "labels": _LABELS, **self._version},
+            "metadata": {"name": self._name, "labels": _LABELS, **self._version},
             "type": "Opaque",
             "data": {KEY: base64.b64encode(_dumped(document)).decode("ascii")},
         }

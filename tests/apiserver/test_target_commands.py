@@ -1,21 +1,12 @@
 """Rights and credentials for target clusters, by the commands and the real kubectl."""
 
 import base64
-import os
-import shlex
-import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
 import yaml
 
-from deployments.sandbox.binaries import locate
-from deployments.sandbox.control_plane import Sandbox
-from deployments.sandbox.errors import SandboxError
 from deployments.sandbox.kubeconfig import context_name, write_admin_kubeconfig
 from deployments.target.document import Entry, document_of, entries_of
 from tasks import checklist
@@ -23,89 +14,13 @@ from tasks.config import load_config
 from tasks.credentials import end_of_token
 from tasks.preflight import preflight
 from tests.canary import found_in
+from tests.operator_of import Operator
 from tests.world import Manifest, World
 
 pytestmark = pytest.mark.apiserver
 
-ROOT = Path(__file__).parents[2]
 SECRET = "/api/v1/namespaces/tls-sync/secrets/tls-sync-kubeconfig"
 SECONDS = 90
-
-
-class Done(NamedTuple):
-    status: int
-    output: str
-    errors: str
-
-
-class Operator:
-    """Somebody with all rights on all clusters, and a kubectl that notes what it is called with."""
-
-    def __init__(self, world: World, directory: Path, kubectl: Path) -> None:
-        self.world, self.kubeconfig = world, directory / "admin.kubeconfig"
-        self.calls = directory / "calls"
-        write_admin_kubeconfig(world.sandbox, self.kubeconfig)
-        (directory / "bin").mkdir()
-        wrapper = directory / "bin" / "kubectl"
-        noted = f'printf "%s\\n" "$@" >>{self.calls}; env >>{self.calls}'
-        wrapper.write_text(f'#!/bin/sh\n{noted}\nexec {shlex.quote(str(kubectl))} "$@"\n')
-        wrapper.chmod(0o700)
-        self.environment = {
-            **os.environ,
-            "PATH": f"{wrapper.parent}:{os.environ['PATH']}",
-            "HOME": str(directory),  # kubectl keeps what it discovers there
-            "KUBECONFIG": str(self.kubeconfig),
-        }
-
-    def target(self, *arguments: str) -> Done:
-        return self._run(sys.executable, "-m", "deployments.target", *arguments)
-
-    def apply(self, cluster: str, manifests: str) -> Done:
-        command = ("kubectl", f"--context={context_name(cluster)}", "apply", "--server-side", "-f", "-")
-        return self._run(*command, stdin=manifests)
-
-    def _run(self, *command: str, stdin: str = "") -> Done:
-        done = subprocess.run(
-            command, env=self.environment, cwd=ROOT, input=stdin, capture_output=True, text=True, check=False
-        )
-        return Done(done.returncode, done.stdout, done.stderr)
-
-    def collect(self, *arguments: str) -> Done:
-        return self.target("kubeconfig", "--ops-context", context_name("ops"), *arguments)
-
-    def edit(self, cluster: str, /, **changes: Any) -> None:
-        """The address, or CA, that the operator has of a cluster."""
-        document = yaml.safe_load(self.kubeconfig.read_text())
-        (entry,) = (one for one in document["clusters"] if one["name"] == context_name(cluster))
-        entry["cluster"].update(changes)
-        self.kubeconfig.write_text(yaml.safe_dump(document))
-
-    def secret(self) -> Manifest:
-        found = self.world.ops.secret("tls-sync", "tls-sync-kubeconfig")
-        assert found is not None
-        return found
-
-    def entries(self) -> dict[str, Entry]:
-        content = base64.b64decode(self.secret()["data"]["config"])
-        return entries_of(yaml.safe_load(content))
-
-
-@pytest.fixture(scope="session")
-def kubectl(sandbox: Sandbox) -> Path:
-    """The real kubectl. Where it can't be had, that fails in CI and skips elsewhere."""
-    try:
-        return locate("kubectl")["kubectl"]
-    except SandboxError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"no kubectl can be had: {error}")
-
-
-@pytest.fixture
-def operator(world: World, tmp_path: Path, kubectl: Path) -> Iterator[Operator]:
-    yield Operator(world, tmp_path, kubectl)
-    if world.ops.secret("tls-sync", "tls-sync-kubeconfig"):
-        world.ops.delete(SECRET)
 
 
 def tokens(entries: dict[str, Entry]) -> dict[str, str]:
