@@ -33,6 +33,8 @@ def main() -> int:
     if given.cluster_ids:
         return print_cluster_ids()
     if given.preflight:
+        if given.certificate or given.dry_run:
+            parser.error("--preflight goes with --cluster alone: it writes nothing, whatever the certificate")
         return print_preflight(given.cluster)
     from tasks.config import load_config  # noqa: PLC0415  not for --help
     from tasks.errors import ConfigError  # noqa: PLC0415
@@ -100,6 +102,9 @@ def print_preflight(cluster: str | None) -> int:
     except ConfigError as error:
         sys.stderr.write(f"tls-sync: {error}\n")
         return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("tls-sync: interrupted\n")
+        return 130
     sys.stdout.write(f"{checklist.render(found)}\n")
     return 0 if checklist.verdict(found).ok else 1
 

@@ -11,7 +11,7 @@ from tasks import checklist
 from tasks.config import load_config
 from tasks.preflight import preflight as look
 from tasks.process import prepare
-from tasks.stopping import begin, stop
+from tasks.stopping import begin
 
 prepare()
 
@@ -33,11 +33,7 @@ def preflight(
     ),
 ) -> State[None]:
     begin()
-    try:
-        found = look(load_config(), cluster)
-    except BaseException:  # Ctrl-C, or what Prefect makes of a SIGTERM: no further request
-        stop()
-        raise
+    found = look(load_config(), cluster)
     ending, logger = checklist.verdict(found), get_run_logger()
     say = logger.info if ending.ok else logger.error
     say("%s", checklist.render(found))

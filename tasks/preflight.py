@@ -21,6 +21,7 @@ from tasks.readiness import Check, Finding, Mark, Preflight, Readiness
 from tasks.reasons import Code
 from tasks.retry import CLUSTER_SECONDS
 from tasks.rights import NEEDED, NEEDED_ON_OPS, Rights
+from tasks.stopping import stop
 
 SIDE_BY_SIDE = 16
 
@@ -39,7 +40,11 @@ def preflight(config: SyncConfig, cluster: str | None = None) -> Preflight:
         return _visited(target.name, lambda visit: _visit_target(visit, target, config.owner, ops.uid))
 
     with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        found = list(pool.map(visited, targets))
+        try:
+            found = list(pool.map(visited, targets))
+        except BaseException:  # Ctrl-C, or what Prefect makes of a SIGTERM; no write is under way
+            stop(grace=0)
+            raise
     left_out = () if cluster else config.suspended
     return Preflight(
         ops=ops,

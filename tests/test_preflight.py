@@ -377,6 +377,23 @@ def test_a_mounted_secret_with_the_wrong_key_is_told(
     )
 
 
+@pytest.mark.parametrize("argument", ["--dry-run", "--certificate=web-tls"])
+def test_arguments_that_make_no_sense_together_are_refused(argument: str) -> None:
+    """Nobody is to believe that the preflight looked at one certificate."""
+    command = [sys.executable, "-m", "flows", "--preflight", argument]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "--preflight goes with --cluster alone" in done.stderr
+
+
+def test_the_parameter_is_described_in_the_ui() -> None:
+    """The form of the UI shows what it is for; nothing else can be set from outside."""
+    from flows.preflight import preflight as flow  # noqa: PLC0415  Prefect, for this test alone
+
+    assert list(flow.parameters.properties) == ["cluster"]
+    assert flow.parameters.properties["cluster"]["description"]
+
+
 def test_the_flow_imports_light() -> None:
     """No Kubernetes client model is loaded, and its help needs neither Prefect nor the client."""
     script = (

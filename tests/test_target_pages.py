@@ -76,9 +76,9 @@ def test_every_deployment_of_the_pages_exists() -> None:
     from flows.preflight import preflight  # noqa: PLC0415  Prefect, for this test alone
     from flows.tls_sync import tls_sync  # noqa: PLC0415
 
-    flows = {"flows/tls_sync.py:tls_sync": tls_sync, "flows/preflight.py:preflight": preflight}
+    flows = {"flows/tls_sync.py:tls_sync": tls_sync.name, "flows/preflight.py:preflight": preflight.name}
     deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
-    there = {f"{flows[one['entrypoint']].name}/{one['name']}" for one in deployments}
+    there = {f"{flows[one['entrypoint']]}/{one['name']}" for one in deployments}
     text = README + "".join(map(read, PAGES))
     told = set(re.findall(r"prefect deployment (?:run|inspect|schedule ls) (\S+?/[a-z]+)", text))
     assert {"tls-sync/ops", "tls-sync-preflight/ops"} == told <= there

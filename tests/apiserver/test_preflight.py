@@ -3,8 +3,10 @@
 import base64
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -442,6 +444,35 @@ def test_the_command_prints_the_table_and_says_by_its_status(world: World) -> No
     done = command("--cluster", "nowhere")
     assert (done.returncode, done.stdout) == (1, "")
     assert "no such cluster; known are: dev, rct, prd" in done.stderr
+
+
+def test_ctrl_c_ends_it(world: World) -> None:
+    """Also while a cluster keeps it waiting: no further request, and no traceback."""
+    asked, ended = threading.Event(), threading.Event()
+
+    def keep_waiting(_: Request, forward: Forward) -> Answer:
+        asked.set()
+        ended.wait(SECONDS)
+        return forward()
+
+    with world.proxy() as proxy:
+        proxy.fault = keep_waiting
+        process = subprocess.Popen(
+            [sys.executable, "-m", "flows", "--preflight"],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            assert asked.wait(SECONDS)
+            process.send_signal(signal.SIGINT)
+            output, errors = process.communicate(timeout=SECONDS)
+        finally:
+            process.kill()
+            ended.set()
+        assert (process.returncode, output, errors) == (130, "", "tls-sync: interrupted\n")
+        assert len(proxy.requests) == 1
 
 
 @pytest.mark.usefixtures("prefect_server")
