@@ -19,7 +19,12 @@ def api_url() -> str:
 
 def environment(home: Path, **variables: str) -> dict[str, str]:
     """For a process of its own at that server."""
-    ours = {"PREFECT_API_URL": api_url(), "PREFECT_HOME": str(home), "TLS_SYNC_HOME": str(ROOT)}
+    ours = {
+        "DO_NOT_TRACK": "1",
+        "PREFECT_API_URL": api_url(),
+        "PREFECT_HOME": str(home),
+        "TLS_SYNC_HOME": str(ROOT),
+    }
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return {**os.environ, **ours, "PATH": path, "PYTHONPATH": str(ROOT), **variables}
 

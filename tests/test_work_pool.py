@@ -10,7 +10,9 @@ from uuid import uuid4
 
 import pytest
 from prefect.client.schemas.objects import FlowRun
-from prefect_kubernetes.worker import KubernetesWorkerJobConfiguration
+from prefect_kubernetes.worker import (  # type: ignore[import-untyped]  # it ships no types
+    KubernetesWorkerJobConfiguration,
+)
 
 from deployments.hook.rest import Refused
 from deployments.sandbox.control_plane import Sandbox
@@ -18,7 +20,7 @@ from deployments.sandbox.kubeconfig import SOURCE_CLUSTER
 from tests.prefect_command import environment, make_pool, rest
 
 TEMPLATE = json.loads((Path(__file__).parents[1] / "deployments" / "work-pool.json").read_text())
-HARMFUL = {
+HARMFUL: dict[str, Any] = {
     "image": "evil",
     "command": "evil",
     "env": {"KUBECONFIG": "/evil", "EVIL": "1"},

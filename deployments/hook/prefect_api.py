@@ -13,6 +13,9 @@ DEPLOYMENTS = ("tls-sync/ops", "tls-sync-preflight/ops")
 """Flow and deployment, as prefect.yaml has them."""
 UNFINISHED = ["SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING"]
 PAUSE = 3.0
+DESCRIPTION = (
+    "Runs of tls-sync, as pods on OPS. Written by the chart at each upgrade; change its values instead."
+)
 
 Say = Callable[[str], None]
 Object = dict[str, Any]
@@ -61,6 +64,15 @@ class PrefectApi:
     def pool(self) -> Object | None:
         found: Object | None = self._rest.found(f"/work_pools/{self._settings.pool}")
         return found
+
+    def write_pool(self, template: Object) -> None:
+        """What `prefect work-pool create --overwrite` does."""
+        fields = {"description": DESCRIPTION, "base_job_template": template}
+        if self.pool() is None:
+            named = {"name": self._settings.pool, "type": "kubernetes"}
+            self._rest.call("POST", "/work_pools/", {**named, **fields})
+        else:
+            self._rest.call("PATCH", f"/work_pools/{self._settings.pool}", fields)
 
     def delete_pool(self) -> None:
         self._rest.call("DELETE", f"/work_pools/{self._settings.pool}")

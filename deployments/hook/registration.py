@@ -1,5 +1,6 @@
-"""Creates or updates work pool, deployments and schedule, with the commands that people would type."""
+"""Creates or updates work pool, deployments and schedule, these by the command that people would type."""
 
+import json
 import subprocess
 import tempfile
 from pathlib import Path
@@ -20,14 +21,10 @@ def register(settings: Settings, say: Say) -> None:
     api = PrefectApi(settings)
     api.wait(settings.wait_seconds, say)
     _refuse_foreign(api.pool(), settings)
-    _prefect(
-        settings,
-        *("work-pool", "create", settings.pool, "--type", "kubernetes"),
-        *("--base-job-template", str(settings.template), "--overwrite"),
-    )
+    api.write_pool(json.loads(settings.template.read_text()))
     say(f"work pool {settings.pool} is up to date")
     with tempfile.TemporaryDirectory() as folder:
-        _prefect(settings, "deploy", "--all", "--prefect-file", str(_prefect_file(settings, Path(folder))))
+        _deploy(settings, _prefect_file(settings, Path(folder)))
     for name in DEPLOYMENTS:
         deployment = api.deployment(name)
         if deployment is None:
@@ -64,17 +61,17 @@ def _prefect_file(settings: Settings, folder: Path) -> Path:
     return written
 
 
-def _prefect(settings: Settings, *arguments: str) -> None:
-    """One command of Prefect's; its output is shown where it fails."""
-    command = ["prefect", "--no-prompt", *arguments]
+def _deploy(settings: Settings, file: Path) -> None:
+    """`prefect deploy --all`; its output is shown where it fails."""
+    command = ["prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file)]
     try:
-        done = subprocess.run(  # noqa: S603  words of ours and of the chart's values, no shell
+        done = subprocess.run(  # noqa: S603  words of ours, no shell
             command, cwd=settings.home, capture_output=True, text=True, check=False, timeout=COMMAND_SECONDS
         )
     except subprocess.TimeoutExpired:
-        raise HookError(f"`{' '.join(command)}` did not end in {COMMAND_SECONDS} s") from None
+        raise HookError(f"`prefect deploy --all` did not end in {COMMAND_SECONDS} s") from None
     if done.returncode:
-        raise HookError(f"`{' '.join(command)}` failed:\n{done.stdout}{done.stderr}")
+        raise HookError(f"`prefect deploy --all` failed:\n{done.stdout}{done.stderr}")
 
 
 def _schedule(deployment: Object) -> str:
