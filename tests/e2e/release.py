@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from deployments.sandbox import scenario
-from tests.e2e.machine import NAMESPACE, Machine
+from tests.e2e.machine import NAMESPACE, CommandError, Machine
 from tests.e2e.prefect_api import PrefectAPI
 
 ROOT = Path(__file__).parents[2]
@@ -51,7 +51,25 @@ class Release:
         file = self.machine.directory / "values.yaml"
         file.write_text(yaml.safe_dump(self.values, sort_keys=False))
         where = [NAME, str(CHART), "--namespace", NAMESPACE, "--values", str(file)]
-        self.machine.helm(*verb, *where, "--wait", f"--timeout={_SECONDS}s")
+        try:
+            self.machine.helm(*verb, *where, "--wait", f"--timeout={_SECONDS}s")
+        except CommandError as error:
+            raise CommandError(f"{error}\n{self._state()}") from None
+
+    def _state(self) -> str:
+        """For whoever has to find out why."""
+        here = ["--namespace", NAMESPACE]
+        pods = self.machine.kubectl("get", "pods", *here, "--output=name").split()
+        logs = [self._log(pod) for pod in pods]
+        return "\n".join([self.machine.kubectl("get", "all", *here), *logs])
+
+    def _log(self, pod: str) -> str:
+        try:
+            return self.machine.kubectl(
+                "logs", pod, "--namespace", NAMESPACE, "--all-containers", "--tail=30"
+            )
+        except CommandError as error:
+            return str(error)
 
 
 def values(machine: Machine) -> dict[str, Any]:
@@ -63,4 +81,5 @@ def values(machine: Machine) -> dict[str, Any]:
             "schedule": EVERY_MINUTE,
             "config": scenario.configuration(machine.sandbox, None),
         },
+        "results": {"persistence": {"enabled": True}},
     }
