@@ -39,6 +39,7 @@ SERVICE_ACCOUNT = re.compile(r"system:serviceaccount:[-a-z0-9]{1,63}:[-.a-z0-9]{
 ON_OPS = "apply deployments/source/rbac.yaml on OPS"
 RENEW = "renew it: `python -m deployments.target kubeconfig`"
 BARRED = "the rights are there: look at the quota, the webhooks and the policies of the namespace"
+BARRING = frozenset({Code.FORBIDDEN, Code.INVALID, Code.SERVER_ERROR})
 
 
 class Rehearsal(NamedTuple):
@@ -203,7 +204,7 @@ def of_rehearsals(cluster: Cluster, who: str, rehearsals: Mapping[str, Rehearsal
         if one.trouble:
             code, detail = one.trouble.code, f" ({one.trouble.detail})" if one.trouble.detail else ""
             text = f"{name}: it would not take a Secret of ours: {code.sentence}{detail}"
-            remedy = BARRED if code in (Code.FORBIDDEN, Code.INVALID) else code.remedy
+            remedy = BARRED if code in BARRING else code.remedy
             yield Finding(check=Check.NAMESPACES, mark=Mark.BAD, name=str(code), text=text, remedy=remedy)
             yield Finding(check=Check.POLICY, mark=Mark.UNKNOWN, text=f"{name}: it could not be asked")
         else:

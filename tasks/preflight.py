@@ -147,7 +147,7 @@ def _rehearse(client: ClusterClient, namespace: str, owner: str) -> Rehearsal:
     try:
         client.rehearse(ref, _body(ref, ownership.labels(owner)))
     except ClusterError as error:
-        if error.failure.transient:
+        if error.failure.transient and error.failure.code is not Code.SERVER_ERROR:  # a webhook that is down
             raise
         return Rehearsal(error.failure)
     try:

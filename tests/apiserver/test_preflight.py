@@ -8,7 +8,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from tasks.config import load_config
 from tasks.preflight import preflight
 from tasks.readiness import Check, Finding, Mark, Preflight, Readiness
 from tasks.rights import NEEDED
+from tests.apiserver.scenarios import over_quota, webhook_that_is_down
 from tests.canary import found_in
 from tests.fault_proxy import Answer, Forward, Request
 from tests.world import ACCOUNT, CLUSTERS, TARGETS, World
@@ -282,6 +284,23 @@ def test_a_namespace_that_takes_nothing_is_named(world: World, ending: bool) -> 
     (trouble,) = [one for one in found.troubles if one.mark is Mark.BAD]
     assert trouble.name == ("NamespaceTerminating" if ending else "NamespaceMissing")
     assert trouble.text.startswith(f"{name}: it would not take a Secret of ours")
+
+
+@pytest.mark.parametrize(
+    ("bar", "code"),
+    [(over_quota, "Forbidden"), (webhook_that_is_down, "ServerError")],
+    ids=["quota", "webhook"],
+)
+def test_what_bars_every_write_is_named(
+    world: World, bar: Callable[[World], AbstractContextManager[None]], code: str
+) -> None:
+    """The rights are there, the cluster answers, and yet no Secret would get in."""
+    with bar(world):
+        found = eventually("dev", Check.NAMESPACES, Mark.BAD)
+    (trouble,) = [one for one in found.troubles if one.mark is Mark.BAD]
+    assert trouble.name == code
+    assert trouble.text.startswith("app-a: it would not take a Secret of ours")
+    assert "quota, the webhooks and the policies" in trouble.remedy
 
 
 @pytest.mark.parametrize("protected", [False, True])
