@@ -71,6 +71,7 @@ $(READY): requirements-dev.txt
 	  uv venv --quiet --allow-existing --python $(PYTHON) .venv \
 	  && uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.txt; \
 	else \
-	  $(PYTHON) -m venv .venv && $(BIN)/pip install --quiet --require-hashes -r requirements-dev.txt; \
+	  $(PYTHON) -m venv .venv && $(BIN)/pip install --quiet --require-hashes -r requirements-dev.txt \
+	    -c requirements-dev.txt; \
 	fi
 	@touch $@
