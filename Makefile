@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help demo sandbox test test-unit mutants soak bench lint types format lock clean
+.PHONY: help demo sandbox test test-unit e2e mutants soak bench lint types format lock clean
 .DEFAULT_GOAL := help
 
 help: ## these lines
@@ -19,10 +19,15 @@ sandbox: $(READY) ## four clusters, Prefect with its UI, the flow served; until 
 test: $(READY) ## all tests; the first time builds kube-apiserver and etcd if none is at hand
 	@# Here, since pytest would hide the progress. What can't be had makes tests skip, and CI fail.
 	@$(BIN)/python -m deployments.sandbox fetch || test -z "$$CI"
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not e2e"
 
 test-unit: $(READY) ## the pure tests, in seconds
-	$(BIN)/python -m pytest -m "not apiserver"
+	$(BIN)/python -m pytest -m "not apiserver and not e2e"
+
+e2e: $(READY) ## the chart on a real node with pods; as root, on Debian; half an hour after the first time
+	@# What takes minutes the first time, and what is missing, is said before pytest hides it.
+	@$(BIN)/python -m tests.e2e
+	$(BIN)/python -m pytest -m e2e --exitfirst tests/e2e
 
 mutants: $(READY) ## change the deciding code in small ways; each change must turn a test red (an hour)
 	$(BIN)/python -m tests.mutation
@@ -48,8 +53,11 @@ lock: $(READY) ## new versions of all dependencies, with hashes (needs uv)
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 	  --no-emit-index-url --no-emit-find-links pyproject.toml --output-file requirements.txt
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
-	  --no-emit-index-url --no-emit-find-links --constraint requirements.txt pyproject.toml --group dev \
-	  --output-file requirements-dev.txt
+	  --no-emit-index-url --no-emit-find-links --constraint requirements.txt pyproject.toml --extra image \
+	  --output-file requirements-image.txt
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url --no-emit-find-links --constraint requirements-image.txt pyproject.toml --extra image \
+	  --group dev --output-file requirements-dev.txt
 
 clean: ## remove the virtual environment and caches
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache
@@ -63,6 +71,7 @@ $(READY): requirements-dev.txt
 	  uv venv --quiet --allow-existing --python $(PYTHON) .venv \
 	  && uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.txt; \
 	else \
-	  $(PYTHON) -m venv .venv && $(BIN)/pip install --quiet --require-hashes -r requirements-dev.txt; \
+	  $(PYTHON) -m venv .venv && $(BIN)/pip install --quiet --require-hashes -r requirements-dev.txt \
+	    -c requirements-dev.txt; \
 	fi
 	@touch $@

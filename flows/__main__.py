@@ -24,9 +24,18 @@ def main() -> int:
         action="store_true",
         help="print the clusterId of each context of KUBECONFIG",
     )
+    parser.add_argument(
+        "--preflight",
+        action="store_true",
+        help="ask OPS and the clusters whether runs can work, and write nothing",
+    )
     given = parser.parse_args()
     if given.cluster_ids:
         return print_cluster_ids()
+    if given.preflight:
+        if given.certificate or given.dry_run:
+            parser.error("--preflight goes with --cluster alone: it writes nothing, whatever the certificate")
+        return print_preflight(given.cluster)
     from tasks.config import load_config  # noqa: PLC0415  not for --help
     from tasks.errors import ConfigError  # noqa: PLC0415
 
@@ -79,6 +88,25 @@ def print_cluster_ids() -> int:
     for context, text, _ in found:
         sys.stdout.write(f"{context:{width}}  {text}\n")
     return 0 if all(known for _, _, known in found) else 1
+
+
+def print_preflight(cluster: str | None) -> int:
+    """Exit status 0 where all are ready. Needs no Prefect server: what is not ready may be just that."""
+    from tasks import checklist  # noqa: PLC0415
+    from tasks.config import load_config  # noqa: PLC0415
+    from tasks.errors import ConfigError  # noqa: PLC0415
+    from tasks.preflight import preflight  # noqa: PLC0415
+
+    try:
+        found = preflight(load_config(), cluster)
+    except ConfigError as error:
+        sys.stderr.write(f"tls-sync: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("tls-sync: interrupted\n")
+        return 130
+    sys.stdout.write(f"{checklist.render(found)}\n")
+    return 0 if checklist.verdict(found).ok else 1
 
 
 if __name__ == "__main__":

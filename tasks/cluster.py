@@ -70,13 +70,14 @@ class ClusterClient:
             raise self._error(Code.PROTOCOL, what, detail="no uid in the answer")
         return uid
 
-    def require_identity(self) -> None:
-        """Ask the server whom it takes us for: anonymously, nothing is read or written."""
+    def require_identity(self) -> str:
+        """Ask the server whom it takes us for; anonymously, nothing is read or written."""
         what = "create selfsubjectreview"
         review = self._review("authentication.k8s.io/v1", "SelfSubjectReview", what, {})
         user = (review.get("status") or {}).get("userInfo") or {}
         if not isinstance(user.get("username"), str) or user["username"] in ("", ANONYMOUS):
             raise self._error(Code.UNAUTHORIZED, what, detail="it takes us for nobody in particular")
+        return str(user["username"])
 
     def rights(self, namespace: str) -> Rights:
         """What the server lets us do with Secrets of a namespace."""
@@ -88,6 +89,14 @@ class ClusterClient:
             return parse_rights(review["status"])
         except (AttributeError, KeyError, TypeError):
             raise self._error(Code.PROTOCOL, what, detail="not a review") from None
+
+    def may(self, verb: str, namespace: str) -> bool:
+        """Whether the server lets us do this with all Secrets of a namespace; every authorizer can say."""
+        self._require(is_namespace(namespace), "a namespace")
+        attributes = {"namespace": namespace, "verb": verb, "version": "v1", "resource": "secrets"}
+        what, spec = f"review {verb} secrets in {namespace}", {"spec": {"resourceAttributes": attributes}}
+        review = self._review("authorization.k8s.io/v1", "SelfSubjectAccessReview", what, spec)
+        return (review.get("status") or {}).get("allowed") is True
 
     def _review(self, api: str, kind: str, what: str, spec: dict[str, Any]) -> dict[str, Any]:
         """One of the questions that are asked by a POST and change nothing."""
@@ -125,12 +134,15 @@ class ClusterClient:
 
     def tls_secrets(self, namespace: str, selector: dict[str, str]) -> Iterator[list[dict[str, Any]]]:
         """Pages of all kubernetes.io/tls Secrets with their data, cert-manager's staged keys left out."""
-        labels = [f"{key}={value}" for key, value in sorted(selector.items())]
-        labels.append("!cert-manager.io/next-private-key")
-        query = {"labelSelector": ",".join(labels), "fieldSelector": f"type={SECRET_TYPE}"}
         path, what = self._secrets_path(namespace), f"list secrets in {namespace}"
-        for page in self._pages(path, what, _Kind("SecretList", JSON, DATA_PAGE), query):
+        for page in self._pages(path, what, _Kind("SecretList", JSON, DATA_PAGE), _tls_query(selector)):
             yield page.get("items") or []
+
+    def count_tls_secrets(self, namespace: str, selector: dict[str, str]) -> int:
+        """How many `tls_secrets` would list; asked without their data."""
+        path, what = self._secrets_path(namespace), f"list secrets in {namespace}"
+        pages = self._pages(path, what, _Kind("Table", TABLE, METADATA_PAGE), _tls_query(selector))
+        return sum(len(page.get("rows") or []) for page in pages)
 
     def tls_secret(self, ref: SecretRef) -> dict[str, Any] | None:
         """One Secret with its data; None where there is none."""
@@ -167,6 +179,28 @@ class ClusterClient:
         if answer.get("data") != body["data"]:  # managedFields would not show it
             raise self._error(Code.ALTERED, what)
         return str(metadata.get("resourceVersion"))
+
+    def heeds_dry_run(self, namespace: str) -> bool:
+        """Whether `dryRun` arrives at a server that knows it: a value that none takes is refused for that.
+
+        Without it the body would be refused, with another status. So nothing can be stored either way.
+        """
+        ref = SecretRef(namespace=namespace, name="tls-sync-preflight")
+        query = {"fieldManager": FIELD_MANAGER, "dryRun": "Nothing"}
+        try:
+            self._call(f"refuse {ref}", Ask("PATCH", self._secret_path(ref), JSON, query, {}, APPLY))
+        except ClusterError as error:
+            if error.failure.code is not Code.INVALID:
+                raise
+            return error.failure.detail == "HTTP 422"
+        return False
+
+    def rehearse(self, ref: SecretRef, body: dict[str, Any]) -> None:
+        """`apply` of a new Secret as a dry run: the server decides, and stores nothing."""
+        what = f"apply secret {ref} as a dry run"
+        query = {"fieldManager": FIELD_MANAGER, "force": "false", "dryRun": "All"}
+        answer = self._call(what, Ask("PATCH", self._secret_path(ref), JSON, query, body, APPLY)).content
+        self._expect(what, answer, kind="Secret", name=ref.name, namespace=ref.namespace)
 
     def _secrets_path(self, namespace: str) -> str:
         self._require(is_namespace(namespace), "a namespace")
@@ -240,3 +274,10 @@ class ClusterClient:
         return ClusterError(
             Failure(code=code, cluster=self._cluster, what=what, detail=detail, transient=transient)
         )
+
+
+def _tls_query(selector: dict[str, str]) -> dict[str, str]:
+    """All kubernetes.io/tls Secrets with these labels, cert-manager's staged keys left out."""
+    labels = [f"{key}={value}" for key, value in sorted(selector.items())]
+    labels.append("!cert-manager.io/next-private-key")
+    return {"labelSelector": ",".join(labels), "fieldSelector": f"type={SECRET_TYPE}"}

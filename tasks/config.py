@@ -110,15 +110,20 @@ class SyncConfig(Section):
     def suspended(self) -> tuple[str, ...]:
         return tuple(cluster.name for cluster in self.clusters if cluster.suspended)
 
+    def named(self, cluster: str | None) -> tuple[Cluster, ...]:
+        """One cluster, even if it is suspended, or all of them. Raises ConfigError where it is unknown."""
+        chosen = tuple(c for c in self.clusters if cluster in (None, c.name))
+        if not chosen:
+            known = ", ".join(c.name for c in self.clusters)
+            raise ConfigError(f"cluster={cluster!r}: no such cluster; known are: {known}")
+        return chosen
+
     def select(self, cluster: str | None, certificate: str | None) -> tuple[Cluster, ...]:
         """The clusters that a run is for, suspended ones left out.
 
         Raises ConfigError where the cluster is unknown or suspended, or no route names the certificate.
         """
-        chosen = tuple(c for c in self.clusters if cluster in (None, c.name))
-        if not chosen:
-            known = ", ".join(c.name for c in self.clusters)
-            raise ConfigError(f"cluster={cluster!r}: no such cluster; known are: {known}")
+        chosen = self.named(cluster)
         if cluster is not None and chosen[0].suspended:
             raise ConfigError(f"cluster={cluster!r}: it is suspended; set `suspended: false` first")
         chosen = tuple(c for c in chosen if not c.suspended)

@@ -29,6 +29,8 @@ from tasks.yaml_file import YamlError, read_yaml
 MAX_BYTES = 8 * 1024 * 1024
 CONNECTIONS = 4
 """Kept per cluster: as many as there are threads writing to it."""
+MOUNTED = "..data"
+"""What kubelet keeps in the folder of a mounted Secret."""
 
 CLUSTER_KEYS = frozenset(
     {"server", "certificate-authority-data", "tls-server-name", "insecure-skip-tls-verify", "extensions"}
@@ -52,6 +54,11 @@ def connect(cluster: str, context: str | None, *, allow_exec: bool = False) -> A
         return _in_cluster(cluster)
     read = Context(cluster, context)
     return _Reader(read, allow_exec=allow_exec).access(_read(read))
+
+
+def accepted(cluster: str, context: str, document: Any) -> Access:
+    """The way to a context of a kubeconfig that is in no file yet. Raises ClusterError as `connect` does."""
+    return _Reader(Context(cluster, context)).access(document)
 
 
 def contexts() -> tuple[str, ...]:
@@ -98,9 +105,17 @@ def _look() -> _File:
         status = path.stat()
         return _File(_document(path, status.st_mtime_ns, status.st_ino))
     except OSError:
+        if os.access(path.parent / MOUNTED, os.F_OK) and os.access(path.parent, os.R_OK):
+            return _File(trouble=_wrong_key(path))
         return _File(trouble=f"file {path} does not exist or can't be read; KUBECONFIG must name one file")
     except YamlError as error:
         return _File(trouble=f"file {path}: {error}")
+
+
+def _wrong_key(path: Path) -> str:
+    keys = sorted(one.name for one in path.parent.iterdir() if not one.name.startswith(".."))
+    held = f"the keys {', '.join(keys)}" if keys else "no key"
+    return f"the Secret mounted at {path.parent} has {held}; put the kubeconfig under the key {path.name}"
 
 
 @lru_cache(maxsize=1)

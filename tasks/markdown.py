@@ -17,7 +17,7 @@ def render_run(report: RunReport) -> str:
     if report.certificate:
         lines += [f"For the certificate {escape(report.certificate)} only.", ""]
     if report.clusters:
-        lines += [*_table(*say.overview(report.clusters)), ""]
+        lines += [*table(*say.overview(report.clusters)), ""]
     for cluster in say.worst_first(report.clusters):
         if body := list(_body(cluster)):
             lines += [f"### {cluster.cluster}", "", *body, ""]
@@ -27,7 +27,7 @@ def render_run(report: RunReport) -> str:
 def render_cluster(cluster: ClusterReport) -> str:
     """The artifact of one cluster, whose key keeps its history in the UI."""
     lines = [f"## {'✅' if cluster.ok else '❌'} {cluster.cluster}", ""]
-    lines += [*_table(*say.overview([cluster])), ""]
+    lines += [*table(*say.overview([cluster])), ""]
     return "\n".join([*lines, *_body(cluster)])
 
 
@@ -43,7 +43,7 @@ def _body(cluster: ClusterReport) -> Iterator[str]:
     if rows:
         yield ""
         header = ("action", "secret", "certificate", "reason", "old", "new", "why, and what to do")
-        yield from _table(header, (_row(row, dry_run=cluster.dry_run) for row in rows[:MAX_ROWS]))
+        yield from table(header, (_row(row, dry_run=cluster.dry_run) for row in rows[:MAX_ROWS]))
     if len(rows) > MAX_ROWS:
         yield f"\n… and {len(rows) - MAX_ROWS} more."
 
@@ -72,14 +72,14 @@ def _source(report: RunReport) -> Iterator[str]:
             [r.ref.name, str(r.reason), f"{r.reason.sentence} {r.detail}", r.reason.remedy]
             for r in inventory.rejections[:MAX_ROWS]
         )
-        yield from _table(("rejected", "reason", "why", "what to do"), rejected)
+        yield from table(("rejected", "reason", "why", "what to do"), rejected)
         if len(inventory.rejections) > MAX_ROWS:
             yield f"\n… and {len(inventory.rejections) - MAX_ROWS} more."
         yield ""
     if ending := list(say.expiring(report)):
         shown = ending[:MAX_ROWS]
         body = ([c.ref.name, text, say.short_date(c.version.not_after), c.issuer] for c, text in shown)
-        yield from _table(("near expiry", "left", "until", "issuer"), body)
+        yield from table(("near expiry", "left", "until", "issuer"), body)
         yield ""
     for warning in inventory.warnings[:MAX_ROWS]:
         yield f"- ⚠️ {escape(warning)}"
@@ -87,7 +87,7 @@ def _source(report: RunReport) -> Iterator[str]:
         yield f"- suspended, so left out: {', '.join(report.suspended)}"
 
 
-def _table(header: Iterable[str], body: Iterable[Iterable[str]]) -> list[str]:
+def table(header: Iterable[str], body: Iterable[Iterable[str]]) -> list[str]:
     head = list(header)
     lines = [head, ["---"] * len(head), *([escape(cell) for cell in line] for line in body)]
     return [f"| {' | '.join(line)} |" for line in lines]

@@ -6,6 +6,8 @@ from tasks.models import Model
 
 NEEDED = frozenset({"list", "create", "patch", "get"})
 """Server-side apply of a new Secret needs create and patch; get is for a copy that someone edited."""
+NEEDED_ON_OPS = frozenset({"get", "list"})
+HARMLESS_ON_OPS = frozenset({"get", "list", "watch"})
 
 
 class Rights(Model):

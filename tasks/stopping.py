@@ -22,9 +22,9 @@ def register(watchdog: Watchdog) -> None:
     _open.add(watchdog)
 
 
-def stop() -> None:
+def stop(grace: float = GRACE_SECONDS) -> None:
     asked.set()
-    timer = threading.Timer(GRACE_SECONDS, _cut)
+    timer = threading.Timer(grace, _cut)
     timer.daemon = True
     timer.start()
 

@@ -18,7 +18,7 @@ def render(report: RunReport) -> str:
     for cluster in say.worst_first(report.clusters):
         lines += _details(cluster)
     lines += _source(report)
-    return "\n".join(line for part in lines for line in _fold(part))
+    return "\n".join(line for part in lines for line in fold(part))
 
 
 def _details(cluster: ClusterReport) -> Iterator[str]:
@@ -70,7 +70,7 @@ def _source(report: RunReport) -> Iterator[str]:
         yield f"  suspended, so left out: {', '.join(report.suspended)}"
 
 
-def _fold(line: str) -> list[str]:
+def fold(line: str) -> list[str]:
     """Sentences are folded; lines of a table are short enough unless names are very long."""
     if len(line) <= WIDTH or " -> " in line:
         return [line]

@@ -103,23 +103,6 @@ def test_the_readmes_configuration_is_valid(tmp_path: Path) -> None:
     assert load_config(str(path)).clusters[0].name == "dev"
 
 
-def test_the_deployment_fits_the_flow() -> None:
-    """prefect.yaml names the flow, and exactly its parameters."""
-    (deployment,) = load("prefect.yaml")["deployments"]
-    assert (deployment["name"], deployment["entrypoint"]) == ("ops", "flows/tls_sync.py:tls_sync")
-    assert set(deployment["parameters"]) == set(tls_sync.parameters.properties)
-
-
-def test_misspelt_keys_of_the_deployment_are_caught() -> None:
-    """Prefect drops unknown keys of prefect.yaml in silence; here they are an error."""
-    from prefect.cli.deploy._models import DeploymentConfig, PrefectYamlModel  # noqa: PLC0415
-
-    document = load("prefect.yaml")
-    assert set(document) <= {f.alias or n for n, f in PrefectYamlModel.model_fields.items()}
-    for deployment in document["deployments"]:
-        assert set(deployment) <= set(DeploymentConfig.model_fields)
-
-
 def test_every_parameter_is_described_in_the_ui() -> None:
     """Each parameter of the flow has a description, which the form of the UI shows."""
     undescribed = [n for n, p in tls_sync.parameters.properties.items() if not p.get("description")]

@@ -9,8 +9,9 @@ from tasks.reasons import QUIET, Code, Reason
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-GUIDES = ("guide.md", "guide.fr.md")
-PAGES = (*GUIDES, "refusals.md", "refusals.fr.md")
+ENGLISH, FRENCH = GUIDES = ("operations.md", "fr/exploitation.md")
+REFUSALS, REFUS = "refusals.md", "fr/refus.md"
+PAGES = (*GUIDES, REFUSALS, REFUS)
 HEADER = "| code | pourquoi | que faire |"
 FOLDERS = tuple(f"{path.name}/" for path in ROOT.iterdir() if path.is_dir() and path.name[0] != ".")
 ENDINGS = (".py", ".yaml", ".toml", ".md", ".txt")
@@ -59,35 +60,29 @@ def codes(page: str) -> list[str]:
 
 
 def test_every_refusal_is_explained_in_french() -> None:
-    """docs/refusals.fr.md has the codes that need a remedy, all of them and in the order of the code."""
-    assert [code for code, _, _ in rows("refusals.fr.md")] == [
-        str(code) for code in (*Reason, *Code) if code.remedy
-    ]
+    """docs/fr/refus.md has the codes that need a remedy, all of them and in the order of the code."""
+    assert [code for code, _, _ in rows(REFUS)] == [str(code) for code in (*Reason, *Code) if code.remedy]
 
 
 def test_the_french_refusals_stand_as_the_english_ones_do() -> None:
     """Both lists have the same codes in the same order, in as many sections and tables."""
-    french, english = rows("refusals.fr.md"), rows("refusals.md")
+    french, english = rows(REFUS), rows(REFUSALS)
     assert [row[0] for row in french] == [row[0] for row in english]
-    assert [level for level, _ in headings(read("refusals.fr.md"))] == [
-        level for level, _ in headings(read("refusals.md"))
-    ]
-    assert (
-        read("refusals.fr.md").count(HEADER) == read("refusals.md").count("| it says | because | do |") == 2
-    )
+    assert [level for level, _ in headings(read(REFUS))] == [level for level, _ in headings(read(REFUSALS))]
+    assert read(REFUS).count(HEADER) == read(REFUSALS).count("| it says | because | do |") == 2
 
 
 def test_every_french_refusal_has_a_sentence_and_a_remedy() -> None:
     """No cell is empty, and none was left in English."""
-    english = {row[0]: row for row in rows("refusals.md")}
-    for code, sentence, remedy in rows("refusals.fr.md"):
+    english = {row[0]: row for row in rows(REFUSALS)}
+    for code, sentence, remedy in rows(REFUS):
         assert sentence
         assert remedy
         assert sentence != english[code][1]
         assert remedy != english[code][2]
 
 
-@pytest.mark.parametrize(("french", "english"), [GUIDES[::-1], PAGES[:1:-1]])
+@pytest.mark.parametrize(("french", "english"), [(FRENCH, ENGLISH), (REFUS, REFUSALS)])
 def test_what_is_not_translated_is_the_same(french: str, english: str) -> None:
     """Commands, keys and field names in backticks are the same in both languages."""
     assert set(spans(french)) == set(spans(english))
@@ -102,13 +97,13 @@ def test_both_guides_have_the_same_sections() -> None:
 
 def test_both_guides_have_the_same_commands() -> None:
     """The code blocks are the same in both languages, to the letter."""
-    assert len(blocks("guide.md")) > 5
-    assert blocks("guide.md") == blocks("guide.fr.md")
+    assert len(blocks(ENGLISH)) > 5
+    assert blocks(ENGLISH) == blocks(FRENCH)
 
 
 def test_both_guides_say_the_same_codes_in_the_same_order() -> None:
     """A code that one guide names, the other names in the same place."""
-    assert codes("guide.md") == codes("guide.fr.md")
+    assert codes(ENGLISH) == codes(FRENCH)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -120,7 +115,7 @@ def test_every_link_leads_somewhere(page: str) -> None:
         if "://" in link:
             continue
         path, _, fragment = link.partition("#")
-        target = (DOCS / path).resolve() if path else DOCS / page
+        target = ((DOCS / page).parent / path).resolve() if path else DOCS / page
         assert target.is_file(), link
         assert not fragment or fragment in {anchor(text) for _, text in headings(target.read_text())}, link
 

@@ -32,8 +32,8 @@ class Ops(ClusterClient):
     def __init__(self, *secrets: Object, certificates: list[Object] | Failure | None = None) -> None:
         self._secrets, self._certificates = secrets, certificates or []
 
-    def require_identity(self) -> None:
-        pass
+    def require_identity(self) -> str:
+        return "somebody"
 
     def cluster_id(self) -> str:
         return OPS_ID

@@ -1,10 +1,13 @@
-"""One kube-apiserver: a cluster without nodes and controllers, but with all of the API."""
+"""One kube-apiserver: a cluster with all of the API; node.py adds a node and controllers where wanted."""
 
 import json
 import random
 import secrets
 import socket
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +20,35 @@ from deployments.sandbox.progress import Say, Waiting
 # take the port while a server is stopped.
 _PORTS = range(20_000, 32_000)
 _PORT_ATTEMPTS = 5
+_SERVICES = IPv4Network("10.0.0.0/24")
 _START_SECONDS = 180
 _STOP_SECONDS = 15
 
 _AUDIT_POLICY = Path(__file__).with_name("audit-policy.yaml")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Where a server listens and whom it serves: on loopback, without nodes, unless told otherwise."""
+
+    address: str = "127.0.0.1"
+    services: IPv4Network = _SERVICES
+    accounts: Mapping[str, str] = field(default_factory=dict)
+    """Users that get a token beside the admin, and the group of each."""
+    flags: tuple[str, ...] = (
+        "--endpoint-reconciler-type=none",
+        "--authorization-mode=RBAC",
+        # It waits for ServiceAccounts that only a controller manager would make.
+        "--disable-admission-plugins=ServiceAccount",
+    )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What clients call the server: on this machine, from pods, and inside its cluster."""
+        return tuple(dict.fromkeys((*pki.SERVER_NAMES, self.address, str(self.services[1]))))
+
+
+LOOPBACK = Setting()
 
 
 class ApiServer:
@@ -28,14 +56,24 @@ class ApiServer:
 
     admin: Admin
 
-    def __init__(  # noqa: PLR0913 (the sandbox gives it all that it needs)
-        self, name: str, directory: Path, program: Path, authority: pki.Authority, say: Say, *, etcd: str
+    def __init__(  # noqa: PLR0913, PLR0917 (the sandbox gives it all that it needs)
+        self,
+        name: str,
+        directory: Path,
+        program: Path,
+        authority: pki.Authority,
+        say: Say,
+        setting: Setting = LOOPBACK,
+        *,
+        etcd: str,
     ) -> None:
         self.name = name
+        self.setting = setting
         self.directory = directory / name
         self.log = self.directory / "kube-apiserver.log"
         self.ca_pem = authority.pem
         self.admin_token = secrets.token_urlsafe(32)
+        self.tokens = {user: secrets.token_urlsafe(32) for user in setting.accounts}
         self._program = program
         self._say = say
         self._etcd = etcd
@@ -46,7 +84,7 @@ class ApiServer:
 
     @property
     def url(self) -> str:
-        return f"https://127.0.0.1:{self._port}"
+        return f"https://{self.setting.address}:{self._port}"
 
     @property
     def pid(self) -> int:
@@ -101,12 +139,12 @@ class ApiServer:
     def _choose_port(self) -> None:
         """Called again if someone takes the port between our look at it and the server's bind."""
         self._ports_left -= 1
-        self._port = free_port()
-        self.admin = Admin("127.0.0.1", self._port, self.ca_pem, self.admin_token)
+        self._port = free_port(self.setting.address)
+        self.admin = Admin(self.setting.address, self._port, self.ca_pem, self.admin_token)
 
     def _write_files(self, authority: pki.Authority) -> None:
         self.directory.mkdir(mode=0o700)
-        key, certificate = authority.serving()
+        key, certificate = authority.serving(self.setting.names)
         # Each cluster signs its tokens with a key of its own, so that none is good elsewhere.
         token_key = pki.new_key()
         contents = {
@@ -115,35 +153,39 @@ class ApiServer:
             "ca.crt": self.ca_pem,
             "service-account.key": pki.key_pem(token_key),
             "service-account.pub": pki.public_pem(token_key),
-            "tokens.csv": f"{self.admin_token},sandbox-admin,1,system:masters\n".encode(),
+            "tokens.csv": self._accounts().encode(),
             "audit.log": b"",
         }
         for name, content in contents.items():
             (self.directory / name).write_bytes(content)
+
+    def _accounts(self) -> str:
+        rows = [(self.admin_token, "sandbox-admin", "system:masters")]
+        rows += [(self.tokens[user], user, group) for user, group in self.setting.accounts.items()]
+        return "".join(
+            f'{token},{user},{number},"{group}"\n' for number, (token, user, group) in enumerate(rows)
+        )
 
     def _flags(self) -> list[str]:
         here = self.directory
         return [
             f"--etcd-servers={self._etcd}",
             f"--etcd-prefix=/{self.name}",
-            "--bind-address=127.0.0.1",
-            "--advertise-address=127.0.0.1",
+            f"--bind-address={self.setting.address}",
+            f"--advertise-address={self.setting.address}",
             f"--secure-port={self._port}",
             f"--tls-cert-file={here}/tls.crt",
             f"--tls-private-key-file={here}/tls.key",
-            "--service-cluster-ip-range=10.0.0.0/24",
-            "--endpoint-reconciler-type=none",
+            f"--service-cluster-ip-range={self.setting.services}",
             "--service-account-issuer=https://kubernetes.default.svc",
             f"--service-account-key-file={here}/service-account.pub",
             f"--service-account-signing-key-file={here}/service-account.key",
             f"--client-ca-file={here}/ca.crt",
-            "--authorization-mode=RBAC",
             f"--token-auth-file={here}/tokens.csv",
-            # It waits for ServiceAccounts that only a controller manager would make.
-            "--disable-admission-plugins=ServiceAccount",
             f"--audit-policy-file={_AUDIT_POLICY}",
             f"--audit-log-path={here}/audit.log",
             "--profiling=false",
+            *self.setting.flags,
         ]
 
 
@@ -162,13 +204,13 @@ def wait_until_ready(servers: list[ApiServer], say: Say) -> None:
     say(f"{', '.join(server.name for server in servers)} ready after {waiting.seconds} s")
 
 
-def free_port() -> int:
+def free_port(address: str = "127.0.0.1") -> int:
     while True:
         port = random.choice(_PORTS)  # noqa: S311 (no secret)
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
-                probe.bind(("127.0.0.1", port))
+                probe.bind((address, port))
             except OSError:
                 continue
             return port

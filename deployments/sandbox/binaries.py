@@ -1,4 +1,4 @@
-"""Finds kube-apiserver, etcd and kubectl, or makes them.
+"""Finds kube-apiserver, etcd, kubectl and the programs of a node, or makes them.
 
 In this order: $KUBEBUILDER_ASSETS (the convention of envtest), our cache, the envtest archive for
 this platform, a build from source. What was fetched or built stays in the cache.
@@ -6,7 +6,7 @@ this platform, a build from source. What was fetched or built stays in the cache
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,6 +34,20 @@ def locate(*names: str, say: Say = say_on_stderr) -> dict[str, Path]:
         here = [name for name, path in found.items() if path.parent == folder]
         say(f"using {', '.join(here)} of {folder}")
     return found
+
+
+def cached(folder: str, name: str, say: Say, make: Callable[[Path], None]) -> Path:
+    """A file of the cache; where it isn't there, it is made, complete or not at all."""
+    path = _cache() / folder / name
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(path.parent, say):
+            if not path.exists():
+                partial = path.with_name(f"{name}.partial")
+                partial.unlink(missing_ok=True)
+                make(partial)
+                partial.replace(path)
+    return path
 
 
 def _at_hand(name: str) -> Path | None:
@@ -67,10 +81,11 @@ def _make(names: list[str], cache: Path, say: Say) -> None:
     # Another process may have made them while we waited for the lock.
     if all(map(_at_hand, names)):
         return
-    try:
-        envtest.fetch(cache, _minor(), say)
-    except envtest.NoArchiveError as error:
-        say(f"no envtest archive can be had ({error}), so building from source")
+    if not set(envtest.PROGRAMS).isdisjoint(names):
+        try:
+            envtest.fetch(cache, _minor(), say)
+        except envtest.NoArchiveError as error:
+            say(f"no envtest archive can be had ({error}), so building from source")
     for name in names:
         if not _at_hand(name):
             gobuild.build(name, cache / gobuild.SOURCES[name].version / name, say)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Self
 
 from deployments.sandbox import pki
-from deployments.sandbox.api_server import ApiServer, wait_until_ready
+from deployments.sandbox.api_server import LOOPBACK, ApiServer, Setting, wait_until_ready
 from deployments.sandbox.binaries import locate
 from deployments.sandbox.errors import SandboxError
 from deployments.sandbox.etcd import Etcd
@@ -36,9 +36,11 @@ class Sandbox:
         clusters: Sequence[str] = ("ops", "dev", "rct", "prd"),
         directory: Path | None = None,
         say: Say = say_on_stderr,
+        settings: Mapping[str, Setting] | None = None,
         own_etcds: Mapping[str, int] | None = None,
     ) -> None:
         self._names = tuple(clusters)
+        self._settings = settings or {}
         self._own_etcds = own_etcds or {}
         self._given = directory
         self._say = say
@@ -115,6 +117,7 @@ class Sandbox:
                 self._programs["kube-apiserver"],
                 self.authority,
                 self._say,
+                self._settings.get(name, LOOPBACK),
                 etcd=self.etcd(name).endpoints,
             )
             self._servers[name].launch()

@@ -21,7 +21,7 @@ from deployments.sandbox.progress import Say
 
 INDEX_VARIABLE = "TLS_SYNC_ENVTEST_INDEX"
 _INDEX = "https://raw.githubusercontent.com/kubernetes-sigs/controller-tools/HEAD/envtest-releases.yaml"
-_PROGRAMS = ("etcd", "kube-apiserver", "kubectl")
+PROGRAMS = ("etcd", "kube-apiserver", "kubectl")
 _FOLDER_IN_ARCHIVE = "controller-tools/envtest"
 _SECONDS_WITHOUT_AN_ANSWER = 5
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -117,7 +117,7 @@ def _unpack(file: BufferedRandom, folder: Path, archive: Archive) -> None:
     file.seek(0)
     folder.mkdir(parents=True, exist_ok=True)
     with tarfile.open(fileobj=file, mode="r:gz") as members:
-        for name in _PROGRAMS:
+        for name in PROGRAMS:
             try:
                 member = members.extractfile(f"{_FOLDER_IN_ARCHIVE}/{name}")
             except KeyError:

@@ -1,5 +1,6 @@
-"""Builds the programs of the control plane from source, pinned by go.mod and go.sum in go/."""
+"""Builds the programs of the control plane and of a node from source, pinned by go.mod and go.sum in go/."""
 
+import hashlib
 import re
 import shutil
 import subprocess
@@ -20,7 +21,7 @@ class Source:
     folder: str
     module: str
     package: str
-    minutes: int  # on two cores, with nothing in Go's own cache
+    minutes: float  # on two cores, after the programs above it
 
     @property
     def directory(self) -> Path:
@@ -28,6 +29,10 @@ class Source:
 
     @property
     def version(self) -> str:
+        """For a program of our own, which has no version, a digest of its source."""
+        if not self.module:
+            parts = [file.read_bytes() for file in sorted(self.directory.iterdir())]
+            return f"{self.folder}-{hashlib.sha256(b''.join(parts)).hexdigest()[:12]}"
         text = (self.directory / "go.mod").read_text()
         found = re.search(rf"^require {re.escape(self.module)} (v\S+)$", text, re.MULTILINE)
         if not found:
@@ -35,10 +40,21 @@ class Source:
         return found[1]
 
 
+def _kubernetes(program: str, minutes: float) -> Source:
+    return Source("kubernetes", "k8s.io/kubernetes", f"k8s.io/kubernetes/cmd/{program}", minutes)
+
+
 SOURCES = {
-    "kube-apiserver": Source("kubernetes", "k8s.io/kubernetes", "k8s.io/kubernetes/cmd/kube-apiserver", 7),
-    "kubectl": Source("kubernetes", "k8s.io/kubernetes", "k8s.io/kubernetes/cmd/kubectl", 1),
+    "kube-apiserver": _kubernetes("kube-apiserver", 7),
+    "kubectl": _kubernetes("kubectl", 1),
     "etcd": Source("etcd", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/server/v3", 1),
+    "kube-controller-manager": _kubernetes("kube-controller-manager", 1.6),
+    "kubelet": _kubernetes("kubelet", 0.7),
+    "kube-scheduler": _kubernetes("kube-scheduler", 0.2),
+    "kube-proxy": _kubernetes("kube-proxy", 0.3),
+    "coredns": Source("coredns", "github.com/coredns/coredns", "github.com/coredns/coredns", 3.2),
+    "helm": Source("helm", "helm.sh/helm/v3", "helm.sh/helm/v3/cmd/helm", 2.4),
+    "pause": Source("pause", "", ".", 0.1),
 }
 
 
@@ -52,7 +68,7 @@ def build(name: str, program: Path, say: Say) -> None:
         )
     source = SOURCES[name]
     say(
-        f"building {name} {source.version} with Go: about {source.minutes} min on two cores, as it "
+        f"building {name} {source.version} with Go: about {source.minutes:g} min on two cores, as it "
         f"is compiled from source; it happens once, then it lies in {program.parent}"
     )
     program.parent.mkdir(parents=True, exist_ok=True)

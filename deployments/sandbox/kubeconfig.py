@@ -26,12 +26,18 @@ def context_name(cluster: str) -> str:
     return f"cluster-{cluster}"
 
 
-def write_kubeconfig(sandbox: Sandbox, path: Path, targets: Mapping[str, Sequence[str]]) -> None:
-    """Set up tls-sync's account on OPS and in the targets' namespaces; write tokens of a month."""
-    _grant_source(sandbox.cluster(SOURCE_CLUSTER))
+def write_kubeconfig(
+    sandbox: Sandbox, path: Path, targets: Mapping[str, Sequence[str]], *, source: bool = True
+) -> None:
+    """Set up tls-sync's account on OPS and in the targets' namespaces; write tokens of a month.
+
+    Without the source: for a run in OPS, where the account is made by Helm.
+    """
+    if source:
+        _grant_source(sandbox.cluster(SOURCE_CLUSTER))
     for name, namespaces in targets.items():
         _grant_target(sandbox.cluster(name), namespaces)
-    servers = [sandbox.cluster(name) for name in (SOURCE_CLUSTER, *targets)]
+    servers = [sandbox.cluster(name) for name in ((SOURCE_CLUSTER, *targets) if source else targets)]
     tokens = {
         server: server.admin.token(_SERVICE_ACCOUNT, _SERVICE_ACCOUNT, _TOKEN_SECONDS) for server in servers
     }
@@ -39,6 +45,11 @@ def write_kubeconfig(sandbox: Sandbox, path: Path, targets: Mapping[str, Sequenc
         if namespaces:
             _await_policy(sandbox.cluster(name), tokens[sandbox.cluster(name)], namespaces[0])
     _write(path, tokens)
+
+
+def write_account(server: ApiServer, user: str, path: Path) -> None:
+    """For one of the users that a server has beside its admin."""
+    _write(path, {server: server.tokens[user]})
 
 
 def write_admin_kubeconfig(sandbox: Sandbox, path: Path) -> None:

@@ -11,6 +11,7 @@ Manifests = list[Manifest]
 _IN_A_NAMESPACE = {
     "Certificate": "certificates",
     "ConfigMap": "configmaps",
+    "Pod": "pods",
     "Role": "roles",
     "RoleBinding": "rolebindings",
     "Secret": "secrets",
@@ -21,6 +22,7 @@ _IN_NO_NAMESPACE = {
     "ClusterRoleBinding": "clusterrolebindings",
     "CustomResourceDefinition": "customresourcedefinitions",
     "Namespace": "namespaces",
+    "PersistentVolume": "persistentvolumes",
     "ValidatingAdmissionPolicy": "validatingadmissionpolicies",
     "ValidatingAdmissionPolicyBinding": "validatingadmissionpolicybindings",
 }

@@ -53,8 +53,11 @@ class Snapshot:
         return frozenset(self.requests)
 
 
-def look(sandbox: Sandbox) -> Snapshot:
+def look(sandbox: Sandbox, clusters: Collection[str] | None = None) -> Snapshot:
+    """Of all clusters that run, or of these alone."""
     running = [name for name in sandbox.names if sandbox.cluster(name).process is not None]
+    if clusters is not None:
+        running = [name for name in running if name in clusters]
     secrets = {
         Place(name, secret["metadata"]["namespace"], secret["metadata"]["name"]): secret
         for name in running

@@ -75,10 +75,11 @@ def build(sandbox: Sandbox, directory: Path) -> World:
         kubeconfig=directory / "kubeconfig",
         admin_kubeconfig=directory / "admin.kubeconfig",
     )
-    write_kubeconfig(sandbox, world.kubeconfig, {name: _namespaces(name) for name in CLUSTERS})
+    write_kubeconfig(sandbox, world.kubeconfig, TARGETS)
     write_admin_kubeconfig(sandbox, world.admin_kubeconfig)
-    _fill_source(sandbox.cluster(SOURCE_CLUSTER).admin)
-    world.config.write_text(yaml.safe_dump(_configuration(sandbox), sort_keys=False))
+    fill_source(sandbox.cluster(SOURCE_CLUSTER).admin)
+    content = configuration(sandbox, context_name(SOURCE_CLUSTER))
+    world.config.write_text(yaml.safe_dump(content, sort_keys=False))
     return world
 
 
@@ -87,7 +88,12 @@ def _namespaces(cluster: str) -> list[str]:
     return list(dict.fromkeys(name for route in routes for name in route["namespaces"]))
 
 
-def _configuration(sandbox: Sandbox) -> dict[str, Any]:
+TARGETS: Mapping[str, list[str]] = {name: _namespaces(name) for name in CLUSTERS}
+"""Each target, and the namespaces that certificates are routed to there."""
+
+
+def configuration(sandbox: Sandbox, source_context: str | None) -> dict[str, Any]:
+    """Without a context for the source, for a run that is in OPS."""
     clusters = [
         {
             "name": name,
@@ -97,11 +103,11 @@ def _configuration(sandbox: Sandbox) -> dict[str, Any]:
         }
         for name, settings in CLUSTERS.items()
     ]
-    source = {"namespace": SOURCE_NAMESPACE, "context": context_name(SOURCE_CLUSTER)}
+    source = {"namespace": SOURCE_NAMESPACE, "context": source_context}
     return {"owner": SOURCE_CLUSTER, "source": source, "clusters": clusters}
 
 
-def _fill_source(admin: Admin) -> None:
+def fill_source(admin: Admin) -> None:
     issuer = Issuer()
     fit = [
         issuer.secret("homarr-dev-tls", ["homarr.dev.example.org"]),

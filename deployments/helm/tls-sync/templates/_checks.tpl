@@ -1,0 +1,36 @@
+{{/* What the schema can't say in words. */}}
+{{- define "tls-sync.checks" -}}
+{{- if not .Values.tlsSync.config }}
+{{- fail "\n\ntlsSync.config is empty: it says which certificate goes where. Put the content of your tls-sync.yaml there (deployments/tls-sync.yaml explains each key), e.g.\n  helm install tls-sync deployments/helm/tls-sync -n tls-sync --create-namespace -f values.yaml\n" }}
+{{- end }}
+{{- $field := "(\\*|[0-9]{1,2}|[a-zA-Z]{3})(-([0-9]{1,2}|[a-zA-Z]{3}))?(/[0-9]{1,2})?" }}
+{{- $cron := printf "^(%s(,%s)*( |$)){5}$" $field $field }}
+{{- if not (regexMatch $cron .Values.tlsSync.schedule) }}
+{{- fail (printf "\n\ntlsSync.schedule %q is no cron expression: five fields (minute hour day month weekday), one space between them, e.g. \"0 * * * *\"\n" .Values.tlsSync.schedule) }}
+{{- end }}
+{{- if and .Values.prefect.server.enabled .Values.prefect.apiUrl }}
+{{- fail "\n\nprefect.apiUrl names an existing server, and prefect.server.enabled makes one: set prefect.server.enabled=false, or leave prefect.apiUrl empty\n" }}
+{{- end }}
+{{- if not (or .Values.prefect.server.enabled .Values.prefect.apiUrl) }}
+{{- fail "\n\nno Prefect server: set prefect.apiUrl to the address of yours (http://<host>:4200/api), or prefect.server.enabled=true\n" }}
+{{- end }}
+{{- if and .Values.prefect.apiKeySecret.name .Values.prefect.authSecret.name }}
+{{- fail "\n\nprefect.apiKeySecret is for Prefect Cloud, prefect.authSecret for a server of your own: set one of them\n" }}
+{{- end }}
+{{- if and .Values.prefect.apiKeySecret.name .Values.prefect.server.enabled }}
+{{- fail "\n\nprefect.apiKeySecret is for Prefect Cloud; the server of this chart takes prefect.authSecret\n" }}
+{{- end }}
+{{- with .Values.networkPolicy.egress }}
+{{- if .enabled }}
+{{- if not .apiServer }}
+{{- fail "\n\nnetworkPolicy.egress.apiServer is empty: list the addresses of this cluster's API server (kubectl get endpointslices -n default -l kubernetes.io/service-name=kubernetes)\n" }}
+{{- end }}
+{{- if not .targets }}
+{{- fail "\n\nnetworkPolicy.egress.targets is empty: list the addresses of the targets' API servers, as in the kubeconfig\n" }}
+{{- end }}
+{{- if not (or $.Values.prefect.server.enabled .prefect) }}
+{{- fail "\n\nnetworkPolicy.egress.prefect is empty: list the addresses of the server at prefect.apiUrl\n" }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,131 @@
+{{/* Names are the same in each release: people and manifests on the targets know them. One release per cluster. */}}
+
+{{- define "tls-sync.selector" -}}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end }}
+
+{{- define "tls-sync.labels" -}}
+{{ include "tls-sync.selector" . }}
+app.kubernetes.io/name: tls-sync
+app.kubernetes.io/managed-by: {{ .root.Release.Service }}
+app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
+helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
+{{- end }}
+
+{{- define "tls-sync.image" -}}
+{{- if .Values.image.digest -}}
+{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+{{- end }}
+
+{{- define "tls-sync.apiUrl" -}}
+{{- if .Values.prefect.server.enabled -}}
+http://tls-sync-server.{{ .Release.Namespace }}.svc:4200/api
+{{- else -}}
+{{ .Values.prefect.apiUrl }}
+{{- end -}}
+{{- end }}
+
+{{/* Where a client finds Prefect, and its credentials: by reference, never by value. */}}
+{{- define "tls-sync.prefectEnv" -}}
+- name: PREFECT_API_URL
+  value: {{ include "tls-sync.apiUrl" . | quote }}
+{{- with .Values.prefect.apiKeySecret }}
+{{- if .name }}
+- name: PREFECT_API_KEY
+  valueFrom:
+    secretKeyRef:
+      name: {{ .name }}
+      key: {{ .key }}
+{{- end }}
+{{- end }}
+{{- with .Values.prefect.authSecret }}
+{{- if .name }}
+- name: PREFECT_API_AUTH_STRING
+  valueFrom:
+    secretKeyRef:
+      name: {{ .name }}
+      key: {{ .key }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "tls-sync.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 10001
+runAsGroup: 10001
+fsGroup: 10001
+fsGroupChangePolicy: OnRootMismatch
+seccompProfile:
+  type: RuntimeDefault
+{{- end }}
+
+{{- define "tls-sync.containerSecurity" -}}
+allowPrivilegeEscalation: false
+privileged: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end }}
+
+{{- define "tls-sync.pullSecrets" -}}
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+{{- range . }}
+  - name: {{ . }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "tls-sync.container" -}}
+image: {{ include "tls-sync.image" . | quote }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+securityContext:
+  {{- include "tls-sync.containerSecurity" . | nindent 2 }}
+{{- end }}
+
+{{- define "tls-sync.resultsClaim" -}}
+{{ .Values.results.persistence.existingClaim | default "tls-sync-results" }}
+{{- end }}
+
+{{/* files/work-pool.json with what the values say. The file alone is the pool of a release with default values. */}}
+{{- define "tls-sync.workPool" -}}
+{{- $pool := .Files.Get "files/work-pool.json" | fromJson }}
+{{- $job := $pool.job_configuration.job_manifest }}
+{{- $pod := $job.spec.template.spec }}
+{{- $container := index $pod.containers 0 }}
+{{- $_ := set $pool.job_configuration "namespace" .Release.Namespace }}
+{{- $_ := set $job.metadata "namespace" .Release.Namespace }}
+{{- range list $job.metadata.labels $job.spec.template.metadata.labels }}
+{{- $_ := set . "app.kubernetes.io/instance" $.Release.Name }}
+{{- end }}
+{{- $_ := set $job.spec "activeDeadlineSeconds" (int .Values.tlsSync.deadlineSeconds) }}
+{{- $_ := set $job.spec "ttlSecondsAfterFinished" (int .Values.tlsSync.keepJobsSeconds) }}
+{{- $_ := set $container "image" (include "tls-sync.image" .) }}
+{{- $_ := set $container "imagePullPolicy" .Values.image.pullPolicy }}
+{{- if .Values.image.pullSecrets }}
+{{- $names := list }}
+{{- range .Values.image.pullSecrets }}
+{{- $names = append $names (dict "name" .) }}
+{{- end }}
+{{- $_ := set $pod "imagePullSecrets" $names }}
+{{- end }}
+{{- range $pod.volumes }}
+{{- if eq .name "kubeconfig" }}
+{{- $_ := set .secret "secretName" $.Values.tlsSync.kubeconfigSecret }}
+{{- else if and (eq .name "results") $.Values.results.persistence.enabled }}
+{{- $_ := unset . "emptyDir" }}
+{{- $_ := set . "persistentVolumeClaim" (dict "claimName" (include "tls-sync.resultsClaim" $)) }}
+{{- end }}
+{{- end }}
+{{- $variables := $pool.variables.properties }}
+{{- $_ := set $variables.log_level "default" .Values.tlsSync.logLevel }}
+{{- $_ := set $variables.cpu_request "default" (toString .Values.tlsSync.resources.requests.cpu) }}
+{{- $_ := set $variables.memory_request "default" (toString .Values.tlsSync.resources.requests.memory) }}
+{{- $_ := set $variables.cpu_limit "default" (toString .Values.tlsSync.resources.limits.cpu) }}
+{{- $_ := set $variables.memory_limit "default" (toString .Values.tlsSync.resources.limits.memory) }}
+{{- toPrettyJson $pool }}
+{{- end }}

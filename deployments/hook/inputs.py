@@ -1,0 +1,33 @@
+"""What a run will be given, checked before it is scheduled: the configuration and the kubeconfig."""
+
+from deployments.hook.errors import HookError
+from tasks.config import load_config
+from tasks.errors import ClusterError, ConfigError
+from tasks.kubeconfig import connect
+
+REMEDY = (
+    "Put the kubeconfig into the Secret that tlsSync.kubeconfigSecret names, in the release's namespace,\n"
+    "under the key config, then run helm upgrade, or sync, again:\n"
+    "  kubectl create secret generic tls-sync-kubeconfig --from-file=config=<file>"
+)
+
+
+def check_inputs() -> int:
+    """How many clusters the configuration has. Raises HookError with all that is wrong."""
+    try:
+        config = load_config()
+    except ConfigError as error:
+        raise HookError(f"tlsSync.config: {error}") from None
+    wanted = [(one.name, one.context, one.allow_exec) for one in config.clusters if not one.suspended]
+    if config.source.context:
+        wanted.append((config.source.label, config.source.context, config.source.allow_exec))
+    faults = {}
+    for cluster, context, allow_exec in wanted:
+        try:
+            connect(cluster, context, allow_exec=allow_exec)
+        except ClusterError as error:
+            faults[cluster] = str(error)
+    if faults:
+        listed = "".join(f"\n  {cluster}: {fault}" for cluster, fault in faults.items())
+        raise HookError(f"the kubeconfig does not serve tlsSync.config:{listed}\n{REMEDY}")
+    return len(config.clusters)

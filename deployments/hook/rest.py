@@ -1,0 +1,56 @@
+"""JSON over HTTP with the standard library: the hooks need no more, and start at once."""
+
+import json
+import ssl
+import urllib.error
+import urllib.request
+from typing import Any
+
+from deployments.hook.errors import HookError, Unreachable
+
+SECONDS = 15.0
+
+
+class Refused(HookError):
+    """An answer that is an error."""
+
+    def __init__(self, status: int, call: str) -> None:
+        super().__init__(f"{call}: HTTP {status}")
+        self.status = status
+
+
+class Rest:
+    def __init__(self, base: str, headers: dict[str, str], trust: ssl.SSLContext | None = None) -> None:
+        self.base = base
+        self._headers = {"Accept": "application/json", "Content-Type": "application/json", **headers}
+        self._trust = trust
+
+    def call(self, method: str, path: str, body: Any = None) -> Any:
+        """The parsed answer, None where it is empty. Raises Refused or Unreachable."""
+        request = urllib.request.Request(  # noqa: S310  the chart's own address
+            self.base + path,
+            method=method,
+            headers=self._headers,
+            data=None if body is None else json.dumps(body).encode(),
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=SECONDS, context=self._trust) as answer:  # noqa: S310
+                content = answer.read()
+        except urllib.error.HTTPError as error:
+            raise Refused(error.code, f"{method} {self.base}{path}") from None
+        except (OSError, ValueError) as error:  # refused, no such host, no answer in time, no http address
+            reason = getattr(error, "reason", error)
+            raise Unreachable(f"{self.base}: {reason}") from None
+        try:
+            return json.loads(content) if content else None
+        except ValueError:
+            raise Unreachable(f"{self.base}: the answer is not JSON, so this is not Prefect's API") from None
+
+    def found(self, path: str) -> Any:
+        """The object at a path, None where there is none."""
+        try:
+            return self.call("GET", path)
+        except Refused as error:
+            if error.status == 404:
+                return None
+            raise

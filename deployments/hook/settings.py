@@ -1,0 +1,37 @@
+"""What the chart tells its hooks, by the environment."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+
+@dataclass(frozen=True)
+class Settings:
+    api_url: str
+    api_key: str
+    auth_string: str
+    embedded: bool
+    """The server is the chart's own: it goes with the release."""
+    pool: str
+    template: Path
+    """The base job template of the pool."""
+    home: Path
+    """Where prefect.yaml and the flows are."""
+    release: str
+    wait_seconds: float
+
+    @classmethod
+    def read(cls) -> Self:
+        given = os.environ
+        return cls(
+            api_url=given.get("PREFECT_API_URL", "").rstrip("/"),
+            api_key=given.get("PREFECT_API_KEY", ""),
+            auth_string=given.get("PREFECT_API_AUTH_STRING", ""),
+            embedded=given.get("TLS_SYNC_PREFECT_EMBEDDED", "false") == "true",
+            pool=given.get("TLS_SYNC_WORK_POOL", "ops"),
+            template=Path(given.get("TLS_SYNC_WORK_POOL_TEMPLATE", "deployments/work-pool.json")),
+            home=Path(given.get("TLS_SYNC_HOME", ".")),
+            release=given.get("TLS_SYNC_RELEASE", "tls-sync"),
+            wait_seconds=float(given.get("TLS_SYNC_WAIT_SECONDS", "240")),
+        )

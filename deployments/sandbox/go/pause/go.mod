@@ -1,0 +1,3 @@
+module tls-sync/sandbox/pause
+
+go 1.26.0

@@ -1,0 +1,41 @@
+"""The Debian packages that a node, its images and a browser come from: named here, and never installed."""
+
+import os
+import shutil
+from collections.abc import Mapping
+
+from deployments.sandbox.errors import SandboxError
+
+_PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
+
+NODE: Mapping[str, str] = {
+    "containerd": "containerd",
+    "ctr": "containerd",
+    "runc": "runc",
+    "/usr/lib/cni/ptp": "containernetworking-plugins",
+    "iptables": "iptables",
+    "conntrack": "conntrack",
+    "ip": "iproute2",
+    "nsenter": "util-linux",
+    "mount": "mount",
+}
+IMAGES: Mapping[str, str] = {"buildah": "buildah", "debootstrap": "debootstrap"}
+BROWSER: Mapping[str, str] = {"chromium": "chromium", "chromedriver": "chromium-driver"}
+
+
+def names(*programs: Mapping[str, str]) -> list[str]:
+    """Of the packages that hold these programs."""
+    return sorted({package for group in programs for package in group.values()})
+
+
+def demand(*programs: Mapping[str, str]) -> None:
+    """One error that names all that is missing, with the command that installs it."""
+    wanted = {program: package for group in programs for program, package in group.items()}
+    missing = {package for program, package in wanted.items() if not shutil.which(program, path=_PATH)}
+    if missing:
+        raise SandboxError(
+            f"a real node needs programs that this machine lacks. Install them (Debian 12 or later):\n"
+            f"  apt-get install --no-install-recommends {' '.join(sorted(missing))}"
+        )
+    if os.geteuid():
+        raise SandboxError("a real node needs root: containers, mounts and network links are made")

@@ -1,0 +1,29 @@
+"""Programs that take minutes and end by themselves."""
+
+import subprocess
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from deployments.sandbox import processes
+from deployments.sandbox.errors import SandboxError
+from deployments.sandbox.progress import Say, Waiting
+
+_LINES = 40
+
+
+def run(what: str, command: Sequence[str | Path], log: Path, say: Say) -> None:
+    """A program that takes its time."""
+    process = processes.spawn(command, log, log.parent)
+    waiting = Waiting(what, say)
+    say(f"{what} …")
+    try:
+        while process.poll() is None:
+            waiting.tick()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.5)
+    finally:
+        processes.stop(process)
+    if process.returncode:
+        raise SandboxError(f"{what} failed:\n{processes.tail(log, _LINES)}")
+    say(f"{what}: done in {waiting.seconds} s")

@@ -1,0 +1,116 @@
+"""`python -m deployments.target`: rights and credentials for target clusters."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from deployments.target.errors import TargetError
+
+_DESCRIPTION = """\
+  manifests   print what a target cluster needs: account, roles, admission policy (YAML, for kubectl apply)
+  kubeconfig  collect a fresh token of each cluster into one kubeconfig, and put it into a Secret on OPS
+"""
+_KUBECONFIG = """\
+Asks your own kubectl for the address, the CA and a fresh bound token of each cluster of the
+configuration, and puts all of them into Secret tls-sync-kubeconfig (key config) on OPS. The same command
+renews the tokens. A cluster that can't be asked keeps what it had; so does one with an exec plugin, a
+token file or a client certificate. Nothing secret is printed or stands in an argument.
+"""
+_DURATION = "720h"
+_SECRET = "tls-sync-kubeconfig"  # noqa: S105  a name, not a secret
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m deployments.target",
+        description=_DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="manifests|kubeconfig")
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--config", metavar="FILE", help="the configuration, in place of TLS_SYNC_CONFIG")
+    shared.add_argument("--cluster", help="only this cluster, by its name in the configuration")
+    commands.add_parser("manifests", parents=[shared], help="print what target clusters need")
+    _add_kubeconfig(
+        commands.add_parser(
+            "kubeconfig", parents=[shared], help="collect credentials", description=_KUBECONFIG
+        )
+    )
+    given = parser.parse_args()
+    from tasks.errors import ConfigError  # noqa: PLC0415  not for --help
+
+    try:
+        return _manifests(given) if given.command == "manifests" else _kubeconfig(given)
+    except (ConfigError, TargetError) as error:
+        sys.stderr.write(f"tls-sync: {error}\n")
+        return 1
+
+
+def _add_kubeconfig(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--admin-kubeconfig", metavar="FILE", help="yours, in place of the one that kubectl takes")
+    for option, value, text in (
+        ("--context", "CONTEXT", "what your kubeconfig calls a cluster's context, where that differs"),
+        ("--server", "URL", "the address as OPS reaches it, where yours is another"),
+    ):
+        add(option, metavar=f"CLUSTER={value}", help=text, action="append", default=[], type=_pair)
+    add("--duration", default=_DURATION, help=f"of the tokens ({_DURATION} by default)")
+    add("--ops-context", metavar="CONTEXT", help="the context of OPS in your kubeconfig")
+    add("--namespace", default="tls-sync", help="of the Secret (tls-sync by default)")
+    add("--secret", default=_SECRET, help=f"its name ({_SECRET} by default)")
+    add("--replace", action="store_true", help="also a Secret that something else made")
+    add("--output", metavar="FILE", type=Path, help="into a file (mode 0600) in place of the Secret")
+    add("--dry-run", action="store_true", help="make no token, write nothing, and say what would be")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, _, value = text.partition("=")
+    if not name or not value:
+        raise argparse.ArgumentTypeError(f"{text!r} is not CLUSTER=VALUE")
+    return name, value
+
+
+def _manifests(given: argparse.Namespace) -> int:
+    from deployments.target.manifests import render  # noqa: PLC0415
+    from tasks.config import load_config  # noqa: PLC0415
+
+    config = load_config(given.config)
+    sys.stdout.write(render(config.named(given.cluster)))
+    return 0
+
+
+def _kubeconfig(given: argparse.Namespace) -> int:
+    from deployments.target import collection  # noqa: PLC0415
+    from deployments.target.kubectl import Kubectl  # noqa: PLC0415
+    from deployments.target.places import InFile, InSecret, Place  # noqa: PLC0415
+    from tasks.config import load_config  # noqa: PLC0415
+
+    config = load_config(given.config)
+    config.named(given.cluster)
+    contexts, servers = dict(given.context), dict(given.server)
+    wanted = collection.wanted_of(config, given.ops_context, contexts, servers)
+    ops = given.ops_context or config.source.context
+    place: Place
+    if given.output:
+        place = InFile(given.output)
+    elif ops:
+        place = InSecret(
+            Kubectl(ops, given.admin_kubeconfig), given.namespace, given.secret, replace=given.replace
+        )
+    else:
+        raise TargetError("say where to put it: --ops-context <the context of OPS>, or --output <file>")
+    asker = collection.Asker(given.admin_kubeconfig, given.duration, dry_run=given.dry_run)
+    outcomes = collection.collect(asker, wanted, given.cluster, place.read())
+    sys.stdout.write("".join(f"{line}\n" for line in collection.lines(outcomes)))
+    if given.dry_run:
+        sys.stdout.write(f"dry run: nothing was written to {place}\n")
+    elif any(one.renewed for one in outcomes):
+        collection.put(place, outcomes)
+        sys.stdout.write(f"written: {place}\n")
+    else:
+        raise TargetError(f"no credential could be renewed, so {place} is as it was")
+    return 1 if any(one.failed for one in outcomes) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,31 @@
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deployments.sandbox.binaries import locate
+from deployments.sandbox.control_plane import Sandbox
+from deployments.sandbox.errors import SandboxError
+from tests.operator_of import Operator
+from tests.world import World
+
+SECRET = "/api/v1/namespaces/tls-sync/secrets/tls-sync-kubeconfig"
+
+
+@pytest.fixture(scope="session")
+def kubectl(sandbox: Sandbox) -> Path:
+    """The real kubectl. Where it can't be had, that fails in CI and skips elsewhere."""
+    try:
+        return locate("kubectl")["kubectl"]
+    except SandboxError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"no kubectl can be had: {error}")
+
+
+@pytest.fixture
+def operator(world: World, tmp_path: Path, kubectl: Path) -> Iterator[Operator]:
+    yield Operator(world, tmp_path, kubectl)
+    if world.ops.secret("tls-sync", "tls-sync-kubeconfig"):
+        world.ops.delete(SECRET)

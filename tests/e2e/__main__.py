@@ -1,0 +1,27 @@
+"""Fetches and builds what the tests on a real node need, before pytest hides the progress.
+
+With --packages it only prints the Debian packages that they need.
+"""
+
+import sys
+
+from deployments.sandbox import packages
+from deployments.sandbox.errors import SandboxError
+from deployments.sandbox.progress import say
+from tests.e2e.machine import PACKAGES, prepare
+
+
+def main(arguments: list[str]) -> int:
+    if arguments == ["--packages"]:
+        print(*packages.names(*PACKAGES))  # noqa: T201
+        return 0
+    try:
+        prepare(say)
+    except SandboxError as error:
+        say(f"error: {error}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,129 @@
+"""Chromium without a window, driven over the WebDriver protocol."""
+
+import base64
+import json
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from deployments.sandbox import processes
+from deployments.sandbox.api_server import free_port
+
+WIDTH, HEIGHT = 1280, 900
+_FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--force-color-profile=srgb",
+    "--hide-scrollbars",
+    f"--window-size={WIDTH},{HEIGHT}",
+)
+_SECONDS = 120
+
+
+class Browser:
+    def __init__(self, driver: str) -> None:
+        self._driver = driver
+        self._session = ""
+
+    def begin(self, profile: Path) -> None:
+        options = {"args": [*_FLAGS, f"--user-data-dir={profile}"], "binary": "/usr/bin/chromium"}
+        wanted = {"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options}}}
+        self._session = self._ask("POST", "/session", wanted)["sessionId"]
+
+    def end(self) -> None:
+        if self._session:
+            self._ask("DELETE", f"/session/{self._session}")
+
+    def open(self, url: str) -> None:
+        self._do("url", {"url": url})
+
+    def evaluate(self, script: str) -> Any:
+        return self._do("execute/sync", {"script": f"return {script}", "args": []})
+
+    @property
+    def text(self) -> str:
+        """What a person reads on the page."""
+        return str(self.evaluate("document.body.innerText"))
+
+    def await_text(self, *words: str) -> str:
+        """The page's text, once all these words are on it."""
+        deadline = time.monotonic() + _SECONDS
+        while missing := [word for word in words if word not in (text := self.text)]:
+            assert time.monotonic() < deadline, f"the page never showed {missing}, but:\n{text}"
+            time.sleep(0.5)
+        return text
+
+    def await_graph(self) -> None:
+        """Until the canvas of a run's graph is drawn."""
+        deadline = time.monotonic() + _SECONDS
+        while not self.evaluate("document.querySelectorAll('canvas').length"):
+            assert time.monotonic() < deadline, "there is no graph on the page"
+            time.sleep(0.5)
+
+    def click(self, words: str) -> None:
+        """The first element that says just that."""
+        xpath = f"//*[normalize-space(text())='{words}']"
+        found = self._do("element", {"using": "xpath", "value": xpath})
+        (element,) = found.values()
+        self._do(f"element/{element}/click", {})
+
+    def screenshot(self, file: Path) -> bytes:
+        image = base64.b64decode(self._ask("GET", f"/session/{self._session}/screenshot"))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(image)
+        return image
+
+    def is_up(self) -> bool:
+        try:
+            return bool(self._ask("GET", "/status")["ready"])
+        except (OSError, ValueError):
+            return False
+
+    def _do(self, command: str, body: Mapping[str, Any]) -> Any:
+        return self._ask("POST", f"/session/{self._session}/{command}", body)
+
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(
+            self._driver + path, data, {"Content-Type": "application/json"}, method=method
+        )
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(request, timeout=_SECONDS) as response:
+                return json.loads(response.read())["value"]
+        except urllib.error.HTTPError as error:
+            raise AssertionError(f"{method} {path}: {error.read().decode(errors='replace')[:2000]}") from None
+
+
+@contextmanager
+def browser() -> Iterator[Browser]:
+    """With a profile that is empty and is thrown away."""
+    with tempfile.TemporaryDirectory(prefix="tls-sync-browser-", ignore_cleanup_errors=True) as folder:
+        port, log = free_port(), Path(folder) / "chromedriver.log"
+        driver = processes.spawn(["/usr/bin/chromedriver", f"--port={port}"], log, Path(folder))
+        found = Browser(f"http://127.0.0.1:{port}")
+        try:
+            deadline = time.monotonic() + _SECONDS
+            while not found.is_up():
+                assert driver.poll() is None, processes.tail(log)
+                assert time.monotonic() < deadline, processes.tail(log)
+                time.sleep(0.1)
+            found.begin(Path(folder) / "profile")
+            yield found
+        finally:
+            try:
+                found.end()
+            finally:
+                processes.stop(driver, grace=5)

@@ -1,0 +1,56 @@
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from deployments.sandbox.errors import SandboxError
+from tests.e2e import inventory
+from tests.e2e import machine as machines
+from tests.e2e.machine import Machine
+from tests.e2e.prefect_api import PrefectAPI
+from tests.e2e.release import Release
+from tests.e2e.witness import Witness
+
+
+@pytest.fixture(scope="session")
+def machine() -> Iterator[Machine]:
+    """One for all tests. A missing part fails on CI; elsewhere it skips and says how to get it."""
+    context = machines.running()
+    try:
+        found = context.__enter__()
+    except SandboxError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"no real node can be had: {error}")
+    try:
+        yield found
+    finally:
+        context.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def witness(machine: Machine) -> Iterator[Witness]:
+    """Sees every pod of every run."""
+    found = Witness(machine)
+    found.start()
+    yield found
+    found.stop()
+
+
+@pytest.fixture(scope="session")
+def objects_before(machine: Machine) -> set[tuple[str, str, str]]:
+    """What there is on OPS before the chart."""
+    return inventory.objects(machine)
+
+
+@pytest.fixture(scope="session")
+def release(machine: Machine, objects_before: object, witness: Witness) -> Release:
+    """The chart, installed once; the last test file uninstalls it."""
+    found = Release(machine)
+    found.install()
+    return found
+
+
+@pytest.fixture(scope="session")
+def prefect(release: Release) -> PrefectAPI:
+    return release.prefect

@@ -1,0 +1,141 @@
+"""What a Prefect server knows about the runs of tls-sync, asked over its REST API."""
+
+import http.client
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+RUN_SECONDS = 600
+_ANSWER_SECONDS = 60
+_FINAL = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+
+Found = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A flow run as it was when it was looked at."""
+
+    id: str
+    name: str
+    state: str
+    state_type: str
+    message: str
+    deployment: str
+    by_schedule: bool
+    run_count: int
+    whole: Found = field(repr=False)
+
+    @property
+    def ended(self) -> bool:
+        return self.state_type in _FINAL
+
+
+class PrefectAPI:
+    def __init__(self, host: str, port: int = 4200) -> None:
+        self.ui = f"http://{host}:{port}"
+        self.url = f"{self.ui}/api"
+        self._address = (host, port)
+
+    def is_healthy(self) -> bool:
+        try:
+            return self.get("health") is True
+        except (OSError, http.client.HTTPException, LookupError):
+            return False
+
+    def get(self, path: str) -> Any:
+        return self._ask("GET", path)
+
+    def post(self, path: str, body: Found) -> Any:
+        return self._ask("POST", path, body)
+
+    def deployment(self, name: str = "tls-sync/ops") -> Found:
+        found: Found = self.get(f"deployments/name/{name}")
+        return found
+
+    def crons(self) -> list[str]:
+        """Of the active schedules."""
+        schedules = self.deployment()["schedules"]
+        return [entry["schedule"]["cron"] for entry in schedules if entry["active"]]
+
+    def workers(self, pool: str = "ops") -> dict[str, str]:
+        """Each worker's status by its name."""
+        found = self.post(f"work_pools/{pool}/workers/filter", {})
+        return {worker["name"]: worker["status"] for worker in found}
+
+    def runs(self) -> list[Run]:
+        """All of our deployment, the latest first."""
+        query = {
+            "deployments": {"id": {"any_": [self.deployment()["id"]]}},
+            "sort": "EXPECTED_START_TIME_DESC",
+        }
+        return [_run(found) for found in self.post("flow_runs/filter", query)]
+
+    def run(self, run_id: str) -> Run:
+        return _run(self.get(f"flow_runs/{run_id}"))
+
+    def start(self, **parameters: Any) -> str:
+        """The id of a new run of our deployment."""
+        path = f"deployments/{self.deployment()['id']}/create_flow_run"
+        created = self.post(path, {"parameters": parameters, "state": {"type": "SCHEDULED"}})
+        return str(created["id"])
+
+    def finish(self, run_id: str) -> Run:
+        """The run at its end."""
+        return self.await_run(run_id, lambda run: run.ended)
+
+    def await_run(self, run_id: str, condition: Callable[[Run], bool]) -> Run:
+        deadline = time.monotonic() + RUN_SECONDS
+        while not condition(run := self.run(run_id)):
+            assert time.monotonic() < deadline, f"{run} is not as expected after {RUN_SECONDS} s"
+            time.sleep(0.5)
+        return run
+
+    def carry_out(self, **parameters: Any) -> Run:
+        """A run by hand, from its start to its end."""
+        return self.finish(self.start(**parameters))
+
+    def tasks(self, run_id: str) -> dict[str, str]:
+        """The state of each task run by its name."""
+        found = self.post("task_runs/filter", {"flow_runs": {"id": {"any_": [run_id]}}})
+        return {task["name"]: task["state_name"] for task in found}
+
+    def log(self, run_id: str) -> str:
+        query = {"logs": {"flow_run_id": {"any_": [run_id]}}, "sort": "TIMESTAMP_ASC"}
+        return "\n".join(entry["message"] for entry in self.post("logs/filter", query))
+
+    def artifacts(self, run_id: str) -> list[Found]:
+        query = {"artifacts": {"flow_run_id": {"any_": [run_id]}}}
+        found: list[Found] = self.post("artifacts/filter", query)
+        return found
+
+    def _ask(self, method: str, path: str, body: Found | None = None) -> Any:
+        connection = http.client.HTTPConnection(*self._address, timeout=_ANSWER_SECONDS)
+        try:
+            headers = {"Content-Type": "application/json"}
+            data = None if body is None else json.dumps(body)
+            connection.request(method, f"/api/{path}", data, headers)
+            response = connection.getresponse()
+            answer = response.read()
+        finally:
+            connection.close()
+        if response.status >= http.client.BAD_REQUEST:
+            raise LookupError(f"{method} {path}: {response.status} {answer.decode(errors='replace')}")
+        return json.loads(answer)
+
+
+def _run(found: Found) -> Run:
+    state = found["state"] or {}
+    return Run(
+        id=found["id"],
+        name=found["name"],
+        state=state.get("name", ""),
+        state_type=state.get("type", ""),
+        message=state.get("message") or "",
+        deployment=found["deployment_id"],
+        by_schedule=bool(found["auto_scheduled"]),
+        run_count=found["run_count"],
+        whole=found,
+    )

@@ -1,0 +1,12 @@
+"""Numbers that a run of these tests measured: kept in e2e.json beside bench.json, and asserted nowhere."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+FILE = Path(__file__).parents[2] / "e2e.json"
+
+
+def write(key: str, value: Any) -> None:
+    known = json.loads(FILE.read_text()) if FILE.exists() else {}
+    FILE.write_text(json.dumps({**known, key: value}, indent=2, sort_keys=True) + "\n")

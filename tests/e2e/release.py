@@ -1,0 +1,85 @@
+"""The chart as people install it, with Helm and a file of values."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from deployments.sandbox import scenario
+from tests.e2e.machine import NAMESPACE, CommandError, Machine
+from tests.e2e.prefect_api import PrefectAPI
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "deployments" / "helm" / "tls-sync"
+NAME = "tls-sync"
+_SECONDS = 600
+
+EVERY_MINUTE = "* * * * *"
+
+
+class Release:
+    """Installed or not; `values` are those of the last command."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.values = values(machine)
+
+    def install(self) -> None:
+        self._apply("install", "--create-namespace")
+
+    def upgrade(self, **changes: Any) -> None:
+        """With other values under `tlsSync`."""
+        self.values = {**self.values, "tlsSync": {**self.values["tlsSync"], **changes}}
+        self._apply("upgrade")
+
+    def uninstall(self) -> None:
+        self.machine.helm("uninstall", NAME, "--namespace", NAMESPACE, "--wait", f"--timeout={_SECONDS}s")
+
+    @property
+    def prefect(self) -> PrefectAPI:
+        """The embedded server, by its Service's address; once it answers."""
+        service = self.machine.ops.get(f"/api/v1/namespaces/{NAMESPACE}/services/tls-sync-server")
+        api = PrefectAPI(service["spec"]["clusterIP"])
+        deadline = time.monotonic() + _SECONDS
+        while not api.is_healthy():
+            assert time.monotonic() < deadline, f"no answer from {api.url}"
+            time.sleep(0.5)
+        return api
+
+    def _apply(self, *verb: str) -> None:
+        file = self.machine.directory / "values.yaml"
+        file.write_text(yaml.safe_dump(self.values, sort_keys=False))
+        where = [NAME, str(CHART), "--namespace", NAMESPACE, "--values", str(file)]
+        try:
+            self.machine.helm(*verb, *where, "--wait", f"--timeout={_SECONDS}s")
+        except CommandError as error:
+            raise CommandError(f"{error}\n{self._state()}") from None
+
+    def _state(self) -> str:
+        """For whoever has to find out why."""
+        here = ["--namespace", NAMESPACE]
+        pods = self.machine.kubectl("get", "pods", *here, "--output=name").split()
+        logs = [self._log(pod) for pod in pods]
+        return "\n".join([self.machine.kubectl("get", "all", *here), *logs])
+
+    def _log(self, pod: str) -> str:
+        try:
+            return self.machine.kubectl(
+                "logs", pod, "--namespace", NAMESPACE, "--all-containers", "--tail=30"
+            )
+        except CommandError as error:
+            return str(error)
+
+
+def values(machine: Machine) -> dict[str, Any]:
+    """Beside the chart's own: an image that can't be pulled, and a schedule that can be waited for."""
+    repository, _, tag = "localhost/tls-sync:e2e".rpartition(":")
+    return {
+        "image": {"repository": repository, "tag": tag, "pullPolicy": "Never"},
+        "tlsSync": {
+            "schedule": EVERY_MINUTE,
+            "config": scenario.configuration(machine.sandbox, None),
+        },
+        "results": {"persistence": {"enabled": True}},
+    }

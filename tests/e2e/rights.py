@@ -1,0 +1,44 @@
+"""What an account may do, as the API server itself answers."""
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from deployments.sandbox.api_server import ApiServer
+from deployments.sandbox.rest import Rest
+
+_TOKEN_SECONDS = 3600
+
+
+class Right(NamedTuple):
+    verb: str
+    group: str
+    resource: str
+    names: tuple[str, ...] = ()
+
+
+def of(server: ApiServer, namespace: str, account: str, where: str) -> set[Right]:
+    """Beyond what anyone has who is authenticated, in one namespace."""
+    nobody = _all(server, "default", "default", where)
+    return _all(server, namespace, account, where) - nobody
+
+
+def _all(server: ApiServer, namespace: str, account: str, where: str) -> set[Right]:
+    token = server.admin.token(namespace, account, _TOKEN_SECONDS)
+    client = Rest(*server.admin.address, server.ca_pem, token)
+    question = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectRulesReview",
+        "spec": {"namespace": where},
+    }
+    answer = client.post("/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", question)["status"]
+    assert not answer["incomplete"], answer
+    return set(_flat(answer["resourceRules"]))
+
+
+def _flat(rules: Iterable[dict[str, Any]]) -> Iterable[Right]:
+    for rule in rules:
+        names = tuple(sorted(rule.get("resourceNames") or ()))
+        for verb in rule["verbs"]:
+            for group in rule.get("apiGroups") or ():
+                for resource in rule.get("resources") or ():
+                    yield Right(verb, group, resource, names)

@@ -1,0 +1,112 @@
+"""What is shipped, before anything runs: the chart and each manifest, as Helm and the API server see them."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.e2e.machine import NAMESPACE, CommandError, Machine
+from tests.e2e.release import CHART, NAME, ROOT, values
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+_TARGETS = sorted((ROOT / "deployments" / "target").glob("*.yaml"))
+_SOURCES = sorted((ROOT / "deployments" / "source").glob("*.yaml"))
+_ARGOCD = sorted((ROOT / "deployments" / "argocd").glob("*.yaml"))
+
+
+@pytest.fixture
+def values_file(machine: Machine) -> Path:
+    file = machine.directory / "checked-values.yaml"
+    file.write_text(yaml.safe_dump(values(machine)))
+    return file
+
+
+def test_helm_finds_no_fault_in_the_chart(machine: Machine, values_file: Path) -> None:
+    """`helm lint --strict`, with the chart's own values and with ours."""
+    machine.helm("lint", "--strict", str(CHART))
+    machine.helm("lint", "--strict", str(CHART), "--values", str(values_file))
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"tlsSync": {"schedule": 60}}, "schedule"),
+        ({"tlsSync": {"schedul": "0 * * * *"}}, "schedul"),
+        ({"tlsSync": {"resources": "256Mi"}}, "resources"),
+        ({"image": {"pullPolicy": "Sometimes"}}, "pullPolicy"),
+        ({"unknown": True}, "unknown"),
+    ],
+)
+def test_the_schema_refuses_wrong_values_by_name(
+    machine: Machine, tmp_path: Path, changes: dict[str, Any], named: str
+) -> None:
+    """`helm template` fails, and says which value is wrong."""
+    file = tmp_path / "values.yaml"
+    file.write_text(yaml.safe_dump(changes))
+    with pytest.raises(CommandError, match=named):
+        machine.helm("template", NAME, str(CHART), "--namespace", NAMESPACE, "--values", str(file))
+
+
+def test_the_api_server_accepts_all_that_the_chart_makes(machine: Machine, values_file: Path) -> None:
+    """`kubectl apply --dry-run=server` of what Helm renders, hooks included."""
+    where = ["--namespace", NAMESPACE, "--values", str(values_file)]
+    rendered = machine.helm("template", NAME, str(CHART), *where)
+    said = _dry_run(machine, "ops", "--namespace", NAMESPACE, text=rendered)
+    assert "Warning" not in said
+    assert len(said.splitlines()) == len([part for part in yaml.safe_load_all(rendered) if part])
+
+
+@pytest.mark.parametrize("file", _TARGETS, ids=lambda file: file.name)
+def test_a_target_accepts_each_manifest_for_targets(machine: Machine, file: Path) -> None:
+    """What people apply on DEV, RCT and PRD."""
+    assert _dry_run(machine, "dev", "--namespace", "homarr-dev", "--filename", str(file))
+
+
+@pytest.mark.parametrize("file", _SOURCES, ids=lambda file: file.name)
+def test_ops_accepts_each_manifest_for_the_source(machine: Machine, file: Path) -> None:
+    """What people apply on OPS where they don't use the chart."""
+    assert _dry_run(machine, "ops", "--filename", str(file))
+
+
+@pytest.mark.parametrize("file", _ARGOCD, ids=lambda file: file.name)
+def test_the_application_set_is_an_object_of_its_kind(machine: Machine, file: Path) -> None:
+    """The API server takes it; Argo CD's own schema isn't at hand, so its fields are not checked here."""
+    for manifest in filter(None, yaml.safe_load_all(file.read_text())):
+        group, _, version = manifest["apiVersion"].partition("/")
+        machine.ops.ensure(_definition(group, version, manifest["kind"]))
+        plural = f"{manifest['kind'].lower()}s"
+        machine.kubectl("wait", "--for=condition=Established", f"crd/{plural}.{group}", "--timeout=60s")
+        machine.ops.namespace(manifest["metadata"].get("namespace", "default"))
+    assert _dry_run(machine, "ops", "--filename", str(file))
+
+
+def _dry_run(machine: Machine, cluster: str, *arguments: str, text: str | None = None) -> str:
+    given = arguments if text is None else (*arguments, "--filename", "-")
+    context = f"--context=cluster-{cluster}"
+    return machine.kubectl("apply", "--dry-run=server", "--server-side", context, *given, text=text)
+
+
+def _definition(group: str, version: str, kind: str) -> dict[str, Any]:
+    """A kind that takes any fields."""
+    plural = f"{kind.lower()}s"
+    schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{group}"},
+        "spec": {
+            "group": group,
+            "scope": "Namespaced",
+            "names": {"kind": kind, "plural": plural, "singular": kind.lower(), "listKind": f"{kind}List"},
+            "versions": [
+                {
+                    "name": version,
+                    "served": True,
+                    "storage": True,
+                    "schema": {"openAPIV3Schema": schema},
+                }
+            ],
+        },
+    }

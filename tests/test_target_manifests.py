@@ -1,0 +1,89 @@
+"""What `python -m deployments.target manifests` prints is what the files say, for the routed namespaces."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deployments.target.manifests import manifests, render
+from tasks.config import load_config
+
+ROOT = Path(__file__).parents[1]
+TARGET = ROOT / "deployments" / "target"
+EXAMPLE = ROOT / "deployments" / "tls-sync.yaml"
+
+
+def documents(name: str) -> list[Any]:
+    return list(yaml.safe_load_all((TARGET / name).read_text()))
+
+
+def in_namespace(document: dict[str, Any], namespace: str) -> dict[str, Any]:
+    return document | {"metadata": document["metadata"] | {"namespace": namespace}}
+
+
+def test_the_files_are_the_only_truth() -> None:
+    """The account and the policy as they are; the Role and its binding in each routed namespace, no other."""
+    (dev,) = load_config(str(EXAMPLE)).named("dev")
+    expected = documents("rbac.yaml") + documents("admission-policy.yaml")
+    for namespace in ("headlamp-dev", "homarr-dev"):
+        expected += [in_namespace(document, namespace) for document in documents("namespace-role.yaml")]
+    assert list(manifests(dev)) == expected
+    assert list(yaml.safe_load_all(render([dev]))) == expected
+
+
+def test_a_namespace_is_never_made_for_an_application() -> None:
+    """A misspelt route is to fail, not to make a namespace."""
+    for cluster in load_config(str(EXAMPLE)).clusters:
+        made = [d["metadata"]["name"] for d in manifests(cluster) if d["kind"] == "Namespace"]
+        assert made == ["tls-sync"]
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "deployments.target", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"TLS_SYNC_CONFIG": str(EXAMPLE)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_each_cluster_stands_under_its_name_and_context() -> None:
+    """Without --cluster all of them, each under a comment that says where it belongs."""
+    done = command("manifests")
+    assert (done.returncode, done.stderr) == (0, "")
+    heads = [line for line in done.stdout.splitlines() if line.startswith("# Cluster ")]
+    assert heads == [
+        f"# Cluster {name}, context cluster-{name}. To apply these and nothing else:"
+        for name in ("dev", "rct", "prd")
+    ]
+    only = command("manifests", "--cluster", "rct").stdout
+    assert "# Cluster dev" not in only
+    assert "homarr-rct" in only
+
+
+def test_a_context_can_not_break_out_of_its_comment() -> None:
+    """Whatever a configuration calls a context, what is printed stays the same manifests."""
+    (dev,) = load_config(str(EXAMPLE)).named("dev")
+    odd = dev.model_copy(update={"context": "x\nkind: Secret\n---\n"})
+    assert list(yaml.safe_load_all(render([odd]))) == list(manifests(dev))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--cluster", "nowhere"), "no such cluster; known are: dev, rct, prd"),
+        (("--config", "/nowhere.yaml"), "configuration /nowhere.yaml: the file does not exist"),
+    ],
+)
+def test_a_wrong_word_is_one_clear_sentence(arguments: tuple[str, str], text: str) -> None:
+    """Nothing is printed that could be applied."""
+    done = command("manifests", *arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert text in done.stderr
+    assert done.stderr.count("\n") == 1
