@@ -50,8 +50,8 @@ def test_a_run_that_is_evicted_goes_on_where_it_was(
 ) -> None:
     """In a second pod, at once or when told to: the clusters that had finished are not asked again.
 
-    The run itself asks for a retry. Prefect's worker may mark it Crashed in the same moment, as its Job has failed;
-    `prefect flow-run retry` then does what the next scheduled run would do, too.
+    The run itself asks for a retry. Prefect's worker may mark it Crashed in the same moment, as its Job has
+    failed; then it takes `prefect flow-run retry`, or the next run.
     """
     with _in_mid_run(machine, prefect) as run_id:
         between = oracle.look(machine.sandbox, ("dev", "prd"))
