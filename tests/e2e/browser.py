@@ -14,7 +14,7 @@ from typing import Any
 from deployments.sandbox import processes
 from deployments.sandbox.api_server import free_port
 
-WIDTH, HEIGHT = 1280, 900
+WIDTH, HEIGHT = 1500, 900
 _FLAGS = (
     "--headless",
     "--no-sandbox",

@@ -2,6 +2,9 @@
 
 import http.client
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -111,19 +114,40 @@ class PrefectAPI:
         found: list[Found] = self.post("artifacts/filter", query)
         return found
 
+    def command(self, *words: str) -> tuple[int, str]:
+        """`prefect …` as people type it: its exit status, and all that it says."""
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+        done = subprocess.run(
+            [sys.executable, "-m", "prefect", *words],
+            env={**environment, "PREFECT_API_URL": self.url, "NO_PROXY": "*", "COLUMNS": "200"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout
+
     def _ask(self, method: str, path: str, body: Found | None = None) -> Any:
+        """Again while the server is busy, as Prefect's own client does: SQLite has one writer."""
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        status, answer = self._exchange(method, path, body)
+        while status == http.client.SERVICE_UNAVAILABLE and time.monotonic() < deadline:
+            time.sleep(0.5)
+            status, answer = self._exchange(method, path, body)
+        if status >= http.client.BAD_REQUEST:
+            raise LookupError(f"{method} {path}: {status} {answer.decode(errors='replace')}")
+        return json.loads(answer)
+
+    def _exchange(self, method: str, path: str, body: Found | None) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection(*self._address, timeout=_ANSWER_SECONDS)
         try:
             headers = {"Content-Type": "application/json"}
             data = None if body is None else json.dumps(body)
             connection.request(method, f"/api/{path}", data, headers)
             response = connection.getresponse()
-            answer = response.read()
+            return response.status, response.read()
         finally:
             connection.close()
-        if response.status >= http.client.BAD_REQUEST:
-            raise LookupError(f"{method} {path}: {response.status} {answer.decode(errors='replace')}")
-        return json.loads(answer)
 
 
 def _run(found: Found) -> Run:

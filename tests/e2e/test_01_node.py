@@ -1,6 +1,12 @@
 """The node itself: what the tests of the chart rest on."""
 
+import json
+import os
+import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -60,3 +66,42 @@ def _await_account(machine: Machine) -> None:
     while not machine.ops.list("/api/v1/namespaces/default/serviceaccounts"):
         assert time.monotonic() < deadline
         time.sleep(0.2)
+
+
+_NODE = """
+import sys, time
+from pathlib import Path
+from deployments.sandbox import network
+from deployments.sandbox.container_runtime import ContainerRuntime
+from deployments.sandbox.namespaces import Namespaces
+with Namespaces(Path(sys.argv[1]) / "node") as namespaces:
+    found = network.free()
+    found.connect(namespaces)
+    ContainerRuntime(namespaces, found).start()
+    print(found.link, namespaces.pid, flush=True)
+    time.sleep(3600)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_nothing_of_a_node_survives(tmp_path: Path, machine: Machine, number: signal.Signals) -> None:
+    """Whatever ends the program that made it: the kernel takes its processes, its mounts and its link."""
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen(
+        [sys.executable, "-c", _NODE, tmp_path], cwd=root, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    link, pid = process.stdout.readline().split()
+    assert link in _links()
+    os.kill(process.pid, number)
+    process.wait()
+    deadline = time.monotonic() + _SECONDS
+    while link in _links() or Path(f"/proc/{pid}").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text()
+
+
+def _links() -> set[str]:
+    shown = subprocess.run(["ip", "-json", "link"], capture_output=True, text=True, check=True)
+    return {link["ifname"] for link in json.loads(shown.stdout)}

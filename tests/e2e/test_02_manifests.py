@@ -12,6 +12,7 @@ from tests.e2e.release import CHART, NAME, ROOT, values
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 _TARGETS = sorted((ROOT / "deployments" / "target").glob("*.yaml"))
+_PER_NAMESPACE = "namespace-role.yaml"
 _SOURCES = sorted((ROOT / "deployments" / "source").glob("*.yaml"))
 _ARGOCD = sorted((ROOT / "deployments" / "argocd").glob("*.yaml"))
 
@@ -61,7 +62,8 @@ def test_the_api_server_accepts_all_that_the_chart_makes(machine: Machine, value
 @pytest.mark.parametrize("file", _TARGETS, ids=lambda file: file.name)
 def test_a_target_accepts_each_manifest_for_targets(machine: Machine, file: Path) -> None:
     """What people apply on DEV, RCT and PRD."""
-    assert _dry_run(machine, "dev", "--namespace", "homarr-dev", "--filename", str(file))
+    where = ["--namespace", "homarr-dev"] if file.name == _PER_NAMESPACE else []
+    assert _dry_run(machine, "dev", *where, "--filename", str(file))
 
 
 @pytest.mark.parametrize("file", _SOURCES, ids=lambda file: file.name)
@@ -85,7 +87,8 @@ def test_the_application_set_is_an_object_of_its_kind(machine: Machine, file: Pa
 def _dry_run(machine: Machine, cluster: str, *arguments: str, text: str | None = None) -> str:
     given = arguments if text is None else (*arguments, "--filename", "-")
     context = f"--context=cluster-{cluster}"
-    return machine.kubectl("apply", "--dry-run=server", "--server-side", context, *given, text=text)
+    how = ["--dry-run=server", "--server-side", "--force-conflicts", context]
+    return machine.kubectl("apply", *how, *given, text=text)
 
 
 def _definition(group: str, version: str, kind: str) -> dict[str, Any]:

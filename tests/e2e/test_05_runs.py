@@ -1,9 +1,5 @@
 """Runs as people start them: by the command of the README, narrowed or not, and in trouble."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 
 from deployments.sandbox import oracle
@@ -18,20 +14,9 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 _HOMARR = {name: Place(name, f"homarr-{name}", f"homarr-{name}-tls") for name in ("dev", "rct", "prd")}
 
 
-def _command(prefect: PrefectAPI, *parameters: str) -> tuple[int, str]:
-    """`prefect deployment run tls-sync/ops -p … --watch`: its exit status, and all that it says."""
-    options = [word for parameter in parameters for word in ("-p", parameter)]
-    command = [sys.executable, "-m", "prefect", "deployment", "run", "tls-sync/ops", *options, "--watch"]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    done = subprocess.run(
-        command,
-        env={**environment, "PREFECT_API_URL": prefect.url, "NO_PROXY": "*", "COLUMNS": "200"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    return done.returncode, done.stdout
+def _run(prefect: PrefectAPI, parameter: str) -> tuple[int, str]:
+    """The README's command: its exit status, and all that it says."""
+    return prefect.command("deployment", "run", "tls-sync/ops", "-p", parameter, "--watch")
 
 
 def _renew(machine: Machine, *clusters: str) -> None:
@@ -43,7 +28,7 @@ def test_a_run_for_one_cluster_touches_that_one_alone(machine: Machine, prefect:
     """`-p cluster=dev --watch` exits with 0; RCT and PRD get no request, though they have work to do."""
     _renew(machine, "dev", "rct", "prd")
     before = oracle.look(machine.sandbox)
-    status, said = _command(prefect, "cluster=dev")
+    status, said = _run(prefect, "cluster=dev")
     after = oracle.look(machine.sandbox)
     evidence = Evidence(before, after)
     assert status == 0, said
@@ -55,7 +40,7 @@ def test_a_run_for_one_cluster_touches_that_one_alone(machine: Machine, prefect:
 def test_a_dry_run_writes_nothing(machine: Machine, prefect: PrefectAPI) -> None:
     """`-p dry_run=true` plans the two renewals that are due, and no Secret changes anywhere."""
     before = oracle.look(machine.sandbox)
-    status, said = _command(prefect, "dry_run=true")
+    status, said = _run(prefect, "dry_run=true")
     evidence = Evidence(before, oracle.look(machine.sandbox))
     assert status == 0, said
     assert evidence.updated | evidence.created == set()
@@ -65,7 +50,7 @@ def test_a_dry_run_writes_nothing(machine: Machine, prefect: PrefectAPI) -> None
 def test_an_unknown_cluster_is_refused_by_name(machine: Machine, prefect: PrefectAPI) -> None:
     """The command fails, the run's message names it and the known ones, and no target is asked."""
     before = oracle.look(machine.sandbox)
-    status, said = _command(prefect, "cluster=dve")
+    status, said = _run(prefect, "cluster=dve")
     run = prefect.runs()[0]
     assert status == 1, said
     assert "dve" in run.message

@@ -14,6 +14,8 @@ from tests.e2e.machine import NAMESPACE, Machine
 
 RUN_LABEL = "prefect.io/flow-run-id"
 _INTERVAL = 0.25
+_BEGINNING = "runc:"
+"""What a container's process is called until it is confined and becomes what was asked for."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,9 @@ class Witness:
         pod.working_set_bytes = max(pod.working_set_bytes, cgroups.working_set(group, pod.uid))
         for pid in self.processes_of(pod):
             with suppress(OSError, ValueError, StopIteration):  # it has ended
-                pod.processes.add(_look_at(Path(f"/proc/{pid}")))
+                found = _look_at(Path(f"/proc/{pid}"))
+                if not found.command.startswith(_BEGINNING):
+                    pod.processes.add(found)
 
 
 def _look_at(process: Path) -> Process:
