@@ -28,6 +28,8 @@ SECRETS = int(os.environ.get("TLS_SYNC_SECRETS", "2000"))
 ROUTED = [f"web-{number:05}-tls" for number in range(100)]
 LIMIT_MIB = 256
 """Of the shipped pod."""
+SPARE_MIB = 4
+"""For each thousand certificates that are missing to ten thousand, so much less may be used."""
 RUN_SECONDS = 500
 CGROUP = Path("/sys/fs/cgroup")
 LOOK_SECONDS = 0.2
@@ -109,4 +111,4 @@ def test_ten_thousand_certificates_fit_into_a_pod(world: World, tmp_path: Path) 
     assert len(world.versions()) == len(ROUTED)
     mib = peak.together_kib / MIB
     sys.stderr.write(f"\n{SECRETS} certificates: {mib:.0f} MiB in a pod's two processes\n")
-    assert mib < LIMIT_MIB
+    assert mib < LIMIT_MIB - SPARE_MIB * (10_000 - SECRETS) / 1000
