@@ -19,7 +19,7 @@ sandbox: $(READY) ## four clusters, Prefect with its UI, the flow served; until 
 test: $(READY) ## all tests; the first time builds kube-apiserver and etcd if none is at hand
 	@# Here, since pytest would hide the progress. What can't be had makes tests skip, and CI fail.
 	@$(BIN)/python -m deployments.sandbox fetch || test -z "$$CI"
-	$(BIN)/python -m pytest -m "not e2e"
+	$(BIN)/python -m pytest
 
 test-unit: $(READY) ## the pure tests, in seconds
 	$(BIN)/python -m pytest -m "not apiserver and not e2e"

@@ -105,17 +105,18 @@ def _look() -> _File:
         status = path.stat()
         return _File(_document(path, status.st_mtime_ns, status.st_ino))
     except OSError:
-        if os.access(path.parent / MOUNTED, os.F_OK) and os.access(path.parent, os.R_OK):
-            return _File(trouble=_wrong_key(path))
-        return _File(trouble=f"file {path} does not exist or can't be read; KUBECONFIG must name one file")
+        return _File(trouble=_missing(path))
     except YamlError as error:
         return _File(trouble=f"file {path}: {error}")
 
 
-def _wrong_key(path: Path) -> str:
-    keys = sorted(one.name for one in path.parent.iterdir() if not one.name.startswith(".."))
+def _missing(path: Path) -> str:
+    folder = path.parent
+    if not (os.access(folder / MOUNTED, os.F_OK) and os.access(folder, os.R_OK)):
+        return f"file {path} does not exist or can't be read; KUBECONFIG must name one file"
+    keys = sorted(one.name for one in folder.iterdir() if not one.name.startswith(".."))
     held = f"the keys {', '.join(keys)}" if keys else "no key"
-    return f"the Secret mounted at {path.parent} has {held}; put the kubeconfig under the key {path.name}"
+    return f"the Secret mounted at {folder} has {held}; put the kubeconfig under the key {path.name}"
 
 
 @lru_cache(maxsize=1)

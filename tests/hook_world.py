@@ -20,7 +20,7 @@ from deployments.sandbox.pki import Authority
 
 ROOT = Path(__file__).parents[1]
 PASSWORD = "ops:canary-Zm9v-password"
-SECONDS = 180.0
+SECONDS = 600.0
 CONFIGURATION = {
     "owner": "ops",
     "source": {"namespace": "certificates-ops"},

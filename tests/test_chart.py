@@ -2,12 +2,13 @@
 
 import json
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from deployments.sandbox.control_plane import Sandbox
-from deployments.sandbox.kubeconfig import SOURCE_CLUSTER
+from deployments.sandbox.kubeconfig import SOURCE_CLUSTER, context_name, write_admin_kubeconfig
 from tasks.config import SyncConfig
 from tests.chart import (
     CHART,
@@ -334,3 +335,21 @@ def test_an_api_server_takes_all_of_it(sandbox: Sandbox, values: dict[str, Any],
         ops.namespace(name)
     for manifest in render(values, namespace):
         ops.post(f"{collection(manifest, namespace)}?dryRun=All&fieldValidation=Strict", manifest)
+
+
+@pytest.mark.apiserver
+def test_the_notes_say_what_is_open(sandbox: Sandbox, tmp_path: Path) -> None:
+    """After an installation: where Prefect is, that it has no password, and what another namespace costs."""
+    write_admin_kubeconfig(sandbox, tmp_path / "kubeconfig")
+    where = ["--kubeconfig", str(tmp_path / "kubeconfig"), "--kube-context", context_name(SOURCE_CLUSTER)]
+    said = {}
+    for namespace in NAMESPACES:
+        sandbox.cluster(SOURCE_CLUSTER).admin.namespace(namespace)
+        command = ["install", "tls-sync", str(CHART), "--namespace", namespace, "--dry-run=server", *where]
+        done = run(*command, values=VALUES["embedded"])
+        assert done.returncode == 0, done.stderr
+        said[namespace] = done.stdout.partition("NOTES:")[2]
+        assert f"kubectl -n {namespace} create secret generic tls-sync-kubeconfig" in said[namespace]
+        assert "It has no password" in said[namespace]
+    warning = "Who can make pods in namespace certificates-ops"
+    assert [warning in said[namespace] for namespace in NAMESPACES] == [False, True]

@@ -18,6 +18,7 @@ from flows.preflight import preflight
 from flows.tls_sync import tls_sync
 from tests.prefect_command import ROOT, deployments, environment, make_pool, prefect, rest
 
+pytestmark = pytest.mark.timeout(1500)
 DOCUMENT = yaml.safe_load((ROOT / "prefect.yaml").read_text())
 TEMPLATE = yaml.safe_load((ROOT / "deployments" / "work-pool.json").read_text())
 

@@ -19,6 +19,7 @@ from deployments.sandbox.control_plane import Sandbox
 from deployments.sandbox.kubeconfig import SOURCE_CLUSTER
 from tests.prefect_command import environment, make_pool, rest
 
+pytestmark = pytest.mark.timeout(1500)
 TEMPLATE = json.loads((Path(__file__).parents[1] / "deployments" / "work-pool.json").read_text())
 HARMFUL: dict[str, Any] = {
     "image": "evil",

@@ -12,7 +12,7 @@ from deployments.hook.inputs import check_inputs
 from deployments.hook.prefect_api import DEPLOYMENTS, Object, PrefectApi, Say
 from deployments.hook.settings import Settings
 
-COMMAND_SECONDS = 180
+COMMAND_SECONDS = 240
 
 
 def register(settings: Settings, say: Say) -> None:

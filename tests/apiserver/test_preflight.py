@@ -275,7 +275,7 @@ def wide(world: World) -> Iterator[None]:
 @pytest.mark.parametrize("ending", [False, True])
 def test_a_namespace_that_takes_nothing_is_named(world: World, ending: bool) -> None:
     """With rights beyond the namespace a dry run tells a missing one and one that is being deleted."""
-    name = "going" if ending else "nowhere"
+    name = "leaving" if ending else "nowhere"
     if ending:
         world.admin().namespace(name)
         world.admin().delete(f"/api/v1/namespaces/{name}")  # no controller ends it here
@@ -465,6 +465,15 @@ def test_the_command_prints_the_table_and_says_by_its_status(world: World) -> No
     assert "no such cluster; known are: dev, rct, prd" in done.stderr
 
 
+# A shell lets what it starts in the background ignore Ctrl-C, and these tests may be such a job.
+HEEDING_CTRL_C = """
+import runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.argv = ["flows", "--preflight"]
+runpy.run_module("flows", run_name="__main__")
+"""
+
+
 def test_ctrl_c_ends_it(world: World) -> None:
     """Also while a cluster keeps it waiting: no further request, and no traceback."""
     asked, ended = threading.Event(), threading.Event()
@@ -477,7 +486,7 @@ def test_ctrl_c_ends_it(world: World) -> None:
     with world.proxy() as proxy:
         proxy.fault = keep_waiting
         process = subprocess.Popen(
-            [sys.executable, "-m", "flows", "--preflight"],
+            [sys.executable, "-c", HEEDING_CTRL_C],
             cwd=ROOT,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -24,11 +24,11 @@ from deployments.sandbox.kubeconfig import SOURCE_CLUSTER
 from tests import chart
 from tests.hook_world import PASSWORD, ROOT, HookWorld, guarded_server
 
-pytestmark = [pytest.mark.apiserver]
+pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(2400)]
 
 NAMESPACE = "tls-sync"
 JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
-SECONDS = 300.0
+SECONDS = 600.0
 RIGHTS = ("ServiceAccount", "Role", "RoleBinding")
 AUTH = {"prefect": {"authSecret": {"name": "prefect-auth", "key": "auth"}}}
 

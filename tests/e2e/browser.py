@@ -73,11 +73,18 @@ class Browser:
             time.sleep(0.5)
 
     def click(self, words: str) -> None:
-        """The first element that says just that."""
-        xpath = f"//*[normalize-space(text())='{words}']"
-        found = self._do("element", {"using": "xpath", "value": xpath})
-        (element,) = found.values()
-        self._do(f"element/{element}/click", {})
+        self._with_text(words, "click()")
+
+    def scroll_to(self, words: str) -> None:
+        self._with_text(words, "scrollIntoView({block: 'center'})")
+
+    def _with_text(self, words: str, action: str) -> None:
+        """Do it with the first of the innermost elements that say just that."""
+        says = f"element => (element.innerText || '').trim() === {json.dumps(words)}"
+        innermost = "element => !element.children.length"
+        found = f"[...document.querySelectorAll('*')].filter({says}).filter({innermost})[0]"
+        assert self.evaluate(f"!!{found}"), f"nothing says {words!r}"
+        self.evaluate(f"{found}.{action}")
 
     def screenshot(self, file: Path) -> bytes:
         image = base64.b64decode(self._ask("GET", f"/session/{self._session}/screenshot"))

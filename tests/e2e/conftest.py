@@ -1,4 +1,5 @@
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,7 @@ from tests.e2e.witness import Witness
 @pytest.fixture(scope="session")
 def machine() -> Iterator[Machine]:
     """One for all tests. A missing part fails on CI; elsewhere it skips and says how to get it."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # let what ends us clean up, too
     context = machines.running()
     try:
         found = context.__enter__()

@@ -44,6 +44,7 @@ def test_the_list_of_runs_has_telling_names(
     """The page of all runs shows ours by its name, with its end."""
     page.open(f"{prefect.ui}/runs")
     page.await_text(run.name, "Completed")
+    page.scroll_to(run.name)
     page.screenshot(pictures / "runs.png")
 
 
