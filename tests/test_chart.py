@@ -176,15 +176,36 @@ def test_values_reach_the_work_pool() -> None:
     }
 
 
-def test_what_the_hook_registers_is_in_an_object_that_is_no_hook() -> None:
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"tlsSync": {"schedule": "*/5 * * * *"}},
+        {"tlsSync": {"timezone": "Europe/Paris"}},
+        {"tlsSync": {"suspend": True}},
+        {"tlsSync": {"resources": {"limits": {"memory": "300Mi"}}}},
+        {"tlsSync": {"kubeconfigSecret": "other"}},
+    ],
+    ids=str,
+)
+def test_what_the_hook_registers_is_in_an_object_that_is_no_hook(values: dict[str, Any]) -> None:
     """Argo CD syncs, and so runs the hook, only when an object that isn't a hook has changed."""
-    values = {"tlsSync": {"schedule": "*/5 * * * *", "timezone": "Europe/Paris", "suspend": True}}
-    changed = [
+    changed = {
         after["metadata"]["name"]
         for before, after in zip(render(), render(values), strict=True)
         if before != after
-    ]
-    assert changed == ["tls-sync-registration"]
+    }
+    assert changed - {"tls-sync-register"} == {"tls-sync-registration"}
+
+
+def test_the_hook_finds_all_that_it_asks_for() -> None:
+    """Each key that it takes from a ConfigMap is there."""
+    manifests = render()
+    (container,) = containers(pods(manifests)["tls-sync-register"])
+    given = one(manifests, "ConfigMap", "tls-sync-registration")["data"]
+    sources = [variable["valueFrom"] for variable in container["env"] if "valueFrom" in variable]
+    asked = {source["configMapKeyRef"]["key"] for source in sources}
+    assert asked == {"schedule", "timezone", "active", "work-pool"}
+    assert asked <= set(given)
 
 
 def test_hooks_leave_nothing_when_they_succeed() -> None:
