@@ -7,6 +7,8 @@ from deployments.sandbox.api_server import ApiServer
 from deployments.sandbox.rest import Rest
 
 _TOKEN_SECONDS = 3600
+_NODE_AUTHORIZER = "node authorizer does not support user rule resolution"
+"""It has rights for nodes alone, and says so instead of listing none for others."""
 
 
 class Right(NamedTuple):
@@ -31,7 +33,7 @@ def _all(server: ApiServer, namespace: str, account: str, where: str) -> set[Rig
         "spec": {"namespace": where},
     }
     answer = client.post("/apis/authorization.k8s.io/v1/selfsubjectrulesreviews", question)["status"]
-    assert not answer["incomplete"], answer
+    assert answer.get("evaluationError", "") in {"", _NODE_AUTHORIZER}, answer
     return set(_flat(answer["resourceRules"]))
 
 
