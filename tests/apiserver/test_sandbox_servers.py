@@ -201,7 +201,7 @@ def test_a_port_that_is_taken_is_replaced(sandbox: Sandbox, monkeypatch: pytest.
     free = api_server.free_port()
     with socket.create_server(("127.0.0.1", 0)) as other:
         ports = iter([other.getsockname()[1], free])
-        monkeypatch.setattr(api_server, "free_port", lambda: next(ports))
+        monkeypatch.setattr(api_server, "free_port", lambda _address: next(ports))
         assert sandbox.add("unlucky").url == f"https://127.0.0.1:{free}"
 
 
