@@ -69,7 +69,7 @@ class PrefectAPI:
         return {worker["name"]: worker["status"] for worker in found}
 
     def runs(self) -> list[Run]:
-        """All of our deployment, the latest first."""
+        """All of our deployment, those to come too, the latest first."""
         query = {
             "deployments": {"id": {"any_": [self.deployment()["id"]]}},
             "sort": "EXPECTED_START_TIME_DESC",

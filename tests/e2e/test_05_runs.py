@@ -51,7 +51,7 @@ def test_an_unknown_cluster_is_refused_by_name(machine: Machine, prefect: Prefec
     """The command fails, the run's message names it and the known ones, and no target is asked."""
     before = oracle.look(machine.sandbox)
     status, said = _run(prefect, "cluster=dve")
-    run = prefect.runs()[0]
+    (run,) = [run for run in prefect.runs() if run.whole["parameters"]["cluster"] == "dve"]
     assert status == 1, said
     assert "dve" in run.message
     assert all(name in run.message for name in _HOMARR), run.message
