@@ -1,6 +1,7 @@
 """The parts of a real node that need none: which packages, which addresses, which settings of pip."""
 
 import json
+import os
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -95,3 +96,13 @@ def test_an_images_name_follows_its_content(tmp_path: Path, monkeypatch: pytest.
     assert images.digest(Path("base.tar")) != first
     code.write_text("1")
     assert images.digest(Path("other-base.tar")) != first
+
+
+def test_old_images_do_not_fill_the_cache(tmp_path: Path) -> None:
+    """The latest ones are kept, and what isn't such an image."""
+    names = ["tls-sync-c.tar", "tls-sync-a.tar", "tls-sync-b.tar"]
+    for age, name in enumerate([*names, "base.tar"]):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (age, age))
+    images._forget_old(tmp_path)
+    assert {file.name for file in tmp_path.iterdir()} == {"tls-sync-a.tar", "tls-sync-b.tar", "base.tar"}

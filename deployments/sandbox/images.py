@@ -19,6 +19,7 @@ from deployments.sandbox.progress import Say
 from deployments.sandbox.work import run
 
 IMAGE = "localhost/tls-sync:e2e"
+_KEPT = 2
 _BASE = "localhost/tls-sync-base:1"
 _ROOT = Path(__file__).parents[2]
 _DOCKERFILE = _ROOT / "deployments" / "Dockerfile"
@@ -46,6 +47,14 @@ def _build_application(base: Path, archive: Path, say: Say) -> None:
         secrets = [f"--secret=id=pip.conf,src={secret}", f"--build-arg=BASE={_BASE}"]
         builder.build(_ROOT, _DOCKERFILE, IMAGE, [*mounts, *secrets])
         builder.save(IMAGE, archive)
+    _forget_old(archive.parent)
+
+
+def _forget_old(folder: Path) -> None:
+    """Each change of the code makes another image of 400 MB, and few are ever wanted again."""
+    archives = sorted(folder.glob("tls-sync-*.tar"), key=lambda file: file.stat().st_mtime)
+    for archive in archives[:-_KEPT]:
+        archive.unlink(missing_ok=True)
 
 
 def _build_pause(program: Path, archive: Path, say: Say) -> None:
