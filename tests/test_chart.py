@@ -209,12 +209,14 @@ def test_the_hook_finds_all_that_it_asks_for() -> None:
 
 
 def test_hooks_leave_nothing_when_they_succeed() -> None:
-    """Each object of a hook is deleted after it; all of the removing hook are hooks, also for Argo CD."""
+    """Each object of a hook is deleted after it; a rollback registers, too; all of the remover are hooks."""
     manifests = render()
     hooks = {
         m["metadata"]["name"]: m for m in manifests if "helm.sh/hook" in m["metadata"].get("annotations", {})
     }
     assert set(hooks) == {"tls-sync-register", "tls-sync-remove"}
+    registers = hooks["tls-sync-register"]["metadata"]["annotations"]["helm.sh/hook"]
+    assert registers == "post-install,post-upgrade,post-rollback"
     for manifest in manifests:
         notes = manifest["metadata"].get("annotations", {})
         if "helm.sh/hook" in notes:
