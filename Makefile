@@ -22,7 +22,7 @@ test: $(READY) ## all tests; the first time builds kube-apiserver and etcd if no
 	$(BIN)/python -m pytest
 
 test-unit: $(READY) ## the pure tests, in seconds
-	$(BIN)/python -m pytest -m "not apiserver and not prefect and not e2e"
+	$(BIN)/python -m pytest -m "not apiserver and not e2e"
 
 e2e: $(READY) ## the chart on a real node with pods; as root, on Debian; half an hour after the first time
 	@# What takes minutes the first time, and what is missing, is said before pytest hides it.

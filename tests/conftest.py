@@ -9,14 +9,6 @@ from deployments.sandbox.errors import SandboxError
 from tests.world import CLUSTERS, World
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest chooses by marker
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A test that starts a Prefect server says so by its fixture."""
-    for item in items:
-        if {"prefect_server", "server"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker("prefect")
-
-
 @pytest.fixture(scope="session")
 def sandbox() -> Iterator[Sandbox]:
     """Four real API servers for the whole session."""

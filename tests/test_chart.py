@@ -25,6 +25,7 @@ from tests.chart import (
     work_pool,
 )
 
+pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(1500)]
 WAYS = pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
 TOKEN_NEEDED = {"run", "tls-sync-worker", "tls-sync-remove"}
 """Pods that ask something of Kubernetes."""
@@ -348,7 +349,6 @@ def collection(manifest: Manifest, namespace: str) -> str:
     return f"{root}/namespaces/{manifest['metadata'].get('namespace', namespace)}/{plural}"
 
 
-@pytest.mark.apiserver
 @pytest.mark.parametrize("namespace", NAMESPACES)
 @WAYS
 def test_an_api_server_takes_all_of_it(sandbox: Sandbox, values: dict[str, Any], namespace: str) -> None:
@@ -360,7 +360,6 @@ def test_an_api_server_takes_all_of_it(sandbox: Sandbox, values: dict[str, Any],
         ops.post(f"{collection(manifest, namespace)}?dryRun=All&fieldValidation=Strict", manifest)
 
 
-@pytest.mark.apiserver
 def test_the_notes_say_what_is_open(sandbox: Sandbox, tmp_path: Path) -> None:
     """After an installation: where Prefect is, that it has no password, and what another namespace costs."""
     write_admin_kubeconfig(sandbox, tmp_path / "kubeconfig")

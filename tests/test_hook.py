@@ -16,7 +16,7 @@ from deployments.hook.rest import Refused, Rest
 from deployments.sandbox.api_server import free_port
 from tests.hook_world import CONFIGURATION, PASSWORD, HookWorld, guarded_server, kubeconfig
 
-pytestmark = pytest.mark.timeout(1500)
+pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(1500)]
 
 
 @pytest.fixture(scope="module")

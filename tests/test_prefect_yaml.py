@@ -18,7 +18,6 @@ from flows.preflight import preflight
 from flows.tls_sync import tls_sync
 from tests.prefect_command import ROOT, deployments, environment, make_pool, prefect, rest
 
-pytestmark = pytest.mark.timeout(1500)
 DOCUMENT = yaml.safe_load((ROOT / "prefect.yaml").read_text())
 TEMPLATE = yaml.safe_load((ROOT / "deployments" / "work-pool.json").read_text())
 
@@ -88,6 +87,8 @@ def deploy(env: dict[str, str]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.apiserver
+@pytest.mark.timeout(1500)
 def test_deploying_twice_makes_one_deployment_and_one_schedule(env: dict[str, str]) -> None:
     """The second time it changes cron and time zone to those of the environment, and adds nothing."""
     deploy(env)
@@ -117,6 +118,8 @@ def test_deploying_twice_makes_one_deployment_and_one_schedule(env: dict[str, st
     assert rest().call("GET", "/deployments/name/tls-sync-preflight/ops")["schedules"] == []
 
 
+@pytest.mark.apiserver
+@pytest.mark.timeout(1500)
 def test_a_wrong_schedule_is_an_error(env: dict[str, str]) -> None:
     """Prefect refuses a cron that is none, and says so by its exit status."""
     done = prefect("deploy", "--all", env={**env, "TLS_SYNC_SCHEDULE": "99 * * * *"})

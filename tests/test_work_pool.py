@@ -19,7 +19,7 @@ from deployments.sandbox.control_plane import Sandbox
 from deployments.sandbox.kubeconfig import SOURCE_CLUSTER
 from tests.prefect_command import environment, make_pool, rest
 
-pytestmark = pytest.mark.timeout(1500)
+pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(1500)]
 TEMPLATE = json.loads((Path(__file__).parents[1] / "deployments" / "work-pool.json").read_text())
 HARMFUL: dict[str, Any] = {
     "image": "evil",
@@ -107,7 +107,6 @@ def test_an_unknown_variable_is_refused_by_prefect(prefect_server: Path) -> None
     assert refused.value.status in (409, 422)
 
 
-@pytest.mark.apiserver
 def test_an_api_server_takes_the_job(sandbox: Sandbox, prefect_server: Path) -> None:
     """The worker's Job passes a real API server's validation, and stays as confined as it was written."""
     ops = sandbox.cluster(SOURCE_CLUSTER).admin

@@ -19,7 +19,7 @@ and in one temporary directory. Nothing of your own clusters, kubeconfig or Pref
   up     the same clusters to play with: Prefect's UI, the flow with its hourly schedule, and a
          list of commands to type in another terminal; stays until Ctrl-C
   renew  renew a certificate on the OPS of a sandbox that is up, as cert-manager would
-  fetch  only make sure that kube-apiserver and etcd are at hand
+  fetch  only make sure that what the tests need is at hand: kube-apiserver, etcd, kubectl, helm
 """
 _EPILOG = """\
 kube-apiserver and etcd are taken from $KUBEBUILDER_ASSETS or from the cache, or are fetched or built
@@ -37,7 +37,7 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="demo|up|renew|fetch")
     commands.add_parser("demo", help="a guided tour of six runs; exit status 0 if every check held")
     commands.add_parser("up", help="clusters, Prefect's UI and the scheduled flow, until Ctrl-C")
-    commands.add_parser("fetch", help="find, fetch or build kube-apiserver and etcd")
+    commands.add_parser("fetch", help="find, fetch or build kube-apiserver, etcd, kubectl and helm")
     renew = commands.add_parser(
         "renew", help="renew a certificate on OPS; needs the KUBECONFIG that up prints"
     )
@@ -63,7 +63,7 @@ def _carry_out(given: argparse.Namespace) -> int:
     if given.command == "fetch":
         from deployments.sandbox.binaries import locate  # noqa: PLC0415
 
-        locate("etcd", "kube-apiserver", "kubectl")
+        locate("etcd", "kube-apiserver", "kubectl", "helm")
         return 0
     from deployments.sandbox import demo, renewal, up  # noqa: PLC0415
 

@@ -3,11 +3,13 @@
 import os
 import shutil
 from collections.abc import Mapping
+from pathlib import Path
 
 from deployments.sandbox.errors import SandboxError
 
 _PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
 
+# Each by a file of it.
 NODE: Mapping[str, str] = {
     "containerd": "containerd",
     "ctr": "containerd",
@@ -20,7 +22,16 @@ NODE: Mapping[str, str] = {
     "mount": "mount",
 }
 IMAGES: Mapping[str, str] = {"buildah": "buildah", "debootstrap": "debootstrap"}
-BROWSER: Mapping[str, str] = {"chromium": "chromium", "chromedriver": "chromium-driver"}
+BROWSER: Mapping[str, str] = {
+    "chromium": "chromium",
+    "chromedriver": "chromium-driver",
+    "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf": "fonts-noto-color-emoji",  # a report begins with one
+}
+
+
+def _is_here(program: str) -> bool:
+    """By its name, or by the path of a file."""
+    return Path(program).exists() if program.startswith("/") else bool(shutil.which(program, path=_PATH))
 
 
 def names(*programs: Mapping[str, str]) -> list[str]:
@@ -31,7 +42,7 @@ def names(*programs: Mapping[str, str]) -> list[str]:
 def demand(*programs: Mapping[str, str]) -> None:
     """One error that names all that is missing, with the command that installs it."""
     wanted = {program: package for group in programs for program, package in group.items()}
-    missing = {package for program, package in wanted.items() if not shutil.which(program, path=_PATH)}
+    missing = {package for program, package in wanted.items() if not _is_here(program)}
     if missing:
         raise SandboxError(
             f"a real node needs programs that this machine lacks. Install them (Debian 12 or later):\n"
