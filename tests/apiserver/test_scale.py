@@ -24,7 +24,7 @@ from tests.world import World
 pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("prefect_server")]
 
 ROOT = Path(__file__).parents[2]
-SECRETS = int(os.environ.get("TLS_SYNC_SECRETS", "2000"))
+SECRETS = int(os.environ.get("TLS_SYNC_SECRETS", "1000"))
 ROUTED = [f"web-{number:05}-tls" for number in range(100)]
 LIMIT_MIB = 256
 """Of the shipped pod."""
