@@ -100,6 +100,13 @@ class PrefectAPI:
         """A run by hand, from its start to its end."""
         return self.finish(self.start(**parameters))
 
+    def await_rest(self) -> None:
+        """Until the runs of a former schedule have ended; Prefect withdraws those that have not begun."""
+        deadline = time.monotonic() + RUN_SECONDS
+        while under_way := [run for run in self.runs() if not run.ended and run.state != "Scheduled"]:
+            assert time.monotonic() < deadline, under_way
+            time.sleep(1)
+
     def tasks(self, run_id: str) -> dict[str, str]:
         """The state of each task run by its name."""
         found = self.post("task_runs/filter", {"flow_runs": {"id": {"any_": [run_id]}}})

@@ -16,6 +16,7 @@ NAME = "tls-sync"
 _SECONDS = 600
 
 EVERY_MINUTE = "* * * * *"
+YEARLY = "17 3 1 1 *"
 
 
 class Release:

@@ -1,19 +1,17 @@
 """`helm upgrade` with other values: in effect at the next run."""
 
 import copy
-import time
 
 import pytest
 
 from deployments.sandbox import oracle
 from deployments.sandbox.oracle import Evidence, Place
 from tests.e2e.machine import Machine
-from tests.e2e.prefect_api import RUN_SECONDS, PrefectAPI
-from tests.e2e.release import Release
+from tests.e2e.prefect_api import PrefectAPI
+from tests.e2e.release import YEARLY, Release
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
-_YEARLY = "17 3 1 1 *"
 _NEW = Place("rct", "homarr-rct", "start-tls")
 
 
@@ -25,9 +23,9 @@ def test_a_changed_schedule_and_a_new_route_take_effect(
     (rct,) = [cluster for cluster in config["clusters"] if cluster["name"] == "rct"]
     route = {"certificates": ["headlamp-rct-tls"], "namespaces": [_NEW.namespace], "name": _NEW.name}
     rct["routes"] = [*rct["routes"], route]
-    release.upgrade(schedule=_YEARLY, config=config)
-    assert prefect.crons() == [_YEARLY]
-    _await_rest(prefect)
+    release.upgrade(schedule=YEARLY, config=config)
+    assert prefect.crons() == [YEARLY]
+    prefect.await_rest()
 
     before = oracle.look(machine.sandbox)
     run = prefect.carry_out()
@@ -36,11 +34,3 @@ def test_a_changed_schedule_and_a_new_route_take_effect(
     written = set() if _NEW in before.secrets else {_NEW}  # a run of the old schedule may have been under way
     assert evidence.objections(written) == []
     assert _NEW in evidence.after.secrets
-
-
-def _await_rest(prefect: PrefectAPI) -> None:
-    """Until the runs that the old schedule had begun have ended; those to come are withdrawn by Prefect."""
-    deadline = time.monotonic() + RUN_SECONDS
-    while under_way := [run for run in prefect.runs() if not run.ended and run.state != "Scheduled"]:
-        assert time.monotonic() < deadline, under_way
-        time.sleep(1)

@@ -1,0 +1,53 @@
+"""A hundred certificates for three clusters, in the pod that the chart asks for."""
+
+import copy
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from deployments.sandbox import oracle
+from deployments.sandbox.cert_manager import Issuer
+from deployments.sandbox.oracle import Evidence
+from tests.e2e import records
+from tests.e2e.machine import Machine
+from tests.e2e.prefect_api import PrefectAPI
+from tests.e2e.release import YEARLY, Release
+from tests.e2e.witness import Witness
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
+
+_MIB = 2**20
+_PROMISED_MIB = 200
+_CERTIFICATES = 100
+
+
+def test_a_hundred_certificates_for_three_clusters_fit_into_200_mib(
+    machine: Machine, release: Release, prefect: PrefectAPI, witness: Witness
+) -> None:
+    """All copies are made by one run, and its control group never holds more than was promised."""
+    issuer = Issuer()
+
+    def issue(number: int) -> None:
+        name = f"bulk-{number:03}"
+        machine.ops.create(issuer.secret(f"{name}-tls", [f"{name}.bulk.example.org"]))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(issue, range(_CERTIFICATES)))
+    config = copy.deepcopy(release.values["tlsSync"]["config"])
+    for cluster in config["clusters"]:
+        namespace = cluster["routes"][0]["namespaces"][0]
+        cluster["hostnames"] = [*cluster["hostnames"], "*.bulk.example.org"]
+        cluster["routes"] = [*cluster["routes"], {"certificates": ["bulk-*"], "namespaces": [namespace]}]
+    release.upgrade(schedule=YEARLY)
+    prefect.await_rest()
+    release.upgrade(config=config)
+
+    before = oracle.look(machine.sandbox)
+    run = prefect.carry_out()
+    evidence = Evidence(before, oracle.look(machine.sandbox))
+    assert run.state == "Completed", run
+    peak = round(max(pod.peak_bytes for pod in witness.pods[run.id]) / _MIB, 1)
+    records.write("memory_of_100_certificates_x_3_clusters_mib", peak)
+    copies = [place for place in evidence.created if place.name.startswith("bulk-")]
+    assert len(copies) == _CERTIFICATES * len(config["clusters"])
+    assert 0 < peak <= _PROMISED_MIB
