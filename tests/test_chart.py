@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from tests.chart import (
     run,
     work_pool,
 )
+from tests.conftest import running_sandbox
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(1500)]
 WAYS = pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
@@ -31,6 +33,12 @@ TOKEN_NEEDED = {"run", "tls-sync-worker", "tls-sync-remove"}
 """Pods that ask something of Kubernetes."""
 EMPTY = {"title", "default", "description"}
 """What a schema says to people."""
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    """OPS as it is before an installation: the one that others share has objects of the chart by now."""
+    yield from running_sandbox(Sandbox((SOURCE_CLUSTER,)))
 
 
 @WAYS

@@ -2,6 +2,7 @@
 
 import json
 import ssl
+import time
 import urllib.error
 import urllib.request
 from typing import Any
@@ -9,6 +10,9 @@ from typing import Any
 from deployments.hook.errors import HookError, Unreachable
 
 SECONDS = 15.0
+PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
+BUSY = frozenset({429, 502, 503})
+"""Worth asking again, as Prefect's own client does: its server says 503 while its database is locked."""
 
 
 class Refused(HookError):
@@ -26,7 +30,20 @@ class Rest:
         self._trust = trust
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
-        """The parsed answer, None where it is empty. Raises Refused or Unreachable."""
+        """The parsed answer, None where it is empty. Raises Refused or Unreachable.
+
+        A server that is busy is asked again, for up to half a minute of pauses.
+        """
+        for pause in PAUSES:
+            try:
+                return self._call(method, path, body)
+            except Refused as error:
+                if error.status not in BUSY:
+                    raise
+            time.sleep(pause)
+        return self._call(method, path, body)
+
+    def _call(self, method: str, path: str, body: Any) -> Any:
         request = urllib.request.Request(  # noqa: S310  the chart's own address
             self.base + path,
             method=method,

@@ -1,0 +1,69 @@
+"""The hooks' calls over HTTP: what is asked again, and when they give up."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+
+import pytest
+
+from deployments.hook import rest
+from deployments.hook.rest import PAUSES, Refused, Rest
+
+
+@contextmanager
+def answering(*statuses: int) -> Iterator[tuple[Rest, list[str]]]:
+    """A server that gives these answers in turn, the last one ever after; and what it was asked."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_DELETE(self) -> None:
+            self.send_response(statuses[min(len(asked), len(statuses) - 1)])
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            asked.append(self.path)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing: the test looks at `asked`."""
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        try:
+            yield Rest(f"http://127.0.0.1:{server.server_port}/api", {}), asked
+        finally:
+            server.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """No waiting; yields what would have been waited."""
+    waited: list[float] = []
+    monkeypatch.setattr(rest.time, "sleep", waited.append)
+    return waited
+
+
+@pytest.mark.parametrize("status", [429, 502, 503])
+def test_a_busy_server_is_asked_again(status: int, pauses: list[float]) -> None:
+    """Prefect says 503 while its database is locked: the hook goes on once it no longer is."""
+    with answering(status, status, 204) as (api, asked):
+        assert api.call("DELETE", "/deployments/one") is None
+    assert asked == ["/api/deployments/one"] * 3
+    assert pauses == list(PAUSES[:2])
+
+
+def test_a_server_that_stays_busy_is_given_up(pauses: list[float]) -> None:
+    """After the last pause the answer is the error, with the call and the status."""
+    said = r"^DELETE .*/deployments/one: HTTP 503$"
+    with answering(503) as (api, asked), pytest.raises(Refused, match=said):
+        api.call("DELETE", "/deployments/one")
+    assert len(asked) == len(PAUSES) + 1
+    assert pauses == list(PAUSES)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 500])
+def test_other_errors_are_not_asked_again(status: int) -> None:
+    """Asking again would not help, or might do a thing twice."""
+    with answering(status) as (api, asked), pytest.raises(Refused) as refused:
+        api.call("DELETE", "/deployments/one")
+    assert refused.value.status == status
+    assert len(asked) == 1
