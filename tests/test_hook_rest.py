@@ -7,7 +7,6 @@ from threading import Thread
 
 import pytest
 
-from deployments.hook import rest
 from deployments.hook.rest import PAUSES, Refused, Rest
 
 
@@ -38,7 +37,7 @@ def answering(*statuses: int) -> Iterator[tuple[Rest, list[str]]]:
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """No waiting; yields what would have been waited."""
     waited: list[float] = []
-    monkeypatch.setattr(rest.time, "sleep", waited.append)
+    monkeypatch.setattr("time.sleep", waited.append)
     return waited
 
 
