@@ -37,8 +37,8 @@ CONFIGURATION = {
 
 
 @contextmanager
-def guarded_server(home: Path) -> Iterator[str]:
-    """The API's address; whoever has no password is refused."""
+def guarded_server(home: Path, **settings: str) -> Iterator[str]:
+    """The API's address; whoever has no password is refused. More settings as PREFECT_… variables."""
     port = free_port()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
@@ -47,6 +47,7 @@ def guarded_server(home: Path) -> Iterator[str]:
         "PREFECT_API_AUTH_STRING": PASSWORD,
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(home / "ui"),
+        **settings,
     }
     where = ["--host", "127.0.0.1", "--port", str(port)]
     command = [sys.executable, "-m", "prefect", "server", "start", *where]
