@@ -7,6 +7,7 @@ from threading import Thread
 
 import pytest
 
+from deployments.hook.__main__ import main
 from deployments.hook.rest import PAUSES, Refused, Rest
 
 
@@ -66,3 +67,28 @@ def test_other_errors_are_not_asked_again(status: int) -> None:
         api.call("DELETE", "/deployments/one")
     assert refused.value.status == status
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("variable", "given"),
+    [
+        ("PREFECT_API_URL", "nonsense"),
+        ("PREFECT_API_URL", "http://"),
+        ("PREFECT_API_URL", "ftp://prefect/api"),
+        ("TLS_SYNC_WAIT_SECONDS", "soon"),
+        ("TLS_SYNC_WAIT_SECONDS", "-1"),
+        ("TLS_SYNC_WAIT_SECONDS", "nan"),
+        ("TLS_SYNC_WAIT_SECONDS", "inf"),
+    ],
+)
+def test_a_wrong_setting_is_named(
+    variable: str, given: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the hook's pod was given and can't use is one line, and no traceback."""
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    monkeypatch.setenv(variable, given)
+    monkeypatch.setattr("sys.argv", ["hook", "wait"])
+    assert main() == 1
+    assert capsys.readouterr().err.startswith(
+        f"tls-sync wait failed: {variable} is '{given.rstrip('/')}', and "
+    )

@@ -1,6 +1,7 @@
 """What the hooks ask of Prefect's API."""
 
 import base64
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +26,10 @@ class PrefectApi:
     def __init__(self, settings: Settings) -> None:
         if not settings.api_url:
             raise HookError("PREFECT_API_URL is not set: set prefect.apiUrl, or prefect.server.enabled")
+        if not re.match(r"https?://[^/]", settings.api_url):
+            raise HookError(
+                f"PREFECT_API_URL is {settings.api_url!r}, and has to begin with http:// or https://"
+            )
         self._settings = settings
         self._rest = Rest(settings.api_url, _credentials(settings))
 

@@ -1,9 +1,12 @@
 """What the chart tells its hooks, by the environment."""
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
+
+from deployments.hook.errors import HookError
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class Settings:
 
     @classmethod
     def read(cls) -> Self:
+        """Raises HookError."""
         given = os.environ
         return cls(
             api_url=given.get("PREFECT_API_URL", "").rstrip("/"),
@@ -33,5 +37,15 @@ class Settings:
             template=Path(given.get("TLS_SYNC_WORK_POOL_TEMPLATE", "deployments/work-pool.json")),
             home=Path(given.get("TLS_SYNC_HOME", ".")),
             release=given.get("TLS_SYNC_RELEASE", "tls-sync"),
-            wait_seconds=float(given.get("TLS_SYNC_WAIT_SECONDS", "240")),
+            wait_seconds=_seconds(given.get("TLS_SYNC_WAIT_SECONDS", "240")),
         )
+
+
+def _seconds(given: str) -> float:
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise HookError(f"TLS_SYNC_WAIT_SECONDS is {given!r}, and has to be a number of seconds")
+    return seconds
