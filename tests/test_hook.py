@@ -199,10 +199,16 @@ def test_a_wrong_configuration_is_refused(world: HookWorld) -> None:
         inputs.check_inputs()
 
 
-def test_a_wrong_schedule_is_an_error_with_prefects_words(world: HookWorld) -> None:
-    """What looks like a cron and is none fails the hook, and so the upgrade."""
-    world.set(TLS_SYNC_SCHEDULE="99 * * * *")
-    with pytest.raises(HookError, match=r"(?i)cron"):
+@pytest.mark.parametrize(
+    ("variable", "given", "words"),
+    [("TLS_SYNC_SCHEDULE", "99 * * * *", r"(?i)cron"), ("TLS_SYNC_TIMEZONE", "Mars/Phobos", r"(?i)timezone")],
+)
+def test_a_wrong_schedule_is_an_error_with_prefects_words(
+    world: HookWorld, variable: str, given: str, words: str
+) -> None:
+    """What looks like a cron or a time zone and is none fails the hook, and so the upgrade."""
+    world.set(**{variable: given})
+    with pytest.raises(HookError, match=words):
         register(world.settings, world.say)
 
 
