@@ -58,6 +58,15 @@ def test_a_bare_cluster_is_served_after_both_commands(world: World, operator: Op
         assert bare.secret(namespace, "web-tls") is not None
 
 
+def test_what_another_manager_has_applied_is_no_conflict(operator: Operator) -> None:
+    """The manifests hold the API server's defaults: the same by another hand, Argo CD's say, is the same."""
+    manifests = operator.target("manifests", "--cluster", "dev").output
+    done = operator.apply("dev", manifests)  # where the sandbox has applied it before
+    assert (done.status, done.errors) == (0, "")
+    again = operator.apply("dev", manifests, "--field-manager=argocd-controller")
+    assert (again.status, again.errors) == (0, "")
+
+
 def test_the_secret_is_as_a_pod_mounts_it(operator: Operator) -> None:
     """Key `config`, one context per cluster and for OPS, and nowhere else a copy of it."""
     done = operator.collect()
