@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deployments.target.errors import TargetError
+from tasks.ending import ended
 
 if TYPE_CHECKING:  # what needs no dependency is imported before the first try
     from deployments.target.places import Place
@@ -126,4 +127,4 @@ def _place(given: argparse.Namespace, configured: str | None) -> "Place":
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended(main))
