@@ -109,7 +109,7 @@ def test_a_run_that_is_told_to_stop_begins_no_other_write(world: World, told: si
     reported = "tls-sync: interrupted; the report above says what was done\n"
     assert output.endswith(reported) is (told is signal.SIGINT)
     written = len(world.versions())
-    assert 0 < written == len(arrived) < COUNT
+    assert 0 < written == len(arrived) < COUNT, output
     at_once, after = output.index(TOLD), output.index("Interrupted: write")
     assert at_once < after
     assert output.count(TOLD) == 1
