@@ -173,8 +173,7 @@ class ClusterClient:
     ) -> Iterator[Event]:
         """What becomes of what `tls_versions` lists, from that resourceVersion on, for so many seconds.
 
-        By metadata. The server says how far it has come at least once in that time. LIST_EXPIRED where it no
-        longer knows that version.
+        By metadata. LIST_EXPIRED where the server no longer knows that version.
         """
         path, what = self._secrets_path(namespace), f"watch secrets in {namespace}"
         query = {

@@ -29,9 +29,9 @@ SECONDS = 120.0
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes a minute takes seconds."""
-    monkeypatch.setattr(watch, "WATCH_SECONDS", 5)
+    monkeypatch.setattr(watch, "WATCH_SECONDS", 2)
     monkeypatch.setattr(watch, "SPARE_SECONDS", 5.0)
-    monkeypatch.setattr(transport, "READ_SECONDS", 8.0)
+    monkeypatch.setattr(transport, "READ_SECONDS", 4.0)
     monkeypatch.setattr(react, "PAUSES", (0.1,))
 
 
@@ -147,14 +147,25 @@ def test_no_key_is_asked_for(watching: World) -> None:
 
 
 def test_a_quiet_ops_gives_signs_of_life(watching: World) -> None:
-    """Where nothing changes, bookmarks come, and one request follows another without a list."""
+    """Where nothing changes, one request follows another without a list, each ended by the server itself."""
     watching.issue("web-tls")
+    position = watching.log_position("ops")
     with followed() as seen:
         for _ in range(3):
             seen.wait_for_sign()
-        assert seen.names == [EVERYTHING]
-    lists = [one for one in watching.requests("ops") if one["verb"] == "list"]
-    assert lists
+        assert (seen.names, seen.failures) == ([EVERYTHING], [])
+    verbs = [one["verb"] for one in watching.requests("ops", position)]
+    assert verbs.count("list") == 1
+    assert verbs.count("watch") >= 3
+
+
+def test_a_watch_that_is_ended_at_once_is_no_sign_of_life(watching: World) -> None:
+    """A proxy that closes each watch politely does not keep it green, and OPS is listed anew."""
+    with watching.proxy("ops") as proxy:
+        proxy.fault = lambda request, forward: Answer(200, b"") if "watch=true" in request.path else forward()
+        with followed() as seen:
+            assert seen.wait_for_failure() is Code.CONNECTION_LOST
+            assert seen.signs == 0
 
 
 def proxy_of(world: World, cluster: str) -> TcpProxy:
