@@ -8,7 +8,7 @@ READY := .venv/ready
 .DEFAULT_GOAL := help
 
 help: ## these lines
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
 
 demo: $(READY) ## certificates arrive on three clusters, step by step, each step checked
 	@$(BIN)/python -m deployments.sandbox demo

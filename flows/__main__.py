@@ -4,6 +4,8 @@ import argparse
 import os
 import sys
 
+from tasks.ending import ended, interrupted, last_words
+
 # Where PREFECT_API_URL names no server, Prefect starts one for this run; on a small machine that takes 40 s.
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
@@ -30,17 +32,24 @@ def main() -> int:
         help="ask OPS and the clusters whether runs can work, and write nothing",
     )
     given = parser.parse_args()
+    if given.preflight and (given.certificate or given.dry_run):
+        parser.error("--preflight goes with --cluster alone: it writes nothing, whatever the certificate")
     if given.cluster_ids:
         return print_cluster_ids()
     if given.preflight:
-        if given.certificate or given.dry_run:
-            parser.error("--preflight goes with --cluster alone: it writes nothing, whatever the certificate")
         return print_preflight(given.cluster)
+    try:
+        return run(given.cluster, given.certificate, dry_run=given.dry_run)
+    except KeyboardInterrupt:
+        return interrupted(last_words())
+
+
+def run(cluster: str | None, certificate: str | None, *, dry_run: bool) -> int:
     from tasks.config import load_config  # noqa: PLC0415  not for --help
     from tasks.errors import ConfigError  # noqa: PLC0415
 
     try:
-        load_config().select(given.cluster, given.certificate)
+        load_config().select(cluster, certificate)
     except ConfigError as error:  # said at once: the flow would find it, too, but after Prefect's start
         sys.stderr.write(f"tls-sync: {error}\n")
         return 1
@@ -49,11 +58,7 @@ def main() -> int:
         return 1
     from flows.tls_sync import tls_sync  # noqa: PLC0415  after the environment
 
-    try:
-        state = tls_sync(given.cluster, given.certificate, dry_run=given.dry_run, return_state=True)
-    except KeyboardInterrupt:
-        sys.stderr.write("tls-sync: interrupted; the report above says what was done\n")
-        return 130
+    state = tls_sync(cluster, certificate, dry_run=dry_run, return_state=True)
     return 0 if state.is_completed() else 1
 
 
@@ -102,12 +107,9 @@ def print_preflight(cluster: str | None) -> int:
     except ConfigError as error:
         sys.stderr.write(f"tls-sync: {error}\n")
         return 1
-    except KeyboardInterrupt:
-        sys.stderr.write("tls-sync: interrupted\n")
-        return 130
     sys.stdout.write(f"{checklist.render(found)}\n")
     return 0 if checklist.verdict(found).ok else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended(main))

@@ -7,6 +7,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
 from tasks import markdown, terminal
+from tasks.ending import Stage, reached
 from tasks.models import RunReport
 from tasks.report import verdict
 
@@ -26,6 +27,7 @@ def publish(report: RunReport) -> None:
         logger.info("%s", terminal.render(report))
     else:
         logger.error("%s", terminal.render(report))
+    reached(Stage.REPORTED)
     # A dry run has keys of its own: the latest report of a cluster says what was done, not what would be.
     key = "dry-run-tls-sync" if report.dry_run else "tls-sync"
     create_markdown_artifact(markdown.render_run(report), key=key, description="The run's report")

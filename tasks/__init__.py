@@ -5,7 +5,7 @@ candidate, checks, ownership, plan, answers, attempts, retry, credentials, kubec
 Pure, texts: report, terminal, markdown, checklist.
 I/O: yaml_file, config (one read), kubeconfig, authentication (its users), exec_plugin, cluster (the only one
 that talks to a Kubernetes API), transport (how its requests travel), watchdog (ends them), stopping (ends
-all), process, connections (clients, kept warm where a process lives long).
+all), process, connections (clients, kept warm where a process lives long), ending (a command's last words).
 Plain functions over these: inventory (reads OPS), delivery (brings one cluster in sync), identity (whether it
 is the right one), cluster_ids (of a kubeconfig), copies (looks into one), writer (all writes of a plan),
 sender (one of them), brake (when enough has failed), preflight (whether runs can work at all).

@@ -80,7 +80,7 @@ class ClusterClient:
 
     def require_identity(self) -> str:
         """Ask the server whom it takes us for; anonymously, nothing is read or written."""
-        what = "create selfsubjectreview"
+        what = "ask who we are (create selfsubjectreview)"
         review = self._review("authentication.k8s.io/v1", "SelfSubjectReview", what, {})
         user = (review.get("status") or {}).get("userInfo") or {}
         if not isinstance(user.get("username"), str) or user["username"] in ("", ANONYMOUS):

@@ -3,6 +3,7 @@
 import threading
 from weakref import WeakSet
 
+from tasks.ending import Stage, reached
 from tasks.watchdog import Watchdog
 
 GRACE_SECONDS = 20.0
@@ -15,6 +16,7 @@ _open: WeakSet[Watchdog] = WeakSet()
 def begin() -> None:
     """A new run: whatever was asked of an earlier one in this process is over."""
     asked.clear()
+    reached(Stage.BEGUN)
 
 
 def register(watchdog: Watchdog) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from prefect import task
 from prefect.context import TaskRunContext
+from prefect.logging import get_run_logger
 from prefect.utilities.annotations import opaque
 
 from tasks.attempts import with_earlier_writes, writes_of
@@ -71,7 +72,14 @@ def sync_clusters(
     except BaseException as told:  # noqa: BLE001  raised again by the flow, once its report is out
         signal = told
         stop()
+        _say_so(told)
     return tuple(_report(order, future.result(raise_on_failure=False)) for order, future in running), signal
+
+
+def _say_so(told: BaseException) -> None:
+    """At once: the report comes once the writes under way have ended."""
+    if not isinstance(told, Exception):
+        get_run_logger().warning("told to stop: writes under way end, no other begins, then the report")
 
 
 def _named(order: Order) -> Any:

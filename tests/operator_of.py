@@ -45,9 +45,9 @@ class Operator:
     def target(self, *arguments: str) -> Done:
         return self.run(sys.executable, "-m", "deployments.target", *arguments)
 
-    def apply(self, cluster: str, manifests: str) -> Done:
+    def apply(self, cluster: str, manifests: str, *options: str) -> Done:
         command = ("kubectl", f"--context={context_name(cluster)}", "apply", "--server-side", "-f", "-")
-        return self.run(*command, stdin=manifests)
+        return self.run(*command, *options, stdin=manifests)
 
     def run(self, *command: str, stdin: str = "") -> Done:
         done = subprocess.run(

@@ -319,6 +319,17 @@ def test_what_is_old_is_cleaned_up() -> None:
         ({"tlsSync": {"shedule": "0 * * * *"}}, ["'/tlsSync'", "'shedule' not allowed"]),
         ({"tlsSync": {"schedule": "every hour"}}, ["'/tlsSync/schedule'", "every hour"]),
         ({"tlsSync": {"schedule": "x * * * *"}}, ["tlsSync.schedule", "minute hour day month weekday"]),
+        *(
+            ({"tlsSync": {"schedule": wrong}}, ["tlsSync.schedule", "each number in its range"])
+            for wrong in (
+                "60 * * * *",
+                "0 25 * * *",
+                "0 0-24 * * *",
+                "0 0 0 * *",
+                "0 0 * 1,13 *",
+                "0 0 * * 8",
+            )
+        ),
         ({"tlsSync": {"timezone": "Europe Paris"}}, ["'/tlsSync/timezone'"]),
         ({"tlsSync": {"resources": {"limits": {"memory": "lots"}}}}, ["/limits/memory'", "lots"]),
         ({"tlsSync": {"resources": {"limits": {"memory": "256"}}}}, ["/limits/memory'", "256"]),
@@ -401,6 +412,14 @@ def test_an_api_server_takes_all_of_it(sandbox: Sandbox, values: dict[str, Any],
         ops.post(f"{collection(manifest, namespace)}?dryRun=All&fieldValidation=Strict", manifest)
 
 
+@pytest.mark.parametrize(
+    "schedule", ["59 23 31 12 7", "*/5 * * * *", "0,30 8-18/2 01-09 jan-mar mon-fri", "05 00 * 1,12 0"]
+)
+def test_every_usual_schedule_is_taken(schedule: str) -> None:
+    """The range of each field is checked, and nothing that is within it is refused."""
+    assert one(render({"tlsSync": {"schedule": schedule}}, "tls-sync"), "Job", "tls-sync-register")
+
+
 def test_the_notes_say_what_is_open(sandbox: Sandbox, tmp_path: Path) -> None:
     """After an installation: where Prefect is, that it has no password, and what another namespace costs."""
     write_admin_kubeconfig(sandbox, tmp_path / "kubeconfig")
@@ -414,5 +433,15 @@ def test_the_notes_say_what_is_open(sandbox: Sandbox, tmp_path: Path) -> None:
         said[namespace] = done.stdout.partition("NOTES:")[2]
         assert f"kubectl -n {namespace} create secret generic tls-sync-kubeconfig" in said[namespace]
         assert "It has no password" in said[namespace]
+        assert "PREFECT_API_AUTH_STRING" not in said[namespace]
+        secret = {"authSecret": {"name": "prefect-auth", "key": "auth.string"}}
+        embedded = VALUES["embedded"]
+        done = run(*command, values={**embedded, "prefect": {**embedded.get("prefect", {}), **secret}})
+        assert done.returncode == 0, done.stderr
+        assert (
+            f'  export PREFECT_API_AUTH_STRING="$(kubectl -n {namespace} get secret prefect-auth \\\n'
+            "    -o jsonpath='{.data.auth\\.string}' | base64 -d)\"\n"
+        ) in done.stdout
+        assert "It has no password" not in done.stdout
     warning = "Who can make pods in namespace certificates-ops"
     assert [warning in said[namespace] for namespace in NAMESPACES] == [False, True]

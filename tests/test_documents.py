@@ -2,7 +2,9 @@
 
 import inspect
 import re
+import subprocess
 from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,23 @@ def test_every_refusal_and_failure_is_explained() -> None:
     some = table_rows(README.split("## When it refuses")[1].split("## ")[0])
     assert some
     assert set(some) < set(rows)
+
+
+def test_make_help_tells_of_every_target() -> None:
+    """Each target that has a line of help is in `make help`, and each that one may type has one."""
+    makefile = (ROOT / "Makefile").read_text()
+    done = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
+    told = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("make ")]
+    assert sorted(told) == sorted(phony.split())
+
+
+@pytest.mark.parametrize("name", ["ops.kubeconfig", "tls-sync.yaml", "values.yaml"])
+def test_what_the_guides_have_one_make_is_not_committed(name: str) -> None:
+    """Credentials and one's own files at the root are ignored; ours of the same names elsewhere are not."""
+    ignored = (ROOT / ".gitignore").read_text().splitlines()
+    assert any(fnmatch(f"/{name}", pattern) for pattern in ignored)
+    assert not any(fnmatch(f"deployments/{name}", pattern) for pattern in ignored)
 
 
 def test_the_readme_counts_the_checks() -> None:

@@ -107,14 +107,35 @@ def program(folder: Path, name: str, content: str = "", mode: int = 0o755) -> Pa
 def test_locate_takes_the_assets_before_the_cache(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """KUBEBUILDER_ASSETS wins, and the cache serves what it lacks."""
+    """KUBEBUILDER_ASSETS wins, and the cache serves what it lacks beside the servers."""
     monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path / "assets"))
     etcd = program(tmp_path / "assets", "etcd")
+    program(tmp_path / "assets", "kube-apiserver")
     program(cache / "envtest-v1.36.1", "etcd")
     kubectl = program(cache / "envtest-v1.36.1", "kubectl")
     lines: list[str] = []
     assert locate("etcd", "kubectl", say=lines.append) == {"etcd": etcd, "kubectl": kubectl}
     assert lines == [f"using etcd of {etcd.parent}", f"using kubectl of {kubectl.parent}"]
+
+
+@pytest.mark.parametrize(
+    ("there", "lacking"),
+    [((), "kube-apiserver and no program etcd"), (("etcd",), "kube-apiserver")],
+)
+def test_locate_refuses_assets_without_the_servers(
+    cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: tuple[str, ...], lacking: str
+) -> None:
+    """Whoever names a folder is not served by another one in silence."""
+    assets = tmp_path / "assets"
+    monkeypatch.setenv("KUBEBUILDER_ASSETS", str(assets))
+    for name in there:
+        program(assets, name)
+    for name in ("etcd", "kube-apiserver"):
+        program(cache / "envtest-v1.36.1", name)
+    with pytest.raises(SandboxError) as error:
+        locate("etcd", say=no_words)
+    told = f"KUBEBUILDER_ASSETS={assets} has no program {lacking}: correct it or unset it"
+    assert str(error.value) == told
 
 
 def test_locate_takes_the_newest_release_of_the_archive(cache: Path, site: "Site") -> None:

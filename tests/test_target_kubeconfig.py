@@ -19,6 +19,10 @@ from tests.factories import law
 
 EXAMPLE = Path(__file__).parents[1] / "deployments" / "tls-sync.yaml"
 CANARY = "eyJhbGciOiJub25lIn0.canary.canary"
+FORBIDDEN = (
+    ": Forbidden: your kubectl uses KUBECONFIG=/home/me/tls-sync.kubeconfig; this needs an administrator's "
+    "kubeconfig (--admin-kubeconfig FILE)"
+)
 ENTRIES = {
     name: Entry({"server": f"https://{name}.example.org:6443"}, {"token": f"token-{name}"})
     for name in ("cluster-dev", "cluster-rct")
@@ -97,6 +101,18 @@ def test_a_file_is_for_its_owner_alone(tmp_path: Path) -> None:
     assert InFile(tmp_path / "missing").read() is None
 
 
+@pytest.mark.parametrize("folder", ["missing", "file"])
+def test_a_file_that_can_not_be_written_is_refused_when_it_is_read(tmp_path: Path, folder: str) -> None:
+    """It is read first: nobody makes tokens that go nowhere."""
+    (tmp_path / "file").touch()
+    path = tmp_path / folder / "kubeconfig"
+    with pytest.raises(TargetError) as error:
+        InFile(path).read()
+    assert str(error.value) == (
+        f"file {path} can't be written: {path.parent} is no folder that you may write to; correct --output"
+    )
+
+
 @pytest.mark.parametrize("text", ["!tag x", "a: &a\nb: *a", "{"])
 def test_a_file_that_is_no_kubeconfig_is_refused_unquoted(tmp_path: Path, text: str) -> None:
     """It may hold a credential, so only its place is told."""
@@ -122,7 +138,8 @@ def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("stderr", "why"),
     [
         (f'Error from server (NotFound): serviceaccounts "{CANARY}" not found', ": NotFound"),
-        (f"Error from server (Forbidden): {CANARY} can't", ": Forbidden"),
+        (f"Error from server (Forbidden): {CANARY} can't", FORBIDDEN),
+        (f'error: failed to create token: serviceaccounts "{CANARY}" is forbidden: User', FORBIDDEN),
         (
             'Error from server (NotFound): namespaces "nowhere" not found',
             ": NotFound: create the namespace first",
@@ -137,8 +154,11 @@ def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (f"Error from server ({CANARY}): x", "; run it by hand to see why"),
     ],
 )
-def test_what_kubectl_says_is_told_in_words_of_ours(kubectl: Path, stderr: str, why: str) -> None:
+def test_what_kubectl_says_is_told_in_words_of_ours(
+    kubectl: Path, monkeypatch: pytest.MonkeyPatch, stderr: str, why: str
+) -> None:
     """The command and its status, and one of a few known words; never its own text."""
+    monkeypatch.setenv("KUBECONFIG", "/home/me/tls-sync.kubeconfig")
     kubectl.write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{stderr}\nEND\nexit 3\n")
     with pytest.raises(TargetError) as error:
         Kubectl("mine").run("create", "token", "tls-sync")
@@ -146,6 +166,28 @@ def test_what_kubectl_says_is_told_in_words_of_ours(kubectl: Path, stderr: str, 
         "`kubectl --request-timeout=20s --context=mine create token tls-sync` ended with exit status 3" + why
     )
     assert error.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("variable", "option", "whose"),
+    [
+        ("/home/me/runs", None, "KUBECONFIG=/home/me/runs"),
+        ("", None, "~/.kube/config"),
+        ("/home/me/runs", "mine", "--admin-kubeconfig mine"),
+    ],
+)
+def test_a_refusal_names_the_kubeconfig_whose_user_may_not(
+    kubectl: Path, monkeypatch: pytest.MonkeyPatch, variable: str, option: str | None, whose: str
+) -> None:
+    """Most often KUBECONFIG still names that of the runs, which this very command wrote."""
+    monkeypatch.setenv("KUBECONFIG", variable)
+    kubectl.write_text("#!/bin/sh\necho 'Error from server (Forbidden): no' >&2\nexit 1\n")
+    with pytest.raises(TargetError) as error:
+        Kubectl("mine", option).run("get", "secret")
+    assert str(error.value).endswith(
+        f": Forbidden: your kubectl uses {whose}; this needs an administrator's kubeconfig"
+        " (--admin-kubeconfig FILE)"
+    )
 
 
 def test_without_kubectl_one_sentence_says_so(kubectl: Path, monkeypatch: pytest.MonkeyPatch) -> None:

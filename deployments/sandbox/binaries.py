@@ -24,6 +24,7 @@ def locate(*names: str, say: Say = say_on_stderr) -> dict[str, Path]:
     unknown = sorted(set(names) - set(gobuild.SOURCES))
     if unknown:
         raise SandboxError(f"{unknown[0]} isn't one of {', '.join(gobuild.SOURCES)}")
+    _require_assets()
     missing = [name for name in names if not _at_hand(name)]
     if missing:
         cache = _cache()
@@ -34,6 +35,15 @@ def locate(*names: str, say: Say = say_on_stderr) -> dict[str, Path]:
         here = [name for name, path in found.items() if path.parent == folder]
         say(f"using {', '.join(here)} of {folder}")
     return found
+
+
+def _require_assets() -> None:
+    """Who names a folder wants its servers: others in their place would go unnoticed."""
+    assets = os.environ.get(ASSETS_VARIABLE)
+    lacking = [name for name in ("kube-apiserver", "etcd") if assets and not _is_program(Path(assets) / name)]
+    if lacking:
+        told = " and no program ".join(lacking)
+        raise SandboxError(f"{ASSETS_VARIABLE}={assets} has no program {told}: correct it or unset it")
 
 
 def cached(folder: str, name: str, say: Say, make: Callable[[Path], None]) -> Path:
@@ -57,7 +67,11 @@ def _at_hand(name: str) -> Path | None:
     if assets:
         folders.insert(0, Path(assets))
     paths = (folder / name for folder in folders)
-    return next((path for path in paths if path.is_file() and os.access(path, os.X_OK)), None)
+    return next(filter(_is_program, paths), None)
+
+
+def _is_program(path: Path) -> bool:
+    return path.is_file() and os.access(path, os.X_OK)
 
 
 def _cache() -> Path:

@@ -26,6 +26,9 @@ Only one cluster, or only the plan:
   prefect deployment run tls-sync/ops -p cluster=dev --watch
   prefect deployment run tls-sync/ops -p dry_run=true --watch
 
+Ask OPS and the clusters whether runs can work, and write nothing:
+  prefect deployment run tls-sync-preflight/ops --watch
+
 Edit a copy by hand, and let a run repair it:
   kubectl --context cluster-dev -n homarr-dev patch secret homarr-dev-tls \\
     -p '{{"stringData":{{"tls.crt":"edited by hand"}}}}'

@@ -1,6 +1,7 @@
 """What cert-manager does to a certificate on OPS every two months."""
 
 import base64
+import http.client
 import os
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -8,7 +9,7 @@ from urllib.parse import urlsplit
 import yaml
 
 from deployments.sandbox import certificate_resource
-from deployments.sandbox.admin import Admin
+from deployments.sandbox.admin import Admin, AdminError
 from deployments.sandbox.cert_manager import SOURCE_NAMESPACE, Issuer, leaf_of
 from deployments.sandbox.errors import SandboxError
 from deployments.sandbox.kubeconfig import SOURCE_CLUSTER, context_name
@@ -31,7 +32,13 @@ def renew(ops: Admin, name: str) -> Manifest:
 
 def renew_by_name(name: str) -> int:
     """For another terminal: the running sandbox is the one that KUBECONFIG names."""
-    renewed = renew(_admin_of_kubeconfig(), name)
+    admin = _admin_of_kubeconfig()
+    try:
+        renewed = renew(admin, name)
+    except AdminError as error:
+        if error.status != http.client.FORBIDDEN:
+            raise
+        raise _no_sandbox() from error  # the runs' own kubeconfig: it may read, but not renew
     until = leaf_of(renewed).not_valid_after_utc
     text = f"{name} is renewed on OPS, valid until {until:%Y-%m-%d}; the next run sends it where a route says"
     print(text)  # noqa: T201
@@ -40,18 +47,22 @@ def renew_by_name(name: str) -> int:
 
 def _admin_of_kubeconfig() -> Admin:
     """The admin kubeconfig that the sandbox wrote: every name in it is a context's name."""
-    path, name = os.environ.get("KUBECONFIG", ""), context_name(SOURCE_CLUSTER)
+    name = context_name(SOURCE_CLUSTER)
     try:
-        content = yaml.safe_load(Path(path).read_text())
+        content = yaml.safe_load(Path(os.environ.get("KUBECONFIG", "")).read_text())
         (cluster,) = [entry["cluster"] for entry in content["clusters"] if entry["name"] == name]
         (user,) = [entry["user"] for entry in content["users"] if entry["name"] == name]
         address = urlsplit(cluster["server"])
         authority = base64.b64decode(cluster["certificate-authority-data"])
         admin = Admin(str(address.hostname), int(address.port or 443), authority, user["token"])
         admin.get("/version")
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
-        raise SandboxError(
-            f"no running sandbox found by KUBECONFIG={path!r}: start one with "
-            "`python -m deployments.sandbox up`, and type here the exports that it prints"
-        ) from error
+    except (AdminError, OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
+        raise _no_sandbox() from error
     return admin
+
+
+def _no_sandbox() -> SandboxError:
+    return SandboxError(
+        f"no running sandbox found by KUBECONFIG={os.environ.get('KUBECONFIG', '')!r}: start one with "
+        "`python -m deployments.sandbox up`, and type here the exports that it prints"
+    )

@@ -1,7 +1,14 @@
-"""The child process that runs the flow when its schedule or a person wants it: deployment tls-sync/ops."""
+"""The child process that runs the flows when a schedule or a person wants it, as prefect.yaml names them."""
 
+from prefect import serve
+
+from flows.preflight import preflight
 from flows.tls_sync import tls_sync
 
 if __name__ == "__main__":
     # One run at a time: a second one would plan on what the first is about to change.
-    tls_sync.serve(name="ops", cron="0 * * * *", limit=1, tags=["tls-sync"])
+    serve(
+        preflight.to_deployment("ops", tags=["tls-sync"]),  # type: ignore[arg-type]  # Prefect's types
+        tls_sync.to_deployment("ops", cron="0 * * * *", tags=["tls-sync"]),  # type: ignore[arg-type]
+        limit=1,
+    )

@@ -3,8 +3,13 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deployments.target.errors import TargetError
+from tasks.ending import ended
+
+if TYPE_CHECKING:  # what needs no dependency is imported before the first try
+    from deployments.target.places import Place
 
 _DESCRIPTION = """\
   manifests   print what a target cluster needs: account, roles, admission policy (YAML, for kubectl apply)
@@ -81,24 +86,13 @@ def _manifests(given: argparse.Namespace) -> int:
 
 def _kubeconfig(given: argparse.Namespace) -> int:
     from deployments.target import collection  # noqa: PLC0415
-    from deployments.target.kubectl import Kubectl  # noqa: PLC0415
-    from deployments.target.places import InFile, InSecret, Place  # noqa: PLC0415
     from tasks.config import load_config  # noqa: PLC0415
 
     config = load_config(given.config)
     config.named(given.cluster)
     contexts, servers = dict(given.context), dict(given.server)
     wanted = collection.wanted_of(config, given.ops_context, contexts, servers)
-    ops = given.ops_context or config.source.context
-    place: Place
-    if given.output:
-        place = InFile(given.output)
-    elif ops:
-        place = InSecret(
-            Kubectl(ops, given.admin_kubeconfig), given.namespace, given.secret, replace=given.replace
-        )
-    else:
-        raise TargetError("say where to put it: --ops-context <the context of OPS>, or --output <file>")
+    place = _place(given, config.source.context)
     asker = collection.Asker(given.admin_kubeconfig, given.duration, dry_run=given.dry_run)
     outcomes = collection.collect(asker, wanted, given.cluster, place.read())
     sys.stdout.write("".join(f"{line}\n" for line in collection.lines(outcomes)))
@@ -106,11 +100,31 @@ def _kubeconfig(given: argparse.Namespace) -> int:
         sys.stdout.write(f"dry run: nothing was written to {place}\n")
     elif any(one.renewed for one in outcomes):
         collection.put(place, outcomes)
-        sys.stdout.write(f"written: {place}\n")
+        sys.stdout.write(f"written{place.whose}: {place}\n")
     else:
-        raise TargetError(f"no credential could be renewed, so {place} is as it was")
+        left = "is as it was" if place.is_there else "was not made"
+        raise TargetError(f"no credential could be renewed, so {place}{place.whose} {left}")
     return 1 if any(one.failed for one in outcomes) else 0
 
 
+def _place(given: argparse.Namespace, configured: str | None) -> "Place":
+    """Where the kubeconfig is to go; `configured` is the configuration's own context of OPS."""
+    from deployments.target.collection import no_context  # noqa: PLC0415
+    from deployments.target.kubectl import Kubectl  # noqa: PLC0415
+    from deployments.target.places import InFile, InSecret  # noqa: PLC0415
+
+    if given.output:
+        return InFile(given.output)
+    ops = given.ops_context or configured
+    if not ops:
+        raise TargetError("say where to put it: --ops-context <the context of OPS>, or --output <file>")
+    kubectl = Kubectl(ops, given.admin_kubeconfig)
+    known = Kubectl(kubeconfig=given.admin_kubeconfig).contexts()
+    if ops not in known:
+        remedy = "correct --ops-context" if given.ops_context else "say --ops-context <yours>"
+        raise no_context(ops, known, remedy)
+    return InSecret(kubectl, given.namespace, given.secret, replace=given.replace)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(ended(main))

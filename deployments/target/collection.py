@@ -10,6 +10,7 @@ from deployments.target.document import Document, Entry, document_of, entries_of
 from deployments.target.errors import TargetError
 from deployments.target.kubectl import Kubectl
 from deployments.target.places import Place
+from tasks.cluster import UID
 from tasks.config import SyncConfig
 from tasks.credentials import WARN_BEFORE
 from tasks.errors import ClusterError
@@ -57,8 +58,7 @@ class Asker:
     dry_run: bool = False
 
     def contexts(self) -> frozenset[str]:
-        names = Kubectl(kubeconfig=self.kubeconfig).run("config", "get-contexts", "--output=name")
-        return frozenset(names.split("\n")) - {""}
+        return Kubectl(kubeconfig=self.kubeconfig).contexts()
 
     def entry(self, wanted: Wanted) -> Entry:
         kubectl = Kubectl(wanted.admin_context, self.kubeconfig)
@@ -81,11 +81,15 @@ class Asker:
 
     def _verify(self, kubectl: Kubectl, wanted: Wanted) -> None:
         """A token of another cluster would be found out by the next run only."""
-        uid = "--output=jsonpath={.metadata.uid}"
-        if wanted.cluster_id and kubectl.run("get", "namespace", "kube-system", uid) != wanted.cluster_id:
-            context = wanted.admin_context
+        if not wanted.cluster_id:
+            return
+        found = kubectl.run("get", "namespace", "kube-system", "--output=jsonpath={.metadata.uid}")
+        if found != wanted.cluster_id:
+            remedy = "correct the context"
+            if UID.fullmatch(found):
+                remedy = f"set clusterId: {found}, or {remedy}"
             raise TargetError(
-                f"your context {context} leads to another cluster than the pinned one (clusterId)"
+                f"your context {wanted.admin_context} leads to another cluster than the pinned one; {remedy}"
             )
 
 
@@ -128,10 +132,7 @@ def collect(
 
 def _renewed(asker: Asker, wanted: Wanted, known: frozenset[str]) -> Outcome:
     if wanted.admin_context not in known:
-        raise TargetError(
-            f"no context {wanted.admin_context} in your kubeconfig, which has: "
-            f"{', '.join(sorted(known)) or 'none'}; say --context {wanted.name}=<yours>"
-        )
+        raise no_context(wanted.admin_context, known, f"say --context {wanted.name}=<yours>")
     entry = asker.entry(wanted)
     try:
         access = accepted(wanted.name, wanted.context, document_of({wanted.context: entry}))
@@ -139,6 +140,11 @@ def _renewed(asker: Asker, wanted: Wanted, known: frozenset[str]) -> Outcome:
         raise TargetError(error.failure.detail) from None
     term = "would get a token" if asker.dry_run else _term(access.ends)
     return Outcome(wanted, f"{entry.cluster['server']}: {term}", entry, renewed=True)
+
+
+def no_context(name: str, known: frozenset[str], remedy: str) -> TargetError:
+    has = ", ".join(sorted(known)) or "none"
+    return TargetError(f"no context {name} in your kubeconfig, which has: {has}; {remedy}")
 
 
 def _term(ends: datetime | None) -> str:

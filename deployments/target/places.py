@@ -28,6 +28,14 @@ class Place(Protocol):
 
     def put(self, document: Document) -> None: ...
 
+    @property
+    def is_there(self) -> bool:
+        """Whether there was one when it was read."""
+
+    @property
+    def whose(self) -> str:
+        """On which cluster it is, for a sentence; empty where it is on this machine."""
+
 
 class InSecret:
     """One that this command did not make is replaced only where the operator says so."""
@@ -38,6 +46,14 @@ class InSecret:
 
     def __str__(self) -> str:
         return f"Secret {self._namespace}/{self._name} (key {KEY})"
+
+    @property
+    def is_there(self) -> bool:
+        return bool(self._version)
+
+    @property
+    def whose(self) -> str:
+        return f" on OPS (context {self._kubectl.context})"
 
     def read(self) -> Any:
         asked = (
@@ -82,13 +98,22 @@ class InSecret:
 class InFile:
     """Readable by its owner alone, complete or not there."""
 
+    whose = ""
+
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path, self.is_there = path, False
 
     def __str__(self) -> str:
         return f"file {self._path}"
 
     def read(self) -> Any:
+        """Also looks whether it can be written: once tokens are made, it is late for that."""
+        self.is_there = self._path.exists()
+        if not (self._path.parent.is_dir() and os.access(self._path.parent, os.W_OK | os.X_OK)):
+            raise TargetError(
+                f"{self} can't be written: {self._path.parent} is no folder that you may write to; "
+                "correct --output"
+            )
         try:
             return _parsed(self._path.read_bytes(), str(self))
         except FileNotFoundError:

@@ -152,8 +152,10 @@ def test_the_sandbox_serves_the_flow_until_it_is_interrupted(tmp_path: Path) -> 
         exports = "\n".join(re.findall(r"^  (cd .*|unset .*|export .*)$", text, re.MULTILINE))
         (ad_hoc,) = set(re.findall(r"^  (prefect .* -p cluster=dev --watch)$", text, re.MULTILINE))
         typed(exports, ad_hoc)
+        (ready,) = re.findall(r"^  (prefect .* tls-sync-preflight/ops --watch)$", text, re.MULTILINE)
+        typed(exports, ready)
         typed(exports, "python -m deployments.sandbox renew homarr-prd-tls")
-        assert "sync dev" in [run["name"] for run in completed_runs(text)]
+        assert {"sync dev", "preflight all"} <= {run["name"] for run in completed_runs(text)}
         process.send_signal(signal.SIGINT)
         rest = process.communicate()[0]
     assert process.returncode == 130, rest

@@ -104,7 +104,11 @@ def test_nobody_in_particular_is_served_nothing(world: World) -> None:
 
     with world.proxy() as proxy:
         proxy.fault = forget
-        assert codes(world.deliver(inventory=inventory)) == [Code.UNAUTHORIZED]
+        report = world.deliver(inventory=inventory)
+        assert codes(report) == [Code.UNAUTHORIZED]
+        assert str(report.failures[0]).startswith(
+            "Unauthorized: ask who we are (create selfsubjectreview): the credential is not accepted"
+        )
         assert len(proxy.requests) == 1
 
 

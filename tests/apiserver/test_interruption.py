@@ -19,6 +19,69 @@ pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("prefect_server")]
 
 ROOT = Path(__file__).parents[2]
 COUNT = 24
+TOLD = "told to stop: writes under way end, no other begins, then the report"
+
+
+def flow(**environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "flows"],
+        cwd=ROOT,
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def read_until(process: subprocess.Popen[str], words: str) -> str:
+    assert process.stdout
+    read = ""
+    while words not in read:
+        line = process.stdout.readline()
+        assert line, read
+        read += line
+    return read
+
+
+def test_a_second_ctrl_c_takes_the_report_away_and_says_so(world: World) -> None:
+    """Nobody is sent to a report that did not come; also then no other write begins."""
+    world.configure(clusters=["dev"])
+    world.issue(*(f"web-{number}-tls" for number in range(COUNT)))
+    writing, go_on = threading.Event(), threading.Event()
+
+    def held(request: Request, forward: Forward) -> Answer:
+        if request.method == "PATCH":
+            writing.set()
+            go_on.wait(90)
+        return forward()
+
+    with world.proxy() as proxy:
+        proxy.fault = held
+        process = flow(PREFECT_API_URL=str(PREFECT_API_URL.value()))
+        assert writing.wait(90)
+        process.send_signal(signal.SIGINT)
+        read_until(process, TOLD)
+        process.send_signal(signal.SIGINT)
+        read_until(process, "Crash detected")
+        go_on.set()
+        output, _ = process.communicate(timeout=300)
+    assert process.returncode == 130
+    assert "Traceback" not in output
+    assert "tls-sync: interrupted: no report; python -m flows --dry-run says what is left\n" in output
+    assert 0 < len(world.versions()) < COUNT
+
+
+def test_ctrl_c_while_prefects_own_server_starts(world: World, tmp_path: Path) -> None:
+    """Where PREFECT_API_URL names none, one starts for this run, which takes a while."""
+    world.issue("web-tls")
+    process = flow(PREFECT_API_URL="", PREFECT_HOME=str(tmp_path))
+    output = read_until(process, "Starting temporary server")
+    process.send_signal(signal.SIGINT)
+    output += process.communicate(timeout=300)[0]
+    assert process.returncode == 130
+    assert "Traceback" not in output
+    assert "tls-sync: interrupted before a run began: nothing was written\n" in output
+    assert world.versions() == {}
 
 
 @pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
@@ -38,20 +101,18 @@ def test_a_run_that_is_told_to_stop_begins_no_other_write(world: World, told: si
 
     with world.proxy() as proxy:
         proxy.fault = slowly
-        process = subprocess.Popen(
-            [sys.executable, "-m", "flows"],
-            cwd=ROOT,
-            env=os.environ | {"PREFECT_API_URL": str(PREFECT_API_URL.value())},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        process = flow(PREFECT_API_URL=str(PREFECT_API_URL.value()))
         assert writing.wait(90)
         process.send_signal(told)
         output, _ = process.communicate(timeout=300)
-    assert process.returncode
+    assert process.returncode == (130 if told is signal.SIGINT else -told)
+    reported = "tls-sync: interrupted; the report above says what was done\n"
+    assert output.endswith(reported) is (told is signal.SIGINT)
     written = len(world.versions())
-    assert 0 < written == len(arrived) < COUNT
+    assert 0 < written == len(arrived) < COUNT, output
+    at_once, after = output.index(TOLD), output.index("Interrupted: write")
+    assert at_once < after
+    assert output.count(TOLD) == 1
     assert f"Interrupted: write {COUNT - written} of {COUNT} secrets" in output
     assert f"dev      {written}" in output
     report = world.deliver()

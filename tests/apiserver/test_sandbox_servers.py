@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deployments.sandbox import api_server, scenario
+from deployments.sandbox import api_server, renewal, scenario
 from deployments.sandbox.admin import Admin, AdminError
 from deployments.sandbox.cert_manager import Issuer
 from deployments.sandbox.control_plane import Sandbox
@@ -49,6 +49,29 @@ def test_clusters_share_nothing(sandbox: Sandbox) -> None:
     ops.admin.ensure(account("robot", "tls-sync"))
     token = ops.admin.token("tls-sync", "robot", 600)
     assert status(Admin(*dev.admin.address, dev.ca_pem, token), "get", "/version") == 401
+
+
+@pytest.mark.parametrize("whose", ["none", "another", "of runs"])
+def test_renew_with_another_kubeconfig_says_what_to_type(
+    world: scenario.World,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    whose: str,
+) -> None:
+    """None, one whose token is not accepted, and the runs' own: each is told as no sandbox of yours."""
+    theirs = tmp_path / "theirs"
+    document = yaml.safe_load(world.admin_kubeconfig.read_text())
+    for user in document["users"]:
+        user["user"]["token"] = "of-another-sandbox"
+    theirs.write_text(yaml.safe_dump(document))
+    path = {"none": tmp_path / "none", "another": theirs, "of runs": world.kubeconfig}[whose]
+    monkeypatch.setenv("KUBECONFIG", str(path))
+    with pytest.raises(SandboxError, match=r"type here the exports that it prints"):
+        renewal.renew_by_name("homarr-prd-tls")
+    monkeypatch.setenv("KUBECONFIG", str(world.admin_kubeconfig))
+    assert renewal.renew_by_name("homarr-prd-tls") == 0
+    assert "homarr-prd-tls is renewed on OPS" in capsys.readouterr().out
 
 
 def test_server_keeps_data_and_address_over_a_restart(sandbox: Sandbox) -> None:

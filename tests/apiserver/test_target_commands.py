@@ -58,6 +58,15 @@ def test_a_bare_cluster_is_served_after_both_commands(world: World, operator: Op
         assert bare.secret(namespace, "web-tls") is not None
 
 
+def test_what_another_manager_has_applied_is_no_conflict(operator: Operator) -> None:
+    """The manifests hold the API server's defaults: the same by another hand, Argo CD's say, is the same."""
+    manifests = operator.target("manifests", "--cluster", "dev").output
+    done = operator.apply("dev", manifests)  # where the sandbox has applied it before
+    assert (done.status, done.errors) == (0, "")
+    again = operator.apply("dev", manifests, "--field-manager=argocd-controller")
+    assert (again.status, again.errors) == (0, "")
+
+
 def test_the_secret_is_as_a_pod_mounts_it(operator: Operator) -> None:
     """Key `config`, one context per cluster and for OPS, and nowhere else a copy of it."""
     done = operator.collect()
@@ -66,7 +75,9 @@ def test_the_secret_is_as_a_pod_mounts_it(operator: Operator) -> None:
     assert (secret["type"], set(secret["data"])) == ("Opaque", {"config"})
     assert set(operator.entries()) == {context_name(name) for name in ("ops", "dev", "rct", "prd")}
     assert "annotations" not in secret["metadata"]
-    assert done.output.splitlines()[-1] == "written: Secret tls-sync/tls-sync-kubeconfig (key config)"
+    assert done.output.splitlines()[-1] == (
+        "written on OPS (context cluster-ops): Secret tls-sync/tls-sync-kubeconfig (key config)"
+    )
 
 
 def test_the_same_command_renews(world: World, operator: Operator) -> None:
@@ -116,8 +127,11 @@ def test_what_could_never_be_had_is_left_out(operator: Operator, tmp_path: Path)
     path.unlink()
     done = operator.target("kubeconfig", "--output", str(path), "--cluster", "rct")
     assert done.status == 1
-    assert "no credential could be renewed" in done.errors
+    assert f"no credential could be renewed, so file {path} was not made" in done.errors
     assert not path.exists()
+    path.write_text("{}")
+    done = operator.target("kubeconfig", "--output", str(path), "--cluster", "rct")
+    assert f"no credential could be renewed, so file {path} is as it was" in done.errors
 
 
 def test_what_runs_would_refuse_is_not_put(operator: Operator) -> None:
@@ -218,7 +232,9 @@ def test_a_context_that_leads_elsewhere_is_refused(world: World, operator: Opera
     positions = {name: world.log_position(name) for name in ("dev", "prd")}
     done = operator.collect("--context", "dev=cluster-prd", "--cluster", "dev")
     assert done.status == 1
-    assert "your context cluster-prd leads to another cluster than the pinned one" in done.output
+    found = world.admin("prd").cluster_id()
+    told = "your context cluster-prd leads to another cluster than the pinned one"
+    assert f"{told}; set clusterId: {found}, or correct the context; left out" in done.output
     for name, position in positions.items():
         verbs = verbs_of_admin(world, name, position)
         assert "create" not in verbs
@@ -237,7 +253,7 @@ def test_no_secret_is_ever_shown(world: World, operator: Operator) -> None:
     made |= {f"admin of {name}": world.sandbox.cluster(name).admin_token for name in world.sandbox.names}
     canaries = {name: token.encode() for name, token in made.items()}
     text = "".join(done.output + done.errors for done in outputs)
-    assert "written: Secret" in text
+    assert "written on OPS" in text
     assert "exit status" in text
     assert found_in(text.encode(), canaries) == set()
     assert b"create" in operator.calls.read_bytes()
@@ -246,6 +262,34 @@ def test_no_secret_is_ever_shown(world: World, operator: Operator) -> None:
     operator.calls.unlink()
     left = [path for path in operator.calls.parent.rglob("*") if path.is_file() and path != world.kubeconfig]
     assert [path for path in left if found_in(path.read_bytes(), canaries)] == []
+
+
+@pytest.mark.parametrize("configured", [False, True])
+def test_an_unknown_context_of_ops_is_told_with_those_that_there_are(
+    operator: Operator, configured: bool
+) -> None:
+    """Whether the option names it or the configuration; no token is made before."""
+    given, remedy = ["--ops-context", "cluster-osp"], "correct --ops-context"
+    if configured:
+        document = yaml.safe_load(operator.world.config_path.read_text())
+        document["source"]["context"] = "cluster-osp"
+        operator.world.config_path.write_text(yaml.safe_dump(document))
+        given, remedy = [], "say --ops-context <yours>"
+    done = operator.target("kubeconfig", *given)
+    assert (done.status, done.output) == (1, "")
+    there = ", ".join(sorted(context_name(name) for name in operator.world.sandbox.names))
+    assert done.errors == (
+        f"tls-sync: no context cluster-osp in your kubeconfig, which has: {there}; {remedy}\n"
+    )
+
+
+def test_the_runs_own_kubeconfig_is_told_from_an_administrators(operator: Operator) -> None:
+    """KUBECONFIG still names what this very command wrote: its user may make no token."""
+    operator.environment["KUBECONFIG"] = str(operator.world.kubeconfig)
+    for done in (operator.collect(), operator.collect("--output", str(operator.kubeconfig) + ".new")):
+        assert done.status == 1
+        told = f"your kubectl uses KUBECONFIG={operator.world.kubeconfig}; this needs an administrator's"
+        assert told in done.output + done.errors
 
 
 def test_nowhere_to_put_it_is_said(operator: Operator) -> None:

@@ -3,10 +3,13 @@
 {{- if not .Values.tlsSync.config }}
 {{- fail "\n\ntlsSync.config is empty: it says which certificate goes where. Put the content of your tls-sync.yaml there (deployments/tls-sync.yaml explains each key), e.g.\n  helm install tls-sync deployments/helm/tls-sync -n tls-sync --create-namespace -f values.yaml\n" }}
 {{- end }}
-{{- $field := "(\\*|[0-9]{1,2}|[a-zA-Z]{3})(-([0-9]{1,2}|[a-zA-Z]{3}))?(/[0-9]{1,2})?" }}
-{{- $cron := printf "^(%s(,%s)*( |$)){5}$" $field $field }}
-{{- if not (regexMatch $cron .Values.tlsSync.schedule) }}
-{{- fail (printf "\n\ntlsSync.schedule %q is no cron expression: five fields (minute hour day month weekday), one space between them, e.g. \"0 * * * *\"\n" .Values.tlsSync.schedule) }}
+{{- $fields := list }}
+{{- range list "[0-5]?[0-9]" "([01]?[0-9]|2[0-3])" "(0?[1-9]|[12][0-9]|3[01])" "(0?[1-9]|1[0-2])" "[0-7]" }}
+{{- $field := printf "(\\*|%s|[a-zA-Z]{3})(-(%s|[a-zA-Z]{3}))?(/[0-9]{1,2})?" . . }}
+{{- $fields = append $fields (printf "%s(,%s)*" $field $field) }}
+{{- end }}
+{{- if not (regexMatch (printf "^%s$" (join " " $fields)) .Values.tlsSync.schedule) }}
+{{- fail (printf "\n\ntlsSync.schedule %q is no cron expression: five fields (minute hour day month weekday), one space between them, each number in its range, e.g. \"0 * * * *\"\n" .Values.tlsSync.schedule) }}
 {{- end }}
 {{- if and .Values.prefect.server.enabled .Values.prefect.apiUrl }}
 {{- fail "\n\nprefect.apiUrl names an existing server, and prefect.server.enabled makes one: set prefect.server.enabled=false, or leave prefect.apiUrl empty\n" }}

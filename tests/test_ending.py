@@ -1,0 +1,83 @@
+"""The last words of our commands: where somebody interrupts them, and where the dependencies are missing."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tasks.ending import MISSING, ended
+
+ROOT = Path(__file__).parents[1]
+EXAMPLE = ROOT / "deployments" / "tls-sync.yaml"
+COMMANDS = [
+    ("flows",),
+    ("flows", "--preflight"),
+    ("flows", "--cluster-ids"),
+    ("deployments.target", "manifests"),
+    ("deployments.target", "kubeconfig"),
+]
+
+# The signal comes when the module named is looked for, and a shell's background job would ignore it.
+INTERRUPTED_AT = """
+import os, runpy, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+module, command, *sys.argv[1:] = sys.argv[1:]
+class Somebody:
+    def find_spec(self, name, path, target=None):
+        if name == module:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Somebody())
+runpy.run_module(command, run_name="__main__", alter_sys=True)
+"""
+
+
+def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env=inherited | {"TLS_SYNC_CONFIG": str(EXAMPLE)} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("module", ["tasks.config", "prefect.client.orchestration", "flows.tls_sync"])
+def test_ctrl_c_before_a_run_says_that_nothing_was_written(tmp_path: Path, module: str) -> None:
+    """One line, also while importing: there is no report above that could say so."""
+    done = python("-c", INTERRUPTED_AT, module, "flows", PREFECT_HOME=str(tmp_path))
+    words = "tls-sync: interrupted before a run began: nothing was written\n"
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", words)
+
+
+@pytest.mark.parametrize("command", COMMANDS[1:], ids=" ".join)
+def test_ctrl_c_ends_a_command_with_one_word(command: tuple[str, ...]) -> None:
+    """Also while importing, and without a traceback."""
+    done = python("-c", INTERRUPTED_AT, "pydantic", *command)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "tls-sync: interrupted\n")
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_without_the_dependencies_one_line_says_how_to_get_them(command: tuple[str, ...]) -> None:
+    """A Python that knows no package but its own is told of `make`, not of a module."""
+    done = python("-S", "-m", *command)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"tls-sync: {MISSING}\n")
+
+
+def missing(module: str) -> Callable[[], int]:
+    def command() -> int:
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+    return command
+
+
+@pytest.mark.parametrize("module", ["tasks.nowhere", "flows", "prefect.nowhere", "_ssl", ""])
+def test_a_defect_of_ours_is_no_missing_dependency(module: str) -> None:
+    """What is missing in our code, in a package that is there, or in Python itself is no matter of `make`."""
+    with pytest.raises(ModuleNotFoundError):
+        ended(missing(module))
+    assert ended(missing("kubernetes")) == 1
