@@ -16,14 +16,14 @@ tls-sync on four real API servers (ops, dev, rct, prd) and a real Prefect server
 and in one temporary directory. Nothing of your own clusters, kubeconfig or Prefect profile is used.
 
   demo   a guided tour of a few minutes: six runs, each one checked against the clusters
-  up     the same clusters to play with: Prefect's UI, the flow with its hourly schedule, and a
-         list of commands to type in another terminal; stays until Ctrl-C
+  up     the same clusters to play with: Prefect's UI, the flow with its hourly schedule, the
+         preflight, and a list of commands to type in another terminal; stays until Ctrl-C
   renew  renew a certificate on the OPS of a sandbox that is up, as cert-manager would
   fetch  only make sure that what the tests need is at hand: kube-apiserver, etcd, kubectl, helm
 """
 _EPILOG = """\
-kube-apiserver and etcd are taken from $KUBEBUILDER_ASSETS or from the cache, or are fetched or built
-once, which takes minutes. Ctrl-C ends everything, and no process and no file is left.
+kube-apiserver and etcd are taken from $KUBEBUILDER_ASSETS if it is set, else from the cache, or are
+fetched or built once, which takes minutes. Ctrl-C ends everything, and no process and no file is left.
 """
 
 
