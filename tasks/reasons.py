@@ -88,7 +88,10 @@ class Reason(Told):
     HOSTNAME_NOT_ALLOWED = (
         "HostnameNotAllowed",
         "the certificate has a name that may not be sent to this cluster",
-        "route it elsewhere, or add the DNS name to `hostnames`; names that are no DNS names are never sent",
+        (
+            "route it elsewhere, or narrow the glob that took it in, or, if it belongs there, add the DNS "
+            "name to `hostnames`; names that are no DNS names are never sent"
+        ),
     )
     MISSING_ON_SOURCE = (
         "MissingOnSource",
@@ -286,7 +289,10 @@ class Code(Told):
     KUBECONFIG = (
         "KubeconfigInvalid",
         "the kubeconfig can't be used",
-        "correct it, or the context in the configuration",
+        (
+            "correct the kubeconfig (`python -m deployments.target kubeconfig --cluster <name>` makes that "
+            "context anew), or `context` in the configuration"
+        ),
     )
     EXEC_FAILED = (
         "ExecPluginFailed",
