@@ -110,14 +110,21 @@ def notes(survey: Survey) -> Iterator[str]:
         detail = f" ({one.detail})" if one.detail else ""
         reason = one.reason
         yield f"rejected on OPS: {one.ref.name}: {reason}: {reason.sentence}{detail}: {reason.remedy}"
-    for certificate, text in expiring(survey):
-        yield f"expiring: {certificate.ref.name}: {text} (until {date(certificate.version.not_after)})"
     if nowhere := routed_nowhere(survey):
         more = f" and {len(nowhere) - say.LOG_ROWS} more" if len(nowhere) > say.LOG_ROWS else ""
         yield f"on OPS, and nowhere else: {', '.join(nowhere[: say.LOG_ROWS])}{more}"
     yield from (f"OPS: warning: {warning}" for warning in survey.warnings)
     if survey.suspended:
         yield f"suspended, so left out: {', '.join(survey.suspended)}"
+
+
+def expiry_notes(survey: Survey) -> Iterator[str]:
+    """The most urgent ones, and how many more there are."""
+    ending = list(expiring(survey))
+    for certificate, text in ending[: say.LOG_ROWS]:
+        yield f"expiring: {certificate.ref.name}: {text} (until {date(certificate.version.not_after)})"
+    if len(ending) > say.LOG_ROWS:
+        yield f"expiring: … and {len(ending) - say.LOG_ROWS} more"
 
 
 def why(placement: Placement) -> str:

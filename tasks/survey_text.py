@@ -52,7 +52,7 @@ def render(survey: Survey, width: int | None = None, rows: int | None = None) ->
     if rows is not None and len(shown) < len(survey.placements):
         lines += ["", f"… and {len(survey.placements) - len(shown)} more rows: see the run's artifact"]
     lines += _told(shown)
-    if notes := list(findings.notes(survey)):
+    if notes := [*findings.notes(survey), *findings.expiry_notes(survey)]:
         lines += ["", *(say.plain(note) for note in notes[:rows])]
     folded = width or 100
     verdict, rest = lines[0], lines[1:]
@@ -124,7 +124,8 @@ def render_markdown(survey: Survey) -> str:
     """The artifact: the verdict, certificate x cluster, and each copy, the worst first."""
     ending = findings.verdict(survey)
     lines = [f"## {'✅' if ending.ok else '❌'} {markdown.escape(ending.message)}", ""]
-    notes = (f"- {markdown.escape(note)}" for note in findings.notes(survey))
+    said = (*findings.notes(survey), *findings.expiry_notes(survey))
+    notes = (f"- {markdown.escape(note)}" for note in said)
     lines += [*_within(notes, ROOM // 4), "", LEGEND, ""]
     lines += [*_within(markdown.table(*_headed(matrix(survey))), ROOM // 4), "", "### Copies", ""]
     header = ("status", *(one.title for one in COLUMNS if one.title != "status"), "why, and what to do")

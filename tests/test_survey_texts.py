@@ -84,9 +84,8 @@ def test_the_table_fits_the_terminal(width: int) -> None:
 def test_a_wider_terminal_shows_more() -> None:
     """Up to the serial number in full, which is what people compare."""
     given = example(3)
-    titles = [
-        survey_text.render(given, width).split("certificate  ")[1].split("\n")[0] for width in (80, 200)
-    ]
+    tables = [survey_text.render(given, width) for width in (80, 200)]
+    titles = [table.split("certificate  ")[1].split("\n")[0] for table in tables]
     assert "until" in titles[0]
     assert "serial of the copy" not in titles[0]
     assert "serial of the copy" in titles[1]
@@ -188,8 +187,8 @@ KEYS = {
     "": "schemaVersion takenAt ok message counts ops clusters suspended certificates rejections placements",
     "ops": "failure warnings",
     "clusters": "name failures warnings",
-    "certificates": "name namespace fingerprint x509Sha256 serial issuer dnsNames notBefore notAfter daysLeft "
-    "renewalDue copies",
+    "certificates": "name namespace fingerprint x509Sha256 serial issuer dnsNames notBefore notAfter "
+    "daysLeft renewalDue copies",
     "rejections": "name reason detail",
     "placements": "certificate cluster namespace secret status ok reason detail remedy copy writtenAt onOps "
     "served",
