@@ -4,7 +4,7 @@ Pure, nouns: models, reasons, errors, order, view, rights, readiness, placement.
 config_rules, candidate, checks, ownership, plan, answers, attempts, retry, credentials, kubeconfig_context,
 diagnosis, servers, appraisal.
 Pure, texts: report, terminal, markdown, checklist, findings, survey_text, survey_json,
-survey_page, page_style, timeline.
+survey_page, page_style, timeline, history.
 I/O: yaml_file, config (one read), kubeconfig, authentication (its users), exec_plugin, cluster (the only one
 that talks to a Kubernetes API), transport (how its requests travel), watchdog (ends them), stopping (ends
 all), process, handshake (which certificate an address serves).

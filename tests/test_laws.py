@@ -11,14 +11,15 @@ import pytest
 import tasks
 
 ROOT = Path(__file__).parents[1]
-MODULES = sorted([*(ROOT / "tasks").glob("*.py"), *(ROOT / "flows").glob("*.py")])
+MODULES = sorted([*(ROOT / "tasks").glob("*.py"), *(ROOT / "flows").rglob("*.py")])
 MAP = " ".join((tasks.__doc__ or "").split())
 PURE = sorted({name for names in re.findall(r"Pure, \w+: ([^.]*)\.", MAP) for name in names.split(", ")})
 TALKS_TO_KUBERNETES = {
     f"tasks/{module}.py" for module in ("kubeconfig", "authentication", "cluster", "transport")
 }
 KNOWS_PREFECT = {"tasks/collect.py", "tasks/sync.py"} | {
-    f"flows/{shell}.py" for shell in ("tls_sync", "preflight", "inventory", "publication", "__main__")
+    f"flows/{shell}.py"
+    for shell in ("tls_sync", "preflight", "inventory", "publication", "prefect_runs", "__main__")
 }
 INPUT_OUTPUT = {"os", "socket", "subprocess", "logging", "urllib3", "requests", "http", "tempfile", "time"}
 

@@ -1,4 +1,4 @@
-"""The survey on real API servers and real TLS servers: what it says is what is there, and nothing is written."""
+"""The survey on real API servers and TLS servers: it says what is there, and nothing is written."""
 
 import base64
 import json
