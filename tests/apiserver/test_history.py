@@ -95,7 +95,7 @@ def test_the_log_of_a_run_is_printed(world: World) -> None:
     while "tls-sync: 3 clusters: create 3" not in (done := command("--logs", found)).stdout:
         assert (done.returncode, done.stderr) == (0, "")
         assert time.monotonic() < deadline, done.stdout
-    assert command("--logs", found[:13]).stdout == done.stdout
+    assert "tls-sync: 3 clusters: create 3" in command("--logs", found[:13]).stdout
     done = command("--logs", "0" * 8)
     assert (done.returncode, done.stdout) == (1, "")
     assert "no one run begins with '00000000'" in done.stderr
