@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -235,7 +236,7 @@ def test_addresses_in_trouble_fail_and_delay_nothing(world: World) -> None:
 
 def test_a_run_asks_no_address(world: World) -> None:
     """Only the inventory does: a sync depends on no ingress."""
-    connections = []
+    connections: list[socket.socket] = []
     world.issue("web-tls")
     with listening(connections.append) as address:
         serve_at(world, address)
