@@ -84,6 +84,16 @@ def test_the_generated_models_of_the_client_are_never_imported() -> None:
     assert done.stdout.strip() == "0"
 
 
+def test_a_run_does_not_carry_the_inventory_along() -> None:
+    """What a run does not need is not in its memory, and it knows nobody who asks an ingress."""
+    script = "import sys, flows.tls_sync; print(*(m for m in sys.modules if m.startswith('tasks.')))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    needless = ("survey", "survey_text", "survey_page", "handshake", "servers", "appraisal", "history")
+    assert not set(done.stdout.split()) & {f"tasks.{name}" for name in needless}
+
+
 def test_flow_files_are_not_named_after_packages() -> None:
     """Prefect loads flows/x.py as module x: a name that is also a package would shadow it."""
     names = {path.stem for path in (ROOT / "flows").glob("*.py")} - {"__init__", "__main__"}
