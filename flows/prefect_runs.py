@@ -9,6 +9,9 @@ from uuid import UUID
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    ArtifactFilterKey,
     DeploymentFilter,
     DeploymentFilterId,
     FlowFilter,
@@ -32,8 +35,8 @@ from pydantic import ValidationError
 
 from tasks.history import ENDED_BADLY, Outcome, Run, who_asked
 
-OURS, SYNC = "tls-sync", "sync-"
-"""How the names of our flows begin, and those of the task runs that serve a cluster."""
+OURS, SYNC, WATCHER = "tls-sync", "sync-", "tls-sync-watch"
+"""How the names of our flows begin, and those of the task runs that serve a cluster; the watcher's flow."""
 PAGE, PAGES = 100, 20
 """Runs per request, and how many pages are looked through."""
 ITEMS = 200
@@ -101,9 +104,10 @@ def _chosen(*, failed: bool) -> FlowRunFilter:
 def _told(client: SyncPrefectClient, found: list[FlowRun]) -> Iterator[Run]:
     flows = _flows(client, {run.flow_id for run in found})
     tags = _tags(client, {run.deployment_id for run in found if run.deployment_id})
-    clusters = _clusters(client, [run.id for run in found])
+    watched = {run.id for run in found if flows.get(run.flow_id) == WATCHER}
+    clusters = _clusters(client, [run.id for run in found]) | _watched(client, watched)
     for run in found:
-        creator = _creator(run)
+        creator = "watcher" if run.id in watched else _creator(run)
         yield Run(
             id=str(run.id),
             name=run.name,
@@ -164,6 +168,28 @@ def _clusters(client: SyncPrefectClient, ids: list[UUID]) -> dict[UUID, dict[str
             if run.flow_run_id and run.name.startswith(SYNC) and run.state:
                 outcome = Outcome(type=run.state.type.value, message=run.state.message or "")
                 found.setdefault(run.flow_run_id, {})[run.name.removeprefix(SYNC)] = outcome
+        offset, full = offset + ITEMS, len(page) == ITEMS
+    return found
+
+
+def _watched(client: SyncPrefectClient, ids: set[UUID]) -> dict[UUID, dict[str, Outcome]]:
+    """The same of what the watcher did, which has a report per cluster and no tasks."""
+    found: dict[UUID, dict[str, Outcome]] = {}
+    offset, full = 0, bool(ids)
+    while full:
+        page = client.read_artifacts(
+            artifact_filter=ArtifactFilter(
+                flow_run_id=ArtifactFilterFlowRunId(any_=list(ids)),
+                key=ArtifactFilterKey(like_=f"{OURS}-"),
+            ),
+            limit=ITEMS,
+            offset=offset,
+        )
+        for one in page:
+            if one.flow_run_id and one.key:
+                ok = str(one.data).startswith("## ✅")
+                outcome = Outcome(type="COMPLETED" if ok else "FAILED")
+                found.setdefault(one.flow_run_id, {})[one.key.removeprefix(f"{OURS}-")] = outcome
         offset, full = offset + ITEMS, len(page) == ITEMS
     return found
 

@@ -98,7 +98,7 @@ def _row(run: Run, zone: tzinfo | None) -> list[str]:
 def _said(run: Run, cluster: str | None) -> Iterator[str]:
     """Of one cluster what it said itself; else the message of the run, which names the clusters."""
     outcome = run.clusters.get(cluster) if cluster else None
-    message = outcome.message if outcome and outcome.type in ENDED_BADLY else run.message
+    message = (outcome.message if outcome and outcome.type in ENDED_BADLY else "") or run.message
     if run.type != "COMPLETED" and message:
         for line in message[:LONGEST].splitlines():
             yield say.plain(line)

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 
 from tasks import handshake
 from tasks.appraisal import make_survey, questions_of
-from tasks.cluster import ClusterClient
 from tasks.config import Cluster, SyncConfig
+from tasks.connections import client_of_source
 from tasks.delivery import view_cluster
 from tasks.errors import ClusterError, ConfigError, defect
 from tasks.inventory import take_inventory
-from tasks.kubeconfig import connect, contexts
+from tasks.kubeconfig import contexts
 from tasks.models import ClusterReport, Inventory
 from tasks.order import Order
 from tasks.placement import Survey
@@ -58,8 +58,7 @@ def _chosen(config: SyncConfig, cluster: str | None, certificate: str | None) ->
 def _read_ops(config: SyncConfig) -> Inventory:
     source = config.source
     try:
-        access = connect(source.label, source.context, allow_exec=source.allow_exec)
-        with ClusterClient(source.label, access, time.monotonic() + CLUSTER_SECONDS) as client:
+        with client_of_source(source, time.monotonic() + CLUSTER_SECONDS) as client:
             return take_inventory(client, source, datetime.now(UTC))
     except ClusterError as error:
         return Inventory(failure=error.failure)

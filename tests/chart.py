@@ -40,8 +40,9 @@ VALUES: dict[str, dict[str, Any]] = {
     "everything": {
         "image": {"pullSecrets": ["registry"]},
         "worker": {"replicas": 2},
+        "watch": {"enabled": True, "replicas": 2},
         "results": {"persistence": {"enabled": True}},
-        "networkPolicy": {"egress": EGRESS},
+        "networkPolicy": {"egress": EGRESS, "watchFrom": [{"podSelector": {}}]},
     },
     "nothing that lasts": {
         "prefect": {"server": {"persistence": {"enabled": False}}},

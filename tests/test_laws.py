@@ -19,7 +19,7 @@ TALKS_TO_KUBERNETES = {
 }
 KNOWS_PREFECT = {"tasks/collect.py", "tasks/sync.py"} | {
     f"flows/{shell}.py"
-    for shell in ("tls_sync", "preflight", "inventory", "publication", "prefect_runs", "__main__")
+    for shell in ("tls_sync", "preflight", "inventory", "publication", "prefect_runs", "record", "__main__")
 }
 INPUT_OUTPUT = {"os", "socket", "subprocess", "logging", "urllib3", "requests", "http", "tempfile", "time"}
 

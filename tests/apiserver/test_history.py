@@ -17,8 +17,10 @@ from prefect.states import Scheduled
 
 from deployments.sandbox.api_server import free_port
 from flows.prefect_runs import prefect_api, read_runs
+from flows.record import Recorder
 from flows.tls_sync import tls_sync
 from tasks.history import Run
+from tasks.models import RunReport
 from tests.apiserver.test_flow import run, run_id, stopped
 from tests.hook_world import PASSWORD, guarded_server
 from tests.tls_server import listening, plaintext
@@ -101,6 +103,28 @@ def test_the_log_of_a_run_is_printed(world: World) -> None:
     assert "no one run begins with '00000000'" in done.stderr
     done = command("--logs", "00000000-0000-4000-8000-000000000000")
     assert "Prefect has no run 00000000-0000-4000-8000-000000000000" in done.stderr
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_what_the_watcher_did_is_told(world: World) -> None:
+    """By itself, with its trigger, and with what became of each cluster."""
+    world.issue("web-tls")
+    with stopped(world, "rct"):
+        reports = tuple(world.run(seconds=5).values())
+    recorder = Recorder()
+    report = RunReport(inventory=world.inventory(), clusters=reports, now=datetime.now(UTC))
+    recorder.add(report, "web-tls changed")
+    recorder.close(120)
+    found = next(one for one in runs() if one.flow == "tls-sync-watch")
+    assert (found.name, found.who, found.state) == ("watch: web-tls changed", "watcher", "ClustersFailed")
+    assert {name: one.type for name, one in found.clusters.items()} == {
+        "dev": "COMPLETED",
+        "rct": "FAILED",
+        "prd": "COMPLETED",
+    }
+    done = command("--history", "--cluster", "rct", "--failed", "--limit", "1")
+    assert "watch: web-tls changed" in done.stdout
+    assert "1 of 3 clusters failed: rct (" in done.stdout
 
 
 @pytest.mark.usefixtures("prefect_server")
