@@ -1,4 +1,4 @@
-"""`python -m flows`: one run of tls-sync in this process, without a deployment."""
+"""`python -m flows`: one run of tls-sync in this process, without a deployment; or one of its commands."""
 
 import argparse
 import os
@@ -10,13 +10,31 @@ from tasks.ending import ended, interrupted, last_words
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
+COMMANDS = ("cluster_ids", "preflight", "inventory", "history", "logs")
+"""What can be asked for instead of a run, each a module of flows/commands/."""
+
 
 def main() -> int:
     """Exit status 0 where the run is Completed, 1 where it is Failed."""
+    parser = make_parser()
+    given = parser.parse_args()
+    asked = [name for name in COMMANDS if getattr(given, name)]
+    if trouble := misplaced(given, asked):
+        parser.error(trouble)
+    if asked:
+        return command(asked[0], given)
+    try:
+        return run(given.cluster, given.certificate, dry_run=given.dry_run)
+    except KeyboardInterrupt:
+        return interrupted(last_words())
+
+
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m flows",
         description="Copy certificates from OPS to the clusters of the configuration, once.",
-        epilog="Environment: TLS_SYNC_CONFIG names the configuration, KUBECONFIG the credentials.",
+        epilog="Environment: TLS_SYNC_CONFIG names the configuration, KUBECONFIG the credentials, "
+        "PREFECT_API_URL the Prefect server.",
     )
     parser.add_argument("--cluster", help="only this cluster, by its name in the configuration")
     parser.add_argument("--certificate", help="only this certificate, by its Secret's name on OPS")
@@ -31,17 +49,81 @@ def main() -> int:
         action="store_true",
         help="ask OPS and the clusters whether runs can work, and write nothing",
     )
-    given = parser.parse_args()
-    if given.preflight and (given.certificate or given.dry_run):
-        parser.error("--preflight goes with --cluster alone: it writes nothing, whatever the certificate")
-    if given.cluster_ids:
-        return print_cluster_ids()
-    if given.preflight:
-        return print_preflight(given.cluster)
-    try:
-        return run(given.cluster, given.certificate, dry_run=given.dry_run)
-    except KeyboardInterrupt:
-        return interrupted(last_words())
+    _add_inventory(parser.add_argument_group("the inventory"))
+    _add_history(parser.add_argument_group("the history"))
+    parser.add_argument("--json", action="store_true", help="inventory or history as JSON, for programs")
+    return parser
+
+
+def _add_inventory(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--inventory",
+        action="store_true",
+        help="say which certificate is where, until when, and whether it is the right one; write nothing. "
+        "Exit status 0 where every wanted copy is in sync and no address serves another certificate than "
+        "the stored one, else 1",
+    )
+    group.add_argument("--html", metavar="FILE", help="as one page with a timeline, into this file")
+
+
+def _add_history(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--history",
+        action="store_true",
+        help="print the last runs: when, who, with what, and what became of each cluster. With --cluster, "
+        "those that were for it",
+    )
+    group.add_argument("--failed", action="store_true", help="only runs (with --cluster: of it) that failed")
+    group.add_argument("--limit", type=_count, metavar="N", help="how many runs, 20 by default")
+    group.add_argument("--logs", metavar="RUN", help="print the log of a run, by its id or how that begins")
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) <= 1000:
+        raise argparse.ArgumentTypeError("a number from 1 to 1000")
+    return int(text)
+
+
+GO_WITH = {
+    "cluster": ("preflight", "inventory", "history"),
+    "certificate": ("inventory",),
+    "dry_run": (),
+    "html": ("inventory",),
+    "json": ("inventory", "history"),
+    "failed": ("history",),
+    "limit": ("history",),
+}
+"""Option -> the commands that take it. The first three are those of a run, too."""
+OF_A_RUN = ("cluster", "certificate", "dry_run")
+
+
+def misplaced(given: argparse.Namespace, asked: list[str]) -> str:
+    """What was asked for that does not go together; empty where all does."""
+    if len(asked) > 1:
+        return f"{' and '.join(map(spelt, asked))}: one at a time"
+    if given.json and given.html:
+        return "--json and --html: one at a time"
+    options = [option for option in GO_WITH if getattr(given, option)]
+    if asked == ["preflight"] and options not in ([], ["cluster"]):
+        return "--preflight goes with --cluster alone: it writes nothing, whatever the certificate"
+    for option in options:
+        takers = GO_WITH[option]
+        if not asked and option not in OF_A_RUN:
+            return f"{spelt(option)} goes with {' or '.join(map(spelt, takers))}"
+        if asked and asked[0] not in takers:
+            return f"{spelt(option)} does not go with {spelt(asked[0])}"
+    return ""
+
+
+def spelt(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def command(name: str, given: argparse.Namespace) -> int:
+    """Each is imported by itself: one that needs no Prefect does not wait for it."""
+    from importlib import import_module  # noqa: PLC0415  not for --help
+
+    return int(import_module(f"flows.commands.{name}").main(given))
 
 
 def run(cluster: str | None, certificate: str | None, *, dry_run: bool) -> int:
@@ -77,38 +159,6 @@ def prefect_unreachable() -> str:
         if failed
         else ""
     )
-
-
-def print_cluster_ids() -> int:
-    """Exit status 0 where all could be had."""
-    from tasks.cluster_ids import cluster_ids  # noqa: PLC0415
-    from tasks.errors import ClusterError  # noqa: PLC0415
-
-    try:
-        found = list(cluster_ids())
-    except ClusterError as error:
-        sys.stderr.write(f"tls-sync: {error}\n")
-        return 1
-    width = max((len(context) for context, _, _ in found), default=0)
-    for context, text, _ in found:
-        sys.stdout.write(f"{context:{width}}  {text}\n")
-    return 0 if all(known for _, _, known in found) else 1
-
-
-def print_preflight(cluster: str | None) -> int:
-    """Exit status 0 where all are ready. Needs no Prefect server: what is not ready may be just that."""
-    from tasks import checklist  # noqa: PLC0415
-    from tasks.config import load_config  # noqa: PLC0415
-    from tasks.errors import ConfigError  # noqa: PLC0415
-    from tasks.preflight import preflight  # noqa: PLC0415
-
-    try:
-        found = preflight(load_config(), cluster)
-    except ConfigError as error:
-        sys.stderr.write(f"tls-sync: {error}\n")
-        return 1
-    sys.stdout.write(f"{checklist.render(found)}\n")
-    return 0 if checklist.verdict(found).ok else 1
 
 
 if __name__ == "__main__":

@@ -178,6 +178,7 @@ def facts(ref: SecretRef, candidate: Candidate) -> Certificate:
             not_before=leaf.not_valid_before_utc,
             not_after=leaf.not_valid_after_utc,
         ),
+        leaf=leaf.fingerprint(hashes.SHA256()).hex(),
     )
 
 

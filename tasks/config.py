@@ -26,6 +26,7 @@ Name = Annotated[str, AfterValidator(rules.name)]
 Label = Annotated[str, AfterValidator(rules.label)]
 Pattern = Annotated[str, AfterValidator(rules.pattern)]
 Hostname = Annotated[str, AfterValidator(rules.hostname)]
+Address = Annotated[str, AfterValidator(rules.address)]
 Selector = Annotated[dict[str, str], AfterValidator(rules.selector)]
 
 
@@ -46,6 +47,8 @@ class Route(Section):
     certificates: tuple[Pattern, ...] = Field(min_length=1)
     namespaces: tuple[TargetNamespace, ...] = Field(min_length=1)
     name: Name | None = None
+    served: tuple[Address, ...] = ()
+    """Where applications serve these certificates; only the inventory asks there."""
 
     def sends(self, certificate: str) -> bool:
         return any(matches(pattern, certificate) for pattern in self.certificates)
@@ -76,6 +79,11 @@ class Cluster(Section):
         """Where routes send a certificate; without one, all routed namespaces. Sorted."""
         routes = (r for r in self.routes if certificate is None or r.sends(certificate))
         return tuple(sorted({namespace for route in routes for namespace in route.namespaces}))
+
+    def served_at(self, certificate: str, namespace: str) -> tuple[str, ...]:
+        """The addresses at which a certificate of this namespace is served."""
+        routes = (r for r in self.routes if r.sends(certificate) and namespace in r.namespaces)
+        return tuple(sorted({address for route in routes for address in route.served}))
 
     def wants(self, available: frozenset[str], asked: str | None = None) -> tuple[Wanted, ...]:
         """What the routes ask for, sorted; a certificate that a person asked for counts as named."""

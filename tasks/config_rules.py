@@ -67,6 +67,12 @@ def hostname(text: str) -> str:
     return text
 
 
+def address(text: str) -> str:
+    if not names.split_address(text):
+        raise ValueError("not an address; write host or host:port in lower case: ingress.example.org:443")
+    return text
+
+
 def selector(labels: dict[str, str]) -> dict[str, str]:
     for key, value in labels.items():
         if not (names.LABEL_KEY.fullmatch(key) and names.LABEL_VALUE.fullmatch(value)):

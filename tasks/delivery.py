@@ -29,14 +29,24 @@ def deliver(order: Order, deadline: float) -> ClusterReport:
     cluster = order.cluster
     try:
         with client_of_target(cluster, deadline) as target:
-            return _deliver_to(target, order)
+            return _deliver_to(target, order, View())
     except ClusterError as error:
         return ClusterReport(cluster=cluster.name, dry_run=order.dry_run, failures=(error.failure,))
 
 
-def _deliver_to(target: ClusterClient, order: Order) -> ClusterReport:
+def view_cluster(order: Order, deadline: float) -> tuple[ClusterReport, View]:
+    """What a dry run says of a cluster, and what it saw there; the view is empty where it could not end."""
+    cluster, view = order.cluster, View()
+    try:
+        with client_of_target(cluster, deadline) as target:
+            return _deliver_to(target, replace(order, dry_run=True), view), view
+    except ClusterError as error:
+        return ClusterReport(cluster=cluster.name, dry_run=True, failures=(error.failure,)), View()
+
+
+def _deliver_to(target: ClusterClient, order: Order, view: View) -> ClusterReport:
     warnings = verify_identity(target, order, datetime.now(UTC))
-    view = _list_namespaces(target, order.namespaces)
+    _list_namespaces(target, order.namespaces, view)
     order, plan = _decide(target, order, view)
     _ensure_safe(plan, order, view)
     changes, failures = plan.changes, view.failures
@@ -58,7 +68,7 @@ def _failure(cluster: Cluster, code: Code, what: str, detail: str) -> Failure:
     return Failure(code=code, cluster=cluster.name, what=what, detail=detail)
 
 
-def _list_namespaces(target: ClusterClient, namespaces: Iterable[str]) -> View:
+def _list_namespaces(target: ClusterClient, namespaces: Iterable[str], view: View) -> None:
     """A namespace that may not be listed costs its own certificates; a cluster in trouble costs all."""
 
     def list_one(namespace: str) -> list[TargetSecret] | Failure:
@@ -69,14 +79,12 @@ def _list_namespaces(target: ClusterClient, namespaces: Iterable[str]) -> View:
                 raise
             return error.failure
 
-    view = View()
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         for namespace, answer in zip(namespaces, pool.map(list_one, namespaces), strict=True):
             if isinstance(answer, Failure):
                 view.failures.append(answer)
             else:
                 view.add(namespace, answer)
-    return view
 
 
 def _decide(target: ClusterClient, order: Order, view: View) -> tuple[Order, Plan]:

@@ -50,6 +50,8 @@ class Certificate(Model):
     other_names: tuple[str, ...] = ()
     """Subject alternative names of other kinds (IP, URI, e-mail), which no target accepts."""
     version: Version
+    leaf: str = ""
+    """SHA-256 of the certificate alone, in hexadecimal: its X.509 fingerprint."""
 
     def days_left(self, now: datetime) -> int:
         """Whole days until notAfter; negative once it has passed."""
@@ -120,6 +122,8 @@ class ManagedKeys(Model):
     """Labels and annotations in our Apply entry."""
     others: frozenset[str] = frozenset()
     """Keys of `data` that any other manager owns."""
+    written: str = ""
+    """When our Apply entry last changed the Secret, as the API server notes it (RFC 3339)."""
 
 
 class TargetSecret(Model):

@@ -7,6 +7,7 @@ from ipaddress import ip_address
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # RFC 1123 label, as Kubernetes has it
 SUBDOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 GLOB = re.compile(r"[-a-z0-9.*]{1,253}")
+ADDRESS = re.compile(r"(\[(?P<v6>[0-9a-f:.]{2,45})\]|(?P<host>[a-z0-9.-]{1,253}))(:(?P<port>[0-9]{1,5}))?")
 LABEL_KEY = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 
@@ -60,6 +61,16 @@ def is_host(text: str) -> bool:
     except ValueError:
         return is_name(text.lower())
     return True
+
+
+def split_address(text: str) -> tuple[str, int] | None:
+    """Host and port of `host`, `host:port` or `[IPv6]:port`, 443 by default; None for anything else."""
+    found = ADDRESS.fullmatch(text)
+    if not found:
+        return None
+    host, port = found["v6"] or found["host"], int(found["port"] or 443)
+    fits = is_host(host) and (":" in host) == bool(found["v6"]) and 0 < port < 65536
+    return (host, port) if fits else None
 
 
 def is_hostname_pattern(text: str) -> bool:

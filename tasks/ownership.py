@@ -173,15 +173,17 @@ def _managed_keys(managers: list[dict[str, Any]]) -> ManagedKeys:
     ours: frozenset[str] | None = None
     ours_metadata: frozenset[str] = frozenset()
     others: frozenset[str] = frozenset()
+    written = ""
     for entry in managers:
         fields = entry.get("fieldsV1") or {}
         if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply":
             metadata = fields.get("f:metadata") or {}
             ours = _keys(fields.get("f:data"))
             ours_metadata = _keys(metadata.get("f:labels")) | _keys(metadata.get("f:annotations"))
+            written = str(entry.get("time") or "")
         else:
             others |= _keys(fields.get("f:data"))
-    return ManagedKeys(ours=ours, ours_metadata=ours_metadata, others=others)
+    return ManagedKeys(ours=ours, ours_metadata=ours_metadata, others=others, written=written)
 
 
 def _keys(fields: dict[str, Any] | None) -> frozenset[str]:

@@ -70,9 +70,9 @@ def _source(report: RunReport) -> Iterator[str]:
         yield f"  suspended, so left out: {', '.join(report.suspended)}"
 
 
-def fold(line: str) -> list[str]:
+def fold(line: str, width: int = WIDTH) -> list[str]:
     """Sentences are folded; lines of a table are short enough unless names are very long."""
-    if len(line) <= WIDTH or " -> " in line:
+    if len(line) <= width or " -> " in line:
         return [line]
     indent = " " * (len(line) - len(line.lstrip()))
-    return wrap(line, WIDTH, initial_indent="", subsequent_indent=f"{indent}  ", break_on_hyphens=False)
+    return wrap(line, width, initial_indent="", subsequent_indent=f"{indent}  ", break_on_hyphens=False)

@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from deployments.sandbox import pki, unfit
 from deployments.sandbox.cert_manager import Issuer
 from tasks import checks
-from tasks.candidate import MAX_BYTES, Refused
+from tasks.candidate import MAX_BYTES, Candidate, Refused
 from tasks.checks import Policy, examine
 from tasks.models import Certificate, Rejection, SecretRef, Version
 from tasks.reasons import Reason
@@ -175,6 +175,7 @@ def test_fit_secret_becomes_facts() -> None:
             not_before=NOW - timedelta(days=10),
             not_after=NOW + timedelta(days=80),
         ),
+        leaf=Candidate(found).leaf.fingerprint(hashes.SHA256()).hex(),
     )
 
 

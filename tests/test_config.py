@@ -50,6 +50,7 @@ NAMESPACE = f"not a namespace; {LABEL}"
 NAME = "not the name of a Secret; use a DNS-1123 subdomain: a-z, 0-9, - and ."
 PATTERN = "neither the name of a Secret nor a glob of names (only * is special)"
 HOSTNAME = "not a DNS name; write it in lower case, * for a whole label: *.example.org"
+ADDRESS = "not an address; write host or host:port in lower case: ingress.example.org:443"
 SELECTOR = "not a label and its value, as in `team: web`"
 PROTECTED = (
     "a protected namespace (kube-*, default, cert-manager, argocd, tls-sync), "
@@ -246,6 +247,10 @@ FAULTS: dict[str, tuple[list[Edit], list[str]]] = {
     "a hostname has upper case": (
         [((*DEV, "hostnames"), ["a.Example.org"])],
         [f"{HERE}.hostnames[0]: {HOSTNAME}"],
+    ),
+    "an address is a URL": (
+        [((*DEV, "routes", 0, "served"), ["https://web.example.org"])],
+        [f"{HERE}.routes[0].served[0]: {ADDRESS}"],
     ),
     "a selector's key is no label": (
         [(("source", "selector"), {"a b": "c"})],

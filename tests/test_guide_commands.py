@@ -20,7 +20,7 @@ from tasks.reasons import Code
 from tests.test_guides import ENGLISH, GUIDES, ROOT, blocks, prose, read, spans
 
 CHART = ROOT / "deployments" / "helm" / "tls-sync"
-NOT_ITS_OPTION = {"--build-arg", "--watch"}
+NOT_ITS_OPTION = {"--build-arg", "--watch", "--tag"}
 """Of other programs; those of `python -m …` stand alone in the prose, too."""
 MAKEFILE = (ROOT / "Makefile").read_text()
 
@@ -83,10 +83,15 @@ def test_every_command_of_prefect_exists(page: str) -> None:
 @pytest.mark.parametrize("page", GUIDES)
 def test_every_deployment_and_work_pool_is_in_prefect_yaml(page: str) -> None:
     """What is run, inspected or deleted by its name is registered under that name."""
-    from flows.preflight import preflight  # noqa: PLC0415  Prefect, for these tests alone
+    from flows.inventory import inventory  # noqa: PLC0415  Prefect, for these tests alone
+    from flows.preflight import preflight  # noqa: PLC0415
     from flows.tls_sync import tls_sync  # noqa: PLC0415
 
-    names = {"flows/tls_sync.py:tls_sync": tls_sync.name, "flows/preflight.py:preflight": preflight.name}
+    names = {
+        "flows/tls_sync.py:tls_sync": tls_sync.name,
+        "flows/preflight.py:preflight": preflight.name,
+        "flows/inventory.py:inventory": inventory.name,
+    }
     deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
     there = {f"{names[one['entrypoint']]}/{one['name']}" for one in deployments}
     text = "\n".join(typed(page))

@@ -15,7 +15,7 @@ PAGES = (*GUIDES, REFUSALS, REFUS)
 HEADER = "| code | pourquoi | que faire |"
 FOLDERS = tuple(f"{path.name}/" for path in ROOT.iterdir() if path.is_dir() and path.name[0] != ".")
 ENDINGS = (".py", ".yaml", ".toml", ".md", ".txt")
-NOT_OURS = {"ClustersFailed", "SourceUnreadable"} | {
+NOT_OURS = {"ClustersFailed", "SourceUnreadable", "NotInSync"} | {
     # Prefect's
     *("Scheduled", "Late", "Pending", "InfrastructurePending", "AwaitingConcurrencySlot", "Active"),
     # Kubernetes'

@@ -11,14 +11,15 @@ import pytest
 import tasks
 
 ROOT = Path(__file__).parents[1]
-MODULES = sorted([*(ROOT / "tasks").glob("*.py"), *(ROOT / "flows").glob("*.py")])
+MODULES = sorted([*(ROOT / "tasks").glob("*.py"), *(ROOT / "flows").rglob("*.py")])
 MAP = " ".join((tasks.__doc__ or "").split())
 PURE = sorted({name for names in re.findall(r"Pure, \w+: ([^.]*)\.", MAP) for name in names.split(", ")})
 TALKS_TO_KUBERNETES = {
     f"tasks/{module}.py" for module in ("kubeconfig", "authentication", "cluster", "transport")
 }
 KNOWS_PREFECT = {"tasks/collect.py", "tasks/sync.py"} | {
-    f"flows/{shell}.py" for shell in ("tls_sync", "preflight", "publication", "record", "__main__")
+    f"flows/{shell}.py"
+    for shell in ("tls_sync", "preflight", "inventory", "publication", "prefect_runs", "record", "__main__")
 }
 INPUT_OUTPUT = {"os", "socket", "subprocess", "logging", "urllib3", "requests", "http", "tempfile", "time"}
 
@@ -81,6 +82,16 @@ def test_the_generated_models_of_the_client_are_never_imported() -> None:
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "0"
+
+
+def test_a_run_does_not_carry_the_inventory_along() -> None:
+    """What a run does not need is not in its memory, and it knows nobody who asks an ingress."""
+    script = "import sys, flows.tls_sync; print(*(m for m in sys.modules if m.startswith('tasks.')))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    needless = ("survey", "survey_text", "survey_page", "handshake", "servers", "appraisal", "history")
+    assert not set(done.stdout.split()) & {f"tasks.{name}" for name in needless}
 
 
 def test_flow_files_are_not_named_after_packages() -> None:

@@ -205,3 +205,20 @@ def test_host_is_a_name_or_an_address(text: str) -> None:
 def test_host_is_refused(text: str) -> None:
     """Anything else is a slip, which is said before any connection is tried."""
     assert not names.is_host(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("web.example.org", ("web.example.org", 443)),
+        ("web.example.org:8443", ("web.example.org", 8443)),
+        ("10.0.0.1:8443", ("10.0.0.1", 8443)),
+        ("[2001:db8::1]", ("2001:db8::1", 443)),
+        ("[2001:db8::1]:8443", ("2001:db8::1", 8443)),
+        *((text, None) for text in ("", ":443", "web:", "web:0", "web:65536", "*.example.org", "[web]:443")),
+        *((text, None) for text in ("2001:db8::1", "https://web", "web/x", "Web", "web:443\n", "web:٤٤٣")),
+    ],
+)
+def test_an_address_is_a_host_and_a_port(text: str, expected: tuple[str, int] | None) -> None:
+    """A name or IP address, IPv6 in brackets, with 443 where no port is given; nothing else."""
+    assert names.split_address(text) == expected

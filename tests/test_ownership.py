@@ -359,3 +359,16 @@ def test_a_writer_of_metadata_alone_holds_nothing() -> None:
     """Argo CD, Helm and others may label a Secret without writing its data."""
     entry = {"manager": "argocd-controller", "operation": "Apply", "fieldsV1": {"f:metadata": {}}}
     assert ownership.find_holder({"managedFields": [entry]}) is None
+
+
+def test_parse_takes_the_time_of_our_last_write() -> None:
+    """It is that of our Apply entry; other managers' entries say nothing of it."""
+    ours = {"manager": "tls-sync", "operation": "Apply", "time": "2026-02-20T08:00:00Z", "fieldsV1": {}}
+    theirs = {"manager": "kubectl", "operation": "Update", "time": "2026-02-21T08:00:00Z", "fieldsV1": {}}
+    metadata = {"namespace": "app-a", "name": "web-tls", "uid": "u", "resourceVersion": "1"}
+    found = ownership.parse_target_secret(
+        {**metadata, "managedFields": [theirs, ours, theirs]}, ownership.SECRET_TYPE
+    )
+    assert found.managed.written == "2026-02-20T08:00:00Z"
+    others = ownership.parse_target_secret({**metadata, "managedFields": [theirs]}, ownership.SECRET_TYPE)
+    assert others.managed.written == ""

@@ -14,6 +14,7 @@ from prefect.cli.deploy._models import (
     WorkPoolConfig,
 )
 
+from flows.inventory import inventory
 from flows.preflight import preflight
 from flows.tls_sync import tls_sync
 from tests.prefect_command import ROOT, deployments, environment, make_pool, prefect, rest
@@ -68,6 +69,7 @@ def test_each_deployment_fits_its_flow() -> None:
     fitting = {
         "flows/tls_sync.py:tls_sync": tls_sync.parameters.properties,
         "flows/preflight.py:preflight": preflight.parameters.properties,
+        "flows/inventory.py:inventory": inventory.parameters.properties,
     }
     for deployment in DOCUMENT["deployments"]:
         properties = fitting.pop(deployment["entrypoint"])
@@ -115,7 +117,8 @@ def test_deploying_twice_makes_one_deployment_and_one_schedule(env: dict[str, st
     )
     assert changed["active"] is False
     assert {one["id"] for one in deployments()} == before
-    assert rest().call("GET", "/deployments/name/tls-sync-preflight/ops")["schedules"] == []
+    for asked in ("preflight", "inventory"):
+        assert rest().call("GET", f"/deployments/name/tls-sync-{asked}/ops")["schedules"] == []
 
 
 @pytest.mark.apiserver

@@ -73,10 +73,15 @@ def test_every_command_of_ours_can_be_typed() -> None:
 
 def test_every_deployment_of_the_pages_exists() -> None:
     """`tls-sync/ops` and `tls-sync-preflight/ops` are in prefect.yaml, under the names of the flows."""
-    from flows.preflight import preflight  # noqa: PLC0415  Prefect, for this test alone
+    from flows.inventory import inventory  # noqa: PLC0415  Prefect, for this test alone
+    from flows.preflight import preflight  # noqa: PLC0415
     from flows.tls_sync import tls_sync  # noqa: PLC0415
 
-    flows = {"flows/tls_sync.py:tls_sync": tls_sync.name, "flows/preflight.py:preflight": preflight.name}
+    flows = {
+        "flows/tls_sync.py:tls_sync": tls_sync.name,
+        "flows/preflight.py:preflight": preflight.name,
+        "flows/inventory.py:inventory": inventory.name,
+    }
     deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
     there = {f"{flows[one['entrypoint']]}/{one['name']}" for one in deployments}
     text = README + "".join(map(read, PAGES))

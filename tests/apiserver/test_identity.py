@@ -3,6 +3,7 @@
 import base64
 import json
 import time
+from argparse import Namespace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 import yaml
 
 from deployments.sandbox.kubeconfig import context_name
-from flows.__main__ import print_cluster_ids
+from flows.commands.cluster_ids import main as print_cluster_ids
 from tasks.models import ClusterReport
 from tasks.reasons import Code, Reason
 from tests.fault_proxy import Answer, Forward, Request
@@ -126,7 +127,7 @@ def test_the_end_of_a_credential_is_warned_of(world: World) -> None:
 def test_the_cluster_ids_can_be_printed(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     """A small command prints what is to be pinned, and says of a cluster that is down why it can't."""
     world.edit_kubeconfig("clusters", "rct", server="https://127.0.0.1:1")
-    assert print_cluster_ids() == 1
+    assert print_cluster_ids(Namespace()) == 1
     lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert lines[context_name("rct")].startswith("Unreachable: ")
     for cluster in {"ops", *TARGETS} - {"rct"}:

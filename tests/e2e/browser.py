@@ -52,6 +52,21 @@ class Browser:
     def evaluate(self, script: str) -> Any:
         return self._do("execute/sync", {"script": f"return {script}", "args": []})
 
+    def pretend(self, media: str = "", **features: str) -> None:
+        """Another medium (`print`), and what a person prefers (`prefers_color_scheme="dark"`)."""
+        wanted = [{"name": name.replace("_", "-"), "value": value} for name, value in features.items()]
+        given = {"media": media, "features": wanted}
+        self._do("goog/cdp/execute", {"cmd": "Emulation.setEmulatedMedia", "params": given})
+
+    def resize(self, width: int, height: int = HEIGHT) -> None:
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self._do("goog/cdp/execute", {"cmd": "Emulation.setDeviceMetricsOverride", "params": metrics})
+
+    def pages_printed(self) -> bytes:
+        """The page as PDF."""
+        found = self._do("goog/cdp/execute", {"cmd": "Page.printToPDF", "params": {"printBackground": True}})
+        return base64.b64decode(found["data"])
+
     @property
     def text(self) -> str:
         """What a person reads on the page."""

@@ -1,0 +1,1 @@
+"""What `python -m flows` does beside a run, a module per command."""

@@ -1,0 +1,20 @@
+"""`python -m flows --cluster-ids`: the clusterId of each context of KUBECONFIG."""
+
+import argparse
+import sys
+
+from tasks.cluster_ids import cluster_ids
+from tasks.errors import ClusterError
+
+
+def main(_given: argparse.Namespace) -> int:
+    """Exit status 0 where all could be had."""
+    try:
+        found = list(cluster_ids())
+    except ClusterError as error:
+        sys.stderr.write(f"tls-sync: {error}\n")
+        return 1
+    width = max((len(context) for context, _, _ in found), default=0)
+    for context, text, _ in found:
+        sys.stdout.write(f"{context:{width}}  {text}\n")
+    return 0 if all(known for _, _, known in found) else 1

@@ -1,0 +1,48 @@
+"""The inventory as a flow: says which certificate is where, until when, and whether it is right."""
+
+from prefect import flow, runtime
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.schemas.objects import State
+from prefect.logging import get_run_logger
+from prefect.states import Completed, Failed
+from pydantic import Field
+
+from tasks import findings, survey_text
+from tasks.config import load_config
+from tasks.process import prepare
+from tasks.report import LOG_ROWS
+from tasks.stopping import begin
+from tasks.survey import survey
+from tasks.terminal import WIDTH
+
+prepare()
+
+
+def run_name() -> str:
+    return f"inventory {runtime.flow_run.parameters.get('cluster') or 'all'}"
+
+
+@flow(
+    name="tls-sync-inventory",
+    description="Which certificate is where, until when, and is it the right one? Writes nothing.",
+    flow_run_name=run_name,
+    persist_result=False,
+    log_prints=False,
+)
+def inventory(
+    cluster: str | None = Field(
+        default=None, description="Only this cluster (and OPS), by its name in the configuration."
+    ),
+) -> State[None]:
+    begin()
+    found = survey(load_config(), cluster)
+    ending, logger = findings.verdict(found), get_run_logger()
+    say = logger.info if ending.ok else logger.error
+    say("%s", survey_text.render(found, WIDTH, rows=LOG_ROWS))
+    create_markdown_artifact(
+        survey_text.render_markdown(found),
+        key="tls-sync-inventory",
+        description="Which certificate is where, until when, and whether it is the right one",
+    )
+    make = Completed if ending.ok else Failed
+    return make(name=ending.name, message=ending.message)

@@ -1,0 +1,90 @@
+"""Which certificate is where: OPS, the dry run of each cluster, and what is served. Writes nothing."""
+
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+from tasks import handshake
+from tasks.appraisal import make_survey, questions_of
+from tasks.config import Cluster, SyncConfig
+from tasks.connections import client_of_source
+from tasks.delivery import view_cluster
+from tasks.errors import ClusterError, ConfigError, defect
+from tasks.inventory import take_inventory
+from tasks.kubeconfig import contexts
+from tasks.models import ClusterReport, Inventory
+from tasks.order import Order
+from tasks.placement import Survey
+from tasks.retry import CLUSTER_SECONDS
+from tasks.servers import Leaf, Question
+from tasks.stopping import stop
+from tasks.view import View
+
+SIDE_BY_SIDE = 16
+
+
+def survey(config: SyncConfig, cluster: str | None = None, certificate: str | None = None) -> Survey:
+    """OPS first, then clusters and addresses side by side. Raises ConfigError where nothing can be asked."""
+    targets = _chosen(config, cluster, certificate)
+    try:
+        contexts()
+    except ClusterError as error:
+        raise ConfigError(f"kubeconfig: {error.failure.detail}") from None
+    inventory = _read_ops(config)
+    orders = [Order(config, one, inventory, dry_run=True, certificate=certificate) for one in targets]
+    found, answers = _ask(orders)
+    return make_survey(
+        inventory,
+        orders,
+        found,
+        answers,
+        now=datetime.now(UTC),
+        certificate=certificate,
+        suspended=() if cluster else config.suspended,
+    )
+
+
+def _chosen(config: SyncConfig, cluster: str | None, certificate: str | None) -> tuple[Cluster, ...]:
+    """A suspended cluster may be asked for by its name: a survey only reads."""
+    if cluster is None:
+        return config.select(None, certificate)
+    found = config.named(cluster)
+    awake = tuple(one.model_copy(update={"suspended": False}) for one in found)
+    config.model_copy(update={"clusters": awake}).select(cluster, certificate)  # is it one that goes there?
+    return found
+
+
+def _read_ops(config: SyncConfig) -> Inventory:
+    source = config.source
+    try:
+        with client_of_source(source, time.monotonic() + CLUSTER_SECONDS) as client:
+            return take_inventory(client, source, datetime.now(UTC))
+    except ClusterError as error:
+        return Inventory(failure=error.failure)
+    except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
+        return Inventory(failure=defect(source.label, "read the certificates", error))
+
+
+def _ask(
+    orders: Iterable[Order],
+) -> tuple[dict[str, tuple[ClusterReport, View]], dict[Question, Leaf | str]]:
+    orders = list(orders)
+    questions = {question for order in orders for question in questions_of(order)}
+    with ThreadPoolExecutor(SIDE_BY_SIDE + 1) as pool:
+        try:
+            served = pool.submit(handshake.ask_all, questions)
+            found = dict(pool.map(_view, orders))
+            return found, served.result()
+        except BaseException:  # Ctrl-C, or what Prefect makes of a SIGTERM; no write is under way
+            stop(grace=0)
+            raise
+
+
+def _view(order: Order) -> tuple[str, tuple[ClusterReport, View]]:
+    name = order.cluster.name
+    try:
+        return name, view_cluster(order, time.monotonic() + CLUSTER_SECONDS)
+    except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
+        failure = defect(name, "look at the cluster", error)
+        return name, (ClusterReport(cluster=name, dry_run=True, failures=(failure,)), View())

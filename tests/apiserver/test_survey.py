@@ -1,0 +1,336 @@
+"""The survey on real API servers and TLS servers: it says what is there, and nothing is written."""
+
+import base64
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deployments.sandbox.cert_manager import leaf_of
+from tasks import findings, survey_text
+from tasks.config import load_config
+from tasks.errors import ConfigError
+from tasks.placement import Likeness, Placement, Status, Survey
+from tasks.survey import survey
+from tests import tls_server
+from tests.canary import found_in
+from tests.fault_proxy import Answer, Forward, Request
+from tests.tls_server import listening
+from tests.world import ROUTES, TARGETS, World
+
+pytestmark = pytest.mark.apiserver
+
+ROOT = Path(__file__).parents[2]
+SECONDS = 60
+
+
+def look(cluster: str | None = None, certificate: str | None = None) -> Survey:
+    return survey(load_config(), cluster, certificate)
+
+
+def of(found: Survey, cluster: str = "dev", certificate: str = "web-tls") -> Placement:
+    (one,) = [one for one in found.placements if (one.cluster, one.certificate) == (cluster, certificate)]
+    return one
+
+
+def statuses(found: Survey, certificate: str = "web-tls") -> dict[str, str]:
+    return {one.cluster: str(one.status) for one in found.placements if one.certificate == certificate}
+
+
+def test_every_copy_has_its_status(world: World) -> None:
+    """Missing before the first run, in sync after it; then stale, edited, foreign, each on its cluster."""
+    (secret,) = world.issue("web-tls")
+    assert statuses(look()) == dict.fromkeys(TARGETS, "missing")
+    world.run()
+    assert statuses(look()) == dict.fromkeys(TARGETS, "in sync")
+    assert look().ok
+    world.admin("rct").patch(
+        "/api/v1/namespaces/app-a/secrets/web-tls", {"data": {"tls.key": base64.b64encode(b"x").decode()}}
+    )
+    copy = world.copy("web-tls", "prd")
+    assert copy is not None
+    world.admin("prd").delete("/api/v1/namespaces/app-a/secrets/web-tls")
+    foreign = world.issuer.secret("web-tls", ["web-tls.example.org"])
+    foreign["metadata"]["namespace"] = "app-a"
+    world.put(foreign, "prd")
+    assert statuses(look()) == {"dev": "in sync", "rct": "drifted", "prd": "foreign"}
+    world.renew(secret)
+    found = look()
+    assert statuses(found)["dev"] == "stale"
+    assert not found.ok
+
+
+def test_a_copy_is_told_with_its_facts(world: World) -> None:
+    """Serial and end are those of the certificate; its age is counted from the write, not from the issue."""
+    (secret,) = world.issue("web-tls")
+    before = datetime.now(UTC) - timedelta(seconds=2)  # the server's time has whole seconds
+    world.deliver()
+    one, leaf = of(look()), leaf_of(secret)
+    assert one.held is not None
+    assert one.held.serial == f"{leaf.serial_number:x}"
+    assert one.held.not_after == leaf.not_valid_after_utc
+    assert one.held == one.source
+    assert one.written is not None
+    assert before <= one.written <= datetime.now(UTC) + timedelta(seconds=2)
+    world.deliver()
+    assert of(look()).written == one.written  # a run that writes nothing makes no copy younger
+
+
+def test_nothing_is_written_and_a_copy_in_sync_is_not_read(world: World) -> None:
+    """All its requests are questions, and those to a target show no data."""
+    world.issue("web-tls", "web-2-tls")
+    world.deliver(certificate="web-tls")
+    before = {name: world.versions(name) for name in TARGETS}
+    positions = {name: world.log_position(name) for name in ("ops", *TARGETS)}
+    look()
+    for name, position in positions.items():
+        for request in world.requests(name, position):
+            assert request["verb"] in ("get", "list") or "selfsubject" in request["requestURI"], request
+    secrets = [
+        r["requestURI"] for r in world.requests("dev", positions["dev"]) if "/secrets" in r["requestURI"]
+    ]
+    assert [uri.partition("?")[0] for uri in secrets] == ["/api/v1/namespaces/app-a/secrets"]
+    assert {name: world.versions(name) for name in TARGETS} == before
+
+
+def test_a_cluster_that_is_down_is_unknown_and_hides_no_other(world: World) -> None:
+    """Its rows say so, with the code; the others are told."""
+    world.issue("web-tls")
+    world.run()
+    world.edit_kubeconfig("clusters", "rct", server="https://127.0.0.1:1")
+    found = look()
+    assert statuses(found) == {"dev": "in sync", "rct": "unknown", "prd": "in sync"}
+    assert of(found, "rct").reason == "Unreachable"
+    assert findings.verdict(found).message == (
+        "inventory: 1 of 3 clusters not fully read: rct (Unreachable); 1 of 3 copies not in sync (unknown 1)"
+    )
+
+
+def test_a_namespace_that_may_not_be_listed_is_unknown(world: World) -> None:
+    """The other namespace of the cluster is told."""
+    world.issue("web-tls")
+    world.configure([{"certificates": ["web-*"], "namespaces": ["app-a", "app-c"]}], clusters=["dev"])
+    world.deliver()
+    found = {one.namespace: one for one in look().placements}
+    assert (found["app-a"].status, found["app-c"].status) == (Status.IN_SYNC, Status.UNKNOWN)
+    assert found["app-c"].reason == "Forbidden"
+
+
+def test_without_ops_the_copies_are_told(world: World) -> None:
+    """What lies on the targets, and until when, can be known all the same."""
+    (secret,) = world.issue("web-tls")
+    world.run()
+    world.edit_kubeconfig("clusters", "ops", server="https://127.0.0.1:1")
+    found = look()
+    assert statuses(found) == dict.fromkeys(TARGETS, "unknown")
+    held = of(found).held
+    assert held is not None
+    assert held.not_after == leaf_of(secret).not_valid_after_utc
+    assert findings.verdict(found).message.startswith("inventory: OPS can't be read (Unreachable)")
+    assert not found.ok
+
+
+def test_one_cluster_and_one_certificate_can_be_asked_for(world: World) -> None:
+    """The others are not asked; an unknown name is an error with the known ones."""
+    world.issue("web-tls", "web-2-tls")
+    position = world.log_position("rct")
+    found = look("dev", "web-2-tls")
+    assert [(one.cluster, one.certificate) for one in found.placements] == [("dev", "web-2-tls")]
+    assert [one.ref.name for one in found.certificates] == ["web-2-tls"]
+    assert world.requests("rct", position) == []
+    with pytest.raises(ConfigError, match="no such cluster; known are: dev, rct, prd"):
+        look("nowhere")
+    with pytest.raises(ConfigError, match="no route sends it"):
+        look("dev", "api-tls")
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+def test_a_suspended_cluster_can_be_asked_for(world: World, pinned: bool) -> None:
+    """Left out, and said so, unless it is named."""
+    world.issue("web-tls")
+    settings: dict[str, Any] = {} if pinned else {"clusterId": None}
+    world.configure(suspended=True, **settings)
+    assert look().suspended == TARGETS
+    assert look().placements == ()
+    found = look("dev")
+    assert statuses(found) == {"dev": "missing"}
+    assert look("dev", "web-tls").visits[0].failures == ()
+
+
+def test_no_key_is_told(world: World) -> None:
+    """Neither of a copy that was edited, and so was read, nor of any other."""
+    (secret,) = world.issue("web-tls")
+    world.deliver()
+    other = world.issuer.secret("web-tls", ["web-tls.example.org"])
+    world.admin().patch("/api/v1/namespaces/app-a/secrets/web-tls", {"data": other["data"]})
+    found = look()
+    assert of(found).status is Status.DRIFTED
+    keys = {n: base64.b64decode(s["data"]["tls.key"]) for n, s in (("ours", secret), ("edited", other))}
+    said = found.model_dump_json() + survey_text.render(found) + survey_text.render_markdown(found)
+    assert found_in(said.encode(), keys) == set()
+
+
+def pair(secret: dict[str, Any]) -> tuple[bytes, bytes]:
+    data = secret["data"]
+    return base64.b64decode(data["tls.key"]), base64.b64decode(data["tls.crt"])
+
+
+def serve_at(world: World, *addresses: str) -> None:
+    world.configure([{**ROUTES[0], "served": list(addresses)}], clusters=["dev"])
+
+
+def test_what_is_served_is_compared_with_what_is_stored(world: World, tmp_path: Path) -> None:
+    """The same; then, once it was renewed and copied, an older one; after a reload the same again."""
+    name = "web-tls.example.org"
+    (secret,) = world.issue("web-tls")
+    with listening(tls_server.tls_server(tmp_path, {name: pair(secret)}, default=name)) as address:
+        serve_at(world, address)
+        world.deliver()
+        (served,) = of(look()).served
+        assert (served.likeness, served.name) == (Likeness.SAME, name)
+        renewed = world.renew(secret)
+        (served,) = of(look()).served
+        assert served.likeness is Likeness.SAME  # as stored, and both are stale
+        world.deliver()
+        found = look()
+        assert [one.likeness for one in of(found).served] == [Likeness.OLDER]
+        assert not found.ok
+    with listening(tls_server.tls_server(tmp_path, {name: pair(renewed)}, default=name)) as address:
+        serve_at(world, address)
+        assert [one.likeness for one in of(look()).served] == [Likeness.SAME]
+
+
+def test_a_wrong_certificate_is_told(world: World, tmp_path: Path) -> None:
+    """As that of an ingress that does not know the host."""
+    fake = world.issuer.secret("fake-tls", ["ingress.local"])
+    world.issue("web-tls")
+    with listening(tls_server.tls_server(tmp_path, {"x": pair(fake)}, default="x")) as address:
+        serve_at(world, address)
+        world.deliver()
+        (served,) = of(look()).served
+    assert (served.likeness, served.detail) == (Likeness.OTHER, "a certificate for other names")
+
+
+def test_addresses_in_trouble_fail_and_delay_nothing(world: World) -> None:
+    """Refused, silent, without TLS: each is told with its reason, and counted; all copies are in sync."""
+    world.issue("web-tls")
+    with listening(tls_server.never_answers) as mute, listening(tls_server.plaintext) as plain:
+        serve_at(world, mute, plain, "127.0.0.1:1", "nowhere.invalid")
+        world.deliver()
+        found = look()
+    assert {one.likeness for one in of(found).served} == {Likeness.NONE}
+    details = {one.address: one.detail for one in of(found).served}
+    assert details["127.0.0.1:1"] == "connection refused"
+    assert details[mute] == "no answer in 2 s"
+    assert "no TLS" in details[plain]
+    assert found.ok
+    assert findings.verdict(found).message.endswith("all in sync; 4 served unknown")
+
+
+def test_a_run_asks_no_address(world: World) -> None:
+    """Only the inventory does: a sync depends on no ingress."""
+    connections: list[socket.socket] = []
+    world.issue("web-tls")
+    with listening(connections.append) as address:
+        serve_at(world, address)
+        world.deliver()
+        assert world.row("web-tls").action == "keep"
+        assert connections == []
+        look()
+        assert len(connections) == 1
+
+
+def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "flows", "--inventory", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PREFECT_API_URL": "http://127.0.0.1:1/api", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_command_says_by_its_status_whether_all_is_in_sync(world: World) -> None:
+    """0 where it is, 1 where it isn't; without Prefect, in the width of the terminal, or in full."""
+    world.issue("web-tls")
+    done = command(COLUMNS="80")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "3 of 3 copies not in sync (missing 3)" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    world.run()
+    done = command("--cluster", "dev")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines()[0] == "inventory: 1 copy of 1 certificate, all in sync"
+    assert "serial of the copy" in done.stdout  # a pipe is as wide as it must be
+
+
+def test_the_command_writes_a_document_or_a_page(world: World, tmp_path: Path) -> None:
+    """JSON to the output, HTML into a file; the status is the same."""
+    world.issue("web-tls")
+    done = command("--json", "--certificate", "web-tls")
+    assert done.returncode == 1
+    document = json.loads(done.stdout)
+    assert [one["status"] for one in document["placements"]] == ["missing"] * 3
+    page = tmp_path / "page.html"
+    done = command("--html", str(page))
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (1, f"written to {page}")
+    assert page.read_text().startswith("<!doctype html>")
+
+
+def test_the_command_says_in_one_sentence_what_is_wrong(world: World, tmp_path: Path) -> None:
+    """An unknown name, a page that can't be written, a kubeconfig that is missing."""
+    done = command("--cluster", "nowhere")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "no such cluster; known are: dev, rct, prd" in done.stderr
+    done = command("--html", str(tmp_path / "no" / "page.html"))
+    assert done.stderr.count("\n") == 1
+    assert "can't be written: there is no folder" in done.stderr
+    done = command("--html", str(tmp_path))
+    assert done.stderr.endswith("can't be written: Is a directory\n")
+    done = command(KUBECONFIG=str(tmp_path / "none"))
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_the_flow_ends_with_the_verdict(world: World) -> None:
+    """Completed or Failed by name and message, with the artifact; a run for one cluster is called so."""
+    from flows.inventory import inventory as flow  # noqa: PLC0415  Prefect, once its server runs
+    from tests.apiserver.test_flow import artifacts, flow_run  # noqa: PLC0415
+
+    world.issue("web-tls")
+    state: Any = flow(return_state=True)
+    assert (state.is_failed(), state.name) == (True, "NotInSync")
+    assert state.message == "inventory: 3 of 3 copies not in sync (missing 3)"
+    assert flow_run(state).name == "inventory all"
+    world.run()
+    world.edit_kubeconfig("clusters", "rct", server="https://127.0.0.1:1")
+    state = flow(return_state=True)
+    assert state.is_failed()
+    assert "| web-tls | ✓ in sync | ? unknown | ✓ in sync |" in artifacts(state)["tls-sync-inventory"]
+    state = flow(cluster="dev", return_state=True)
+    assert (state.is_completed(), state.message) == (True, "inventory: 1 copy of 1 certificate, all in sync")
+    assert flow_run(state).name == "inventory dev"
+
+
+def test_a_cluster_that_hangs_costs_its_own_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its deadline ends it, and the others are told meanwhile."""
+    monkeypatch.setattr("tasks.survey.CLUSTER_SECONDS", 15.0)
+    world.issue("web-tls")
+
+    def hang(request: Request, forward: Forward) -> Answer:
+        if "/secrets" in request.path:
+            time.sleep(SECONDS)
+        return forward()
+
+    with world.proxy("rct") as proxy:
+        proxy.fault = hang
+        found = look()
+    assert statuses(found) == {"dev": "missing", "rct": "unknown", "prd": "missing"}

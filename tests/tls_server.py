@@ -1,0 +1,85 @@
+"""TLS servers for tests, each on a port of its own, and some that are none."""
+
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+Serve = Callable[[socket.socket], None]
+
+
+@contextmanager
+def listening(serve: Serve) -> Iterator[str]:
+    """The address of a server that does this with each connection."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                threading.Thread(target=handle, args=(connection,), daemon=True).start()
+
+    def handle(connection: socket.socket) -> None:
+        with suppress(OSError), connection:
+            serve(connection)
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        with suppress(OSError):
+            listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+
+
+def tls_server(directory: Path, pairs: Mapping[str, tuple[bytes, bytes]], default: str) -> Serve:
+    """Serves key and certificate chain by the name that a client asks for, as an ingress does."""
+    contexts = {name: _context(directory, key, chain) for name, (key, chain) in pairs.items()}
+
+    def choose(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
+        if name in contexts:
+            connection.context = contexts[name]
+
+    contexts[default].sni_callback = choose
+
+    def serve(connection: socket.socket) -> None:
+        connection.settimeout(30)
+        with contexts[default].wrap_socket(connection, server_side=True) as encrypted:
+            encrypted.recv(1)
+
+    return serve
+
+
+def _context(directory: Path, key: bytes, chain: bytes) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    file = directory / "pair.pem"
+    file.write_bytes(key + chain)
+    context.load_cert_chain(file)
+    file.unlink()
+    return context
+
+
+def never_answers(connection: socket.socket) -> None:
+    """Reads, and says nothing until the client gives up."""
+    while connection.recv(65536):
+        pass
+
+
+def plaintext(connection: socket.socket) -> None:
+    connection.recv(65536)
+    connection.sendall(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+
+
+def hangs_up(connection: socket.socket) -> None:
+    connection.recv(1)
+
+
+def drips(connection: socket.socket) -> None:
+    """Begins a record that is never whole, a byte at a time."""
+    connection.recv(65536)
+    connection.sendall(b"\x16\x03\x03\x40\x00")
+    wait = threading.Event()
+    while not wait.wait(0.05):
+        connection.sendall(b"\x00")
