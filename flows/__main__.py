@@ -36,11 +36,11 @@ def main() -> int:
         if given.certificate or given.dry_run:
             parser.error("--preflight goes with --cluster alone: it writes nothing, whatever the certificate")
         return print_preflight(given.cluster)
-    from tasks.config import load_config  # noqa: PLC0415  not for --help
-    from tasks.errors import ConfigError  # noqa: PLC0415
+    from tasks.errors import ConfigError  # noqa: PLC0415  not for --help
+    from tasks.pushgateway import load_config_or_tell  # noqa: PLC0415
 
     try:
-        load_config().select(given.cluster, given.certificate)
+        load_config_or_tell().select(given.cluster, given.certificate)
     except ConfigError as error:  # said at once: the flow would find it, too, but after Prefect's start
         sys.stderr.write(f"tls-sync: {error}\n")
         return 1
