@@ -23,19 +23,21 @@ from prometheus_client.registry import Collector
 from tasks import tally
 from tasks.families import API_REQUESTS, HEARD, Family
 from tasks.models import RunReport
-from tasks.samples import Groups, Sample, merged
+from tasks.samples import Parts, Sample, merged, of_run
 
 Source = Callable[[], Iterable[Sample]]
 
 _lock = threading.Lock()
-_held: Groups = {}
+_run: list[Sample] = []
+_held: Parts = {}
 _heard: list[datetime] = []
 
 
 def observe(report: RunReport) -> None:
     """From now on, this is what the process tells of its last work."""
     with _lock:
-        now = merged(_held, report)
+        _run[:] = of_run(report) or _run
+        now = dict(merged(_held, report))
         _held.clear()
         _held.update(now)
 
@@ -65,7 +67,7 @@ def text(samples: Iterable[Sample]) -> bytes:
 
 def _samples() -> tuple[Sample, ...]:
     with _lock:
-        held = [sample for samples in _held.values() for sample in samples]
+        held = [*_run, *(sample for samples in _held.values() for sample in samples)]
         held += [Sample(HEARD, (), moment.timestamp()) for moment in _heard]
     return (*held, *(Sample(API_REQUESTS, (*outcome,), count) for outcome, count in tally.made().items()))
 

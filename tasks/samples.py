@@ -1,26 +1,26 @@
 """Reports -> Prometheus samples. Pure.
 
-Samples travel in groups, each replaced as a whole or left alone, so that what healed or is gone vanishes and
+Samples come in parts, each replaced as a whole or left alone, so that what healed or is gone vanishes and
 what a run did not look at stays:
 
-| group            | per     | replaced by                                                        |
-| ---------------- | ------- | ------------------------------------------------------------------ |
-| tls-sync-run     | owner   | each run                                                           |
-| tls-sync-source  | owner   | each run that could read OPS                                       |
-| tls-sync         | cluster | each run for all certificates of the cluster                       |
-| tls-sync-copies  | cluster | the same, where the cluster could be seen                          |
-| tls-sync-success | cluster | the same, where nothing failed: no failure takes away the last one |
+| part    | of          | replaced by                                                        |
+| ------- | ----------- | ------------------------------------------------------------------ |
+| run     | the owner   | each run                                                           |
+| source  | the owner   | each run that could read OPS                                       |
+| cluster | one cluster | each run for all certificates of the cluster                       |
+| copies  | one cluster | the same, where the cluster could be seen                          |
+| success | one cluster | the same, where nothing failed: no failure takes away the last one |
 
 A dry run replaces none of them. Labels hold names that Kubernetes bounds, and codes of ours.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import NamedTuple
 
 from tasks import families as f
-from tasks.families import MOST, Family
+from tasks.families import FEWEST, MOST, MOST_COPIES, Family, Kind
 from tasks.models import Action, Certificate, Change, ClusterReport, RunReport, Version
 from tasks.reasons import Reason
 from tasks.report import verdict
@@ -38,77 +38,79 @@ class Sample(NamedTuple):
     value: float
 
 
-class Group(NamedTuple):
-    """What is replaced together. The fields are labels of a Pushgateway's group."""
+class Part(NamedTuple):
+    """What is replaced together."""
 
-    job: str
-    owner: str
+    kind: Kind
     cluster: str = ""
 
 
 Samples = tuple[Sample, ...]
-Groups = dict[Group, Samples]
-PER_CLUSTER = ("tls-sync", "tls-sync-copies", "tls-sync-success")
+Parts = dict[Part, Samples]
 
 
-def groups_of(report: RunReport) -> Groups:
-    """What a run has to tell, the most important first."""
+def of_run(report: RunReport) -> Samples:
+    """What a run has to tell of itself; needs nothing that was known before."""
+    return () if report.dry_run else tuple(_of_run(report))
+
+
+def merged(held: Parts, report: RunReport) -> Parts:
+    """What is known of OPS and its targets after a run, given what was known before."""
     if report.dry_run:
-        return {}
-    groups = {Group("tls-sync-run", report.owner): tuple(_of_run(report))}
+        return held
+    known = {**held, **dict(_news(held, report))}
+    gone = set(report.suspended) | {part.cluster for part in known} - {*report.configured, ""}
+    return {part: told for part, told in known.items() if part.cluster not in gone and _is_of(told, report)}
+
+
+def parts(samples: Iterable[Sample]) -> Parts:
+    """Samples that come from elsewhere, taken apart."""
+    found: dict[Part, list[Sample]] = {}
+    for one in samples:
+        place = dict(zip(one.family.labels, one.labels, strict=True)).get("cluster", "")
+        part = Part(Kind.SOURCE) if place == OPS else Part(one.family.kind, place)
+        found.setdefault(part, []).append(one)
+    return {part: tuple(told) for part, told in found.items()}
+
+
+def unreadable(owner: str, now: datetime) -> Samples:
+    """What a run has to tell of itself that could not read its configuration."""
+    return (
+        Sample(f.RUN_END, (owner,), now.timestamp()),
+        Sample(f.RUN_SUCCESS, (owner,), 0),
+        Sample(f.RUN_FAILURES, (owner, UNREADABLE), 1),
+    )
+
+
+def _news(held: Parts, report: RunReport) -> Iterator[tuple[Part, Samples]]:
     if report.inventory.failure:
-        return groups
-    whole = () if report.certificate else sorted(report.clusters, key=lambda one: one.ok)
-    for one in whole:
-        groups[Group("tls-sync", report.owner, one.cluster)] = tuple(_of_cluster(report, one))
-    for one in whole:
+        return
+    yield Part(Kind.SOURCE), tuple(_of_source(report))
+    for one in report.clusters:
+        seen, copies = bool(one.changes) or not one.failures, Part(Kind.COPIES, one.cluster)
+        if report.certificate:
+            others = (s for s in held.get(copies, ()) if not _is_of_copy(s, report.certificate))
+            if seen:
+                yield copies, (*others, *_copies(report, one))
+            continue
+        where = (report.owner, one.cluster)
+        yield Part(Kind.CLUSTER, one.cluster), tuple(_of_cluster(report, one))
         if one.ok:
-            groups[Group("tls-sync-success", report.owner, one.cluster)] = (
-                Sample(f.LAST_SUCCESS, (report.owner, one.cluster), report.now.timestamp()),
+            yield (
+                Part(Kind.SUCCESS, one.cluster),
+                (Sample(f.LAST_SUCCESS, where, report.now.timestamp()),),
             )
-    groups[Group("tls-sync-source", report.owner)] = tuple(_of_source(report))
-    for one in filter(_was_seen, whole):
-        groups[Group("tls-sync-copies", report.owner, one.cluster)] = tuple(_of_copies(report, one))
-    return groups
+        if seen:
+            dropped = Sample(f.COPIES_DROPPED, where, max(0, len(_held(one)) - _share(report)))
+            yield copies, (*_copies(report, one), dropped)
 
 
-def _was_seen(cluster: ClusterReport) -> bool:
-    return bool(cluster.changes) or not cluster.failures
-
-
-def unreadable(owner: str, now: datetime) -> Groups:
-    """What a run has to tell that could not read its configuration."""
-    return {
-        Group("tls-sync-run", owner): (
-            Sample(f.RUN_END, (owner,), now.timestamp()),
-            Sample(f.RUN_SUCCESS, (owner,), 0),
-            Sample(f.RUN_FAILURES, (owner, UNREADABLE), 1),
-        )
-    }
-
-
-def merged(held: Mapping[Group, Samples], report: RunReport) -> Groups:
-    """What is held after a report; of one certificate alone, its copies take the place of its former ones."""
-    groups = {**held, **groups_of(report)}
-    if report.certificate and not report.dry_run:
-        for one in filter(_was_seen, report.clusters):
-            group = Group("tls-sync-copies", report.owner, one.cluster)
-            others = (s for s in held.get(group, ()) if not _is_of_copy(s, report.certificate))
-            groups[group] = (*others, *_copies(report.owner, one))
-    return {group: samples for group, samples in groups.items() if not gone(group, report)}
+def _is_of(samples: Samples, report: RunReport) -> bool:
+    return all(one.labels[0] == report.owner for one in samples)
 
 
 def _is_of_copy(sample: Sample, certificate: str) -> bool:
-    return sample.family.labels == f.COPY_END.labels and sample.labels[-1] == certificate
-
-
-def gone(group: Group, report: RunReport) -> bool:
-    """Whether a group is of a cluster that is configured no more, or suspended."""
-    if group == Group("tls-sync-run", UNKNOWN_OWNER):
-        return True  # the configuration can be read again
-    configured = set(report.configured) - set(report.suspended)
-    ours = group.owner == report.owner and group.job in PER_CLUSTER
-    return ours and bool(report.configured) and group.cluster not in configured
+    return sample.family is not f.COPIES_DROPPED and sample.labels[-1] == certificate
 
 
 def _of_run(report: RunReport) -> Iterator[Sample]:
@@ -165,16 +167,15 @@ def _counted(codes: Iterable[str]) -> list[tuple[str, int]]:
     return sorted(Counter(str(code) for code in codes).items())
 
 
-def _of_copies(report: RunReport, cluster: ClusterReport) -> Iterator[Sample]:
-    yield from _copies(report.owner, cluster)
-    dropped = max(0, len(_held(cluster)) - MOST)
-    yield Sample(f.COPIES_DROPPED, (report.owner, cluster.cluster), dropped)
+def _share(report: RunReport) -> int:
+    """How many copies of a cluster may have samples of their own."""
+    return max(FEWEST, min(MOST, MOST_COPIES // max(1, len(report.configured))))
 
 
-def _copies(owner: str, cluster: ClusterReport) -> Iterator[Sample]:
-    for change, version in _held(cluster)[:MOST]:
+def _copies(report: RunReport, cluster: ClusterReport) -> Iterator[Sample]:
+    for change, version in _held(cluster)[: _share(report)]:
         target = change.target
-        labels = (owner, cluster.cluster, target.namespace, target.name, change.certificate)
+        labels = (report.owner, cluster.cluster, target.namespace, target.name, change.certificate)
         yield Sample(f.COPY_BEGIN, labels, version.not_before.timestamp())
         yield Sample(f.COPY_END, labels, version.not_after.timestamp())
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tasks import families, metrics, samples, tally
+from tasks import families, metrics, tally
 from tasks.families import Family
 from tasks.models import (
     Action,
@@ -22,7 +22,7 @@ from tasks.models import (
     SecretRef,
 )
 from tasks.reasons import Code, Reason
-from tasks.samples import Group, Groups, groups_of, merged
+from tasks.samples import Parts, Samples, merged, of_run, parts
 from tests.factories import NOW, certificate, inventory, rejection, version
 
 ROOT = Path(__file__).parents[1]
@@ -34,6 +34,7 @@ OLD, NEW = version("a1", age=70), version("b2", age=10)
 @pytest.fixture(autouse=True)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test begins as a new process."""
+    monkeypatch.setattr(metrics, "_run", [])
     monkeypatch.setattr(metrics, "_held", {})
     monkeypatch.setattr(metrics, "_heard", [])
 
@@ -64,8 +65,13 @@ def cluster(name: str, *changes: Change, **values: Any) -> ClusterReport:
     return ClusterReport(cluster=name, changes=changes, **values)
 
 
-def values(groups: Groups, family: Family) -> dict[tuple[str, ...], float]:
-    found = [sample for samples in groups.values() for sample in samples if sample.family is family]
+def groups_of(given: RunReport) -> Parts:
+    """All that a report tells, where nothing was known before."""
+    return {**merged({}, given), **parts(of_run(given))}
+
+
+def values(known: Parts, family: Family) -> dict[tuple[str, ...], float]:
+    found = [sample for told in known.values() for sample in told if sample.family is family]
     assert len({sample.labels for sample in found}) == len(found)
     return {sample.labels: sample.value for sample in found}
 
@@ -160,12 +166,19 @@ def test_series_of_a_cluster_that_is_gone_vanish(change: dict[str, Any]) -> None
     assert (("ops", "rct") in told(families.SUSPENDED)) == ("suspended" in change)
 
 
-def test_another_owners_series_stay() -> None:
-    """A Pushgateway may serve several OPS clusters: what is gone for one is not gone for the other."""
-    other = Group("tls-sync", "stage", "rct")
-    assert not samples.gone(other, report(configured=("dev",)))
-    assert samples.gone(Group("tls-sync", "ops", "rct"), report(configured=("dev",)))
-    assert not samples.gone(Group("someone-elses", "ops", "rct"), report(configured=("dev",)))
+def test_series_of_a_former_owner_vanish() -> None:
+    """A process tells of one owner: that of the last report."""
+    metrics.observe(report(cluster("dev", KEPT)))
+    metrics.observe(report(cluster("rct", KEPT), owner="stage"))
+    assert {labels[0] for labels in told(families.CLUSTER_SUCCESS)} == {"stage"}
+
+
+def test_what_was_told_can_be_taken_up_again() -> None:
+    """Samples that come back from where they were kept are the parts that they were."""
+    known = merged({}, report(cluster("dev", KEPT), cluster("rct", REFUSED, credential_ends=NOW)))
+    assert parts(sample for told in known.values() for sample in told) == known
+    again: Samples = tuple(sample for told in known.values() for sample in told)
+    assert merged(parts(again), report(cluster("dev", KEPT))) == merged(known, report(cluster("dev", KEPT)))
 
 
 def test_a_dry_run_tells_nothing() -> None:
@@ -241,6 +254,17 @@ def test_beyond_a_cap_copies_are_counted_and_not_told() -> None:
         assert len(names) == families.MOST
         assert names == {f"n{number}-tls" for number in range(7, families.MOST + 7)}
         assert set(values(groups, dropped).values()) == {7}
+
+
+def test_many_clusters_share_a_bound() -> None:
+    """All copies of all clusters together have a bounded number of series; each cluster has some."""
+    rows = [row(Action.KEEP, Reason.IN_SYNC, f"n{number}-tls", old=OLD) for number in range(200)]
+    for clusters in (50, 1000):
+        names = ("dev", *(f"c{n}" for n in range(1, clusters)))
+        groups = groups_of(report(cluster("dev", *rows), configured=names))
+        share = max(families.FEWEST, families.MOST_COPIES // clusters)
+        assert len(values(groups, families.COPY_END)) == share
+        assert values(groups, families.COPIES_DROPPED) == {("ops", "dev"): 200 - share}
 
 
 def test_rejections_requests_and_credentials_are_told() -> None:
