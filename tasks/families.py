@@ -141,7 +141,6 @@ HEARD = Family(
     "tls_sync_watch_last_heard_timestamp_seconds",
     "When the watcher last heard from OPS: an event, a bookmark or a list. From the watcher alone.",
     Kind.PROCESS,
-    (),
 )
 API_REQUESTS = Family(
     "tls_sync_api_requests_total",

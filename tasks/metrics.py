@@ -1,7 +1,7 @@
 """Prometheus metrics of this process: for a program that stays and is scraped, as the watcher is.
 
     metrics.observe(report)          after each piece of work, with its RunReport
-    metrics.heard()                  after each event, bookmark or list of OPS
+    metrics.heard(owner)             after each event, bookmark or list of OPS
     body, kind = metrics.exposition()     what to answer to GET /metrics, and its content type
     metrics.serve(9100)              or let it be served by a thread; address and port
 
@@ -30,7 +30,7 @@ Source = Callable[[], Iterable[Sample]]
 _lock = threading.Lock()
 _run: list[Sample] = []
 _held: Parts = {}
-_heard: list[datetime] = []
+_heard: dict[str, datetime] = {}
 
 
 def observe(report: RunReport) -> None:
@@ -42,10 +42,10 @@ def observe(report: RunReport) -> None:
         _held.update(now)
 
 
-def heard() -> None:
+def heard(owner: str) -> None:
     """OPS has just said something."""
     with _lock:
-        _heard[:] = [datetime.now(UTC)]
+        _heard[owner] = datetime.now(UTC)
 
 
 def exposition() -> tuple[bytes, str]:
@@ -68,7 +68,7 @@ def text(samples: Iterable[Sample]) -> bytes:
 def _samples() -> tuple[Sample, ...]:
     with _lock:
         held = [*_run, *(sample for samples in _held.values() for sample in samples)]
-        held += [Sample(HEARD, (), moment.timestamp()) for moment in _heard]
+        held += [Sample(HEARD, (owner,), moment.timestamp()) for owner, moment in _heard.items()]
     return (*held, *(Sample(API_REQUESTS, (*outcome,), count) for outcome, count in tally.made().items()))
 
 

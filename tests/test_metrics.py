@@ -36,7 +36,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test begins as a new process."""
     monkeypatch.setattr(metrics, "_run", [])
     monkeypatch.setattr(metrics, "_held", {})
-    monkeypatch.setattr(metrics, "_heard", [])
+    monkeypatch.setattr(metrics, "_heard", {})
 
 
 def row(action: Action, reason: Reason, name: str = "web-tls", **values: Any) -> Change:
@@ -301,8 +301,8 @@ def test_nothing_but_names_and_codes_is_a_label() -> None:
 def test_what_was_heard_and_asked_is_told() -> None:
     """The watcher's own: when OPS last said something, and requests since the process began."""
     assert told(families.HEARD) == {}
-    metrics.heard()
-    assert told(families.HEARD)[()] > NOW.timestamp()
+    metrics.heard("ops")
+    assert told(families.HEARD)["ops",] > NOW.timestamp()
     with pytest.raises(RuntimeError):
         tally.Counted(Broken()).request("PUT", "https://ops.example.org")  # type: ignore[arg-type]
     assert told(families.API_REQUESTS)["PUT", "none"] == 1
