@@ -336,6 +336,27 @@ def test_a_write_that_never_arrived_is_sent_again(world: World) -> None:
     assert world.copy("web-tls") is not None
 
 
+def test_a_write_that_never_arrived_is_no_success(world: World) -> None:
+    """Where somebody else's Secret came in its place meanwhile, the row says that nothing was written."""
+    world.issue("web-tls")
+    theirs = world.issuer.secret("web-tls", ["web-tls.example.org"])
+    theirs["metadata"] = {"name": "web-tls", "namespace": "app-a"}
+
+    def overtaken(request: Request, forward: Forward) -> Answer | None:
+        if request.method != "PATCH":
+            return forward()
+        world.put(theirs, "dev")
+        return LOST
+
+    with world.proxy() as proxy:
+        proxy.fault = overtaken
+        row = world.row("web-tls")
+    assert (row.action, row.applied) == (Action.REFUSE, False)
+    copy = world.copy("web-tls")
+    assert copy is not None
+    assert copy["data"] == theirs["data"]
+
+
 @pytest.mark.parametrize("asked", ["1", "0", "-1", "Wed, 21 Oct 2026 07:28:00 GMT", "soon", None])
 def test_a_server_that_asks_for_patience_gets_it(world: World, asked: str | None) -> None:
     """429 once costs a pause and no more, whatever Retry-After says."""
