@@ -63,6 +63,10 @@ def certificate(begin: float, end: float, name: str = "source", labels: str = WE
 
 
 LAST = f"tls_sync_last_success_timestamp_seconds{{{DEV},{REST}}}"
+SUCCESS = f"tls_sync_cluster_last_run_success{{{DEV},{REST}}}"
+ENDED = {f"tls_sync_cluster_last_run_timestamp_seconds{{{DEV},{REST}}}": "60+60x999"}
+LATER = {f'tls_sync_cluster_last_run_timestamp_seconds{{{DEV},job="watch"}}': "90+60x999"}
+REFUSED = f'tls_sync_secrets_refused{{{DEV},reason="Immutable",{REST}}}'
 HEARD = f"tls_sync_watch_last_heard_timestamp_seconds{{{OWNER}}}"
 WATCH = {"watch": {"enabled": True}}
 ON_DEV, ON_OPS = {"owner": "ops", "cluster": "dev"}, {"owner": "ops", "certificate": "web-tls"}
@@ -86,22 +90,29 @@ CASES = {
         ON_DEV,
         {"prometheusRule": {"enabled": True, "periodSeconds": 600}},
     ),
-    "a cluster failed": Case(
-        "TLSSyncRunFailed", {f"tls_sync_cluster_last_run_success{{{DEV},{REST}}}": "1x9 0x99"}, 9, 10, ON_DEV
-    ),
-    "a cluster healed": Case(
-        "TLSSyncRunFailed", {f"tls_sync_cluster_last_run_success{{{DEV},{REST}}}": "0x9 1x99"}, 10
+    "a cluster failed": Case("TLSSyncRunFailed", {SUCCESS: "1x9 0x99", **ENDED}, 9, 10, ON_DEV),
+    "a cluster healed": Case("TLSSyncRunFailed", {SUCCESS: "0x9 1x99", **ENDED}, 10),
+    "a cluster that the watcher healed since": Case(
+        "TLSSyncRunFailed",
+        {SUCCESS: "0x99", SUCCESS.replace("tls-sync", "watch"): "1x99", **ENDED, **LATER},
+        9,
     ),
     "OPS could not be read": Case(
         "TLSSyncRunFailed",
-        {f'tls_sync_last_run_failures{{{OWNER},code="Unreachable",{RUN}}}': "_x9 1x99"},
+        {
+            f'tls_sync_last_run_failures{{{OWNER},code="Unreachable",{RUN}}}': "_x9 1x99",
+            f"tls_sync_last_run_timestamp_seconds{{{OWNER},{RUN}}}": moment(0),
+        },
         8,
         11,
         {"owner": "ops", "code": "Unreachable"},
     ),
     "the configuration could not be read": Case(
         "TLSSyncRunFailed",
-        {f'tls_sync_last_run_failures{{owner="unknown",code="ConfigurationInvalid",{RUN}}}': "_x9 1x99"},
+        {
+            f'tls_sync_last_run_failures{{owner="unknown",code="ConfigurationInvalid",{RUN}}}': "_x9 1x99",
+            f'tls_sync_last_run_timestamp_seconds{{owner="unknown",{RUN}}}': moment(0),
+        },
         8,
         11,
         {"owner": "unknown", "code": "ConfigurationInvalid"},
@@ -167,16 +178,17 @@ CASES = {
     ),
     "a refusal": Case(
         "TLSSyncRefusals",
-        {f'tls_sync_secrets_refused{{{DEV},reason="Immutable",{REST}}}': "_x9 2x99"},
+        {REFUSED: "_x9 2x99", **ENDED},
         8,
         11,
         {**ON_DEV, "reason": "Immutable"},
     ),
     "a refusal that healed": Case(
         "TLSSyncRefusals",
-        {f'tls_sync_secrets_refused{{{DEV},reason="Immutable",{REST}}}': "2x9 stale _x99"},
+        {REFUSED: "2x9 stale _x99", **ENDED},
         12,
     ),
+    "a refusal that the watcher saw healed": Case("TLSSyncRefusals", {REFUSED: "2x99", **ENDED, **LATER}, 9),
     "the watcher hears nothing": Case(
         "TLSSyncWatcherStalled", {HEARD: moment(0)}, 3, 6, {"owner": "ops"}, WATCH
     ),
@@ -252,6 +264,7 @@ def test_an_alert_says_what_it_is_about(tmp_path: Path) -> None:
         **certificate(1, 91),
         **certificate(0, 90, "copy", COPY),
         f'tls_sync_last_run_failures{{{OWNER},code="Unreachable",{RUN}}}': "1x999",
+        f"tls_sync_last_run_timestamp_seconds{{{OWNER},{RUN}}}": moment(0),
         LAST: moment(0),
     }
     summaries = {
