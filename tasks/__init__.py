@@ -6,9 +6,12 @@ diagnosis, samples.
 Pure, texts: report, terminal, markdown, checklist.
 I/O: yaml_file, config (one read), kubeconfig, authentication (its users), exec_plugin, cluster (the only one
 that talks to a Kubernetes API), transport (how its requests travel), watchdog (ends them), stopping (ends
-all), tally (counts them), metrics (as Prometheus reads them), pushgateway (takes them there), process.
+all), tally (counts them), metrics (as Prometheus reads them), pushgateway (takes them there), process,
+connections (clients, kept warm where a process lives long).
 Plain functions over these: inventory (reads OPS), delivery (brings one cluster in sync), identity (whether it
 is the right one), cluster_ids (of a kubeconfig), copies (looks into one), writer (all writes of a plan),
 sender (one of them), brake (when enough has failed), preflight (whether runs can work at all).
+Of the watcher: watch (what changes on OPS), triggers (gathered), react (brings it to the clusters), lease
+(who of several acts), liveness (said over HTTP).
 Prefect's shells: collect, sync.
 """

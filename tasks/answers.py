@@ -45,6 +45,29 @@ def parse_answer(status: int, content: bytes | bytearray) -> dict[str, Any] | Pr
     return _refusal(status, answer if isinstance(answer, dict) else {})
 
 
+class Event(NamedTuple):
+    """What a watch says: that a Secret is another one now, or, without a name, how far it has come."""
+
+    version: str
+    name: str = ""
+    gone: bool = False
+
+
+def parse_event(line: bytes) -> Event | Problem:
+    """One line of a watch by metadata. An ERROR event is what the server would have answered to a request."""
+    try:
+        event = json.loads(line)
+        kind, found = event["type"], event["object"]
+        if kind == "ERROR":
+            return _refusal(found["code"], found)
+        name, version = found["metadata"].get("name", ""), found["metadata"]["resourceVersion"]
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
+        return Problem(Code.PROTOCOL, "no event in the answer")
+    if kind not in ("ADDED", "MODIFIED", "DELETED", "BOOKMARK") or not isinstance(version, str):
+        return Problem(Code.PROTOCOL, "an unknown kind of event")
+    return Event(version, "" if kind == "BOOKMARK" else str(name), gone=kind == "DELETED")
+
+
 def _refusal(status: int, answer: dict[str, Any]) -> Problem:
     """Tell apart what shares a status."""
     code, transient = STATUS.get(

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
-from tasks.answers import is_about
+from tasks.answers import Event, Problem, is_about, parse_event
 from tasks.errors import ClusterError
 from tasks.kubeconfig import Access
 from tasks.models import Failure, SecretRef, TargetSecret
@@ -58,7 +58,15 @@ class ClusterClient:
     def __exit__(
         self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._transport.close()
+
+    def until(self, deadline: float) -> None:
+        """Use it for another task, which has this deadline; its connections stay."""
+        self.deadline = deadline
+        self._transport.until(deadline)
 
     def cluster_id(self) -> str:
         """The uid of namespace kube-system, which identifies a cluster for its whole life."""
@@ -144,6 +152,51 @@ class ClusterClient:
         pages = self._pages(path, what, _Kind("Table", TABLE, METADATA_PAGE), _tls_query(selector))
         return sum(len(page.get("rows") or []) for page in pages)
 
+    def tls_versions(self, namespace: str, selector: dict[str, str]) -> tuple[str, dict[str, str]]:
+        """The list's resourceVersion, and that of each Secret that `tls_secrets` would list, by name."""
+        path, what = self._secrets_path(namespace), f"list secrets in {namespace}"
+        version, found = "", dict[str, str]()
+        for page in self._pages(path, what, _Kind("Table", TABLE, METADATA_PAGE), _tls_query(selector)):
+            version = str(page["metadata"].get("resourceVersion"))
+            found |= self._parse_versions(page, what)
+        return version, found
+
+    def _parse_versions(self, table: dict[str, Any], what: str) -> dict[str, str]:
+        try:
+            objects = [row["object"]["metadata"] for row in table.get("rows") or []]
+            return {str(one["name"]): str(one["resourceVersion"]) for one in objects}
+        except (AttributeError, KeyError, TypeError):
+            raise self._error(Code.PROTOCOL, what, detail="not a table of Secrets") from None
+
+    def watch_tls_secrets(
+        self, namespace: str, selector: dict[str, str], version: str, seconds: int
+    ) -> Iterator[Event]:
+        """What becomes of what `tls_versions` lists, from that resourceVersion on, for so many seconds.
+
+        By metadata. LIST_EXPIRED where the server no longer knows that version.
+        """
+        path, what = self._secrets_path(namespace), f"watch secrets in {namespace}"
+        query = {
+            "watch": "true",
+            "allowWatchBookmarks": "true",
+            "resourceVersion": version,
+            "timeoutSeconds": str(seconds),
+        }
+        for line in self._lines(what, Ask("GET", path, METADATA, _tls_query(selector) | query)):
+            event = parse_event(line)
+            if isinstance(event, Problem):
+                raise self._error(event.code, what, detail=event.detail, transient=event.transient)
+            yield event
+
+    def _lines(self, what: str, ask: Ask) -> Iterator[bytes]:
+        try:
+            yield from self._transport.follow(ask)
+        except TransportError as error:
+            code, detail, transient = error.problem
+        else:
+            return
+        raise self._error(code, what, detail=detail, transient=transient)
+
     def tls_secret(self, ref: SecretRef) -> dict[str, Any] | None:
         """One Secret with its data; None where there is none."""
         what = f"get secret {ref}"
@@ -179,6 +232,39 @@ class ClusterClient:
         if answer.get("data") != body["data"]:  # managedFields would not show it
             raise self._error(Code.ALTERED, what)
         return str(metadata.get("resourceVersion"))
+
+    def lease(self, namespace: str, name: str) -> dict[str, Any] | None:
+        """A Lease as it is; None where there is none."""
+        what = f"get lease {namespace}/{name}"
+        answer = self._get(what, Ask("GET", self._lease_path(namespace, name), JSON))
+        if answer is not None:
+            self._expect(what, answer, kind="Lease", name=name, namespace=namespace)
+        return answer
+
+    def write_lease(self, namespace: str, name: str, spec: dict[str, Any], version: str) -> dict[str, Any]:
+        """Create it, or replace the one of that resourceVersion; CONFLICT where another one was faster."""
+        what = f"write lease {namespace}/{name}"
+        metadata = {"name": name, "namespace": namespace} | ({"resourceVersion": version} if version else {})
+        body = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": metadata,
+            "spec": spec,
+        }
+        path = self._lease_path(namespace, name)
+        ask = (
+            Ask("PUT", path, JSON, body=body)
+            if version
+            else Ask("POST", path.rpartition("/")[0], JSON, body=body)
+        )
+        answer = self._call(what, ask).content
+        self._expect(what, answer, kind="Lease", name=name, namespace=namespace)
+        return answer
+
+    def _lease_path(self, namespace: str, name: str) -> str:
+        self._require(is_namespace(namespace), "a namespace")
+        self._require(is_name(name), "the name of a Lease")
+        return f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{name}"
 
     def heeds_dry_run(self, namespace: str) -> bool:
         """Whether `dryRun` arrives at a server that knows it: a value that none takes is refused for that.

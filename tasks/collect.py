@@ -8,11 +8,10 @@ from prefect import task
 from prefect.context import TaskRunContext
 from prefect.serializers import JSONSerializer
 
-from tasks.cluster import ClusterClient
 from tasks.config import Source
+from tasks.connections import client_of_source
 from tasks.errors import ClusterError, defect
 from tasks.inventory import take_inventory
-from tasks.kubeconfig import connect
 from tasks.models import Inventory
 from tasks.retry import CLUSTER_SECONDS, DELAYS, JITTER, may_pass
 
@@ -46,9 +45,7 @@ def key_of_list(context: TaskRunContext, _: dict[str, Any]) -> str:
 )
 def collect_certificates(source: Source) -> dict[str, Any]:
     try:
-        deadline = deadline_of_task()
-        access = connect(source.label, source.context, allow_exec=source.allow_exec)
-        with ClusterClient(source.label, access, deadline) as client:
+        with client_of_source(source, deadline_of_task()) as client:
             return take_inventory(client, source, datetime.now(UTC)).model_dump(mode="json")
     except ClusterError:
         raise

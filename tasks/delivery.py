@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 
 from tasks.cluster import ClusterClient
 from tasks.config import Cluster
+from tasks.connections import client_of_source, client_of_target
 from tasks.copies import read_copy
 from tasks.errors import ClusterError
 from tasks.identity import verify_identity
 from tasks.inventory import examine_again
-from tasks.kubeconfig import CONNECTIONS, connect
+from tasks.kubeconfig import CONNECTIONS
 from tasks.models import Change, ClusterReport, Failure, Plan, SecretRef, TargetSecret
 from tasks.order import Order
 from tasks.plan import UnsafePlan, downgrades, ensure_safe, make_plan, unread
@@ -27,17 +28,12 @@ def deliver(order: Order, deadline: float) -> ClusterReport:
     """
     cluster, ends = order.cluster, None
     try:
-        with _target(cluster, deadline) as target:
+        with client_of_target(cluster, deadline) as target:
             ends = target.credential_ends
             report = _deliver_to(target, order)
     except ClusterError as error:
         report = ClusterReport(cluster=cluster.name, dry_run=order.dry_run, failures=(error.failure,))
     return report.model_copy(update={"credential_ends": ends})
-
-
-def _target(cluster: Cluster, deadline: float) -> ClusterClient:
-    access = connect(cluster.name, cluster.context, allow_exec=cluster.allow_exec)
-    return ClusterClient(cluster.name, access, deadline)
 
 
 def _deliver_to(target: ClusterClient, order: Order) -> ClusterReport:
@@ -129,7 +125,7 @@ def _read_edited(target: ClusterClient, ref: SecretRef, view: View) -> None:
 def _look_at_ops_again(target: ClusterClient, order: Order, names: frozenset[str], view: View) -> Order:
     """Another run may have brought a newer certificate a moment ago."""
     try:
-        with _source(order, target.deadline) as source:
+        with client_of_source(order.config.source, target.deadline) as source:
             found = examine_again(source, order.config.source, names, datetime.now(UTC))
     except ClusterError as error:
         view.failures.append(error.failure)
@@ -171,13 +167,7 @@ def _write(
     target: ClusterClient, order: Order, plan: Plan, view: View
 ) -> tuple[tuple[Change, ...], list[Failure]]:
     try:
-        with _source(order, target.deadline) as source:
+        with client_of_source(order.config.source, target.deadline) as source:
             return Writer(source, target, order, view).write(plan)
     except ClusterError as error:
         return plan.changes, [error.failure]
-
-
-def _source(order: Order, deadline: float) -> ClusterClient:
-    source = order.config.source
-    access = connect(source.label, source.context, allow_exec=source.allow_exec)
-    return ClusterClient(source.label, access, deadline)

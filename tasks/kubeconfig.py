@@ -69,6 +69,16 @@ def contexts() -> tuple[str, ...]:
     return tuple(str(one["name"]) for one in entries if isinstance(one, dict) and one.get("name"))
 
 
+def identity() -> tuple[object, ...]:
+    """What changes where $KUBECONFIG is another file, or was written anew; empty where it can't be read."""
+    path = _path()
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return path, status.st_mtime_ns, status.st_ino
+
+
 class _File(NamedTuple):
     """What was found: a document, or the trouble with it."""
 
@@ -100,7 +110,7 @@ def _read(context: Context) -> Any:
 
 
 def _look() -> _File:
-    path = Path(os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
+    path = _path()
     try:
         status = path.stat()
         return _File(_document(path, status.st_mtime_ns, status.st_ino))
@@ -108,6 +118,10 @@ def _look() -> _File:
         return _File(trouble=_missing(path))
     except YamlError as error:
         return _File(trouble=f"file {path}: {error}")
+
+
+def _path() -> Path:
+    return Path(os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
 
 
 def _missing(path: Path) -> str:

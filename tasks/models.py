@@ -103,12 +103,14 @@ class Inventory(Model):
         known |= {one.ref.name: one for one in self.rejections}
         known |= found
         now = [known[name] for name in sorted(known)]
-        return self.model_copy(
+        corrected = self.model_copy(
             update={
                 "certificates": tuple(one for one in now if isinstance(one, Certificate)),
                 "rejections": tuple(one for one in now if isinstance(one, Rejection)),
             }
         )
+        corrected.__dict__.pop("digest", None)  # a copy has what was worked out of the original, too
+        return corrected
 
 
 class ManagedKeys(Model):

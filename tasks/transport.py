@@ -7,6 +7,8 @@ did nothing, every wait has an end, and no text of a server's or a library's lea
 import json
 import ssl
 import time
+from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Any, NamedTuple, NoReturn
 from urllib.parse import urlencode
 
@@ -72,6 +74,11 @@ class Transport:
         self._pool, self._watchdog = Counted(pool), Watchdog(pool, deadline)
         stopping.register(self._watchdog)
 
+    def until(self, deadline: float) -> None:
+        """From now on, this is the deadline; the connections stay."""
+        self._deadline = deadline
+        self._watchdog.wait_until(deadline)
+
     def close(self) -> None:
         self._watchdog.stop()
         self._api.close()  # type: ignore[no-untyped-call]  # library
@@ -92,31 +99,60 @@ class Transport:
             stopping.asked.wait(pause)
         raise AssertionError("the last try ends above")
 
+    def follow(self, ask: Ask) -> Iterator[bytes]:
+        """The lines of an answer that goes on until the server ends it. Raises TransportError."""
+        try:
+            response = self._open(ask, None, encoding="identity")
+            try:
+                if response.status == HTTPStatus.OK:
+                    yield from self._lines(response, ask.cap)
+                    return
+                parsed = parse_answer(response.status, self._drain(response, ask.cap))
+            finally:
+                response.close()
+        except (HTTPError, ApiException, OSError, ValueError) as error:
+            raise TransportError(self._unanswered(error)) from None
+        raise TransportError(parsed if isinstance(parsed, Problem) else Problem(Code.PROTOCOL))
+
+    def _lines(self, response: BaseHTTPResponse, cap: int) -> Iterator[bytes]:
+        rest = bytearray()
+        while piece := response.read1(65536):
+            *lines, last = (rest + piece).split(b"\n")
+            yield from (bytes(line) for line in lines if line.strip())
+            rest = last
+            if len(rest) > cap:
+                self._fail(Code.TOO_MUCH)
+        if time.monotonic() > self._deadline:
+            self._fail(Code.DEADLINE)
+
     def _exchange(self, ask: Ask, content: bytes | None) -> tuple[BaseHTTPResponse, bytearray]:
+        try:
+            response = self._open(ask, content)
+            return response, self._drain(response, ask.cap)
+        except (HTTPError, ApiException, OSError, ValueError) as error:
+            raise TransportError(self._unanswered(error)) from None
+
+    def _open(self, ask: Ask, content: bytes | None, encoding: str = "gzip") -> BaseHTTPResponse:
         left = self._deadline - time.monotonic()
         if left <= 0:
             self._fail(Code.DEADLINE)
         if stopping.asked.is_set():
             self._fail(Code.INTERRUPTED)
         url = self._api.configuration.host + ask.path + (f"?{urlencode(ask.query)}" if ask.query else "")
-        headers = {"Accept": ask.accept, "User-Agent": FIELD_MANAGER, "Accept-Encoding": "gzip"}
+        headers = {"Accept": ask.accept, "User-Agent": FIELD_MANAGER, "Accept-Encoding": encoding}
         if content is not None:
             headers["Content-Type"] = ask.kind
-        try:
-            self._api.update_params_for_auth(headers, [], ["BearerToken"], ask.path, ask.method, content)
-            response = self._pool.request(
-                ask.method,
-                url,
-                body=content,
-                headers=headers,
-                timeout=Timeout(connect=min(CONNECT_SECONDS, left), read=min(READ_SECONDS, left)),
-                retries=False,
-                redirect=False,
-                preload_content=False,
-            )
-            return response, self._drain(response, ask.cap)
-        except (HTTPError, ApiException, OSError, ValueError) as error:
-            raise TransportError(self._unanswered(error)) from None
+        self._api.update_params_for_auth(headers, [], ["BearerToken"], ask.path, ask.method, content)
+        return self._pool.request(
+            ask.method,
+            url,
+            body=content,
+            headers=headers,
+            timeout=Timeout(connect=min(CONNECT_SECONDS, left), read=min(READ_SECONDS, left)),
+            retries=False,
+            redirect=False,
+            preload_content=False,
+        )
 
     def _drain(self, response: BaseHTTPResponse, cap: int) -> bytearray:
         """Read to the end, so that the connection is kept; cut what is too long or too slow."""

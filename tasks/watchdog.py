@@ -20,9 +20,18 @@ class Watchdog:
         self._handles: WeakSet[_Handle] = WeakSet()
         self._lock = threading.Lock()
         pool.pool_classes_by_scheme = {"https": self._pool_class()}
-        self._timer = threading.Timer(max(0.0, deadline - time.monotonic()), self.bite)
-        self._timer.daemon = True
-        self._timer.start()
+        self._timer = self._started(deadline)
+
+    def _started(self, deadline: float) -> threading.Timer:
+        timer = threading.Timer(max(0.0, deadline - time.monotonic()), self.bite)
+        timer.daemon = True
+        timer.start()
+        return timer
+
+    def wait_until(self, deadline: float) -> None:
+        """From now on, time is up at this moment."""
+        self._timer.cancel()
+        self._timer = self._started(deadline)
 
     def stop(self) -> None:
         self._timer.cancel()

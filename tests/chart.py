@@ -42,8 +42,9 @@ VALUES: dict[str, dict[str, Any]] = {
     "everything": {
         "image": {"pullSecrets": ["registry"]},
         "worker": {"replicas": 2},
+        "watch": {"enabled": True, "replicas": 2},
         "results": {"persistence": {"enabled": True}},
-        "networkPolicy": {"egress": EGRESS},
+        "networkPolicy": {"egress": EGRESS, "watchFrom": [{"podSelector": {}}]},
         "metrics": {"pushgateway": {"url": "https://pushgateway:9091", "authSecret": AUTH, "ca": CA}},
         "grafanaDashboard": {"enabled": True},
     },

@@ -37,9 +37,9 @@ CONFIGURATION = {
 
 
 @contextmanager
-def guarded_server(home: Path, **settings: str) -> Iterator[str]:
+def guarded_server(home: Path, port: int = 0, **settings: str) -> Iterator[str]:
     """The API's address; whoever has no password is refused. More settings as PREFECT_… variables."""
-    port = free_port()
+    port = port or free_port()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
         "PREFECT_HOME": str(home),

@@ -29,7 +29,7 @@ from tests.conftest import running_sandbox
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(1500)]
 WAYS = pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
-TOKEN_NEEDED = {"run", "tls-sync-worker", "tls-sync-remove"}
+TOKEN_NEEDED = {"run", "tls-sync-worker", "tls-sync-watch", "tls-sync-remove"}
 """Pods that ask something of Kubernetes."""
 EMPTY = {"title", "default", "description"}
 """What a schema says to people."""
@@ -100,6 +100,37 @@ def test_rights_are_the_least(namespace: str) -> None:
     assert roles["tls-sync"]["metadata"]["namespace"] == "certificates-ops"
     bound = {m["subjects"][0]["namespace"] for m in manifests if m["kind"].endswith("RoleBinding")}
     assert bound == {namespace}
+
+
+def test_the_watcher_may_watch_and_hold_its_lease() -> None:
+    """Beside what a run may: to watch the Secrets of the source, and one Lease. Without it, nobody may."""
+    manifests = render(VALUES["everything"])
+    assert one(manifests, "Role", "tls-sync-watch")["rules"] == [
+        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["watch"]}
+    ]
+    (hold,) = one(manifests, "Role", "tls-sync-lease")["rules"]
+    assert (hold["resources"], hold["verbs"]) == (["leases"], ["get", "update"])
+    assert hold["resourceNames"] == [one(manifests, "Lease", "tls-sync-watch")["metadata"]["name"]]
+    bound = {
+        m["roleRef"]["name"]: {subject["name"] for subject in m["subjects"]}
+        for m in manifests
+        if m["kind"].endswith("RoleBinding")
+    }
+    both, alone = {"tls-sync", "tls-sync-watch"}, {"tls-sync-watch"}
+    assert (bound["tls-sync"], bound["tls-sync-identity"]) == (both, both)
+    assert (bound["tls-sync-watch"], bound["tls-sync-lease"]) == (alone, alone)
+    assert "tls-sync-watch" not in str(render())
+
+
+def test_the_watcher_has_the_configuration_and_probes() -> None:
+    """A pod like a run's, with a Lease of the release's namespace; stalled, it is started again."""
+    pod = pods(render(VALUES["everything"], "certificates-ops"))["tls-sync-watch"]
+    (container,) = pod["spec"]["containers"]
+    lease = "--lease=certificates-ops/tls-sync-watch"
+    assert container["args"] == ["python", "-m", "flows.watch", lease]
+    given = {variable["name"] for variable in container["env"]}
+    assert {"TLS_SYNC_CONFIG", "KUBECONFIG", "PREFECT_API_URL"} <= given
+    assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "http"}
 
 
 @WAYS
@@ -240,18 +271,20 @@ def test_hooks_leave_nothing_when_they_succeed() -> None:
 
 
 def test_every_pod_has_a_network_policy_that_lets_nothing_in() -> None:
-    """But for the server, which our own pods reach on its port."""
+    """But for the server, which our own pods reach on its port, and the watcher's metrics."""
     manifests = render(VALUES["everything"])
     policies = [m["spec"] for m in manifests if m["kind"] == "NetworkPolicy"]
     for name, pod in pods(manifests).items():
         labels = pod["metadata"]["labels"].items()
         (policy,) = (p for p in policies if p["podSelector"]["matchLabels"].items() <= labels)
         assert policy["policyTypes"] == ["Ingress", "Egress"], name
-        assert ("ingress" in policy) == (name == "tls-sync-server"), name
+        assert ("ingress" in policy) == (name in {"tls-sync-server", "tls-sync-watch"}), name
         assert "0.0.0.0/0" not in json.dumps(policy), name
+    nobody_named = render({"watch": {"enabled": True}})
+    assert "ingress" not in one(nobody_named, "NetworkPolicy", "tls-sync-watch")["spec"]
 
 
-def test_targets_are_reached_by_runs_alone() -> None:
+def test_targets_are_reached_by_what_copies_alone() -> None:
     """The worker and the hooks have no business with targets, and the server none outside."""
     manifests = render(VALUES["everything"])
     reaching = {
@@ -259,7 +292,7 @@ def test_targets_are_reached_by_runs_alone() -> None:
         for m in manifests
         if m["kind"] == "NetworkPolicy" and "192.0.2.10/32" in json.dumps(m)
     }
-    assert reaching == {"tls-sync-run"}
+    assert reaching == {"tls-sync-run", "tls-sync-watch"}
     assert "egress" not in one(manifests, "NetworkPolicy", "tls-sync-server")["spec"]
 
 

@@ -50,7 +50,7 @@ def flags(text: str) -> set[str]:
 @pytest.mark.parametrize("page", GUIDES)
 def test_every_option_of_ours_exists(page: str) -> None:
     """Each `python -m …`, and each option that the prose names alone, is one of the program's."""
-    known = {"flows": options("flows")}
+    known = {name: options(name) for name in ("flows.watch", "flows")}
     for command in ("manifests", "kubeconfig"):
         known[f"deployments.target {command}"] = options("deployments.target", command)
     called = commands(page, "python -m")

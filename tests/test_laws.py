@@ -18,7 +18,7 @@ TALKS_TO_KUBERNETES = {
     f"tasks/{module}.py" for module in ("kubeconfig", "authentication", "cluster", "transport")
 }
 KNOWS_PREFECT = {"tasks/collect.py", "tasks/sync.py"} | {
-    f"flows/{shell}.py" for shell in ("tls_sync", "preflight", "publication", "__main__")
+    f"flows/{shell}.py" for shell in ("tls_sync", "preflight", "publication", "record", "__main__")
 }
 INPUT_OUTPUT = {"os", "socket", "subprocess", "logging", "urllib3", "requests", "http", "tempfile", "time"}
 

@@ -102,6 +102,13 @@ def test_inventory_digest_differs_when_a_fact_does(other: Inventory) -> None:
     assert other.digest != inventory(certificate()).digest
 
 
+def test_a_corrected_inventory_has_a_digest_of_its_own() -> None:
+    """It is of the facts after the second look, also where the first ones' digest was asked for before."""
+    first = inventory(certificate())
+    before = first.digest
+    assert first.corrected({first.certificates[0].ref.name: None}).digest not in ("", before)
+
+
 @pytest.mark.parametrize("reason", Reason)
 @pytest.mark.parametrize("action", Action)
 def test_change_is_failed_exactly_when_a_certificate_was_wanted(action: Action, reason: Reason) -> None:

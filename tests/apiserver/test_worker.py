@@ -112,7 +112,7 @@ def at_work(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """A Prefect server with all that the hook registers, the worker, and the worker's log."""
     directory = tmp_path_factory.mktemp("worker")
     (home := directory / "server").mkdir()
-    patience = {f"{CLEANUP}_CANCELLING_TIMEOUT_SECONDS": "30", f"{CLEANUP}_LOOP_SECONDS": "5"}
+    patience: dict[str, Any] = {f"{CLEANUP}_CANCELLING_TIMEOUT_SECONDS": "30", f"{CLEANUP}_LOOP_SECONDS": "5"}
     ops = with_the_rights(sandbox)
     with pytest.MonkeyPatch.context() as patch, guarded_server(home, **patience) as address:
         world = HookWorld(address, directory, patch)

@@ -1,0 +1,109 @@
+"""What the watcher did, in Prefect's history of runs: the copy goes first, and its record follows."""
+
+import sys
+import threading
+from collections import deque
+from contextvars import ContextVar
+from typing import NamedTuple
+
+from prefect import flow, runtime
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import State
+
+from flows.publication import final_state, publish
+from tasks.models import RunReport
+
+WAITING = 200
+"""Records that wait for Prefect's API; beyond, the oldest are lost, and counted."""
+PAUSE = 10.0
+
+
+class Record(NamedTuple):
+    report: RunReport
+    trigger: str
+    """`homarr-dev-tls changed on OPS`."""
+
+
+_current: ContextVar[Record] = ContextVar("_current")
+
+
+def run_name() -> str:
+    return f"watch: {runtime.flow_run.parameters['trigger']}"
+
+
+@flow(
+    name="tls-sync-watch",
+    description="What the watcher did when something had changed on OPS.",
+    flow_run_name=run_name,
+    persist_result=False,
+    log_prints=False,
+)
+def tls_sync_watch(trigger: str, copied_at: str) -> State[None]:  # noqa: ARG001  shown by Prefect
+    report = _current.get().report
+    publish(report)
+    return final_state(report)
+
+
+class Recorder:
+    """Writes records in a thread of its own, in order; without Prefect's API they wait."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Record] = deque()
+        self._changed = threading.Condition()
+        self._closed = False
+        self.lost = 0
+        """Records that could not be kept until the API was back."""
+        self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
+        self._thread.start()
+
+    def add(self, report: RunReport, trigger: str) -> None:
+        with self._changed:
+            self._waiting.append(Record(report, trigger))
+            while len(self._waiting) > WAITING:
+                self._waiting.popleft()
+                self.lost += 1
+            self._changed.notify()
+
+    def close(self, seconds: float) -> None:
+        """Write what waits, for so long; the rest is lost, and said."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
+        self._thread.join(seconds)
+        if self._waiting:
+            sys.stderr.write(f"tls-sync watch: records lost: {len(self._waiting)}; Prefect's API is away\n")
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._closed)
+                if not self._waiting:
+                    return
+                record = self._waiting[0]
+            if self._written(record):
+                with self._changed:
+                    if self._waiting and self._waiting[0] is record:
+                        self._waiting.popleft()
+            else:
+                with self._changed:
+                    if self._closed:
+                        return
+                    self._changed.wait_for(lambda: self._closed, PAUSE)
+
+    def _written(self, record: Record) -> bool:
+        if not api_answers():
+            return False
+        token = _current.set(record)
+        try:
+            tls_sync_watch(record.trigger, record.report.now.isoformat(), return_state=True)
+        except Exception as error:  # noqa: BLE001  its text could hold anything
+            sys.stderr.write(f"tls-sync watch: a run could not be recorded ({type(error).__name__})\n")
+            return False
+        finally:
+            _current.reset(token)
+        return True
+
+
+def api_answers() -> bool:
+    with get_client(sync_client=True) as client:
+        return client.api_healthcheck() is None

@@ -1,0 +1,58 @@
+"""Whether the watcher is alive, and its metrics, over HTTP: what kubelet and Prometheus ask."""
+
+import threading
+import time
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+SILENCE_SECONDS = 60.0
+"""Without a sign of life for so long, it is stalled."""
+
+
+class Liveness:
+    """The last sign of life: an event or a bookmark of OPS; of one who waits, a look at the Lease."""
+
+    def __init__(self) -> None:
+        self._last = time.monotonic()
+
+    def sign(self) -> None:
+        self._last = time.monotonic()
+
+    @property
+    def silence(self) -> float:
+        """Seconds since."""
+        return time.monotonic() - self._last
+
+
+def serve(port: int, liveness: Liveness, metrics: Callable[[], bytes]) -> ThreadingHTTPServer:
+    """`/healthz` and `/metrics`, on all addresses, in a thread; port 0 takes a free one."""
+
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 10
+        server_version, sys_version = "tls-sync", ""
+
+        def do_GET(self) -> None:
+            if self.path == "/metrics":
+                self._answer(HTTPStatus.OK, metrics(), "text/plain; version=0.0.4; charset=utf-8")
+            elif self.path == "/healthz":
+                silence = liveness.silence
+                status = HTTPStatus.OK if silence < SILENCE_SECONDS else HTTPStatus.SERVICE_UNAVAILABLE
+                self._answer(status, f"last sign of life {silence:.0f} s ago\n".encode())
+            else:
+                self._answer(HTTPStatus.NOT_FOUND, b"/healthz and /metrics are here\n")
+
+        def _answer(self, status: HTTPStatus, body: bytes, kind: str = "text/plain; charset=utf-8") -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Nothing: kubelet asks every few seconds."""
+
+    server = ThreadingHTTPServer(("", port), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
+    return server

@@ -1,0 +1,419 @@
+"""The watcher on real API servers: what it sees, what it does at once, and what can't make it go silent."""
+
+import http.client
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from deployments.sandbox.cert_manager import SOURCE_NAMESPACE
+from tasks import react, stopping, transport, watch
+from tasks.config import load_config
+from tasks.connections import kept
+from tasks.errors import ClusterError
+from tasks.models import Action, RunReport
+from tasks.react import Reactor
+from tasks.reasons import Code
+from tasks.watch import EVERYTHING, Watch
+from tests.fault_proxy import Answer, Forward, Request
+from tests.tcp_proxy import TcpProxy, tcp_proxy
+from tests.world import World
+
+pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(600)]
+
+ROLE = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{SOURCE_NAMESPACE}/roles/tls-sync"
+SECONDS = 120.0
+
+
+@pytest.fixture(autouse=True)
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What takes a minute takes seconds."""
+    monkeypatch.setattr(watch, "WATCH_SECONDS", 2)
+    monkeypatch.setattr(watch, "SPARE_SECONDS", 5.0)
+    monkeypatch.setattr(transport, "READ_SECONDS", 4.0)
+    monkeypatch.setattr(react, "PAUSES", (0.1,))
+
+
+@pytest.fixture
+def watching(world: World) -> Iterator[World]:
+    """tls-sync may watch, as the chart lets its watcher."""
+    role = world.ops.get(ROLE)
+    assert role is not None
+    rules = [{**rule, "verbs": [*rule["verbs"], "watch"]} for rule in role["rules"]]
+    world.ops.patch(ROLE, {"rules": rules})
+    stopping.begin()
+    yield world
+    world.ops.patch(ROLE, {"rules": role["rules"]})
+
+
+class Seen:
+    """What a watch has told, in a thread of its own; followed anew where it fails."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.failures: list[Code] = []
+        self.signs = 0
+        self.watch = Watch(self._alive)
+        self._changed, self._ended = threading.Condition(), threading.Event()
+
+    def _alive(self) -> None:
+        with self._changed:
+            self.signs += 1
+            self._changed.notify_all()
+
+    def follow(self) -> None:
+        while not self._ended.is_set():
+            try:
+                for name in self.watch.changes(load_config().source):
+                    with self._changed:
+                        self.names.append(name)
+                        self._changed.notify_all()
+                    if self._ended.is_set():
+                        return
+            except ClusterError as error:
+                with self._changed:
+                    self.failures.append(error.failure.code)
+                    self._changed.notify_all()
+                self._ended.wait(0.1)
+
+    def wait_for(self, name: str) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: name in self.names, SECONDS), (self.names, self.failures)
+
+    def wait_for_failure(self) -> Code:
+        with self._changed:
+            assert self._changed.wait_for(lambda: self.failures, SECONDS)
+            return self.failures[0]
+
+    def wait_for_sign(self) -> None:
+        with self._changed:
+            before = self.signs
+            assert self._changed.wait_for(lambda: self.signs > before, SECONDS), self.failures
+
+    def end(self) -> None:
+        self._ended.set()
+        stopping.stop(grace=0)
+
+
+@contextmanager
+def followed() -> Iterator[Seen]:
+    """From the first list on."""
+    seen = Seen()
+    thread = threading.Thread(target=seen.follow, daemon=True)
+    thread.start()
+    try:
+        seen.wait_for(EVERYTHING)
+        yield seen
+    finally:
+        seen.end()
+        thread.join(SECONDS)
+        stopping.begin()
+
+
+def test_each_change_is_seen(watching: World) -> None:
+    """A new certificate, a renewed one and one that goes; what is of another type is none of our business."""
+    (old, gone) = watching.issue("web-old-tls", "web-gone-tls")
+    with followed() as seen:
+        watching.issue("web-new-tls")
+        seen.wait_for("web-new-tls")
+        watching.put({**gone, "type": "Opaque", "metadata": {**gone["metadata"], "name": "opaque"}})
+        watching.renew(old)
+        seen.wait_for("web-old-tls")
+        watching.ops.delete(f"/api/v1/namespaces/{SOURCE_NAMESPACE}/secrets/web-gone-tls")
+        seen.wait_for("web-gone-tls")
+        assert "opaque" not in seen.names
+        assert seen.names[0] == EVERYTHING
+        assert seen.failures == []
+
+
+def test_no_key_is_asked_for(watching: World) -> None:
+    """The watch brings metadata alone: no Secret's data comes over the wire."""
+    (secret,) = watching.issue("web-tls")
+    told: list[bytes] = []
+
+    def listening(request: Request, forward: Forward) -> Answer:
+        answer = forward()
+        told.append(answer.body)
+        return answer
+
+    with watching.proxy("ops") as proxy:
+        proxy.fault = listening
+        with followed() as seen:
+            watching.renew(secret)
+            seen.wait_for("web-tls")
+    assert told
+    assert not any(b'"data"' in body for body in told)
+
+
+def test_a_quiet_ops_gives_signs_of_life(watching: World) -> None:
+    """Where nothing changes, one request follows another without a list, each ended by the server itself."""
+    watching.issue("web-tls")
+    position = watching.log_position("ops")
+    with followed() as seen:
+        for _ in range(3):
+            seen.wait_for_sign()
+        assert (seen.names, seen.failures) == ([EVERYTHING], [])
+    verbs = [one["verb"] for one in watching.requests("ops", position)]
+    assert verbs.count("list") == 1
+    assert verbs.count("watch") >= 3
+
+
+def test_a_watch_that_is_ended_at_once_is_no_sign_of_life(watching: World) -> None:
+    """A proxy that closes each watch politely does not keep it green, and OPS is listed anew."""
+    with watching.proxy("ops") as proxy:
+        proxy.fault = lambda request, forward: Answer(200, b"") if "watch=true" in request.path else forward()
+        with followed() as seen:
+            assert seen.wait_for_failure() is Code.CONNECTION_LOST
+            assert seen.signs == 0
+
+
+def proxy_of(world: World, cluster: str) -> TcpProxy:
+    return TcpProxy(int(world.sandbox.cluster(cluster).url.rpartition(":")[2]))
+
+
+def test_a_stalled_connection_is_noticed(watching: World) -> None:
+    """OPS that is reached no more, and does not say so, is listed anew; what changed meanwhile is seen."""
+    (secret,) = watching.issue("web-tls")
+    proxy = proxy_of(watching, "ops")
+    with tcp_proxy(proxy) as url, watching.reached_at(url, "ops"), followed() as seen:
+        seen.wait_for_sign()
+        proxy.swallow = True
+        watching.renew(secret)
+        assert seen.wait_for_failure() in (
+            Code.TIMEOUT,
+            Code.DEADLINE,
+            Code.UNREACHABLE,
+            Code.CONNECTION_LOST,
+        )
+        assert "web-tls" not in seen.names
+        proxy.swallow = False
+        seen.wait_for("web-tls")
+
+
+def test_a_connection_that_is_cut_is_made_anew(watching: World) -> None:
+    """A load balancer that hangs up costs nothing but a list."""
+    (secret,) = watching.issue("web-tls")
+    proxy = proxy_of(watching, "ops")
+    with tcp_proxy(proxy) as url, watching.reached_at(url, "ops"), followed() as seen:
+        for _ in range(3):
+            seen.wait_for_sign()
+            proxy.hang_up()
+        secret = watching.renew(secret)
+        seen.wait_for("web-tls")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code"),
+    [
+        (410, b"{}", Code.LIST_EXPIRED),
+        (200, b'{"type":"ERROR","object":{"kind":"Status","code":410,"metadata":{}}}\n', Code.LIST_EXPIRED),
+        (200, b"nonsense\n", Code.PROTOCOL),
+        (500, b"{}", Code.SERVER_ERROR),
+        (401, b"{}", Code.UNAUTHORIZED),
+    ],
+    ids=["410", "410 as an event", "nonsense", "500", "401"],
+)
+def test_a_watch_that_is_refused_is_begun_anew(watching: World, status: int, body: bytes, code: Code) -> None:
+    """Whatever the server says in place of events, OPS is listed anew and followed from there."""
+    (secret,) = watching.issue("web-tls")
+    refused = threading.Event()
+
+    def refusing(request: Request, forward: Forward) -> Answer:
+        if "watch=true" in request.path and not refused.is_set():
+            refused.set()
+            watching.renew(secret)
+            return Answer(status, body)
+        return forward()
+
+    with watching.proxy("ops") as proxy:
+        proxy.fault = refusing
+        with followed() as seen:
+            seen.wait_for("web-tls")
+            assert seen.failures == [code]
+
+
+def test_a_missing_right_to_watch_is_named(world: World) -> None:
+    """Without the verb, following ends with what to do."""
+    with pytest.raises(ClusterError, match=f"watch secrets in {SOURCE_NAMESPACE}: the API server forbids it"):
+        list(Watch(lambda: None).changes(load_config().source))
+
+
+def test_one_renewal_is_copied_everywhere(world: World) -> None:
+    """The reactor does for it what a run does, and looks at nothing else."""
+    first, second = world.issue("web-a-tls", "web-b-tls")
+    reactor = Reactor()
+    with kept():
+        assert counts(reactor.act([EVERYTHING])) == {name: {Action.CREATE: 2} for name in world.targets}
+        renewed, _ = world.renew(first), world.renew(second)
+        assert counts(reactor.act(["web-a-tls"])) == {name: {Action.UPDATE: 1} for name in world.targets}
+    for cluster in world.targets:
+        copy = world.copy("web-a-tls", cluster)
+        assert copy is not None
+        assert copy["data"] == renewed["data"]
+
+
+def counts(report: RunReport | None) -> dict[str, dict[Action, int]]:
+    assert report is not None
+    assert report.inventory.failure is None
+    return {one.cluster: {a: n for a, n in one.counts.items() if n} for one in report.clusters}
+
+
+def test_several_are_one_run(world: World) -> None:
+    """All that came together is copied in one go."""
+    secrets = world.issue("web-a-tls", "web-b-tls", "web-c-tls")
+    reactor = Reactor()
+    reactor.act([EVERYTHING])
+    for secret in secrets[:2]:
+        world.renew(secret)
+    done = counts(reactor.act(["web-a-tls", "web-b-tls"]))
+    assert done == {name: {Action.UPDATE: 2, Action.KEEP: 1} for name in world.targets}
+
+
+def test_what_no_route_sends_is_no_run(world: World) -> None:
+    """A change of a certificate that goes nowhere asks nothing of any cluster."""
+    world.issue("other-tls")
+    reactor = Reactor()
+    positions = {name: world.log_position(name) for name in world.targets}
+    assert reactor.act(["other-tls"]) is None
+    assert [world.requests(name, position) for name, position in positions.items()] == [[]] * 3
+
+
+def test_a_dead_cluster_holds_up_no_other_and_heals(world: World) -> None:
+    """It is told of once, left to itself, and brought in sync once it is back, with all it has missed."""
+    first, second = world.issue("web-a-tls", "web-b-tls")
+    reactor, told = Reactor(), list[RunReport]()
+    reactor.act([EVERYTHING])
+    with world.reached_at("https://127.0.0.1:1"):
+        world.renew(first)
+        report = reactor.act(["web-a-tls"])
+        assert report is not None
+        assert {one.cluster for one in report.clusters if not one.ok} == {"dev"}
+        assert reactor.troubled == {"dev"}
+        world.renew(second)
+        assert counts(reactor.act(["web-b-tls"])) == {
+            "dev": {},
+            **{name: {Action.UPDATE: 1} for name in world.targets if name != "dev"},
+        }
+        reactor.heal(told.append)
+        assert told == []
+        assert reactor.troubled == {"dev"}
+    healed(reactor, told)
+    (report,) = told
+    assert counts(report) == {"dev": {Action.UPDATE: 2}}
+
+
+def healed(reactor: Reactor, told: list[RunReport]) -> None:
+    until = threading.Event()
+    for _ in range(int(SECONDS * 10)):
+        reactor.heal(told.append)
+        if not reactor.troubled:
+            return
+        until.wait(0.1)
+    pytest.fail("it did not heal")
+
+
+def test_a_slow_cluster_is_left_to_itself(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that takes its time is not waited for; its copies come, and its report follows."""
+    monkeypatch.setattr(react, "PATIENCE", 0.5)
+    (secret,) = world.issue("web-tls")
+    reactor, told, go_on = Reactor(), list[RunReport](), threading.Event()
+    reactor.act([EVERYTHING])
+
+    def slowly(_: Request, forward: Forward) -> Answer:
+        go_on.wait(SECONDS)
+        return forward()
+
+    with world.proxy() as proxy:
+        proxy.fault = slowly
+        renewed = world.renew(secret)
+        report = reactor.act(["web-tls"])
+        assert report is not None
+        assert {one.cluster for one in report.clusters if one.ok} == {"rct", "prd"}
+        go_on.set()
+        healed(reactor, told)
+    copy = world.copy("web-tls")
+    assert copy is not None
+    assert copy["data"] == renewed["data"]
+    assert [one.cluster for report in told for one in report.clusters] == ["dev"]
+
+
+def test_what_changes_while_a_cluster_heals_reaches_it(world: World) -> None:
+    """A renewal that comes just then is not missed: it goes along with the others only if it has all."""
+    (secret,) = world.issue("web-tls")
+    reactor, told = Reactor(), list[RunReport]()
+    reactor.act([EVERYTHING])
+    with world.reached_at("https://127.0.0.1:1"):
+        secret = world.renew(secret)
+        reactor.act(["web-tls"])
+    once = threading.Event()
+
+    def overtaken(request: Request, forward: Forward) -> Answer:
+        answer = forward()
+        if request.method == "PATCH" and not once.is_set():
+            once.set()
+            world.renew(secret)
+            reactor.act(["web-tls"])
+        return answer
+
+    with world.proxy() as proxy:
+        proxy.fault = overtaken
+        healed(reactor, told)
+    assert world.row("web-tls").action is Action.KEEP
+
+
+def test_an_ops_that_cant_be_read_is_said(world: World) -> None:
+    """Nothing is done then, and the report says why: whoever acts asks again."""
+    (secret,) = world.issue("web-tls")
+    reactor = Reactor()
+    reactor.act([EVERYTHING])
+    world.renew(secret)
+    with world.reached_at("https://127.0.0.1:1", "ops"):
+        report = reactor.act(["web-tls"])
+    assert report is not None
+    assert report.inventory.failure is not None
+    assert report.clusters == ()
+    assert counts(reactor.act(["web-tls"])) == {name: {Action.UPDATE: 1} for name in world.targets}
+
+
+def test_connections_are_kept_between_renewals(world: World) -> None:
+    """The second renewal opens no connection, neither to OPS nor to a target."""
+    (secret,) = world.issue("web-tls")
+    proxy = proxy_of(world, "dev")
+    reactor = Reactor()
+    with tcp_proxy(proxy) as url, world.reached_at(url), kept():
+        reactor.act([EVERYTHING])
+        before = proxy.connections
+        reactor.act(["web-tls"])
+        after_first = proxy.connections
+        for _ in range(3):
+            secret = world.renew(secret)
+            assert counts(reactor.act(["web-tls"]))["dev"] == {Action.UPDATE: 1}
+        assert (before > 0, proxy.connections) == (True, after_first)
+
+
+def test_a_new_kubeconfig_is_used_at_once(world: World) -> None:
+    """A connection that was kept does not outlive the credential that it was made with."""
+    (secret,) = world.issue("web-tls")
+    reactor = Reactor()
+    with kept():
+        reactor.act([EVERYTHING])
+        world.edit_kubeconfig("users", "dev", token="wrong")
+        world.renew(secret)
+        report = reactor.act(["web-tls"])
+    assert report is not None
+    failures = {one.cluster: [f.code for f in one.failures] for one in report.clusters}
+    assert failures == {"dev": [Code.UNAUTHORIZED], "rct": [], "prd": []}
+
+
+def test_a_deadline_also_ends_a_kept_connection(world: World) -> None:
+    """What was opened for one task is cut when the time of the next one is up."""
+    with kept(), suppress(http.client.HTTPException):
+        world.issue("web-tls")
+        inventory = world.inventory()
+        assert world.deliver(inventory=inventory).ok
+        with world.proxy() as proxy:
+            assert world.deliver(inventory=inventory).ok
+            proxy.fault = lambda _, forward: Answer(200, forward().body, seconds_per_byte=0.05)
+            report = world.deliver(inventory=inventory, seconds=2)
+    assert [failure.code for failure in report.failures] == [Code.DEADLINE]

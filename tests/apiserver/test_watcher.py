@@ -1,0 +1,247 @@
+"""`python -m flows.watch` as a process of its own, beside a Prefect server: what people and kubelet see."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deployments.hook.rest import Rest
+from deployments.sandbox.api_server import free_port
+from deployments.sandbox.cert_manager import SOURCE_NAMESPACE
+from tasks.lease import CALL_SECONDS, DURATION, ROUND_SECONDS, Lease
+from tests.hook_world import PASSWORD, guarded_server
+from tests.world import World
+
+pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(900)]
+
+ROOT = Path(__file__).parents[2]
+ROLE = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{SOURCE_NAMESPACE}/roles/tls-sync"
+LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{SOURCE_NAMESPACE}/leases"
+LEASE = (f"--lease={SOURCE_NAMESPACE}/tls-sync-watch", "--lease-context=cluster-ops")
+SECONDS = 240.0
+
+
+@pytest.fixture(scope="module")
+def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
+    """The address and the home of a Prefect server."""
+    home = tmp_path_factory.mktemp("prefect")
+    with guarded_server(home) as address:
+        until("Prefect", lambda: runs(address) is not None)
+        yield address, home
+
+
+@pytest.fixture
+def watching(world: World) -> Iterator[World]:
+    """tls-sync may watch and hold a Lease, as the chart lets its watcher."""
+    role = world.ops.get(ROLE)
+    assert role is not None
+    rules = [{**rule, "verbs": [*rule["verbs"], "watch"]} for rule in role["rules"]]
+    leases = {
+        "apiGroups": ["coordination.k8s.io"],
+        "resources": ["leases"],
+        "verbs": ["get", "create", "update"],
+    }
+    world.ops.patch(ROLE, {"rules": [*rules, leases]})
+    yield world
+    world.ops.patch(ROLE, {"rules": role["rules"]})
+    for lease in world.ops.list(LEASES):
+        world.ops.delete(f"{LEASES}/{lease['metadata']['name']}")
+
+
+def until(what: str, holds: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + SECONDS
+    while not holds():
+        assert time.monotonic() < deadline, f"{what}: it did not come to that"
+        time.sleep(0.2)
+
+
+def runs(address: str) -> list[dict[str, Any]] | None:
+    """The watcher's runs, newest first; None where the server does not answer."""
+    try:
+        found: list[dict[str, Any]] = rest(address).call(
+            "POST", "/flow_runs/filter", {"sort": "START_TIME_DESC"}
+        )
+    except Exception:  # noqa: BLE001  it is just not there yet
+        return None
+    return found
+
+
+def rest(address: str) -> Rest:
+    from base64 import b64encode  # noqa: PLC0415
+
+    return Rest(address, {"Authorization": f"Basic {b64encode(PASSWORD.encode()).decode()}"})
+
+
+class Process:
+    def __init__(self, log: Path, api: str, arguments: Sequence[str]) -> None:
+        self._log, self.port = log, free_port()
+        environment = os.environ | {
+            "PREFECT_API_URL": api,
+            "PREFECT_API_AUTH_STRING": PASSWORD,
+            "PREFECT_HOME": str(log.parent / "prefect"),
+            "DO_NOT_TRACK": "1",
+        }
+        command = [sys.executable, "-m", "flows.watch", f"--port={self.port}", *arguments]
+        with log.open("w") as output:
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
+            )
+
+    @property
+    def said(self) -> str:
+        return self._log.read_text()
+
+    def wait_until_it_says(self, words: str) -> None:
+        until(words, lambda: words in self.said or self.process.poll() is not None)
+        assert words in self.said, self.said
+
+
+@contextmanager
+def watcher(directory: Path, api: str, *arguments: str, name: str = "watch") -> Iterator[Process]:
+    started = Process(directory / f"{name}.log", api, arguments)
+    try:
+        yield started
+    finally:
+        if started.process.poll() is None:
+            started.process.terminate()
+        started.process.wait(SECONDS)
+
+
+def is_everywhere(world: World, secret: dict[str, Any]) -> bool:
+    name = secret["metadata"]["name"]
+    copies = [world.copy(name, cluster) for cluster in world.targets]
+    return all(copy is not None and copy["data"] == secret["data"] for copy in copies)
+
+
+def test_a_renewal_is_copied_and_recorded(watching: World, prefect: tuple[str, Path], tmp_path: Path) -> None:
+    """What was missed is made up for at the start; each renewal is a run with what triggered it."""
+    first, second = watching.issue("web-a-tls", "web-b-tls")
+    with watcher(tmp_path, prefect[0]) as started:
+        until("the start", lambda: is_everywhere(watching, first) and is_everywhere(watching, second))
+        renewed = watching.renew(first)
+        until("the renewal", lambda: is_everywhere(watching, renewed))
+        until("two records", lambda: len(states(prefect[0])) == 2)
+    assert started.process.returncode == 0
+    assert states(prefect[0]) == {
+        "watch: start": ("Completed", "3 clusters: create 6"),
+        "watch: web-a-tls changed": ("Completed", "3 clusters: update 3"),
+    }
+
+
+def states(address: str) -> dict[str, tuple[str, str]]:
+    """Of the watcher's runs that have ended."""
+    found = [run for run in runs(address) or [] if run["state_type"] == "COMPLETED"]
+    return {run["name"]: (run["state"]["name"], run["state"]["message"]) for run in found}
+
+
+def test_without_prefect_copying_goes_on(watching: World, tmp_path: Path) -> None:
+    """The copy does not wait for Prefect's API; once that is there, the record follows."""
+    (secret,) = watching.issue("web-tls")
+    home = tmp_path / "late"
+    home.mkdir()
+    port = free_port()
+    address = f"http://127.0.0.1:{port}/api"
+    with watcher(tmp_path, address) as started:
+        until("the start", lambda: is_everywhere(watching, secret))
+        renewed = watching.renew(secret)
+        until("the renewal", lambda: is_everywhere(watching, renewed))
+        assert "web-tls changed: 3 clusters: update 3" in started.said
+        with guarded_server(home, port=port):
+            until("the records", lambda: {"watch: start", "watch: web-tls changed"} <= states(address).keys())
+
+
+def test_records_that_can_not_be_written_are_counted(watching: World, tmp_path: Path) -> None:
+    """At the end it says how many records are lost, and the copies are there."""
+    (secret,) = watching.issue("web-tls")
+    with watcher(tmp_path, f"http://127.0.0.1:{free_port()}/api") as started:
+        until("the start", lambda: is_everywhere(watching, secret))
+    assert started.process.returncode == 0
+    assert "records lost: 1" in started.said
+
+
+def test_a_missing_right_ends_it_with_its_name(
+    world: World, prefect: tuple[str, Path], tmp_path: Path
+) -> None:
+    """Exit status 1, and the last line says which verb is missing where."""
+    with watcher(tmp_path, prefect[0]) as started:
+        until("its end", lambda: started.process.poll() is not None)
+    assert started.process.returncode == 1
+    assert f"Forbidden: watch secrets in {SOURCE_NAMESPACE}" in started.said.splitlines()[-1]
+
+
+def test_one_of_two_acts_and_the_other_takes_over(
+    watching: World, prefect: tuple[str, Path], tmp_path: Path
+) -> None:
+    """Who waits does nothing and is alive; killed, the first is followed by it, and nothing is missed."""
+    (secret,) = watching.issue("web-tls")
+    with watcher(tmp_path, prefect[0], *LEASE, name="one") as one:
+        one.wait_until_it_says("this replica acts")
+        until("the start", lambda: is_everywhere(watching, secret))
+        with watcher(tmp_path, prefect[0], *LEASE, name="two") as two:
+            until("a look at the Lease", lambda: two.process.poll() is None and answers(two.port))
+            assert "this replica acts" not in two.said
+            one.process.send_signal(signal.SIGKILL)
+            one.process.wait(SECONDS)
+            renewed = watching.renew(secret)
+            two.wait_until_it_says("this replica acts")
+            until("the renewal", lambda: is_everywhere(watching, renewed))
+
+
+def answers(port: int) -> bool:
+    try:
+        Rest(f"http://127.0.0.1:{port}", {}).call("GET", "/metrics")
+    except Exception:  # noqa: BLE001  it is just not there yet
+        return False
+    return True
+
+
+def test_who_ends_gives_the_lease_back(watching: World, prefect: tuple[str, Path], tmp_path: Path) -> None:
+    """After SIGTERM the next one need not wait."""
+    with watcher(tmp_path, prefect[0], *LEASE) as started:
+        started.wait_until_it_says("this replica acts")
+    assert started.process.returncode == 0
+    (lease,) = watching.ops.list(LEASES)
+    assert lease["spec"].get("holderIdentity", "") == ""
+
+
+def test_a_lease_has_one_holder(watching: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that ask in turn: the first has it, and the second once the first has been silent for long."""
+    one, two = (Lease(SOURCE_NAMESPACE, "tls-sync-watch", name, "cluster-ops") for name in ("one", "two"))
+    assert (one.round(), two.round(), one.round()) == (True, False, True)
+    assert (one.held, two.held) == (True, False)
+    monkeypatch.setattr("tasks.lease.DURATION", 1.0)
+    assert two.round() is False  # it has changed since
+    until("the takeover", two.round)
+    (lease,) = watching.ops.list(LEASES)
+    assert (lease["spec"]["holderIdentity"], lease["spec"]["leaseTransitions"]) == ("two", 1)
+    assert one.round() is False
+
+
+def test_a_takeover_is_soon() -> None:
+    """Within 15 seconds, as far as the numbers go."""
+    assert DURATION + ROUND_SECONDS < 15.0
+    assert CALL_SECONDS / 2 < DURATION
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(["--lease=nonsense"], "NAMESPACE/NAME is expected"), (["--port=x"], "invalid int value")],
+)
+def test_wrong_arguments_are_named(arguments: list[str], words: str) -> None:
+    """Said at once, before anything is asked of a cluster."""
+    done = subprocess.run(
+        [sys.executable, "-m", "flows.watch", *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert words in done.stderr

@@ -1,0 +1,50 @@
+"""What kubelet and Prometheus are told over HTTP."""
+
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from http import HTTPStatus
+
+import pytest
+
+from tasks import liveness
+from tasks.liveness import Liveness, serve
+
+
+@pytest.fixture
+def alive() -> Liveness:
+    return Liveness()
+
+
+@pytest.fixture
+def address(alive: Liveness) -> Iterator[str]:
+    server = serve(0, alive, lambda: b"tls_sync_up 1\n")
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def ask(url: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_silence_turns_it_red(address: str, alive: Liveness, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Green until the last sign of life is too long ago, and green again with the next one."""
+    assert ask(f"{address}/healthz")[0] == HTTPStatus.OK
+    monkeypatch.setattr(liveness, "SILENCE_SECONDS", 0.0)
+    assert ask(f"{address}/healthz")[0] == HTTPStatus.SERVICE_UNAVAILABLE
+    monkeypatch.setattr(liveness, "SILENCE_SECONDS", 3600.0)
+    alive.sign()
+    assert ask(f"{address}/healthz")[0] == HTTPStatus.OK
+
+
+def test_metrics_are_served(address: str) -> None:
+    """What Prometheus scrapes is what is given, and nothing else is found."""
+    assert ask(f"{address}/metrics") == (HTTPStatus.OK, "tls_sync_up 1\n")
+    assert ask(f"{address}/")[0] == HTTPStatus.NOT_FOUND
