@@ -23,13 +23,13 @@ def run_name() -> str:
 def publish(report: RunReport) -> None:
     """To people, then to Prometheus: this one also hears of a run that Prefect's API did not hear of."""
     try:
-        _show(report)
+        show(report)
     finally:
         if lost := push(report):
             get_run_logger().warning("%s", lost)
 
 
-def _show(report: RunReport) -> None:
+def show(report: RunReport) -> None:
     """The table to the log, an artifact for the run, and one per cluster that keeps its history."""
     logger = get_run_logger()
     if verdict(report).ok:

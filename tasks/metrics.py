@@ -3,7 +3,7 @@
     metrics.observe(report)          after each piece of work, with its RunReport
     metrics.heard(owner)             after each event, bookmark or list of OPS
     body, kind = metrics.exposition()     what to answer to GET /metrics, and its content type
-    metrics.serve(9100)              or let it be served by a thread; address and port
+    metrics.serve(9100)              or have a thread serve it
 
 `observe` does what a push to a Pushgateway does (tasks/pushgateway.py): series of what healed vanish with the
 next report of the cluster, and series of clusters that `report.configured` names no more with the next report
