@@ -127,11 +127,11 @@ def command(name: str, given: argparse.Namespace) -> int:
 
 
 def run(cluster: str | None, certificate: str | None, *, dry_run: bool) -> int:
-    from tasks.config import load_config  # noqa: PLC0415  not for --help
-    from tasks.errors import ConfigError  # noqa: PLC0415
+    from tasks.errors import ConfigError  # noqa: PLC0415  not for --help
+    from tasks.pushgateway import load_config_or_tell  # noqa: PLC0415
 
     try:
-        load_config().select(cluster, certificate)
+        load_config_or_tell().select(cluster, certificate)
     except ConfigError as error:  # said at once: the flow would find it, too, but after Prefect's start
         sys.stderr.write(f"tls-sync: {error}\n")
         return 1

@@ -9,6 +9,7 @@ from prefect.states import Completed, Failed
 from tasks import markdown, terminal
 from tasks.ending import Stage, reached
 from tasks.models import RunReport
+from tasks.pushgateway import push
 from tasks.report import verdict
 
 
@@ -21,6 +22,15 @@ def run_name() -> str:
 
 
 def publish(report: RunReport) -> None:
+    """To people, then to Prometheus: this one also hears of a run that Prefect's API did not hear of."""
+    try:
+        show(report)
+    finally:
+        if lost := push(report):
+            get_run_logger().warning("%s", lost)
+
+
+def show(report: RunReport) -> None:
     """The table to the log, an artifact for the run, and one per cluster that keeps its history."""
     logger = get_run_logger()
     if verdict(report).ok:

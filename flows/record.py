@@ -10,7 +10,7 @@ from prefect import flow, runtime
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 
-from flows.publication import final_state, publish
+from flows.publication import final_state, show
 from tasks.models import RunReport
 
 WAITING = 200
@@ -40,7 +40,7 @@ def run_name() -> str:
 )
 def tls_sync_watch(trigger: str, copied_at: str) -> State[None]:  # noqa: ARG001  shown by Prefect
     report = _current.get().report
-    publish(report)
+    show(report)
     return final_state(report)
 
 

@@ -11,12 +11,13 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
 from flows.publication import final_state, publish, run_name
+from tasks import tally
 from tasks.collect import collect
-from tasks.config import load_config
 from tasks.kubeconfig import held
 from tasks.models import RunReport
 from tasks.order import orders_for
 from tasks.process import prepare
+from tasks.pushgateway import load_config_or_tell
 from tasks.retry import RUN
 from tasks.stopping import begin
 from tasks.sync import sync_clusters
@@ -45,7 +46,8 @@ def tls_sync(
     dry_run: bool = Field(default=False, description="Plan and report, but write nothing."),
 ) -> State[None]:
     begin()
-    config, until = load_config(), datetime.now(UTC) + RUN
+    began, before = datetime.now(UTC), tally.made()
+    config, until = load_config_or_tell(), began + RUN
     clusters = config.select(cluster, certificate)
     with held():  # the kubeconfig, as it is now
         inventory = collect(config.source)
@@ -60,6 +62,10 @@ def tls_sync(
         suspended=config.suspended,
         inventory=inventory,
         clusters=reports,
+        owner=config.owner,
+        configured=config.names,
+        began=began,
+        requests=tally.since(before),
     )
     publish(report)
     if signal:

@@ -16,6 +16,7 @@ from pathlib import Path
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
 from flows.record import Recorder
+from tasks import metrics
 from tasks.config import load_config
 from tasks.connections import kept
 from tasks.errors import ClusterError, ConfigError
@@ -45,7 +46,7 @@ class Watcher:
         self._ended = threading.Event()
         self._why = ""
         self.liveness = Liveness()
-        self.server = serve(port, self.liveness, lambda: b"")
+        self.server = serve(port, self.liveness, lambda: metrics.exposition()[0])
         self._triggers = Triggers()
         self._reactor = Reactor()
         self._recorder = Recorder()
@@ -116,7 +117,8 @@ class Watcher:
         return refusals
 
     def _follow(self) -> None:
-        source, watch, refusals = load_config().source, Watch(self.liveness.sign), 0
+        config, refusals = load_config(), 0
+        source, watch = config.source, Watch(lambda: self._hear(config.owner))
         while not self._ended.is_set():
             try:
                 for name in watch.changes(source):
@@ -127,6 +129,10 @@ class Watcher:
                 self.end(f"a defect of tls-sync ended the watch ({type(error).__name__})")
             self._ended.wait(PAUSES[min(watch.failures, len(PAUSES) - 1)])
             watch.failures += 1
+
+    def _hear(self, owner: str) -> None:
+        self.liveness.sign()
+        metrics.heard(owner)
 
     def _heal(self) -> None:
         while not self._ended.wait(1.0):
@@ -156,6 +162,7 @@ class Watcher:
     def _tell(self, report: RunReport, why: str, seconds: float | None = None) -> None:
         took = "" if seconds is None else f" ({seconds:.2f} s)"
         say(f"{why}: {verdict(report).message}{took}")
+        metrics.observe(report)
         self._recorder.add(report, why)
 
 

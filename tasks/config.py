@@ -115,6 +115,10 @@ class SyncConfig(Section):
     clusters: tuple[Cluster, ...] = Field(min_length=1)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(cluster.name for cluster in self.clusters)
+
+    @property
     def suspended(self) -> tuple[str, ...]:
         return tuple(cluster.name for cluster in self.clusters if cluster.suspended)
 

@@ -26,12 +26,14 @@ def deliver(order: Order, deadline: float) -> ClusterReport:
 
     `deadline` is a moment of time.monotonic(), after which no request is made.
     """
-    cluster = order.cluster
+    cluster, ends = order.cluster, None
     try:
         with client_of_target(cluster, deadline) as target:
-            return _deliver_to(target, order, View())
+            ends = target.credential_ends
+            report = _deliver_to(target, order, View())
     except ClusterError as error:
-        return ClusterReport(cluster=cluster.name, dry_run=order.dry_run, failures=(error.failure,))
+        report = ClusterReport(cluster=cluster.name, dry_run=order.dry_run, failures=(error.failure,))
+    return report.model_copy(update={"credential_ends": ends})
 
 
 def view_cluster(order: Order, deadline: float) -> tuple[ClusterReport, View]:

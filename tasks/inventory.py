@@ -46,6 +46,7 @@ def take_inventory(client: ClusterClient, source: Source, now: datetime) -> Inve
         warnings=tuple(warnings if found else ["OPS holds no certificate; nothing is sent", *warnings])
         + tuple(about_us),
         cluster_id=cluster_id,
+        credential_ends=client.credential_ends,
     )
 
 

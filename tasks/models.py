@@ -90,6 +90,8 @@ class Inventory(Model):
     warnings: tuple[str, ...] = ()
     cluster_id: str = ""
     """The uid of OPS's namespace kube-system."""
+    credential_ends: datetime | None = None
+    """When the credential for OPS ends, where that is known."""
     failure: Failure | None = None
     """Why OPS could not be read; then nothing is known, and no cluster is touched."""
 
@@ -210,6 +212,8 @@ class ClusterReport(Model):
     changes: tuple[Change, ...] = ()
     failures: tuple[Failure, ...] = ()
     warnings: tuple[str, ...] = ()
+    credential_ends: datetime | None = None
+    """When the credential for this cluster ends, where that is known."""
 
     @property
     def ok(self) -> bool:
@@ -228,6 +232,15 @@ class ClusterReport(Model):
         )
 
 
+class Requests(Model):
+    """How many requests to API servers had the same outcome."""
+
+    verb: str
+    code: str
+    """The HTTP status, or `none` where no answer began."""
+    count: int
+
+
 class RunReport(Model):
     """One run: what OPS holds, and what became of it in each selected cluster."""
 
@@ -238,3 +251,8 @@ class RunReport(Model):
     dry_run: bool = False
     certificate: str | None = None
     """The only certificate that the run was asked for."""
+    owner: str = ""
+    configured: tuple[str, ...] = ()
+    """Every cluster of the configuration, selected or not."""
+    began: datetime | None = None
+    requests: tuple[Requests, ...] = ()

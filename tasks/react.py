@@ -54,7 +54,7 @@ class Reactor:
 
         Where OPS could not be read the report says so, and nothing was done: ask again.
         """
-        config = load_config()
+        config, began = load_config(), datetime.now(UTC)
         wanted = [name for name in names if name == EVERYTHING or _is_routed(config, name)]
         if not wanted:
             return None
@@ -67,6 +67,9 @@ class Reactor:
             suspended=config.suspended,
             inventory=inventory,
             clusters=self._deliver(config, clusters, inventory, certificate),
+            owner=config.owner,
+            configured=config.names,
+            began=began,
         )
 
     def _look(self, config: SyncConfig, certificate: str | None) -> Inventory:
@@ -132,7 +135,12 @@ class Reactor:
         if done:
             tell(
                 RunReport(
-                    now=datetime.now(UTC), suspended=config.suspended, inventory=inventory, clusters=done
+                    now=datetime.now(UTC),
+                    suspended=config.suspended,
+                    inventory=inventory,
+                    clusters=done,
+                    owner=config.owner,
+                    configured=config.names,
                 )
             )
 

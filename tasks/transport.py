@@ -28,6 +28,7 @@ from tasks.answers import Problem, parse_answer
 from tasks.ownership import FIELD_MANAGER
 from tasks.reasons import Code
 from tasks.retry import pause_asked_for
+from tasks.tally import Counted
 from tasks.watchdog import Watchdog
 
 CONNECT_SECONDS = 3.0
@@ -69,8 +70,8 @@ class Transport:
     def __init__(self, api: ApiClient, deadline: float) -> None:
         """`deadline` is a moment of time.monotonic(), after which every request fails."""
         self._api, self._deadline = api, deadline
-        self._pool = api.rest_client.pool_manager
-        self._watchdog = Watchdog(self._pool, deadline)
+        pool = api.rest_client.pool_manager
+        self._pool, self._watchdog = Counted(pool), Watchdog(pool, deadline)
         stopping.register(self._watchdog)
 
     def until(self, deadline: float) -> None:

@@ -19,11 +19,13 @@ CHART = ROOT / "deployments" / "helm" / "tls-sync"
 Manifest = dict[str, Any]
 
 AUTH = {"name": "prefect-auth", "key": "auth"}
+CA = {"configMap": "ca", "key": "ca.crt"}
 EGRESS = {
     "enabled": True,
     "apiServer": [{"cidr": "10.0.0.1/32", "ports": [6443]}],
     "targets": [{"cidr": "192.0.2.10/32", "ports": [6443, 443]}],
     "prefect": [{"cidr": "198.51.100.7/32", "ports": [4200]}],
+    "pushgateway": {"to": [{"namespaceSelector": {}}], "ports": [9091]},
 }
 EXISTING = {"apiUrl": "http://prefect.example.org:4200/api", "server": {"enabled": False}}
 VALUES: dict[str, dict[str, Any]] = {
@@ -43,6 +45,8 @@ VALUES: dict[str, dict[str, Any]] = {
         "watch": {"enabled": True, "replicas": 2},
         "results": {"persistence": {"enabled": True}},
         "networkPolicy": {"egress": EGRESS, "watchFrom": [{"podSelector": {}}]},
+        "metrics": {"pushgateway": {"url": "https://pushgateway:9091", "authSecret": AUTH, "ca": CA}},
+        "grafanaDashboard": {"enabled": True},
     },
     "nothing that lasts": {
         "prefect": {"server": {"persistence": {"enabled": False}}},

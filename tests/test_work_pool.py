@@ -17,6 +17,7 @@ from prefect_kubernetes.worker import (  # type: ignore[import-untyped]  # it sh
 from deployments.hook.rest import Refused
 from deployments.sandbox.control_plane import Sandbox
 from deployments.sandbox.kubeconfig import SOURCE_CLUSTER
+from tests.chart import VALUES, render, work_pool
 from tests.prefect_command import environment, make_pool, rest
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(1500)]
@@ -34,11 +35,11 @@ HARMFUL: dict[str, Any] = {
 }
 
 
-def job(**variables: Any) -> dict[str, Any]:
+def job(template: dict[str, Any] = TEMPLATE, **variables: Any) -> dict[str, Any]:
     """The Job that the worker would make for a run with these variables."""
     run = FlowRun(id=uuid4(), flow_id=uuid4(), name="sync all")
     made = asyncio.run(
-        KubernetesWorkerJobConfiguration.from_template_and_values(copy.deepcopy(TEMPLATE), variables)
+        KubernetesWorkerJobConfiguration.from_template_and_values(copy.deepcopy(template), variables)
     )
     made.prepare_for_flow_run(run)
     assert made.namespace == "tls-sync"
@@ -77,6 +78,14 @@ def test_a_run_has_the_resources_that_were_promised(prefect_server: Path) -> Non
 def test_nothing_else_changes_the_job(prefect_server: Path) -> None:
     """Image, command, environment, account and namespace can't be set from Prefect, even past its schema."""
     assert without_run(job(**HARMFUL)) == without_run(job())
+
+
+def test_a_run_has_its_pushgateway_and_the_password_by_reference(prefect_server: Path) -> None:
+    """What the chart says of the Pushgateway reaches the Job as it is, and no value of a Secret with it."""
+    env = container(job(work_pool(render(VALUES["everything"]))))["env"]
+    assert {"name": "TLS_SYNC_PUSHGATEWAY", "value": "https://pushgateway:9091"} in env
+    (auth,) = (one["valueFrom"] for one in env if one["name"] == "TLS_SYNC_PUSHGATEWAY_AUTH")
+    assert auth == {"secretKeyRef": {"name": "prefect-auth", "key": "auth", "optional": True}}
 
 
 def test_the_command_is_the_one_that_survives_an_eviction(prefect_server: Path) -> None:

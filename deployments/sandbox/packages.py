@@ -1,4 +1,4 @@
-"""The Debian packages that a node, its images and a browser come from: named here, and never installed."""
+"""The Debian packages that a node, its images, a browser and Prometheus come from: named, never installed."""
 
 import os
 import shutil
@@ -27,6 +27,12 @@ BROWSER: Mapping[str, str] = {
     "chromedriver": "chromium-driver",
     "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf": "fonts-noto-color-emoji",  # a report begins with one
 }
+MONITORING: Mapping[str, str] = {
+    "prometheus": "prometheus",
+    "promtool": "prometheus",
+    "prometheus-pushgateway": "prometheus-pushgateway",
+    "prometheus-alertmanager": "prometheus-alertmanager",
+}
 
 
 def _is_here(program: str) -> bool:
@@ -40,13 +46,22 @@ def names(*programs: Mapping[str, str]) -> list[str]:
 
 
 def demand(*programs: Mapping[str, str]) -> None:
-    """One error that names all that is missing, with the command that installs it."""
+    """One error that names all that a node lacks, with the command that installs it."""
+    _require("a real node", *programs)
+    if os.geteuid():
+        raise SandboxError("a real node needs root: containers, mounts and network links are made")
+
+
+def demand_monitoring() -> None:
+    """The same for what reads metrics, which needs no root."""
+    _require("a test with Prometheus", MONITORING)
+
+
+def _require(what: str, *programs: Mapping[str, str]) -> None:
     wanted = {program: package for group in programs for program, package in group.items()}
     missing = {package for program, package in wanted.items() if not _is_here(program)}
     if missing:
         raise SandboxError(
-            f"a real node needs programs that this machine lacks. Install them (Debian 12 or later):\n"
+            f"{what} needs programs that this machine lacks. Install them (Debian 12 or later):\n"
             f"  apt-get install --no-install-recommends {' '.join(sorted(missing))}"
         )
-    if os.geteuid():
-        raise SandboxError("a real node needs root: containers, mounts and network links are made")

@@ -17,6 +17,7 @@ from deployments.sandbox.api_server import free_port
 from deployments.sandbox.cert_manager import SOURCE_NAMESPACE
 from tasks.lease import CALL_SECONDS, DURATION, ROUND_SECONDS, Lease
 from tests.hook_world import PASSWORD, guarded_server
+from tests.monitoring import fetch
 from tests.world import World
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(900)]
@@ -196,10 +197,29 @@ def test_one_of_two_acts_and_the_other_takes_over(
 
 def answers(port: int) -> bool:
     try:
-        Rest(f"http://127.0.0.1:{port}", {}).call("GET", "/metrics")
-    except Exception:  # noqa: BLE001  it is just not there yet
+        return bool(scraped(port))
+    except OSError:  # it is just not there yet
         return False
-    return True
+
+
+def scraped(port: int) -> str:
+    return fetch(f"http://127.0.0.1:{port}/metrics")
+
+
+def test_it_tells_prometheus_what_it_did(watching: World, prefect: tuple[str, Path], tmp_path: Path) -> None:
+    """Successes, copies and the last word of OPS; a cluster that leaves the configuration vanishes."""
+    last = 'tls_sync_last_success_timestamp_seconds{cluster="%s",owner="ops"}'
+    (secret,) = watching.issue("web-tls")
+    with watcher(tmp_path, prefect[0]) as started:
+        until("its port", lambda: started.process.poll() is not None or answers(started.port))
+        until("the start", lambda: all(last % name in scraped(started.port) for name in watching.targets))
+        heard = 'tls_sync_watch_last_heard_timestamp_seconds{owner="ops"}'
+        until("a sign of life", lambda: heard in scraped(started.port))
+        assert 'tls_sync_api_requests_total{code="201",verb="PATCH"} 3.0' in scraped(started.port)
+        watching.configure(clusters=["dev", "rct"])
+        watching.renew(secret)
+        until("a cluster less", lambda: last % "prd" not in scraped(started.port))
+        assert last % "rct" in scraped(started.port)
 
 
 def test_who_ends_gives_the_lease_back(watching: World, prefect: tuple[str, Path], tmp_path: Path) -> None:

@@ -31,6 +31,9 @@
 {{- if not .targets }}
 {{- fail "\n\nnetworkPolicy.egress.targets is empty: list the addresses of the targets' API servers, as in the kubeconfig\n" }}
 {{- end }}
+{{- if and $.Values.metrics.pushgateway.url (not .pushgateway.to) }}
+{{- fail "\n\nnetworkPolicy.egress.pushgateway.to is empty: say where metrics.pushgateway.url leads, e.g. [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]\n" }}
+{{- end }}
 {{- if not (or $.Values.prefect.server.enabled .prefect) }}
 {{- fail "\n\nnetworkPolicy.egress.prefect is empty: list the addresses of the server at prefect.apiUrl\n" }}
 {{- end }}

@@ -113,6 +113,21 @@ securityContext:
 {{- end }}
 {{- $_ := set $pod "imagePullSecrets" $names }}
 {{- end }}
+{{- /* Optional, since no run is to fail for its metrics: without the password the push is lost, and says so. */}}
+{{- with .Values.metrics.pushgateway }}
+{{- if .url }}
+{{- $env := append $container.env (dict "name" "TLS_SYNC_PUSHGATEWAY" "value" .url) }}
+{{- if .authSecret.name }}
+{{- $from := dict "secretKeyRef" (dict "name" .authSecret.name "key" .authSecret.key "optional" true) }}
+{{- $env = append $env (dict "name" "TLS_SYNC_PUSHGATEWAY_AUTH" "valueFrom" $from) }}
+{{- end }}
+{{- if .ca.configMap }}
+{{- $from := dict "configMapKeyRef" (dict "name" .ca.configMap "key" .ca.key "optional" true) }}
+{{- $env = append $env (dict "name" "TLS_SYNC_PUSHGATEWAY_CA" "valueFrom" $from) }}
+{{- end }}
+{{- $_ := set $container "env" $env }}
+{{- end }}
+{{- end }}
 {{- range $pod.volumes }}
 {{- if eq .name "kubeconfig" }}
 {{- $_ := set .secret "secretName" $.Values.tlsSync.kubeconfigSecret }}

@@ -1,0 +1,321 @@
+"""The metrics of a process: what a report makes of them, what vanishes, and that none says too much."""
+
+import re
+import urllib.request
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tasks import families, metrics, tally
+from tasks.families import Family
+from tasks.models import (
+    Action,
+    Change,
+    ClusterReport,
+    Failure,
+    Inventory,
+    Requests,
+    RunReport,
+    SecretRef,
+)
+from tasks.reasons import Code, Reason
+from tasks.samples import Parts, Samples, merged, of_run, parts
+from tests.factories import NOW, certificate, inventory, rejection, version
+
+ROOT = Path(__file__).parents[1]
+FAMILIES = {name: one for name, one in vars(families).items() if isinstance(one, Family)}
+CANARY = "nobody-may-see-this"
+OLD, NEW = version("a1", age=70), version("b2", age=10)
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test begins as a new process."""
+    monkeypatch.setattr(metrics, "_run", [])
+    monkeypatch.setattr(metrics, "_held", {})
+    monkeypatch.setattr(metrics, "_heard", {})
+
+
+def row(action: Action, reason: Reason, name: str = "web-tls", **values: Any) -> Change:
+    target = SecretRef(namespace="app-a", name=name)
+    given = {"old": OLD, "new": NEW, "certificate": name, **values}
+    return Change(action=action, reason=reason, target=target, **given)
+
+
+KEPT = row(Action.KEEP, Reason.IN_SYNC, old=NEW)
+REFUSED = row(Action.REFUSE, Reason.IMMUTABLE, "api-tls")
+DOWN = Failure(code=Code.UNREACHABLE, cluster="rct", what="get namespace kube-system", transient=True)
+
+
+def report(*clusters: ClusterReport, **values: Any) -> RunReport:
+    given: dict[str, Any] = {
+        "inventory": inventory(certificate("web-tls", version=NEW)),
+        "now": NOW,
+        "began": NOW - timedelta(seconds=7),
+        "owner": "ops",
+        "configured": ("dev", "rct"),
+    }
+    return RunReport(clusters=clusters, **{**given, **values})
+
+
+def cluster(name: str, *changes: Change, **values: Any) -> ClusterReport:
+    return ClusterReport(cluster=name, changes=changes, **values)
+
+
+def groups_of(given: RunReport) -> Parts:
+    """All that a report tells, where nothing was known before."""
+    return {**merged({}, given), **parts(of_run(given))}
+
+
+def values(known: Parts, family: Family) -> dict[tuple[str, ...], float]:
+    found = [sample for told in known.values() for sample in told if sample.family is family]
+    assert len({sample.labels for sample in found}) == len(found)
+    return {sample.labels: sample.value for sample in found}
+
+
+def told(family: Family) -> dict[tuple[str, ...], float]:
+    """What the process tells of a family, by its labels."""
+    text = metrics.exposition()[0].decode()
+    found = [one for metric in text_string_to_metric_families(text) for one in metric.samples]
+    return {
+        tuple(one.labels[name] for name in family.labels): one.value
+        for one in found
+        if one.name == family.name
+    }
+
+
+def test_the_page_lists_each_metric_and_no_other() -> None:
+    """docs/metrics.md has name, labels and meaning of each metric as the code has them."""
+    page = (ROOT / "docs" / "metrics.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| `tls_sync_")]
+    assert rows == [
+        f"| `{one.name}` | {', '.join(f'`{label}`' for label in one.labels) or '-'} | {one.help} |"
+        for one in FAMILIES.values()
+    ]
+
+
+def test_names_are_prometheus_names() -> None:
+    """Each begins with tls_sync_ and ends with its unit; only the counter ends with _total."""
+    for one in FAMILIES.values():
+        assert re.fullmatch(r"tls_sync_[a-z]+(_[a-z]+)*", one.name)
+        assert one.name.endswith("_total") == (one is families.API_REQUESTS)
+        assert one.name.endswith("_seconds") == any(w in one.name for w in ("timestamp", "duration"))
+    assert len({one.name for one in FAMILIES.values()}) == len(FAMILIES)
+
+
+def test_a_cluster_that_is_served_is_a_success() -> None:
+    """Its last success is the run's end; its certificates are counted by action and reason."""
+    written = row(Action.UPDATE, Reason.CERTIFICATE_RENEWED, "api-tls", applied=True)
+    groups = groups_of(report(cluster("dev", KEPT, written)))
+    assert values(groups, families.LAST_SUCCESS) == {("ops", "dev"): NOW.timestamp()}
+    assert values(groups, families.CLUSTER_SUCCESS) == {("ops", "dev"): 1}
+    assert values(groups, families.CERTIFICATES) == {
+        ("ops", "dev", "keep", "InSync"): 1,
+        ("ops", "dev", "update", "CertificateRenewed"): 1,
+    }
+    assert values(groups, families.IN_SYNC) == {("ops", "dev"): 2}
+    assert values(groups, families.REFUSED) == values(groups, families.CLUSTER_FAILURES) == {}
+    assert values(groups, families.RUN_SECONDS) == {("ops",): 7}
+
+
+def test_a_failed_run_takes_away_no_last_success() -> None:
+    """What tells of the last success is replaced by a success alone."""
+    first = merged({}, report(cluster("rct", KEPT)))
+    later = NOW + timedelta(hours=1)
+    second = merged(first, report(cluster("rct", failures=(DOWN,)), now=later))
+    assert values(second, families.LAST_SUCCESS) == {("ops", "rct"): NOW.timestamp()}
+    assert values(second, families.CLUSTER_SUCCESS) == {("ops", "rct"): 0}
+    assert values(second, families.CLUSTER_FAILURES) == {("ops", "rct", "Unreachable"): 1}
+
+
+def test_what_an_unseen_cluster_holds_stays_known() -> None:
+    """Its copies are told as they were last seen, so that OPS's renewal shows them to be old."""
+    first = merged({}, report(cluster("rct", KEPT)))
+    second = merged(first, report(cluster("rct", failures=(DOWN,))))
+    assert values(first, families.COPY_END) == values(second, families.COPY_END) != {}
+
+
+def test_healed_failures_vanish() -> None:
+    """A run that heals leaves no series of a failure or refusal behind."""
+    metrics.observe(report(cluster("dev", REFUSED), cluster("rct", failures=(DOWN,))))
+    assert told(families.REFUSED) == {("ops", "dev", "Immutable"): 1}
+    assert told(families.CLUSTER_FAILURES) == {("ops", "rct", "Unreachable"): 1}
+    metrics.observe(report(cluster("dev", KEPT), cluster("rct", KEPT)))
+    assert told(families.REFUSED) == told(families.CLUSTER_FAILURES) == {}
+    assert set(told(families.LAST_SUCCESS)) == {("ops", "dev"), ("ops", "rct")}
+
+
+def test_a_run_of_one_cluster_leaves_the_others() -> None:
+    """An ad-hoc run replaces the series of its cluster alone."""
+    metrics.observe(report(cluster("dev", KEPT), cluster("rct", REFUSED)))
+    metrics.observe(report(cluster("dev", KEPT), now=NOW + timedelta(hours=1)))
+    assert told(families.CLUSTER_SUCCESS) == {("ops", "dev"): 1, ("ops", "rct"): 0}
+    assert told(families.CLUSTER_RUN_END)["ops", "rct"] == NOW.timestamp()
+
+
+@pytest.mark.parametrize("change", [{"configured": ("dev",)}, {"suspended": ("rct",)}], ids=str)
+def test_series_of_a_cluster_that_is_gone_vanish(change: dict[str, Any]) -> None:
+    """The next run of any cluster removes those of one that left the configuration, or is suspended."""
+    metrics.observe(report(cluster("dev", KEPT), cluster("rct", KEPT)))
+    metrics.observe(report(cluster("dev", KEPT), **change))
+    for family in (families.LAST_SUCCESS, families.CLUSTER_SUCCESS, families.COPY_END):
+        assert {labels[1] for labels in told(family)} == {"dev"}
+    assert (("ops", "rct") in told(families.SUSPENDED)) == ("suspended" in change)
+
+
+def test_series_of_a_former_owner_vanish() -> None:
+    """A process tells of one owner: that of the last report."""
+    metrics.observe(report(cluster("dev", KEPT)))
+    metrics.observe(report(cluster("rct", KEPT), owner="stage"))
+    assert {labels[0] for labels in told(families.CLUSTER_SUCCESS)} == {"stage"}
+
+
+def test_what_was_told_can_be_taken_up_again() -> None:
+    """Samples that come back from where they were kept are the parts that they were."""
+    known = merged({}, report(cluster("dev", KEPT), cluster("rct", REFUSED, credential_ends=NOW)))
+    assert parts(sample for told in known.values() for sample in told) == known
+    again: Samples = tuple(sample for told in known.values() for sample in told)
+    assert merged(parts(again), report(cluster("dev", KEPT))) == merged(known, report(cluster("dev", KEPT)))
+
+
+def test_a_dry_run_tells_nothing() -> None:
+    """It is no success and no failure, and leaves everything as it was."""
+    metrics.observe(report(cluster("dev", KEPT)))
+    before = metrics.exposition()
+    metrics.observe(report(cluster("dev", REFUSED), dry_run=True, now=NOW + timedelta(hours=1)))
+    metrics.observe(report(cluster("dev", REFUSED), dry_run=True, certificate="api-tls"))
+    assert metrics.exposition() == before
+
+
+def test_a_run_for_one_certificate_is_no_success_of_a_cluster() -> None:
+    """Nobody looked at the others: it changes the copies of this certificate and no verdict."""
+    old = row(Action.UPDATE, Reason.CERTIFICATE_RENEWED, "api-tls")
+    metrics.observe(report(cluster("dev", KEPT, old)))
+    written = old.model_copy(update={"applied": True})
+    metrics.observe(report(cluster("dev", written), certificate="api-tls", now=NOW + timedelta(hours=1)))
+    assert told(families.LAST_SUCCESS) == {("ops", "dev"): NOW.timestamp()}
+    ends = told(families.COPY_END)
+    assert {labels[-1] for labels in ends} == {"web-tls", "api-tls"}
+    assert set(ends.values()) == {NEW.not_after.timestamp()}
+
+
+def test_a_run_without_ops_says_so_and_leaves_the_rest() -> None:
+    """OPS can't be read: a failure of the run, by its code; what is known of clusters stays."""
+    metrics.observe(report(cluster("dev", KEPT)))
+    failure = DOWN.model_copy(update={"cluster": "OPS", "code": Code.UNAUTHORIZED})
+    metrics.observe(report(inventory=Inventory(failure=failure)))
+    assert told(families.RUN_FAILURES) == {("ops", "Unauthorized"): 1}
+    assert told(families.RUN_SUCCESS) == {("ops",): 0}
+    assert set(told(families.SOURCE_END)) == {("ops", "web-tls")}
+    metrics.observe(report(cluster("dev", KEPT)))
+    assert told(families.RUN_FAILURES) == {}
+
+
+def test_a_copy_is_what_the_target_holds_after_the_run() -> None:
+    """The new version where it was written, the old one where not; none where it is not ours."""
+    held = groups_of(
+        report(
+            cluster(
+                "dev",
+                row(Action.UPDATE, Reason.CERTIFICATE_RENEWED, "a-tls", applied=True),
+                row(Action.UPDATE, Reason.CERTIFICATE_RENEWED, "b-tls"),
+                row(Action.CREATE, Reason.MISSING_ON_TARGET, "c-tls", old=None),
+                row(Action.REFUSE, Reason.OWNED_BY_ANOTHER_OWNER, "d-tls"),
+                row(Action.KEEP, Reason.EXPIRED, "e-tls", new=None),
+            )
+        )
+    )
+    ends = {labels[-1]: value for labels, value in values(held, families.COPY_END).items()}
+    new, old = NEW.not_after.timestamp(), OLD.not_after.timestamp()
+    assert ends == {"a-tls": new, "b-tls": old, "e-tls": old}
+    assert values(held, families.PENDING) == {("ops", "dev"): 2}
+    assert values(held, families.REFUSED) == {
+        ("ops", "dev", "Expired"): 1,
+        ("ops", "dev", "OwnedByAnotherOwner"): 1,
+    }
+
+
+def test_beyond_a_cap_copies_are_counted_and_not_told() -> None:
+    """The number of series is bounded; those that end first have one, and the rest is a number."""
+    rows = [
+        row(Action.KEEP, Reason.IN_SYNC, f"n{number}-tls", old=version(age=number / 100), new=None)
+        for number in range(families.MOST + 7)
+    ]
+    certificates = [certificate(one.certificate, version=one.old) for one in rows]
+    groups = groups_of(report(cluster("dev", *rows), inventory=inventory(*certificates)))
+    for family, dropped in (
+        (families.COPY_END, families.COPIES_DROPPED),
+        (families.SOURCE_END, families.SOURCE_DROPPED),
+    ):
+        names = {labels[-1] for labels in values(groups, family)}
+        assert len(names) == families.MOST
+        assert names == {f"n{number}-tls" for number in range(7, families.MOST + 7)}
+        assert set(values(groups, dropped).values()) == {7}
+
+
+def test_many_clusters_share_a_bound() -> None:
+    """All copies of all clusters together have a bounded number of series; each cluster has some."""
+    rows = [row(Action.KEEP, Reason.IN_SYNC, f"n{number}-tls", old=OLD) for number in range(200)]
+    for clusters in (50, 1000):
+        names = ("dev", *(f"c{n}" for n in range(1, clusters)))
+        groups = groups_of(report(cluster("dev", *rows), configured=names))
+        share = max(families.FEWEST, families.MOST_COPIES // clusters)
+        assert len(values(groups, families.COPY_END)) == share
+        assert values(groups, families.COPIES_DROPPED) == {("ops", "dev"): 200 - share}
+
+
+def test_rejections_requests_and_credentials_are_told() -> None:
+    """What OPS rejects by reason, requests by verb and code, and the end of each credential."""
+    ends = NOW + timedelta(days=2)
+    found = inventory(rejection("a-tls"), rejection("b-tls"), credential_ends=ends)
+    requests = (Requests(verb="GET", code="200", count=9), Requests(verb="PATCH", code="none", count=1))
+    groups = groups_of(
+        report(cluster("dev", credential_ends=ends), inventory=found, requests=requests, began=None)
+    )
+    assert values(groups, families.SOURCE_REJECTED) == {("ops", "Expired"): 2}
+    assert values(groups, families.RUN_REQUESTS) == {("ops", "GET", "200"): 9, ("ops", "PATCH", "none"): 1}
+    assert values(groups, families.CREDENTIAL_END) == dict.fromkeys(
+        [("ops", "dev"), ("ops", "OPS")], ends.timestamp()
+    )
+    assert values(groups, families.RUN_SECONDS) == {}
+
+
+def test_nothing_but_names_and_codes_is_a_label() -> None:
+    """No detail, no DNS name, no fingerprint and no text of a failure gets into a metric."""
+    failure = DOWN.model_copy(update={"detail": CANARY, "what": CANARY})
+    bad = rejection("a-tls", detail=CANARY)
+    odd = certificate("web-tls", dns_names=(CANARY,), issuer=CANARY, serial=CANARY)
+    refused = REFUSED.model_copy(update={"detail": CANARY})
+    metrics.observe(
+        report(
+            cluster("dev", refused, failures=(failure,), warnings=(CANARY,)), inventory=inventory(odd, bad)
+        )
+    )
+    assert CANARY not in metrics.exposition()[0].decode()
+    assert "sha256" not in metrics.exposition()[0].decode()
+
+
+def test_what_was_heard_and_asked_is_told() -> None:
+    """The watcher's own: when OPS last said something, and requests since the process began."""
+    assert told(families.HEARD) == {}
+    metrics.heard("ops")
+    assert told(families.HEARD)["ops",] > NOW.timestamp()
+    with pytest.raises(RuntimeError):
+        tally.Counted(Broken()).request("PUT", "https://ops.example.org")  # type: ignore[arg-type]
+    assert told(families.API_REQUESTS)["PUT", "none"] == 1
+
+
+class Broken:
+    def request(self, *_: Any, **__: Any) -> None:
+        raise RuntimeError("no way there")
+
+
+def test_the_metrics_can_be_scraped() -> None:
+    """`serve` answers GET /metrics with what was observed, also with what is observed later."""
+    port = metrics.serve(0, "127.0.0.1")
+    metrics.observe(report(cluster("dev", KEPT)))
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
+        assert 'tls_sync_cluster_last_run_success{cluster="dev",owner="ops"} 1.0' in answer.read().decode()
