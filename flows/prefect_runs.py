@@ -53,9 +53,8 @@ def prefect_api() -> Iterator[SyncPrefectClient]:
     """Prefect's client; where PREFECT_API_URL names no server, with one that it starts for this."""
     address = PREFECT_API_URL.value()
     where = f"Prefect's API at {address}" if address else "Prefect's temporary server"
-    logging.getLogger("prefect").setLevel(logging.ERROR)
     try:
-        with get_client(httpx_settings={"timeout": 30}, sync_client=True) as client:
+        with _quiet(), get_client(httpx_settings={"timeout": 30}, sync_client=True) as client:
             yield client
     except httpx.HTTPStatusError as error:
         status = error.response.status_code
@@ -73,6 +72,18 @@ def prefect_api() -> Iterator[SyncPrefectClient]:
         raise HistoryError(
             f"{where} answers, but not as Prefect's API ({type(error).__name__}); check PREFECT_API_URL"
         ) from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Meanwhile Prefect's client says nothing of its own: what goes wrong is said once, by us."""
+    logger = logging.getLogger("prefect")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def read_runs(client: SyncPrefectClient, *, failed: bool) -> Iterator[Run]:
