@@ -112,6 +112,11 @@ def _chosen(*, failed: bool) -> FlowRunFilter:
     )
 
 
+def _plain(value: object) -> str | bool | None:
+    """A parameter as it can be shown; ours are no more than this."""
+    return value if value is None or isinstance(value, str | bool) else str(value)
+
+
 def _told(client: SyncPrefectClient, found: list[FlowRun]) -> Iterator[Run]:
     flows = _flows(client, {run.flow_id for run in found})
     tags = _tags(client, {run.deployment_id for run in found if run.deployment_id})
@@ -123,7 +128,7 @@ def _told(client: SyncPrefectClient, found: list[FlowRun]) -> Iterator[Run]:
             id=str(run.id),
             name=run.name,
             flow=flows.get(run.flow_id, ""),
-            parameters=run.parameters or {},
+            parameters={name: _plain(value) for name, value in (run.parameters or {}).items()},
             who=who_asked(
                 scheduled=run.auto_scheduled,
                 creator=creator,

@@ -30,7 +30,7 @@ class Run(Model):
     id: str
     name: str
     flow: str
-    parameters: dict[str, Any] = Field(default_factory=dict)
+    parameters: dict[str, str | bool | None] = Field(default_factory=dict)
     who: str
     began: datetime | None = None
     created: datetime | None = None

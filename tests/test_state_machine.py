@@ -330,8 +330,8 @@ class Run:
 def wired(run: Run) -> Iterator[None]:
     """Clients on the wires of this run; one thread each, so that the same steps give the same story."""
     with (
-        patch.object(delivery, "_target", lambda *_: WiredClient("dev", run.dev)),
-        patch.object(delivery, "_source", lambda *_: WiredClient("OPS", run.ops)),
+        patch.object(delivery, "client_of_target", lambda *_: WiredClient("dev", run.dev)),
+        patch.object(delivery, "client_of_source", lambda *_: WiredClient("OPS", run.ops)),
         patch.object(delivery, "CONNECTIONS", 1),
         patch.object(writer, "CONNECTIONS", 1),
     ):
