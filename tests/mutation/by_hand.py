@@ -47,8 +47,8 @@ MUTANTS = (
     Mutant(
         "redirects",
         "transport",
-        "retries=False,\n                redirect=False",
-        "retries=5,\n                redirect=True",
+        "retries=False,\n            redirect=False",
+        "retries=5,\n            redirect=True",
         "tests/apiserver/test_scenarios.py -k redirect",
     ),
     Mutant(
