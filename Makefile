@@ -24,9 +24,10 @@ test: $(READY) ## all tests; the first time builds kube-apiserver and etcd if no
 test-unit: $(READY) ## the pure tests, in seconds
 	$(BIN)/python -m pytest -m "not apiserver and not e2e"
 
-e2e: $(READY) ## the chart on a real node with pods; as root, on Debian; half an hour after the first time
+e2e: $(READY) ## the chart on a real node with pods, the watcher, the alerts; as root, on Debian; half an hour
 	@# What takes minutes the first time, and what is missing, is said before pytest hides it.
 	@$(BIN)/python -m tests.e2e
+	$(BIN)/python -m pytest -m e2e --exitfirst tests/apiserver
 	$(BIN)/python -m pytest -m e2e --exitfirst tests/e2e
 
 mutants: $(READY) ## change the deciding code in small ways; each change must turn a test red (an hour)

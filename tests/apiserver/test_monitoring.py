@@ -32,7 +32,7 @@ from tests.monitoring import Alertmanager, Prometheus, Pushgateway, demand, even
 from tests.test_metrics import DOWN, KEPT, NEW, REFUSED, Broken, cluster, report
 from tests.world import TARGETS, World
 
-pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
 ROOT = Path(__file__).parents[2]
 PERIOD = 20
