@@ -46,7 +46,7 @@ class Watcher:
         self._ended = threading.Event()
         self._why = ""
         self.liveness = Liveness()
-        self.server = serve(port, self.liveness, lambda: metrics.exposition()[0])
+        self.server = serve(port, self.liveness, metrics.exposition)
         self._triggers = Triggers()
         self._reactor = Reactor()
         self._recorder = Recorder()

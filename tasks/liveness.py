@@ -25,8 +25,8 @@ class Liveness:
         return time.monotonic() - self._last
 
 
-def serve(port: int, liveness: Liveness, metrics: Callable[[], bytes]) -> ThreadingHTTPServer:
-    """`/healthz` and `/metrics`, on all addresses, in a thread; port 0 takes a free one."""
+def serve(port: int, liveness: Liveness, metrics: Callable[[], tuple[bytes, str]]) -> ThreadingHTTPServer:
+    """`/healthz` and `/metrics` (a text and its content type), on all addresses; port 0 takes a free one."""
 
     class Handler(BaseHTTPRequestHandler):
         timeout = 10
@@ -34,7 +34,7 @@ def serve(port: int, liveness: Liveness, metrics: Callable[[], bytes]) -> Thread
 
         def do_GET(self) -> None:
             if self.path == "/metrics":
-                self._answer(HTTPStatus.OK, metrics(), "text/plain; version=0.0.4; charset=utf-8")
+                self._answer(HTTPStatus.OK, *metrics())
             elif self.path == "/healthz":
                 silence = liveness.silence
                 status = HTTPStatus.OK if silence < SILENCE_SECONDS else HTTPStatus.SERVICE_UNAVAILABLE

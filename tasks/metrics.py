@@ -3,7 +3,6 @@
     metrics.observe(report)          after each piece of work, with its RunReport
     metrics.heard(owner)             after each event, bookmark or list of OPS
     body, kind = metrics.exposition()     what to answer to GET /metrics, and its content type
-    metrics.serve(9100)              or have a thread serve it
 
 `observe` does what a push to a Pushgateway does (tasks/pushgateway.py): series of what healed vanish with the
 next report of the cluster, and series of clusters that `report.configured` names no more with the next report
@@ -16,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 
-from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest, start_http_server
+from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -51,12 +50,6 @@ def heard(owner: str) -> None:
 def exposition() -> tuple[bytes, str]:
     """All of it as text, and the text's content type."""
     return text(_samples()), CONTENT_TYPE_PLAIN_0_0_4
-
-
-def serve(port: int, address: str = "0.0.0.0") -> int:  # noqa: S104  a pod's scrapers come from anywhere
-    """Answer scrapers from a thread; returns the port, which is a free one where 0 was given."""
-    server, _ = start_http_server(port, address, registry=_registry(_samples))
-    return int(server.server_port)
 
 
 def text(samples: Iterable[Sample]) -> bytes:

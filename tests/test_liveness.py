@@ -18,7 +18,7 @@ def alive() -> Liveness:
 
 @pytest.fixture
 def address(alive: Liveness) -> Iterator[str]:
-    server = serve(0, alive, lambda: b"tls_sync_up 1\n")
+    server = serve(0, alive, lambda: (b"tls_sync_up 1\n", "text/plain"))
     try:
         yield f"http://127.0.0.1:{server.server_port}"
     finally:

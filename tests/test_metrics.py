@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tasks import families, metrics, tally
 from tasks.families import Family
+from tasks.liveness import Liveness, serve
 from tasks.models import (
     Action,
     Change,
@@ -314,8 +315,8 @@ class Broken:
 
 
 def test_the_metrics_can_be_scraped() -> None:
-    """`serve` answers GET /metrics with what was observed, also with what is observed later."""
-    port = metrics.serve(0, "127.0.0.1")
+    """GET /metrics is answered with what was observed, also with what is observed later."""
+    port = serve(0, Liveness(), metrics.exposition).server_port
     metrics.observe(report(cluster("dev", KEPT)))
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
         assert 'tls_sync_cluster_last_run_success{cluster="dev",owner="ops"} 1.0' in answer.read().decode()

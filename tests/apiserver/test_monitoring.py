@@ -23,6 +23,7 @@ from prefect.settings import PREFECT_API_URL
 
 from flows.tls_sync import tls_sync
 from tasks import metrics, tally
+from tasks.liveness import Liveness, serve
 from tasks.models import Requests
 from tasks.pushgateway import ADDRESS, push
 from tests import chart
@@ -220,7 +221,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
         metrics.heard("ops")
         with pytest.raises(RuntimeError):
             tally.Counted(Broken()).request("GET", "https://ops.example.org")  # type: ignore[arg-type]
-        port = metrics.serve(0, "127.0.0.1")
+        port = serve(0, Liveness(), metrics.exposition).server_port
         with Prometheus(directory, {"pushgateway": gateway.port, "watcher": port}) as prometheus:
             heard, pushed = "tls_sync_watch_last_heard_timestamp_seconds", "tls_sync_last_run_failures"
             eventually(lambda: prometheus.query(heard) and prometheus.query(pushed), "the first scrapes")
