@@ -118,6 +118,8 @@ class Reactor:
 
     def heal(self, tell: Callable[[RunReport], None]) -> None:
         """Try each cluster again whose time has come, with all of OPS; tell of those that are done."""
+        if not self.troubled:  # as a rule: this is asked every second
+            return
         config = load_config()
         with self._lock:
             known = {cluster.name for cluster in config.clusters if not cluster.suspended}

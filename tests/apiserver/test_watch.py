@@ -417,3 +417,11 @@ def test_a_deadline_also_ends_a_kept_connection(world: World) -> None:
             proxy.fault = lambda _, forward: Answer(200, forward().body, seconds_per_byte=0.05)
             report = world.deliver(inventory=inventory, seconds=2)
     assert [failure.code for failure in report.failures] == [Code.DEADLINE]
+
+
+def test_where_all_is_well_healing_reads_nothing(world: World) -> None:
+    """It is asked for every second: without a cluster in trouble not even the configuration is read."""
+    world.config_path.unlink()
+    told: list[RunReport] = []
+    Reactor().heal(told.append)
+    assert told == []
