@@ -70,8 +70,8 @@ class Recorder:
             self._closed = True
             self._changed.notify()
         self._thread.join(seconds)
-        if self._waiting:
-            sys.stderr.write(f"tls-sync watch: records lost: {len(self._waiting)}; Prefect's API is away\n")
+        if lost := self.lost + len(self._waiting):
+            sys.stderr.write(f"tls-sync watch: records lost: {lost}; Prefect's API was away\n")
 
     def _run(self) -> None:
         while True:
