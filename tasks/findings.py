@@ -41,7 +41,8 @@ def verdict(survey: Survey) -> say.Verdict:
         parts.append(f"{_copies(len(survey.placements))} of {_certificates(survey)}, all in sync")
     elif not survey.failure:
         parts.append("no copy is wanted, and none is there")
-    parts += [*_served(survey), *_notes(survey)]
+    ending = len(list(expiring(survey)))
+    parts += [*_served(survey), *say.about_ops(len(survey.rejections), ending, survey.suspended)]
     name = "Completed" if survey.ok else "NotInSync"
     return say.Verdict(ok=survey.ok, name=name, message=f"inventory: {'; '.join(parts)}")
 
@@ -69,15 +70,6 @@ def _served(survey: Survey) -> Iterator[str]:
         yield f"{differing} served otherwise than stored"
     if silent := found[Likeness.NONE] + found[Likeness.NO_NAME]:
         yield f"{silent} served unknown"
-
-
-def _notes(survey: Survey) -> Iterator[str]:
-    if survey.rejections:
-        yield f"{len(survey.rejections)} rejected on OPS"
-    if ending := len(list(expiring(survey))):
-        yield f"{ending} near expiry"
-    if survey.suspended:
-        yield f"suspended: {', '.join(survey.suspended)}"
 
 
 def expiring(survey: Survey) -> Iterator[tuple[Certificate, str]]:

@@ -3,7 +3,7 @@
 Sorted, and what needs a person comes first: the same facts give the same text.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -53,12 +53,17 @@ def _done(report: RunReport) -> str:
 def _notes(report: RunReport) -> Iterator[str]:
     if not report.inventory.certificates:
         yield "warning: OPS has no certificate that is fit to be sent"
-    if report.inventory.rejections:
-        yield f"{len(report.inventory.rejections)} rejected on OPS"
-    if ending := len(list(expiring(report))):
+    yield from about_ops(len(report.inventory.rejections), len(list(expiring(report))), report.suspended)
+
+
+def about_ops(rejected: int, ending: int, suspended: Sequence[str]) -> Iterator[str]:
+    """What a person is to know beside what became of the clusters, in a run and in the inventory alike."""
+    if rejected:
+        yield f"{rejected} rejected on OPS"
+    if ending:
         yield f"{ending} near expiry"
-    if report.suspended:
-        yield f"suspended: {', '.join(report.suspended)}"
+    if suspended:
+        yield f"suspended: {', '.join(suspended)}"
 
 
 def expiring(report: RunReport) -> Iterator[tuple[Certificate, str]]:
