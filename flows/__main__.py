@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from tasks.ending import ended, interrupted, last_words
+from tasks.ending import ended, last_words
 
 # Where PREFECT_API_URL names no server, Prefect starts one for this run; on a small machine that takes 40 s.
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
@@ -23,10 +23,7 @@ def main() -> int:
         parser.error(trouble)
     if asked:
         return command(asked[0], given)
-    try:
-        return run(given.cluster, given.certificate, dry_run=given.dry_run)
-    except KeyboardInterrupt:
-        return interrupted(last_words())
+    return ended(lambda: run(given.cluster, given.certificate, dry_run=given.dry_run), last_words)
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -1,8 +1,12 @@
 """The last words of a command that is interrupted or lacks its dependencies; so it imports none of these."""
 
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from enum import Enum
+from types import FrameType
+from typing import Any
 
 INTERRUPTED = 130
 MISSING = "the dependencies are missing: make .venv/ready && export PATH=$PWD/.venv/bin:$PATH"
@@ -28,22 +32,42 @@ def last_words() -> str:
     return _Run.stage.value
 
 
-def ended(command: Callable[[], int]) -> int:
+def ended(command: Callable[[], int], words: Callable[[], str] = lambda: "interrupted") -> int:
     """The exit status of a command; what it has yet to import, it imports in here."""
+    told = threading.Event()
+    note(signal.SIGINT, told)
     try:
         return command()
-    except KeyboardInterrupt:
-        return interrupted("interrupted")
-    except ModuleNotFoundError as error:
-        if not _is_dependency(error.name or ""):
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) or told.is_set():
+            sys.stderr.write(f"tls-sync: {words()}\n")
+            return INTERRUPTED
+        if not (isinstance(error, ModuleNotFoundError) and _is_dependency(error.name or "")):
             raise  # a defect of ours, or half a Python
         sys.stderr.write(f"tls-sync: {MISSING}\n")
         return 1
 
 
-def interrupted(words: str) -> int:
-    sys.stderr.write(f"tls-sync: {words}\n")
-    return INTERRUPTED
+def note(number: signal.Signals, told: threading.Event) -> None:
+    """From now on, the signal sets `told` first, and then does what it did before: raises, as a rule.
+
+    What a handler raises is lost where it meets a finalizer, and comes out as another error where it meets
+    a library such as pydantic-core.
+    """
+    handler = signal.getsignal(number)
+    noted = getattr(handler, "told", None) is told
+    if threading.current_thread() is threading.main_thread() and callable(handler) and not noted:
+        signal.signal(number, _Noting(handler, told))
+
+
+class _Noting:
+    def __init__(self, handler: Any, told: threading.Event) -> None:
+        self._handler = handler
+        self.told = told
+
+    def __call__(self, number: int, frame: FrameType | None) -> None:
+        self.told.set()
+        self._handler(number, frame)
 
 
 def _is_dependency(module: str) -> bool:

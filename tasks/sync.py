@@ -1,5 +1,6 @@
 """The Prefect task that brings one cluster in sync, and its fan-out. A shell around tasks/delivery.py."""
 
+import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -15,6 +16,9 @@ from tasks.errors import ClusterFailed, defect
 from tasks.models import Change, ClusterReport
 from tasks.order import Order
 from tasks.stopping import stop
+
+STEP_SECONDS = 0.5
+"""In which a signal is heard, whichever thread gets it."""
 
 
 def key_of_sync(context: TaskRunContext, parameters: dict[str, Any]) -> str:
@@ -68,12 +72,21 @@ def sync_clusters(
         for order in orders:
             running.append((order, _named(order).submit(opaque(order))))  # noqa: PERF401  kept, if interrupted
         for _, future in running:
-            future.wait()
+            _wait_for(future)
     except BaseException as told:  # noqa: BLE001  raised again by the flow, once its report is out
         signal = told
         stop()
         _say_so(told)
     return tuple(_report(order, future.result(raise_on_failure=False)) for order, future in running), signal
+
+
+def _wait_for(future: Any) -> None:
+    """In steps: a signal that the system gives to another thread is heard only when this one wakes."""
+    done = threading.Event()
+    future.add_done_callback(lambda _: done.set())
+    while not done.wait(STEP_SECONDS):
+        pass
+    future.wait()
 
 
 def _say_so(told: BaseException) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from queue import Empty, SimpleQueue
 
 GATHER_SECONDS = 1.0
+STEP_SECONDS = 0.5
 
 
 class Triggers:
@@ -27,13 +28,21 @@ class Triggers:
         After a quiet second the first comes alone and at once; of a stream there is one batch a second.
         """
         busy_until = 0.0
-        while (first := self._waiting.get()) is not None:
+        while (first := self._next()) is not None:
             names = {first}
             if time.monotonic() < busy_until and not self._gather(names):
                 yield frozenset(names)
                 return
             yield frozenset(names)
             busy_until = time.monotonic() + GATHER_SECONDS
+
+    def _next(self) -> str | None:
+        """In steps: a signal that the system gives to another thread is heard only when this one wakes."""
+        while True:
+            try:
+                return self._waiting.get(timeout=STEP_SECONDS)
+            except Empty:
+                continue
 
     def _gather(self, names: set[str]) -> bool:
         """Add what comes within the second; False where no more will come."""

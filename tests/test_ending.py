@@ -1,6 +1,7 @@
 """The last words of our commands: where somebody interrupts them, and where the dependencies are missing."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.ending import MISSING, ended
+from tasks.ending import INTERRUPTED, MISSING, ended
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "deployments" / "tls-sync.yaml"
@@ -81,3 +82,29 @@ def test_a_defect_of_ours_is_no_missing_dependency(module: str) -> None:
     with pytest.raises(ModuleNotFoundError):
         ended(missing(module))
     assert ended(missing("kubernetes")) == 1
+
+
+def test_ctrl_c_is_heard_also_where_a_library_makes_an_error_of_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """pydantic-core, told in the middle of its work, raises an error whose text alone names it."""
+
+    def command() -> int:
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt:
+            raise ValueError("cannot be serialized") from None
+        return 0
+
+    assert ended(command) == INTERRUPTED
+    assert capsys.readouterr().err == "tls-sync: interrupted\n"
+
+
+def test_any_other_error_is_raised_as_it_is() -> None:
+    """A defect is not to pass for an interruption."""
+
+    def command() -> int:
+        raise ValueError("a defect")
+
+    with pytest.raises(ValueError, match="a defect"):
+        ended(command)
