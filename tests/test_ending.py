@@ -17,6 +17,7 @@ COMMANDS = [
     ("flows",),
     ("flows", "--preflight"),
     ("flows", "--cluster-ids"),
+    ("flows.watch",),
     ("deployments.target", "manifests"),
     ("deployments.target", "kubeconfig"),
 ]
