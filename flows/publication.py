@@ -1,13 +1,17 @@
 """How a run shows itself in Prefect: its name, its artifacts, its log, its final state."""
 
+from itertools import islice
+
 from prefect import runtime
 from prefect.artifacts import create_markdown_artifact
 from prefect.client.schemas.objects import State
+from prefect.events import emit_event
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
 from tasks import markdown, terminal
 from tasks.ending import Stage, reached
+from tasks.events import MOST, events_of
 from tasks.models import RunReport
 from tasks.pushgateway import push
 from tasks.report import verdict
@@ -38,6 +42,7 @@ def show(report: RunReport) -> None:
     else:
         logger.error("%s", terminal.render(report))
     reached(Stage.REPORTED)
+    emit(report)
     # A dry run has keys of its own: the latest report of a cluster says what was done, not what would be.
     key = "dry-run-tls-sync" if report.dry_run else "tls-sync"
     create_markdown_artifact(markdown.render_run(report), key=key, description="The run's report")
@@ -46,6 +51,15 @@ def show(report: RunReport) -> None:
         create_markdown_artifact(
             text, key=f"{key}-{cluster.cluster}", description=f"What became of {cluster.cluster}"
         )
+
+
+def emit(report: RunReport) -> None:
+    """Prefect sends them from a thread of its own: nothing waits for that."""
+    events = events_of(report)
+    for one in islice(events, MOST):
+        emit_event(one.name, one.resource, occurred=report.now, related=one.related, payload=one.payload)
+    if left_out := sum(1 for _ in events):
+        get_run_logger().warning("events: %s of %s were not sent: too many", left_out, MOST + left_out)
 
 
 def final_state(report: RunReport) -> State[None]:

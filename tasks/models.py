@@ -9,7 +9,7 @@ from hashlib import sha256
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.reasons import QUIET, Code, Reason
+from tasks.reasons import NOT_OURS, QUIET, Code, Reason
 
 
 class Model(BaseModel):
@@ -34,6 +34,14 @@ class Version(Model):
     not_before: datetime
     not_after: datetime
 
+    def days_left(self, now: datetime) -> int:
+        """Whole days until notAfter; negative once it has passed."""
+        return (self.not_after - now) // timedelta(days=1)
+
+    def is_near_end(self, now: datetime) -> bool:
+        """Less than a third of its life is left: cert-manager should have renewed it by now."""
+        return self.not_after - now < (self.not_after - self.not_before) / 3
+
 
 class Certificate(Model):
     """The facts of one fit Secret on OPS."""
@@ -52,10 +60,6 @@ class Certificate(Model):
     version: Version
     leaf: str = ""
     """SHA-256 of the certificate alone, in hexadecimal: its X.509 fingerprint."""
-
-    def days_left(self, now: datetime) -> int:
-        """Whole days until notAfter; negative once it has passed."""
-        return (self.version.not_after - now) // timedelta(days=1)
 
 
 class Rejection(Model):
@@ -191,6 +195,13 @@ class Change(Model):
     def failed(self) -> bool:
         """True where a certificate was wanted here and this row says that it can't be had."""
         return self.action is Action.REFUSE or (not self.writes and self.reason not in QUIET)
+
+    @property
+    def held(self) -> Version | None:
+        """What our copy holds now; None where there is none, or where the Secret is not ours."""
+        if self.action is Action.REFUSE and self.reason in NOT_OURS:
+            return None
+        return self.new if self.applied else self.old
 
 
 class Plan(Model):

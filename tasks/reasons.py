@@ -186,6 +186,8 @@ class Reason(Told):
 
 QUIET = frozenset({Reason.IN_SYNC, Reason.GONE_FROM_SOURCE, Reason.NO_LONGER_ROUTED})
 """Reasons for which a row that writes nothing is not a failure."""
+NOT_OURS = frozenset(reason for reason in Reason if reason.startswith("OwnedBy"))
+"""Reasons for which a Secret on a target is no copy of ours."""
 
 
 class Code(Told):

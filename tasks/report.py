@@ -70,10 +70,9 @@ def expiring(report: RunReport) -> Iterator[tuple[Certificate, str]]:
     """Certificates on OPS with less than a third of their life left, the most urgent first."""
     certificates = report.inventory.certificates
     for one in sorted(certificates, key=lambda c: (c.version.not_after, c.ref.name)):
-        left, urgent = one.version.not_after - report.now, one.days_left(report.now) < URGENT_DAYS
-        if urgent or left < (one.version.not_after - one.version.not_before) / 3:
-            level = "urgent" if urgent else "warning"
-            yield one, f"{level}: {_days(one.days_left(report.now))} left"
+        days = one.version.days_left(report.now)
+        if days < URGENT_DAYS or one.version.is_near_end(report.now):
+            yield one, f"{'urgent' if days < URGENT_DAYS else 'warning'}: {_days(days)} left"
 
 
 def _days(days: int) -> str:

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 from tasks import families as f
 from tasks.families import FEWEST, MOST, MOST_COPIES, Family, Kind
-from tasks.models import Action, Certificate, Change, ClusterReport, RunReport, Version
+from tasks.models import Certificate, Change, ClusterReport, RunReport, Version
 from tasks.reasons import Reason
 from tasks.report import verdict
 
@@ -29,7 +29,6 @@ OPS = "OPS"
 UNREADABLE = "ConfigurationInvalid"
 UNKNOWN_OWNER = "unknown"
 """Where the configuration is too broken to say whose it is."""
-NOT_OURS = frozenset(reason for reason in Reason if reason.startswith("OwnedBy"))
 
 
 class Sample(NamedTuple):
@@ -182,11 +181,5 @@ def _copies(report: RunReport, cluster: ClusterReport) -> Iterator[Sample]:
 
 def _held(cluster: ClusterReport) -> list[tuple[Change, Version]]:
     """What our copies hold now, those first that end first."""
-    held = [(change, version) for change in cluster.changes if (version := _version(change))]
+    held = [(change, version) for change in cluster.changes if (version := change.held)]
     return sorted(held, key=lambda one: one[1].not_after)
-
-
-def _version(change: Change) -> Version | None:
-    if change.action is Action.REFUSE and change.reason in NOT_OURS:
-        return None
-    return change.new if change.applied else change.old

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from deployments.hook.prefect_api import PrefectApi
+from deployments.hook.rest import Rest
 from deployments.hook.settings import Settings
 from deployments.sandbox import processes
 from deployments.sandbox.api_server import free_port
@@ -56,6 +57,11 @@ def guarded_server(home: Path, port: int = 0, **settings: str) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/api"
     finally:
         processes.stop(process)
+
+
+def rest(address: str) -> Rest:
+    """For somebody who has the password."""
+    return Rest(address, {"Authorization": f"Basic {base64.b64encode(PASSWORD.encode()).decode()}"})
 
 
 class HookWorld:

@@ -2,11 +2,10 @@
 
 import json
 import os
-import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import which
@@ -19,8 +18,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from deployments.sandbox import packages, processes
 from deployments.sandbox.api_server import free_port
 from deployments.sandbox.errors import SandboxError
+from tests.waiting import until
 
-PATIENCE = 120
 """Seconds for what should take one; a busy machine is no failure."""
 
 Labels = dict[str, str]
@@ -40,19 +39,6 @@ def demand() -> None:
 def fetch(url: str) -> str:
     with urllib.request.urlopen(url, timeout=30) as answer:
         return str(answer.read().decode())
-
-
-def eventually(holds: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
-    """The first answer that is true; an error that says what was waited for, otherwise."""
-    end = time.monotonic() + patience
-    while time.monotonic() < end:
-        try:
-            if found := holds():
-                return found
-        except OSError:
-            pass  # not there yet
-        time.sleep(0.2)
-    raise AssertionError(f"waited {patience} s in vain: {what}")
 
 
 class Program:
@@ -81,7 +67,7 @@ class Program:
             return bool(fetch(self.url + self._health))
 
         if self._health:
-            eventually(answers, f"a start; {self.log}")
+            until(f"a start; {self.log}", answers)
 
     def stop(self) -> None:
         if self._process:

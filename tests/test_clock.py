@@ -102,8 +102,8 @@ def test_a_leap_day_is_a_day_like_any_other(end: datetime) -> None:
     assert isinstance(good, Certificate)
     assert isinstance(late, Rejection)
     assert late.reason is Reason.EXPIRED
-    assert good.days_left(end - DAY) == 1
-    assert good.days_left(end - DAY + SECOND) == 0
+    assert good.version.days_left(end - DAY) == 1
+    assert good.version.days_left(end - DAY + SECOND) == 0
     noted = plan.written_version(target_secret(good))
     assert noted == good.version
     assert brief(noted).endswith(f"{end:%Y-%m-%d}")
@@ -140,7 +140,11 @@ def told_around(turn: datetime, secret: dict[str, Any]) -> list[str]:
         one = examine(REF, secret, Policy(now=now))
         lines.append(str(one))
         if isinstance(one, Certificate):
-            lines += [str(one_row(one, None, now)), str(ownership.annotations(one)), str(one.days_left(now))]
+            lines += [
+                str(one_row(one, None, now)),
+                str(ownership.annotations(one)),
+                str(one.version.days_left(now)),
+            ]
             report = RunReport(inventory=Inventory(certificates=(one,)), now=now)
             lines += [text for _, text in expiring(report)]
         lines += warn_of_end(turn + 3 * DAY, now)

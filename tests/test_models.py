@@ -78,7 +78,7 @@ def test_secret_ref_reads_like_kubectl() -> None:
 )
 def test_certificate_counts_whole_days(age: float, life: float, expected: int) -> None:
     """Days left are whole days, and negative once the certificate has ended."""
-    assert certificate(age=age, life=life).days_left(NOW) == expected
+    assert certificate(age=age, life=life).version.days_left(NOW) == expected
 
 
 def test_inventory_digest_is_the_same_for_the_same_facts() -> None:

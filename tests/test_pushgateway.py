@@ -17,8 +17,9 @@ from tasks.config import VARIABLE
 from tasks.errors import ConfigError
 from tasks.pushgateway import ADDRESS, AUTH, CA, LIMIT, load_config_or_tell, push
 from tests.factories import NOW
-from tests.monitoring import PATIENCE, Pushgateway, eventually, pushgateway
+from tests.monitoring import Pushgateway, pushgateway
 from tests.test_metrics import DOWN, KEPT, REFUSED, cluster, report
+from tests.waiting import PATIENCE, until
 
 pytestmark = [pytest.mark.apiserver]
 SAID = "what-a-server-says"
@@ -124,7 +125,7 @@ def test_it_may_want_a_password_and_speak_tls(tmp_path: Path, monkeypatch: pytes
         monkeypatch.setenv(ADDRESS, f"https://127.0.0.1:{found.port}")
         monkeypatch.setenv(AUTH, "ops:secret\n")
         monkeypatch.setenv(CA, authority.pem.decode())
-        eventually(lambda: push(report(cluster("dev", KEPT))) == "", "a push over TLS")
+        until("a push over TLS", lambda: push(report(cluster("dev", KEPT))) == "")
         monkeypatch.setenv(AUTH, f"ops:{PASSWORD}")
         lost = push(report(cluster("dev", KEPT)))
         assert lost.endswith(f"2 of 2 pushes: HTTP 401; check {AUTH}")

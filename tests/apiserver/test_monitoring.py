@@ -29,8 +29,9 @@ from tasks.pushgateway import ADDRESS, push
 from tests import chart
 from tests.factories import NOW, certificate, inventory, rejection
 from tests.fault_proxy import Answer, Forward, Request
-from tests.monitoring import Alertmanager, Prometheus, Pushgateway, demand, eventually
+from tests.monitoring import Alertmanager, Prometheus, Pushgateway, demand
 from tests.test_metrics import DOWN, KEPT, NEW, REFUSED, Broken, cluster, report
+from tests.waiting import until
 from tests.world import TARGETS, World
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
@@ -91,15 +92,15 @@ def test_a_stopped_cluster_is_an_alert_until_it_is_back(world: World, monitoring
     (secret,) = world.issue("web-tls")
     run()
     last = "tls_sync_last_success_timestamp_seconds"
-    eventually(lambda: len(monitoring.prometheus.query(last)) == len(TARGETS), "a success of each cluster")
+    until("a success of each cluster", lambda: len(monitoring.prometheus.query(last)) == len(TARGETS))
     world.sandbox.cluster("rct").stop()
     try:
         world.renew(secret)
         assert run().is_failed()
-        eventually(lambda: monitoring.firing("TLSSyncRunFailed") == {"rct"}, "the failure as an alert")
-        eventually(lambda: monitoring.firing("TLSSyncCopyOlder") == {"rct"}, "the old copy as an alert")
+        until("the failure as an alert", lambda: monitoring.firing("TLSSyncRunFailed") == {"rct"})
+        until("the old copy as an alert", lambda: monitoring.firing("TLSSyncCopyOlder") == {"rct"})
         everywhere = set(TARGETS)  # for nothing runs any more
-        eventually(lambda: monitoring.firing("TLSSyncNoSuccess") == everywhere, "the dead man's switch")
+        until("the dead man's switch", lambda: monitoring.firing("TLSSyncNoSuccess") == everywhere)
     finally:
         world.sandbox.cluster("rct").start()
     alerts = ("TLSSyncRunFailed", "TLSSyncCopyOlder", "TLSSyncNoSuccess")
@@ -108,7 +109,7 @@ def test_a_stopped_cluster_is_an_alert_until_it_is_back(world: World, monitoring
         """A run now and then, as the schedule has it."""
         return run().is_completed() and not any(monitoring.firing(alert) for alert in alerts)
 
-    eventually(healed, "all alerts resolved", 300)
+    until("all alerts resolved", healed, 300)
 
 
 @pytest.mark.usefixtures("prefect_server", "no_waiting")
@@ -139,7 +140,7 @@ def test_a_run_without_its_configuration_says_so(world: World, monitoring: Monit
     assert run().is_failed()
     failures = "tls_sync_last_run_failures"
     assert monitoring.gateway.values(failures, "owner", "code") == {("ops", "ConfigurationInvalid"): 1}
-    eventually(lambda: monitoring.firing("TLSSyncRunFailed") == {""}, "the alert")
+    until("the alert", lambda: monitoring.firing("TLSSyncRunFailed") == {""})
     world.config_path.write_text(good)
     world.sandbox.cluster("ops").stop()
     try:
@@ -167,7 +168,7 @@ def test_a_gateway_that_is_down_is_a_line_in_the_log(world: World, monkeypatch: 
         with get_client(sync_client=True) as client:
             return [log.message for log in client.read_logs(chosen) if log.message.startswith("metrics")]
 
-    assert eventually(lines, "the line in the log") == [line]
+    assert until("the line in the log", lines) == [line]
 
 
 @pytest.mark.usefixtures("prefect_server")
@@ -224,7 +225,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
         port = serve(0, Liveness(), metrics.exposition).server_port
         with Prometheus(directory, {"pushgateway": gateway.port, "watcher": port}) as prometheus:
             heard, pushed = "tls_sync_watch_last_heard_timestamp_seconds", "tls_sync_last_run_failures"
-            eventually(lambda: prometheus.query(heard) and prometheus.query(pushed), "the first scrapes")
+            until("the first scrapes", lambda: prometheus.query(heard) and prometheus.query(pushed))
             yield prometheus
 
 
@@ -238,7 +239,7 @@ def asked(expression: str) -> str:
 @pytest.mark.parametrize(("panel", "expression"), QUERIES, ids=[name for name, _ in QUERIES])
 def test_every_query_of_the_dashboard_finds_something(told: Prometheus, panel: str, expression: str) -> None:
     """A real Prometheus takes it, and has series for it after a run and a scrape."""
-    assert eventually(lambda: told.query(asked(expression)), f"series for {panel}")
+    assert until(f"series for {panel}", lambda: told.query(asked(expression)))
 
 
 def test_the_dashboards_matrix_has_a_cell_per_certificate_and_cluster(told: Prometheus) -> None:

@@ -4,20 +4,19 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from deployments.hook.rest import Rest
 from deployments.sandbox.api_server import free_port
 from deployments.sandbox.cert_manager import SOURCE_NAMESPACE
 from tasks.lease import CALL_SECONDS, DURATION, ROUND_SECONDS, Lease
-from tests.hook_world import PASSWORD, guarded_server
+from tests.hook_world import PASSWORD, guarded_server, rest
 from tests.monitoring import fetch
+from tests.waiting import PATIENCE, until
 from tests.world import World
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -26,7 +25,6 @@ ROOT = Path(__file__).parents[2]
 ROLE = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{SOURCE_NAMESPACE}/roles/tls-sync"
 LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{SOURCE_NAMESPACE}/leases"
 LEASE = (f"--lease={SOURCE_NAMESPACE}/tls-sync-watch", "--lease-context=cluster-ops")
-SECONDS = 240.0
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +54,6 @@ def watching(world: World) -> Iterator[World]:
         world.ops.delete(f"{LEASES}/{lease['metadata']['name']}")
 
 
-def until(what: str, holds: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not holds():
-        assert time.monotonic() < deadline, f"{what}: it did not come to that"
-        time.sleep(0.2)
-
-
 def runs(address: str) -> list[dict[str, Any]] | None:
     """The watcher's runs, newest first; None where the server does not answer."""
     try:
@@ -72,12 +63,6 @@ def runs(address: str) -> list[dict[str, Any]] | None:
     except Exception:  # noqa: BLE001  it is just not there yet
         return None
     return found
-
-
-def rest(address: str) -> Rest:
-    from base64 import b64encode  # noqa: PLC0415
-
-    return Rest(address, {"Authorization": f"Basic {b64encode(PASSWORD.encode()).decode()}"})
 
 
 class Process:
@@ -112,7 +97,7 @@ def watcher(directory: Path, api: str, *arguments: str, name: str = "watch") -> 
     finally:
         if started.process.poll() is None:
             started.process.terminate()
-        started.process.wait(SECONDS)
+        started.process.wait(PATIENCE)
 
 
 def is_everywhere(world: World, secret: dict[str, Any]) -> bool:
@@ -186,20 +171,13 @@ def test_one_of_two_acts_and_the_other_takes_over(
         one.wait_until_it_says("this replica acts")
         until("the start", lambda: is_everywhere(watching, secret))
         with watcher(tmp_path, prefect[0], *LEASE, name="two") as two:
-            until("a look at the Lease", lambda: two.process.poll() is None and answers(two.port))
+            until("a look at the Lease", lambda: two.process.poll() is None and scraped(two.port))
             assert "this replica acts" not in two.said
             one.process.send_signal(signal.SIGKILL)
-            one.process.wait(SECONDS)
+            one.process.wait(PATIENCE)
             renewed = watching.renew(secret)
             two.wait_until_it_says("this replica acts")
             until("the renewal", lambda: is_everywhere(watching, renewed))
-
-
-def answers(port: int) -> bool:
-    try:
-        return bool(scraped(port))
-    except OSError:  # it is just not there yet
-        return False
 
 
 def scraped(port: int) -> str:
@@ -211,7 +189,7 @@ def test_it_tells_prometheus_what_it_did(watching: World, prefect: tuple[str, Pa
     last = 'tls_sync_last_success_timestamp_seconds{cluster="%s",owner="ops"}'
     (secret,) = watching.issue("web-tls")
     with watcher(tmp_path, prefect[0]) as started:
-        until("its port", lambda: started.process.poll() is not None or answers(started.port))
+        until("its port", lambda: started.process.poll() is not None or scraped(started.port))
         until("the start", lambda: all(last % name in scraped(started.port) for name in watching.targets))
         heard = 'tls_sync_watch_last_heard_timestamp_seconds{owner="ops"}'
         until("a sign of life", lambda: heard in scraped(started.port))

@@ -4,7 +4,6 @@ import http.client
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from deployments.sandbox.control_plane import Sandbox
 from deployments.sandbox.kubeconfig import SOURCE_CLUSTER
 from tests import chart
 from tests.hook_world import PASSWORD, ROOT, HookWorld, guarded_server
+from tests.waiting import until
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(2400)]
 
@@ -65,15 +65,6 @@ def let_go(server: ApiServer, job: dict[str, Any]) -> None:
     except AdminError as error:
         if error.status != http.client.NOT_FOUND:
             raise
-
-
-def until(what: str, found: Any) -> Any:
-    """What `found` gives, once it gives something."""
-    deadline = time.monotonic() + SECONDS
-    while not (value := found()):
-        assert time.monotonic() < deadline, f"{what} did not come"
-        time.sleep(0.3)
-    return value
 
 
 def refusals(server: ApiServer, account: str) -> list[tuple[str, str]]:

@@ -100,7 +100,7 @@ def test_the_timeline_is_readable(page: Browser, tmp_path: Path, count: int) -> 
     assert len(rows) == count
     for one in survey.certificates:
         (row,) = [row for row in rows if row.startswith(f"{one.ref.name}:")]
-        assert f"{one.days_left(survey.now)} d, {one.version.not_after:%Y-%m-%d}" in row
+        assert f"{one.version.days_left(survey.now)} d, {one.version.not_after:%Y-%m-%d}" in row
     assert page.evaluate(OVERLAPS) == []
     assert page.evaluate(CUT_OFF) == []
     heights = (

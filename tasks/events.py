@@ -1,0 +1,116 @@
+"""Reports -> events, for people's own automations. Pure; flows/publication.py hands them to Prefect.
+
+| event                           | for each                                                    | how often |
+| ------------------------------- | ----------------------------------------------------------- | --------- |
+| `tls-sync.certificate.synced`   | copy that was written                                       | once      |
+| `tls-sync.certificate.refused`  | copy that was wanted and can't be had; unfit Secret on OPS  | each run  |
+| `tls-sync.certificate.expiring` | copy, or certificate on OPS, in the last third of its life  | each run  |
+
+The resource is a certificate in a cluster, the related one the Secret there. A dry run has none.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from tasks.models import Change, RunReport, SecretRef, Version
+from tasks.reasons import Reason
+
+SYNCED, REFUSED, EXPIRING = (f"tls-sync.certificate.{one}" for one in ("synced", "refused", "expiring"))
+OPS = "OPS"
+MOST = 1000
+"""Of one run. The worst come first, and those left out are counted."""
+
+
+class Event(NamedTuple):
+    name: str
+    owner: str
+    cluster: str
+    certificate: str
+    secret: SecretRef
+    payload: dict[str, Any]
+
+    @property
+    def resource(self) -> dict[str, str]:
+        """As Prefect has it: an id, a name, and labels that an automation can match."""
+        return {
+            "prefect.resource.id": f"tls-sync.certificate.{self.owner}.{self.cluster}.{self.certificate}",
+            "prefect.resource.name": f"{self.certificate} on {self.cluster}",
+            "tls-sync.owner": self.owner,
+            "tls-sync.cluster": self.cluster,
+            "tls-sync.certificate": self.certificate,
+        }
+
+    @property
+    def related(self) -> list[dict[str, str]]:
+        place = f"{self.cluster}.{self.secret.namespace}.{self.secret.name}"
+        return [
+            {
+                "prefect.resource.id": f"tls-sync.secret.{place}",
+                "prefect.resource.role": "secret",
+                "prefect.resource.name": str(self.secret),
+            }
+        ]
+
+
+def events_of(report: RunReport) -> Iterator[Event]:
+    """One after the other, the worst first: of a large first run there are many."""
+    if report.dry_run or report.inventory.failure:
+        return
+    for told in (_rejected, _refused, _expiring, _expiring_on_ops, _synced):
+        yield from told(report)
+
+
+def _rejected(report: RunReport) -> Iterator[Event]:
+    for one in report.inventory.rejections:
+        if report.certificate in (None, one.ref.name):
+            yield _on_ops(REFUSED, report, one.ref, _why(one.reason, one.detail))
+
+
+def _refused(report: RunReport) -> Iterator[Event]:
+    for cluster, change in _rows(report):
+        if change.failed:
+            yield _of_copy(REFUSED, report, cluster, change, _why(change.reason, change.detail))
+
+
+def _expiring(report: RunReport) -> Iterator[Event]:
+    for cluster, change in _rows(report):
+        if (held := change.held) and held.is_near_end(report.now):
+            yield _of_copy(EXPIRING, report, cluster, change, _end(held, report))
+
+
+def _expiring_on_ops(report: RunReport) -> Iterator[Event]:
+    for one in report.inventory.certificates:
+        if report.certificate in (None, one.ref.name) and one.version.is_near_end(report.now):
+            yield _on_ops(EXPIRING, report, one.ref, _end(one.version, report))
+
+
+def _synced(report: RunReport) -> Iterator[Event]:
+    for cluster, change in _rows(report):
+        if change.applied and change.new:
+            done = {"action": str(change.action), "reason": str(change.reason)}
+            yield _of_copy(SYNCED, report, cluster, change, done | _end(change.new, report))
+
+
+def _rows(report: RunReport) -> Iterator[tuple[str, Change]]:
+    for cluster in report.clusters:
+        yield from ((cluster.cluster, change) for change in cluster.changes)
+
+
+def _on_ops(name: str, report: RunReport, secret: SecretRef, payload: dict[str, Any]) -> Event:
+    return Event(name, report.owner, OPS, secret.name, secret, payload)
+
+
+def _of_copy(name: str, report: RunReport, cluster: str, change: Change, payload: dict[str, Any]) -> Event:
+    return Event(name, report.owner, cluster, change.certificate, change.target, payload)
+
+
+def _why(reason: Reason, detail: str) -> dict[str, Any]:
+    return {"reason": str(reason), "sentence": reason.sentence, "detail": detail, "remedy": reason.remedy}
+
+
+def _end(version: Version, report: RunReport) -> dict[str, Any]:
+    return {
+        "fingerprint": version.fingerprint,
+        "not_after": version.not_after.isoformat(),
+        "days_left": version.days_left(report.now),
+    }
