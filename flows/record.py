@@ -11,6 +11,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 
 from flows.publication import final_state, show
+from tasks import metrics
 from tasks.models import RunReport
 
 WAITING = 200
@@ -62,6 +63,7 @@ class Recorder:
             while len(self._waiting) > WAITING:
                 self._waiting.popleft()
                 self.lost += 1
+                metrics.record_lost()
             self._changed.notify()
 
     def close(self, seconds: float) -> None:

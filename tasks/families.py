@@ -148,5 +148,13 @@ API_REQUESTS = Family(
     Kind.PROCESS,
     ("verb", "code"),
 )
+LOST_RECORDS = Family(
+    "tls_sync_watch_lost_records_total",
+    "Records for Prefect's history that were lost, since its API was away too long. From the watcher alone.",
+    Kind.PROCESS,
+    (),
+)
 
+COUNTERS = frozenset({API_REQUESTS, LOST_RECORDS})
+"""All others are gauges."""
 BY_NAME = {one.name: one for one in list(globals().values()) if isinstance(one, Family)}

@@ -2,6 +2,7 @@
 
     metrics.observe(report)          after each piece of work, with its RunReport
     metrics.heard(owner)             after each event, bookmark or list of OPS
+    metrics.record_lost()            for each record that Prefect's history will never have
     body, kind = metrics.exposition()     what to answer to GET /metrics, and its content type
 
 `observe` does what a push to a Pushgateway does (tasks/pushgateway.py): series of what healed vanish with the
@@ -20,7 +21,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from tasks import tally
-from tasks.families import API_REQUESTS, HEARD, Family
+from tasks.families import API_REQUESTS, COUNTERS, HEARD, LOST_RECORDS, Family
 from tasks.models import RunReport
 from tasks.samples import Parts, Sample, merged, of_run
 
@@ -30,6 +31,7 @@ _lock = threading.Lock()
 _run: list[Sample] = []
 _held: Parts = {}
 _heard: dict[str, datetime] = {}
+_lost: list[float] = [0.0]
 
 
 def observe(report: RunReport) -> None:
@@ -47,6 +49,12 @@ def heard(owner: str) -> None:
         _heard[owner] = datetime.now(UTC)
 
 
+def record_lost() -> None:
+    """One for Prefect's history could not be kept until its API was back."""
+    with _lock:
+        _lost[0] += 1
+
+
 def exposition() -> tuple[bytes, str]:
     """All of it as text, and the text's content type."""
     return text(_samples()), CONTENT_TYPE_PLAIN_0_0_4
@@ -62,6 +70,7 @@ def _samples() -> tuple[Sample, ...]:
     with _lock:
         held = [*_run, *(sample for samples in _held.values() for sample in samples)]
         held += [Sample(HEARD, (owner,), moment.timestamp()) for owner, moment in _heard.items()]
+        held.append(Sample(LOST_RECORDS, (), _lost[0]))
     return (*held, *(Sample(API_REQUESTS, (*outcome,), count) for outcome, count in tally.made().items()))
 
 
@@ -84,7 +93,7 @@ class _Told(Collector):
         metrics: dict[Family, GaugeMetricFamily | CounterMetricFamily] = {}
         for family, labels, value in self._source():
             if family not in metrics:
-                kind = CounterMetricFamily if family is API_REQUESTS else GaugeMetricFamily
+                kind = CounterMetricFamily if family in COUNTERS else GaugeMetricFamily
                 metrics[family] = kind(family.name, family.help, labels=family.labels)
             metrics[family].add_metric(labels, value)
         yield from metrics.values()

@@ -9,7 +9,6 @@ import os
 import random
 import sys
 import tempfile
-import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -35,15 +34,15 @@ class Figures(NamedTuple):
     temporary_files: int
 
 
-def figures() -> Figures:
-    gc.collect()
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return Figures(
-        round(pages * os.sysconf("SC_PAGE_SIZE") / 1024**2, 1),
-        sum(1 for _ in Path("/proc/self/fd").iterdir()),
-        threading.active_count(),
-        sum(1 for _ in Path(tempfile.gettempdir()).iterdir()),
-    )
+def figures(pid: int | None = None, folder: Path | None = None) -> Figures:
+    """Of a process, and its folder for temporary files; of this one by default."""
+    if pid is None:
+        gc.collect()
+    process = Path("/proc") / str(pid or "self")
+    pages = int((process / "statm").read_text().split()[1])
+    folders = (process / "fd", process / "task", folder or Path(tempfile.gettempdir()))
+    descriptors, threads, files = (sum(1 for _ in one.iterdir()) for one in folders)
+    return Figures(round(pages * os.sysconf("SC_PAGE_SIZE") / 1024**2, 1), descriptors, threads, files)
 
 
 def unreliable(chance: random.Random) -> object:

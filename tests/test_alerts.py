@@ -317,6 +317,19 @@ def test_rules_and_dashboard_are_off_by_default() -> None:
     assert labels["app.kubernetes.io/name"] == "tls-sync"
 
 
+def test_the_operator_finds_the_watcher() -> None:
+    """A PodMonitor, where it is wanted, selects the watcher's pods and names a port that they have."""
+    chosen = {"enabled": True, "labels": {"release": "prometheus"}}
+    assert "PodMonitor" not in {m["kind"] for m in render({"watch": {"enabled": True}})}
+    manifests = render({"watch": {"enabled": True, "podMonitor": chosen}})
+    monitor = one(manifests, "PodMonitor", "tls-sync-watch")
+    pod = one(manifests, "Deployment", "tls-sync-watch")["spec"]["template"]
+    assert monitor["metadata"]["labels"]["release"] == "prometheus"
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    assert endpoint["port"] in {port["name"] for port in pod["spec"]["containers"][0]["ports"]}
+
+
 def test_helm_finds_no_fault_in_them() -> None:
     """`helm lint --strict` is silent with all of it switched on."""
     values = {**RULES, "grafanaDashboard": {"enabled": True}, "metrics": {"pushgateway": {"url": URL}}}
@@ -372,6 +385,7 @@ def test_runs_alone_may_reach_the_pushgateway() -> None:
         ({"prometheusRule": {"periodSeconds": "1h"}}, "'/prometheusRule/periodSeconds'"),
         ({"prometheusRule": {"runbookUrl": "docs"}}, "'/prometheusRule/runbookUrl'"),
         ({"prometheusRule": {"labels": {"a": 1}}}, "'/prometheusRule/labels/a'"),
+        ({"watch": {"podMonitor": {"labels": {"a": "b c"}}}}, "'/watch/podMonitor/labels/a'"),
         ({"prometheusRule": {"alerts": []}}, "'alerts' not allowed"),
         ({"grafanaDashboard": {"enabled": 1}}, "'/grafanaDashboard/enabled'"),
         ({"networkPolicy": {"egress": {"pushgateway": {"ports": [0]}}}}, "/pushgateway/ports/0'"),

@@ -99,10 +99,10 @@ def test_the_page_lists_each_metric_and_no_other() -> None:
 
 
 def test_names_are_prometheus_names() -> None:
-    """Each begins with tls_sync_ and ends with its unit; only the counter ends with _total."""
+    """Each begins with tls_sync_ and ends with its unit; only counters end with _total."""
     for one in FAMILIES.values():
         assert re.fullmatch(r"tls_sync_[a-z]+(_[a-z]+)*", one.name)
-        assert one.name.endswith("_total") == (one is families.API_REQUESTS)
+        assert one.name.endswith("_total") == (one in families.COUNTERS)
         assert one.name.endswith("_seconds") == any(w in one.name for w in ("timestamp", "duration"))
     assert len({one.name for one in FAMILIES.values()}) == len(FAMILIES)
 
@@ -307,6 +307,13 @@ def test_what_was_heard_and_asked_is_told() -> None:
     with pytest.raises(RuntimeError):
         tally.Counted(Broken()).request("PUT", "https://ops.example.org")  # type: ignore[arg-type]
     assert told(families.API_REQUESTS)["PUT", "none"] == 1
+
+
+def test_lost_records_are_counted() -> None:
+    """From nothing: a counter that is not there can't be seen to grow."""
+    before = told(families.LOST_RECORDS)[()]
+    metrics.record_lost()
+    assert told(families.LOST_RECORDS) == {(): before + 1}
 
 
 class Broken:

@@ -144,6 +144,12 @@ class World:
     def copy(self, name: str, cluster: str = "dev", namespace: str = "app-a") -> Manifest | None:
         return self.admin(cluster).secret(namespace, name)
 
+    def is_everywhere(self, secret: Manifest, namespace: str = "app-a") -> bool:
+        """Whether each target has what this Secret of OPS holds."""
+        name = secret["metadata"]["name"]
+        copies = [self.copy(name, cluster, namespace) for cluster in self.targets]
+        return all(copy is not None and copy["data"] == secret["data"] for copy in copies)
+
     def inventory(self) -> Inventory:
         source = load_config().source
         with ClusterClient("ops", connect("ops", source.context), time.monotonic() + 60) as client:

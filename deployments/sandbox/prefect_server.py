@@ -58,14 +58,17 @@ class PrefectServer:
     def wait(self, say: Say) -> None:
         wait_for(self, "/api/health", self.process, self.log, say)
 
-    def answer(self, path: str) -> Any:
-        """What it says to a GET; None while it does not, or has no such thing."""
+    def answer(self, path: str, body: Any = None) -> Any:
+        """What it says to a GET, or with a body to a POST; None while it does not, or has no such thing."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         with suppress(OSError, http.client.HTTPException):
-            connection.request("GET", path)
+            if body is None:
+                connection.request("GET", path)
+            else:
+                connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
             response = connection.getresponse()
-            body = response.read()
-            return json.loads(body) if response.status == http.client.OK else None
+            content = response.read()
+            return json.loads(content) if response.status == http.client.OK else None
         return None
 
 

@@ -8,6 +8,7 @@ import json
 import ssl
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
@@ -71,6 +72,18 @@ class Rest:
         items: Manifests = self.get(path)["items"]
         return items
 
+    def watch(self, path: str) -> Iterator[Manifest]:
+        """Events as they come, on a connection of its own, until the server ends it."""
+        connection = self._new_connection(None)
+        try:
+            connection.request("GET", path, headers=self._headers)
+            response = connection.getresponse()
+            if response.status != http.client.OK:
+                raise AdminError(response.status, response.reason)
+            yield from map(json.loads, response)
+        finally:
+            connection.close()
+
     def is_ready(self) -> bool:
         try:
             return self._exchange("GET", "/readyz", None, {})[0] == http.client.OK
@@ -117,7 +130,10 @@ class Rest:
             return mine.connection
         if mine.connection:
             mine.connection.close()
-        host, port = self.address
         mine.generation = self._generation
-        mine.connection = http.client.HTTPSConnection(host, port, timeout=_TIMEOUT_SECONDS, context=self._tls)
+        mine.connection = self._new_connection(_TIMEOUT_SECONDS)
         return mine.connection
+
+    def _new_connection(self, timeout: float | None) -> http.client.HTTPSConnection:
+        host, port = self.address
+        return http.client.HTTPSConnection(host, port, timeout=timeout, context=self._tls)

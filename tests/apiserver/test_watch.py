@@ -18,11 +18,11 @@ from tasks.reasons import Code
 from tasks.watch import EVERYTHING, Watch
 from tests.fault_proxy import Answer, Forward, Request
 from tests.tcp_proxy import TcpProxy, tcp_proxy
+from tests.watching import may_watch
 from tests.world import World
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(600)]
 
-ROLE = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{SOURCE_NAMESPACE}/roles/tls-sync"
 SECONDS = 120.0
 
 
@@ -38,13 +38,9 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def watching(world: World) -> Iterator[World]:
     """tls-sync may watch, as the chart lets its watcher."""
-    role = world.ops.get(ROLE)
-    assert role is not None
-    rules = [{**rule, "verbs": [*rule["verbs"], "watch"]} for rule in role["rules"]]
-    world.ops.patch(ROLE, {"rules": rules})
-    stopping.begin()
-    yield world
-    world.ops.patch(ROLE, {"rules": role["rules"]})
+    with may_watch(world.ops):
+        stopping.begin()
+        yield world
 
 
 class Seen:

@@ -1,11 +1,10 @@
 """`python -m flows.watch` as a process of its own, beside a Prefect server: what people and kubelet see."""
 
-import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +14,12 @@ from deployments.sandbox.api_server import free_port
 from deployments.sandbox.cert_manager import SOURCE_NAMESPACE
 from tasks.lease import CALL_SECONDS, DURATION, ROUND_SECONDS, Lease
 from tests.hook_world import PASSWORD, guarded_server, rest
-from tests.monitoring import fetch
 from tests.waiting import PATIENCE, until
+from tests.watching import HOLD_LEASES, LEASE, LEASES, ROOT, Process, may_watch
+from tests.watching import watcher as watching_process
 from tests.world import World
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
-
-ROOT = Path(__file__).parents[2]
-ROLE = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{SOURCE_NAMESPACE}/roles/tls-sync"
-LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{SOURCE_NAMESPACE}/leases"
-LEASE = (f"--lease={SOURCE_NAMESPACE}/tls-sync-watch", "--lease-context=cluster-ops")
 
 
 @pytest.fixture(scope="module")
@@ -39,19 +34,19 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
 @pytest.fixture
 def watching(world: World) -> Iterator[World]:
     """tls-sync may watch and hold a Lease, as the chart lets its watcher."""
-    role = world.ops.get(ROLE)
-    assert role is not None
-    rules = [{**rule, "verbs": [*rule["verbs"], "watch"]} for rule in role["rules"]]
-    leases = {
-        "apiGroups": ["coordination.k8s.io"],
-        "resources": ["leases"],
-        "verbs": ["get", "create", "update"],
-    }
-    world.ops.patch(ROLE, {"rules": [*rules, leases]})
-    yield world
-    world.ops.patch(ROLE, {"rules": role["rules"]})
+    with may_watch(world.ops, HOLD_LEASES):
+        yield world
     for lease in world.ops.list(LEASES):
         world.ops.delete(f"{LEASES}/{lease['metadata']['name']}")
+
+
+def watcher(
+    directory: Path, api: str, *arguments: str, name: str = "watch"
+) -> AbstractContextManager[Process]:
+    """Beside a Prefect server that wants a password."""
+    return watching_process(
+        directory, *arguments, name=name, PREFECT_API_URL=api, PREFECT_API_AUTH_STRING=PASSWORD
+    )
 
 
 def runs(address: str) -> list[dict[str, Any]] | None:
@@ -65,54 +60,13 @@ def runs(address: str) -> list[dict[str, Any]] | None:
     return found
 
 
-class Process:
-    def __init__(self, log: Path, api: str, arguments: Sequence[str]) -> None:
-        self._log, self.port = log, free_port()
-        environment = os.environ | {
-            "PREFECT_API_URL": api,
-            "PREFECT_API_AUTH_STRING": PASSWORD,
-            "PREFECT_HOME": str(log.parent / "prefect"),
-            "DO_NOT_TRACK": "1",
-        }
-        command = [sys.executable, "-m", "flows.watch", f"--port={self.port}", *arguments]
-        with log.open("w") as output:
-            self.process = subprocess.Popen(
-                command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
-            )
-
-    @property
-    def said(self) -> str:
-        return self._log.read_text()
-
-    def wait_until_it_says(self, words: str) -> None:
-        until(words, lambda: words in self.said or self.process.poll() is not None)
-        assert words in self.said, self.said
-
-
-@contextmanager
-def watcher(directory: Path, api: str, *arguments: str, name: str = "watch") -> Iterator[Process]:
-    started = Process(directory / f"{name}.log", api, arguments)
-    try:
-        yield started
-    finally:
-        if started.process.poll() is None:
-            started.process.terminate()
-        started.process.wait(PATIENCE)
-
-
-def is_everywhere(world: World, secret: dict[str, Any]) -> bool:
-    name = secret["metadata"]["name"]
-    copies = [world.copy(name, cluster) for cluster in world.targets]
-    return all(copy is not None and copy["data"] == secret["data"] for copy in copies)
-
-
 def test_a_renewal_is_copied_and_recorded(watching: World, prefect: tuple[str, Path], tmp_path: Path) -> None:
     """What was missed is made up for at the start; each renewal is a run with what triggered it."""
     first, second = watching.issue("web-a-tls", "web-b-tls")
     with watcher(tmp_path, prefect[0]) as started:
-        until("the start", lambda: is_everywhere(watching, first) and is_everywhere(watching, second))
+        until("the start", lambda: watching.is_everywhere(first) and watching.is_everywhere(second))
         renewed = watching.renew(first)
-        until("the renewal", lambda: is_everywhere(watching, renewed))
+        until("the renewal", lambda: watching.is_everywhere(renewed))
         until("two records", lambda: len(states(prefect[0])) == 2)
     assert started.process.returncode == 0
     assert states(prefect[0]) == {
@@ -135,9 +89,9 @@ def test_without_prefect_copying_goes_on(watching: World, tmp_path: Path) -> Non
     port = free_port()
     address = f"http://127.0.0.1:{port}/api"
     with watcher(tmp_path, address) as started:
-        until("the start", lambda: is_everywhere(watching, secret))
+        until("the start", lambda: watching.is_everywhere(secret))
         renewed = watching.renew(secret)
-        until("the renewal", lambda: is_everywhere(watching, renewed))
+        until("the renewal", lambda: watching.is_everywhere(renewed))
         assert "web-tls changed: 3 clusters: update 3" in started.said
         with guarded_server(home, port=port):
             until("the records", lambda: {"watch: start", "watch: web-tls changed"} <= states(address).keys())
@@ -147,7 +101,7 @@ def test_records_that_can_not_be_written_are_counted(watching: World, tmp_path: 
     """At the end it says how many records are lost, and the copies are there."""
     (secret,) = watching.issue("web-tls")
     with watcher(tmp_path, f"http://127.0.0.1:{free_port()}/api") as started:
-        until("the start", lambda: is_everywhere(watching, secret))
+        until("the start", lambda: watching.is_everywhere(secret))
     assert started.process.returncode == 0
     assert "records lost: 1" in started.said
 
@@ -169,19 +123,15 @@ def test_one_of_two_acts_and_the_other_takes_over(
     (secret,) = watching.issue("web-tls")
     with watcher(tmp_path, prefect[0], *LEASE, name="one") as one:
         one.wait_until_it_says("this replica acts")
-        until("the start", lambda: is_everywhere(watching, secret))
+        until("the start", lambda: watching.is_everywhere(secret))
         with watcher(tmp_path, prefect[0], *LEASE, name="two") as two:
-            until("a look at the Lease", lambda: two.process.poll() is None and scraped(two.port))
+            until("a look at the Lease", lambda: two.process.poll() is None and two.metrics)
             assert "this replica acts" not in two.said
             one.process.send_signal(signal.SIGKILL)
             one.process.wait(PATIENCE)
             renewed = watching.renew(secret)
             two.wait_until_it_says("this replica acts")
-            until("the renewal", lambda: is_everywhere(watching, renewed))
-
-
-def scraped(port: int) -> str:
-    return fetch(f"http://127.0.0.1:{port}/metrics")
+            until("the renewal", lambda: watching.is_everywhere(renewed))
 
 
 def test_it_tells_prometheus_what_it_did(watching: World, prefect: tuple[str, Path], tmp_path: Path) -> None:
@@ -189,15 +139,15 @@ def test_it_tells_prometheus_what_it_did(watching: World, prefect: tuple[str, Pa
     last = 'tls_sync_last_success_timestamp_seconds{cluster="%s",owner="ops"}'
     (secret,) = watching.issue("web-tls")
     with watcher(tmp_path, prefect[0]) as started:
-        until("its port", lambda: started.process.poll() is not None or scraped(started.port))
-        until("the start", lambda: all(last % name in scraped(started.port) for name in watching.targets))
+        started.wait_for_its_port()
+        until("the start", lambda: all(last % name in started.metrics for name in watching.targets))
         heard = 'tls_sync_watch_last_heard_timestamp_seconds{owner="ops"}'
-        until("a sign of life", lambda: heard in scraped(started.port))
-        assert 'tls_sync_api_requests_total{code="201",verb="PATCH"} 3.0' in scraped(started.port)
+        until("a sign of life", lambda: heard in started.metrics)
+        assert 'tls_sync_api_requests_total{code="201",verb="PATCH"} 3.0' in started.metrics
         watching.configure(clusters=["dev", "rct"])
         watching.renew(secret)
-        until("a cluster less", lambda: last % "prd" not in scraped(started.port))
-        assert last % "rct" in scraped(started.port)
+        until("a cluster less", lambda: last % "prd" not in started.metrics)
+        assert last % "rct" in started.metrics
 
 
 def test_who_ends_gives_the_lease_back(watching: World, prefect: tuple[str, Path], tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from deployments.sandbox.control_plane import Sandbox
 from deployments.sandbox.errors import SandboxError
 from deployments.sandbox.prefect_server import ROOT, prefect_server
 from deployments.sandbox.progress import say
-from tests.benchmarks import clusters_part, pod, results, whole_run
+from tests.benchmarks import clusters_part, pod, renewals, results, whole_run
 from tests.benchmarks.flow_process import FlowProcess
 from tests.benchmarks.results import Result
 from tests.benchmarks.world import COPIES, World
@@ -52,7 +52,9 @@ def measure(directory: Path, machine: dict[str, Any], *, quick: bool) -> list[Re
             flow = FlowProcess(world)
             loop = whole_run.against_kubectl(flow, say, quick=quick)
             requests = whole_run.unchanged_requests(flow, say)
-            return [first, loop, unchanged, requests, *pod.peaks(flow, say)]
+            peaks = pod.peaks(flow, say)
+            watched = renewals.latencies(world, server, say, quick=quick)
+            return [first, loop, unchanged, requests, *peaks, *watched]
 
 
 if __name__ == "__main__":

@@ -1,0 +1,88 @@
+"""The watcher under many renewals and cut connections: every copy is right in the end, and nothing piles up.
+
+Second part of `make soak`, or `python -m tests.watch_soak --renewals 500 --cuts 10` for a short look.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from itertools import cycle, islice
+from pathlib import Path
+
+import pytest
+
+from deployments.sandbox.control_plane import Sandbox
+from deployments.sandbox.prefect_server import prefect_server
+from deployments.sandbox.progress import say
+from tests.soak import Figures, figures, grew
+from tests.tcp_proxy import TcpProxy, tcp_proxy
+from tests.waiting import until
+from tests.watching import Arrivals, may_watch, watcher
+from tests.world import CLUSTERS, World
+
+NAMES = tuple(f"web-{number}-tls" for number in range(20))
+PER_SECOND = 25.0
+
+
+def soak(world: World, directory: Path, api: str, renewals: int, cuts: int) -> tuple[Figures, Figures]:
+    """The watcher's figures after a tenth of the renewals and after all."""
+    temporary = directory / "tmp"
+    temporary.mkdir()
+    secrets = {one["metadata"]["name"]: one for one in world.issue(*NAMES)}
+    arrivals = Arrivals({name: world.admin(name) for name in world.targets})
+    proxy = TcpProxy(world.ops.address[1])
+    settings = {"PREFECT_API_URL": api, "TMPDIR": str(temporary)}
+    with (
+        tcp_proxy(proxy) as url,
+        world.reached_at(url, "ops"),
+        may_watch(world.ops),
+        watcher(directory, **settings) as process,
+    ):
+        until("the watcher's start", lambda: all(map(arrivals.are, secrets.values())))
+        early = late = figures(process.process.pid, temporary)
+        for number, name in enumerate(islice(cycle(NAMES), renewals), start=1):
+            begin = time.monotonic()
+            secrets[name] = world.renew(secrets[name])
+            if number % max(1, renewals // cuts) == 0:
+                proxy.hang_up()
+            if number == renewals // 10:
+                early = figures(process.process.pid, temporary)
+            if sys.stderr.isatty() or number % 1000 == 0:
+                sys.stderr.write(f"\r{number} of {renewals} renewals  ")
+            time.sleep(max(0.0, begin + 1 / PER_SECOND - time.monotonic()))
+        sys.stderr.write("\n")
+        until("every copy", lambda: all(map(arrivals.are, secrets.values())))
+        late = figures(process.process.pid, temporary)
+    arrivals.close()
+    assert process.process.returncode == 0, process.said[-2000:]
+    assert "Traceback" not in process.said, process.said[-2000:]
+    wrong = [name for name, secret in secrets.items() if not world.is_everywhere(secret)]
+    assert not wrong, f"not as OPS has them: {wrong}"
+    return early, late
+
+
+def main() -> int:
+    """Exit status 1 where something piled up."""
+    parser = argparse.ArgumentParser(prog="python -m tests.watch_soak", description=__doc__)
+    parser.add_argument("--renewals", type=int, default=10_000)
+    parser.add_argument("--cuts", type=int, default=200, help="times that all connections to OPS are cut")
+    given = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        Sandbox(CLUSTERS) as sandbox,
+        prefect_server(Path(directory)) as server,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        server.wait(say)
+        world = World(sandbox, Path(directory), patch)
+        early, late = soak(world, Path(directory), server.api, given.renewals, given.cuts)
+    piled_up = grew(early, late)
+    print(f"{given.renewals} renewals, connections cut {given.cuts} times, every copy right")  # noqa: T201
+    print(f"after a tenth: {early}\nafter all:     {late}")  # noqa: T201
+    print("piled up: " + ", ".join(piled_up) if piled_up else "nothing piled up")  # noqa: T201
+    return 1 if piled_up else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
