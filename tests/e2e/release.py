@@ -31,7 +31,11 @@ class Release:
 
     def upgrade(self, **changes: Any) -> None:
         """With other values under `tlsSync`."""
-        self.values = {**self.values, "tlsSync": {**self.values["tlsSync"], **changes}}
+        self.change(tlsSync={**self.values["tlsSync"], **changes})
+
+    def change(self, **values: Any) -> None:
+        """With other values."""
+        self.values = {**self.values, **values}
         self._apply("upgrade")
 
     def uninstall(self) -> None:

@@ -1,0 +1,103 @@
+"""The watcher in pods: a renewal is everywhere without a run by schedule, and nothing ends it quietly."""
+
+from urllib.parse import quote
+
+import pytest
+
+from deployments.sandbox import oracle
+from deployments.sandbox.cert_manager import SOURCE_NAMESPACE
+from deployments.sandbox.manifests import Manifest, Manifests
+from deployments.sandbox.oracle import Evidence, Place
+from deployments.sandbox.renewal import renew
+from tests.e2e.machine import NAMESPACE, Machine
+from tests.e2e.prefect_api import PrefectAPI
+from tests.e2e.release import Release
+from tests.waiting import until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
+
+DEV, RCT = (Place(name, f"homarr-{name}", f"homarr-{name}-tls") for name in ("dev", "rct"))
+PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
+LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/tls-sync-watch"
+OF_THEM = "app.kubernetes.io/component=watch"
+ROLE = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{SOURCE_NAMESPACE}/roles/tls-sync-watch"
+
+
+@pytest.fixture(scope="module")
+def watched(machine: Machine, release: Release, prefect: PrefectAPI) -> Machine:
+    """Two replicas; left there, for the uninstall to take along."""
+    prefect.await_rest()
+    release.change(watch={"enabled": True, "replicas": 2})
+    until("somebody who acts", lambda: holder(machine))
+    return machine
+
+
+def holder(machine: Machine) -> str:
+    """The name of the pod that acts."""
+    identity = machine.ops.get(LEASE).get("spec", {}).get("holderIdentity") or ""
+    return str(identity).rpartition("_")[0]
+
+
+def watchers(machine: Machine) -> Manifests:
+    return machine.ops.list(f"{PODS}?labelSelector={quote(OF_THEM)}")
+
+
+def records(prefect: PrefectAPI) -> dict[str, str]:
+    """Of the watcher in Prefect: each run's name and its message."""
+    found = prefect.post("flow_runs/filter", {"flows": {"name": {"any_": ["tls-sync-watch"]}}})
+    return {run["name"]: run["state"]["message"] for run in found if run["state_type"] == "COMPLETED"}
+
+
+def renewed(machine: Machine, place: Place) -> None:
+    """On OPS; and wait until the target has it, byte for byte."""
+    secret = renew(machine.ops, place.name)
+    admin = machine.sandbox.cluster(place.cluster).admin
+
+    def is_there() -> bool:
+        copy = admin.secret(place.namespace, place.name)
+        return copy is not None and bool(copy["data"] == secret["data"])
+
+    until(f"{place.name} on {place.cluster}", is_there)
+
+
+def test_a_renewal_is_everywhere_without_a_run(watched: Machine, prefect: PrefectAPI) -> None:
+    """Nothing but its copies is written, no run of the schedule's deployment begins, and it is recorded."""
+    runs = {run.id for run in prefect.runs()}
+    before = oracle.look(watched.sandbox)
+    renewed(watched, DEV)
+    evidence = Evidence(before, oracle.look(watched.sandbox))
+    assert evidence.objections({DEV}) == []
+    assert {run.id for run in prefect.runs() if run.state != "Scheduled"} <= runs
+    until("the record", lambda: f"watch: {DEV.name} changed" in records(prefect))
+
+
+def test_another_pod_takes_over(watched: Machine) -> None:
+    """The pod that acts is killed; a renewal meanwhile is not missed."""
+    first = holder(watched)
+    watched.kubectl("delete", "pod", first, "--namespace", NAMESPACE, "--grace-period=0", "--force")
+    renewed(watched, RCT)
+    until("the takeover", lambda: holder(watched) not in ("", first))
+
+
+def test_a_missing_right_shows_in_describe(watched: Machine) -> None:
+    """Who may not watch ends with 1, and `kubectl describe` names verb, resource and namespace."""
+    ours = ("--namespace", NAMESPACE, "--selector", OF_THEM)
+    rules = watched.ops.get(ROLE)["rules"]
+    watched.ops.patch(ROLE, {"rules": []})
+    try:
+        watched.kubectl("delete", "pods", *ours)
+        words = f"Forbidden: watch secrets in {SOURCE_NAMESPACE}"
+        (ended,) = until("its end", lambda: [one for pod in watchers(watched) for one in ends(pod)][:1])
+        assert (ended["exitCode"], words in ended["message"]) == (1, True), ended
+        described = watched.kubectl("describe", "pods", *ours)
+        assert words in described
+    finally:
+        watched.ops.patch(ROLE, {"rules": rules})
+    renewed(watched, DEV)
+
+
+def ends(pod: Manifest) -> list[Manifest]:
+    """How its container ended, the times it did."""
+    statuses = pod["status"].get("containerStatuses", [])
+    states = [one[kind] for one in statuses for kind in ("state", "lastState") if kind in one]
+    return [state["terminated"] for state in states if "terminated" in state]
