@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -85,6 +85,15 @@ def test_a_defect_of_ours_is_no_missing_dependency(module: str) -> None:
     assert ended(missing("kubernetes")) == 1
 
 
+@pytest.fixture
+def fresh_handler() -> Iterator[None]:
+    """That of a new process, whatever this one did before."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("fresh_handler")
 def test_ctrl_c_is_heard_also_where_a_library_makes_an_error_of_it(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

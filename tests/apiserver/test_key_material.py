@@ -1,60 +1,104 @@
 """The law of key material: a canary key is found nowhere but on the clusters."""
 
 import base64
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
 from deployments.sandbox import unfit
-from tests.canary import found_below, found_in
+from tests.canary import found_below
+from tests.waiting import until
 from tests.world import Manifest, World
 
 pytestmark = pytest.mark.apiserver
 
 ROOT = Path(__file__).parents[2]
 
-# A run in which tls-sync itself fails with a key in its hands, which nobody foresaw; then an ordinary one.
+# Each line is one round. Where it is to crash, tls-sync first fails with a key in its hands, which nobody
+# foresaw; then comes an ordinary run. Retries follow at once.
 DRIVER = """
+import json, os, pathlib, sys
 from flows.tls_sync import tls_sync
+from tasks.collect import collect_certificates
 from tasks.sender import Sender
-if {crash}:
-    apply = Sender._apply
-    def crash(self, change, certificate, candidate):
-        raise RuntimeError(candidate.material["tls.key"].decode())
-    Sender._apply = crash
+from tasks.sync import sync_cluster
+for task in (collect_certificates, sync_cluster):
+    task.retry_delay_seconds = [0.0, 0.0, 0.0]
+apply = Sender._apply
+def crash(self, change, certificate, candidate):
+    raise RuntimeError(candidate.material["tls.key"].decode())
+for line in sys.stdin:
+    given = json.loads(line)
+    os.environ |= given["environment"]
+    if given["crash"]:
+        Sender._apply = crash
+        tls_sync(return_state=True)
+        Sender._apply = apply
     tls_sync(return_state=True)
-    Sender._apply = apply
-tls_sync(return_state=True)
+    pathlib.Path(given["done"]).touch()
 """
 
 
-def run(home: Path, *, crash: bool = False) -> bytes:
-    """Runs of the flow in a process that keeps all that it writes below `home`; its output."""
-    for folder in ("tmp", "user"):
-        (home / folder).mkdir(parents=True, exist_ok=True)
-    environment = os.environ | {
-        "HOME": str(home / "user"),
-        "TMPDIR": str(home / "tmp"),
-        "PREFECT_HOME": str(home / "prefect"),
-        "PREFECT_RESULTS_LOCAL_STORAGE_PATH": str(home / "results"),
-        "PREFECT_LOGGING_LEVEL": "DEBUG",
-        "PREFECT_LOGGING_ROOT_LEVEL": "DEBUG",
-        "PREFECT_SERVER_LOGGING_LEVEL": "DEBUG",
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
-        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    }
-    for name in ("PREFECT_API_URL", "PREFECT_SERVER_DATABASE_CONNECTION_URL"):
-        environment.pop(name, None)
-    driver = DRIVER.format(crash=crash)
-    done = subprocess.run(
-        [sys.executable, "-c", driver], env=environment, cwd=ROOT, capture_output=True, check=False
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    return done.stdout + done.stderr
+class Runs:
+    """A process that runs the flow, with a Prefect server of its own; all that it writes is below `home`."""
+
+    def __init__(self, home: Path) -> None:
+        self.home, self._log, self._rounds = home, home / "output", 0
+        self.secrets: dict[str, bytes] = {}
+        for folder in ("tmp", "user"):
+            (home / folder).mkdir(parents=True)
+        environment = os.environ | {
+            "HOME": str(home / "user"),
+            "TMPDIR": str(home / "tmp"),
+            "PREFECT_HOME": str(home / "prefect"),
+            "PREFECT_RESULTS_LOCAL_STORAGE_PATH": str(home / "results"),
+            "PREFECT_LOGGING_LEVEL": "DEBUG",
+            "PREFECT_LOGGING_ROOT_LEVEL": "DEBUG",
+            "PREFECT_SERVER_LOGGING_LEVEL": "DEBUG",
+            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        }
+        for name in ("PREFECT_API_URL", "PREFECT_SERVER_DATABASE_CONNECTION_URL"):
+            environment.pop(name, None)
+        with self._log.open("wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-c", DRIVER],
+                env=environment,
+                cwd=ROOT,
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    def round(self, world: World, secrets: dict[str, bytes], *, crash: bool = False) -> bytes:
+        """What it put out in this round; scanned with the other files, as it is one of them."""
+        assert self.process.stdin
+        self.secrets |= {f"{name}, {self._rounds}": secret for name, secret in secrets.items()}
+        self._rounds += 1
+        done, begin = self.home / f"done-{self._rounds}", self._log.stat().st_size
+        environment = {"TLS_SYNC_CONFIG": os.environ["TLS_SYNC_CONFIG"], "KUBECONFIG": str(world.kubeconfig)}
+        order = {"environment": environment, "crash": crash, "done": str(done)}
+        self.process.stdin.write(json.dumps(order).encode() + b"\n")
+        self.process.stdin.flush()
+        until("the round's end", lambda: done.exists() or self.process.poll() is not None)
+        output = self._log.read_bytes()[begin:]
+        assert done.exists(), output[-2000:]
+        return output
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+    """One for all tests here: its Prefect server takes half a minute to start."""
+    found = Runs(tmp_path_factory.mktemp("runs"))
+    yield found
+    found.process.communicate(timeout=120)
+    assert found_below(found.home, found.secrets) == {}, "left behind at the end"
 
 
 def canaries(world: World, *secrets: Manifest) -> dict[str, bytes]:
@@ -64,18 +108,17 @@ def canaries(world: World, *secrets: Manifest) -> dict[str, bytes]:
     return keys | {f"token of {user['name']}": user["user"]["token"].encode() for user in users}
 
 
-def test_no_key_is_left_behind_by_a_run_that_succeeds(world: World, tmp_path: Path) -> None:
+def test_no_key_is_left_behind_by_a_run_that_succeeds(world: World, runs: Runs) -> None:
     """After a run that copies, no log, database, result, artifact or file holds a key or a token."""
     (web,), (rsa,) = world.issue("web-tls"), world.issue("web-rsa-tls", key="rsa")
     secrets = canaries(world, web, rsa)
-    output = run(tmp_path / "home")
+    output = runs.round(world, secrets)
     assert world.copy("web-rsa-tls") is not None
     assert b"MissingOnTarget" in output
-    assert found_in(output, secrets) == set()
-    assert found_below(tmp_path / "home", secrets) == {}
+    assert found_below(runs.home, secrets) == {}
 
 
-def test_no_key_is_left_behind_by_runs_that_fail(world: World, tmp_path: Path) -> None:
+def test_no_key_is_left_behind_by_runs_that_fail(world: World, runs: Runs) -> None:
     """Nor after refused, forbidden and crashing writes, a dead cluster, and rejected certificates."""
     web, second = world.issue("web-tls", "web-2-tls")
     foreign = world.issuer.secret("web-tls", ["web-tls.example.org"])
@@ -90,13 +133,12 @@ def test_no_key_is_left_behind_by_runs_that_fail(world: World, tmp_path: Path) -
     secrets = canaries(world, web, second, bad, foreign | {"metadata": {"name": "foreign"}})
     world.sandbox.cluster("rct").stop()
     try:
-        output = run(tmp_path / "home", crash=True)
+        output = runs.round(world, secrets, crash=True)
     finally:
         world.sandbox.cluster("rct").start()
     for expected in (b"Forbidden", b"Unreachable", b"OwnedByOther", b"KeyMismatch", b"InternalError"):
         assert expected in output, expected
-    assert found_in(output, secrets) == set()
-    assert found_below(tmp_path / "home", secrets) == {}
+    assert found_below(runs.home, secrets) == {}
 
 
 def test_the_scan_would_find_what_a_run_left(world: World, tmp_path: Path) -> None:

@@ -222,7 +222,8 @@ with Sandbox(("ops",)) as sandbox:
 def test_a_port_that_is_taken_is_replaced(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server whose port was taken between the choice and the bind starts on another one."""
     free = api_server.free_port()
-    with socket.create_server(("127.0.0.1", 0)) as other:
+    with socket.socket() as other:  # taken, but nobody listens: else each look would last until its timeout
+        other.bind(("127.0.0.1", 0))
         ports = iter([other.getsockname()[1], free])
         monkeypatch.setattr(api_server, "free_port", lambda _address: next(ports))
         assert sandbox.add("unlucky").url == f"https://127.0.0.1:{free}"

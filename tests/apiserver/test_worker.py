@@ -26,7 +26,7 @@ from tests import chart
 from tests.hook_world import PASSWORD, ROOT, HookWorld, guarded_server
 from tests.waiting import until
 
-pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2400)]
 
 NAMESPACE = "tls-sync"
 JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
