@@ -2,7 +2,7 @@
 
 Pure, nouns: models, reasons, errors, order, view, rights, readiness, placement, families. Pure, rules: names,
 config_rules, candidate, checks, ownership, plan, answers, attempts, retry, credentials, kubeconfig_context,
-diagnosis, servers, appraisal, samples, events.
+diagnosis, servers, appraisal, samples, events, waves.
 Pure, texts: report, terminal, markdown, checklist, findings, survey_text, survey_json, survey_page,
 page_style, timeline, history.
 I/O: yaml_file, config (one read), kubeconfig, authentication (its users), exec_plugin, cluster (the only one

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, ConfigDict, Field, StrictBool, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, StrictBool, StrictInt, ValidationError
 from pydantic.alias_generators import to_camel
 
 from tasks import config_rules as rules
@@ -72,6 +72,8 @@ class Cluster(Section):
     suspended: StrictBool = False
     allow_exec: StrictBool = False
     """The kubeconfig may name a program for this cluster that gives the credential."""
+    wave: StrictInt = Field(default=1, ge=1, le=99)
+    """Served after the lower ones; see tasks/waves.py."""
     hostnames: tuple[Hostname, ...] = Field(min_length=1)
     routes: tuple[Route, ...] = Field(min_length=1)
 
@@ -109,9 +111,15 @@ class Source(Section):
         return "OPS"
 
 
+class Waves(Section):
+    max_failed_share: float = Field(default=0.2, ge=0, lt=1)
+    """Of a wave's copies; where more are not as they should be, the waves after it wait."""
+
+
 class SyncConfig(Section):
     owner: Label
     source: Source
+    waves: Waves = Waves()
     clusters: tuple[Cluster, ...] = Field(min_length=1)
 
     @property
@@ -121,6 +129,13 @@ class SyncConfig(Section):
     @property
     def suspended(self) -> tuple[str, ...]:
         return tuple(cluster.name for cluster in self.clusters if cluster.suspended)
+
+    @property
+    def first_wave(self) -> tuple[Cluster, ...]:
+        """Of those that are not suspended."""
+        awake = [cluster for cluster in self.clusters if not cluster.suspended]
+        first = min((cluster.wave for cluster in awake), default=0)
+        return tuple(cluster for cluster in awake if cluster.wave == first)
 
     def named(self, cluster: str | None) -> tuple[Cluster, ...]:
         """One cluster, even if it is suspended, or all of them. Raises ConfigError where it is unknown."""

@@ -18,6 +18,7 @@ REMEDIES = {
     "extra_forbidden": "unknown key; correct or remove it",
     "string_type": "must be text; put it in quotes",
     "bool_type": "must be true or false, without quotes",
+    "int_type": "must be a whole number, without quotes",
     "tuple_type": "must be a list",
     "too_short": "must not be empty; give at least one, or remove the block",
     "string_too_short": "must not be empty",

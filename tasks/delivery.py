@@ -18,6 +18,7 @@ from tasks.order import Order
 from tasks.plan import UnsafePlan, downgrades, ensure_safe, make_plan, unread
 from tasks.reasons import Code
 from tasks.view import View
+from tasks.waves import failure_of, urgent
 from tasks.writer import Writer
 
 
@@ -52,8 +53,9 @@ def _deliver_to(target: ClusterClient, order: Order, view: View) -> ClusterRepor
     order, plan = _decide(target, order, view)
     _ensure_safe(plan, order, view)
     changes, failures = plan.changes, view.failures
-    if plan.writes and not order.dry_run:
-        allowed = _review_rights(target, order.cluster, plan, view, warnings)
+    to_do = _hold_back(plan, order, view)
+    if to_do.writes and not order.dry_run:
+        allowed = _review_rights(target, order.cluster, to_do, view, warnings)
         changes, more = _write(target, order, allowed, view)
         changes += tuple(change for change in plan.changes if change not in allowed.changes)
         failures += more
@@ -161,6 +163,16 @@ def _review_rights(
                 warnings.append(f"{namespace}: the credential may do more with Secrets than needed: {excess}")
     kept = (change for change in plan.changes if not (change.writes and change.target.namespace in barred))
     return plan.model_copy(update={"changes": tuple(kept)})
+
+
+def _hold_back(plan: Plan, order: Order, view: View) -> Plan:
+    """Where an earlier wave went badly, what is not urgent stays in the report, undone."""
+    if not order.urgent_only:
+        return plan
+    to_do, waiting = urgent(plan, datetime.now(UTC))
+    if waiting:
+        view.failures.append(failure_of(order, len(waiting), len(plan.writes)))
+    return to_do
 
 
 def _ensure_safe(plan: Plan, order: Order, view: View) -> None:

@@ -19,12 +19,20 @@ class Order:
     """The only certificate to look at."""
     until: datetime | None = None
     """When the run is to end."""
+    urgent_only: bool = False
+    """Write only what can't wait: a wave before this cluster's went badly."""
 
     @property
     def digest(self) -> str:
         """Of all that decides what is to be written: another configuration makes another order."""
         config = (self.config.owner, self.config.source.model_dump_json(), self.cluster.model_dump_json())
-        told = (*config, self.inventory.digest, str(self.dry_run), str(self.certificate))
+        told = (
+            *config,
+            self.inventory.digest,
+            str(self.dry_run),
+            str(self.certificate),
+            str(self.urgent_only),
+        )
         return sha256("\n".join(told).encode()).hexdigest()
 
     @property

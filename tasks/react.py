@@ -1,7 +1,8 @@
 """Brings what has changed on OPS to the clusters at once, in this process, with connections kept.
 
 What is decided and written is delivery.py's business, as in a run. A cluster that fails, or takes long, is
-left to itself until it is in sync again, so that it holds up no other one.
+left to itself until it is in sync again, so that it holds up no other one. Only the first wave is served: the
+others wait for a run, which sees first how it went there.
 """
 
 import threading
@@ -60,7 +61,7 @@ class Reactor:
             return None
         certificate = wanted[0] if len(wanted) == 1 and wanted[0] != EVERYTHING else None
         inventory = self._look(config, certificate)
-        clusters = config.select(None, certificate)
+        clusters = [c for c in config.first_wave if certificate is None or c.routes_certificate(certificate)]
         return RunReport(
             now=datetime.now(UTC),
             certificate=certificate,
@@ -122,7 +123,7 @@ class Reactor:
             return
         config = load_config()
         with self._lock:
-            known = {cluster.name for cluster in config.clusters if not cluster.suspended}
+            known = {cluster.name for cluster in config.first_wave}
             for name in self._troubled.keys() - known:
                 del self._troubled[name]
             inventory, age = self._inventory, self._age
@@ -172,7 +173,7 @@ class Reactor:
 
 
 def _is_routed(config: SyncConfig, name: str) -> bool:
-    return any(not one.suspended and one.routes_certificate(name) for one in config.clusters)
+    return any(one.routes_certificate(name) for one in config.first_wave)
 
 
 def _is_due(trouble: _Trouble) -> bool:

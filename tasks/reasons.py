@@ -216,6 +216,11 @@ class Code(Told):
         "the run was told to stop before this was done",
         "nothing to do: the next run continues",
     )
+    HELD_BACK = (
+        "HeldBack",
+        "its wave waits, since too much failed in a wave before it",
+        "mend what failed there; or, if this cluster can't wait, run for it by name",
+    )
     TLS_FAILED = (
         "TLSFailed",
         "the API server's certificate could not be verified",

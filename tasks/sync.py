@@ -13,9 +13,11 @@ from tasks.attempts import with_earlier_writes, writes_of
 from tasks.collect import CAREFULLY, deadline_of_task
 from tasks.delivery import deliver
 from tasks.errors import ClusterFailed, defect
-from tasks.models import Change, ClusterReport
+from tasks.models import Change, ClusterReport, Failure
 from tasks.order import Order
+from tasks.reasons import Code
 from tasks.stopping import stop
+from tasks.waves import held_back, waves_of, went_well
 
 STEP_SECONDS = 0.5
 """In which a signal is heard, whichever thread gets it."""
@@ -61,15 +63,30 @@ def _of_all_attempts(report: ClusterReport) -> ClusterReport:
 def sync_clusters(
     orders: Iterable[Order],
 ) -> tuple[tuple[ClusterReport, ...], BaseException | None]:
-    """One task run per cluster, side by side; waits for all of them, also when some fail.
+    """One task run per cluster, wave after wave; waits for all of them, also when some fail.
 
     Where the run is told to stop (SIGTERM, Ctrl-C, a cancellation in the UI), current writes end and no other
     begins; then the second value is what told us so.
     """
+    reports: tuple[ClusterReport, ...] = ()
+    signal: BaseException | None = None
+    well = True
+    for wave in waves_of(orders):
+        if signal:
+            reports += tuple(map(_not_begun, wave))
+            continue
+        done, signal = _sync_wave(wave if well else held_back(wave))
+        well = well and went_well(wave, done)
+        reports += done
+    return reports, signal
+
+
+def _sync_wave(wave: Iterable[Order]) -> tuple[tuple[ClusterReport, ...], BaseException | None]:
+    """Side by side."""
     running: list[tuple[Order, Any]] = []
     signal: BaseException | None = None
     try:
-        for order in orders:
+        for order in wave:
             running.append((order, _named(order).submit(opaque(order))))  # noqa: PERF401  kept, if interrupted
         for _, future in running:
             _wait_for(future)
@@ -78,6 +95,12 @@ def sync_clusters(
         stop()
         _say_so(told)
     return tuple(_report(order, future.result(raise_on_failure=False)) for order, future in running), signal
+
+
+def _not_begun(order: Order) -> ClusterReport:
+    name = order.cluster.name
+    failure = Failure(code=Code.INTERRUPTED, cluster=name, what="bring the cluster in sync")
+    return ClusterReport(cluster=name, dry_run=order.dry_run, failures=(failure,))
 
 
 def _wait_for(future: Any) -> None:

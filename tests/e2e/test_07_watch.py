@@ -6,6 +6,7 @@ import pytest
 
 from deployments.sandbox import oracle
 from deployments.sandbox.cert_manager import SOURCE_NAMESPACE
+from deployments.sandbox.kubeconfig import SOURCE_CLUSTER
 from deployments.sandbox.manifests import Manifest, Manifests
 from deployments.sandbox.oracle import Evidence, Place
 from deployments.sandbox.renewal import renew
@@ -66,7 +67,7 @@ def test_a_renewal_is_everywhere_without_a_run(watched: Machine, prefect: Prefec
     before = oracle.look(watched.sandbox)
     renewed(watched, DEV)
     evidence = Evidence(before, oracle.look(watched.sandbox))
-    assert evidence.objections({DEV}) == []
+    assert evidence.objections({DEV, Place(SOURCE_CLUSTER, SOURCE_NAMESPACE, DEV.name)}) == []
     assert {run.id for run in prefect.runs() if run.state != "Scheduled"} <= runs
     until("the record", lambda: f"watch: {DEV.name} changed" in records(prefect))
 

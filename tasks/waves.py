@@ -1,0 +1,74 @@
+"""Clusters in waves: DEV before RCT before PRD. Pure.
+
+The clusters of a wave are served side by side. The next wave begins once this one has ended, and writes only
+if no more than the configured share of this one's wanted copies is not as OPS has it. Where it is more, all
+waves that follow wait, except for copies that end within a day: there, urgency wins.
+
+A run by hand for one cluster is a wave of its own: who asks for PRD by name gets PRD.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import groupby
+
+from tasks.models import Change, ClusterReport, Failure, Plan, SecretRef
+from tasks.order import Order
+from tasks.reasons import Code
+
+URGENT = timedelta(hours=24)
+
+
+def waves_of(orders: Iterable[Order]) -> list[tuple[Order, ...]]:
+    """The first wave first; within one, in the order of the configuration."""
+    ordered = sorted(orders, key=_wave)
+    return [tuple(wave) for _, wave in groupby(ordered, key=_wave)]
+
+
+def held_back(wave: Iterable[Order]) -> tuple[Order, ...]:
+    """The wave as it may go although one before it went badly."""
+    return tuple(replace(order, urgent_only=True) for order in wave)
+
+
+def went_well(wave: Iterable[Order], reports: Iterable[ClusterReport]) -> bool:
+    """Whether the next wave may begin."""
+    orders = tuple(wave)
+    wanted = [(order, _wanted(order)) for order in orders]
+    there = sum(
+        _is_well(change, report) and change.target in targets
+        for (_, targets), report in zip(wanted, reports, strict=True)
+        for change in report.changes
+    )
+    total = sum(len(targets) for _, targets in wanted)
+    return total == 0 or (total - there) / total <= orders[0].config.waves.max_failed_share
+
+
+def urgent(plan: Plan, now: datetime) -> tuple[Plan, tuple[Change, ...]]:
+    """Of the writes, those that may not wait; and those that wait."""
+    waiting = tuple(change for change in plan.writes if not _is_urgent(change, now))
+    kept = tuple(change for change in plan.changes if change not in waiting)
+    return plan.model_copy(update={"changes": kept}), waiting
+
+
+def failure_of(order: Order, waiting: int, planned: int) -> Failure:
+    """What is to be said of a cluster whose wave waits."""
+    what = f"write {waiting} of {planned} secrets"
+    return Failure(code=Code.HELD_BACK, cluster=order.cluster.name, what=what)
+
+
+def _wave(order: Order) -> int:
+    return order.cluster.wave
+
+
+def _wanted(order: Order) -> set[SecretRef]:
+    names = frozenset(one.ref.name for one in order.inventory.certificates)
+    wants = order.cluster.wants(names, order.certificate)
+    return {want.target for want in wants if order.certificate in (None, want.certificate)}
+
+
+def _is_well(change: Change, report: ClusterReport) -> bool:
+    return not change.failed and (change.applied or report.dry_run or not change.writes)
+
+
+def _is_urgent(change: Change, now: datetime) -> bool:
+    return change.old is not None and change.old.not_after - now < URGENT
