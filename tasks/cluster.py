@@ -1,27 +1,24 @@
 """The only module that talks to a Kubernetes API: what is asked of it, and whether the answer is about that.
 
 Raw requests, JSON in and out: the client's model classes alone would cost 90 MiB and 2 s. No name reaches a
-URL unchecked, and an answer counts only if it is about the object that was asked for. Whatever goes wrong
-leaves as a ClusterError. How a request travels is transport.py's business.
+URL unchecked, and an answer counts only if it is about the object that was asked for. How a call is made is
+calls.py's business.
 """
 
 import re
 from collections.abc import Iterator
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any
 
-from tasks.answers import Event, Problem, is_about, parse_event
+from tasks.answers import Event, Problem, parse_event
+from tasks.calls import Calls, Listing
 from tasks.errors import ClusterError
-from tasks.kubeconfig import Access
-from tasks.models import Failure, SecretRef, TargetSecret
+from tasks.models import SecretRef, TargetSecret
 from tasks.names import is_name, is_namespace
 from tasks.ownership import FIELD_MANAGER, SECRET_TYPE, parse_target_secrets
 from tasks.reasons import Code
 from tasks.rights import Rights, parse_rights
-from tasks.transport import Ask, Reply, Transport, TransportError
+from tasks.transport import Ask
 
-PAGE_BYTES = 16 * 1024 * 1024
-LIST_BYTES = 16 * PAGE_BYTES
 METADATA_PAGE = 500
 DATA_PAGE = 100
 """Secrets with data per page: bounds the memory of a run however many certificates there are."""
@@ -36,37 +33,8 @@ TABLE = "application/json;as=Table;g=meta.k8s.io;v=v1"
 APPLY = "application/apply-patch+yaml"  # JSON is YAML
 
 
-class _Kind(NamedTuple):
-    """How a list is asked for."""
-
-    name: str
-    accept: str
-    page: int
-
-
-class ClusterClient:
-    """One cluster for the length of one task. Usable from several threads."""
-
-    def __init__(self, cluster: str, access: Access, deadline: float) -> None:
-        """`deadline` is a moment of time.monotonic(), after which every call fails."""
-        self._cluster, self.credential_ends, self.deadline = cluster, access.ends, deadline
-        self._transport = Transport(access.api, deadline)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._transport.close()
-
-    def until(self, deadline: float) -> None:
-        """Use it for another task, which has this deadline; its connections stay."""
-        self.deadline = deadline
-        self._transport.until(deadline)
+class ClusterClient(Calls):
+    """What is asked of one cluster, a method for each question."""
 
     def cluster_id(self) -> str:
         """The uid of namespace kube-system, which identifies a cluster for its whole life."""
@@ -116,7 +84,7 @@ class ClusterClient:
     def target_secrets(self, namespace: str) -> list[TargetSecret]:
         """All Secrets of a namespace, of any type and owner, without their data."""
         path, what = self._secrets_path(namespace), f"list secrets in {namespace}"
-        kind = _Kind("Table", TABLE, METADATA_PAGE)
+        kind = Listing("Table", TABLE, METADATA_PAGE)
         found = [secret for page in self._pages(path, what, kind) for secret in self._parse_table(page, what)]
         if any(secret.ref.namespace != namespace for secret in found):
             raise self._error(Code.PROTOCOL, what, detail="Secrets of another namespace")
@@ -143,20 +111,20 @@ class ClusterClient:
     def tls_secrets(self, namespace: str, selector: dict[str, str]) -> Iterator[list[dict[str, Any]]]:
         """Pages of all kubernetes.io/tls Secrets with their data, cert-manager's staged keys left out."""
         path, what = self._secrets_path(namespace), f"list secrets in {namespace}"
-        for page in self._pages(path, what, _Kind("SecretList", JSON, DATA_PAGE), _tls_query(selector)):
+        for page in self._pages(path, what, Listing("SecretList", JSON, DATA_PAGE), _tls_query(selector)):
             yield page.get("items") or []
 
     def count_tls_secrets(self, namespace: str, selector: dict[str, str]) -> int:
         """How many `tls_secrets` would list; asked without their data."""
         path, what = self._secrets_path(namespace), f"list secrets in {namespace}"
-        pages = self._pages(path, what, _Kind("Table", TABLE, METADATA_PAGE), _tls_query(selector))
+        pages = self._pages(path, what, Listing("Table", TABLE, METADATA_PAGE), _tls_query(selector))
         return sum(len(page.get("rows") or []) for page in pages)
 
     def tls_versions(self, namespace: str, selector: dict[str, str]) -> tuple[str, dict[str, str]]:
         """The list's resourceVersion, and that of each Secret that `tls_secrets` would list, by name."""
         path, what = self._secrets_path(namespace), f"list secrets in {namespace}"
         version, found = "", dict[str, str]()
-        for page in self._pages(path, what, _Kind("Table", TABLE, METADATA_PAGE), _tls_query(selector)):
+        for page in self._pages(path, what, Listing("Table", TABLE, METADATA_PAGE), _tls_query(selector)):
             version = str(page["metadata"].get("resourceVersion"))
             found |= self._parse_versions(page, what)
         return version, found
@@ -188,15 +156,6 @@ class ClusterClient:
                 raise self._error(event.code, what, detail=event.detail, transient=event.transient)
             yield event
 
-    def _lines(self, what: str, ask: Ask) -> Iterator[bytes]:
-        try:
-            yield from self._transport.follow(ask)
-        except TransportError as error:
-            code, detail, transient = error.problem
-        else:
-            return
-        raise self._error(code, what, detail=detail, transient=transient)
-
     def tls_secret(self, ref: SecretRef) -> dict[str, Any] | None:
         """One Secret with its data; None where there is none."""
         what = f"get secret {ref}"
@@ -211,7 +170,7 @@ class ClusterClient:
         self._require(is_namespace(namespace), "a namespace")
         path = f"/apis/cert-manager.io/v1/namespaces/{namespace}/certificates"
         what = f"list certificates.cert-manager.io in {namespace}"
-        for page in self._pages(path, what, _Kind("CertificateList", JSON, METADATA_PAGE)):
+        for page in self._pages(path, what, Listing("CertificateList", JSON, METADATA_PAGE)):
             yield page.get("items") or []
 
     def apply(self, ref: SecretRef, body: dict[str, Any], *, uid: str | None) -> str:
@@ -296,70 +255,6 @@ class ClusterClient:
         # `..` or an empty name would reach the namespace itself: checked where the URL is made.
         self._require(is_name(ref.name), "the name of a Secret")
         return f"{self._secrets_path(ref.namespace)}/{ref.name}"
-
-    def _require(self, holds: bool, kind: str) -> None:
-        if not holds:
-            raise self._error(Code.INVALID, "build a request", detail=f"what was given is not {kind}")
-
-    def _pages(
-        self, path: str, what: str, kind: "_Kind", query: dict[str, str] | None = None
-    ) -> Iterator[dict[str, Any]]:
-        """The pages of one list, all as of one resourceVersion."""
-        version: str | None = None
-        following, left = {"limit": str(kind.page)} | (query or {}), LIST_BYTES
-        while True:
-            _, page, size = self._page(
-                what, Ask("GET", path, kind.accept, following, cap=min(PAGE_BYTES, left))
-            )
-            self._expect(what, page, kind=kind.name)
-            metadata = page["metadata"]
-            if version not in (None, metadata.get("resourceVersion")):
-                raise self._error(Code.LIST_EXPIRED, what, transient=True)
-            version, left = str(metadata.get("resourceVersion")), left - size
-            yield page
-            if not metadata.get("continue"):
-                return
-            if metadata["continue"] == following.get("continue"):
-                raise self._error(Code.PROTOCOL, what, detail="the same page again")
-            following["continue"] = str(metadata["continue"])
-
-    def _page(self, what: str, ask: Ask) -> Reply:
-        """One page, of fewer objects from here on where they are large."""
-        query = ask.query or {}
-        while True:
-            try:
-                return self._call(what, ask)
-            except ClusterError as error:
-                limit = int(query["limit"]) // 4
-                if error.failure.code is not Code.TOO_MUCH or not limit:
-                    raise
-                query["limit"] = str(limit)
-
-    def _call(self, what: str, ask: Ask) -> Reply:
-        try:
-            return self._transport.request(ask)
-        except TransportError as error:
-            code, detail, transient = error.problem
-        raise self._error(code, what, detail=detail, transient=transient)
-
-    def _get(self, what: str, ask: Ask) -> dict[str, Any] | None:
-        try:
-            return self._call(what, ask).content
-        except ClusterError as error:
-            if error.failure.code is Code.NOT_FOUND:
-                return None
-            raise
-
-    def _expect(
-        self, what: str, answer: dict[str, Any], *, kind: str, name: str = "", namespace: str = ""
-    ) -> None:
-        if not is_about(answer, kind, name, namespace):
-            raise self._error(Code.PROTOCOL, what, detail="the answer is about something else")
-
-    def _error(self, code: Code, what: str, *, detail: str = "", transient: bool = False) -> ClusterError:
-        return ClusterError(
-            Failure(code=code, cluster=self._cluster, what=what, detail=detail, transient=transient)
-        )
 
 
 def _tls_query(selector: dict[str, str]) -> dict[str, str]:

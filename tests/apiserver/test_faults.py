@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tasks import cluster
+from tasks import calls, cluster
 from tasks.models import Action, Change, ClusterReport
 from tasks.reasons import Code, Reason
 from tasks.sender import Sender
@@ -158,7 +158,7 @@ def test_a_list_without_end_is_cut_off(world: World, monkeypatch: pytest.MonkeyP
     world.deliver(inventory=inventory)
     monkeypatch.setattr(cluster, "METADATA_PAGE", 1)
     page = len(json.dumps(world.admin().get("/api/v1/namespaces/app-a/secrets?limit=1")))
-    monkeypatch.setattr(cluster, "LIST_BYTES", page * 3 // 2)
+    monkeypatch.setattr(calls, "LIST_BYTES", page * 3 // 2)
     assert codes(world.deliver(inventory=inventory)) == [Code.TOO_MUCH]
 
 
@@ -166,7 +166,7 @@ def test_large_objects_are_read_in_smaller_pages(world: World, monkeypatch: pyte
     """A page that would be too large is asked for again with fewer objects, and nothing is lost."""
     world.issue(*(f"web-{number}-tls" for number in range(9)))
     whole = len(json.dumps(world.ops.get("/api/v1/namespaces/certificates-ops/secrets")))
-    monkeypatch.setattr(cluster, "PAGE_BYTES", whole // 3)
+    monkeypatch.setattr(calls, "PAGE_BYTES", whole // 3)
     start = world.log_position("ops")
     assert len(world.inventory().certificates) == 9
     assert len(world.requests("ops", start)) > 5
