@@ -25,19 +25,18 @@ NAMES = tuple(f"web-{number}-tls" for number in range(20))
 PER_SECOND = 25.0
 
 
-def soak(world: World, directory: Path, api: str, renewals: int, cuts: int) -> tuple[Figures, Figures]:
-    """The watcher's figures after a tenth of the renewals and after all."""
+def soak(world: World, directory: Path, renewals: int, cuts: int, **settings: str) -> tuple[Figures, Figures]:
+    """The watcher's figures after a tenth of the renewals and after all; with these settings for Prefect."""
     temporary = directory / "tmp"
     temporary.mkdir()
     secrets = {one["metadata"]["name"]: one for one in world.issue(*NAMES)}
     arrivals = Arrivals({name: world.admin(name) for name in world.targets})
     proxy = TcpProxy(world.ops.address[1])
-    settings = {"PREFECT_API_URL": api, "TMPDIR": str(temporary)}
     with (
         tcp_proxy(proxy) as url,
         world.reached_at(url, "ops"),
         may_watch(world.ops),
-        watcher(directory, **settings) as process,
+        watcher(directory, TMPDIR=str(temporary), **settings) as process,
     ):
         until("the watcher's start", lambda: all(map(arrivals.are, secrets.values())))
         early = late = figures(process.process.pid, temporary)
@@ -76,7 +75,7 @@ def main() -> int:
     ):
         server.wait(say)
         world = World(sandbox, Path(directory), patch)
-        early, late = soak(world, Path(directory), server.api, given.renewals, given.cuts)
+        early, late = soak(world, Path(directory), given.renewals, given.cuts, PREFECT_API_URL=server.api)
     piled_up = grew(early, late)
     print(f"{given.renewals} renewals, connections cut {given.cuts} times, every copy right")  # noqa: T201
     print(f"after a tenth: {early}\nafter all:     {late}")  # noqa: T201

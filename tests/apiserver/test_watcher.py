@@ -14,7 +14,9 @@ from deployments.sandbox.api_server import free_port
 from deployments.sandbox.cert_manager import SOURCE_NAMESPACE
 from tasks.lease import CALL_SECONDS, DURATION, ROUND_SECONDS, Lease
 from tests.hook_world import PASSWORD, guarded_server, rest
+from tests.soak import grew
 from tests.waiting import PATIENCE, until
+from tests.watch_soak import soak
 from tests.watching import HOLD_LEASES, LEASE, LEASES, ROOT, Process, may_watch
 from tests.watching import watcher as watching_process
 from tests.world import World
@@ -148,6 +150,15 @@ def test_it_tells_prometheus_what_it_did(watching: World, prefect: tuple[str, Pa
         watching.renew(secret)
         until("a cluster less", lambda: last % "prd" not in started.metrics)
         assert last % "rct" in started.metrics
+
+
+def test_nothing_piles_up_over_cut_connections(
+    world: World, prefect: tuple[str, Path], tmp_path: Path
+) -> None:
+    """The short form of the watcher's part of `make soak`: every copy is right in the end."""
+    settings = {"PREFECT_API_URL": prefect[0], "PREFECT_API_AUTH_STRING": PASSWORD}
+    early, late = soak(world, tmp_path, 200, 5, **settings)
+    assert grew(early, late) == []
 
 
 def test_who_ends_gives_the_lease_back(watching: World, prefect: tuple[str, Path], tmp_path: Path) -> None:
