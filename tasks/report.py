@@ -13,6 +13,8 @@ from tasks.reasons import Reason
 
 URGENT_DAYS = 7
 COLUMNS = (Action.CREATE, Action.UPDATE, Action.KEEP, Action.REFUSE, Action.NOTHING)
+NAMED = 10
+"""Clusters in the message of a run's state; the report has them all."""
 LOG_ROWS = 20
 """Rows per cluster in the log; the artifact has them all."""
 
@@ -32,8 +34,9 @@ def verdict(report: RunReport) -> Verdict:
         return Verdict(ok=False, name="SourceUnreadable", message=message)
     failed = [cluster for cluster in report.clusters if not cluster.ok]
     if failed:
-        reasons = "; ".join(f"{cluster.cluster} ({first_trouble(cluster)})" for cluster in failed)
-        message = f"{len(failed)} of {_clusters(report)} failed: {reasons}"
+        reasons = [f"{cluster.cluster} ({first_trouble(cluster)})" for cluster in failed[:NAMED]]
+        reasons += [f"and {len(failed) - NAMED} more"] if len(failed) > NAMED else []
+        message = f"{len(failed)} of {_clusters(report)} failed: {'; '.join(reasons)}"
         return Verdict(ok=False, name="ClustersFailed", message=message)
     message = "; ".join([f"{_clusters(report)}: {_done(report)}", *_notes(report)])
     return Verdict(ok=True, name="Completed", message=message)

@@ -65,6 +65,12 @@ VERDICTS = {
         f"1 of 3 clusters failed: rct ({UNREACHABLE})",
     ),
     "the only one is down": (run(DOWN), False, f"1 of 1 cluster failed: rct ({UNREACHABLE})"),
+    "all of twelve are down: the report has the rest": (
+        run(*(cluster(f"c{number}", failures=(failure(),)) for number in range(12))),
+        False,
+        "12 of 12 clusters failed: "
+        + "; ".join([*(f"c{number} ({UNREACHABLE})" for number in range(10)), "and 2 more"]),
+    ),
     "one refuses, one is down": (
         run(cluster("dev", CREATED, REFUSED), DOWN),
         False,
