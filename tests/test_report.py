@@ -66,7 +66,7 @@ VERDICTS = {
     ),
     "the only one is down": (run(DOWN), False, f"1 of 1 cluster failed: rct ({UNREACHABLE})"),
     "all of twelve are down: the report has the rest": (
-        run(*(cluster(f"c{number}", failures=(failure(),)) for number in range(12))),
+        run(*(cluster(f"c{number}", failures=(failure(f"c{number}"),)) for number in range(12))),
         False,
         "12 of 12 clusters failed: "
         + "; ".join([*(f"c{number} ({UNREACHABLE})" for number in range(10)), "and 2 more"]),
