@@ -1,12 +1,16 @@
 import os
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
 from deployments.sandbox.control_plane import Sandbox
 from deployments.sandbox.errors import SandboxError
 from tests.world import CLUSTERS, World
+
+Part = TypeVar("Part")
 
 
 @pytest.fixture(scope="session")
@@ -16,17 +20,22 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 def running_sandbox(sandbox: Sandbox) -> Iterator[Sandbox]:
-    """For a fixture. A missing part fails in CI and skips elsewhere."""
+    """For a fixture."""
+    yield from running(sandbox, "no API server can be had")
+
+
+def running(part: AbstractContextManager[Part], without: str) -> Iterator[Part]:
+    """A real part, for a fixture. Where it can't be had, that fails in CI and skips elsewhere."""
     try:
-        sandbox.__enter__()
+        found = part.__enter__()
     except SandboxError as error:
         if os.environ.get("CI"):
             raise
-        pytest.skip(f"no API server can be had: {error}")
+        pytest.skip(f"{without}: {error}")
     try:
-        yield sandbox
+        yield found
     finally:
-        sandbox.__exit__(None, None, None)
+        part.__exit__(None, None, None)
 
 
 @pytest.fixture

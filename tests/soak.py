@@ -126,6 +126,14 @@ def grew(early: Figures, late: Figures) -> list[str]:
     ]
 
 
+def conclude(done: str, early: Figures, late: Figures) -> int:
+    """Say how it went; 1 where something piled up."""
+    piled_up = grew(early, late)
+    print(f"{done}\nafter a tenth: {early}\nafter all:     {late}")  # noqa: T201
+    print("piled up: " + ", ".join(piled_up) if piled_up else "nothing piled up")  # noqa: T201
+    return 1 if piled_up else 0
+
+
 def main() -> int:
     """Exit status 1 where something piled up."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
@@ -138,11 +146,7 @@ def main() -> int:
         pytest.MonkeyPatch.context() as patch,
     ):
         early, late, failed = soak(World(sandbox, Path(directory), patch), runs)
-    piled_up = grew(early, late)
-    print(f"{runs} runs, {failed} with a failure, all converged")  # noqa: T201
-    print(f"after a tenth: {early}\nafter all:     {late}")  # noqa: T201
-    print("piled up: " + ", ".join(piled_up) if piled_up else "nothing piled up")  # noqa: T201
-    return 1 if piled_up else 0
+    return conclude(f"{runs} runs, {failed} with a failure, all converged", early, late)
 
 
 if __name__ == "__main__":

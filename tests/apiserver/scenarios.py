@@ -101,16 +101,15 @@ def down(world: World) -> Iterator[None]:
 
 
 @contextmanager
-def killed_in_mid_write(world: World) -> Iterator[None]:
-    """The API server dies with the third write, and is back soon after the run."""
+def at_the_third_write(world: World, do: Callable[[], None]) -> Iterator[None]:
+    """Meanwhile this happens to DEV just before its API server gets the third write of a run."""
     writes: list[Request] = []
-    server = world.sandbox.cluster("dev")
 
     def fault(request: Request, forward: Forward) -> Answer | None:
         if request.method == "PATCH":
             writes.append(request)
             if len(writes) == 3:
-                server.stop(grace=0)
+                do()
         try:
             return forward()
         except OSError:
@@ -118,6 +117,14 @@ def killed_in_mid_write(world: World) -> Iterator[None]:
 
     with world.proxy() as proxy:
         proxy.fault = fault
+        yield
+
+
+@contextmanager
+def killed_in_mid_write(world: World) -> Iterator[None]:
+    """The API server dies with the third write, and is back soon after the run."""
+    server = world.sandbox.cluster("dev")
+    with at_the_third_write(world, lambda: server.stop(grace=0)):
         yield
     server.start()
 

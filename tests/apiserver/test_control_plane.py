@@ -5,7 +5,6 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,8 @@ import pytest
 from deployments.sandbox.control_plane import Sandbox
 from tasks.models import ClusterReport
 from tasks.reasons import Code, Reason
+from tests.apiserver.scenarios import at_the_third_write
 from tests.conftest import running_sandbox
-from tests.fault_proxy import LOST, Answer, Forward, Request
 from tests.oracle import Oracle
 from tests.world import World, codes
 
@@ -35,26 +34,6 @@ def sandbox() -> Iterator[Sandbox]:
 
 def applied(report: ClusterReport) -> set[str]:
     return {f"{change.target}" for change in report.changes if change.applied}
-
-
-@contextmanager
-def at_the_third_write(world: World, do: Callable[[], None]) -> Iterator[None]:
-    """Meanwhile this happens to DEV just before its API server gets the third write of a run."""
-    writes: list[Request] = []
-
-    def fault(request: Request, forward: Forward) -> Answer | None:
-        if request.method == "PATCH":
-            writes.append(request)
-            if len(writes) == 3:
-                do()
-        try:
-            return forward()
-        except OSError:
-            return LOST
-
-    with world.proxy() as proxy:
-        proxy.fault = fault
-        yield
 
 
 def converges(world: World, oracle: Oracle) -> None:

@@ -1,10 +1,9 @@
-import os
 import signal
 from collections.abc import Iterator
 
 import pytest
 
-from deployments.sandbox.errors import SandboxError
+from tests.conftest import running
 from tests.e2e import inventory
 from tests.e2e import machine as machines
 from tests.e2e.machine import Machine
@@ -15,19 +14,9 @@ from tests.e2e.witness import Witness
 
 @pytest.fixture(scope="session")
 def machine() -> Iterator[Machine]:
-    """One for all tests. A missing part fails on CI; elsewhere it skips and says how to get it."""
+    """One for all tests."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # let what ends us clean up, too
-    context = machines.running()
-    try:
-        found = context.__enter__()
-    except SandboxError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"no real node can be had: {error}")
-    try:
-        yield found
-    finally:
-        context.__exit__(None, None, None)
+    yield from running(machines.running(), "no real node can be had")
 
 
 @pytest.fixture(scope="session")
