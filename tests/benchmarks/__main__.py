@@ -10,7 +10,7 @@ from deployments.sandbox.control_plane import Sandbox
 from deployments.sandbox.errors import SandboxError
 from deployments.sandbox.prefect_server import ROOT, prefect_server
 from deployments.sandbox.progress import say
-from tests.benchmarks import clusters_part, fleet, pod, renewals, results, whole_run
+from tests.benchmarks import clusters_part, fleet, pod, renewals, results, start, whole_run
 from tests.benchmarks.flow_process import FlowProcess
 from tests.benchmarks.results import Result
 from tests.benchmarks.world import COPIES, World
@@ -54,8 +54,9 @@ def measure(directory: Path, machine: dict[str, Any], *, quick: bool) -> list[Re
             requests = whole_run.unchanged_requests(flow, say)
             peaks = pod.peaks(flow, say)
             watched = renewals.latencies(world, server, say, quick=quick)
+            begun = start.first_request(world, say)
             many = [] if quick else fleet.with_black_holes(world, say)
-            return [first, loop, unchanged, requests, *peaks, *watched, *many]
+            return [first, loop, unchanged, requests, begun, *peaks, *watched, *many]
 
 
 if __name__ == "__main__":
