@@ -9,13 +9,14 @@ from typing import NamedTuple
 from prefect import flow, runtime
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
+from prefect.exceptions import PrefectHTTPStatusError
 
 from flows.publication import final_state, show
 from tasks import metrics
 from tasks.models import RunReport
 
-WAITING = 200
-"""Records that wait for Prefect's API; beyond, the oldest are lost, and counted."""
+WAITING, WAITING_ROWS = 200, 20_000
+"""Records that wait for Prefect's API, and rows of all of them; beyond, the oldest are lost, and counted."""
 PAUSE = 10.0
 
 
@@ -52,6 +53,7 @@ class Recorder:
         self._waiting: deque[Record] = deque()
         self._changed = threading.Condition()
         self._closed = False
+        self._trouble = ""
         self.lost = 0
         """Records that could not be kept until the API was back."""
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
@@ -60,7 +62,7 @@ class Recorder:
     def add(self, report: RunReport, trigger: str) -> None:
         with self._changed:
             self._waiting.append(Record(report, trigger))
-            while len(self._waiting) > WAITING:
+            while len(self._waiting) > WAITING or (len(self._waiting) > 1 and self._rows > WAITING_ROWS):
                 self._waiting.popleft()
                 self.lost += 1
                 metrics.record_lost()
@@ -73,7 +75,11 @@ class Recorder:
             self._changed.notify()
         self._thread.join(seconds)
         if lost := self.lost + len(self._waiting):
-            sys.stderr.write(f"tls-sync watch: records lost: {lost}; Prefect's API was away\n")
+            say(f"records lost: {lost}; {self._trouble or 'there was no time left'}")
+
+    @property
+    def _rows(self) -> int:
+        return sum(len(one.changes) for record in self._waiting for one in record.report.clusters)
 
     def _run(self) -> None:
         while True:
@@ -93,19 +99,38 @@ class Recorder:
                     self._changed.wait_for(lambda: self._closed, PAUSE)
 
     def _written(self, record: Record) -> bool:
-        if not api_answers():
-            return False
         token = _current.set(record)
         try:
+            if trouble := api_trouble():
+                return self._could_not(trouble)
             tls_sync_watch(record.trigger, record.report.now.isoformat(), return_state=True)
         except Exception as error:  # noqa: BLE001  its text could hold anything
-            sys.stderr.write(f"tls-sync watch: a run could not be recorded ({type(error).__name__})\n")
-            return False
+            return self._could_not(f"a run could not be recorded ({type(error).__name__})")
         finally:
             _current.reset(token)
+        self._trouble = ""
         return True
 
+    def _could_not(self, trouble: str) -> bool:
+        """Say so once, as long as it is the same trouble."""
+        if trouble != self._trouble:
+            say(f"{trouble}; records wait")
+        self._trouble = trouble
+        return False
 
-def api_answers() -> bool:
+
+def api_trouble() -> str:
+    """Why Prefect's API records nothing; empty where it does."""
     with get_client(sync_client=True) as client:
-        return client.api_healthcheck() is None
+        if client.api_healthcheck() is not None:
+            return "Prefect's API does not answer; check PREFECT_API_URL"
+        try:
+            client.read_flows(limit=1)
+        except PrefectHTTPStatusError as error:
+            return f"Prefect's API answers HTTP {error.response.status_code}; check PREFECT_API_AUTH_STRING"
+    return ""
+
+
+def say(line: str) -> None:
+    sys.stderr.write(f"tls-sync watch: {line}\n")
+    sys.stderr.flush()

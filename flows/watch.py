@@ -7,6 +7,7 @@ import socket
 import sys
 
 from tasks.ending import ended
+from tasks.names import is_name, is_namespace
 
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
@@ -25,9 +26,13 @@ def main() -> int:
         "--lease-context", metavar="CONTEXT", help="where the Lease is, if not in this cluster"
     )
     given = parser.parse_args()
+    if not 0 <= given.port < 65536:
+        parser.error("--port: 0 to 65535")
     namespace, _, name = (given.lease or "").partition("/")
-    if given.lease and not (namespace and name):
+    if given.lease and not (is_namespace(namespace) and is_name(name)):
         parser.error("--lease: NAMESPACE/NAME is expected")
+    if given.lease_context and not given.lease:
+        parser.error("--lease-context goes with --lease")
     return watch(given.port, namespace, name, given.lease_context)
 
 

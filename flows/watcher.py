@@ -7,18 +7,21 @@ OPS ── watch ──▶ triggers ──▶ reactor ──▶ clusters
 import sys
 import threading
 import time
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from flows.record import Recorder
 from tasks import metrics
-from tasks.config import load_config
+from tasks.attempts import writes_of
+from tasks.config import SyncConfig, load_config
 from tasks.connections import kept
 from tasks.errors import ClusterError, ConfigError
 from tasks.lease import ROUND_SECONDS, Lease
 from tasks.liveness import Liveness, serve
 from tasks.models import RunReport
 from tasks.react import Reactor
-from tasks.reasons import Code
+from tasks.reasons import Code, Reason
 from tasks.report import verdict
 from tasks.stopping import begin, stop
 from tasks.triggers import Triggers
@@ -38,6 +41,9 @@ class Watcher:
         self._lease = lease
         self._ended = threading.Event()
         self._why = ""
+        self._said = ""
+        self._looks: Counter[str] = Counter()
+        """How often somebody looked at a certificate that is not Ready."""
         self.liveness = Liveness()
         self.server = serve(port, self.liveness, metrics.exposition)
         self._triggers = Triggers()
@@ -45,15 +51,20 @@ class Watcher:
         self._recorder = Recorder()
 
     def run(self) -> int:
-        """Until told to stop, or until it is of no use; 0 or 1."""
+        """Until told to stop, or until it is of no use; 0 or 1. Raises ConfigError."""
         load_config()
         if self._wait_for_lease():
-            for work in (self._keep_lease, self._follow, self._heal):
-                threading.Thread(target=work, name=work.__name__, daemon=True).start()
+            config = load_config()  # of now: who waits for the Lease may wait for days
+            self._start(lambda: self._follow(config))
+            self._start(self._keep_lease)
+            healing = self._start(self._heal)
             with kept():
                 for names in self._triggers.batches():
-                    self._act(names)
-        self._reactor.close()
+                    if not self._ended.is_set():
+                        self._act(names)
+            self._reactor.close()
+            healing.join()
+            self._heal_once()  # begins nothing any more, and tells of what was under way
         self._give_lease_back()
         self._recorder.close(RECORD_SECONDS)
         if self._why:
@@ -61,6 +72,19 @@ class Watcher:
             if TERMINATION_LOG.is_char_device() or TERMINATION_LOG.is_file():
                 TERMINATION_LOG.write_text(self._why)
         return 1 if self._why else 0
+
+    def _start(self, work: Callable[[], None]) -> threading.Thread:
+        """In a thread of its own; without any of them, the watcher is of no use."""
+
+        def guarded() -> None:
+            try:
+                work()
+            except Exception as error:  # noqa: BLE001  its text could hold anything
+                self.end(f"a defect of tls-sync ended the watcher ({type(error).__name__})")
+
+        thread = threading.Thread(target=guarded, daemon=True)
+        thread.start()
+        return thread
 
     def end(self, why: str = "") -> None:
         """Nothing new begins. `why` makes it a failure."""
@@ -86,12 +110,14 @@ class Watcher:
 
     def _keep_lease(self) -> None:
         while self._lease and not self._ended.wait(ROUND_SECONDS):
+            why = "another replica acts now"
             try:
                 self._lease.round()
             except ClusterError as error:
+                why = f"the Lease could not be renewed in time: {error}"
                 say(str(error))
             if not self._lease.held:
-                self.end("another replica acts now: the Lease could not be renewed in time")
+                self.end(why)
 
     def _give_lease_back(self) -> None:
         begin()  # all that was to stop has stopped
@@ -109,17 +135,14 @@ class Watcher:
             self.end(str(error))
         return refusals
 
-    def _follow(self) -> None:
-        config, refusals = load_config(), 0
-        source, watch = config.source, Watch(lambda: self._hear(config.owner))
+    def _follow(self, config: SyncConfig) -> None:
+        source, watch, refusals = config.source, Watch(lambda: self._hear(config.owner)), 0
         while not self._ended.is_set():
             try:
                 for name in watch.changes(source):
                     self._triggers.add(name)
             except ClusterError as error:
                 refusals = self._refused(refusals, error)
-            except Exception as error:  # noqa: BLE001  its text could hold anything
-                self.end(f"a defect of tls-sync ended the watch ({type(error).__name__})")
             self._ended.wait(PAUSES[min(watch.failures, len(PAUSES) - 1)])
             watch.failures += 1
 
@@ -129,28 +152,56 @@ class Watcher:
 
     def _heal(self) -> None:
         while not self._ended.wait(1.0):
-            try:
-                self._reactor.heal(lambda report: self._tell(report, "tried again"))
-            except ConfigError as error:
-                say(str(error))
+            self._heal_once()
+
+    def _heal_once(self) -> None:
+        try:
+            self._reactor.heal(lambda report: self._tell(report, "tried again"))
+        except ConfigError as error:
+            self._say_once(str(error))
 
     def _act(self, names: frozenset[str]) -> None:
         begun = time.monotonic()
         try:
             report = self._reactor.act(names)
         except ConfigError as error:
-            return say(str(error))
+            self._say_once(str(error))
+            return self._later(names, PAUSES[2])
+        self._said = ""
         if report is None:
             return None
         if report.inventory.failure:  # said again by the next run by schedule, if it lasts
             say(str(report.inventory.failure))
-            return self._later(names)
+            return self._later(names, PAUSES[1])
+        if self._look_again(names, report):
+            return None
         return self._tell(report, trigger(names), time.monotonic() - begun)
 
-    def _later(self, names: frozenset[str]) -> None:
-        timer = threading.Timer(PAUSES[1], self._triggers.add, names)
+    def _look_again(self, names: frozenset[str], report: RunReport) -> bool:
+        """cert-manager writes a Secret first, and that it is Ready a moment later, of which no event tells.
+
+        Whether there is nothing to be told yet.
+        """
+        unready = {one.ref.name for one in report.inventory.rejections if one.reason is Reason.NOT_READY}
+        unready &= unready if EVERYTHING in names else names
+        self._looks = Counter({name: self._looks[name] for name in unready | self._looks.keys() - names})
+        again = frozenset(name for name in unready if self._looks[name] < len(PAUSES))
+        if not again:
+            return False
+        self._later(again, PAUSES[max(self._looks[name] for name in again)])
+        self._looks.update(again)
+        return again == names and not any(writes_of(one) for one in report.clusters)
+
+    def _later(self, names: frozenset[str], seconds: float) -> None:
+        timer = threading.Timer(seconds, self._triggers.add, names)
         timer.daemon = True
         timer.start()
+
+    def _say_once(self, line: str) -> None:
+        """What lasts is not said each second."""
+        if line != self._said:
+            say(line)
+        self._said = line
 
     def _tell(self, report: RunReport, why: str, seconds: float | None = None) -> None:
         took = "" if seconds is None else f" ({seconds:.2f} s)"

@@ -118,6 +118,7 @@ def _make_plan(order: Order, view: View) -> Plan:
         owner=order.config.owner,
         now=datetime.now(UTC),
         certificate=order.certificate,
+        asked=order.asked,
     )
     return view.cover(plan)
 

@@ -139,7 +139,7 @@ COPIES_DROPPED = Family(
 )
 HEARD = Family(
     "tls_sync_watch_last_heard_timestamp_seconds",
-    "When the watcher last heard from OPS: an event, a bookmark or a list. From the watcher alone.",
+    "When the watcher last heard from OPS: an event, a bookmark, the due end of a watch. From it alone.",
     Kind.PROCESS,
 )
 API_REQUESTS = Family(

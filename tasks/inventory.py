@@ -63,6 +63,17 @@ def examine_again(
     return found
 
 
+def examine_changed(
+    client: ClusterClient, source: Source, name: str, now: datetime
+) -> Certificate | Rejection | None:
+    """As `examine_again`, and cert-manager is believed, as in an inventory. Raises ClusterError."""
+    found = examine_again(client, source, [name], now)[name]
+    if not isinstance(found, Certificate):
+        return found
+    conditions, _ = _not_ready(client, source.namespace)
+    return _believe_cert_manager(found, conditions)
+
+
 def _examine_page(
     page: list[dict[str, Any]], namespace: str, policy: Policy
 ) -> list[Certificate | Rejection]:

@@ -1,5 +1,7 @@
 """Whether the watcher is alive, and its metrics, over HTTP: what kubelet and Prometheus ask."""
 
+import errno
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +25,33 @@ class Liveness:
     def silence(self) -> float:
         """Seconds since."""
         return time.monotonic() - self._last
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 64
+    """Many at once are no reason to let kubelet wait."""
+
+    @classmethod
+    def at(cls, port: int, handler: type[BaseHTTPRequestHandler]) -> "_Server":
+        """IPv6 and IPv4, where this machine has IPv6."""
+        try:
+            return _DualStackServer(("::", port), handler)
+        except OSError as error:
+            if error.errno in (errno.EADDRINUSE, errno.EACCES):
+                raise
+            return cls(("", port), handler)
+
+    def handle_error(self, *_: object) -> None:
+        """Nothing: who asked has gone away."""
+
+
+class _DualStackServer(_Server):
+    address_family = socket.AF_INET6
+
+    def server_bind(self) -> None:
+        self.socket.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        super().server_bind()
 
 
 def serve(port: int, liveness: Liveness, metrics: Callable[[], tuple[bytes, str]]) -> ThreadingHTTPServer:
@@ -52,7 +81,6 @@ def serve(port: int, liveness: Liveness, metrics: Callable[[], tuple[bytes, str]
         def log_message(self, *_: object) -> None:
             """Nothing: kubelet asks every few seconds."""
 
-    server = ThreadingHTTPServer(("", port), Handler)
-    server.daemon_threads = True
+    server = _Server.at(port, Handler)
     threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
     return server

@@ -262,6 +262,8 @@ class RunReport(Model):
     dry_run: bool = False
     certificate: str | None = None
     """The only certificate that the run was asked for."""
+    pending: tuple[str, ...] = ()
+    """Clusters that are still at work: reports of their own will follow."""
     owner: str = ""
     configured: tuple[str, ...] = ()
     """Every cluster of the configuration, selected or not."""

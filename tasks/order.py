@@ -17,6 +17,8 @@ class Order:
     dry_run: bool = False
     certificate: str | None = None
     """The only certificate to look at."""
+    asked: bool = True
+    """A person asked for it by name, so that its absence is a failure."""
     until: datetime | None = None
     """When the run is to end."""
     urgent_only: bool = False
@@ -36,6 +38,11 @@ class Order:
         return sha256("\n".join(told).encode()).hexdigest()
 
     @property
+    def asked_for(self) -> str | None:
+        """The certificate that a person named."""
+        return self.certificate if self.asked else None
+
+    @property
     def namespaces(self) -> tuple[str, ...]:
         return self.cluster.namespaces_of(self.certificate)
 
@@ -47,9 +54,11 @@ def orders_for(  # noqa: PLR0913  all that a run was asked for
     *,
     dry_run: bool,
     certificate: str | None,
+    asked: bool = True,
     until: datetime | None = None,
 ) -> tuple[Order, ...]:
     """One order per cluster; none where OPS could not be read, since then nothing is known."""
     if inventory.failure:
         return ()
-    return tuple(Order(config, cluster, inventory, dry_run, certificate, until) for cluster in clusters)
+    made = (Order(config, cluster, inventory, dry_run, certificate, asked, until) for cluster in clusters)
+    return tuple(made)

@@ -71,12 +71,16 @@ def make_plan(  # noqa: PLR0913  the facts that decide, each passed once
     owner: str,
     now: datetime,
     certificate: str | None = None,
+    asked: bool = True,
 ) -> Plan:
-    """The changes for one cluster, sorted by target. With `certificate`, those of this one alone."""
+    """The changes for one cluster, sorted by target. With `certificate`, those of this one alone.
+
+    Where a person `asked` for it, it counts as named by the routes that send it.
+    """
     sources: dict[str, Certificate | Rejection] = {c.ref.name: c for c in inventory.certificates}
     sources |= {rejection.ref.name: rejection for rejection in inventory.rejections}
     found = {secret.ref: secret for secret in current}
-    wanted = cluster.wants(frozenset(sources), certificate)
+    wanted = cluster.wants(frozenset(sources), certificate if asked else None)
     rows = [
         change
         for want in wanted

@@ -12,12 +12,13 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from tasks.attempts import writes_of
 from tasks.config import Cluster, SyncConfig, load_config
 from tasks.connections import client_of_source
 from tasks.delivery import deliver
 from tasks.errors import ClusterError, defect
-from tasks.inventory import examine_again, take_inventory
-from tasks.models import ClusterReport, Failure, Inventory, RunReport
+from tasks.inventory import examine_changed, take_inventory
+from tasks.models import ClusterReport, Inventory, RunReport
 from tasks.order import Order, orders_for
 from tasks.reasons import Code
 from tasks.retry import CLUSTER_SECONDS
@@ -29,14 +30,24 @@ PATIENCE = 10.0
 PAUSES = (2.0, 5.0, 12.0, 30.0, 60.0)
 """Before a cluster that is left to itself is tried again; the last one ever after."""
 
+Tell = Callable[[RunReport], None]
+
 
 @dataclass
 class _Trouble:
-    """A cluster that is left to itself."""
+    """A cluster in which not all is well; it is tried again, with all of OPS."""
 
+    apart: bool
+    """Left out where something changes: it would hold up the others, and gets all of it later."""
     attempt: int = 0
     due: float = 0.0
-    at_work: Future[ClusterReport] | None = None
+    work: Future[ClusterReport] | None = None
+    age: int = 0
+    """That of the inventory with which the work began."""
+    certificate: str | None = None
+    """The only one that the work is about."""
+    owed: bool = False
+    """Somebody was told that its report would follow."""
 
 
 class Reactor:
@@ -46,9 +57,10 @@ class Reactor:
         self._inventory: Inventory | None = None
         self._age = 0
         """Counts what became of the inventory, so that a slow cluster knows whether it has seen all of it."""
-        self._troubled: dict[str, _Trouble] = {}
+        self._troubles: dict[str, _Trouble] = {}
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(SIDE_BY_SIDE)
+        self._closed = False
 
     def act(self, names: Iterable[str]) -> RunReport | None:
         """What became of it; None where no route sends any of these. Raises ConfigError.
@@ -61,25 +73,24 @@ class Reactor:
             return None
         certificate = wanted[0] if len(wanted) == 1 and wanted[0] != EVERYTHING else None
         inventory = self._look(config, certificate)
-        clusters = [c for c in config.first_wave if certificate is None or c.routes_certificate(certificate)]
-        return RunReport(
-            now=datetime.now(UTC),
+        orders = orders_for(
+            config,
+            [c for c in config.first_wave if certificate is None or c.routes_certificate(certificate)],
+            inventory,
+            dry_run=False,
             certificate=certificate,
-            suspended=config.suspended,
-            inventory=inventory,
-            clusters=self._deliver(config, clusters, inventory, certificate),
-            owner=config.owner,
-            configured=config.names,
-            began=began,
+            asked=False,
         )
+        reports, pending = self._deliver(orders)
+        return _report(config, inventory, reports, pending=pending, certificate=certificate, began=began)
 
     def _look(self, config: SyncConfig, certificate: str | None) -> Inventory:
         source, now = config.source, datetime.now(UTC)
         try:
             with client_of_source(source, time.monotonic() + CLUSTER_SECONDS) as client:
                 if certificate and self._inventory:
-                    found = examine_again(client, source, [certificate], now)
-                    inventory = self._inventory.corrected(found)
+                    found = examine_changed(client, source, certificate, now)
+                    inventory = self._inventory.corrected({certificate: found})
                 else:
                     inventory = take_inventory(client, source, now)
         except ClusterError as error:
@@ -88,99 +99,131 @@ class Reactor:
             self._inventory, self._age = inventory, self._age + 1
         return inventory
 
-    def _deliver(
-        self, config: SyncConfig, clusters: Iterable[Cluster], inventory: Inventory, certificate: str | None
-    ) -> tuple[ClusterReport, ...]:
-        orders = orders_for(config, clusters, inventory, dry_run=False, certificate=certificate)
+    def _deliver(self, orders: Iterable[Order]) -> tuple[tuple[ClusterReport, ...], tuple[str, ...]]:
+        """The reports of the clusters that were done in time, and the names of the others."""
+        running: dict[str, tuple[Order, Future[ClusterReport]]] = {}
         with self._lock:
-            apart = {order.cluster.name for order in orders} & self._troubled.keys()
-        running = {
-            order.cluster.name: self._pool.submit(_delivered, order)
-            for order in orders
-            if order.cluster.name not in apart
-        }
-        wait(running.values(), PATIENCE)
-        return tuple(
-            _apart(order) if order.cluster.name in apart else self._judged(order, running[order.cluster.name])
-            for order in orders
+            apart = {name for name, trouble in self._troubles.items() if trouble.apart or trouble.work}
+            for order in orders:
+                if order.cluster.name not in apart and (future := self._begin(order)):
+                    running[order.cluster.name] = order, future
+        wait([future for _, future in running.values()], PATIENCE)
+        done = {name: future.result() for name, (_, future) in running.items() if future.done()}
+        with self._lock:
+            for name in running.keys() - done.keys():
+                self._leave_at_work(*running[name])
+            for name, report in done.items():
+                self._note(name, report)
+        left = tuple(order.cluster.name for order in orders if order.cluster.name not in done)
+        return tuple(done.values()), left
+
+    def _begin(self, order: Order) -> Future[ClusterReport] | None:
+        """For who has the lock; None where nothing begins any more."""
+        return None if self._closed else self._pool.submit(_delivered, order)
+
+    def _leave_at_work(self, order: Order, future: Future[ClusterReport]) -> None:
+        """It had a trouble already, then what it does now is not all that it needs."""
+        name = order.cluster.name
+        age = -1 if name in self._troubles else self._age
+        self._troubles[name] = _Trouble(
+            apart=True, work=future, age=age, certificate=order.certificate, owed=True
         )
 
-    def _judged(self, order: Order, future: Future[ClusterReport]) -> ClusterReport:
-        """What became of a cluster; one that isn't done, or may heal by itself, is left to itself."""
-        if not future.done():
-            with self._lock:
-                self._troubled[order.cluster.name] = _Trouble(at_work=future)
-            return _failed(order, Code.DEADLINE, "still at work; a report of its own will follow")
-        report = future.result()
-        if report.transient:
-            with self._lock:
-                self._troubled[order.cluster.name] = _Trouble(due=time.monotonic() + PAUSES[0])
-        return report
+    def _note(self, name: str, report: ClusterReport) -> None:
+        """A failure that time may heal sets a cluster apart; another one is looked at again, now and then."""
+        known = self._troubles.get(name)
+        if report.failures and (known is None or (_may_pass(report) and not known.work)):
+            pause = PAUSES[0] if _may_pass(report) else PAUSES[-1]
+            self._troubles[name] = _Trouble(apart=_may_pass(report), due=time.monotonic() + pause)
 
-    def heal(self, tell: Callable[[RunReport], None]) -> None:
-        """Try each cluster again whose time has come, with all of OPS; tell of those that are done."""
+    def heal(self, tell: Tell) -> None:
+        """Try each cluster again whose time has come, with all of OPS; tell of those that are done.
+
+        Waits for none of them. Raises ConfigError.
+        """
         if not self.troubled:  # as a rule: this is asked every second
             return
         config = load_config()
+        known = {cluster.name: cluster for cluster in config.first_wave}
         with self._lock:
-            known = {cluster.name for cluster in config.first_wave}
-            for name in self._troubled.keys() - known:
-                del self._troubled[name]
-            inventory, age = self._inventory, self._age
-            due = [name for name, trouble in self._troubled.items() if _is_due(trouble)]
-        if inventory is None or not due:
-            return
-        clusters = [cluster for cluster in config.clusters if cluster.name in due]
-        orders = orders_for(config, clusters, inventory, dry_run=False, certificate=None)
-        with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-            reports = list(pool.map(_delivered, orders))
-        done = tuple(report for report in reports if self._is_over(report, age))
-        if done:
-            tell(
-                RunReport(
-                    now=datetime.now(UTC),
-                    suspended=config.suspended,
-                    inventory=inventory,
-                    clusters=done,
-                    owner=config.owner,
-                    configured=config.names,
-                )
-            )
+            for name in self._troubles.keys() - known.keys():
+                del self._troubles[name]
+            finished = [(name, one) for name, one in self._troubles.items() if one.work and one.work.done()]
+            for name, trouble in self._troubles.items():
+                if not trouble.work and trouble.due <= time.monotonic():
+                    self._try_again(config, known[name], trouble)
+        for name, trouble in finished:
+            self._finish(config, name, trouble, tell)
 
-    def _is_over(self, report: ClusterReport, age: int) -> bool:
-        """Whether a cluster goes along with the others again: only if nothing changed on OPS meanwhile."""
+    def _try_again(self, config: SyncConfig, cluster: Cluster, trouble: _Trouble) -> None:
+        if self._inventory:
+            (order,) = orders_for(config, [cluster], self._inventory, dry_run=False, certificate=None)
+            trouble.work, trouble.age = self._begin(order), self._age
+
+    def _finish(self, config: SyncConfig, name: str, trouble: _Trouble, tell: Tell) -> None:
+        """A cluster goes along with the others again only if nothing changed on OPS meanwhile."""
+        assert trouble.work
+        report = trouble.work.result()
         with self._lock:
-            trouble = self._troubled[report.cluster]
-            if report.transient:
-                pause = PAUSES[min(trouble.attempt + 1, len(PAUSES) - 1)]
-                self._troubled[report.cluster] = _Trouble(trouble.attempt + 1, time.monotonic() + pause)
-                return False
-            if age != self._age:
-                self._troubled[report.cluster] = _Trouble(trouble.attempt)
-                return False
-            del self._troubled[report.cluster]
-            return True
+            inventory, is_over = self._inventory, not report.failures and trouble.age == self._age
+            if is_over:
+                del self._troubles[name]
+            else:
+                self._troubles[name] = _again(trouble, report)
+        if inventory and (is_over or trouble.owed or writes_of(report)):
+            tell(_report(config, inventory, (report,), certificate=trouble.certificate))
 
     def close(self) -> None:
-        """Wait for what is under way; tasks/stopping.py ends it."""
+        """Wait for what is under way; tasks/stopping.py ends it. Nothing begins any more."""
+        with self._lock:
+            self._closed = True
         self._pool.shutdown()
 
     @property
     def troubled(self) -> frozenset[str]:
-        """Clusters that are left to themselves."""
+        """Clusters in which not all is well."""
         with self._lock:
-            return frozenset(self._troubled)
+            return frozenset(self._troubles)
+
+
+def _again(trouble: _Trouble, report: ClusterReport) -> _Trouble:
+    """At once where it only has yet to see what changed meanwhile."""
+    if not report.failures:
+        return _Trouble(apart=True, attempt=trouble.attempt)
+    attempt = trouble.attempt + 1
+    pause = PAUSES[min(attempt, len(PAUSES) - 1)] if _may_pass(report) else PAUSES[-1]
+    return _Trouble(apart=_may_pass(report), attempt=attempt, due=time.monotonic() + pause)
+
+
+def _may_pass(report: ClusterReport) -> bool:
+    """Whether time may heal it: also where only ours ran out."""
+    return report.transient or any(failure.code is Code.DEADLINE for failure in report.failures)
 
 
 def _is_routed(config: SyncConfig, name: str) -> bool:
     return any(one.routes_certificate(name) for one in config.first_wave)
 
 
-def _is_due(trouble: _Trouble) -> bool:
-    """What was still at work counts for nothing, whatever came of it: all is done again after it."""
-    if trouble.at_work and not trouble.at_work.done():
-        return False
-    return trouble.due <= time.monotonic()
+def _report(  # noqa: PLR0913  what a report is made of
+    config: SyncConfig,
+    inventory: Inventory,
+    clusters: tuple[ClusterReport, ...],
+    *,
+    pending: tuple[str, ...] = (),
+    certificate: str | None = None,
+    began: datetime | None = None,
+) -> RunReport:
+    return RunReport(
+        now=datetime.now(UTC),
+        certificate=certificate,
+        suspended=config.suspended,
+        inventory=inventory,
+        clusters=clusters,
+        pending=pending,
+        owner=config.owner,
+        configured=config.names,
+        began=began,
+    )
 
 
 def _delivered(order: Order) -> ClusterReport:
@@ -189,17 +232,3 @@ def _delivered(order: Order) -> ClusterReport:
     except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
         failure = defect(order.cluster.name, "bring the cluster in sync", error)
         return ClusterReport(cluster=order.cluster.name, failures=(failure,))
-
-
-def _apart(order: Order) -> ClusterReport:
-    return _failed(
-        order, Code.DEADLINE, "in trouble since earlier; it is tried apart, and gets all of it then"
-    )
-
-
-def _failed(order: Order, code: Code, detail: str) -> ClusterReport:
-    name = order.cluster.name
-    failure = Failure(
-        code=code, cluster=name, what="bring the cluster in sync", detail=detail, transient=True
-    )
-    return ClusterReport(cluster=name, failures=(failure,))

@@ -56,6 +56,8 @@ def _done(report: RunReport) -> str:
 def _notes(report: RunReport) -> Iterator[str]:
     if not report.inventory.certificates:
         yield "warning: OPS has no certificate that is fit to be sent"
+    if report.pending:
+        yield f"still at work, with reports of their own to follow: {', '.join(report.pending)}"
     yield from about_ops(len(report.inventory.rejections), len(list(expiring(report))), report.suspended)
 
 

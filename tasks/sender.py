@@ -35,7 +35,7 @@ class Sender:
     def __init__(self, source: ClusterClient, target: ClusterClient, order: Order, view: View) -> None:
         self._source, self._target, self._order, self._view = source, target, order, view
         self._known = {certificate.ref.name: certificate for certificate in order.inventory.certificates}
-        wants = order.cluster.wants(frozenset(self._known), order.certificate)
+        wants = order.cluster.wants(frozenset(self._known), order.asked_for)
         self._wants = {want.target: want for want in wants}
 
     def send(self, secret: dict[str, Any] | None, change: Change) -> Change | None:

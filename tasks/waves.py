@@ -62,7 +62,7 @@ def _wave(order: Order) -> int:
 
 def _wanted(order: Order) -> set[SecretRef]:
     names = frozenset(one.ref.name for one in order.inventory.certificates)
-    wants = order.cluster.wants(names, order.certificate)
+    wants = order.cluster.wants(names, order.asked_for)
     return {want.target for want in wants if order.certificate in (None, want.certificate)}
 
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from flows import tls_sync
+from tasks import calls, candidate, config, events, families, kubeconfig, markdown, report, retry
 from tasks.reasons import QUIET, Code, Reason
 
 ROOT = Path(__file__).parents[1]
@@ -199,3 +201,28 @@ def test_every_trouble_is_found_from_the_top(page: str) -> None:
     table = "".join(line for line in read(page).split("\n## ")[1].splitlines() if line.startswith("|"))
     found = set(re.findall(r"\(#([^)]+)\)", table))
     assert {anchor(heading) for heading, _ in troubles(page)} <= found
+
+
+LIMITS = [
+    (config.MAX_BYTES, 2**20, "1 MiB"),
+    (kubeconfig.MAX_BYTES, 2**20, "8 MiB"),
+    (candidate.MAX_BYTES, 2**10, "900 KiB"),
+    (calls.LIST_BYTES, 2**20, "256 MiB"),
+    (calls.PAGE_BYTES, 2**20, "16 MiB"),
+    (tls_sync.SIDE_BY_SIDE, 1, "16"),
+    (retry.CLUSTER_SECONDS, 1, "300 second"),
+    (markdown.MAX_ROWS, 1, "1000"),
+    (report.NAMED, 1, "10"),
+    (events.MOST, 1, "1000"),
+    (families.MOST, 1, "500"),
+    (families.MOST_COPIES, 1, "2000"),
+]
+
+
+@pytest.mark.parametrize(("page", "heading"), [(ENGLISH, "## Limits"), (FRENCH, "## Limites")])
+def test_a_guide_states_the_limits_of_the_code(page: str, heading: str) -> None:
+    """Row by row, the number that the code has; a changed limit is a changed guide."""
+    rows = read(page).split(f"{heading}\n")[1].split("\n## ")[0]
+    for value, unit, words in LIMITS:
+        assert words.split()[0] == f"{value / unit:g}"
+        assert words in rows.replace("secondes", "seconds").replace("seconds", "second"), words

@@ -1,5 +1,7 @@
 """What kubelet and Prometheus are told over HTTP."""
 
+import socket
+import struct
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -48,3 +50,23 @@ def test_metrics_are_served(address: str) -> None:
     """What Prometheus scrapes is what is given, and nothing else is found."""
     assert ask(f"{address}/metrics") == (HTTPStatus.OK, "tls_sync_up 1\n")
     assert ask(f"{address}/")[0] == HTTPStatus.NOT_FOUND
+
+
+def test_it_listens_on_ipv6_as_well(address: str) -> None:
+    """A pod may have nothing else."""
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError as error:
+        pytest.skip(f"this machine has no IPv6: {error}")
+    port = address.rpartition(":")[2]
+    assert ask(f"http://[::1]:{port}/metrics") == (HTTPStatus.OK, "tls_sync_up 1\n")
+
+
+def test_who_hangs_up_leaves_no_traceback(address: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """A scrape that is cut is no matter of ours."""
+    host, _, port = address.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port))) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.sendall(b"GET /metrics HTTP/1.1\r\nHost: here\r\n\r\n" * 50)
+    assert ask(f"{address}/healthz")[0] == HTTPStatus.OK
+    assert capfd.readouterr().err == ""

@@ -9,6 +9,7 @@ from flows.record import Recorder
 from tasks import metrics
 from tasks.models import RunReport
 from tests.factories import inventory
+from tests.test_report import CREATED, UPDATED, cluster, run
 
 
 def test_every_lost_record_is_told(
@@ -17,11 +18,28 @@ def test_every_lost_record_is_told(
     """Those for which there was no room count as well as those that still wait at the end."""
     monkeypatch.setattr(record, "WAITING", 2)
     monkeypatch.setattr(metrics, "_lost", [0.0])
-    monkeypatch.setattr(record, "api_answers", lambda: False)
+    monkeypatch.setattr(record, "api_trouble", lambda: "Prefect's API does not answer")
     recorder = Recorder()
     for number in range(5):
         recorder.add(RunReport(inventory=inventory(), now=datetime.now(UTC)), f"web-{number}-tls changed")
     recorder.close(30.0)
     assert recorder.lost == 3
     assert b"tls_sync_watch_lost_records_total 3.0" in metrics.exposition()[0]
-    assert "records lost: 5;" in capsys.readouterr().err
+    said = capsys.readouterr().err.splitlines()
+    assert said == [
+        "tls-sync watch: Prefect's API does not answer; records wait",
+        "tls-sync watch: records lost: 5; Prefect's API does not answer",
+    ]
+
+
+def test_large_records_do_not_fill_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their rows are counted, too; the newest record is kept however large it is."""
+    monkeypatch.setattr(record, "WAITING_ROWS", 5)
+    monkeypatch.setattr(record, "api_trouble", lambda: "away")
+    recorder = Recorder()
+    for number in range(4):
+        recorder.add(run(cluster("dev", CREATED, UPDATED)), f"web-{number}-tls changed")
+    assert recorder.lost == 2
+    recorder.add(run(cluster("dev", *[CREATED] * 9)), "start")
+    assert recorder.lost == 4
+    recorder.close(30.0)

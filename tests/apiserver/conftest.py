@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from deployments.sandbox import certificate_resource
 from deployments.sandbox.binaries import locate
 from deployments.sandbox.control_plane import Sandbox
 from deployments.sandbox.errors import SandboxError
@@ -29,3 +30,12 @@ def operator(world: World, tmp_path: Path, kubectl: Path) -> Iterator[Operator]:
     yield Operator(world, tmp_path, kubectl)
     if world.ops.secret("tls-sync", "tls-sync-kubeconfig"):
         world.ops.delete(SECRET)
+
+
+@pytest.fixture
+def cert_manager(world: World) -> Iterator[World]:
+    """OPS with cert-manager's Certificate resource."""
+    certificate_resource.install(world.ops)
+    yield world
+    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/certificates.cert-manager.io"
+    world.ops.delete(path)

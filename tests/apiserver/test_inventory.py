@@ -1,7 +1,5 @@
 """Reading OPS, on a real API server."""
 
-from collections.abc import Iterator
-
 import pytest
 
 from deployments.sandbox import certificate_resource, unfit
@@ -12,15 +10,6 @@ from tests.world import World
 pytestmark = pytest.mark.apiserver
 
 ROLE = "/apis/rbac.authorization.k8s.io/v1/namespaces/certificates-ops/roles/tls-sync"
-
-
-@pytest.fixture
-def cert_manager(world: World) -> Iterator[World]:
-    """OPS with cert-manager's Certificate resource."""
-    certificate_resource.install(world.ops)
-    yield world
-    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/certificates.cert-manager.io"
-    world.ops.delete(path)
 
 
 def test_everything_on_ops_is_either_fit_or_rejected_with_its_reason(world: World) -> None:

@@ -3,10 +3,13 @@
 import http.client
 import threading
 from collections.abc import Iterator
+from concurrent.futures import wait
 from contextlib import contextmanager, suppress
 
 import pytest
+import yaml
 
+from deployments.sandbox import certificate_resource
 from deployments.sandbox.cert_manager import SOURCE_NAMESPACE
 from tasks import react, stopping, transport, watch
 from tasks.config import load_config
@@ -14,7 +17,8 @@ from tasks.connections import kept
 from tasks.errors import ClusterError
 from tasks.models import Action, RunReport
 from tasks.react import Reactor
-from tasks.reasons import Code
+from tasks.reasons import Code, Reason
+from tasks.report import verdict
 from tasks.watch import EVERYTHING, Watch
 from tests.fault_proxy import Answer, Forward, Request
 from tests.tcp_proxy import TcpProxy, tcp_proxy
@@ -287,16 +291,25 @@ def test_a_dead_cluster_holds_up_no_other_and_heals(world: World) -> None:
         assert {one.cluster for one in report.clusters if not one.ok} == {"dev"}
         assert reactor.troubled == {"dev"}
         world.renew(second)
-        assert counts(reactor.act(["web-b-tls"])) == {
-            "dev": {},
-            **{name: {Action.UPDATE: 1} for name in world.targets if name != "dev"},
-        }
-        reactor.heal(told.append)
+        report = reactor.act(["web-b-tls"])
+        assert counts(report) == {name: {Action.UPDATE: 1} for name in world.targets if name != "dev"}
+        assert report is not None
+        assert report.pending == ("dev",)
+        tried_once(reactor, told)
         assert told == []
         assert reactor.troubled == {"dev"}
     healed(reactor, told)
     (report,) = told
     assert counts(report) == {"dev": {Action.UPDATE: 2}}
+
+
+def tried_once(reactor: Reactor, told: list[RunReport]) -> None:
+    """Each cluster in trouble, and what came of it is known."""
+    for _ in range(2):
+        for trouble in reactor._troubles.values():
+            trouble.due = 0.0
+            wait([trouble.work] if trouble.work else [])
+        reactor.heal(told.append)
 
 
 def healed(reactor: Reactor, told: list[RunReport]) -> None:
@@ -326,12 +339,15 @@ def test_a_slow_cluster_is_left_to_itself(world: World, monkeypatch: pytest.Monk
         report = reactor.act(["web-tls"])
         assert report is not None
         assert {one.cluster for one in report.clusters if one.ok} == {"rct", "prd"}
+        assert (verdict(report).ok, report.pending) == (True, ("dev",))
         go_on.set()
         healed(reactor, told)
     copy = world.copy("web-tls")
     assert copy is not None
     assert copy["data"] == renewed["data"]
-    assert [one.cluster for report in told for one in report.clusters] == ["dev"]
+    (report,) = told
+    assert counts(report) == {"dev": {Action.UPDATE: 1}}
+    assert report.certificate == "web-tls"
 
 
 def test_what_changes_while_a_cluster_heals_reaches_it(world: World) -> None:
@@ -421,3 +437,113 @@ def test_where_all_is_well_healing_reads_nothing(world: World) -> None:
     told: list[RunReport] = []
     Reactor().heal(told.append)
     assert told == []
+
+
+def test_one_hanging_cluster_holds_up_no_other_that_heals(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each that is in trouble is tried by itself, and told of once it is done."""
+    monkeypatch.setattr(transport, "READ_SECONDS", 60.0)
+    (secret,) = world.issue("web-tls")
+    reactor, told, go_on = Reactor(), list[RunReport](), threading.Event()
+    reactor.act([EVERYTHING])
+    with world.reached_at("https://127.0.0.1:1", "dev"), world.reached_at("https://127.0.0.1:1", "rct"):
+        renewed = world.renew(secret)
+        reactor.act(["web-tls"])
+        assert reactor.troubled == {"dev", "rct"}
+
+    def hanging(_: Request, forward: Forward) -> Answer:
+        go_on.wait(SECONDS)
+        return forward()
+
+    with world.proxy("rct") as proxy:
+        proxy.fault = hanging
+        for _ in range(int(SECONDS * 10)):
+            reactor.heal(told.append)
+            if reactor.troubled == {"rct"}:
+                break
+            threading.Event().wait(0.1)
+        assert reactor.troubled == {"rct"}
+        copy = world.copy("web-tls", "dev")
+        assert copy is not None
+        assert copy["data"] == renewed["data"]
+        go_on.set()
+        healed(reactor, told)
+    assert [list(counts(report)) for report in told] == [["dev"], ["rct"]]
+
+
+def test_nothing_begins_once_it_is_closed(world: World) -> None:
+    """Nor goes on: who closes it waits for a cluster that is healing, too."""
+    (secret,) = world.issue("web-tls")
+    reactor = Reactor()
+    reactor.act([EVERYTHING])
+    with world.reached_at("https://127.0.0.1:1"):
+        world.renew(secret)
+        reactor.act(["web-tls"])
+    written, position = threading.Event(), world.log_position("dev")
+
+    def slowly(request: Request, forward: Forward) -> Answer:
+        if request.method == "PATCH":
+            written.set()
+            threading.Event().wait(1.0)
+        return forward()
+
+    with world.proxy() as proxy:
+        proxy.fault = slowly
+        while not written.is_set():
+            reactor.heal(lambda _: None)
+        reactor.close()
+        assert world.row("web-tls").action is Action.KEEP
+        position = world.log_position("dev")
+        reactor._troubles["dev"].work = None
+        reactor.heal(lambda _: None)
+        report = reactor.act(["web-tls"])
+    assert report is not None
+    assert (report.clusters, set(report.pending)) == ((), set(world.targets))
+    assert world.requests("dev", position) == []
+
+
+def test_a_credential_that_is_mended_heals(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What needs a person is tried again, too, and meanwhile holds up no renewal elsewhere in the cluster."""
+    monkeypatch.setattr(react, "PAUSES", (0.1, 0.1))
+    (secret,) = world.issue("web-tls")
+    reactor, told = Reactor(), list[RunReport]()
+    reactor.act([EVERYTHING])
+    users = {one["name"]: one["user"] for one in yaml.safe_load(world.kubeconfig.read_text())["users"]}
+    world.edit_kubeconfig("users", "dev", token="wrong")
+    world.renew(secret)
+    report = reactor.act(["web-tls"])
+    assert report is not None
+    assert report.pending == ()
+    world.edit_kubeconfig("users", "dev", token=users["cluster-dev"]["token"])
+    healed(reactor, told)
+    assert counts(told[-1]) == {"dev": {Action.UPDATE: 1}}
+
+
+def test_a_certificate_that_is_deleted_is_no_failure(world: World) -> None:
+    """Routed by a glob, its copy is kept and reported, as by a run: nobody asked for it by name."""
+    (secret,) = world.issue("web-tls")
+    reactor = Reactor()
+    reactor.act([EVERYTHING])
+    world.ops.delete(f"/api/v1/namespaces/{SOURCE_NAMESPACE}/secrets/{secret['metadata']['name']}")
+    report = reactor.act(["web-tls"])
+    assert report is not None
+    assert verdict(report).ok
+    reasons = {change.reason for one in report.clusters for change in one.changes}
+    assert reasons == {Reason.GONE_FROM_SOURCE}
+
+
+def test_cert_manager_is_believed_as_by_a_run(cert_manager: World) -> None:
+    """A Secret that its Certificate calls the wrong one goes nowhere, however few have changed."""
+    world = cert_manager
+    (secret,) = world.issue("web-tls")
+    reactor = Reactor()
+    reactor.act([EVERYTHING])
+    renewed = world.renew(secret)
+    unready = certificate_resource.certificate(renewed, ready=False, reason="IncorrectIssuer")
+    certificate_resource.put(world.ops, unready)
+    report = reactor.act(["web-tls"])
+    assert report is not None
+    assert [one.reason for one in report.inventory.rejections] == [Reason.NOT_READY]
+    certificate_resource.put(world.ops, certificate_resource.certificate(renewed))
+    assert counts(reactor.act(["web-tls"])) == {name: {Action.UPDATE: 1} for name in world.targets}

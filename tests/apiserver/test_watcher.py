@@ -3,6 +3,8 @@
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -10,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from deployments.sandbox import certificate_resource
 from deployments.sandbox.api_server import free_port
 from deployments.sandbox.cert_manager import SOURCE_NAMESPACE
 from tasks.lease import CALL_SECONDS, DURATION, ROUND_SECONDS, Lease
+from tests.fault_proxy import Answer, Forward, Request
 from tests.hook_world import PASSWORD, guarded_server, rest
 from tests.soak import grew
 from tests.waiting import PATIENCE, until
@@ -161,6 +165,82 @@ def test_nothing_piles_up_over_cut_connections(
     assert grew(early, late) == []
 
 
+def test_a_renewal_while_the_configuration_is_broken_is_not_lost(
+    watching: World, prefect: tuple[str, Path], tmp_path: Path
+) -> None:
+    """It is said once, and the copy comes when the configuration is mended."""
+    (secret,) = watching.issue("web-tls")
+    whole = watching.config_path.read_text()
+    with watcher(tmp_path, prefect[0]) as started:
+        until("the start", lambda: watching.is_everywhere(secret))
+        watching.config_path.write_text("owner: [")
+        renewed = watching.renew(secret)
+        started.wait_until_it_says("configuration ")
+        watching.config_path.write_text(whole)
+        until("the renewal", lambda: watching.is_everywhere(renewed))
+    assert started.said.count("configuration ") == 1
+
+
+def test_a_certificate_that_is_ready_a_moment_later_is_copied_then(
+    watching: World, cert_manager: World, prefect: tuple[str, Path], tmp_path: Path
+) -> None:
+    """cert-manager writes the Secret first; no event tells of what it says then, and no run fails for it."""
+    (secret,) = watching.issue("web-tls")
+    with watcher(tmp_path, prefect[0]) as started:
+        until("the start", lambda: watching.is_everywhere(secret))
+        unready = certificate_resource.certificate(secret, ready=False, reason="IncorrectIssuer")
+        certificate_resource.put(watching.ops, unready)
+        renewed = watching.renew(secret)
+        time.sleep(2)
+        assert not watching.is_everywhere(renewed)
+        certificate_resource.put(watching.ops, certificate_resource.certificate(renewed))
+        until("the renewal", lambda: watching.is_everywhere(renewed))
+        started.wait_until_it_says("web-tls changed: 3 clusters: update 3")
+    assert "failed" not in started.said
+
+
+def test_who_takes_over_reads_the_configuration_of_then(
+    watching: World, prefect: tuple[str, Path], tmp_path: Path
+) -> None:
+    """Broken meanwhile, it ends with its fault instead of holding the Lease and watching nothing."""
+    with watcher(tmp_path, prefect[0], *LEASE, name="one") as one:
+        one.wait_until_it_says("this replica acts")
+        with watcher(tmp_path, prefect[0], *LEASE, name="two") as two:
+            two.wait_for_its_port()
+            watching.config_path.write_text("owner: [")
+            one.process.terminate()
+            one.process.wait(PATIENCE)
+            until("its end", lambda: two.process.poll() is not None)
+    assert two.process.returncode == 1
+    assert "tls-sync: configuration " in two.said
+    assert "Traceback" not in two.said
+
+
+def test_told_to_stop_while_it_heals_it_begins_no_other_write(
+    watching: World, prefect: tuple[str, Path], tmp_path: Path
+) -> None:
+    """What is under way ends, in a cluster that is tried again as well, and then it is gone."""
+    secrets = watching.issue(*(f"web-{number}-tls" for number in range(24)))
+    writing, arrived = threading.Event(), list[str]()
+
+    def slowly(request: Request, forward: Forward) -> Answer:
+        if request.method == "PATCH":
+            arrived.append(request.path)
+            writing.set()
+            time.sleep(2)
+        return forward()
+
+    with watching.reached_at("https://127.0.0.1:1"), watcher(tmp_path, prefect[0]) as started:
+        started.wait_until_it_says("start: 1 of 3 clusters failed: dev")
+        with watching.proxy() as proxy:
+            proxy.fault = slowly
+            assert writing.wait(PATIENCE)
+            started.process.terminate()
+            started.process.wait(PATIENCE)
+    assert started.process.returncode == 0
+    assert 0 < len(watching.versions()) == len(arrived) < len(secrets)
+
+
 def test_who_ends_gives_the_lease_back(watching: World, prefect: tuple[str, Path], tmp_path: Path) -> None:
     """After SIGTERM the next one need not wait."""
     with watcher(tmp_path, prefect[0], *LEASE) as started:
@@ -191,7 +271,14 @@ def test_a_takeover_is_soon() -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [(["--lease=nonsense"], "NAMESPACE/NAME is expected"), (["--port=x"], "invalid int value")],
+    [
+        (["--lease=nonsense"], "NAMESPACE/NAME is expected"),
+        (["--lease=a/b/c"], "NAMESPACE/NAME is expected"),
+        (["--lease=a/.."], "NAMESPACE/NAME is expected"),
+        (["--lease-context=ops"], "goes with --lease"),
+        (["--port=x"], "invalid int value"),
+        (["--port=99999"], "0 to 65535"),
+    ],
 )
 def test_wrong_arguments_are_named(arguments: list[str], words: str) -> None:
     """Said at once, before anything is asked of a cluster."""
