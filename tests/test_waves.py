@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tasks import waves
+from tasks import sync, waves
 from tasks.config import SyncConfig, parse_config
 from tasks.errors import ConfigError
 from tasks.models import Action, Change, ClusterReport, Failure, Inventory, Plan, SecretRef
@@ -144,6 +144,22 @@ def test_what_ends_within_a_day_does_not_wait() -> None:
     assert [change.target.name for change in waiting] == ["b-tls", "d-tls"]
     assert [change.target.name for change in to_do.changes] == ["a-tls", "c-tls", "e-tls"]
     assert timedelta(hours=24) == waves.URGENT
+
+
+def test_told_to_stop_the_waves_that_follow_do_not_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their clusters are in the report all the same, as interrupted."""
+    told, begun = KeyboardInterrupt(), list[list[str]]()
+
+    def stopped(wave: tuple[Order, ...]) -> tuple[tuple[ClusterReport, ...], BaseException]:
+        begun.append(names(wave))
+        return (report("dev"), report("qa")), told
+
+    monkeypatch.setattr(sync, "_sync_wave", stopped)
+    reports, signal = sync.sync_clusters(orders())
+    assert signal is told
+    assert begun == [["dev", "qa"]]
+    assert [one.cluster for one in reports] == ["dev", "qa", "rct", "prd"]
+    assert [[failure.code for failure in one.failures] for one in reports[2:]] == [[Code.INTERRUPTED]] * 2
 
 
 def test_a_held_back_order_is_another_order() -> None:

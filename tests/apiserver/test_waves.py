@@ -91,6 +91,24 @@ def test_at_rest_nobody_is_held_back(waves: World) -> None:
     assert state.message.startswith("1 of 3 clusters failed: dev (Unreachable: ")
 
 
+def test_a_wave_at_rest_releases_nobody(waves: World) -> None:
+    """PRD waits for DEV, even where all is well in RCT between them."""
+    (secret,) = waves.issue("web-tls")
+    run()
+    renewed = waves.renew(secret)
+    assert run(cluster="rct").is_completed()
+    dev = waves.sandbox.cluster("dev")
+    dev.stop()
+    try:
+        state = run()
+        assert holders(waves, renewed, TARGETS[1:]) == {"rct"}
+    finally:
+        dev.start()
+    assert state.message is not None
+    assert "prd (HeldBack: write 1 of 1 secrets: " in state.message
+    assert "rct" not in state.message
+
+
 def test_who_asks_for_prd_gets_prd(waves: World) -> None:
     """A run by hand for one cluster waits for no other one."""
     (secret,) = waves.issue("web-tls")
