@@ -42,7 +42,6 @@ def show(report: RunReport) -> None:
     else:
         logger.error("%s", terminal.render(report))
     reached(Stage.REPORTED)
-    emit(report)
     # A dry run has keys of its own: the latest report of a cluster says what was done, not what would be.
     key = "dry-run-tls-sync" if report.dry_run else "tls-sync"
     create_markdown_artifact(markdown.render_run(report), key=key, description="The run's report")
@@ -51,6 +50,7 @@ def show(report: RunReport) -> None:
         create_markdown_artifact(
             text, key=f"{key}-{cluster.cluster}", description=f"What became of {cluster.cluster}"
         )
+    emit(report)  # last: where Prefect's API is away, its client would try to send them for two minutes
 
 
 def emit(report: RunReport) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -101,6 +102,21 @@ def test_an_event_says_what_a_message_needs() -> None:
     assert payloads[REFUSED]["remedy"] == Reason.OWNED_BY_OTHER.remedy
     assert payloads[SYNCED]["action"] == "create"
     assert payloads[SYNCED]["days_left"] == 80
+
+
+def test_without_prefects_api_no_event_waits_to_be_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the artifacts don't arrive, events would not either, and would keep the process for minutes."""
+
+    def away(*_: Any, **__: Any) -> None:
+        raise ConnectionError
+
+    sent: list[str] = []
+    monkeypatch.setattr(publication, "create_markdown_artifact", away)
+    monkeypatch.setattr(publication, "emit_event", lambda name, *_, **__: sent.append(name))
+    monkeypatch.setattr(publication, "get_run_logger", lambda: logging.getLogger("a-run"))
+    with pytest.raises(ConnectionError):
+        publication.show(run(cluster("dev", CREATED)))
+    assert sent == []
 
 
 def test_those_left_out_are_counted(
