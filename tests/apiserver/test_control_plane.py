@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from deployments.sandbox.control_plane import Sandbox
+from deployments.sandbox.manifests import Manifest
 from tasks.models import ClusterReport
 from tasks.reasons import Code, Reason
 from tests.apiserver.scenarios import at_the_third_write
@@ -83,19 +84,27 @@ def test_a_leader_killed_in_mid_run_is_overcome(world: World) -> None:
     """The leader of three members dies in mid-run: a success or a coded failure; the next run converges."""
     older = world.issue(*NAMES)
     assert world.run()["dev"].ok
-    for secret in older[:4]:
-        world.renew(secret)
+    renewed = [world.renew(secret) for secret in older[:4]]
     oracle, etcd = world.oracle(), world.sandbox.etcd("dev")
     leader = etcd.leader()
     with at_the_third_write(world, lambda: etcd.stop([leader])), oracle.watching("dev"):
         report = world.run()["dev"]
     assert set(codes(report)) <= IN_TROUBLE
     assert oracle.objections() == []
-    assert set(oracle.written("dev")) >= applied(report)
+    # Not by the audit log: a write that the server answered with an error may have taken place, and counts
+    # once it is seen to lie there.
+    assert applied(report) <= {
+        f"app-a/{one['metadata']['name']}" for one in renewed if lies_on_dev(world, one)
+    }
     converges(world, oracle)
     assert etcd.leader() != leader
     etcd.start([leader])
     converges(world, oracle)
+
+
+def lies_on_dev(world: World, secret: Manifest) -> bool:
+    copy = world.copy(secret["metadata"]["name"])
+    return copy is not None and bool(copy["data"] == secret["data"])
 
 
 @pytest.fixture
