@@ -14,9 +14,9 @@ from typing import Any, NamedTuple
 
 from tasks.models import Change, RunReport, SecretRef, Version
 from tasks.reasons import Reason
+from tasks.samples import OPS
 
 SYNCED, REFUSED, EXPIRING = (f"tls-sync.certificate.{one}" for one in ("synced", "refused", "expiring"))
-OPS = "OPS"
 MOST = 1000
 """Of one run. The worst come first, and those left out are counted."""
 

@@ -7,7 +7,7 @@ others wait for a run, which sees first how it went there.
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -99,7 +99,7 @@ class Reactor:
             self._inventory, self._age = inventory, self._age + 1
         return inventory
 
-    def _deliver(self, orders: Iterable[Order]) -> tuple[tuple[ClusterReport, ...], tuple[str, ...]]:
+    def _deliver(self, orders: Sequence[Order]) -> tuple[tuple[ClusterReport, ...], tuple[str, ...]]:
         """The reports of the clusters that were done in time, and the names of the others."""
         running: dict[str, tuple[Order, Future[ClusterReport]]] = {}
         with self._lock:

@@ -33,13 +33,13 @@ def held_back(wave: Iterable[Order]) -> tuple[Order, ...]:
 def went_well(wave: Iterable[Order], reports: Iterable[ClusterReport]) -> bool:
     """Whether the next wave may begin."""
     orders = tuple(wave)
-    wanted = [(order, _wanted(order)) for order in orders]
+    wanted = [_wanted(order) for order in orders]
     there = sum(
         _is_well(change, report) and change.target in targets
-        for (_, targets), report in zip(wanted, reports, strict=True)
+        for targets, report in zip(wanted, reports, strict=True)
         for change in report.changes
     )
-    total = sum(len(targets) for _, targets in wanted)
+    total = sum(map(len, wanted))
     return total == 0 or (total - there) / total <= orders[0].config.waves.max_failed_share
 
 

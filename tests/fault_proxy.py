@@ -51,6 +51,23 @@ def no_fault(_: Request, forward: Forward) -> Answer:
     return forward()
 
 
+class SlowWrites:
+    """A fault: each write takes so many seconds before it is passed on."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.begun = Event()
+        """Set with the first one."""
+        self.paths: list[str] = []
+
+    def __call__(self, request: Request, forward: Forward) -> Answer:
+        if request.method == "PATCH":
+            self.paths.append(request.path)
+            self.begun.set()
+            time.sleep(self._seconds)
+        return forward()
+
+
 class FaultProxy:
     """What `fault` returns is answered; `forward` asks the real server. `requests` is what arrived."""
 

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL
 
 from tasks.models import Action
-from tests.fault_proxy import Answer, Forward, Request
+from tests.fault_proxy import Answer, Forward, Request, SlowWrites
 from tests.world import World
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("prefect_server")]
@@ -109,27 +108,19 @@ def test_a_run_that_is_told_to_stop_begins_no_other_write(
     """Writes under way end, no other begins, the report says what is left, and the next run does that."""
     world.configure(clusters=["dev"])
     world.issue(*(f"web-{number}-tls" for number in range(COUNT)))
-    writing, arrived = threading.Event(), []
     # Four at a time, all of them take 18 seconds: in that time even a busy machine hears of the signal.
-
-    def slowly(request: Request, forward: Forward) -> Answer:
-        if request.method == "PATCH":
-            arrived.append(request.path)
-            writing.set()
-            time.sleep(3)
-        return forward()
-
+    slowly = SlowWrites(3)
     with world.proxy() as proxy:
         proxy.fault = slowly
         process = flow(PREFECT_API_URL=str(PREFECT_API_URL.value()))
-        assert writing.wait(90)
+        assert slowly.begun.wait(90)
         give(process, told)
         output, _ = process.communicate(timeout=300)
     assert process.returncode == (130 if told is signal.SIGINT else -told)
     reported = "tls-sync: interrupted; the report above says what was done\n"
     assert output.endswith(reported) is (told is signal.SIGINT)
     written = len(world.versions())
-    assert 0 < written == len(arrived) < COUNT, output
+    assert 0 < written == len(slowly.paths) < COUNT, output
     at_once, after = output.index(TOLD), output.index("Interrupted: write")
     assert at_once < after
     assert output.count(TOLD) == 1

@@ -20,7 +20,7 @@ from tasks.react import Reactor
 from tasks.reasons import Code, Reason
 from tasks.report import verdict
 from tasks.watch import EVERYTHING, Watch
-from tests.fault_proxy import Answer, Forward, Request
+from tests.fault_proxy import Answer, Forward, Request, SlowWrites
 from tests.tcp_proxy import TcpProxy, tcp_proxy
 from tests.watching import may_watch
 from tests.world import World
@@ -480,17 +480,10 @@ def test_nothing_begins_once_it_is_closed(world: World) -> None:
     with world.reached_at("https://127.0.0.1:1"):
         world.renew(secret)
         reactor.act(["web-tls"])
-    written, position = threading.Event(), world.log_position("dev")
-
-    def slowly(request: Request, forward: Forward) -> Answer:
-        if request.method == "PATCH":
-            written.set()
-            threading.Event().wait(1.0)
-        return forward()
-
+    slowly = SlowWrites(1)
     with world.proxy() as proxy:
         proxy.fault = slowly
-        while not written.is_set():
+        while not slowly.begun.is_set():
             reactor.heal(lambda _: None)
         reactor.close()
         assert world.row("web-tls").action is Action.KEEP

@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -16,7 +15,7 @@ from deployments.sandbox import certificate_resource
 from deployments.sandbox.api_server import free_port
 from deployments.sandbox.cert_manager import SOURCE_NAMESPACE
 from tasks.lease import CALL_SECONDS, DURATION, ROUND_SECONDS, Lease
-from tests.fault_proxy import Answer, Forward, Request
+from tests.fault_proxy import SlowWrites
 from tests.hook_world import PASSWORD, guarded_server, rest
 from tests.soak import grew
 from tests.waiting import PATIENCE, until
@@ -221,24 +220,16 @@ def test_told_to_stop_while_it_heals_it_begins_no_other_write(
 ) -> None:
     """What is under way ends, in a cluster that is tried again as well, and then it is gone."""
     secrets = watching.issue(*(f"web-{number}-tls" for number in range(24)))
-    writing, arrived = threading.Event(), list[str]()
-
-    def slowly(request: Request, forward: Forward) -> Answer:
-        if request.method == "PATCH":
-            arrived.append(request.path)
-            writing.set()
-            time.sleep(2)
-        return forward()
-
+    slowly = SlowWrites(2)
     with watching.reached_at("https://127.0.0.1:1"), watcher(tmp_path, prefect[0]) as started:
         started.wait_until_it_says("start: 1 of 3 clusters failed: dev")
         with watching.proxy() as proxy:
             proxy.fault = slowly
-            assert writing.wait(PATIENCE)
+            assert slowly.begun.wait(PATIENCE)
             started.process.terminate()
             started.process.wait(PATIENCE)
     assert started.process.returncode == 0
-    assert 0 < len(watching.versions()) == len(arrived) < len(secrets)
+    assert 0 < len(watching.versions()) == len(slowly.paths) < len(secrets)
 
 
 def test_who_ends_gives_the_lease_back(watching: World, prefect: tuple[str, Path], tmp_path: Path) -> None:
