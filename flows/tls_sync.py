@@ -17,6 +17,7 @@ from tasks.kubeconfig import held
 from tasks.models import RunReport
 from tasks.order import orders_for
 from tasks.process import prepare
+from tasks.pruning import prune_clusters
 from tasks.pushgateway import load_config_or_tell
 from tasks.retry import RUN
 from tasks.stopping import begin
@@ -55,6 +56,8 @@ def tls_sync(
             config, clusters, inventory, dry_run=dry_run, certificate=certificate, until=until
         )
         reports, signal = sync_clusters(orders)
+        if not (cluster or certificate or signal):
+            reports, signal = prune_clusters(orders, reports)
     report = RunReport(
         now=datetime.now(UTC),
         dry_run=dry_run,

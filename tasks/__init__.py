@@ -2,7 +2,7 @@
 
 Pure, nouns: models, reasons, errors, order, view, rights, readiness, placement, families. Pure, rules: names,
 config_rules, candidate, checks, ownership, plan, answers, attempts, retry, credentials, kubeconfig_context,
-diagnosis, servers, appraisal, samples, events, waves.
+diagnosis, servers, appraisal, samples, events, waves, prune.
 Pure, texts: report, terminal, markdown, checklist, findings, survey_text, survey_json, survey_page,
 page_style, timeline, history.
 I/O: yaml_file, config (one read), kubeconfig, authentication (its users), exec_plugin, cluster (the only one
@@ -13,8 +13,8 @@ last words), handshake (which certificate an address serves).
 Plain functions over these: inventory (reads OPS), delivery (brings one cluster in sync), identity (whether it
 is the right one), cluster_ids (of a kubeconfig), copies (looks into one), writer (all writes of a plan),
 sender (one of them), brake (when enough has failed), preflight (whether runs can work at all), survey
-(which certificate is where).
+(which certificate is where), pruner (deletes what is long gone from OPS).
 Of the watcher: watch (what changes on OPS), triggers (gathered), react (brings it to the clusters), lease
 (who of several acts), liveness (said over HTTP).
-Prefect's shells: collect, sync.
+Prefect's shells: collect, sync, pruning.
 """

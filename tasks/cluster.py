@@ -14,7 +14,7 @@ from tasks.calls import Calls, Listing
 from tasks.errors import ClusterError
 from tasks.models import SecretRef, TargetSecret
 from tasks.names import is_name, is_namespace
-from tasks.ownership import FIELD_MANAGER, SECRET_TYPE, parse_target_secrets
+from tasks.ownership import FIELD_MANAGER, PRUNE_MANAGER, SECRET_TYPE, parse_target_secrets
 from tasks.reasons import Code
 from tasks.rights import Rights, parse_rights
 from tasks.transport import Ask
@@ -30,6 +30,7 @@ NEVER = "1"
 JSON = "application/json"
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 TABLE = "application/json;as=Table;g=meta.k8s.io;v=v1"
+MERGE = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"  # JSON is YAML
 
 
@@ -191,6 +192,31 @@ class ClusterClient(Calls):
         if answer.get("data") != body["data"]:  # managedFields would not show it
             raise self._error(Code.ALTERED, what)
         return str(metadata.get("resourceVersion"))
+
+    def annotate(self, ref: SecretRef, annotations: dict[str, str | None], *, uid: str, version: str) -> None:
+        """Set annotations of that very object in that state, or take off those that are None.
+
+        By a merge patch, which takes them off whoever wrote them last. Raises ClusterError: CONFLICT where
+        the object is another one by now.
+        """
+        what = f"annotate secret {ref}"
+        metadata = {"name": ref.name, "namespace": ref.namespace, "uid": uid, "resourceVersion": version}
+        body = {"metadata": {**metadata, "annotations": annotations}}
+        query = {"fieldManager": PRUNE_MANAGER}
+        ask = Ask("PATCH", self._secret_path(ref), METADATA, query, body, MERGE)
+        answer = self._call(what, ask).content
+        self._expect(what, answer, kind="PartialObjectMetadata", name=ref.name, namespace=ref.namespace)
+        if answer["metadata"].get("uid") != uid:
+            raise self._error(Code.PROTOCOL, what, detail="the answer is about another object")
+
+    def delete(self, ref: SecretRef, *, uid: str, version: str) -> None:
+        """That very object, in that state. Raises ClusterError: CONFLICT where it is another by now."""
+        what = f"delete secret {ref}"
+        preconditions = {"uid": uid, "resourceVersion": version}
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
+        answer = self._call(what, Ask("DELETE", self._secret_path(ref), JSON, body=body)).content
+        if answer.get("kind") not in ("Status", "Secret"):  # a Secret, where a finalizer holds it
+            raise self._error(Code.PROTOCOL, what, detail="the answer is about something else")
 
     def lease(self, namespace: str, name: str) -> dict[str, Any] | None:
         """A Lease as it is; None where there is none."""

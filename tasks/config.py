@@ -74,6 +74,8 @@ class Cluster(Section):
     """The kubeconfig may name a program for this cluster that gives the credential."""
     wave: StrictInt = Field(default=1, ge=1, le=99)
     """Served after the lower ones; see tasks/waves.py."""
+    prune: StrictBool = False
+    """Copies whose certificate is gone from OPS are deleted at last; see tasks/prune.py."""
     hostnames: tuple[Hostname, ...] = Field(min_length=1)
     routes: tuple[Route, ...] = Field(min_length=1)
 
@@ -101,6 +103,7 @@ class Cluster(Section):
 class Source(Section):
     namespace: Namespace
     context: str | None = Field(default=None, min_length=1)
+    cluster_id: str | None = Field(default=None, min_length=1)
     selector: Selector = Field(default_factory=dict)
     allow_self_signed: StrictBool = False
     allow_exec: StrictBool = False

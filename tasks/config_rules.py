@@ -124,6 +124,7 @@ def cross_faults(document: dict[str, Any]) -> Iterator[Fault]:
     yield from _twice(clusters, "clusterId", "the clusterId of another cluster, too; one each")
     source = document.get("source")
     source_context = source.get("context") if isinstance(source, dict) else None
+    yield from _prune_faults(clusters, source)
     for path, cluster in clusters:
         if source_context is not None and cluster.get("context") == source_context:
             yield f"{path}.context", "the context of the source, too; OPS can't be its own target"
@@ -131,6 +132,17 @@ def cross_faults(document: dict[str, Any]) -> Iterator[Fault]:
             message = "is required where protected is true: the uid of its namespace kube-system"
             yield f"{path}.clusterId", message
         yield from _route_faults(path, cluster)
+
+
+def _prune_faults(clusters: list[tuple[str, dict[str, Any]]], source: Any) -> Iterator[Fault]:
+    """Nothing is deleted in a cluster that is not pinned, nor where OPS itself is not."""
+    pruned = [(path, cluster) for path, cluster in clusters if cluster.get("prune") is True]
+    for path, cluster in pruned:
+        if not cluster.get("clusterId") and cluster.get("protected") is not True:  # which asks for it, too
+            yield f"{path}.clusterId", "is required where prune is true: the uid of its namespace kube-system"
+    if pruned and isinstance(source, dict) and not source.get("clusterId"):
+        message = "is required where a cluster has prune: true: the uid of OPS's namespace kube-system"
+        yield "source.clusterId", message
 
 
 def _twice(clusters: list[tuple[str, dict[str, Any]]], key: str, message: str) -> Iterator[Fault]:

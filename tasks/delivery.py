@@ -17,6 +17,7 @@ from tasks.models import Change, ClusterReport, Failure, Plan, SecretRef, Target
 from tasks.order import Order
 from tasks.plan import UnsafePlan, downgrades, ensure_safe, make_plan, unread
 from tasks.reasons import Code
+from tasks.rights import needed
 from tasks.view import View
 from tasks.waves import failure_of, urgent
 from tasks.writer import Writer
@@ -152,7 +153,8 @@ def _review_rights(
     barred = set()
     with ThreadPoolExecutor(CONNECTIONS) as pool:
         for namespace, rights in zip(namespaces, pool.map(target.rights, namespaces), strict=True):
-            missing, excess = ", ".join(rights.missing), ", ".join(rights.excess)
+            missing = ", ".join(rights.missing())
+            excess = ", ".join(rights.excess(needed(prune=cluster.prune)))
             what = f"write secrets in {namespace}"
             if missing:
                 barred.add(namespace)

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from tasks.config import Cluster
+from tasks.config import Cluster, Source
 from tasks.credentials import warn_of_end
 from tasks.models import Failure
 from tasks.readiness import Check, Finding, Mark, Readiness
 from tasks.reasons import Code
-from tasks.rights import HARMLESS_ON_OPS, NEEDED, NEEDED_ON_OPS, Rights
+from tasks.rights import HARMLESS_ON_OPS, NEEDED_ON_OPS, Rights, needed
 
 NO_TALK = frozenset(
     {
@@ -115,6 +115,12 @@ def of_uid(cluster: Cluster, uid: str, ops: str) -> Finding:
     return fine(Check.CLUSTER_ID, uid)
 
 
+def of_uid_of_ops(source: Source, uid: str) -> Finding:
+    if source.cluster_id not in (None, uid):
+        return _wrong_cluster(f"pinned {source.cluster_id}, found {uid}")
+    return fine(Check.CLUSTER_ID, uid)
+
+
 def _wrong_cluster(text: str) -> Finding:
     code = Code.WRONG_CLUSTER
     return Finding(check=Check.CLUSTER_ID, mark=Mark.BAD, name=str(code), text=text, remedy=code.remedy)
@@ -140,19 +146,19 @@ def with_neighbours(
 
 def of_rights(cluster: Cluster, rights: Mapping[str, Rights]) -> Iterator[Finding]:
     """What the credential may do with Secrets of each namespace; namespaces in the same case together."""
-    remedy = on_target(cluster.name)
-    for missing, names in _grouped({name: one.missing for name, one in rights.items()}):
+    remedy, verbs = on_target(cluster.name), needed(prune=cluster.prune)
+    for missing, names in _grouped({name: one.missing(verbs) for name, one in rights.items()}):
         text = f"{names}: {', '.join(missing)} on secrets missing"
-        if missing == tuple(sorted(NEEDED)):
+        if missing == tuple(sorted(verbs)):
             text = f"{names}: no right on secrets: the namespace is missing, or its Role"
             unknown = f"{names}: without a right there, nobody says whether it exists"
             yield Finding(check=Check.NAMESPACES, mark=Mark.UNKNOWN, text=unknown, remedy=remedy)
         yield _lacking(text, remedy)
     code, mark = Code.EXCESSIVE_RIGHTS, Mark.BAD if cluster.protected else Mark.LOOK
-    for excess, names in _grouped({name: one.excess for name, one in rights.items()}):
+    for excess, names in _grouped({name: one.excess(verbs) for name, one in rights.items()}):
         text = f"{names}: {', '.join(excess)} on secrets not needed"
         yield Finding(check=Check.RIGHTS, mark=mark, name=str(code), text=text, remedy=code.remedy)
-    if not any(one.missing or one.excess for one in rights.values()):
+    if not any(one.missing(verbs) or one.excess(verbs) for one in rights.values()):
         yield fine(Check.RIGHTS, f"as needed in {', '.join(rights)}")
 
 

@@ -7,7 +7,7 @@ be mixed up. For those without one, what this process has seen is remembered: pi
 from datetime import datetime
 
 from tasks.cluster import ClusterClient
-from tasks.config import Cluster
+from tasks.config import Cluster, Source
 from tasks.credentials import warn_of_end
 from tasks.errors import ClusterError
 from tasks.models import Failure
@@ -24,16 +24,28 @@ def identify(client: ClusterClient, now: datetime) -> tuple[str, list[str]]:
     return client.cluster_id(), warn_of_end(client.credential_ends, now)
 
 
+def identify_ops(client: ClusterClient, source: Source, now: datetime) -> tuple[str, list[str]]:
+    """As `identify`; WrongCluster where OPS is another cluster than the pinned one."""
+    found, warnings = identify(client, now)
+    if source.cluster_id not in (None, found):
+        detail = f"pinned {source.cluster_id}, found {found}"
+        raise ClusterError(_wrong_cluster(source.label, detail))
+    return found, warnings
+
+
 def verify_identity(target: ClusterClient, order: Order, now: datetime) -> list[str]:
     """Warnings. Raises ClusterError: WrongCluster, or what `identify` raises."""
     found, warnings = identify(target, now)
     cluster = order.cluster
     if trouble := _trouble(order, found):
-        what = "verify clusterId"
-        raise ClusterError(Failure(code=Code.WRONG_CLUSTER, cluster=cluster.name, what=what, detail=trouble))
+        raise ClusterError(_wrong_cluster(cluster.name, trouble))
     return (
         warnings if cluster.cluster_id else [f"clusterId is not pinned; this cluster's is {found}", *warnings]
     )
+
+
+def _wrong_cluster(cluster: str, detail: str) -> Failure:
+    return Failure(code=Code.WRONG_CLUSTER, cluster=cluster, what="verify clusterId", detail=detail)
 
 
 def _trouble(order: Order, found: str) -> str:

@@ -12,7 +12,7 @@ from tasks.checks import Policy, examine
 from tasks.cluster import ClusterClient
 from tasks.config import Source
 from tasks.errors import ClusterError
-from tasks.identity import identify
+from tasks.identity import identify_ops
 from tasks.models import Certificate, Inventory, Rejection, SecretRef
 from tasks.names import is_name
 from tasks.reasons import Code, Reason
@@ -26,7 +26,7 @@ REASON = re.compile(r"[A-Za-z]{1,64}")
 
 def take_inventory(client: ClusterClient, source: Source, now: datetime) -> Inventory:
     """What OPS holds at this moment. Raises ClusterError where the Secrets can't be read."""
-    cluster_id, about_us = identify(client, now)
+    cluster_id, about_us = identify_ops(client, source, now)
     policy = Policy(now=now, allow_self_signed=source.allow_self_signed)
     found: list[Certificate | Rejection] = []
     for page in client.tls_secrets(source.namespace, source.selector):

@@ -119,6 +119,21 @@ class Inventory(Model):
         return corrected
 
 
+class Absence(Model):
+    """What is noted on a copy whose certificate is gone from OPS, or was gone when a run last looked."""
+
+    since: datetime | None = None
+    """When a run first found it gone; None where no run has noted that."""
+    seen: datetime | None = None
+    """When a run last noted that."""
+    runs: int = 0
+    """How many noted it."""
+    source: str = ""
+    """The Secret on OPS that the copy says it came from: `namespace/name`."""
+    kept: str = ""
+    """Why it is never deleted by us; empty where nothing speaks against it."""
+
+
 class ManagedKeys(Model):
     """What managedFields says about who wrote a Secret on a target."""
 
@@ -162,6 +177,8 @@ class Action(StrEnum):
     REFUSE = "refuse"
     NOTHING = "nothing"
     """The target is absent and stays so, though a route asks for it."""
+    DELETE = "delete"
+    """Only where the cluster is pruned; see tasks/prune.py."""
 
 
 WRITES = frozenset({Action.CREATE, Action.UPDATE})
@@ -185,11 +202,18 @@ class Change(Model):
     """Keys of `data` that others added and that an update takes off."""
     extra_annotations: tuple[str, ...] = ()
     """Annotations that end when a Secret is taken over."""
+    absence: Absence | None = None
+    """Of a copy that nothing on OPS feeds any more, or that bears the marks of such a time."""
     applied: bool = False
 
     @property
     def writes(self) -> bool:
         return self.action in WRITES
+
+    @property
+    def acts(self) -> bool:
+        """Whether the row changes anything on the target: it writes, or deletes."""
+        return self.writes or self.action is Action.DELETE
 
     @property
     def failed(self) -> bool:
@@ -200,6 +224,8 @@ class Change(Model):
     def held(self) -> Version | None:
         """What our copy holds now; None where there is none, or where the Secret is not ours."""
         if self.action is Action.REFUSE and self.reason in NOT_OURS:
+            return None
+        if self.action is Action.DELETE and self.applied:
             return None
         return self.new if self.applied else self.old
 
@@ -237,9 +263,9 @@ class ClusterReport(Model):
 
     @property
     def counts(self) -> dict[Action, int]:
-        """Rows per action; of the writes, in a real run, only those that took place."""
+        """Rows per action; of those that change anything, in a real run, only what took place."""
         return Counter(
-            change.action for change in self.changes if self.dry_run or change.applied or not change.writes
+            change.action for change in self.changes if self.dry_run or change.applied or not change.acts
         )
 
 

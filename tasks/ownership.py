@@ -6,9 +6,10 @@ we sent, nobody has changed a value since: that shows every edit without reading
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any
 
-from tasks.models import Certificate, ManagedKeys, SecretRef, TargetSecret
+from tasks.models import Absence, Certificate, ManagedKeys, SecretRef, TargetSecret
 from tasks.reasons import Reason
 
 FIELD_MANAGER = "tls-sync"
@@ -25,10 +26,18 @@ SERIAL = "tls-sync.io/serial"
 
 ADOPT = "tls-sync.io/adopt"
 """Set on the target by whoever has authority there: names the owner that may take the Secret over."""
+PRUNE = "tls-sync.io/prune"
+"""`"false"`, set on the target: this copy is never deleted."""
+ORPHANED_SINCE = "tls-sync.io/orphaned-since"
+ORPHANED_SEEN = "tls-sync.io/orphaned-seen"
+ORPHANED_RUNS = "tls-sync.io/orphaned-runs"
+PRUNE_MANAGER = "tls-sync-prune"
+"""The field manager of these marks: who writes the certificate does not own them."""
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 LABELS = frozenset({MANAGED_BY, OWNER})
 ANNOTATIONS = frozenset({SOURCE, FINGERPRINT, NOT_BEFORE, NOT_AFTER, SERIAL})
+MARKS = frozenset({ORPHANED_SINCE, ORPHANED_SEEN, ORPHANED_RUNS})
 
 
 def labels(owner: str) -> dict[str, str]:
@@ -83,6 +92,46 @@ def is_drifted(secret: TargetSecret, source: Certificate) -> bool:
     )
 
 
+def is_untouched(secret: TargetSecret) -> bool:
+    """Our copy, whose data and metadata of ours nobody else has written to."""
+    managed = secret.managed
+    ours = managed.ours or frozenset()
+    return managed.ours_metadata == LABELS | ANNOTATIONS and managed.others <= ours <= TRAVELLING
+
+
+def marks(absence: Absence) -> dict[str, str]:
+    """The annotations that note it."""
+    if not (absence.since and absence.seen):
+        return {}
+    return {
+        ORPHANED_SINCE: absence.since.isoformat(timespec="seconds"),
+        ORPHANED_SEEN: absence.seen.isoformat(timespec="seconds"),
+        ORPHANED_RUNS: str(absence.runs),
+    }
+
+
+def absence_of(secret: TargetSecret) -> Absence:
+    """What is noted on a copy of ours. Notes that someone spoilt count as none."""
+    notes = secret.annotations
+    kept = f'annotation {PRUNE}: "false"' if notes.get(PRUNE) == "false" else ""
+    kept = kept or ("" if is_untouched(secret) else "it was edited on the target")
+    kept = "it is being deleted already" if secret.terminating else kept
+    source = notes.get(SOURCE, "")
+    try:
+        since, seen = moment(notes[ORPHANED_SINCE]), moment(notes[ORPHANED_SEEN])
+        return Absence(since=since, seen=seen, runs=int(notes[ORPHANED_RUNS]), source=source, kept=kept)
+    except (KeyError, ValueError):
+        return Absence(source=source, kept=kept)
+
+
+def moment(text: str) -> datetime:
+    """A point in time as we note it, with its zone; ValueError for what someone made of it."""
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        raise ValueError("no time zone")
+    return found
+
+
 def parse_target_secrets(table: dict[str, Any]) -> list[TargetSecret]:
     """The rows of a Table of Secrets with their metadata. Malformed ones raise what Python raises."""
     titles = [column["name"] for column in table["columnDefinitions"]]
@@ -102,7 +151,7 @@ def parse_target_secret(metadata: dict[str, Any], secret_type: str) -> TargetSec
         resource_version=metadata["resourceVersion"],
         type=secret_type,
         labels=_pick(metadata.get("labels"), LABELS),
-        annotations=_pick(metadata.get("annotations"), ANNOTATIONS | {ADOPT}),
+        annotations=_pick(metadata.get("annotations"), ANNOTATIONS | MARKS | {ADOPT, PRUNE}),
         managed=_managed_keys(managers),
         held_by=find_holder(metadata),
         keeps_last_applied=LAST_APPLIED in (metadata.get("annotations") or {}),

@@ -91,7 +91,7 @@ def make_plan(  # noqa: PLR0913  the facts that decide, each passed once
         )
     ]
     rows += leftovers(cluster, set(sources), found, {want.target for want in wanted}, owner)
-    chosen = (row for row in rows if certificate in (None, row.certificate))
+    chosen = (with_absence(r, found, owner) for r in rows if certificate in (None, r.certificate))
     ordered = sorted(chosen, key=lambda row: (row.target.namespace, row.target.name))
     return Plan(cluster=cluster.name, changes=tuple(ordered))
 
@@ -193,19 +193,11 @@ def written_version(current: TargetSecret | None) -> Version | None:
     try:
         return Version(
             fingerprint=notes[ownership.FINGERPRINT],
-            not_before=_moment(notes[ownership.NOT_BEFORE]),
-            not_after=_moment(notes[ownership.NOT_AFTER]),
+            not_before=ownership.moment(notes[ownership.NOT_BEFORE]),
+            not_after=ownership.moment(notes[ownership.NOT_AFTER]),
         )
     except (KeyError, ValueError):
         return None
-
-
-def _moment(text: str) -> datetime:
-    """A point in time as we note it, with its zone; ValueError for what someone made of it."""
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError("no time zone")
-    return moment
 
 
 def guarded(change: Change, source: Certificate, current: TargetSecret) -> Change:
@@ -252,6 +244,18 @@ def leftovers(
             certificate=name,
             old=written_version(secret),
         )
+
+
+def with_absence(row: Change, found: Mapping[SecretRef, TargetSecret], owner: str) -> Change:
+    """Where the certificate is gone, or the copy says that it was: what prune.py decides on."""
+    secret = found.get(row.target)
+    if row.writes or secret is None or not ownership.is_ours(secret, owner):
+        return row
+    is_marked = not ownership.MARKS.isdisjoint(secret.annotations)
+    if row.reason is not Reason.GONE_FROM_SOURCE and not is_marked:
+        return row
+    bound = {"uid": secret.uid, "resource_version": secret.resource_version}
+    return row.model_copy(update={**bound, "absence": ownership.absence_of(secret)})
 
 
 def unread(plan: Plan, current: Mapping[SecretRef, TargetSecret]) -> tuple[SecretRef, ...]:

@@ -20,7 +20,7 @@ from tasks.models import Failure, SecretRef
 from tasks.readiness import Check, Finding, Mark, Preflight, Readiness
 from tasks.reasons import Code
 from tasks.retry import CLUSTER_SECONDS
-from tasks.rights import NEEDED, NEEDED_ON_OPS, Rights
+from tasks.rights import NEEDED_ON_OPS, Rights, needed
 from tasks.stopping import stop
 
 SIDE_BY_SIDE = 16
@@ -89,7 +89,10 @@ def _greeted(visit: _Visit, context: str | None, *, allow_exec: bool) -> Iterato
 
 def _visit_ops(visit: _Visit, source: Source) -> None:
     with _greeted(visit, source.context, allow_exec=source.allow_exec) as client:
-        visit.findings.append(diagnosis.fine(Check.CLUSTER_ID, visit.uid))
+        same = diagnosis.of_uid_of_ops(source, visit.uid)
+        visit.findings.append(same)
+        if same.mark is Mark.BAD:
+            return
         visit.step = Check.RIGHTS
         rights = _rights(client, source.namespace, NEEDED_ON_OPS)
         visit.findings.append(diagnosis.of_rights_on_ops(source.namespace, rights))
@@ -117,13 +120,13 @@ def _visit_target(visit: _Visit, cluster: Cluster, owner: str, ops: str) -> None
         if same.mark is Mark.BAD:
             return
         visit.step = Check.RIGHTS
-        names = cluster.namespaces_of(None)
+        names, verbs = cluster.namespaces_of(None), needed(prune=cluster.prune)
         with ThreadPoolExecutor(CONNECTIONS) as pool:
-            reviews = pool.map(lambda name: _rights(client, name, NEEDED), names)
+            reviews = pool.map(lambda name: _rights(client, name, verbs), names)
             rights = dict(zip(names, reviews, strict=True))
             visit.findings += diagnosis.of_rights(cluster, rights)
             visit.step = Check.NAMESPACES
-            allowed = [name for name in names if not rights[name].missing]
+            allowed = [name for name in names if not rights[name].missing()]
             if not allowed:
                 return
             asked = allowed if client.heeds_dry_run(allowed[0]) else []

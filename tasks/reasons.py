@@ -103,6 +103,10 @@ class Reason(Told):
         "it is no longer on OPS; the copy is kept",
         "delete the copy by hand if nobody needs it",
     )
+    PRUNED = (
+        "Pruned",
+        "it has been gone from OPS for a day and three runs, and this cluster is pruned",
+    )
     NO_LONGER_ROUTED = (
         "NoLongerRouted",
         "no route sends it here any more; the copy is kept",
@@ -184,7 +188,7 @@ class Reason(Told):
     )
 
 
-QUIET = frozenset({Reason.IN_SYNC, Reason.GONE_FROM_SOURCE, Reason.NO_LONGER_ROUTED})
+QUIET = frozenset({Reason.IN_SYNC, Reason.GONE_FROM_SOURCE, Reason.NO_LONGER_ROUTED, Reason.PRUNED})
 """Reasons for which a row that writes nothing is not a failure."""
 NOT_OURS = frozenset(reason for reason in Reason if reason.startswith("OwnedBy"))
 """Reasons for which a Secret on a target is no copy of ours."""
@@ -220,6 +224,11 @@ class Code(Told):
         "HeldBack",
         "its wave waits, since too much failed in a wave before it",
         "mend what failed there; or, if this cluster can't wait, run for it by name",
+    )
+    PRUNE_REFUSED = (
+        "PruneRefused",
+        "copies that nothing feeds any more were not deleted: too many at once, or OPS can't prove it",
+        "see whether OPS lost them; delete by hand what nobody needs, or set `prune: false`",
     )
     TLS_FAILED = (
         "TLSFailed",

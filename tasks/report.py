@@ -13,6 +13,7 @@ from tasks.reasons import Reason
 
 URGENT_DAYS = 7
 COLUMNS = (Action.CREATE, Action.UPDATE, Action.KEEP, Action.REFUSE, Action.NOTHING)
+"""And one more where something was to be deleted."""
 NAMED = 10
 """Clusters in the message of a run's state; the report has them all."""
 LOG_ROWS = 20
@@ -48,7 +49,7 @@ def _clusters(report: RunReport) -> str:
 
 
 def _done(report: RunReport) -> str:
-    totals = {action: sum(c.counts.get(action, 0) for c in report.clusters) for action in COLUMNS}
+    totals = {action: sum(c.counts.get(action, 0) for c in report.clusters) for action in Action}
     text = ", ".join(f"{action} {count}" for action, count in totals.items() if count) or "nothing to do"
     return f"{'dry run, nothing written: ' if report.dry_run else ''}{text}"
 
@@ -97,7 +98,7 @@ def rows(cluster: ClusterReport) -> list[Change]:
 
 def outcome(change: Change, *, dry_run: bool) -> str:
     """The action as it turned out."""
-    if not change.writes or change.applied:
+    if not change.acts or change.applied:
         return str(change.action)
     return f"would {change.action}" if dry_run else f"{change.action} (not done)"
 
@@ -131,10 +132,13 @@ def table(header: Iterable[str], body: Iterable[Iterable[str]]) -> list[str]:
 
 def overview(clusters: Iterable[ClusterReport]) -> tuple[list[str], list[list[str]]]:
     """Header and lines of the table of clusters: rows per action, failures, state."""
-    header = ["cluster", *map(str, COLUMNS), "failures", "state"]
+    ordered = worst_first(clusters)
+    deletes = any(change.action is Action.DELETE for cluster in ordered for change in cluster.changes)
+    columns = (*COLUMNS, Action.DELETE) if deletes else COLUMNS
+    header = ["cluster", *map(str, columns), "failures", "state"]
     body = [
-        [c.cluster, *(str(c.counts.get(a, 0)) for a in COLUMNS), str(len(c.failures)), state_of(c)]
-        for c in worst_first(clusters)
+        [c.cluster, *(str(c.counts.get(a, 0)) for a in columns), str(len(c.failures)), state_of(c)]
+        for c in ordered
     ]
     return header, body
 

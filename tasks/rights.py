@@ -6,6 +6,7 @@ from tasks.models import Model
 
 NEEDED = frozenset({"list", "create", "patch", "get"})
 """Server-side apply of a new Secret needs create and patch; get is for a copy that someone edited."""
+NEEDED_TO_PRUNE = NEEDED | {"delete"}
 NEEDED_ON_OPS = frozenset({"get", "list"})
 HARMLESS_ON_OPS = frozenset({"get", "list", "watch"})
 
@@ -17,13 +18,16 @@ class Rights(Model):
     complete: bool = True
     """False where an authorizer can't name all of its rules: then nothing follows from what is missing."""
 
-    @property
-    def missing(self) -> tuple[str, ...]:
-        return tuple(sorted(NEEDED - self.verbs)) if self.complete and "*" not in self.verbs else ()
+    def missing(self, needed: frozenset[str] = NEEDED) -> tuple[str, ...]:
+        return tuple(sorted(needed - self.verbs)) if self.complete and "*" not in self.verbs else ()
 
-    @property
-    def excess(self) -> tuple[str, ...]:
-        return tuple(sorted(self.verbs - NEEDED))
+    def excess(self, needed: frozenset[str] = NEEDED) -> tuple[str, ...]:
+        return tuple(sorted(self.verbs - needed))
+
+
+def needed(*, prune: bool) -> frozenset[str]:
+    """In a namespace of a target that is pruned, or not."""
+    return NEEDED_TO_PRUNE if prune else NEEDED
 
 
 def parse_rights(status: dict[str, Any]) -> Rights:

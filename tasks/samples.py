@@ -152,10 +152,10 @@ def _of_cluster(report: RunReport, cluster: ClusterReport) -> Iterator[Sample]:
         yield Sample(f.CLUSTER_FAILURES, (*where, code), count)
     if cluster.credential_ends:
         yield Sample(f.CREDENTIAL_END, where, cluster.credential_ends.timestamp())
-    done = Counter((c.action, c.reason) for c in cluster.changes if c.applied or not c.writes)
+    done = Counter((c.action, c.reason) for c in cluster.changes if c.applied or not c.acts)
     for row, count in sorted(done.items()):
         yield Sample(f.CERTIFICATES, (*where, *map(str, row)), count)
-    in_sync = (c for c in cluster.changes if c.applied or c.reason is Reason.IN_SYNC)
+    in_sync = (c for c in cluster.changes if (c.writes and c.applied) or c.reason is Reason.IN_SYNC)
     yield Sample(f.IN_SYNC, where, sum(1 for _ in in_sync))
     yield Sample(f.PENDING, where, sum(c.writes and not c.applied for c in cluster.changes))
     for reason, count in _counted(change.reason for change in cluster.changes if change.failed):

@@ -89,11 +89,11 @@ def _sync_wave(wave: Iterable[Order]) -> tuple[tuple[ClusterReport, ...], BaseEx
         for order in wave:
             running.append((order, _named(order).submit(opaque(order))))  # noqa: PERF401  kept, if interrupted
         for _, future in running:
-            _wait_for(future)
+            wait_for(future)
     except BaseException as told:  # noqa: BLE001  raised again by the flow, once its report is out
         signal = told
         stop()
-        _say_so(told)
+        say_so(told)
     return tuple(_report(order, future.result(raise_on_failure=False)) for order, future in running), signal
 
 
@@ -103,7 +103,7 @@ def _not_begun(order: Order) -> ClusterReport:
     return ClusterReport(cluster=name, dry_run=order.dry_run, failures=(failure,))
 
 
-def _wait_for(future: Any) -> None:
+def wait_for(future: Any) -> None:
     """In steps: a signal that the system gives to another thread is heard only when this one wakes."""
     done = threading.Event()
     future.add_done_callback(lambda _: done.set())
@@ -112,7 +112,7 @@ def _wait_for(future: Any) -> None:
     future.wait()
 
 
-def _say_so(told: BaseException) -> None:
+def say_so(told: BaseException) -> None:
     """At once: the report comes once the writes under way have ended."""
     if not isinstance(told, Exception):
         get_run_logger().warning("told to stop: writes under way end, no other begins, then the report")

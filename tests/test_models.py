@@ -113,13 +113,14 @@ def test_a_corrected_inventory_has_a_digest_of_its_own() -> None:
 @pytest.mark.parametrize("action", Action)
 def test_change_is_failed_exactly_when_a_certificate_was_wanted(action: Action, reason: Reason) -> None:
     """A refusal failed, a write did not, and a row without write failed unless its reason is a quiet one."""
-    quiet = {Reason.IN_SYNC, Reason.GONE_FROM_SOURCE, Reason.NO_LONGER_ROUTED}
+    quiet = {Reason.IN_SYNC, Reason.GONE_FROM_SOURCE, Reason.NO_LONGER_ROUTED, Reason.PRUNED}
     expected = {
         Action.CREATE: False,
         Action.UPDATE: False,
         Action.KEEP: reason not in quiet,
         Action.NOTHING: reason not in quiet,
         Action.REFUSE: True,
+        Action.DELETE: reason not in quiet,
     }
     assert change(action, reason).failed is expected[action]
     assert quiet == QUIET

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from tasks.config import Cluster
+from tasks.ownership import ORPHANED_SINCE
 from tasks.report import plain
 
 Manifest = dict[str, Any]
@@ -14,16 +15,42 @@ Manifest = dict[str, Any]
 _HERE = Path(__file__).parent
 _ONCE = ("rbac.yaml", "admission-policy.yaml")
 _PER_NAMESPACE = "namespace-role.yaml"
+_NO_DELETE = 'request.operation != "DELETE"'
+_MARKED_ONLY = {
+    "expression": (
+        f"{_NO_DELETE} || (variables.wasOurs && has(oldObject.metadata.annotations)"
+        f' && "{ORPHANED_SINCE}" in oldObject.metadata.annotations)'
+    ),
+    "message": "tls-sync deletes only its own copies, which it has noted as gone from OPS before",
+    "reason": "Forbidden",
+}
+"""In place of the policy's rule that it deletes nothing, where the cluster is pruned."""
 
 
 def manifests(cluster: Cluster) -> Iterator[Manifest]:
     """All that the account of a cluster needs; the routed namespaces themselves are the applications'."""
     for name in _ONCE:
-        yield from _documents(name)
+        for document in _documents(name):
+            yield _with_prune(document) if cluster.prune else document
     for namespace in cluster.namespaces_of(None):
         for document in _documents(_PER_NAMESPACE):
             metadata = {**document["metadata"], "namespace": namespace}
-            yield {**document, "metadata": metadata}
+            placed = {**document, "metadata": metadata}
+            yield _with_prune(placed) if cluster.prune else placed
+
+
+def _with_prune(document: Manifest) -> Manifest:
+    """The same, with what deleting takes."""
+    if document["kind"] == "Role":
+        rules = [{**rule, "verbs": [*rule["verbs"], "delete"]} for rule in document["rules"]]
+        return {**document, "rules": rules}
+    if document["kind"] == "ValidatingAdmissionPolicy":
+        spec = document["spec"]
+        validations = [
+            _MARKED_ONLY if one["expression"] == _NO_DELETE else one for one in spec["validations"]
+        ]
+        return {**document, "spec": {**spec, "validations": validations}}
+    return document
 
 
 def render(clusters: Iterable[Cluster]) -> str:

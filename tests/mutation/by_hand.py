@@ -86,7 +86,7 @@ MUTANTS = (
         "False]",
         f"{IDENTITY} -k two_entries",
     ),
-    Mutant("no review of rights", "rights", "NEEDED - self.verbs", "set()", f"{IDENTITY} -k missing"),
+    Mutant("no review of rights", "rights", "needed - self.verbs", "set()", f"{IDENTITY} -k missing"),
     Mutant("no deadline", "watchdog", "handle.cut()", "pass", f"{FAULTS} -k drip"),
     Mutant("endless lists", "cluster", "left - size", "left", f"{FAULTS} -k without_end"),
     Mutant("any uid", "cluster", "not UID.fullmatch(uid)", "False", f"{FAULTS} -k wrong_answer"),

@@ -1,0 +1,127 @@
+"""Deletes copies in one cluster, and notes on others that their certificate is gone. What, prune.py decides.
+
+Before each deletion, OPS is asked for the source by its name: a list that was not whole, a selector that was
+changed, a certificate that came back a moment ago all end here. No key is read.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+
+from tasks import ownership, stopping
+from tasks.answers import UNCERTAIN
+from tasks.cluster import ClusterClient
+from tasks.connections import client_of_source, client_of_target
+from tasks.errors import ClusterError, defect
+from tasks.identity import identify_ops, verify_identity
+from tasks.models import Change, ClusterReport, Failure, SecretRef
+from tasks.order import Order
+from tasks.plan import UnsafePlan
+from tasks.prune import Pruning, ensure_safe_prune, merged
+from tasks.reasons import Code
+
+SECONDS = 60.0
+"""For one cluster. What is left then, the next run does."""
+
+
+def prune(order: Order, pruning: Pruning, report: ClusterReport) -> ClusterReport:
+    """The report, with what became of the pruning. Expected failures are in it."""
+    if order.dry_run:
+        return merged(report, pruning.rows, pruning.failures)
+    work = _Work(order, pruning.failures)
+    try:
+        ensure_safe_prune(pruning, order, report, datetime.now(UTC))
+        work.carry_out(pruning)
+    except ClusterError as error:
+        work.failures.append(error.failure)
+    except UnsafePlan as error:
+        name, what = order.cluster.name, "check what is to be deleted"
+        work.failures.append(Failure(code=Code.UNSAFE_PLAN, cluster=name, what=what, detail=str(error)))
+    except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
+        work.failures.append(defect(order.cluster.name, "prune", error))
+    return merged(report, work.done, work.failures)
+
+
+class _Work:
+    def __init__(self, order: Order, failures: tuple[Failure, ...]) -> None:
+        self._order = order
+        self.done: list[Change] = []
+        self.failures = list(failures)
+
+    def carry_out(self, pruning: Pruning) -> None:
+        if not pruning.rows:
+            return
+        deadline = time.monotonic() + SECONDS
+        with client_of_target(self._order.cluster, deadline) as target:
+            verify_identity(target, self._order, datetime.now(UTC))
+            for row in pruning.notes:
+                self._try(partial(self._note, target, row))
+            if pruning.deletes:
+                with client_of_source(self._order.config.source, deadline) as source:
+                    wanted = self._prove(source)
+                    for row in pruning.deletes:
+                        self._try(partial(self._delete, source, target, row, wanted))
+
+    def _try(self, step: Callable[[], Change]) -> None:
+        """One Secret, at no cost to the others. Where someone was faster, the next run looks."""
+        if stopping.asked.is_set():
+            return
+        try:
+            self.done.append(step())
+        except ClusterError as error:
+            if error.failure.code not in (Code.CONFLICT, Code.NOT_FOUND):
+                self.failures.append(error.failure)
+
+    def _prove(self, source: ClusterClient) -> frozenset[str]:
+        """It is OPS, and shows us all of its Secrets. Returns those that cert-manager is to write."""
+        about, what = self._order.config.source, "prove what is gone"
+        found, _ = identify_ops(source, about, datetime.now(UTC))
+        if not about.cluster_id or found != self._order.inventory.cluster_id:
+            raise ClusterError(Failure(code=Code.WRONG_CLUSTER, cluster=about.label, what=what))
+        if not source.may("list", about.namespace):
+            raise ClusterError(Failure(code=Code.FORBIDDEN, cluster=about.label, what=what))
+        try:
+            pages = list(source.certificates(about.namespace))
+        except ClusterError as error:
+            if error.failure.code is Code.API_MISSING:  # no cert-manager there: the Secrets alone decide
+                return frozenset()
+            raise
+        specs = (item.get("spec") or {} for page in pages for item in page)
+        return frozenset(str(spec.get("secretName")) for spec in specs)
+
+    def _delete(
+        self, source: ClusterClient, target: ClusterClient, row: Change, wanted: frozenset[str]
+    ) -> Change:
+        ref = SecretRef(namespace=self._order.config.source.namespace, name=row.certificate)
+        if row.certificate in wanted:
+            raise self._refusal(row, "OPS has a Certificate for it")
+        if source.target_secret(ref) is not None:
+            raise self._refusal(row, "OPS has its source, though no list showed it")
+        return _deleted(target, row)
+
+    def _refusal(self, row: Change, detail: str) -> ClusterError:
+        name, what = self._order.cluster.name, f"delete secret {row.target}"
+        return ClusterError(Failure(code=Code.PRUNE_REFUSED, cluster=name, what=what, detail=detail))
+
+    @staticmethod
+    def _note(target: ClusterClient, row: Change) -> Change:
+        notes = dict.fromkeys(ownership.MARKS) | (ownership.marks(row.absence) if row.absence else {})
+        target.annotate(row.target, notes, uid=str(row.uid), version=str(row.resource_version))
+        return row
+
+
+def _deleted(target: ClusterClient, row: Change) -> Change:
+    """Gone, also where the answer was lost. Raises ClusterError."""
+    try:
+        target.delete(row.target, uid=str(row.uid), version=str(row.resource_version))
+    except ClusterError as error:
+        if error.failure.code is Code.NOT_FOUND:
+            pass
+        elif error.failure.code not in UNCERTAIN:
+            raise
+        else:
+            now = target.target_secret(row.target)
+            if now and now.uid == row.uid and not now.terminating:
+                raise
+    return row.model_copy(update={"applied": True})

@@ -1,0 +1,366 @@
+"""Copies whose certificate is gone from OPS, on real API servers and in the flow."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import yaml
+from prefect.client.schemas.objects import State
+
+from deployments.sandbox.cert_manager import SOURCE_NAMESPACE
+from deployments.sandbox.certificate_resource import certificate, put
+from deployments.sandbox.kubeconfig import context_name
+from deployments.sandbox.rest import AdminError, Rest
+from deployments.target.manifests import manifests
+from flows.tls_sync import tls_sync
+from tasks import ownership
+from tasks.config import load_config
+from tests.fault_proxy import LOST, Answer, Forward, Request
+from tests.waiting import until
+from tests.world import NAMESPACES, Manifest, World
+
+pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("prefect_server", "no_waiting")]
+
+NAMES = tuple(f"web-{number:02}-tls" for number in range(10))
+GONE = NAMES[0]
+BINDING = "/apis/rbac.authorization.k8s.io/v1/namespaces/app-a/rolebindings/tls-sync"
+
+
+@pytest.fixture
+def pruned(world: World) -> World:
+    """Ten copies on each target; DEV is pruned, and its account may do what that takes."""
+    configure(world, "dev")
+    grant(world, "dev")
+    world.issue(*NAMES)
+    assert run().is_completed()
+    return world
+
+
+def configure(world: World, *names: str, **source: Any) -> None:
+    """These clusters are pruned; `source` are further keys of OPS."""
+    world.configure()
+    edit(world, lambda document: document["source"].update({"clusterId": world.ops.cluster_id()} | source))
+    edit(world, lambda document: [one.update(prune=one["name"] in names) for one in document["clusters"]])
+
+
+def edit(world: World, change: Any) -> None:
+    document = yaml.safe_load(world.config_path.read_text())
+    change(document)
+    world.config_path.write_text(yaml.safe_dump(document))
+
+
+def grant(world: World, cluster: str) -> None:
+    """Apply what `python -m deployments.target manifests` prints, and wait until the server heeds it."""
+    (entry,) = load_config().named(cluster)
+    admin = world.admin(cluster)
+    for manifest in manifests(entry):
+        admin.ensure(manifest)
+    probe = secret("probe", {ownership.ORPHANED_SINCE: "x"})
+    admin.create(probe)
+    until("deletions are allowed", lambda: may_delete(account(world, cluster), "probe"))
+    admin.delete(place("probe"))
+
+
+def account(world: World, cluster: str = "dev") -> Rest:
+    """Somebody with tls-sync's credential."""
+    users = yaml.safe_load(world.kubeconfig.read_text())["users"]
+    (token,) = (user["user"]["token"] for user in users if user["name"] == context_name(cluster))
+    server = world.sandbox.cluster(cluster)
+    return Rest(*server.admin.address, server.ca_pem, token)
+
+
+def may_delete(somebody: Rest, name: str) -> bool:
+    try:
+        somebody.delete(f"{place(name)}?dryRun=All")
+    except AdminError:
+        return False
+    return True
+
+
+def secret(name: str, annotations: dict[str, str]) -> Manifest:
+    metadata = {"name": name, "namespace": "app-a", "labels": {ownership.MANAGED_BY: "tls-sync"}}
+    metadata["annotations"] = annotations
+    return {"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": metadata}
+
+
+def place(name: str, namespace: str = "app-a") -> str:
+    return f"/api/v1/namespaces/{namespace}/secrets/{name}"
+
+
+def bare(secret: Manifest) -> Manifest:
+    return {key: secret["metadata"][key] for key in ("name", "namespace")}
+
+
+def take_away(world: World, *names: str) -> None:
+    for name in names:
+        world.ops.delete(place(name, SOURCE_NAMESPACE))
+
+
+def age(world: World, name: str = GONE, cluster: str = "dev", hours: float = 25, runs: int = 3) -> None:
+    """As if so many runs had found it gone, the first of them so long ago."""
+    now = datetime.now(UTC)
+    notes = {
+        ownership.ORPHANED_SINCE: (now - timedelta(hours=hours)).isoformat(),
+        ownership.ORPHANED_SEEN: (now - timedelta(hours=1)).isoformat(),
+        ownership.ORPHANED_RUNS: str(runs),
+    }
+    world.admin(cluster).patch(place(name), {"metadata": {"annotations": notes}})
+
+
+def notes_on(world: World, name: str = GONE, cluster: str = "dev") -> dict[str, str]:
+    copy = world.copy(name, cluster)
+    assert copy is not None
+    found = copy["metadata"]["annotations"]
+    return {key: value for key, value in found.items() if key in ownership.MARKS}
+
+
+def run(**parameters: Any) -> State[Any]:
+    return tls_sync(**parameters, return_state=True)
+
+
+def message(state: State[Any]) -> str:
+    assert state.message is not None
+    return state.message
+
+
+def test_what_is_gone_is_deleted_after_three_runs_and_a_day(pruned: World) -> None:
+    """The copy stays whole and noted until then; where nothing prunes, it stays for ever, unnoted."""
+    take_away(pruned, GONE)
+    before = pruned.copy(GONE)
+    for number in (1, 2, 3):
+        assert message(run()) == "3 clusters: keep 30"
+        assert notes_on(pruned)[ownership.ORPHANED_RUNS] == str(number)
+    versions = pruned.versions()
+    assert message(run()) == "3 clusters: keep 30"
+    assert pruned.versions() == versions
+    copy = pruned.copy(GONE)
+    assert before is not None
+    assert copy is not None
+    assert copy["data"] == before["data"]
+    age(pruned)
+    assert message(run()) == "3 clusters: keep 29, delete 1"
+    assert pruned.copy(GONE) is None
+    assert notes_on(pruned, cluster="prd") == {}
+    assert message(run()) == "3 clusters: keep 29"
+
+
+@pytest.mark.parametrize(("hours", "runs"), [(25, 2), (23, 30)], ids=["two runs", "23 hours"])
+def test_runs_and_hours_are_both_needed(pruned: World, hours: float, runs: int) -> None:
+    """Neither many runs nor a day alone delete a copy."""
+    take_away(pruned, GONE)
+    age(pruned, hours=hours, runs=runs)
+    assert message(run()) == "3 clusters: keep 30"
+    assert pruned.copy(GONE)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [{"cluster": "dev"}, {"certificate": NAMES[1]}, {"dry_run": True}],
+    ids=["one cluster", "one certificate", "dry run"],
+)
+def test_only_a_whole_run_prunes(pruned: World, parameters: dict[str, Any]) -> None:
+    """A run by hand for a part deletes and notes nothing; a dry run says what would be deleted."""
+    take_away(pruned, GONE)
+    age(pruned)
+    versions = pruned.versions()
+    state = run(**parameters)
+    assert pruned.versions() == versions
+    assert ("delete 1" in message(state)) is ("dry_run" in parameters)
+
+
+def test_what_comes_back_is_not_gone(pruned: World) -> None:
+    """The notes end as soon as OPS has the Secret again, fit or not: a later absence counts anew."""
+    fit, unfit = (pruned.ops.secret(SOURCE_NAMESPACE, name) for name in (GONE, NAMES[1]))
+    assert fit
+    assert unfit
+    take_away(pruned, GONE, NAMES[1])
+    age(pruned)
+    age(pruned, NAMES[1])
+    pruned.put({**fit, "metadata": bare(fit)})
+    pruned.put({**unfit, "metadata": bare(unfit), "data": unfit["data"] | {"tls.key": ""}})
+    run()
+    assert (notes_on(pruned), notes_on(pruned, NAMES[1])) == ({}, {})
+    take_away(pruned, GONE, NAMES[1])
+    run()
+    assert notes_on(pruned)[ownership.ORPHANED_RUNS] == "1"
+
+
+@pytest.mark.parametrize(
+    ("gone", "told"),
+    [
+        (NAMES[:4], "4 of 10 certificates are gone from OPS at once"),
+        (NAMES, "OPS holds no certificate at all, and 10 are missing there"),
+    ],
+    ids=["four of ten", "all"],
+)
+def test_ops_that_lost_much_deletes_nothing(pruned: World, gone: tuple[str, ...], told: str) -> None:
+    """Beyond 30 %, nothing is deleted or noted, and the run is Failed until a person has looked."""
+    take_away(pruned, *gone)
+    for name in gone:
+        age(pruned, name)
+    versions = pruned.versions()
+    state = run()
+    assert message(state).startswith("1 of 3 clusters failed: dev (PruneRefused: delete copies: copies")
+    assert told in message(state)
+    assert pruned.versions() == versions
+
+
+def test_a_selector_that_hides_a_certificate_deletes_nothing(pruned: World) -> None:
+    """OPS is asked by name before each deletion: what is there and was not listed is no reason."""
+    for name in NAMES[1:]:
+        pruned.ops.patch(place(name, SOURCE_NAMESPACE), {"metadata": {"labels": {"team": "web"}}})
+    configure(pruned, "dev", selector={"team": "web"})
+    age(pruned)
+    state = run()
+    assert f"dev (PruneRefused: delete secret app-a/{GONE}: " in message(state)
+    assert "(OPS has its source, though no list showed it)" in message(state)
+    assert pruned.copy(GONE)
+
+
+def test_what_cert_manager_is_to_issue_is_not_gone(pruned: World, cert_manager: World) -> None:
+    """A Secret that somebody deleted on OPS comes back by its Certificate: its copies stay meanwhile."""
+    source = pruned.ops.secret(SOURCE_NAMESPACE, GONE)
+    assert source is not None
+    put(pruned.ops, certificate(source))
+    take_away(pruned, GONE)
+    age(pruned)
+    assert "(OPS has a Certificate for it)" in message(run())
+    assert pruned.copy(GONE)
+
+
+def test_another_cluster_in_place_of_ops_deletes_nothing(pruned: World) -> None:
+    """Where the source's context leads to another cluster than the pinned one, no run begins."""
+    take_away(pruned, GONE)
+    age(pruned)
+    configure(pruned, "dev", clusterId=pruned.admin("rct").cluster_id())
+    state = run()
+    assert (state.name, "WrongCluster: verify clusterId" in message(state)) == ("SourceUnreadable", True)
+    assert pruned.copy(GONE)
+
+
+def test_a_list_that_ends_midway_deletes_nothing(pruned: World) -> None:
+    """Where OPS's list can't be read to its end as of one moment, nothing is known to be gone."""
+    take_away(pruned, GONE)
+    age(pruned)
+
+    def expired(request: Request, forward: Forward) -> Answer:
+        return Answer(410) if "/secrets?" in request.path else forward()
+
+    with pruned.proxy("ops") as proxy:
+        proxy.fault = expired
+        state = run()
+    assert state.name == "SourceUnreadable"
+    assert pruned.copy(GONE)
+
+
+def test_rights_lost_on_ops_delete_nothing(pruned: World) -> None:
+    """What we may not see is not gone."""
+    take_away(pruned, GONE)
+    age(pruned)
+    role = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{SOURCE_NAMESPACE}/rolebindings/tls-sync"
+    pruned.ops.delete(role)
+    until("the right is gone", lambda: run().name == "SourceUnreadable")
+    assert pruned.copy(GONE)
+
+
+def test_whoever_is_faster_wins(pruned: World) -> None:
+    """A copy that somebody changes while it is about to be deleted stays, and the run is not Failed."""
+    take_away(pruned, GONE)
+    age(pruned)
+
+    def touched(request: Request, forward: Forward) -> Answer:
+        if request.method == "DELETE":
+            pruned.admin().patch(place(GONE), {"metadata": {"annotations": {"touched": "yes"}}})
+        return forward()
+
+    with pruned.proxy() as proxy:
+        proxy.fault = touched
+        assert message(run()) == "3 clusters: keep 30"
+    assert pruned.copy(GONE)
+
+
+def test_a_lost_answer_is_looked_after(pruned: World) -> None:
+    """A deletion whose answer is lost counts once the copy is seen to be gone."""
+    take_away(pruned, GONE)
+    age(pruned)
+
+    def lost(request: Request, forward: Forward) -> Answer | None:
+        answer = forward()
+        return LOST if request.method == "DELETE" else answer
+
+    with pruned.proxy() as proxy:
+        proxy.fault = lost
+        assert message(run()) == "3 clusters: keep 29, delete 1"
+    assert pruned.copy(GONE) is None
+
+
+def test_a_copy_may_be_kept(pruned: World) -> None:
+    """By an annotation of the target's own people; and what somebody edited is not ours alone to delete."""
+    take_away(pruned, GONE, NAMES[1])
+    age(pruned)
+    age(pruned, NAMES[1])
+    pruned.admin().patch(place(GONE), {"metadata": {"annotations": {ownership.PRUNE: "false"}}})
+    pruned.admin().patch(place(NAMES[1]), {"data": {"note": "eA=="}})
+    assert message(run()) == "3 clusters: keep 30"
+    assert pruned.copy(GONE)
+    assert pruned.copy(NAMES[1])
+
+
+def test_others_secrets_and_literal_names_are_kept(pruned: World) -> None:
+    """What is not ours, what a route names, and what no route sends any more is never deleted."""
+    pruned.add_neighbours()
+    routes = [{"certificates": [GONE, NAMES[1], "web-02*"], "namespaces": ["app-a"]}]
+    edit(pruned, lambda document: document["clusters"][0].update(routes=routes))
+    take_away(pruned, GONE)
+    age(pruned)
+    age(pruned, NAMES[5])
+    names = {one["metadata"]["name"] for ns in NAMESPACES for one in pruned.admin().secrets(ns)}
+    state = run()
+    assert "dev (MissingOnSource" in message(state)
+    assert {one["metadata"]["name"] for ns in NAMESPACES for one in pruned.admin().secrets(ns)} == names
+
+
+def test_without_the_right_the_copy_stays(pruned: World) -> None:
+    """And the run is Failed with the verb that is missing, since somebody wanted it deleted."""
+    take_away(pruned, GONE)
+    age(pruned)
+    admin = pruned.admin()
+    role = "/apis/rbac.authorization.k8s.io/v1/namespaces/app-a/roles/tls-sync"
+    rules = admin.get(role)["rules"]
+    rules[0]["verbs"] = [verb for verb in rules[0]["verbs"] if verb != "delete"]
+    admin.patch(role, {"rules": rules})
+    until("the right is gone", lambda: not may_delete(account(pruned), GONE))
+    assert f"dev (Forbidden: delete secret app-a/{GONE}: " in message(run())
+    assert pruned.copy(GONE)
+
+
+def test_prd_waits_for_dev(pruned: World) -> None:
+    """Where an earlier wave went badly, nothing is deleted in the later ones."""
+    configure(pruned, "prd")
+    grant(pruned, "prd")
+    edit(
+        pruned, lambda document: [one.update(wave=1 + (one["name"] == "prd")) for one in document["clusters"]]
+    )
+    take_away(pruned, GONE)
+    age(pruned, cluster="prd")
+    dev = pruned.sandbox.cluster("dev")
+    dev.stop()
+    try:
+        run()
+        assert pruned.copy(GONE, "prd")
+    finally:
+        dev.start()
+    assert message(run()) == "3 clusters: keep 29, delete 1"
+    assert pruned.copy(GONE, "prd") is None
+
+
+def test_the_policy_lets_only_noted_copies_go(pruned: World) -> None:
+    """Even with the right to delete, our credential can't delete what bears no note, nor what is not ours."""
+    admin, thief = pruned.admin(), account(pruned)
+    foreign = secret("foreign", {ownership.ORPHANED_SINCE: "x"})
+    foreign["metadata"]["labels"] = {}
+    admin.create(foreign)
+    assert not may_delete(thief, GONE)
+    assert not may_delete(thief, "foreign")
+    age(pruned)
+    assert may_delete(thief, GONE)

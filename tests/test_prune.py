@@ -1,0 +1,269 @@
+"""Which copies may be deleted: the rules, without a cluster."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tasks import ownership
+from tasks.config import SyncConfig
+from tasks.models import Absence, Action, Change, ClusterReport, Failure, ManagedKeys, SecretRef
+from tasks.order import Order
+from tasks.ownership import absence_of, marks
+from tasks.plan import UnsafePlan, make_plan
+from tasks.prune import MOST_IN_ALL, Pruning, ensure_safe_prune, merged, plan_prune
+from tasks.reasons import Code, Reason
+from tests import factories as f
+from tests.factories import NOW
+
+GLOB = f.route(["web-*"], ["app"])
+DAY = timedelta(hours=24)
+DUE = Absence(since=NOW - DAY, seen=NOW - timedelta(hours=1), runs=3, source="certificates-ops/web-0")
+
+
+def name(number: int) -> str:
+    return f"web-{number}"
+
+
+def world(
+    copies: int = 10, gone: int = 1, absence: Absence = DUE, cluster: str = "dev", **values: Any
+) -> tuple[Order, ClusterReport]:
+    """A pruned cluster with so many copies, the first of which have lost their certificate."""
+    entry = f.cluster(GLOB, name=cluster, prune=True, clusterId="x", **values)
+    source = {"namespace": f.SOURCE_NAMESPACE, "clusterId": "ops"}
+    config = SyncConfig.model_validate(
+        {"owner": f.OWNER, "source": source, "clusters": [entry.model_dump(by_alias=True)]}
+    )
+    held = [f.certificate(name(number)) for number in range(copies)]
+    inventory = f.inventory(*(held[gone:] or [f.certificate("other")]))
+    found = [copy(one, absence if number < gone else Absence()) for number, one in enumerate(held)]
+    plan = make_plan(entry, inventory, found, owner=f.OWNER, now=NOW)
+    return Order(config, entry, inventory), ClusterReport(cluster=cluster, changes=plan.changes)
+
+
+def copy(holds: Any, absence: Absence) -> Any:
+    notes = ownership.annotations(holds) | marks(absence)
+    return f.target_secret(holds, namespace="app", annotations=notes)
+
+
+def planned(*pairs: tuple[Order, ClusterReport], now: datetime = NOW) -> tuple[Pruning, ...]:
+    return plan_prune([order for order, _ in pairs], [report for _, report in pairs], now)
+
+
+def deleted(*pairs: tuple[Order, ClusterReport], now: datetime = NOW) -> int:
+    return sum(len(one.deletes) for one in planned(*pairs, now=now))
+
+
+def refused(*pairs: tuple[Order, ClusterReport]) -> list[str]:
+    return [failure.detail for one in planned(*pairs) for failure in one.failures]
+
+
+def test_what_is_due_is_deleted_and_bound_to_what_was_listed() -> None:
+    """A deletion names the object and the state that the decision was made on."""
+    (one,) = planned(world())
+    (row,) = one.deletes
+    assert (row.action, row.reason, row.target) == (
+        Action.DELETE,
+        Reason.PRUNED,
+        SecretRef(namespace="app", name="web-0"),
+    )
+    assert (row.uid, row.resource_version) == ("uid-of-copy", "41")
+    assert (one.notes, one.failures) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("absence", "runs"),
+    [
+        (Absence(), 1),
+        (DUE.model_copy(update={"runs": 2}), 3),
+        (DUE.model_copy(update={"since": NOW - DAY + timedelta(seconds=1), "runs": 2}), 3),
+        (DUE.model_copy(update={"seen": NOW - timedelta(hours=49), "since": NOW - 9 * DAY}), 1),
+        (DUE.model_copy(update={"since": NOW + DAY, "seen": NOW + DAY}), 1),
+        (DUE.model_copy(update={"since": NOW, "seen": NOW - DAY}), 1),
+    ],
+    ids=["new", "two runs", "a second early", "nobody looked for two days", "of the future", "turned round"],
+)
+def test_what_is_not_due_is_noted(absence: Absence, runs: int) -> None:
+    """Runs that found it gone are counted; notes that can't be right, or that nobody kept up, start anew."""
+    (one,) = planned(world(absence=absence))
+    (row,) = one.notes
+    assert row.absence is not None
+    assert (one.deletes, row.absence.runs, row.absence.seen) == ((), runs, NOW)
+    assert row.absence.since == (absence.since if runs == 3 else NOW)
+
+
+def test_enough_runs_are_noted_now_and_then() -> None:
+    """Between the third run and the day's end a copy is written to every six hours only."""
+    recent = DUE.model_copy(update={"since": NOW - timedelta(hours=9), "seen": NOW - timedelta(hours=5)})
+    old = recent.model_copy(update={"seen": NOW - timedelta(hours=6)})
+    assert [planned(world(absence=one))[0].notes == () for one in (recent, old)] == [True, False]
+
+
+def test_a_copy_without_that_route_is_kept() -> None:
+    """What no route sends any more is somebody's decision here, not an absence on OPS."""
+    order, report = world()
+    gone = [c for c in report.changes if c.reason is Reason.GONE_FROM_SOURCE]
+    rows = tuple(
+        c.model_copy(update={"reason": Reason.NO_LONGER_ROUTED}) if c in gone else c for c in report.changes
+    )
+    (one,) = planned((order, report.model_copy(update={"changes": rows})))
+    assert one.deletes == ()
+    assert [row.absence for row in one.notes] == [Absence()]
+
+
+def test_only_clusters_that_say_so_are_pruned() -> None:
+    """Without `prune: true` nothing is planned, whatever was noted."""
+    order, report = world()
+    off = replace(order, cluster=order.cluster.model_copy(update={"prune": False}))
+    assert planned((off, report)) == ()
+
+
+def test_a_cluster_in_trouble_is_no_witness() -> None:
+    """Where something failed, nothing is deleted, noted or counted."""
+    order, report = world()
+    failure = Failure(code=Code.TIMEOUT, cluster="dev", what="x")
+    assert planned((order, report.model_copy(update={"failures": (failure,)}))) == ()
+
+
+@pytest.mark.parametrize(
+    ("copies", "gone", "goes"),
+    [(1, 1, True), (9, 1, True), (9, 2, False), (10, 3, True), (10, 4, False), (33, 9, True)],
+)
+def test_at_most_thirty_percent_go(copies: int, gone: int, goes: bool) -> None:
+    """Of ten and more copies 30 %, of fewer one; beyond that, none at all, and it fails."""
+    pair = world(copies, gone)
+    assert deleted(pair) == (gone if goes else 0)
+    assert bool(refused(pair)) is not goes
+
+
+def test_at_most_ten_go_at_once_in_a_cluster() -> None:
+    """Whatever the share; what is due is not deleted in part."""
+    assert deleted(world(100, 10)) == 10
+    assert deleted(world(100, 11)) == 0
+    assert refused(world(100, 11)) == ["11 copies are due; at most 10 may go at once here"]
+
+
+def test_at_most_fifty_go_in_all() -> None:
+    """Over all clusters of a run together."""
+    pairs = [world(100, 10, cluster=f"dev-{number}") for number in range(6)]
+    assert deleted(*pairs[:5]) == MOST_IN_ALL
+    assert deleted(*pairs) == 0
+    assert set(refused(*pairs)) == {"60 copies are due in all clusters together; at most 50 may go at once"}
+
+
+def test_much_gone_at_once_is_doubted_before_anything_is_noted() -> None:
+    """Four of ten certificates: no copy is even noted, so that no clock runs while OPS is broken."""
+    (one,) = planned(world(10, 4, absence=Absence()))
+    assert (one.deletes, one.notes) == ((), ())
+    assert one.failures[0].detail == "4 of 10 certificates are gone from OPS at once"
+
+
+def test_copies_that_people_keep_do_not_count() -> None:
+    """A kept copy is not deleted, and is no reason to doubt OPS for ever."""
+    order, report = world(10, 4)
+    rows = tuple(
+        c.model_copy(update={"absence": c.absence.model_copy(update={"kept": "x"})}) if c.absence else c
+        for c in report.changes
+    )
+    (one,) = planned((order, report.model_copy(update={"changes": rows})))
+    assert (one.deletes, one.failures) == ((), ())
+
+
+def test_copies_of_another_namespace_of_ops_are_kept() -> None:
+    """Where source.namespace was changed, what the old one fed is not gone, as far as we know."""
+    order, report = world()
+    source = order.config.source.model_copy(update={"namespace": "elsewhere"})
+    moved = replace(order, config=order.config.model_copy(update={"source": source}))
+    (one,) = planned((moved, report))
+    assert (one.deletes, one.notes) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("values", "kept"),
+    [
+        ({}, ""),
+        ({"annotations": {ownership.PRUNE: "false"}}, 'annotation tls-sync.io/prune: "false"'),
+        ({"annotations": {ownership.PRUNE: "true"}}, ""),
+        (
+            {"managed": ManagedKeys(ours=f.PAIR, ours_metadata=f.METADATA, others=frozenset({"x"}))},
+            "it was edited on the target",
+        ),
+        (
+            {"managed": ManagedKeys(ours=f.PAIR, ours_metadata=ownership.LABELS)},
+            "it was edited on the target",
+        ),
+        ({"terminating": True}, "it is being deleted already"),
+    ],
+    ids=["ours", "kept", "not kept", "another's key", "another's note", "terminating"],
+)
+def test_what_keeps_a_copy(values: dict[str, Any], kept: str) -> None:
+    """The target's own word, and every edit: what somebody wrote to is not ours alone to delete."""
+    assert absence_of(f.target_secret(**values)).kept == kept
+
+
+@pytest.mark.parametrize("spoilt", ["", "soon", "2026-01-01", "2026-01-01T00:00:00"])
+def test_spoilt_notes_count_as_none(spoilt: str) -> None:
+    """A note without a point in time that is one starts no clock and ends none."""
+    notes = marks(DUE) | {ownership.ORPHANED_SINCE: spoilt}
+    assert absence_of(f.target_secret(annotations=notes)) == Absence()
+
+
+def test_notes_say_what_was_noted() -> None:
+    """What is written on a copy is read again as it was."""
+    found = absence_of(
+        f.target_secret(f.certificate("web-0"), annotations={ownership.SOURCE: DUE.source} | marks(DUE))
+    )
+    assert found == DUE
+
+
+def broken(row: Change, **changes: Any) -> Pruning:
+    return Pruning("dev", (row.model_copy(update=changes),))
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"uid": "another"}, "it is not the one that was listed"),
+        ({"resource_version": None}, "it is bound to no object"),
+        ({"certificate": "web-3"}, "its certificate is on OPS"),
+        ({"target": SecretRef(namespace="kube-system", name="web-0")}, "a protected namespace"),
+        ({"target": SecretRef(namespace="app", name="web-3")}, "it is not due"),
+    ],
+)
+def test_a_wrong_plan_deletes_nothing(changes: dict[str, Any], rule: str) -> None:
+    """Each deletion is checked once more, from the facts and not from the plan."""
+    order, report = world()
+    (one,) = planned((order, report))
+    ensure_safe_prune(one, order, report, NOW)
+    with pytest.raises(UnsafePlan, match=rule):
+        ensure_safe_prune(broken(one.deletes[0], **changes), order, report, NOW)
+
+
+@pytest.mark.parametrize("change", [{"certificate": "web-0"}, {"dry_run": True}], ids=["for one", "dry run"])
+def test_a_run_for_a_part_may_not_delete(change: dict[str, Any]) -> None:
+    """Nor may a dry run, whoever calls."""
+    order, report = world()
+    (one,) = planned((order, report))
+    with pytest.raises(UnsafePlan, match="may not prune"):
+        ensure_safe_prune(one, replace(order, **change), report, NOW)
+
+
+def test_more_deletions_than_allowed_are_no_plan() -> None:
+    """The limit is checked once more, too."""
+    order, report = world(10, 3)
+    (one,) = planned((order, report))
+    with pytest.raises(UnsafePlan, match="more deletions"):
+        ensure_safe_prune(one._replace(deletes=one.deletes * 2), order, report, NOW)
+
+
+def test_the_report_says_what_was_deleted() -> None:
+    """A deleted copy is counted as such, and holds nothing any more."""
+    _, report = world()
+    (one,) = planned(world())
+    done = merged(report, [one.deletes[0].model_copy(update={"applied": True})], ())
+    undone = merged(report, one.deletes, ())
+    assert (done.counts[Action.DELETE], undone.counts[Action.DELETE]) == (1, 0)
+    assert [row.held for row in done.changes if row.action is Action.DELETE] == [None]
+    assert done.ok
+    assert undone.ok
