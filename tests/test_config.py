@@ -134,6 +134,16 @@ FAULTS: dict[str, tuple[list[Edit], list[str]]] = {
         [f"{HERE}.cluster_id: {UNKNOWN}"],
     ),
     "a key of a route is unknown": ([((*ROUTE, "prune"), True)], [f"{HERE}.routes[0].prune: {UNKNOWN}"]),
+    "a pruned cluster is not pinned, nor is OPS": (
+        [((*DEV, "prune"), True), ((*DEV, "clusterId"), REMOVE)],
+        [
+            f"{HERE}.clusterId: is required where prune is true: the uid of its namespace kube-system",
+            (
+                "source.clusterId: is required where a cluster has prune: true: "
+                "the uid of OPS's namespace kube-system"
+            ),
+        ],
+    ),
     "owner is missing": ([(("owner",), REMOVE)], [f"owner: {REQUIRED}"]),
     "source is missing": ([(("source",), REMOVE)], [f"source: {REQUIRED}"]),
     "source.namespace is missing": ([(("source", "namespace"), REMOVE)], [f"source.namespace: {REQUIRED}"]),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tasks import checklist, diagnosis, kubeconfig
-from tasks.config import Cluster
+from tasks.config import Cluster, Source
 from tasks.diagnosis import Rehearsal
 from tasks.errors import ClusterError
 from tasks.models import Failure
@@ -177,6 +177,21 @@ def test_a_right_too_many_is_bad_only_on_a_protected_cluster(protected: bool) ->
     assert found.mark(Check.RIGHTS) is (Mark.BAD if protected else Mark.LOOK)
     assert found.troubles[0].name == "ExcessiveRights"
     assert "delete" in found.troubles[0].text
+
+
+def test_where_a_cluster_is_pruned_delete_is_no_right_too_many() -> None:
+    """But one that it needs."""
+    found = of_rights({"app-a": rights(*NEEDED, "delete")}, protected=True, clusterId="x", prune=True)
+    assert found.mark(Check.RIGHTS) is Mark.FINE
+    (trouble,) = of_rights({"app-a": rights(*NEEDED)}, clusterId="x", prune=True).troubles
+    assert (trouble.mark, trouble.text) == (Mark.BAD, "app-a: delete on secrets missing")
+
+
+@pytest.mark.parametrize(("pin", "mark"), [(None, Mark.FINE), (UID, Mark.FINE), (OTHER, Mark.BAD)])
+def test_ops_is_the_pinned_one(pin: str | None, mark: Mark) -> None:
+    """Where source.clusterId is another uid, nothing more is asked of that cluster."""
+    source = Source.model_validate({"namespace": "certificates-ops", "clusterId": pin})
+    assert diagnosis.of_uid_of_ops(source, UID).mark is mark
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,20 @@ def test_the_files_are_the_only_truth() -> None:
     assert list(yaml.safe_load_all(render([dev]))) == expected
 
 
+def test_only_where_a_cluster_is_pruned_may_anything_be_deleted() -> None:
+    """Its Role has the verb, and its policy lets go only of what bears a note; nothing else differs."""
+    (dev,) = load_config(str(EXAMPLE)).named("dev")
+    pruned = list(manifests(dev.model_copy(update={"prune": True})))
+    differing = [new for old, new in zip(manifests(dev), pruned, strict=True) if old != new]
+    assert [one["kind"] for one in differing] == ["ValidatingAdmissionPolicy", "Role", "Role"]
+    policy, *roles = differing
+    assert all("delete" in rule["verbs"] for role in roles for rule in role["rules"])
+    before = documents("admission-policy.yaml")[0]["spec"]["validations"]
+    changed = [(a, b) for a, b in zip(before, policy["spec"]["validations"], strict=True) if a != b]
+    assert [old["expression"] for old, _ in changed] == ['request.operation != "DELETE"']
+    assert '"tls-sync.io/orphaned-since" in oldObject.metadata.annotations' in changed[0][1]["expression"]
+
+
 def test_a_namespace_is_never_made_for_an_application() -> None:
     """A misspelt route is to fail, not to make a namespace."""
     for cluster in load_config(str(EXAMPLE)).clusters:
