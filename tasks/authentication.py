@@ -7,8 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kubernetes.client.configuration import Configuration
-
+from tasks.client import Configuration
 from tasks.credentials import end_of_certificate, end_of_token
 from tasks.exec_plugin import ExecError, run_plugin
 from tasks.kubeconfig_context import Context

@@ -7,6 +7,7 @@ No message quotes a value.
 
 import os
 import ssl
+from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,12 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from kubernetes.client.api_client import ApiClient
-from kubernetes.client.configuration import Configuration
-from kubernetes.config.config_exception import ConfigException
-from kubernetes.config.incluster_config import load_incluster_config
-
 from tasks.authentication import Authentication
+from tasks.client import ApiClient, Configuration
 from tasks.kubeconfig_context import Context
 from tasks.names import is_host
 from tasks.yaml_file import YamlError, read_yaml
@@ -31,6 +28,9 @@ CONNECTIONS = 4
 """Kept per cluster: as many as there are threads writing to it."""
 MOUNTED = "..data"
 """What kubelet keeps in the folder of a mounted Secret."""
+
+IN_CLUSTER = "(in cluster)"
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 CLUSTER_KEYS = frozenset(
     {"server", "certificate-authority-data", "tls-server-name", "insecure-skip-tls-verify", "extensions"}
@@ -140,14 +140,22 @@ def _document(path: Path, _modified: int, _inode: int) -> Any:
 
 
 def _in_cluster(cluster: str) -> Access:
-    configuration = _configuration()
-    try:
-        load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]  # library
-    except (ConfigException, OSError):
-        detail = "this process runs in no cluster; set source.context to a context of the kubeconfig"
-        Context(cluster, "(in cluster)").refuse(detail)
-    configuration.proxy = None
-    return Access(ApiClient(configuration))  # which reads the token anew by itself
+    """As this pod's ServiceAccount, by what kubelet mounts; the token is read before each request."""
+    context = Context(cluster, IN_CLUSTER)
+    host, port = (os.environ.get(f"KUBERNETES_SERVICE_{part}") for part in ("HOST", "PORT"))
+    authority = SERVICE_ACCOUNT / "ca.crt"
+    if not (host and port and authority.is_file()):
+        context.refuse("this process runs in no cluster; set source.context to a context of the kubeconfig")
+    server = {
+        "server": f"https://{f'[{host}]' if ':' in host else host}:{port}",
+        "certificate-authority-data": b64encode(authority.read_bytes()).decode("ascii"),
+    }
+    document = {
+        "clusters": [{"name": IN_CLUSTER, "cluster": server}],
+        "users": [{"name": IN_CLUSTER, "user": {"tokenFile": str(SERVICE_ACCOUNT / "token")}}],
+        "contexts": [{"name": IN_CLUSTER, "context": {"cluster": IN_CLUSTER, "user": IN_CLUSTER}}],
+    }
+    return _Reader(context).access(document)
 
 
 def _configuration() -> Configuration:

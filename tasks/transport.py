@@ -12,8 +12,6 @@ from http import HTTPStatus
 from typing import Any, NamedTuple, NoReturn
 from urllib.parse import urlencode
 
-from kubernetes.client.api_client import ApiClient
-from kubernetes.client.exceptions import ApiException
 from urllib3 import BaseHTTPResponse, Timeout
 from urllib3.exceptions import (
     ConnectTimeoutError,
@@ -25,6 +23,7 @@ from urllib3.exceptions import (
 
 from tasks import stopping
 from tasks.answers import Problem, parse_answer
+from tasks.client import ApiClient, ApiException
 from tasks.ownership import FIELD_MANAGER
 from tasks.reasons import Code
 from tasks.retry import pause_asked_for

@@ -17,10 +17,10 @@ import pytest
 from cryptography import x509
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from kubernetes.client.api_client import ApiClient
 
 from deployments.sandbox import pki
 from tasks import authentication, kubeconfig
+from tasks.client import ApiClient
 from tasks.errors import ClusterError
 from tasks.kubeconfig import connect
 from tasks.models import Failure
@@ -519,6 +519,48 @@ def test_no_context_means_the_cluster_of_the_process(monkeypatch: pytest.MonkeyP
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
     detail = "this process runs in no cluster; set source.context to a context of the kubeconfig"
     assert refusal(None) == failure(detail, "(in cluster)")
+
+
+@pytest.mark.parametrize(("host", "url"), [("10.0.0.1", "10.0.0.1"), ("fd00::1", "[fd00::1]")])
+def test_in_a_pod_we_are_its_service_account(
+    host: str, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What kubelet mounts is used: its CA alone is trusted, and a token that was rotated counts at once."""
+    mounted(tmp_path, monkeypatch, host)
+    api = client("OPS", None)
+    assert api.configuration.host == f"https://{url}:443"
+    assert bearer(api) == "Bearer first"
+    trust = api.rest_client.pool_manager.connection_pool_kw["ssl_context"]
+    assert (len(trust.get_ca_certs()), trust.verify_mode, trust.check_hostname) == (
+        1,
+        ssl.CERT_REQUIRED,
+        True,
+    )
+    (tmp_path / "token").write_text("second")
+    assert bearer(api) == "Bearer second"
+
+
+@pytest.mark.parametrize("missing", ["token", "ca.crt"])
+def test_a_pod_without_its_account_is_refused(
+    missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing is mounted (automountServiceAccountToken: false), no anonymous request is made."""
+    mounted(tmp_path, monkeypatch, "10.0.0.1")
+    (tmp_path / missing).unlink()
+    told = {
+        "token": "`tokenFile` names a file that can't be read",
+        "ca.crt": "this process runs in no cluster; set source.context to a context of the kubeconfig",
+    }
+    assert refusal(None) == failure(told[missing], "(in cluster)")
+
+
+def mounted(folder: Path, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    """What a pod finds of its ServiceAccount."""
+    (folder / "token").write_text("first\n")
+    (folder / "ca.crt").write_bytes(CA.pem)
+    monkeypatch.setattr(kubeconfig, "SERVICE_ACCOUNT", folder)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", host)
+    monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "443")
 
 
 def test_token_file_is_read_before_each_request(write: Write, tmp_path: Path) -> None:
