@@ -71,7 +71,7 @@ def test_pure_modules_do_no_input_or_output(module: str) -> None:
 
 
 def test_what_we_do_not_use_of_the_client_is_not_loaded() -> None:
-    """OAuth and WebSockets for parts that nobody calls would cost 6 MiB; whoever wants them later gets them."""
+    """OAuth and WebSockets for parts that nobody calls would cost 6 MiB; who wants them later gets them."""
     script = (
         "import sys, flows.tls_sync; "
         "print([n for n in ('requests_oauthlib', 'websocket', 'kubernetes.config') if n in sys.modules]); "
