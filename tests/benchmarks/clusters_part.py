@@ -2,9 +2,11 @@
 
 import statistics
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from deployments.sandbox.errors import SandboxError
 from deployments.sandbox.progress import Say
@@ -12,10 +14,14 @@ from tasks.delivery import deliver
 from tasks.models import Action
 from tasks.order import Order
 from tasks.retry import CLUSTER_SECONDS
-from tests.benchmarks import recording, replay
+from tests.benchmarks import recording
 from tests.benchmarks.replay import CONCURRENCIES, Floor
 from tests.benchmarks.results import Pair, Result, seconds
-from tests.benchmarks.world import COPIES, World
+from tests.benchmarks.sizes import Size
+from tests.benchmarks.usage import Usage, middle, usage
+from tests.benchmarks.world import World
+
+FIRST_TIMES, UNCHANGED_TIMES = 1.5, 4
 
 
 @dataclass(frozen=True)
@@ -26,109 +32,122 @@ class Bench:
     orders: tuple[Order, ...]
     program: Path
     say: Say
-    quick: bool = False
+    size: Size
 
-    def deliver_all(self, expected: Action) -> float:
-        """Seconds for all clusters; every copy must have come to the end expected of it."""
-        begin = time.perf_counter()
-        with ThreadPoolExecutor(len(self.orders)) as pool:
-            reports = list(pool.map(lambda order: deliver(order, _deadline()), self.orders))
-        taken = time.perf_counter() - begin
-        done = sum(report.counts.get(expected, 0) for report in reports)
-        if done != COPIES or not all(report.ok for report in reports):
-            failures = "; ".join(str(failure) for report in reports for failure in report.failures)
-            raise SandboxError(f"{done} of {COPIES} copies came to {expected}: {failures or 'no failure'}")
-        return taken
+    def ours(self, expected: Action) -> Usage:
+        with usage(self.world.sandbox.pids) as used:
+            deliver_all(self.world, self.orders, expected)
+        return used
 
     def floor(self, requests: list[recording.Request], name: str) -> Floor:
         file = recording.write(requests, self.world.directory / f"{name}.jsonl")
-        return Floor(self.program, self.world.directory / "ca.pem", file)
+        return Floor(self.program, self.world.ca, file)
 
-    def write_floor(self, floor: Floor) -> float:
-        (taken,) = floor.run()
-        if (written := self.world.count_copies()) != COPIES:
-            raise SandboxError(f"the floor wrote {written} of {COPIES} copies")
-        return taken
+    def from_empty(self, floor: Floor) -> tuple[float, Usage]:
+        """Its start does not count as time; it does as CPU, and is next to nothing."""
+        self.world.empty()
+        with usage(self.world.sandbox.pids) as used:
+            (taken,) = floor.run()
+        if (written := self.world.count_copies()) != len(self.world.copies):
+            raise SandboxError(f"the floor wrote {written} of {len(self.world.copies)} copies")
+        return taken, used
 
 
-def prepare(world: World, say: Say, *, quick: bool) -> Bench:
-    (world.directory / "ca.pem").write_bytes(world.sandbox.cluster("ops").ca_pem)
-    return Bench(world, world.orders(), replay.build(world.directory), say, quick)
+def deliver_all(world: World, orders: Sequence[Order], expected: Action) -> None:
+    """Every copy must have come to the end expected of it."""
+    with ThreadPoolExecutor(len(orders)) as pool:
+        reports = list(pool.map(lambda order: deliver(order, time.monotonic() + CLUSTER_SECONDS), orders))
+    done = sum(report.counts.get(expected, 0) for report in reports)
+    if done != len(world.copies) or not all(report.ok for report in reports):
+        failures = "; ".join(str(failure) for report in reports for failure in report.failures)
+        told = failures or "no failure"
+        raise SandboxError(f"{done} of {len(world.copies)} copies came to {expected}: {told}")
 
 
 def first_sync(bench: Bench) -> Result:
     """Both begin with empty targets and without a connection; ours also reads, plans and checks."""
     bench.world.empty()
     with recording.recording() as requests:
-        bench.deliver_all(Action.CREATE)
+        deliver_all(bench.world, bench.orders, Action.CREATE)
     floor = bench.floor([request for request in requests if request.method == "PATCH"], "first-sync")
     tried: dict[int, float] = {}
     for concurrency in CONCURRENCIES:
-        times = [_from_empty(bench, floor.at(concurrency)) for _ in range(2)]
+        times = [bench.from_empty(floor.at(concurrency))[0] for _ in range(min(2, bench.size.floor_trials))]
         tried[concurrency] = round(min(times), 3)
         bench.say(f"first sync: the floor with {concurrency} requests at a time takes {seconds(times)}")
     floor = floor.at(min(tried, key=tried.__getitem__))
     ours, other = [], []
-    repetitions = 5 if bench.quick else 11
-    for turn in range(1, repetitions + 1):
+    for turn in range(1, bench.size.first_syncs + 1):
         bench.world.empty()
-        ours.append(bench.deliver_all(Action.CREATE))
-        other.append(_from_empty(bench, floor))
-        took = f"ours {ours[-1]:.2f} s, floor {other[-1]:.2f} s"
-        bench.say(f"first sync, {turn} of {repetitions}: {took}")
-    pair = Pair(ours, other)
+        ours.append(bench.ours(Action.CREATE))
+        other.append(bench.from_empty(floor))
+        took = f"ours {ours[-1].seconds:.2f} s, floor {other[-1][0]:.2f} s"
+        bench.say(f"first sync, {turn} of {bench.size.first_syncs}: {took}")
+    pair = Pair([one.seconds for one in ours], [taken for taken, _ in other])
     return Result(
         key="first_sync_vs_floor",
-        what=f"first sync, {COPIES} copies: ours / floor",
+        what=f"first sync, {len(bench.world.copies)} copies: ours / floor",
         value=pair.ratio,
         unit="x",
-        ours=seconds(ours),
-        other=seconds(other),
-        demand="at most 2x",
-        met=pair.ratio <= 2,
-        details=pair.details | {"floor_concurrency": floor.concurrency, "floor_tried_seconds": tried},
+        ours=seconds(pair.ours),
+        other=seconds(pair.other),
+        demand=f"at most {FIRST_TIMES}x",
+        met=pair.ratio <= FIRST_TIMES,
+        details=pair.details
+        | {"floor_concurrency": floor.concurrency, "floor_tried_seconds": tried}
+        | _cpu(ours, [used for _, used in other]),
     )
 
 
 def unchanged(bench: Bench) -> Result:
     """Everything is in sync already. The floor also opens its connections anew, as each hourly run must."""
     bench.world.empty()
-    bench.deliver_all(Action.CREATE)
+    deliver_all(bench.world, bench.orders, Action.CREATE)
     with recording.recording() as requests:
-        bench.deliver_all(Action.KEEP)
+        deliver_all(bench.world, bench.orders, Action.KEEP)
     if writes := sum(request.method == "PATCH" for request in requests):
         raise SandboxError(f"an unchanged run made {writes} writes")
     floor = bench.floor(requests, "unchanged")
-    tried = {n: round(min(floor.at(n).run()[0] for _ in range(5)), 4) for n in CONCURRENCIES}
+    trials = range(bench.size.floor_trials)
+    tried = {n: round(min(floor.at(n).run()[0] for _ in trials), 4) for n in CONCURRENCIES}
     floor = floor.at(min(tried, key=tried.__getitem__))
     bench.say("unchanged: ours and the floor in turn")
-    ours, other, kept = [], [], []
-    for _ in range(9 if bench.quick else 25):
-        ours.append(bench.deliver_all(Action.KEEP))
-        cold, warm = floor.run(passes=2)
+    ours, other, kept, spent = [], [], [], []
+    for _ in range(bench.size.unchanged):
+        ours.append(bench.ours(Action.KEEP))
+        with usage(bench.world.sandbox.pids) as used:
+            cold, warm = floor.run(passes=2)
         other.append(cold)
         kept.append(warm)
-    pair = Pair(ours, other)
+        # Two passes: half of it is one.
+        spent.append(Usage(children_cpu=used.children_cpu / 2, servers_cpu=used.servers_cpu / 2))
+    pair = Pair([one.seconds for one in ours], other)
     return Result(
         key="unchanged_vs_floor",
         what="unchanged, the clusters' part: ours / floor",
         value=pair.ratio,
         unit="x",
-        ours=seconds(ours),
+        ours=seconds(pair.ours),
         other=seconds(other),
+        demand=f"at most {UNCHANGED_TIMES}x",
+        met=pair.ratio <= UNCHANGED_TIMES,
         details=pair.details
         | {
             "requests": len(requests),
             "floor_concurrency": floor.concurrency,
             "floor_on_open_connections_seconds": round(statistics.median(kept), 4),
-        },
+        }
+        | _cpu(ours, spent),
     )
 
 
-def _from_empty(bench: Bench, floor: Floor) -> float:
-    bench.world.empty()
-    return bench.write_floor(floor)
-
-
-def _deadline() -> float:
-    return time.monotonic() + CLUSTER_SECONDS
+def _cpu(ours: Sequence[Usage], floor: Sequence[Usage]) -> dict[str, Any]:
+    """Medians."""
+    return {
+        "cpu_seconds": {
+            "ours": middle(one.own_cpu for one in ours),
+            "floor": middle(one.children_cpu for one in floor),
+            "servers during ours": middle(one.servers_cpu for one in ours),
+            "servers during the floor": middle(one.servers_cpu for one in floor),
+        }
+    }

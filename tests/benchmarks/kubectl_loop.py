@@ -4,19 +4,30 @@ import os
 import subprocess
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from deployments.sandbox.binaries import locate
 from deployments.sandbox.errors import SandboxError
 from deployments.sandbox.progress import Say, Waiting
-from tests.benchmarks.world import COPIES, TARGETS, Copy, World, copies
+from tests.benchmarks.usage import Usage, usage
+from tests.benchmarks.world import TARGETS, Copy, World
 
 SCRIPT = Path(__file__).with_name("kubectl-loop.sh")
-SAMPLE = 20
 
 
-def time_loop(world: World, say: Say, *, quick: bool) -> float:
-    """Seconds for all copies into empty targets; with `quick`, for a sample, extrapolated linearly."""
+@dataclass(frozen=True)
+class Loop:
+    """What it took, or would take for all copies where only some of them were made."""
+
+    seconds: float
+    cpu: float
+    servers_cpu: float
+    made: int
+
+
+def time_loop(world: World, say: Say, sample: int | None) -> Loop:
+    """All copies into empty targets; with a sample, so many of them, extrapolated linearly."""
     home = world.directory / "kubectl-home"
     home.mkdir(exist_ok=True)
     environment = {
@@ -25,22 +36,33 @@ def time_loop(world: World, say: Say, *, quick: bool) -> float:
         "KUBECTL": str(locate("kubectl", say=say)["kubectl"]),
         "HOME": str(home),
     }
-    wanted = copies()
+    wanted = world.copies
     # kubectl keeps what it has learnt about a cluster's API in its home: that is not held against it.
     world.empty()
-    _run(wanted[:: COPIES // len(TARGETS)], environment, say)
+    _run(world, wanted[:: len(wanted) // len(TARGETS)], environment, say)
     world.empty()
-    timed = wanted[:: COPIES // SAMPLE] if quick else wanted
-    taken = _run(timed, environment, say)
+    timed = wanted[:: max(1, len(wanted) // sample)] if sample else wanted
+    used = _run(world, timed, environment, say)
     if (written := world.count_copies()) != len(timed):
         raise SandboxError(f"the kubectl loop wrote {written} of {len(timed)} copies")
-    return round(taken * COPIES / len(timed), 1)
+    times = len(wanted) / len(timed)
+    seconds, cpu, servers = (
+        round(one * times, 1) for one in (used.seconds, used.children_cpu, used.servers_cpu)
+    )
+    return Loop(seconds, cpu, servers, len(timed))
 
 
-def _run(wanted: Sequence[Copy], environment: dict[str, str], say: Say) -> float:
+def _run(world: World, wanted: Sequence[Copy], environment: dict[str, str], say: Say) -> Usage:
     lines = "".join(f"{copy.certificate} {copy.cluster} {copy.namespace}\n" for copy in wanted)
     waiting = Waiting(f"kubectl loop over {len(wanted)} copies", say)
-    begin = time.perf_counter()
+    with usage(world.sandbox.pids) as used:
+        status = _feed(lines, environment, waiting)
+    if status:
+        raise SandboxError(f"the kubectl loop ended with status {status}")
+    return used
+
+
+def _feed(lines: str, environment: dict[str, str], waiting: Waiting) -> int:
     command = ["bash", str(SCRIPT)]
     with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, text=True) as process:
         try:
@@ -52,7 +74,4 @@ def _run(wanted: Sequence[Copy], environment: dict[str, str], say: Say) -> float
                 time.sleep(0.02)
         finally:
             process.kill()
-    taken = time.perf_counter() - begin
-    if process.returncode:
-        raise SandboxError(f"the kubectl loop ended with status {process.returncode}")
-    return taken
+    return process.returncode

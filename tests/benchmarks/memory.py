@@ -22,6 +22,15 @@ class Peak:
     pss_kib: int = 0
     """Proportional set size of all at one moment: lower, as other programs share some files with them."""
 
+    @property
+    def mib(self) -> float:
+        """Of the largest process."""
+        return in_mib(max(self.processes_kib.values(), default=0))
+
+    @property
+    def together_mib(self) -> float:
+        return in_mib(self.together_kib)
+
     def look(self, process: int, *, deeply: bool = False) -> None:
         """A deep look takes some milliseconds of the process's time."""
         family = _family(process)
@@ -32,6 +41,10 @@ class Peak:
             self.together_kib = max(self.together_kib, _together(family))
             rollups = (_field(f"/proc/{member}/smaps_rollup", "Pss") for member in family)
             self.pss_kib = max(self.pss_kib, sum(rollups))
+
+
+def in_mib(kib: int) -> float:
+    return round(kib / MIB, 1)
 
 
 def _family(process: int) -> list[int]:

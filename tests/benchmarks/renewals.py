@@ -11,19 +11,17 @@ from deployments.sandbox.kubeconfig import SOURCE_CLUSTER
 from deployments.sandbox.prefect_server import PrefectServer
 from deployments.sandbox.progress import Say
 from tests.benchmarks.results import Result
-from tests.benchmarks.world import COPIES, TARGETS, World
+from tests.benchmarks.world import TARGETS, World
 from tests.waiting import until
 from tests.watching import Arrivals, may_watch, watcher
 
-RENEWALS, QUICK_RENEWALS = 200, 20
 APART = (1.2, 1.8)
 """Seconds between two renewals: what follows within one second is gathered, and would wait for that alone."""
 P50_S, P95_S = 0.3, 0.6
 
 
-def latencies(world: World, server: PrefectServer, say: Say, *, quick: bool) -> list[Result]:
+def latencies(world: World, server: PrefectServer, say: Say, count: int) -> list[Result]:
     """Each renewal must arrive, in order, and have its run in Prefect's history."""
-    count = QUICK_RENEWALS if quick else RENEWALS
     ops = world.sandbox.cluster(SOURCE_CLUSTER).admin
     arrivals = Arrivals({name: world.sandbox.cluster(name).admin for name in TARGETS})
     with may_watch(ops), watcher(world.directory, PREFECT_API_URL=server.api) as process:
@@ -43,7 +41,7 @@ def latencies(world: World, server: PrefectServer, say: Say, *, quick: bool) -> 
     arrivals.close()
     if process.process.returncode or not all(map(arrivals.are, secrets.values())):
         raise SandboxError(f"the watcher did not end well, or a copy is old:\n{process.said[-2000:]}")
-    return _results(taken, _records(server) - recorded)
+    return _results(taken, _records(server) - recorded, len(world.copies))
 
 
 def _records(server: PrefectServer) -> int:
@@ -51,14 +49,14 @@ def _records(server: PrefectServer) -> int:
     return int(server.answer("/api/flow_runs/count", ours) or 0)
 
 
-def _results(taken: list[float], records: int) -> list[Result]:
+def _results(taken: list[float], records: int, copies: int) -> list[Result]:
     median, high = statistics.median(taken), statistics.quantiles(taken, n=20)[-1]
     details = {
         "renewals": len(taken),
         "records_in_prefect": records,
         "seconds": [round(one, 4) for one in taken],
         "worst_seconds": round(max(taken), 4),
-        "copies_at_rest": COPIES,
+        "copies_at_rest": copies,
     }
     what = "from a renewal to the last of 3 clusters"
     return [

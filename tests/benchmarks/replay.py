@@ -8,7 +8,7 @@ from pathlib import Path
 
 from deployments.sandbox.errors import SandboxError
 
-SOURCE = Path(__file__).with_name("floor")
+SOURCES = Path(__file__).parent
 CONCURRENCIES = (2, 4, 8, 16)
 """Requests at a time per cluster that are tried; the best is the floor."""
 
@@ -38,15 +38,16 @@ class Floor:
         return [float(line) for line in done.stdout.split()]
 
 
-def build(directory: Path) -> Path:
+def build(directory: Path, name: str = "floor") -> Path:
     """Compile the program; it needs no module but Go's own."""
     go = shutil.which("go")
     if go is None:
-        raise SandboxError("The floor is a Go program: install Go 1.25 or newer (https://go.dev/dl).")
-    program = directory / "floor"
+        raise SandboxError(f"{name} is a Go program: install Go 1.25 or newer (https://go.dev/dl).")
+    program = directory / name
     environment = {**os.environ, "CGO_ENABLED": "0", "GOWORK": "off", "GOFLAGS": ""}
     command = [go, "build", "-trimpath", "-o", str(program), "."]
-    done = subprocess.run(command, cwd=SOURCE, env=environment, capture_output=True, text=True, check=False)
+    source = SOURCES / name
+    done = subprocess.run(command, cwd=source, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise SandboxError(f"go build of the floor failed: {done.stderr.strip()}")
+        raise SandboxError(f"go build of {name} failed: {done.stderr.strip()}")
     return program

@@ -4,11 +4,16 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from deployments.sandbox.binaries import locate
+from deployments.sandbox.progress import Say
 
 PACKAGES = ("prefect", "kubernetes", "pydantic", "cryptography")
 HEADINGS = ("what", "ours", "other", "result", "demand", "met?")
@@ -28,6 +33,10 @@ class Result:
     met: bool | None = None
     """None where nothing is demanded."""
     details: dict[str, Any] = field(default_factory=dict)
+
+    def noting(self, facts: dict[str, Any]) -> "Result":
+        """With more details."""
+        return replace(self, details=self.details | facts)
 
     @property
     def cells(self) -> tuple[str, ...]:
@@ -74,12 +83,32 @@ def render(results: Iterable[Result]) -> str:
     return "\n".join(lines)
 
 
-def write(results: Iterable[Result], machine: dict[str, Any], path: Path) -> None:
-    """The numbers flat, for other programs; all that stands behind them under `details`."""
-    results = tuple(results)
-    content: dict[str, Any] = {result.key: result.value for result in results}
-    content["details"] = {"machine": machine} | {result.key: result.details for result in results}
-    path.write_text(json.dumps(content, indent=2) + "\n")
+def merged(results: Iterable[Result], machine: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """The numbers flat, for other programs; rows of the table; all that stands behind them under `details`.
+
+    What was measured before and is not now stays as it is: each result says when that was, and its load.
+    """
+    content: dict[str, Any] = {"rows": {}, "details": {}, **before}
+    for result in results:
+        content[result.key] = result.value
+        content["rows"][result.key] = dict(zip(HEADINGS, result.cells, strict=True))
+        content["details"][result.key] = result.details
+    content["details"]["machine"] = machine
+    return content
+
+
+def read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    return found
+
+
+def write(content: dict[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(content, indent=1) + "\n")
+
+
+def now() -> dict[str, Any]:
+    """For the details of what was measured just now."""
+    return {"measured": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", "load": load()}
 
 
 def machine() -> dict[str, Any]:
@@ -90,6 +119,21 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
     } | {name: version(name) for name in PACKAGES}
+
+
+def programs(say: Say) -> dict[str, str]:
+    """What etcd and kubectl call themselves; the API server says it itself."""
+    found = locate("etcd", "kubectl", say=say)
+    return {
+        "etcd": _say([str(found["etcd"]), "--version"]),
+        "kubectl": _say([str(found["kubectl"]), "version", "--client"]),
+    }
+
+
+def _say(command: list[str]) -> str:
+    """`etcd Version: 3.6.16`, `Client Version: v1.36.3`: the last word of the first line."""
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    return (done.stdout.splitlines() or ["unknown"])[0].split()[-1]
 
 
 def load() -> list[float]:

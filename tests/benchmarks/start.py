@@ -14,20 +14,19 @@ from tests.benchmarks.results import Result, seconds
 from tests.benchmarks.world import World
 from tests.tcp_proxy import TcpProxy, tcp_proxy
 
-TIMES = 5
 MORE_S = 0.4
 LOOK_SECONDS = 0.002
 
 
-def first_request(world: World, say: Say) -> Result:
+def first_request(world: World, say: Say, times: int) -> Result:
     """In turn, so that both have the same weather; the run finds everything in sync."""
-    say(f"start: {TIMES} runs until their first request, and {TIMES} imports of prefect")
+    say(f"start: {times} runs until their first request, and {times} imports of prefect")
     proxy = TcpProxy(world.sandbox.cluster(SOURCE_CLUSTER).admin.address[1])
     whole = world.kubeconfig.read_text()
     with tcp_proxy(proxy) as url:
         try:
             world.kubeconfig.write_text(_through(whole, url))
-            pairs = [(_until_connected(proxy), _import()) for _ in range(TIMES)]
+            pairs = [(_until_connected(proxy), _import()) for _ in range(times)]
         finally:
             world.kubeconfig.write_text(whole)
     ours, other = zip(*pairs, strict=True)

@@ -1,8 +1,7 @@
-"""100 certificates on OPS, each routed to DEV, RCT and PRD: what all the benchmarks copy."""
+"""Certificates on OPS, each routed to DEV, RCT and PRD: what all the benchmarks copy."""
 
 import os
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,13 +23,13 @@ from tasks.order import Order, orders_for
 
 TARGETS = ("dev", "rct", "prd")
 NAMESPACES = tuple(f"team-{number}" for number in range(4))
-PER_NAMESPACE = 25
-COPIES = len(TARGETS) * len(NAMESPACES) * PER_NAMESPACE
 RSA_EVERY = 5
 """One key in five is RSA: larger, and slower to check."""
 SETTLE_SECONDS = 0.3
+HANDS = 6
+"""Requests at a time with which OPS is filled."""
 
-_ACCOUNT = "system:serviceaccount:tls-sync:tls-sync"
+_CERTIFICATES = f"/apis/cert-manager.io/v1/namespaces/{SOURCE_NAMESPACE}/certificates"
 
 
 @dataclass(frozen=True)
@@ -48,22 +47,54 @@ class World:
     def __init__(self, sandbox: Sandbox, directory: Path) -> None:
         self.sandbox, self.directory = sandbox, directory
         self.config_file, self.kubeconfig = directory / "tls-sync.yaml", directory / "kubeconfig"
+        self.certificates: tuple[str, ...] = ()
+        """Names of what lies on OPS now."""
+        self._issuer = Issuer()
 
     @property
     def environment(self) -> dict[str, str]:
         return {"TLS_SYNC_CONFIG": str(self.config_file), "KUBECONFIG": str(self.kubeconfig)}
 
+    @property
+    def ca(self) -> Path:
+        """What all the API servers are trusted by."""
+        return self.directory / "ca.pem"
+
+    @property
+    def ops(self) -> Admin:
+        return self.sandbox.cluster(SOURCE_CLUSTER).admin
+
     def build(self) -> None:
-        """Fill OPS and write tls-sync's files; the targets stay empty."""
+        """Write tls-sync's files; OPS and the targets stay empty."""
         write_kubeconfig(self.sandbox, self.kubeconfig, dict.fromkeys(TARGETS, NAMESPACES))
         self.config_file.write_text(yaml.safe_dump(self._configuration(), sort_keys=False))
         os.environ.update(self.environment)  # for what runs in this process
-        admin, issuer = self.sandbox.cluster(SOURCE_CLUSTER).admin, Issuer()
-        certificate_resource.install(admin)
-        for number, name in enumerate(certificates()):
-            secret = issuer.secret(name, [f"{name}.example.org"], key="ec" if number % RSA_EVERY else "rsa")
-            admin.create(secret)
-            certificate_resource.put(admin, certificate_resource.certificate(secret))
+        self.ca.write_bytes(self.sandbox.cluster(SOURCE_CLUSTER).ca_pem)
+        certificate_resource.install(self.ops)
+
+    def resize(self, number: int) -> None:
+        """Have so many certificates on OPS, no more and no fewer."""
+        wanted = [(index, certificate_name(index)) for index in range(number)]
+        names = {name for _, name in wanted}
+        with ThreadPoolExecutor(HANDS) as pool:  # in lists, so that errors come out
+            list(pool.map(self._remove, set(self.certificates) - names))
+            list(pool.map(self._put, (one for one in wanted if one[1] not in self.certificates)))
+        self.certificates = tuple(name for _, name in wanted)
+
+    def _put(self, one: tuple[int, str]) -> None:
+        index, name = one
+        secret = self._issuer.secret(name, [f"{name}.example.org"], key="ec" if index % RSA_EVERY else "rsa")
+        self.ops.create(secret)
+        certificate_resource.put(self.ops, certificate_resource.certificate(secret))
+
+    def _remove(self, name: str) -> None:
+        self.ops.delete(f"{_CERTIFICATES}/{name}")
+        self.ops.delete(f"/api/v1/namespaces/{SOURCE_NAMESPACE}/secrets/{name}")
+
+    def renew(self, name: str) -> None:
+        """What cert-manager does to one certificate every 60 days."""
+        (secret,) = filter(None, [self.ops.secret(SOURCE_NAMESPACE, name)])
+        self.ops.replace(self._issuer.renew(secret))
 
     def _configuration(self) -> dict[str, Any]:
         clusters = [
@@ -96,31 +127,31 @@ class World:
         time.sleep(SETTLE_SECONDS)
 
     @property
+    def copies(self) -> tuple[Copy, ...]:
+        """All that must lie on the targets after a sync."""
+        return tuple(
+            Copy(certificate, cluster, certificate.rpartition("-web-")[0])
+            for cluster in TARGETS
+            for certificate in sorted(self.certificates)
+        )
+
+    @property
     def server_version(self) -> str:
-        return str(self.sandbox.cluster(SOURCE_CLUSTER).admin.get("/version")["gitVersion"])
+        return str(self.ops.get("/version")["gitVersion"])
 
     def count_copies(self) -> int:
         admins = [self.sandbox.cluster(name).admin for name in TARGETS]
-        return sum(len(admin.secrets(namespace)) for admin in admins for namespace in NAMESPACES)
-
-    def count_requests(self) -> int:
-        """All that tls-sync has asked of the four API servers so far, by their audit logs."""
-        entries = (entry for name in self.sandbox.names for entry in self.sandbox.cluster(name).audit())
-        return sum(entry["user"]["username"] == _ACCOUNT for entry in entries)
+        return sum(count_secrets(admin, namespace) for admin in admins for namespace in NAMESPACES)
 
 
-def certificates() -> Iterator[str]:
-    for namespace in NAMESPACES:
-        yield from (f"{namespace}-web-{number:02}" for number in range(PER_NAMESPACE))
+def certificate_name(index: int) -> str:
+    return f"{NAMESPACES[index % len(NAMESPACES)]}-web-{index // len(NAMESPACES):03}"
 
 
-def copies() -> tuple[Copy, ...]:
-    """All that must lie on the targets after a sync."""
-    return tuple(
-        Copy(certificate, cluster, certificate.rpartition("-web-")[0])
-        for cluster in TARGETS
-        for certificate in certificates()
-    )
+def count_secrets(admin: Admin, namespace: str) -> int:
+    """Without having them all sent."""
+    page = admin.get(f"/api/v1/namespaces/{namespace}/secrets?limit=1")
+    return len(page["items"]) + int(page["metadata"].get("remainingItemCount", 0))
 
 
 def _empty(admin: Admin) -> None:

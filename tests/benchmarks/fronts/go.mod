@@ -1,0 +1,3 @@
+module github.com/tls-sync/fronts
+
+go 1.25

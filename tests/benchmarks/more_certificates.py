@@ -1,0 +1,62 @@
+"""Growth: 10, 100, 1,000 certificates, each on three clusters.
+
+The part that grows, OPS's list and the clusters, is timed without Prefect: the start of a run takes seconds,
+and would make any growth look small. Whole runs, with their requests and memory, stand beside it.
+"""
+
+from deployments.sandbox.progress import Say
+from tasks.models import Action
+from tests.benchmarks.clusters_part import deliver_all
+from tests.benchmarks.flow_process import FlowProcess
+from tests.benchmarks.growth import grown
+from tests.benchmarks.results import Result
+from tests.benchmarks.sizes import Size
+from tests.benchmarks.usage import Usage, middle, usage
+from tests.benchmarks.world import TARGETS, World
+
+KEYS = ("first_sync_seconds", "first_sync_cpu_seconds", "unchanged_seconds", "unchanged_cpu_seconds")
+
+
+def growth(world: World, size: Size, say: Say) -> Result:
+    points, runs = [], []
+    for certificates in size.growth_certificates:
+        say(f"growth: {certificates} certificates on OPS")
+        world.resize(certificates)
+        points.append({"certificates": certificates} | _part(world, size.growth_repetitions))
+        told = ", ".join(f"{key.replace('_', ' ')} {points[-1][key]}" for key in KEYS)
+        say(f"growth: {certificates} certificates: {told}")
+        runs.append({"certificates": certificates} | _whole(world, say))
+    extra = {"whole_runs": runs, "clusters": len(TARGETS), "repetitions": size.growth_repetitions}
+    return grown("growth_certificates", "certificates", points, KEYS, extra)
+
+
+def _part(world: World, repetitions: int) -> dict[str, float]:
+    """Medians of both kinds of run."""
+    first, unchanged = [], []
+    for _ in range(repetitions):
+        world.empty()
+        first.append(_once(world, Action.CREATE))
+        unchanged += [_once(world, Action.KEEP) for _ in range(2)]
+    return _medians("first_sync", first) | _medians("unchanged", unchanged)
+
+
+def _once(world: World, expected: Action) -> Usage:
+    with usage(world.sandbox.pids) as used:
+        deliver_all(world, world.orders(), expected)
+    return used
+
+
+def _medians(name: str, used: list[Usage]) -> dict[str, float]:
+    return {
+        f"{name}_seconds": middle(one.seconds for one in used),
+        f"{name}_cpu_seconds": middle(one.own_cpu for one in used),
+        f"{name}_servers_cpu_seconds": middle(one.servers_cpu for one in used),
+    }
+
+
+def _whole(world: World, say: Say) -> dict[str, dict[str, float]]:
+    flow = FlowProcess(world)
+    world.empty()
+    first = flow.counted(lambda: flow.looked_at(say))
+    unchanged = flow.counted(lambda: flow.looked_at(say))
+    return {"first_sync": first.facts, "unchanged": unchanged.facts}

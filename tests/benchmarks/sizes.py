@@ -1,0 +1,54 @@
+"""How much is measured: the whole, a short form for a look, and a tiny one for the tests."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Size:
+    certificates: int = 100
+    """On OPS, each routed to three clusters; where the other fields say nothing else."""
+    first_syncs: int = 11
+    unchanged: int = 25
+    floor_trials: int = 5
+    """How often the floor is tried with each number of requests at a time, to find its best."""
+    whole_runs: int = 3
+    loop_copies: int | None = None
+    """Copies that the kubectl loop makes, from which the rest is extrapolated; None: all, measured."""
+    starts: int = 5
+    renewals: int = 200
+    growth_certificates: tuple[int, ...] = (10, 100, 1000)
+    growth_clusters: tuple[int, ...] = (3, 30, 300)
+    growth_repetitions: int = 3
+    black_holes: int = 30
+    """Among the last of growth_clusters; 0: that run is left out."""
+    large_certificates: int = 1000
+    large_clusters: int = 50
+
+
+FULL = Size()
+QUICK = Size(
+    first_syncs=5,
+    unchanged=9,
+    loop_copies=20,
+    renewals=20,
+    growth_certificates=(10, 100),
+    growth_clusters=(3, 30),
+    black_holes=3,
+    large_certificates=100,
+    large_clusters=10,
+)
+TINY = Size(
+    certificates=3,
+    first_syncs=1,
+    unchanged=1,
+    floor_trials=1,
+    whole_runs=1,
+    starts=1,
+    renewals=3,
+    growth_certificates=(1, 3),
+    growth_clusters=(1, 3),
+    growth_repetitions=1,
+    black_holes=0,  # the pauses before another attempt take half a minute
+    large_certificates=3,
+    large_clusters=3,
+)
