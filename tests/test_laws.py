@@ -17,7 +17,7 @@ PURE = sorted({name for names in re.findall(r"Pure, \w+: ([^.]*)\.", MAP) for na
 TALKS_TO_KUBERNETES = {
     f"tasks/{module}.py" for module in ("kubeconfig", "authentication", "cluster", "transport")
 }
-KNOWS_PREFECT = {"tasks/collect.py", "tasks/sync.py"} | {
+KNOWS_PREFECT = {"tasks/collect.py", "tasks/sync.py", "flows/fleet.py", "flows/fleet_runs.py"} | {
     f"flows/{shell}.py"
     for shell in ("tls_sync", "preflight", "inventory", "publication", "prefect_runs", "record", "__main__")
 }
