@@ -33,6 +33,7 @@ def fleet(machine: Machine, release: Release, prefect: PrefectAPI, witness: Witn
     release.upgrade(schedule=YEARLY)
     prefect.await_rest()
     release.upgrade(config=config, fleet={"enabled": True})
+    assert prefect.carry_out().state == "Completed"  # all is in sync, also where no run has been before
     yield release
     release.change(tlsSync=before)
 
