@@ -23,7 +23,7 @@ def main() -> int:
         parser.error(trouble)
     if asked:
         return command(asked[0], given)
-    return ended(lambda: run(given.cluster, given.certificate, dry_run=given.dry_run), last_words)
+    return ended(lambda: run(given), last_words)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -35,6 +35,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--cluster", help="only this cluster, by its name in the configuration")
     parser.add_argument("--certificate", help="only this certificate, by its Secret's name on OPS")
+    parser.add_argument("--group", help="only this group of clusters, by its name in the configuration")
     parser.add_argument("--dry-run", action="store_true", help="plan and report, but write nothing")
     parser.add_argument(
         "--cluster-ids",
@@ -85,13 +86,14 @@ GO_WITH = {
     "cluster": ("preflight", "inventory", "history"),
     "certificate": ("inventory",),
     "dry_run": (),
+    "group": (),
     "html": ("inventory",),
     "json": ("inventory", "history"),
     "failed": ("history",),
     "limit": ("history",),
 }
-"""Option -> the commands that take it. The first three are those of a run, too."""
-OF_A_RUN = ("cluster", "certificate", "dry_run")
+"""Option -> the commands that take it. The first four are those of a run, too."""
+OF_A_RUN = ("cluster", "certificate", "dry_run", "group")
 
 
 def misplaced(given: argparse.Namespace, asked: list[str]) -> str:
@@ -123,12 +125,12 @@ def command(name: str, given: argparse.Namespace) -> int:
     return int(import_module(f"flows.commands.{name}").main(given))
 
 
-def run(cluster: str | None, certificate: str | None, *, dry_run: bool) -> int:
+def run(given: argparse.Namespace) -> int:
     from tasks.errors import ConfigError  # noqa: PLC0415  not for --help
     from tasks.pushgateway import load_config_or_tell  # noqa: PLC0415
 
     try:
-        load_config_or_tell().select(cluster, certificate)
+        load_config_or_tell().select(given.cluster, given.certificate, given.group)
     except ConfigError as error:  # said at once: the flow would find it, too, but after Prefect's start
         sys.stderr.write(f"tls-sync: {error}\n")
         return 1
@@ -137,7 +139,9 @@ def run(cluster: str | None, certificate: str | None, *, dry_run: bool) -> int:
         return 1
     from flows.tls_sync import tls_sync  # noqa: PLC0415  after the environment
 
-    state = tls_sync(cluster, certificate, dry_run=dry_run, return_state=True)
+    state = tls_sync(
+        given.cluster, given.certificate, dry_run=given.dry_run, group=given.group, return_state=True
+    )
     return 0 if state.is_completed() else 1
 
 

@@ -1,27 +1,35 @@
 """How a run shows itself in Prefect: its name, its artifacts, its log, its final state."""
 
 from itertools import islice
+from uuid import UUID
 
+import httpx
 from prefect import runtime
 from prefect.artifacts import create_markdown_artifact
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.events import emit_event
+from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 
 from tasks import markdown, terminal
 from tasks.ending import Stage, reached
 from tasks.events import MOST, events_of
+from tasks.fleet import labels_of
 from tasks.models import RunReport
 from tasks.pushgateway import push
 from tasks.report import verdict
+from tasks.waves import Share
 
 
 def run_name() -> str:
     """`sync all`, `sync dev homarr-dev-tls (dry run)`: what the list of runs shows."""
     given = runtime.flow_run.parameters
-    words = ["sync", given.get("cluster") or "all", given.get("certificate") or ""]
+    group = f"group {given['group']}" if given.get("group") else ""
+    words = ["sync", given.get("cluster") or group or "all", given.get("certificate") or ""]
     words.append("(dry run)" if given.get("dry_run") else "")
+    words.append("(urgent only)" if given.get("urgent_only") else "")
     return " ".join(str(word) for word in words if word)
 
 
@@ -60,6 +68,15 @@ def emit(report: RunReport) -> None:
         emit_event(one.name, one.resource, occurred=report.now, related=one.related, payload=one.payload)
     if left_out := sum(1 for _ in events):
         get_run_logger().warning("events: %s of %s were not sent: too many", left_out, MOST + left_out)
+
+
+def tell_the_fleet(share: Share) -> None:
+    """As labels of the run, where flows/fleet_runs.py finds how it went; untold, it counts as badly."""
+    try:
+        with get_client(sync_client=True) as client:
+            client.update_flow_run_labels(UUID(runtime.flow_run.id), labels_of(share))
+    except (httpx.HTTPError, PrefectException) as error:
+        get_run_logger().warning("the fleet was not told how this group went (%s)", type(error).__name__)
 
 
 def final_state(report: RunReport) -> State[None]:

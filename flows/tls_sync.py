@@ -10,7 +10,7 @@ from prefect.client.schemas.objects import State
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
-from flows.publication import final_state, publish, run_name
+from flows.publication import final_state, publish, run_name, tell_the_fleet
 from tasks import tally
 from tasks.collect import collect
 from tasks.kubeconfig import held
@@ -22,6 +22,7 @@ from tasks.pushgateway import load_config_or_tell
 from tasks.retry import RUN
 from tasks.stopping import begin
 from tasks.sync import sync_clusters
+from tasks.waves import share_of
 
 prepare()
 
@@ -45,23 +46,35 @@ def tls_sync(
         default=None, description="Only this certificate, by its Secret's name on OPS."
     ),
     dry_run: bool = Field(default=False, description="Plan and report, but write nothing."),
+    group: str | None = Field(
+        default=None, description="Only this group of clusters, by its name in the configuration."
+    ),
+    urgent_only: bool = Field(default=False, description="Write only copies that end within 24 hours."),
 ) -> State[None]:
     begin()
     began, before = datetime.now(UTC), tally.made()
     config, until = load_config_or_tell(), began + RUN
-    clusters = config.select(cluster, certificate)
+    clusters = config.select(cluster, certificate, group)
     with held():  # the kubeconfig, as it is now
         inventory = collect(config.source)
         orders = orders_for(
-            config, clusters, inventory, dry_run=dry_run, certificate=certificate, until=until
+            config,
+            clusters,
+            inventory,
+            dry_run=dry_run,
+            certificate=certificate,
+            until=until,
+            urgent_only=urgent_only,
         )
         reports, signal = sync_clusters(orders)
-        if not (cluster or certificate or signal):
+        if not (cluster or certificate or group or urgent_only or signal):
             reports, signal = prune_clusters(orders, reports)
     report = RunReport(
         now=datetime.now(UTC),
         dry_run=dry_run,
         certificate=certificate,
+        group=group,
+        members=config.members(group) if group else (),
         suspended=config.suspended,
         inventory=inventory,
         clusters=reports,
@@ -70,6 +83,8 @@ def tls_sync(
         began=began,
         requests=tally.since(before),
     )
+    if group and not (signal or inventory.failure):
+        tell_the_fleet(share_of(orders, reports))
     publish(report)
     if signal:
         raise signal

@@ -76,8 +76,14 @@ class Cluster(Section):
     """Served after the lower ones; see tasks/waves.py."""
     prune: StrictBool = False
     """Copies whose certificate is gone from OPS are deleted at last; see tasks/prune.py."""
+    group: Label | None = None
+    """Served by a run of its own, where a fleet of runs does the work; see tasks/fleet.py."""
     hostnames: tuple[Hostname, ...] = Field(min_length=1)
     routes: tuple[Route, ...] = Field(min_length=1)
+
+    @property
+    def group_name(self) -> str:
+        return self.group or rules.group_of_wave(self.wave)
 
     def namespaces_of(self, certificate: str | None) -> tuple[str, ...]:
         """Where routes send a certificate; without one, all routed namespaces. Sorted."""
@@ -133,6 +139,10 @@ class SyncConfig(Section):
     def suspended(self) -> tuple[str, ...]:
         return tuple(cluster.name for cluster in self.clusters if cluster.suspended)
 
+    def members(self, group: str | None) -> tuple[str, ...]:
+        """Every cluster of a group, suspended or not; of no group in particular, all."""
+        return tuple(cluster.name for cluster in self.clusters if group in (None, cluster.group_name))
+
     @property
     def first_wave(self) -> tuple[Cluster, ...]:
         """Of those that are not suspended."""
@@ -148,12 +158,27 @@ class SyncConfig(Section):
             raise ConfigError(f"cluster={cluster!r}: no such cluster; known are: {known}")
         return chosen
 
-    def select(self, cluster: str | None, certificate: str | None) -> tuple[Cluster, ...]:
+    def grouped(self, group: str) -> tuple[Cluster, ...]:
+        """The clusters of a group that are not suspended. Raises ConfigError where there are none."""
+        members = tuple(c for c in self.clusters if c.group_name == group)
+        if not members:
+            known = ", ".join(dict.fromkeys(c.group_name for c in self.clusters))
+            raise ConfigError(f"group={group!r}: no such group; known are: {known}")
+        awake = tuple(c for c in members if not c.suspended)
+        if not awake:
+            raise ConfigError(f"group={group!r}: all its clusters are suspended")
+        return awake
+
+    def select(
+        self, cluster: str | None, certificate: str | None, group: str | None = None
+    ) -> tuple[Cluster, ...]:
         """The clusters that a run is for, suspended ones left out.
 
-        Raises ConfigError where the cluster is unknown or suspended, or no route names the certificate.
+        Raises ConfigError where cluster or group is unknown or suspended, or no route names the certificate.
         """
-        chosen = self.named(cluster)
+        if cluster is not None and group is not None:
+            raise ConfigError(f"cluster={cluster!r} and group={group!r}: give one of them")
+        chosen = self.named(cluster) if group is None else self.grouped(group)
         if cluster is not None and chosen[0].suspended:
             raise ConfigError(f"cluster={cluster!r}: it is suspended; set `suspended: false` first")
         chosen = tuple(c for c in chosen if not c.suspended)

@@ -132,6 +132,25 @@ def cross_faults(document: dict[str, Any]) -> Iterator[Fault]:
             message = "is required where protected is true: the uid of its namespace kube-system"
             yield f"{path}.clusterId", message
         yield from _route_faults(path, cluster)
+    yield from _mixed_groups(clusters)
+
+
+def group_of_wave(wave: int) -> str:
+    """The group of a cluster that names none."""
+    return f"wave-{wave}"
+
+
+def _mixed_groups(clusters: list[tuple[str, dict[str, Any]]]) -> Iterator[Fault]:
+    """The runs of a fleet follow each other wave by wave, so a group is of one wave."""
+    first: dict[str, int] = {}
+    for path, cluster in clusters:
+        wave = cluster.get("wave", 1)
+        if type(wave) is not int:
+            continue
+        group = cluster.get("group") or group_of_wave(wave)
+        if isinstance(group, str) and first.setdefault(group, wave) != wave:
+            told = f"of waves {first[group]} and {wave}; give the clusters of each wave a group of their own"
+            yield f"{path}.group", f"a group can't be {told}"
 
 
 def _prune_faults(clusters: list[tuple[str, dict[str, Any]]], source: Any) -> Iterator[Fault]:

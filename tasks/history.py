@@ -69,7 +69,8 @@ def concerns(run: Run, cluster: str | None, *, failed: bool) -> bool:
         return run.failed or not failed
     wanted = run.parameters.get("cluster") in (None, cluster)
     outcome = run.clusters.get(cluster)
-    if not wanted or (outcome is None and run.clusters and not run.failed):
+    elsewhere = run.parameters.get("group") is not None or not run.failed
+    if not wanted or (outcome is None and run.clusters and elsewhere):
         return False
     bad = outcome.type in ENDED_BADLY if outcome else run.failed
     return bad or not failed

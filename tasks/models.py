@@ -288,6 +288,10 @@ class RunReport(Model):
     dry_run: bool = False
     certificate: str | None = None
     """The only certificate that the run was asked for."""
+    group: str | None = None
+    """The only group of clusters that the run was asked for."""
+    members: tuple[str, ...] = ()
+    """Every cluster of that group."""
     pending: tuple[str, ...] = ()
     """Clusters that are still at work: reports of their own will follow."""
     owner: str = ""

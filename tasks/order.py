@@ -56,9 +56,12 @@ def orders_for(  # noqa: PLR0913  all that a run was asked for
     certificate: str | None,
     asked: bool = True,
     until: datetime | None = None,
+    urgent_only: bool = False,
 ) -> tuple[Order, ...]:
     """One order per cluster; none where OPS could not be read, since then nothing is known."""
     if inventory.failure:
         return ()
-    made = (Order(config, cluster, inventory, dry_run, certificate, asked, until) for cluster in clusters)
-    return tuple(made)
+    return tuple(
+        Order(config, cluster, inventory, dry_run, certificate, asked, until, urgent_only)
+        for cluster in clusters
+    )

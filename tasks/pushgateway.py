@@ -30,7 +30,7 @@ from tasks.errors import ConfigError
 from tasks.families import BY_NAME, RUN_LOST
 from tasks.models import RunReport
 from tasks.names import is_host, is_namespace
-from tasks.samples import UNKNOWN_OWNER, Sample, Samples, merged, of_run, parts, unreadable
+from tasks.samples import UNKNOWN_OWNER, Sample, Samples, merged, of_fleet, of_run, parts, tidied, unreadable
 from tasks.yaml_file import YamlError, read_yaml
 
 ADDRESS, AUTH, CA = "TLS_SYNC_PUSHGATEWAY", "TLS_SYNC_PUSHGATEWAY_AUTH", "TLS_SYNC_PUSHGATEWAY_CA"
@@ -42,6 +42,8 @@ PAIR = re.compile(rb'(\w+)="([^"\\]*)"')
 """Ours need no quoting; the parser of prometheus_client would take ten times as long."""
 RUN, REST = "tls-sync-run", "tls-sync"
 """The two groups of an owner: what the last run tells of itself, and what is known of OPS and its targets."""
+REST_OF_GROUP = f"{REST}-group-"
+"""Before the name of a group of clusters: its runs keep the rest there, since others run at the same time."""
 
 
 class Lost(Exception):
@@ -51,6 +53,12 @@ class Lost(Exception):
 def push(report: RunReport) -> str:
     """Tell of a run; what was lost of it in one line, or nothing."""
     return "" if report.dry_run else _send(_Errand(report.owner, lambda: of_run(report), report))
+
+
+def push_fleet(config: SyncConfig, began: datetime, *, ok: bool) -> str:
+    """Tell of a fleet, and take away what is known of clusters and groups that are gone."""
+    made = of_fleet(config.owner, began, datetime.now(UTC), ok=ok)
+    return _send(_FleetErrand(config.owner, lambda: made, config=config))
 
 
 def load_config_or_tell() -> SyncConfig:
@@ -105,8 +113,9 @@ class _Errand:
         if self.report is None:
             return
         try:
-            known = merged(parts(gateway.held()), self.report)
-            gateway.put(REST, [sample for samples in known.values() for sample in samples])
+            job = f"{REST_OF_GROUP}{self.report.group}" if self.report.group else REST
+            known = merged(parts(gateway.held(job)), self.report)
+            gateway.put(job, [sample for samples in known.values() for sample in samples])
             self.arrived += 1
         except Lost:
             gateway.post(RUN, [Sample(RUN_LOST, (self.owner,), 1)])
@@ -114,12 +123,30 @@ class _Errand:
         gateway.delete(RUN, UNKNOWN_OWNER)  # the configuration can be read again
 
     def account(self, *, late: bool) -> str:
-        planned = 1 if self.report is None else 2
+        planned = 2 if self.report or isinstance(self, _FleetErrand) else 1
         if not late and not self.trouble:
             return ""
         why, lost = self.trouble or f"no answer in {LIMIT} s", planned - self.arrived
         told = f"{lost} of {planned} pushes" if lost else "a removal"
         return f"metrics: the Pushgateway did not take {told}: {why}"
+
+
+@dataclass
+class _FleetErrand(_Errand):
+    config: SyncConfig = field(kw_only=True)
+
+    def _run(self, gateway: "Gateway") -> None:
+        gateway.post(RUN, self.of_run())  # failures of OPS, which a group's run has told, stay
+        self.arrived += 1
+        for job in sorted(gateway.jobs()):
+            group = None if job == REST else job.removeprefix(REST_OF_GROUP)
+            members = {*self.config.members(group)} - {*self.config.suspended}
+            held = tuple(gateway.held(job))
+            if not members:
+                gateway.delete(job, self.owner)
+            elif len(kept := tidied(held, members)) < len(held):
+                gateway.put(job, kept)
+        self.arrived += 1
 
 
 class Gateway:
@@ -147,9 +174,16 @@ class Gateway:
         for _ in self._lines("DELETE", _path(job, owner)):
             pass
 
-    def held(self) -> Iterator[Sample]:
-        """What the group REST holds; read as a stream, for others may have put much there."""
-        ours = {"job": REST, "owner": self._owner}
+    def jobs(self) -> set[str]:
+        """Those in which the rest is kept, of all groups of clusters and of none."""
+        found = (LINE.fullmatch(line) for line in self._lines("GET", ""))
+        told = (dict(PAIR.findall(line[2])) for line in found if line)
+        jobs = {one.get(b"job", b"").decode() for one in told if one.get(b"owner") == self._owner.encode()}
+        return {job for job in jobs if job == REST or job.startswith(REST_OF_GROUP)}
+
+    def held(self, job: str) -> Iterator[Sample]:
+        """What a group holds; read as a stream, for others may have put much there."""
+        ours = {"job": job, "owner": self._owner}
         for line in self._lines("GET", ""):
             found = LINE.fullmatch(line)
             family = BY_NAME.get(found[1].decode()) if found else None

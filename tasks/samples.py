@@ -58,7 +58,8 @@ def merged(held: Parts, report: RunReport) -> Parts:
     if report.dry_run:
         return held
     known = {**held, **dict(_news(held, report))}
-    gone = set(report.suspended) | {part.cluster for part in known} - {*report.configured, ""}
+    ours = report.members or report.configured  # the samples of a group are kept apart from all others
+    gone = set(report.suspended) | {part.cluster for part in known} - {*ours, ""}
     return {part: told for part, told in known.items() if part.cluster not in gone and _is_of(told, report)}
 
 
@@ -70,6 +71,18 @@ def parts(samples: Iterable[Sample]) -> Parts:
         part = Part(Kind.SOURCE) if place == OPS else Part(one.family.kind, place)
         found.setdefault(part, []).append(one)
     return {part: tuple(told) for part, told in found.items()}
+
+
+def of_fleet(owner: str, began: datetime, now: datetime, *, ok: bool) -> Samples:
+    """What a fleet has to tell of itself; the runs of its groups have told the rest."""
+    told = ((f.RUN_END, now.timestamp()), (f.RUN_SECONDS, (now - began).total_seconds()), (f.RUN_SUCCESS, ok))
+    return tuple(Sample(family, (owner,), value) for family, value in told)
+
+
+def tidied(held: Iterable[Sample], clusters: Iterable[str]) -> Samples:
+    """Without the samples of clusters that are not among these."""
+    kept = {*clusters, ""}
+    return tuple(one for part, told in parts(held).items() if part.cluster in kept for one in told)
 
 
 def unreadable(owner: str, now: datetime) -> Samples:

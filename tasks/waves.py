@@ -11,12 +11,23 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import groupby
+from typing import NamedTuple
 
 from tasks.models import Change, ClusterReport, Failure, Plan, SecretRef
 from tasks.order import Order
 from tasks.reasons import Code
 
 URGENT = timedelta(hours=24)
+
+
+class Share(NamedTuple):
+    """Of the copies that a wave, or a part of one, is to have: all, and those not as OPS has them."""
+
+    wanted: int = 0
+    missing: int = 0
+
+    def within(self, most: float) -> bool:
+        return self.wanted == 0 or self.missing / self.wanted <= most
 
 
 def waves_of(orders: Iterable[Order]) -> list[tuple[Order, ...]]:
@@ -33,14 +44,19 @@ def held_back(wave: Iterable[Order]) -> tuple[Order, ...]:
 def went_well(wave: Iterable[Order], reports: Iterable[ClusterReport]) -> bool:
     """Whether the next wave may begin."""
     orders = tuple(wave)
-    wanted = [_wanted(order) for order in orders]
-    there = sum(
-        _is_well(change, report) and change.target in targets
-        for targets, report in zip(wanted, reports, strict=True)
-        for change in report.changes
-    )
-    total = sum(map(len, wanted))
-    return total == 0 or (total - there) / total <= orders[0].config.waves.max_failed_share
+    return share_of(orders, reports).within(orders[0].config.waves.max_failed_share)
+
+
+def share_of(wave: Iterable[Order], reports: Iterable[ClusterReport]) -> Share:
+    """A cluster without a report has none of its copies."""
+    by_name = {report.cluster: report for report in reports}
+    wanted = there = 0
+    for order in wave:
+        targets = _wanted(order)
+        wanted += len(targets)
+        if report := by_name.get(order.cluster.name):
+            there += sum(_is_well(change, report) and change.target in targets for change in report.changes)
+    return Share(wanted, wanted - there)
 
 
 def urgent(plan: Plan, now: datetime) -> tuple[Plan, tuple[Change, ...]]:

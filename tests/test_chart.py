@@ -244,7 +244,7 @@ def test_the_hook_finds_all_that_it_asks_for() -> None:
     given = one(manifests, "ConfigMap", "tls-sync-registration")["data"]
     sources = [variable["valueFrom"] for variable in container["env"] if "valueFrom" in variable]
     asked = {source["configMapKeyRef"]["key"] for source in sources}
-    assert asked == {"schedule", "timezone", "active", "work-pool"}
+    assert asked == {"schedule", "timezone", "active", "fleet", "work-pool"}
     assert asked <= set(given)
 
 
@@ -381,6 +381,24 @@ def tidy(schema: Any) -> Any:
         for key, value in schema.items()
         if key not in EMPTY
     }
+
+
+@pytest.mark.parametrize("fleet", [False, True])
+def test_the_schedule_is_the_fleets_where_it_is_enabled(fleet: bool) -> None:
+    """The hook is told which of the two deployments has the schedule; by default it is tls-sync/ops."""
+    values = {"tlsSync": {"fleet": {"enabled": True}}} if fleet else {}
+    manifests = render(values)
+    assert one(manifests, "ConfigMap", "tls-sync-registration")["data"]["fleet"] == str(fleet).lower()
+    (container,) = pods(manifests)["tls-sync-register"]["spec"]["containers"]
+    given = {variable["name"]: variable for variable in container["env"]}
+    reference = given["TLS_SYNC_FLEET"]["valueFrom"]["configMapKeyRef"]
+    assert reference == {"name": "tls-sync-registration", "key": "fleet"}
+
+
+def test_a_fleet_is_on_or_off() -> None:
+    """No other word, and no other key."""
+    assert "/tlsSync/fleet/enabled" in refusal({"tlsSync": {"fleet": {"enabled": "yes"}}})
+    assert "groups" in refusal({"tlsSync": {"fleet": {"groups": ["eu"]}}})
 
 
 def test_the_schema_knows_the_configuration() -> None:

@@ -83,12 +83,14 @@ def test_every_command_of_prefect_exists(page: str) -> None:
 @pytest.mark.parametrize("page", GUIDES)
 def test_every_deployment_and_work_pool_is_in_prefect_yaml(page: str) -> None:
     """What is run, inspected or deleted by its name is registered under that name."""
-    from flows.inventory import inventory  # noqa: PLC0415  Prefect, for these tests alone
+    from flows.fleet import tls_sync_fleet  # noqa: PLC0415  Prefect, for these tests alone
+    from flows.inventory import inventory  # noqa: PLC0415
     from flows.preflight import preflight  # noqa: PLC0415
     from flows.tls_sync import tls_sync  # noqa: PLC0415
 
     names = {
         "flows/tls_sync.py:tls_sync": tls_sync.name,
+        "flows/fleet.py:tls_sync_fleet": tls_sync_fleet.name,
         "flows/preflight.py:preflight": preflight.name,
         "flows/inventory.py:inventory": inventory.name,
     }

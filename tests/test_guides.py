@@ -18,6 +18,8 @@ HEADER = "| code | pourquoi | que faire |"
 FOLDERS = tuple(f"{path.name}/" for path in ROOT.iterdir() if path.is_dir() and path.name[0] != ".")
 ENDINGS = (".py", ".yaml", ".toml", ".md", ".txt")
 NOT_OURS = {"ClustersFailed", "SourceUnreadable", "NotInSync"} | {
+    # a fleet's and its groups'
+    *("GroupsFailed", "NotStarted", "NotBegun", "NotEnded"),
     # Prefect's
     *("Scheduled", "Late", "Pending", "InfrastructurePending", "AwaitingConcurrencySlot", "Active"),
     # Kubernetes'

@@ -56,6 +56,7 @@ def test_who_asked_is_told_as_far_as_prefect_knows(given: dict[str, Any], expect
         (run(clusters={"rct": BAD}, type="FAILED", parameters={"cluster": "rct"}), False, False),
         (run(type="FAILED"), True, True),
         (run(type="FAILED", parameters={"cluster": "rct"}), False, False),
+        (run(type="FAILED", parameters={"group": "eu"}, clusters={"rct": BAD}), False, False),
         (run(type="RUNNING"), True, False),
         (run(clusters={"rct": GOOD}), False, False),
         (run(type="CRASHED", clusters={"rct": GOOD}), True, True),

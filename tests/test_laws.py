@@ -16,7 +16,17 @@ MAP = " ".join((tasks.__doc__ or "").split())
 PURE = sorted({name for names in re.findall(r"Pure, \w+: ([^.]*)\.", MAP) for name in names.split(", ")})
 KNOWS_PREFECT = {"tasks/collect.py", "tasks/sync.py", "tasks/pruning.py"} | {
     f"flows/{shell}.py"
-    for shell in ("tls_sync", "preflight", "inventory", "publication", "prefect_runs", "record", "__main__")
+    for shell in (
+        "tls_sync",
+        "preflight",
+        "inventory",
+        "publication",
+        "prefect_runs",
+        "record",
+        "fleet",
+        "fleet_runs",
+        "__main__",
+    )
 }
 INPUT_OUTPUT = {"os", "socket", "subprocess", "logging", "urllib3", "requests", "http", "tempfile", "time"}
 

@@ -167,6 +167,14 @@ def test_series_of_a_cluster_that_is_gone_vanish(change: dict[str, Any]) -> None
     assert (("ops", "rct") in told(families.SUSPENDED)) == ("suspended" in change)
 
 
+def test_a_group_keeps_its_own_clusters_alone() -> None:
+    """What was known of a cluster that has gone to another group vanishes from the former one."""
+    first = merged({}, report(cluster("dev", KEPT), cluster("rct", KEPT), group="eu", members=("dev", "rct")))
+    second = merged(first, report(cluster("dev", KEPT), group="eu", members=("dev",)))
+    assert {part.cluster for part in first} == {"", "dev", "rct"}
+    assert {part.cluster for part in second} == {"", "dev"}
+
+
 def test_series_of_a_former_owner_vanish() -> None:
     """A process tells of one owner: that of the last report."""
     metrics.observe(report(cluster("dev", KEPT)))

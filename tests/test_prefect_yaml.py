@@ -14,9 +14,11 @@ from prefect.cli.deploy._models import (
     WorkPoolConfig,
 )
 
+from flows.fleet import tls_sync_fleet
 from flows.inventory import inventory
 from flows.preflight import preflight
 from flows.tls_sync import tls_sync
+from tasks.fleet import SIDE_BY_SIDE
 from tests.prefect_command import ROOT, deployments, environment, make_pool, prefect, rest
 
 DOCUMENT = yaml.safe_load((ROOT / "prefect.yaml").read_text())
@@ -68,13 +70,24 @@ def test_each_deployment_fits_its_flow() -> None:
     """Entrypoint, flow and exactly its parameters, with the defaults of the flow."""
     fitting = {
         "flows/tls_sync.py:tls_sync": tls_sync.parameters.properties,
+        "flows/fleet.py:tls_sync_fleet": tls_sync_fleet.parameters.properties,
         "flows/preflight.py:preflight": preflight.parameters.properties,
         "flows/inventory.py:inventory": inventory.parameters.properties,
     }
     for deployment in DOCUMENT["deployments"]:
-        properties = fitting.pop(deployment["entrypoint"])
+        properties = fitting[deployment["entrypoint"]]
         assert deployment["parameters"] == {key: one.get("default") for key, one in properties.items()}
-    assert fitting == {}
+    assert {deployment["entrypoint"] for deployment in DOCUMENT["deployments"]} == set(fitting)
+
+
+def test_a_fleet_has_slots_of_its_own() -> None:
+    """As many groups run at a time as a fleet starts; fleets and runs by schedule take no slot of theirs."""
+    found = {
+        f"{one['entrypoint'].rpartition(':')[2]}/{one['name']}": one.get("concurrency_limit", {}).get("limit")
+        for one in DOCUMENT["deployments"]
+    }
+    assert found["tls_sync/group"] == SIDE_BY_SIDE
+    assert (found["tls_sync/ops"], found["tls_sync_fleet/ops"]) == (1, 1)
 
 
 @pytest.fixture
@@ -119,6 +132,21 @@ def test_deploying_twice_makes_one_deployment_and_one_schedule(env: dict[str, st
     assert {one["id"] for one in deployments()} == before
     for asked in ("preflight", "inventory"):
         assert rest().call("GET", f"/deployments/name/tls-sync-{asked}/ops")["schedules"] == []
+
+
+@pytest.mark.apiserver
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize("active", ["true", "false"])
+def test_one_schedule_is_active_never_both(env: dict[str, str], active: str) -> None:
+    """TLS_SYNC_FLEET moves the schedule to the fleet; where it is switched off, neither of them runs."""
+    for fleet in ("false", "true"):
+        deploy({**env, "TLS_SYNC_FLEET": fleet, "TLS_SYNC_SCHEDULE_ACTIVE": active})
+        found = {}
+        for name in ("tls-sync", "tls-sync-fleet"):
+            (schedule,) = rest().call("GET", f"/deployments/name/{name}/ops")["schedules"]
+            found[name] = schedule["active"]
+        scheduled = "tls-sync-fleet" if fleet == "true" else "tls-sync"
+        assert found == {name: name == scheduled and active == "true" for name in found}
 
 
 @pytest.mark.apiserver

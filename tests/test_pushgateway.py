@@ -4,6 +4,7 @@ import socket
 import threading
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
@@ -13,12 +14,15 @@ import pytest
 import yaml
 
 from deployments.sandbox.pki import Authority
-from tasks.config import VARIABLE
+from tasks.config import VARIABLE, parse_config
 from tasks.errors import ConfigError
-from tasks.pushgateway import ADDRESS, AUTH, CA, LIMIT, load_config_or_tell, push
+from tasks.models import Failure, Inventory
+from tasks.pushgateway import ADDRESS, AUTH, CA, LIMIT, load_config_or_tell, push, push_fleet
+from tasks.reasons import Code
 from tests.factories import NOW
 from tests.monitoring import Pushgateway, pushgateway
 from tests.test_metrics import DOWN, KEPT, REFUSED, cluster, report
+from tests.test_waves import document
 from tests.waiting import PATIENCE, until
 
 pytestmark = [pytest.mark.apiserver]
@@ -75,6 +79,42 @@ def test_a_cluster_that_left_the_configuration_vanishes(gateway: Pushgateway) ->
     assert push(report(cluster("dev", KEPT), configured=("dev",))) == ""
     for name in (SUCCESS, LAST, "tls_sync_copy_not_after_timestamp_seconds"):
         assert set(gateway.values(name, "owner", "cluster")) == {("ops", "dev"), ("stage", "rct")}
+
+
+def test_runs_of_two_groups_undo_nothing_of_each_other(gateway: Pushgateway) -> None:
+    """They end at the same time, and what each of them tells is there afterwards."""
+    names = [f"g{number}" for number in range(8)]
+    configured = tuple(names)
+    given = [
+        report(cluster(name, KEPT), group=name, members=(name,), configured=configured) for name in names
+    ]
+    with ThreadPoolExecutor(len(given)) as pool:
+        assert set(pool.map(push, given)) == {""}
+    assert set(gateway.values(LAST, "cluster")) == {(name,) for name in names}
+
+
+def test_a_fleet_tells_how_it_ended_and_tidies_up(gateway: Pushgateway) -> None:
+    """Its end is the last run's; failures of OPS stay; clusters, and groups, that are gone vanish."""
+    config = parse_config(document())  # of groups wave-1, wave-2 and wave-3
+    known = ("dev", "qa", "rct", "prd", "old")
+    for group, name in (("wave-1", "dev"), ("wave-1", "old"), ("gone", "rct")):
+        members = ("dev", "old") if group == "wave-1" else (name,)
+        push(report(cluster(name, KEPT), group=group, members=members, configured=known))
+    push(report(cluster("old", KEPT), cluster("prd", KEPT), configured=known))
+    push(report(cluster("old", KEPT), owner="stage", configured=("old",)))
+    broken = Failure(code=Code.UNREACHABLE, cluster="OPS", what="list secrets")
+    push(report(inventory=Inventory(failure=broken), configured=known))
+    assert push_fleet(config, NOW, ok=False) == ""
+    jobs = gateway.values(SUCCESS, "job", "owner", "cluster")
+    assert set(jobs) == {
+        ("tls-sync-group-wave-1", "ops", "dev"),
+        ("tls-sync", "ops", "prd"),
+        ("tls-sync", "stage", "old"),
+    }
+    assert gateway.values("tls_sync_last_run_success", "owner")["ops",] == 0
+    assert gateway.values("tls_sync_last_run_failures", "owner", "code") == {("ops", "Unreachable"): 1}
+    assert push_fleet(config, NOW, ok=True) == ""
+    assert gateway.values("tls_sync_last_run_success", "owner")["ops",] == 1
 
 
 def test_a_dry_run_pushes_nothing(gateway: Pushgateway) -> None:

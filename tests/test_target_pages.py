@@ -1,4 +1,4 @@
-"""The pages on migration and alternatives: links lead somewhere, and what they tell to type exists."""
+"""Migration, alternatives, scaling: links lead somewhere, and what they tell to type exists."""
 
 import re
 import subprocess
@@ -12,7 +12,7 @@ from tasks.reasons import Code, Reason
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = ("migration.md", "alternatives.md")
+PAGES = ("migration.md", "alternatives.md", "scaling.md")
 README = (ROOT / "README.md").read_text()
 
 
@@ -73,12 +73,14 @@ def test_every_command_of_ours_can_be_typed() -> None:
 
 def test_every_deployment_of_the_pages_exists() -> None:
     """`tls-sync/ops` and `tls-sync-preflight/ops` are in prefect.yaml, under the names of the flows."""
-    from flows.inventory import inventory  # noqa: PLC0415  Prefect, for this test alone
+    from flows.fleet import tls_sync_fleet  # noqa: PLC0415  Prefect, for these tests alone
+    from flows.inventory import inventory  # noqa: PLC0415
     from flows.preflight import preflight  # noqa: PLC0415
     from flows.tls_sync import tls_sync  # noqa: PLC0415
 
     flows = {
         "flows/tls_sync.py:tls_sync": tls_sync.name,
+        "flows/fleet.py:tls_sync_fleet": tls_sync_fleet.name,
         "flows/preflight.py:preflight": preflight.name,
         "flows/inventory.py:inventory": inventory.name,
     }

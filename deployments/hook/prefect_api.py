@@ -10,7 +10,10 @@ from deployments.hook.errors import HookError, Unreachable
 from deployments.hook.rest import Refused, Rest
 from deployments.hook.settings import Settings
 
-DEPLOYMENTS = ("tls-sync/ops", "tls-sync-preflight/ops", "tls-sync-inventory/ops")
+DEPLOYMENTS = (
+    *("tls-sync-fleet/ops", "tls-sync/ops", "tls-sync/group"),  # a fleet ends before the runs that it starts
+    *("tls-sync-preflight/ops", "tls-sync-inventory/ops"),
+)
 """Flow and deployment, as prefect.yaml has them."""
 UNFINISHED = ["SCHEDULED", "PENDING", "RUNNING", "PAUSED", "CANCELLING"]
 PAUSE = 3.0

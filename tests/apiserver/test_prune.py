@@ -155,8 +155,14 @@ def test_runs_and_hours_are_both_needed(pruned: World, hours: float, runs: int) 
 
 @pytest.mark.parametrize(
     "parameters",
-    [{"cluster": "dev"}, {"certificate": NAMES[1]}, {"dry_run": True}],
-    ids=["one cluster", "one certificate", "dry run"],
+    [
+        {"cluster": "dev"},
+        {"certificate": NAMES[1]},
+        {"group": "wave-1"},
+        {"urgent_only": True},
+        {"dry_run": True},
+    ],
+    ids=["one cluster", "one certificate", "a group", "what is urgent", "dry run"],
 )
 def test_only_a_whole_run_prunes(pruned: World, parameters: dict[str, Any]) -> None:
     """A run by hand for a part deletes and notes nothing; a dry run says what would be deleted."""

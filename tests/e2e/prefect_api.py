@@ -79,9 +79,9 @@ class PrefectAPI:
     def run(self, run_id: str) -> Run:
         return _run(self.get(f"flow_runs/{run_id}"))
 
-    def start(self, **parameters: Any) -> str:
-        """The id of a new run of our deployment."""
-        path = f"deployments/{self.deployment()['id']}/create_flow_run"
+    def start(self, deployment: str = "tls-sync/ops", /, **parameters: Any) -> str:
+        """The id of a new run of a deployment of ours."""
+        path = f"deployments/{self.deployment(deployment)['id']}/create_flow_run"
         created = self.post(path, {"parameters": parameters, "state": {"type": "SCHEDULED"}})
         return str(created["id"])
 

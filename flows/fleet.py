@@ -1,0 +1,74 @@
+"""A fleet of runs: one run of tls-sync/group per group of clusters, wave after wave, and one verdict.
+
+For configurations that are too large for one process. What is decided stands in tasks/fleet.py.
+"""
+
+from datetime import UTC, datetime
+
+from prefect import flow, runtime
+from prefect.artifacts import create_markdown_artifact
+from prefect.client.schemas.objects import State
+from prefect.logging import get_run_logger
+from prefect.states import Completed, Failed
+from pydantic import Field
+
+from flows.fleet_runs import serve
+from tasks import fleet_report
+from tasks.config import SyncConfig
+from tasks.ending import Stage, reached
+from tasks.fleet import Outcome, waves_of
+from tasks.process import prepare
+from tasks.pushgateway import load_config_or_tell, push_fleet
+from tasks.retry import RUN
+from tasks.stopping import begin
+
+prepare()
+
+
+def run_name() -> str:
+    given = runtime.flow_run.parameters
+    words = ["fleet", given.get("certificate") or "", "(dry run)" if given.get("dry_run") else ""]
+    return " ".join(str(word) for word in words if word)
+
+
+@flow(
+    name="tls-sync-fleet",
+    description="Start one run of tls-sync per group of clusters, wave after wave, and wait for all of them.",
+    flow_run_name=run_name,
+    persist_result=False,
+    log_prints=False,
+)
+def tls_sync_fleet(
+    certificate: str | None = Field(
+        default=None, description="Only this certificate, by its Secret's name on OPS."
+    ),
+    dry_run: bool = Field(default=False, description="Plan and report, but write nothing."),
+) -> State[None]:
+    begin()
+    began = datetime.now(UTC)
+    config = load_config_or_tell()
+    waves = waves_of(config.select(None, certificate))
+    outcomes, signal = serve(waves, config, certificate, dry_run=dry_run, until=began + RUN)
+    publish(outcomes, config, began, dry_run=dry_run)
+    if signal:
+        raise signal
+    ending = fleet_report.verdict(outcomes, config)
+    make = Completed if ending.ok else Failed
+    return make(name=ending.name, message=ending.message)
+
+
+def publish(outcomes: list[Outcome], config: SyncConfig, began: datetime, *, dry_run: bool) -> None:
+    """To people, then to Prometheus; a dry run tells this one nothing."""
+    ok, logger = fleet_report.verdict(outcomes, config).ok, get_run_logger()
+    say = logger.info if ok else logger.error
+    say("%s", fleet_report.render(outcomes, config))
+    reached(Stage.REPORTED)
+    try:
+        create_markdown_artifact(
+            fleet_report.render_markdown(outcomes, config),
+            key="dry-run-tls-sync-fleet" if dry_run else "tls-sync-fleet",
+            description="What became of each group of clusters",
+        )
+    finally:
+        if not dry_run and (lost := push_fleet(config, began, ok=ok)):
+            logger.warning("%s", lost)

@@ -1,0 +1,56 @@
+"""How a fleet of runs went, as text: the verdict, and a table with one line per group. Pure."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from tasks import report as say
+from tasks.config import SyncConfig
+from tasks.fleet import Lapse, Outcome
+from tasks.markdown import escape, table
+from tasks.report import NAMED, Verdict
+
+
+def verdict(outcomes: Sequence[Outcome], config: SyncConfig) -> Verdict:
+    """How the fleet ended, in one line: `1 of 3 groups failed: eu (ClustersFailed)`."""
+    count = f"{len(outcomes)} group{'' if len(outcomes) == 1 else 's'}"
+    failed = [f"{one.group.name} ({one.state})" for one in outcomes if not one.completed]
+    if failed:
+        told = [*failed[:NAMED], *([f"and {len(failed) - NAMED} more"] if len(failed) > NAMED else [])]
+        message = f"{len(failed)} of {count} failed: {', '.join(told)}"
+        return Verdict(ok=False, name="GroupsFailed", message=message)
+    asleep = f"; suspended: {', '.join(config.suspended)}" if config.suspended else ""
+    return Verdict(ok=True, name="Completed", message=f"{count}: all Completed{asleep}")
+
+
+COLUMNS = ("group", "wave", "clusters", "state", "copies", "run")
+
+
+def rows(outcomes: Iterable[Outcome]) -> Iterator[list[str]]:
+    """One line per group, those in trouble first."""
+    for one in sorted(outcomes, key=lambda outcome: outcome.completed):
+        copies = f"{one.share.wanted - one.share.missing} of {one.share.wanted}" if one.share else "?"
+        state = f"{one.state} (urgent only)" if one.urgent_only else one.state
+        group = one.group
+        yield [group.name, str(group.wave), str(len(group.clusters)), state, copies, one.run_id or "-"]
+
+
+def render(outcomes: Sequence[Outcome], config: SyncConfig) -> str:
+    """For the log."""
+    lines = [f"tls-sync fleet: {verdict(outcomes, config).message}", "", *say.table(COLUMNS, rows(outcomes))]
+    return "\n".join([*lines, *([""] if explained(outcomes) else []), *explained(outcomes)])
+
+
+def render_markdown(outcomes: Sequence[Outcome], config: SyncConfig) -> str:
+    """The fleet's artifact; `prefect flow-run logs <run>` shows the report of a group."""
+    ending = verdict(outcomes, config)
+    lines = [
+        f"## {'✅' if ending.ok else '❌'} {escape(ending.message)}",
+        "",
+        *table(COLUMNS, rows(outcomes)),
+    ]
+    return "\n".join([*lines, "", *(f"- {line}" for line in explained(outcomes))])
+
+
+def explained(outcomes: Iterable[Outcome]) -> list[str]:
+    """What became of groups whose runs can't say it themselves."""
+    known = {str(lapse): lapse for lapse in Lapse}
+    return [f"{one.group.name}: {known[one.state].sentence}" for one in outcomes if one.state in known]
