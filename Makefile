@@ -37,7 +37,7 @@ soak: $(READY) ## 300 runs with a third of the calls failing, 10,000 renewals fo
 	$(BIN)/python -m tests.soak
 	$(BIN)/python -m tests.watch_soak
 
-bench: $(READY) ## against a kubectl loop and a bare client, side by side; writes bench.json
+bench: $(READY) ## against a kubectl loop and a bare client, and how it grows; writes bench.json; 20 minutes
 	$(BIN)/python -m tests.benchmarks
 
 lint: $(READY) ## style

@@ -12,14 +12,16 @@ from deployments.sandbox import processes
 from deployments.sandbox.errors import SandboxError
 from deployments.sandbox.prefect_server import ROOT
 from deployments.sandbox.progress import Say, Waiting
+from tests.benchmarks import requests_made
 from tests.benchmarks.memory import Peak
 from tests.benchmarks.usage import usage
 from tests.benchmarks.world import World
 
 RUN_SECONDS = 900
 LOOK_SECONDS = 0.01
-RARE_LOOK_SECONDS = 0.2
 DEEP_LOOK_SECONDS = 0.1
+RARE_LOOKS = (0.2, 0.5)
+"""Seconds between two looks, and between two deep ones."""
 FLOWS = ("-m", "flows")
 
 
@@ -67,24 +69,28 @@ class FlowProcess:
 
     def looked_at(self, say: Say | None = None) -> Run:
         """`python -m flows` with its memory."""
-        return self._watch(FLOWS, RARE_LOOK_SECONDS, say=say)
+        return self._watch(FLOWS, RARE_LOOKS[0], say=say)
 
     def closely(self) -> Run:
         return self._watch(FLOWS, LOOK_SECONDS)
 
     def counted(self, run: Callable[[], Run]) -> Run:
         """The same, with the requests that it made."""
-        before = self.world.settled_requests()
+        before = requests_made.settled(self.world.sandbox)
         done = run()
-        made = self.world.settled_requests() - before
+        made = requests_made.settled(self.world.sandbox) - before
         return Run(done.seconds, done.cpu, done.servers_cpu, done.peak, made)
 
-    def in_a_pod(self, say: Say | None = None) -> Run:
-        """What the container of a Kubernetes job runs: a supervisor, which starts the engine."""
+    def in_a_pod(self, say: Say | None = None, *, rarely: bool = False) -> Run:
+        """What the container of a Kubernetes job runs: a supervisor, which starts the engine.
+
+        A run of minutes is looked at rarely: a deep look keeps it from its work.
+        """
         command = [sys.executable, "-m", "tests.benchmarks.deployment"]
         made = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
         execute = ("-m", "prefect", "flow-run", "execute", made.stdout.split()[-1])
-        return self._watch(execute, LOOK_SECONDS, DEEP_LOOK_SECONDS, say)
+        looks = RARE_LOOKS if rarely else (LOOK_SECONDS, DEEP_LOOK_SECONDS)
+        return self._watch(execute, *looks, say)
 
     def _watch(
         self,

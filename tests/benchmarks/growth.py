@@ -30,15 +30,15 @@ def marginal(points: Sequence[Point], over: str, key: str) -> list[float]:
 def grown(key: str, over: str, points: Sequence[Point], keys: Sequence[str], extra: dict[str, Any]) -> Result:
     """The worst factor of all keys and steps."""
     found = factors(points, over, keys)
-    worst, where = max((max(steps), one) for one, steps in found.items())
-    first, last = points[0], points[-1]
+    worst, where, step = max((f, one, step) for one, steps in found.items() for step, f in enumerate(steps))
+    before, after = points[step : step + 2]
     return Result(
         key=key,
         what=f"10 times the {over}: dearer by, at worst ({where.replace('_', ' ')})",
         value=worst,
         unit="x",
-        ours=f"{last[where]:.2f} s for {last[over]:g}",
-        other=f"{first[where]:.2f} s for {first[over]:g}",
+        ours=f"{after[where]:.2f} s for {after[over]:g}",
+        other=f"{before[where]:.2f} s for {before[over]:g}",
         demand=f"at most {LINEAR}x",
         met=worst <= LINEAR,
         details={

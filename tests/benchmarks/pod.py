@@ -6,7 +6,7 @@ from tests.benchmarks.memory import Peak, in_mib
 from tests.benchmarks.results import Result
 
 FLOW_MIB, POD_MIB = 128, 190
-HOW = "Rss of smaps over both processes, pages of a file that both map counted once; sampled every 0.1 s"
+HOW = "Rss of smaps over both processes, pages of a file that both map counted once; sampled"
 
 
 def peaks(flow: FlowProcess, say: Say) -> list[Result]:

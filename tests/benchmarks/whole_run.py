@@ -53,6 +53,7 @@ def _against(runs: list[Run], loop: Loop, unchanged: list[Run], copies: int) -> 
         details={
             "ours_seconds": ours,
             "other_seconds": loop.seconds,
+            "copies": copies,
             "loop_extrapolated_from": loop.made if sampled else None,
             "unchanged_run_seconds": [run.seconds for run in unchanged],
             "cpu_seconds": {

@@ -1,9 +1,7 @@
 """Certificates on OPS, each routed to DEV, RCT and PRD: what all the benchmarks copy."""
 
-import json
 import os
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,12 +26,9 @@ NAMESPACES = tuple(f"team-{number}" for number in range(4))
 RSA_EVERY = 5
 """One key in five is RSA: larger, and slower to check."""
 SETTLE_SECONDS = 0.3
-AUDIT_SECONDS = 1.0
-"""An audit log has the last request some moments after its answer."""
 HANDS = 6
 """Requests at a time with which OPS is filled."""
 
-_ACCOUNT = "system:serviceaccount:tls-sync:tls-sync"
 _CERTIFICATES = f"/apis/cert-manager.io/v1/namespaces/{SOURCE_NAMESPACE}/certificates"
 
 
@@ -148,20 +143,6 @@ class World:
         admins = [self.sandbox.cluster(name).admin for name in TARGETS]
         return sum(count_secrets(admin, namespace) for admin in admins for namespace in NAMESPACES)
 
-    def count_requests(self) -> int:
-        """All that tls-sync has asked of the API servers so far, by their audit logs."""
-        return sum(_ours(line) for name in self.sandbox.names for line in self._audit(name))
-
-    def settled_requests(self) -> int:
-        time.sleep(AUDIT_SECONDS)
-        return self.count_requests()
-
-    def _audit(self, cluster: str) -> Iterator[bytes]:
-        """A log that grows beyond 100 MB gets a second file."""
-        for file in sorted((self.sandbox.directory / cluster).glob("audit*.log")):
-            with file.open("rb") as lines:
-                yield from lines
-
 
 def certificate_name(index: int) -> str:
     return f"{NAMESPACES[index % len(NAMESPACES)]}-web-{index // len(NAMESPACES):03}"
@@ -171,13 +152,6 @@ def count_secrets(admin: Admin, namespace: str) -> int:
     """Without having them all sent."""
     page = admin.get(f"/api/v1/namespaces/{namespace}/secrets?limit=1")
     return len(page["items"]) + int(page["metadata"].get("remainingItemCount", 0))
-
-
-def _ours(line: bytes) -> bool:
-    # Most lines are the harness's own: to parse them all would take longer than some runs.
-    if _ACCOUNT.encode() not in line or not line.endswith(b"\n"):  # still being written
-        return False
-    return bool(json.loads(line)["user"]["username"] == _ACCOUNT)
 
 
 def _empty(admin: Admin) -> None:

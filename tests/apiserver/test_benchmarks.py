@@ -1,0 +1,82 @@
+"""The benchmarks themselves, with a few certificates and each repetition once: what they count, no time."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from tests.benchmarks import results
+from tests.benchmarks.parts import PARTS, Stage, stage
+from tests.benchmarks.results import Result
+from tests.benchmarks.sizes import TINY
+from tests.benchmarks.whole_run import expected_requests
+from tests.benchmarks.world import TARGETS
+from tests.conftest import running
+
+pytestmark = pytest.mark.apiserver
+
+COPIES = len(TARGETS) * TINY.certificates
+
+
+@pytest.fixture(scope="module")
+def ready(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """Servers of this module's own: a benchmark changes the whole world, and this process's environment."""
+    directory = tmp_path_factory.mktemp("bench")
+    with patch.dict(os.environ):
+        yield from running(stage(TINY, directory, lambda _: None), "no benchmark can be had")
+
+
+def measured(ready: Stage, part: str) -> dict[str, Result]:
+    found = {result.key: result for result in PARTS[part](ready)}
+    assert all(len(result.cells) == len(results.HEADINGS) for result in found.values())
+    return found
+
+
+@pytest.fixture(scope="module")
+def compared(ready: Stage) -> dict[str, Result]:
+    """With the floor; once, as the requests are recorded into files that must be new."""
+    found = measured(ready, "clusters")
+    assert ready.world.count_copies() == COPIES
+    return found
+
+
+def test_both_comparisons_with_the_floor_copy_everything(compared: dict[str, Result]) -> None:
+    """Ours and the floor leave the same copies, and the CPU of all parties is told."""
+    assert set(compared) == {"first_sync_vs_floor", "unchanged_vs_floor"}
+    for result in compared.values():
+        assert len(result.details["ours_seconds"]) == len(result.details["other_seconds"]) == 1
+        assert set(result.details["cpu_seconds"]) > {"ours", "floor"}
+
+
+def test_growth_is_measured_at_every_size(ready: Stage) -> None:
+    """Each size has both runs; an unchanged one asks for what the design says, one more cluster for three."""
+    found = measured(ready, "growth")
+    assert set(found) == {"growth_certificates", "growth_clusters"}
+    certificates, clusters = (result.details["whole_runs"] for result in found.values())
+    assert [run["certificates"] for run in certificates] == [*TINY.growth_certificates]
+    assert [run["clusters"] for run in clusters] == [*TINY.growth_clusters]
+    assert certificates[-1]["unchanged"]["requests"] == expected_requests(ready.world)
+    assert ready.world.count_copies() == COPIES
+    few, many = (run["unchanged"]["requests"] for run in clusters)
+    assert many - few == 3 * (TINY.growth_clusters[1] - TINY.growth_clusters[0])
+
+
+def test_one_renewal_asks_for_what_changed(ready: Stage) -> None:
+    """In the large world, a renewal costs three requests per cluster that has the certificate."""
+    found = measured(ready, "large")
+    assert found["renewal_requests_large"].value == 3 * TINY.large_clusters
+    peak: dict[str, Any] = found["peak_pod_large_mib"].details
+    assert peak["copies"] == TINY.large_certificates * TINY.large_clusters
+    assert len(peak["each_process"]) == 2
+
+
+def test_the_file_of_the_numbers_has_them_all(compared: dict[str, Result], tmp_path: Path) -> None:
+    """What is written is what is read: a number, a row and details for each result."""
+    content = results.merged(compared.values(), results.machine(), {})
+    results.write(content, tmp_path / "bench.json")
+    assert results.read(tmp_path / "bench.json")["rows"] == content["rows"]
+    assert {key: content[key] for key in compared} == {key: result.value for key, result in compared.items()}
+    assert set(content["rows"]) == set(compared)

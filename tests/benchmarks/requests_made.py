@@ -1,0 +1,32 @@
+"""How many requests tls-sync made of the API servers, by their audit logs."""
+
+import json
+import time
+from collections.abc import Iterator
+
+from deployments.sandbox.control_plane import Sandbox
+
+AUDIT_SECONDS = 1.0
+"""An audit log has the last request some moments after its answer."""
+
+_ACCOUNT = "system:serviceaccount:tls-sync:tls-sync"
+
+
+def settled(sandbox: Sandbox) -> int:
+    """Of all so far, also of those that were answered just now."""
+    time.sleep(AUDIT_SECONDS)
+    return sum(_ours(line) for name in sandbox.names for line in _audit(sandbox, name))
+
+
+def _audit(sandbox: Sandbox, cluster: str) -> Iterator[bytes]:
+    """A log that grows beyond 100 MB gets a second file."""
+    for file in sorted((sandbox.directory / cluster).glob("audit*.log")):
+        with file.open("rb") as lines:
+            yield from lines
+
+
+def _ours(line: bytes) -> bool:
+    # Most lines are the harness's own: to parse them all would take longer than some runs.
+    if _ACCOUNT.encode() not in line or not line.endswith(b"\n"):  # still being written
+        return False
+    return bool(json.loads(line)["user"]["username"] == _ACCOUNT)
