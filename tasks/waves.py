@@ -62,7 +62,8 @@ def share_of(wave: Iterable[Order], reports: Iterable[ClusterReport]) -> Share:
 def urgent(plan: Plan, now: datetime) -> tuple[Plan, tuple[Change, ...]]:
     """Of the writes, those that may not wait; and those that wait."""
     waiting = tuple(change for change in plan.writes if not _is_urgent(change, now))
-    kept = tuple(change for change in plan.changes if change not in waiting)
+    held = {change.target for change in waiting}
+    kept = tuple(change for change in plan.changes if change.target not in held)
     return plan.model_copy(update={"changes": kept}), waiting
 
 

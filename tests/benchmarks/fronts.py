@@ -45,9 +45,9 @@ def identity(name: str) -> str:
 
 
 def _command(world: World, server: str) -> list[str | Path]:
-    program = world.directory / "fronts"
+    program = world.directory / "front"
     if not program.exists():
-        replay.build(world.directory, "fronts")
+        replay.build(world.directory, "front")
     pair = world.directory / "fronts.pem"
     pair.touch(mode=0o600)
     pair.write_bytes(b"".join(world.sandbox.authority.serving()))

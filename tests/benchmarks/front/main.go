@@ -1,4 +1,4 @@
-// Fronts makes many clusters of one real API server: each has an address and an identity of its own.
+// Front makes many clusters of one real API server: each has an address and an identity of its own.
 //
 // Reads "name uid" lines up to an empty one, prints "name address" for each, and serves until its input ends.
 // All is passed on as it is, but for the uid of namespace kube-system, by which a cluster is known.

@@ -1,0 +1,3 @@
+module github.com/tls-sync/front
+
+go 1.25

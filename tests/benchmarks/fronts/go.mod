@@ -1,3 +1,0 @@
-module github.com/tls-sync/fronts
-
-go 1.25
