@@ -299,3 +299,10 @@ class RunReport(Model):
     """Every cluster of the configuration, selected or not."""
     began: datetime | None = None
     requests: tuple[Requests, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """For all clusters and certificates, and OPS could be read."""
+        served = {cluster.cluster for cluster in self.clusters} | {*self.suspended}
+        narrowed = self.group or self.certificate or self.inventory.failure
+        return not narrowed and served >= {*self.configured}

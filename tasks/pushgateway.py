@@ -30,7 +30,17 @@ from tasks.errors import ConfigError
 from tasks.families import BY_NAME, RUN_LOST
 from tasks.models import RunReport
 from tasks.names import is_host, is_namespace
-from tasks.samples import UNKNOWN_OWNER, Sample, Samples, merged, of_fleet, of_run, parts, tidied, unreadable
+from tasks.samples import (
+    UNKNOWN_OWNER,
+    Sample,
+    Samples,
+    base_of,
+    merged,
+    of_fleet,
+    of_run,
+    tidied,
+    unreadable,
+)
 from tasks.yaml_file import YamlError, read_yaml
 
 ADDRESS, AUTH, CA = "TLS_SYNC_PUSHGATEWAY", "TLS_SYNC_PUSHGATEWAY_AUTH", "TLS_SYNC_PUSHGATEWAY_CA"
@@ -113,13 +123,15 @@ class _Errand:
         if self.report is None:
             return
         try:
-            job = f"{REST_OF_GROUP}{self.report.group}" if self.report.group else REST
-            known = merged(parts(gateway.held(job)), self.report)
+            job, held = _job(self.report.group), gateway.held()
+            known = merged(base_of(held, job, REST, whole=self.report.whole), self.report)
             gateway.put(job, [sample for samples in known.values() for sample in samples])
             self.arrived += 1
         except Lost:
             gateway.post(RUN, [Sample(RUN_LOST, (self.owner,), 1)])
             raise
+        for told in set(held) - {job} if self.report.whole else ():
+            gateway.delete(told, self.owner)  # of groups: all that they knew has been told anew
         gateway.delete(RUN, UNKNOWN_OWNER)  # the configuration can be read again
 
     def account(self, *, late: bool) -> str:
@@ -138,15 +150,22 @@ class _FleetErrand(_Errand):
     def _run(self, gateway: "Gateway") -> None:
         gateway.post(RUN, self.of_run())  # failures of OPS, which a group's run has told, stay
         self.arrived += 1
-        for job in sorted(gateway.jobs()):
-            group = None if job == REST else job.removeprefix(REST_OF_GROUP)
-            members = {*self.config.members(group)} - {*self.config.suspended}
-            held = tuple(gateway.held(job))
-            if not members:
+        held = gateway.held()
+        members = {job: self._members(job) for job in held}
+        for job, kept in tidied(held, members, REST).items():
+            if not kept:
                 gateway.delete(job, self.owner)
-            elif len(kept := tidied(held, members)) < len(held):
+            elif len(kept) < len(held[job]):
                 gateway.put(job, kept)
         self.arrived += 1
+
+    def _members(self, job: str) -> set[str]:
+        group = None if job == REST else job.removeprefix(REST_OF_GROUP)
+        return {*self.config.members(group)} - {*self.config.suspended}
+
+
+def _job(group: str | None) -> str:
+    return f"{REST_OF_GROUP}{group}" if group else REST
 
 
 class Gateway:
@@ -174,24 +193,21 @@ class Gateway:
         for _ in self._lines("DELETE", _path(job, owner)):
             pass
 
-    def jobs(self) -> set[str]:
-        """Those in which the rest is kept, of all groups of clusters and of none."""
-        found = (LINE.fullmatch(line) for line in self._lines("GET", ""))
-        told = (dict(PAIR.findall(line[2])) for line in found if line)
-        jobs = {one.get(b"job", b"").decode() for one in told if one.get(b"owner") == self._owner.encode()}
-        return {job for job in jobs if job == REST or job.startswith(REST_OF_GROUP)}
-
-    def held(self, job: str) -> Iterator[Sample]:
-        """What a group holds; read as a stream, for others may have put much there."""
-        ours = {"job": job, "owner": self._owner}
+    def held(self) -> dict[str, Samples]:
+        """The rest, as each group has it; read as a stream, for others may have put much there."""
+        found: dict[str, list[Sample]] = {}
         for line in self._lines("GET", ""):
-            found = LINE.fullmatch(line)
-            family = BY_NAME.get(found[1].decode()) if found else None
-            if not (found and family):
+            told = LINE.fullmatch(line)
+            family = BY_NAME.get(told[1].decode()) if told else None
+            if not (told and family):
                 continue
-            labels = {name.decode(): value.decode() for name, value in PAIR.findall(found[2])}
-            if ours.items() <= labels.items() and {*family.labels} == labels.keys() - {"job", "instance"}:
-                yield Sample(family, tuple(labels[name] for name in family.labels), float(found[3]))
+            labels = {name.decode(): value.decode() for name, value in PAIR.findall(told[2])}
+            job = labels.get("job", "")
+            ours = labels.get("owner") == self._owner and (job == REST or job.startswith(REST_OF_GROUP))
+            if ours and {*family.labels} == labels.keys() - {"job", "instance"}:
+                sample = Sample(family, tuple(labels[name] for name in family.labels), float(told[3]))
+                found.setdefault(job, []).append(sample)
+        return {job: tuple(samples) for job, samples in found.items()}
 
     def _write(self, method: str, job: str, samples: Iterable[Sample]) -> None:
         from tasks.metrics import text  # noqa: PLC0415  not for those without a Pushgateway

@@ -15,7 +15,7 @@ A dry run replaces none of them. Labels hold names that Kubernetes bounds, and c
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
@@ -79,10 +79,35 @@ def of_fleet(owner: str, began: datetime, now: datetime, *, ok: bool) -> Samples
     return tuple(Sample(family, (owner,), value) for family, value in told)
 
 
-def tidied(held: Iterable[Sample], clusters: Iterable[str]) -> Samples:
-    """Without the samples of clusters that are not among these."""
-    kept = {*clusters, ""}
-    return tuple(one for part, told in parts(held).items() if part.cluster in kept for one in told)
+def base_of(held: Mapping[str, Samples], job: str, rest: str, *, whole: bool) -> Parts:
+    """What was known before a run, where runs of groups, and those of all, keep it in different places.
+
+    The run of a group begins with what runs of all knew of it; a whole run, with what the runs of groups did.
+    """
+    others = [one for one in sorted(held) if one != rest] if whole else [job]
+    return {part: told for one in (rest, *others) for part, told in parts(held.get(one, ())).items()}
+
+
+def tidied(
+    held: Mapping[str, Samples], members: Mapping[str, Iterable[str]], rest: str
+) -> dict[str, Samples]:
+    """What is still of use where runs of groups tell all: of each place its members, and each part once."""
+    split = {job: parts(samples) for job, samples in held.items()}
+    told = {
+        part
+        for job, known in split.items()
+        for part in known
+        if job != rest and part.cluster in {*members[job], ""} and members[job]
+    }
+    return {
+        job: tuple(
+            sample
+            for part, samples in known.items()
+            for sample in samples
+            if members[job] and part.cluster in {*members[job], ""} and not (job == rest and part in told)
+        )
+        for job, known in split.items()
+    }
 
 
 def unreadable(owner: str, now: datetime) -> Samples:

@@ -82,6 +82,11 @@ CASES = {
     "a success that only one of two sources knows": Case(
         "TLSSyncNoSuccess", {LAST: moment(0), LAST.replace("tls-sync", "watch"): "0+60x10000"}, 9 * HOUR
     ),
+    "a success that the runs of a group alone tell": Case(
+        "TLSSyncNoSuccess",
+        {LAST: moment(0), LAST.replace("tls-sync", "tls-sync-group-eu"): "0+60x10000"},
+        9 * HOUR,
+    ),
     "a shorter period": Case(
         "TLSSyncNoSuccess",
         {LAST: moment(0)},

@@ -23,7 +23,7 @@ from tasks.models import (
     SecretRef,
 )
 from tasks.reasons import Code, Reason
-from tasks.samples import Parts, Samples, merged, of_run, parts
+from tasks.samples import Parts, Samples, merged, of_run, parts, tidied
 from tests.factories import NOW, certificate, inventory, rejection, version
 
 ROOT = Path(__file__).parents[1]
@@ -173,6 +173,39 @@ def test_a_group_keeps_its_own_clusters_alone() -> None:
     second = merged(first, report(cluster("dev", KEPT), group="eu", members=("dev",)))
     assert {part.cluster for part in first} == {"", "dev", "rct"}
     assert {part.cluster for part in second} == {"", "dev"}
+
+
+@pytest.mark.parametrize(
+    ("change", "whole"),
+    [
+        ({}, True),
+        ({"configured": ("dev", "rct", "prd")}, False),
+        ({"configured": ("dev", "rct", "prd"), "suspended": ("prd",)}, True),
+        ({"group": "eu"}, False),
+        ({"certificate": "web-tls"}, False),
+        ({"inventory": Inventory(failure=DOWN)}, False),
+    ],
+    ids=str,
+)
+def test_a_whole_run_is_for_all(change: dict[str, Any], whole: bool) -> None:
+    """For all clusters that are not suspended, and all certificates."""
+    assert report(cluster("dev", KEPT), cluster("rct", KEPT), **change).whole is whole
+
+
+def test_a_fleet_keeps_each_part_once() -> None:
+    """What a group tells is not kept a second time; clusters and groups that are gone are not kept at all."""
+
+    def samples(*names: str) -> Samples:
+        known = merged({}, report(*(cluster(name, KEPT) for name in names), configured=names))
+        return tuple(sample for told in known.values() for sample in told)
+
+    held = {"all": samples("dev", "rct", "old"), "eu": samples("dev", "moved"), "gone": samples("rct")}
+    kept = tidied(held, {"all": ["dev", "rct"], "eu": ["dev"], "gone": []}, "all")
+    assert {job: {part.cluster for part in parts(told)} for job, told in kept.items()} == {
+        "all": {"rct"},
+        "eu": {"", "dev"},
+        "gone": set(),
+    }
 
 
 def test_series_of_a_former_owner_vanish() -> None:

@@ -93,28 +93,51 @@ def test_runs_of_two_groups_undo_nothing_of_each_other(gateway: Pushgateway) -> 
     assert set(gateway.values(LAST, "cluster")) == {(name,) for name in names}
 
 
+SOURCE = "tls_sync_source_certificates"
+
+
 def test_a_fleet_tells_how_it_ended_and_tidies_up(gateway: Pushgateway) -> None:
     """Its end is the last run's; failures of OPS stay; clusters, and groups, that are gone vanish."""
     config = parse_config(document())  # of groups wave-1, wave-2 and wave-3
     known = ("dev", "qa", "rct", "prd", "old")
+    push(report(cluster("old", KEPT), cluster("dev", KEPT), cluster("prd", KEPT), configured=known))
     for group, name in (("wave-1", "dev"), ("wave-1", "old"), ("gone", "rct")):
         members = ("dev", "old") if group == "wave-1" else (name,)
         push(report(cluster(name, KEPT), group=group, members=members, configured=known))
-    push(report(cluster("old", KEPT), cluster("prd", KEPT), configured=known))
     push(report(cluster("old", KEPT), owner="stage", configured=("old",)))
     broken = Failure(code=Code.UNREACHABLE, cluster="OPS", what="list secrets")
     push(report(inventory=Inventory(failure=broken), configured=known))
     assert push_fleet(config, NOW, ok=False) == ""
-    jobs = gateway.values(SUCCESS, "job", "owner", "cluster")
-    assert set(jobs) == {
+    assert set(gateway.values(SUCCESS, "job", "owner", "cluster")) == {
         ("tls-sync-group-wave-1", "ops", "dev"),
         ("tls-sync", "ops", "prd"),
         ("tls-sync", "stage", "old"),
+    }
+    assert set(gateway.values(SOURCE, "job", "owner")) == {
+        ("tls-sync-group-wave-1", "ops"),
+        ("tls-sync", "stage"),
     }
     assert gateway.values("tls_sync_last_run_success", "owner")["ops",] == 0
     assert gateway.values("tls_sync_last_run_failures", "owner", "code") == {("ops", "Unreachable"): 1}
     assert push_fleet(config, NOW, ok=True) == ""
     assert gateway.values("tls_sync_last_run_success", "owner")["ops",] == 1
+
+
+def test_what_one_kind_of_run_knew_the_other_takes_over(gateway: Pushgateway) -> None:
+    """From all to groups and back: no last success is forgotten, and nothing stays to grow old."""
+    both = ("dev", "rct")
+    push(report(cluster("dev", KEPT), cluster("rct", KEPT), configured=both))
+    later = NOW + timedelta(hours=1)
+    down = cluster("dev", failures=(DOWN,))
+    push(report(down, group="eu", members=("dev",), configured=both, now=later))
+    assert gateway.values(LAST, "job", "cluster")["tls-sync-group-eu", "dev"] == NOW.timestamp()
+    push(report(cluster("dev", KEPT), group="eu", members=("dev",), configured=both, now=later))
+    push(report(cluster("rct", KEPT), configured=both, now=later))
+    assert ("tls-sync-group-eu", "dev") in gateway.values(LAST, "job", "cluster")
+    push(report(down, cluster("rct", KEPT), configured=both, now=later + timedelta(hours=1)))
+    assert gateway.values(LAST, "job", "cluster")["tls-sync", "dev"] == later.timestamp()
+    assert set(gateway.values(SOURCE, "job")) == {("tls-sync",)}
+    assert set(gateway.values(LAST, "job")) == {("tls-sync",)}
 
 
 def test_a_dry_run_pushes_nothing(gateway: Pushgateway) -> None:
