@@ -24,7 +24,7 @@ test: $(READY) ## all tests; the first time builds kube-apiserver and etcd if no
 test-unit: $(READY) ## the pure tests, in seconds
 	$(BIN)/python -m pytest -m "not apiserver and not e2e"
 
-e2e: $(READY) ## the chart on a real node with pods, the watcher, the worker, the alerts; as root, on Debian; half an hour
+e2e: $(READY) ## the chart on a real node, watcher, worker, fleet, alerts, benchmarks in small; as root, on Debian; half an hour
 	@# What takes minutes the first time, and what is missing, is said before pytest hides it.
 	@$(BIN)/python -m tests.e2e
 	$(BIN)/python -m pytest -m e2e --exitfirst tests/apiserver

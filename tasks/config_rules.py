@@ -22,6 +22,7 @@ REMEDIES = {
     "tuple_type": "must be a list",
     "too_short": "must not be empty; give at least one, or remove the block",
     "string_too_short": "must not be empty",
+    "less_than": "must be below 1; it is a share: 0.2 for 20 %",
     "model_type": "must be a mapping",
     "dict_type": "must be a mapping",
 }

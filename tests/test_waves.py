@@ -173,7 +173,7 @@ def test_a_held_back_order_is_another_order() -> None:
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        ({"waves": {"maxFailedShare": 1}}, "waves.maxFailedShare: "),
+        ({"waves": {"maxFailedShare": 20}}, "waves.maxFailedShare: must be below 1; it is a share: 0.2"),
         ({"waves": {"maxFailedShare": -0.1}}, "waves.maxFailedShare: "),
         ({"waves": {"share": 0.1}}, "waves.share: unknown key"),
         ({"wave": 0}, "clusters[0] (prd).wave: "),

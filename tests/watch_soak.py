@@ -43,7 +43,7 @@ def soak(world: World, directory: Path, renewals: int, cuts: int, **settings: st
         for number, name in enumerate(islice(cycle(NAMES), renewals), start=1):
             begin = time.monotonic()
             secrets[name] = world.renew(secrets[name])
-            if number % max(1, renewals // cuts) == 0:
+            if cuts and number % max(1, renewals // cuts) == 0:
                 proxy.hang_up()
             if number == renewals // 10:
                 early = figures(process.process.pid, temporary)

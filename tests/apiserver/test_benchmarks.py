@@ -16,7 +16,7 @@ from tests.benchmarks.whole_run import expected_requests
 from tests.benchmarks.world import TARGETS
 from tests.conftest import running
 
-pytestmark = pytest.mark.apiserver
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 COPIES = len(TARGETS) * TINY.certificates
 

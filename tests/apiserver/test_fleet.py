@@ -23,7 +23,7 @@ from tests.prefect_command import ROOT, environment, make_pool, prefect, rest
 from tests.waiting import until
 from tests.world import World
 
-pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
 GROUPS = {"dev": "eu", "rct": "us", "prd": None}
 """DEV and RCT are of wave 1, PRD of wave 2, and so of group wave-2."""

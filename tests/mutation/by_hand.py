@@ -15,6 +15,8 @@ DELIVERY, FAULTS, FLOW, IDENTITY, TABLE = (
     f"tests/apiserver/test_{name}.py" for name in ("delivery", "faults", "flow", "identity", "decision_table")
 )
 
+PRUNE, PRUNED = "tests/test_prune.py", "tests/apiserver/test_prune.py"
+
 
 class Mutant(NamedTuple):
     name: str
@@ -141,6 +143,21 @@ MUTANTS = (
         "object_decoder='x'",
         "tests/apiserver/test_flow.py -k resumed",
     ),
+    Mutant("two runs prune", "prune", "absence.runs >= RUNS", "absence.runs >= 2", PRUNE),
+    Mutant("no day of grace", "prune", "now - absence.since >= GRACE", "True", PRUNE),
+    Mutant("old notes count", "prune", "now - seen <= STALE", "True", PRUNE),
+    Mutant("any share goes", "prune", "int(existing * SHARE)", "existing", PRUNE),
+    Mutant("eleven at once", "prune", "return min(MOST, ", "return max(0, ", PRUNE),
+    Mutant("an empty OPS is believed", "prune", "if gone and not inventory.certificates:", "if False:", PRUNED),
+    Mutant("sixty in all", "prune", "if total > MOST_IN_ALL:", "if False:", PRUNE),
+    Mutant("kept copies go", "prune", "and not row.absence.kept]", "]", PRUNE),
+    Mutant("edited copies go", "ownership", "if is_untouched(secret) else", "if True else", PRUNE),
+    Mutant("lists are believed", "pruner", "source.target_secret(ref) is not None", "False", PRUNED),
+    Mutant("Certificates don't matter", "pruner", "row.certificate in wanted", "False", PRUNED),
+    Mutant("lost deletions fail", "pruner", "elif error.failure.code not in UNCERTAIN:", "elif True:", PRUNED),
+    Mutant("any object is deleted", "cluster", '"preconditions": preconditions', '"x": {}', PRUNED),
+    Mutant("PRD at once", "pruning", "one if well else", "one if True else", PRUNED),
+    Mutant("any OPS", "identity", "source.cluster_id not in (None, found)", "False", PRUNED),
     Mutant("readable results", "process", "os.umask(0o077)", "pass", "tests/apiserver/test_runs.py -k alone"),
 )
 
