@@ -139,9 +139,9 @@ def _allowed(existing: int) -> int:
 
 
 def _copies(report: ClusterReport) -> Iterable[Change]:
-    """The rows about copies of ours."""
-    absent = (Action.CREATE, Action.NOTHING)
-    return (row for row in report.changes if row.action not in absent and row.reason not in NOT_OURS)
+    """The rows about copies of ours that were there: what was made just now, or refused, is none."""
+    found = (row for row in report.changes if row.action is not Action.CREATE)
+    return (row for row in found if row.old is not None and row.reason not in NOT_OURS)
 
 
 def _is_orphan(row: Change) -> bool:

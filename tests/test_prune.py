@@ -170,6 +170,33 @@ def test_copies_that_people_keep_do_not_count() -> None:
     assert (one.deletes, one.failures) == ((), ())
 
 
+@pytest.mark.parametrize(
+    ("action", "reason"),
+    [
+        (Action.REFUSE, Reason.HOSTNAME_NOT_ALLOWED),
+        (Action.REFUSE, Reason.OWNED_BY_OTHER),
+        (Action.NOTHING, Reason.MISSING_ON_SOURCE),
+        (Action.CREATE, Reason.MISSING_ON_TARGET),
+    ],
+)
+def test_what_was_no_copy_widens_no_limit(action: Action, reason: Reason) -> None:
+    """Thirty rows about Secrets that are not ours, or were not there, let no second copy go of nine."""
+    order, report = world(9, 2)
+    others = tuple(
+        Change(
+            action=action,
+            reason=reason,
+            target=SecretRef(namespace="app", name=f"x-{number}"),
+            certificate=f"x-{number}",
+            new=f.version() if action is Action.CREATE else None,
+            applied=action is Action.CREATE,
+        )
+        for number in range(30)
+    )
+    (one,) = planned((order, report.model_copy(update={"changes": report.changes + others})))
+    assert (one.deletes, len(one.failures)) == ((), 1)
+
+
 def test_copies_of_another_namespace_of_ops_are_kept() -> None:
     """Where source.namespace was changed, what the old one fed is not gone, as far as we know."""
     order, report = world()
