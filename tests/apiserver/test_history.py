@@ -64,7 +64,8 @@ def test_runs_are_told_the_newest_first(world: World) -> None:
     )
     assert told.took is not None
     assert told.message == "3 clusters: create 3"
-    assert found[str(run_id(one))].parameters == {"cluster": "dev", "certificate": None, "dry_run": True}
+    asked = {"cluster": "dev", "certificate": None, "dry_run": True, "group": None, "urgent_only": False}
+    assert found[str(run_id(one))].parameters == asked
 
 
 @pytest.mark.usefixtures("prefect_server", "no_waiting")
