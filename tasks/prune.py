@@ -55,8 +55,13 @@ class Pruning(NamedTuple):
 def plan_prune(
     orders: Iterable[Order], reports: Iterable[ClusterReport], now: datetime
 ) -> tuple[Pruning, ...]:
-    """One for each cluster that is pruned and in which nothing failed, in the given order."""
-    pairs = [(o, r) for o, r in zip(orders, reports, strict=True) if o.cluster.prune and not r.failures]
+    """One for each cluster that is pruned and in which nothing failed, in the order of the orders.
+
+    Reports come wave by wave, orders as the configuration has them: they belong together by name.
+    """
+    found = {report.cluster: report for report in reports if not report.failures}
+    pruned = (order for order in orders if order.cluster.prune)
+    pairs = [(order, found[order.cluster.name]) for order in pruned if order.cluster.name in found]
     if not pairs:
         return ()
     if doubt := doubt_about_ops(pairs[0][0].inventory, (report for _, report in pairs)):

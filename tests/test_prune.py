@@ -119,6 +119,14 @@ def test_only_clusters_that_say_so_are_pruned() -> None:
     assert planned((off, report)) == ()
 
 
+def test_reports_belong_to_orders_by_name() -> None:
+    """PRD may stand before DEV in the configuration, and be served after it: only what is pruned is."""
+    order, report = world(cluster="dev")
+    prd, of_prd = world(cluster="prd")
+    kept = replace(prd, cluster=prd.cluster.model_copy(update={"prune": False}))
+    assert [one.cluster for one in plan_prune([kept, order], [report, of_prd], NOW)] == ["dev"]
+
+
 def test_a_cluster_in_trouble_is_no_witness() -> None:
     """Where something failed, nothing is deleted, noted or counted."""
     order, report = world()
