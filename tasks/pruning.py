@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from prefect import task
@@ -12,8 +13,7 @@ from tasks.models import ClusterReport
 from tasks.order import Order
 from tasks.prune import Pruning, merged, plan_prune
 from tasks.pruner import prune
-from tasks.stopping import stop
-from tasks.sync import say_so, wait_for
+from tasks.sync import report_of, side_by_side
 from tasks.waves import waves_of, went_well
 
 
@@ -56,33 +56,20 @@ def prune_clusters(
 def _prune_wave(
     todo: Iterable[tuple[Order, Pruning]], found: dict[str, ClusterReport]
 ) -> tuple[list[ClusterReport], BaseException | None]:
-    """Side by side; where there is nothing to do, there is no task either."""
-    done: list[ClusterReport] = []
-    running: list[tuple[Pruning, Any]] = []
-    signal: BaseException | None = None
-    try:
-        for order, pruning in todo:
-            report = found[pruning.cluster]
-            if not pruning.rows:
-                done.append(merged(report, (), pruning.failures))
-                continue
-            named: Any = prune_cluster.with_options(task_run_name=f"prune-{pruning.cluster}")
-            future = named.submit(opaque(order), opaque(pruning), opaque(report))
-            running.append((pruning, future))
-        for _, future in running:
-            wait_for(future)
-    except BaseException as told:  # noqa: BLE001  raised again by the flow, once its report is out
-        signal = told
-        stop()
-        say_so(told)
-    for pruning, future in running:
-        done.append(_report(found[pruning.cluster], future.result(raise_on_failure=False)))
-    return done, signal
+    """Where there is nothing to do, there is no task either."""
+    todo = tuple(todo)
+    idle = [merged(found[one.cluster], (), one.failures) for _, one in todo if not one.rows]
+    busy = [(order, one, found[one.cluster]) for order, one in todo if one.rows]
+    results, signal = side_by_side(partial(_submit, *each) for each in busy)
+    begun = zip(busy, results, strict=False)
+    done = [report_of(result, partial(_defect_report, report)) for (_, _, report), result in begun]
+    return idle + done, signal
 
 
-def _report(before: ClusterReport, result: Any) -> ClusterReport:
-    if isinstance(result, ClusterFailed):
-        return result.report
-    if isinstance(result, BaseException):
-        return merged(before, (), [defect(before.cluster, "prune", result)])
-    return ClusterReport.model_validate(result)
+def _submit(order: Order, pruning: Pruning, report: ClusterReport) -> Any:
+    named: Any = prune_cluster.with_options(task_run_name=f"prune-{pruning.cluster}")
+    return named.submit(opaque(order), opaque(pruning), opaque(report))
+
+
+def _defect_report(before: ClusterReport, error: BaseException) -> ClusterReport:
+    return merged(before, (), [defect(before.cluster, "prune", error)])

@@ -1,7 +1,8 @@
 """The Prefect task that brings one cluster in sync, and its fan-out. A shell around tasks/delivery.py."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 from prefect import task
@@ -82,19 +83,29 @@ def sync_clusters(
 
 
 def _sync_wave(wave: Iterable[Order]) -> tuple[tuple[ClusterReport, ...], BaseException | None]:
-    """Side by side."""
-    running: list[tuple[Order, Any]] = []
+    orders = tuple(wave)
+    results, signal = side_by_side(partial(_named(order).submit, opaque(order)) for order in orders)
+    begun = zip(orders, results, strict=False)
+    return tuple(report_of(result, partial(_defect_report, order)) for order, result in begun), signal
+
+
+def side_by_side(submissions: Iterable[Callable[[], Any]]) -> tuple[list[Any], BaseException | None]:
+    """Results of the tasks that these submit, errors among them; and what told us to stop, if anything did.
+
+    Then no other is submitted, so that there are fewer results than submissions.
+    """
+    running: list[Any] = []
     signal: BaseException | None = None
     try:
-        for order in wave:
-            running.append((order, _named(order).submit(opaque(order))))  # noqa: PERF401  kept, if interrupted
-        for _, future in running:
-            wait_for(future)
+        for submit in submissions:
+            running.append(submit())  # noqa: PERF401  kept, if interrupted
+        for future in running:
+            _wait_for(future)
     except BaseException as told:  # noqa: BLE001  raised again by the flow, once its report is out
         signal = told
         stop()
-        say_so(told)
-    return tuple(_report(order, future.result(raise_on_failure=False)) for order, future in running), signal
+        _say_so(told)
+    return [future.result(raise_on_failure=False) for future in running], signal
 
 
 def _not_begun(order: Order) -> ClusterReport:
@@ -103,7 +114,7 @@ def _not_begun(order: Order) -> ClusterReport:
     return ClusterReport(cluster=name, dry_run=order.dry_run, failures=(failure,))
 
 
-def wait_for(future: Any) -> None:
+def _wait_for(future: Any) -> None:
     """In steps: a signal that the system gives to another thread is heard only when this one wakes."""
     done = threading.Event()
     future.add_done_callback(lambda _: done.set())
@@ -112,7 +123,7 @@ def wait_for(future: Any) -> None:
     future.wait()
 
 
-def say_so(told: BaseException) -> None:
+def _say_so(told: BaseException) -> None:
     """At once: the report comes once the writes under way have ended."""
     if not isinstance(told, Exception):
         get_run_logger().warning("told to stop: writes under way end, no other begins, then the report")
@@ -129,11 +140,12 @@ def _tag(tag: str) -> None:
         context.task_run.tags.append(tag)
 
 
-def _report(order: Order, result: Any) -> ClusterReport:
+def report_of(result: Any, defective: Callable[[BaseException], ClusterReport]) -> ClusterReport:
+    """What a task came to; an error that nobody foresaw becomes a report, too."""
     if isinstance(result, ClusterFailed):
         return result.report
     if isinstance(result, BaseException):
-        return _defect_report(order, result)
+        return defective(result)
     return ClusterReport.model_validate(result)
 
 
