@@ -2,13 +2,13 @@
 
 import ast
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 import tasks
+from tests.scripts import printed
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted([*(ROOT / "tasks").glob("*.py"), *(ROOT / "flows").rglob("*.py")])
@@ -87,10 +87,7 @@ def test_what_we_do_not_use_of_the_client_is_not_loaded() -> None:
         "print([n for n in ('requests_oauthlib', 'websocket', 'kubernetes.config') if n in sys.modules]); "
         "import kubernetes.config, kubernetes.stream; print(bool(kubernetes.config.load_kube_config))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, check=True, capture_output=True, text=True
-    )
-    assert done.stdout.split() == ["[]", "True"]
+    assert printed(script).split() == ["[]", "True"]
 
 
 def test_the_generated_models_of_the_client_are_never_imported() -> None:
@@ -98,20 +95,14 @@ def test_the_generated_models_of_the_client_are_never_imported() -> None:
     script = (
         "import sys, flows.tls_sync; print(sum('.models.' in m and 'kubernetes' in m for m in sys.modules))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "0"
+    assert printed(script) == "0"
 
 
 def test_a_run_does_not_carry_the_inventory_along() -> None:
     """What a run does not need is not in its memory, and it knows nobody who asks an ingress."""
     script = "import sys, flows.tls_sync; print(*(m for m in sys.modules if m.startswith('tasks.')))"
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
-    )
     needless = ("survey", "survey_text", "survey_page", "handshake", "servers", "appraisal", "history")
-    assert not set(done.stdout.split()) & {f"tasks.{name}" for name in needless}
+    assert not set(printed(script).split()) & {f"tasks.{name}" for name in needless}
 
 
 def test_flow_files_are_not_named_after_packages() -> None:

@@ -18,6 +18,7 @@ from tasks.readiness import Check, Finding, Mark, Preflight, Readiness
 from tasks.reasons import Code
 from tasks.rights import NEEDED, Rights
 from tests.factories import NOW
+from tests.scripts import printed
 
 ROOT = Path(__file__).parents[1]
 UID, OTHER = "0c2f9a52-5a4e-4f0e-9d0b-6f1f0c6f2b11", "3d1b7c0e-8f65-4d0c-a7c5-0d5c5b1f7e22"
@@ -414,16 +415,10 @@ def test_the_flow_imports_light() -> None:
     script = (
         "import sys, flows.preflight; print(sum('.models.' in m and 'kubernetes' in m for m in sys.modules))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "0"
+    assert printed(script) == "0"
     script = (
         "import sys, runpy; sys.argv = ['flows', '--help']\n"
         "try: runpy.run_module('flows', run_name='__main__')\n"
         "except SystemExit: print(sorted({'prefect', 'kubernetes', 'pydantic'} & set(sys.modules)))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.splitlines()[-1] == "[]"
+    assert printed(script).splitlines()[-1] == "[]"

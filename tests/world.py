@@ -1,7 +1,7 @@
 """A small world of real clusters for one test: emptied before it, configured by it."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,6 +15,7 @@ from deployments.sandbox.admin import Admin
 from deployments.sandbox.cert_manager import SOURCE_NAMESPACE, Issuer
 from deployments.sandbox.control_plane import Sandbox
 from deployments.sandbox.kubeconfig import context_name, write_kubeconfig
+from deployments.sandbox.rest import Rest
 from tasks.cluster import ClusterClient
 from tasks.config import SyncConfig, load_config
 from tasks.delivery import deliver
@@ -82,6 +83,29 @@ class World:
         document = {"owner": "ops", "source": source, "clusters": entries}
         self.config_path.write_text(yaml.safe_dump(document))
         return load_config()
+
+    def edit_config(self, change: Callable[[Manifest], object]) -> None:
+        """Change the configuration as it stands, by what this does to the parsed document."""
+        document = yaml.safe_load(self.config_path.read_text())
+        change(document)
+        self.config_path.write_text(yaml.safe_dump(document))
+
+    @contextmanager
+    def down(self, cluster: str = "dev") -> Iterator[None]:
+        """Meanwhile the API server of this cluster is stopped."""
+        server = self.sandbox.cluster(cluster)
+        server.stop()
+        try:
+            yield
+        finally:
+            server.start()
+
+    def account(self, cluster: str = "dev") -> Rest:
+        """Somebody with tls-sync's credential for this cluster."""
+        users = yaml.safe_load(self.kubeconfig.read_text())["users"]
+        (token,) = (user["user"]["token"] for user in users if user["name"] == context_name(cluster))
+        server = self.sandbox.cluster(cluster)
+        return Rest(*server.admin.address, server.ca_pem, token)
 
     def edit_kubeconfig(self, section: str, cluster: str, /, **changes: str) -> None:
         """Change a cluster's entry in one section: `clusters`, `users` or `contexts`."""

@@ -4,9 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import yaml
 
-from deployments.sandbox.kubeconfig import context_name
 from deployments.sandbox.rest import AdminError, Rest
 from tests.world import Manifest, World
 
@@ -28,10 +26,7 @@ def thief(world: World) -> Iterator[Rest]:
         "subjects": [{"kind": "ServiceAccount", "name": "tls-sync", "namespace": "tls-sync"}],
     }
     admin.ensure(binding)
-    users = yaml.safe_load(world.kubeconfig.read_text())["users"]
-    (token,) = (user["user"]["token"] for user in users if user["name"] == context_name("dev"))
-    server = world.sandbox.cluster("dev")
-    yield Rest(*server.admin.address, server.ca_pem, token)
+    yield world.account()
     admin.delete(f"{RBAC}/clusterrolebindings/careless")
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from prefect.client.schemas.objects import State
 
 from deployments.hook.rest import Rest
@@ -96,11 +95,13 @@ class Pods:
 
 @pytest.fixture
 def grouped(world: World) -> World:
-    document = yaml.safe_load(world.config_path.read_text())
-    for cluster in document["clusters"]:
-        cluster["group"] = GROUPS[cluster["name"]]
-        cluster["wave"] = 2 if cluster["name"] == "prd" else 1
-    world.config_path.write_text(yaml.safe_dump(document))
+    waves = {"dev": 1, "rct": 1, "prd": 2}
+
+    def change(document: dict[str, Any]) -> None:
+        for cluster in document["clusters"]:
+            cluster |= {"group": GROUPS[cluster["name"]], "wave": waves[cluster["name"]]}
+
+    world.edit_config(change)
     return world
 
 
@@ -169,16 +170,10 @@ def test_a_group_that_crashed_holds_back_the_next_wave(grouped: World, pods: Pod
 
 def test_one_dead_cluster_holds_back_nobody_by_being_alone_in_its_group(grouped: World, pods: Pods) -> None:
     """The share is that of the wave: half of it may fail here, and DEV is all of its group."""
-    document = yaml.safe_load(grouped.config_path.read_text())
-    document["waves"] = {"maxFailedShare": 0.5}
-    grouped.config_path.write_text(yaml.safe_dump(document))
+    grouped.edit_config(lambda document: document.update(waves={"maxFailedShare": 0.5}))
     (secret,) = grouped.issue("web-tls")
-    dev = grouped.sandbox.cluster("dev")
-    dev.stop()
-    try:
+    with grouped.down("dev"):
         state = run()
-    finally:
-        dev.start()
     assert state.message == "1 of 3 groups failed: eu (ClustersFailed)"
     copies = [grouped.copy("web-tls", name) for name in ("rct", "prd")]
     assert [copy and copy["data"] for copy in copies] == [secret["data"]] * 2

@@ -15,7 +15,7 @@ from flows.commands.cluster_ids import main as print_cluster_ids
 from tasks.models import ClusterReport
 from tasks.reasons import Code, Reason
 from tests.fault_proxy import Answer, Forward, Request
-from tests.world import TARGETS, World, codes
+from tests.world import TARGETS, Manifest, World, codes
 
 pytestmark = pytest.mark.apiserver
 
@@ -79,11 +79,13 @@ def test_two_entries_never_lead_to_one_cluster(world: World, pinned: bool) -> No
     """An unpinned entry that leads to the cluster of another one is refused, and that one's is left alone."""
     world.issue("web-tls")
     world.edit_kubeconfig("contexts", "dev", cluster=context_name("prd"), user=context_name("prd"))
-    document = yaml.safe_load(world.config_path.read_text())
-    for entry in document["clusters"]:
-        if entry["name"] == "dev" or not pinned:
-            del entry["clusterId"]
-    world.config_path.write_text(yaml.safe_dump(document))
+
+    def unpin(document: Manifest) -> None:
+        for entry in document["clusters"]:
+            if entry["name"] == "dev" or not pinned:
+                del entry["clusterId"]
+
+    world.edit_config(unpin)
     assert world.deliver("prd").ok
     report = world.deliver("dev")
     assert codes(report) == [Code.WRONG_CLUSTER]

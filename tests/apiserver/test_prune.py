@@ -4,12 +4,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-import yaml
 from prefect.client.schemas.objects import State
 
 from deployments.sandbox.cert_manager import SOURCE_NAMESPACE
 from deployments.sandbox.certificate_resource import certificate, put
-from deployments.sandbox.kubeconfig import context_name
 from deployments.sandbox.rest import AdminError, Rest
 from deployments.target.manifests import manifests
 from flows.tls_sync import tls_sync
@@ -38,15 +36,14 @@ def pruned(world: World) -> World:
 
 def configure(world: World, *names: str, **source: Any) -> None:
     """These clusters are pruned; `source` are further keys of OPS."""
+
+    def change(document: Manifest) -> None:
+        document["source"] |= {"clusterId": world.ops.cluster_id()} | source
+        for entry in document["clusters"]:
+            entry["prune"] = entry["name"] in names
+
     world.configure()
-    edit(world, lambda document: document["source"].update({"clusterId": world.ops.cluster_id()} | source))
-    edit(world, lambda document: [one.update(prune=one["name"] in names) for one in document["clusters"]])
-
-
-def edit(world: World, change: Any) -> None:
-    document = yaml.safe_load(world.config_path.read_text())
-    change(document)
-    world.config_path.write_text(yaml.safe_dump(document))
+    world.edit_config(change)
 
 
 def grant(world: World, cluster: str) -> None:
@@ -57,16 +54,8 @@ def grant(world: World, cluster: str) -> None:
         admin.ensure(manifest)
     probe = secret("probe", {ownership.ORPHANED_SINCE: "x"})
     admin.create(probe)
-    until("deletions are allowed", lambda: may_delete(account(world, cluster), "probe"))
+    until("deletions are allowed", lambda: may_delete(world.account(cluster), "probe"))
     admin.delete(place("probe"))
-
-
-def account(world: World, cluster: str = "dev") -> Rest:
-    """Somebody with tls-sync's credential."""
-    users = yaml.safe_load(world.kubeconfig.read_text())["users"]
-    (token,) = (user["user"]["token"] for user in users if user["name"] == context_name(cluster))
-    server = world.sandbox.cluster(cluster)
-    return Rest(*server.admin.address, server.ca_pem, token)
 
 
 def may_delete(somebody: Rest, name: str) -> bool:
@@ -316,7 +305,7 @@ def test_others_secrets_and_literal_names_are_kept(pruned: World) -> None:
     """What is not ours, what a route names, and what no route sends any more is never deleted."""
     pruned.add_neighbours()
     routes = [{"certificates": [GONE, NAMES[1], "web-02*"], "namespaces": ["app-a"]}]
-    edit(pruned, lambda document: document["clusters"][0].update(routes=routes))
+    pruned.edit_config(lambda document: document["clusters"][0].update(routes=routes))
     take_away(pruned, GONE)
     age(pruned)
     age(pruned, NAMES[5])
@@ -335,7 +324,7 @@ def test_without_the_right_the_copy_stays(pruned: World) -> None:
     rules = admin.get(role)["rules"]
     rules[0]["verbs"] = [verb for verb in rules[0]["verbs"] if verb != "delete"]
     admin.patch(role, {"rules": rules})
-    until("the right is gone", lambda: not may_delete(account(pruned), GONE))
+    until("the right is gone", lambda: not may_delete(pruned.account(), GONE))
     assert f"dev (Forbidden: delete secret app-a/{GONE}: " in message(run())
     assert pruned.copy(GONE)
 
@@ -344,25 +333,21 @@ def test_prd_waits_for_dev(pruned: World) -> None:
     """Where an earlier wave went badly, nothing is deleted in the later ones."""
     configure(pruned, "prd")
     grant(pruned, "prd")
-    edit(
-        pruned, lambda document: [one.update(wave=1 + (one["name"] == "prd")) for one in document["clusters"]]
+    pruned.edit_config(
+        lambda document: [one.update(wave=1 + (one["name"] == "prd")) for one in document["clusters"]]
     )
     take_away(pruned, GONE)
     age(pruned, cluster="prd")
-    dev = pruned.sandbox.cluster("dev")
-    dev.stop()
-    try:
+    with pruned.down("dev"):
         run()
         assert pruned.copy(GONE, "prd")
-    finally:
-        dev.start()
     assert message(run()) == "3 clusters: keep 29, delete 1"
     assert pruned.copy(GONE, "prd") is None
 
 
 def test_the_policy_lets_only_noted_copies_go(pruned: World) -> None:
     """Even with the right to delete, our credential can't delete what bears no note, nor what is not ours."""
-    admin, thief = pruned.admin(), account(pruned)
+    admin, thief = pruned.admin(), pruned.account()
     foreign = secret("foreign", {ownership.ORPHANED_SINCE: "x"})
     foreign["metadata"]["labels"] = {}
     admin.create(foreign)

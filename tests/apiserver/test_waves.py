@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-import yaml
 from prefect.client.schemas.objects import State
 
 from flows.tls_sync import tls_sync
@@ -20,10 +19,12 @@ SOON = datetime.now(UTC) + timedelta(hours=12)
 @pytest.fixture
 def waves(world: World) -> World:
     """Each target is a wave of its own."""
-    document = yaml.safe_load(world.config_path.read_text())
-    for number, cluster in enumerate(document["clusters"], start=1):
-        cluster["wave"] = number
-    world.config_path.write_text(yaml.safe_dump(document))
+
+    def change(document: dict[str, Any]) -> None:
+        for number, cluster in enumerate(document["clusters"], start=1):
+            cluster["wave"] = number
+
+    world.edit_config(change)
     return world
 
 
@@ -60,14 +61,10 @@ def test_what_fails_in_dev_never_reaches_prd(waves: World) -> None:
     urgent, other = (*waves.issue("web-urgent-tls", not_after=SOON), *waves.issue("web-tls"))
     run()
     urgent, other = waves.renew(urgent), waves.renew(other)
-    dev = waves.sandbox.cluster("dev")
-    dev.stop()
-    try:
+    with waves.down("dev"):
         state = run()
         assert holders(waves, urgent, TARGETS[1:]) == set(TARGETS[1:])
         assert holders(waves, other, TARGETS[1:]) == set()
-    finally:
-        dev.start()
     assert state.name == "ClustersFailed"
     assert state.message is not None
     assert "dev (Unreachable: " in state.message
@@ -81,12 +78,8 @@ def test_at_rest_nobody_is_held_back(waves: World) -> None:
     """A wave that has nothing to write has nothing to wait for."""
     waves.issue("web-tls")
     run()
-    dev = waves.sandbox.cluster("dev")
-    dev.stop()
-    try:
+    with waves.down("dev"):
         state = run()
-    finally:
-        dev.start()
     assert state.message is not None
     assert state.message.startswith("1 of 3 clusters failed: dev (Unreachable: ")
 
@@ -97,13 +90,9 @@ def test_a_wave_at_rest_releases_nobody(waves: World) -> None:
     run()
     renewed = waves.renew(secret)
     assert run(cluster="rct").is_completed()
-    dev = waves.sandbox.cluster("dev")
-    dev.stop()
-    try:
+    with waves.down("dev"):
         state = run()
         assert holders(waves, renewed, TARGETS[1:]) == {"rct"}
-    finally:
-        dev.start()
     assert state.message is not None
     assert "prd (HeldBack: write 1 of 1 secrets: " in state.message
     assert "rct" not in state.message
