@@ -330,12 +330,16 @@ def test_without_the_right_the_copy_stays(pruned: World) -> None:
 
 
 def test_prd_waits_for_dev(pruned: World) -> None:
-    """Where an earlier wave went badly, nothing is deleted in the later ones."""
+    """Where an earlier wave went badly, nothing is deleted in the later ones, however they stand."""
     configure(pruned, "prd")
     grant(pruned, "prd")
-    pruned.edit_config(
-        lambda document: [one.update(wave=1 + (one["name"] == "prd")) for one in document["clusters"]]
-    )
+
+    def change(document: Manifest) -> None:
+        document["clusters"].reverse()
+        for entry in document["clusters"]:
+            entry["wave"] = 1 + (entry["name"] == "prd")
+
+    pruned.edit_config(change)
     take_away(pruned, GONE)
     age(pruned, cluster="prd")
     with pruned.down("dev"):
