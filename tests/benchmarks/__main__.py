@@ -67,7 +67,7 @@ def _options() -> argparse.Namespace:
     everything = QUICK_PARTS if options.quick else tuple(PARTS)
     wanted = options.only.split(",") if options.only else everything
     if unknown := sorted(set(wanted) - set(PARTS)):
-        parser.error(f"no part is called {', '.join(unknown)}")
+        parser.error(f"--only: no part is called {', '.join(unknown)}; there are {', '.join(PARTS)}")
     options.parts = [name for name in PARTS if name in wanted]
     return options
 
