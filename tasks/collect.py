@@ -24,6 +24,7 @@ CAREFULLY: dict[str, Any] = {
     "retry_jitter_factor": JITTER,
     "retry_condition_fn": may_pass,
     "persist_result": True,
+    "cache_result_in_memory": False,  # or each would be held to the end of the run
     "result_serializer": RESULTS,
     "log_prints": False,
 }
@@ -43,10 +44,11 @@ def key_of_list(context: TaskRunContext, _: dict[str, Any]) -> str:
     cache_key_fn=key_of_list,
     **CAREFULLY,
 )
-def collect_certificates(source: Source) -> dict[str, Any]:
+def collect_certificates(source: Source) -> str:
+    """The inventory as JSON."""
     try:
         with client_of_source(source, deadline_of_task()) as client:
-            return take_inventory(client, source, datetime.now(UTC)).model_dump(mode="json")
+            return take_inventory(client, source, datetime.now(UTC)).model_dump_json()
     except ClusterError:
         raise
     except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
@@ -61,7 +63,7 @@ def collect(source: Source) -> Inventory:
         return Inventory(failure=result.failure)
     if isinstance(result, BaseException):
         return Inventory(failure=defect(source.label, "read the certificates", result))
-    return Inventory.model_validate(result)
+    return Inventory.model_validate_json(result)
 
 
 def deadline_of_task(until: datetime | None = None) -> float:

@@ -5,6 +5,7 @@ Pure but for one read. Every fault of a file is reported at once, with its path 
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +14,7 @@ from pydantic.alias_generators import to_camel
 
 from tasks import config_rules as rules
 from tasks.errors import ConfigError
-from tasks.models import Model, SecretRef
+from tasks.models import Model, Row, SecretRef
 from tasks.names import is_glob, is_name, matches
 from tasks.yaml_file import YamlError, read_yaml
 
@@ -34,7 +35,8 @@ class Section(Model):
     model_config = ConfigDict(alias_generator=to_camel)
 
 
-class Wanted(Model):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted(Row):
     """One Secret that a route asks for on one target."""
 
     target: SecretRef
@@ -99,7 +101,7 @@ class Cluster(Section):
         """What the routes ask for, sorted; a certificate that a person asked for counts as named."""
         names = available | ({asked} if asked and self.routes_certificate(asked) else frozenset())
         wanted = [want for route in self.routes for want in route.wants(names)]
-        wanted = [w.model_copy(update={"literal": w.literal or w.certificate == asked}) for w in wanted]
+        wanted = [replace(w, literal=w.literal or w.certificate == asked) for w in wanted]
         return tuple(sorted(wanted, key=lambda want: (want.target.namespace, want.target.name)))
 
     def routes_certificate(self, certificate: str) -> bool:

@@ -1,5 +1,7 @@
 """Looks into what is on a target, where its metadata is not enough: once, and only for facts."""
 
+from dataclasses import replace
+
 from tasks.candidate import Candidate, Refused
 from tasks.cluster import ClusterClient
 from tasks.models import TargetSecret, Version
@@ -23,4 +25,4 @@ def read_copy(target: ClusterClient, secret: TargetSecret) -> TargetSecret | Non
         )
     except Refused:
         held = None
-    return secret.model_copy(update={"was_read": True, "read": held})
+    return replace(secret, was_read=True, read=held)

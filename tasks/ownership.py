@@ -9,7 +9,9 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
-from tasks.models import Absence, Certificate, ManagedKeys, SecretRef, TargetSecret
+from pydantic import TypeAdapter
+
+from tasks.models import CONFIG, Absence, Certificate, ManagedKeys, TargetSecret
 from tasks.reasons import Reason
 
 FIELD_MANAGER = "tls-sync"
@@ -38,6 +40,9 @@ LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 LABELS = frozenset({MANAGED_BY, OWNER})
 ANNOTATIONS = frozenset({SOURCE, FINGERPRINT, NOT_BEFORE, NOT_AFTER, SERIAL})
 MARKS = frozenset({ORPHANED_SINCE, ORPHANED_SEEN, ORPHANED_RUNS})
+
+_CHECKED = TypeAdapter(tuple[TargetSecret], config=CONFIG)
+"""Of one: for a dataclass alone, pydantic heeds no config, and its errors would show what was given."""
 
 
 def labels(owner: str) -> dict[str, str]:
@@ -145,19 +150,20 @@ def parse_target_secrets(table: dict[str, Any]) -> list[TargetSecret]:
 def parse_target_secret(metadata: dict[str, Any], secret_type: str) -> TargetSecret:
     """Take from a listed object what decides, and drop the rest: a foreign annotation can hold a key."""
     managers = metadata.get("managedFields") or []
-    return TargetSecret(
-        ref=SecretRef(namespace=metadata["namespace"], name=metadata["name"]),
-        uid=metadata["uid"],
-        resource_version=metadata["resourceVersion"],
-        type=secret_type,
-        labels=_pick(metadata.get("labels"), LABELS),
-        annotations=_pick(metadata.get("annotations"), ANNOTATIONS | MARKS | {ADOPT, PRUNE}),
-        managed=_managed_keys(managers),
-        held_by=find_holder(metadata),
-        keeps_last_applied=LAST_APPLIED in (metadata.get("annotations") or {}),
-        immutable=any("f:immutable" in (m.get("fieldsV1") or {}) for m in managers),
-        terminating="deletionTimestamp" in metadata,
-    )
+    facts = {
+        "ref": {"namespace": metadata["namespace"], "name": metadata["name"]},
+        "uid": metadata["uid"],
+        "resource_version": metadata["resourceVersion"],
+        "type": secret_type,
+        "labels": _pick(metadata.get("labels"), LABELS),
+        "annotations": _pick(metadata.get("annotations"), ANNOTATIONS | MARKS | {ADOPT, PRUNE}),
+        "managed": _managed_keys(managers),
+        "held_by": find_holder(metadata),
+        "keeps_last_applied": LAST_APPLIED in (metadata.get("annotations") or {}),
+        "immutable": any("f:immutable" in (m.get("fieldsV1") or {}) for m in managers),
+        "terminating": "deletionTimestamp" in metadata,
+    }
+    return _CHECKED.validate_python((facts,))[0]
 
 
 def find_holder(metadata: dict[str, Any]) -> Reason | None:

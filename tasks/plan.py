@@ -40,6 +40,7 @@ asks to be adopted where the target side has set the annotation tls-sync.io/adop
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from tasks import ownership
@@ -106,6 +107,8 @@ def decide(  # noqa: PLR0913, PLR0917  one row of the table is made of these
 ) -> Change | None:
     """One row of the table; None where there is nothing to say."""
     old = written_version(current)
+    if isinstance(source, Certificate) and old == source.version:
+        old = source.version  # one object, for all copies
     ours = current is not None and ownership.is_ours(current, owner)
 
     def row(action: Action, reason: Reason, detail: str = "") -> Change:
@@ -203,13 +206,12 @@ def written_version(current: TargetSecret | None) -> Version | None:
 def guarded(change: Change, source: Certificate, current: TargetSecret) -> Change:
     """An update, bound to the very object and state that the decision was made on."""
     ending = [ownership.ADOPT, *[ownership.LAST_APPLIED] * current.keeps_last_applied]
-    return change.model_copy(
-        update={
-            "uid": current.uid,
-            "resource_version": current.resource_version,
-            "extra_keys": tuple(sorted(current.managed.others - set(source.keys))),
-            "extra_annotations": tuple(ending) if change.reason is Reason.ADOPTED else (),
-        }
+    return replace(
+        change,
+        uid=current.uid,
+        resource_version=current.resource_version,
+        extra_keys=tuple(sorted(current.managed.others - set(source.keys))),
+        extra_annotations=tuple(ending) if change.reason is Reason.ADOPTED else (),
     )
 
 
@@ -255,8 +257,8 @@ def with_absence(row: Change, found: Mapping[SecretRef, TargetSecret], owner: st
     told = row.reason is Reason.GONE_FROM_SOURCE or is_marked  # of few rows; who owns it is asked of these
     if not (told and ownership.is_ours(secret, owner)):
         return row
-    bound = {"uid": secret.uid, "resource_version": secret.resource_version}
-    return row.model_copy(update={**bound, "absence": ownership.absence_of(secret)})
+    noted = ownership.absence_of(secret)
+    return replace(row, uid=secret.uid, resource_version=secret.resource_version, absence=noted)
 
 
 def unread(plan: Plan, current: Mapping[SecretRef, TargetSecret]) -> tuple[SecretRef, ...]:

@@ -18,6 +18,7 @@ Then OPS has to prove it, name by name, and the copy has to be the very one that
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -184,8 +185,8 @@ def _noted(row: Change, now: datetime) -> Change:
     old = row.absence or Absence()
     counts = _counts(old, now)
     since = old.since if counts and old.since else now
-    noted = old.model_copy(update={"since": since, "seen": now, "runs": (old.runs if counts else 0) + 1})
-    return row.model_copy(update={"absence": noted, "detail": _told(noted)})
+    noted = replace(old, since=since, seen=now, runs=(old.runs if counts else 0) + 1)
+    return replace(row, absence=noted, detail=_told(noted))
 
 
 def _told(absence: Absence) -> str:
@@ -198,8 +199,8 @@ def _is_over(row: Change) -> bool:
 
 
 def _cleared(row: Change) -> Change:
-    return row.model_copy(update={"absence": Absence()})
+    return replace(row, absence=Absence())
 
 
 def _deletion(row: Change) -> Change:
-    return row.model_copy(update={"action": Action.DELETE, "reason": Reason.PRUNED})
+    return replace(row, action=Action.DELETE, reason=Reason.PRUNED)

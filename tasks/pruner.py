@@ -6,6 +6,7 @@ changed, a certificate that came back a moment ago all end here. No key is read.
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -124,4 +125,4 @@ def _deleted(target: ClusterClient, row: Change) -> Change:
             now = target.target_secret(row.target)
             if now and now.uid == row.uid and not now.terminating:
                 raise
-    return row.model_copy(update={"applied": True})
+    return replace(row, applied=True)

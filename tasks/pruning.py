@@ -9,11 +9,11 @@ from prefect import task
 from prefect.utilities.annotations import opaque
 
 from tasks.errors import ClusterFailed, defect
+from tasks.fan_out import Job, side_by_side
 from tasks.models import ClusterReport
 from tasks.order import Order
 from tasks.prune import Pruning, merged, plan_prune
 from tasks.pruner import prune
-from tasks.sync import report_of, side_by_side
 from tasks.waves import waves_of, went_well
 
 
@@ -60,10 +60,9 @@ def _prune_wave(
     todo = tuple(todo)
     idle = [merged(found[one.cluster], (), one.failures) for _, one in todo if not one.rows]
     busy = [(order, one, found[one.cluster]) for order, one in todo if one.rows]
-    results, signal = side_by_side(partial(_submit, *each) for each in busy)
-    begun = zip(busy, results, strict=False)
-    done = [report_of(result, partial(_defect_report, report)) for (_, _, report), result in begun]
-    return idle + done, signal
+    jobs = (Job(partial(_submit, *each), partial(_defect_report, each[-1])) for each in busy)
+    done, signal = side_by_side(jobs)
+    return [*idle, *done], signal
 
 
 def _submit(order: Order, pruning: Pruning, report: ClusterReport) -> Any:

@@ -6,6 +6,7 @@ A private key exists here as long as `send` runs.
 import secrets
 from base64 import b64encode
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -61,7 +62,7 @@ class Sender:
                 trouble = error
                 continue
             if uncertain and row and row.reason is Reason.IN_SYNC:  # so it did take place
-                return change.model_copy(update={"applied": True, "new": row.new})
+                return replace(change, applied=True, new=row.new)
             return row
         raise trouble
 
@@ -99,7 +100,7 @@ class Sender:
             if error.failure.code is Code.ALTERED:
                 self._mark_altered(change, certificate, candidate)
             raise
-        return change.model_copy(update={"applied": True})
+        return replace(change, applied=True)
 
     def _check_again(
         self, candidate: Candidate, secret: dict[str, Any], change: Change
@@ -151,8 +152,8 @@ class Sender:
         with suppress(ClusterError):  # Altered again, if nothing else
             current = self._target.target_secret(change.target)
             if current and ownership.is_ours(current, self._order.config.owner):
-                bound = {"uid": current.uid, "resource_version": current.resource_version}
-                body = self._body(change.model_copy(update=bound), certificate, candidate.material)
+                bound = replace(change, uid=current.uid, resource_version=current.resource_version)
+                body = self._body(bound, certificate, candidate.material)
                 body["metadata"]["annotations"][ownership.FINGERPRINT] = ALTERED
                 self._target.apply(change.target, body, uid=current.uid)
 

@@ -1,5 +1,6 @@
 """What a survey makes of plans and views: nothing is decided a second time, and nothing is lost."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -139,7 +140,7 @@ def test_the_serial_of_another_content_is_not_told() -> None:
 @pytest.mark.parametrize("text", ["", "yesterday", "2026-02-20T08:00:00", "9" * 5000])
 def test_a_time_that_is_none_is_unknown(text: str) -> None:
     """What a server notes of its own accord never fails a survey."""
-    assert only(look(copy(managed=OURS.model_copy(update={"written": text})))).written is None
+    assert only(look(copy(managed=replace(OURS, written=text)))).written is None
 
 
 def unreachable(what: str = "get namespace kube-system") -> Failure:

@@ -3,6 +3,7 @@
 import inspect
 import re
 import subprocess
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatch
 from pathlib import Path
@@ -94,7 +95,7 @@ def test_the_readmes_report_is_what_a_run_prints() -> None:
         new=new,
         applied=True,
     )
-    in_sync = renewed.model_copy(update={"action": Action.KEEP, "reason": Reason.IN_SYNC, "applied": False})
+    in_sync = replace(renewed, action=Action.KEEP, reason=Reason.IN_SYNC, applied=False)
     down = Failure(code=Code.UNREACHABLE, cluster="rct", what="get namespace kube-system", transient=True)
     clusters = (
         ClusterReport(cluster="dev", changes=(renewed, *[in_sync] * 3)),

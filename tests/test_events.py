@@ -1,6 +1,7 @@
 """What a run tells as events, for people's own automations."""
 
 import logging
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -28,7 +29,7 @@ WANTED = {
         [(SYNCED, "dev", "a-tls"), (SYNCED, "dev", "b-tls"), (SYNCED, "rct", "a-tls")],
     ),
     "a write that did not take place": (
-        run(cluster("dev", CREATED.model_copy(update={"applied": False}))),
+        run(cluster("dev", replace(CREATED, applied=False))),
         [],
     ),
     "a copy that can't be had": (run(cluster("dev", FOREIGN)), [(REFUSED, "dev", "c-tls")]),
@@ -41,7 +42,7 @@ WANTED = {
         [(EXPIRING, "dev", NAME)],
     ),
     "a Secret that is not ours ends, too": (
-        run(cluster("dev", FOREIGN.model_copy(update={"old": ENDING}))),
+        run(cluster("dev", replace(FOREIGN, old=ENDING))),
         [(REFUSED, "dev", "c-tls")],
     ),
     "OPS itself is late": (

@@ -2,6 +2,7 @@
 
 import re
 import urllib.request
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -236,7 +237,7 @@ def test_a_run_for_one_certificate_is_no_success_of_a_cluster() -> None:
     """Nobody looked at the others: it changes the copies of this certificate and no verdict."""
     old = row(Action.UPDATE, Reason.CERTIFICATE_RENEWED, "api-tls")
     metrics.observe(report(cluster("dev", KEPT, old)))
-    written = old.model_copy(update={"applied": True})
+    written = replace(old, applied=True)
     metrics.observe(report(cluster("dev", written), certificate="api-tls", now=NOW + timedelta(hours=1)))
     assert told(families.LAST_SUCCESS) == {("ops", "dev"): NOW.timestamp()}
     ends = told(families.COPY_END)
@@ -330,7 +331,7 @@ def test_nothing_but_names_and_codes_is_a_label() -> None:
     failure = DOWN.model_copy(update={"detail": CANARY, "what": CANARY})
     bad = rejection("a-tls", detail=CANARY)
     odd = certificate("web-tls", dns_names=(CANARY,), issuer=CANARY, serial=CANARY)
-    refused = REFUSED.model_copy(update={"detail": CANARY})
+    refused = replace(REFUSED, detail=CANARY)
     metrics.observe(
         report(
             cluster("dev", refused, failures=(failure,), warnings=(CANARY,)), inventory=inventory(odd, bad)

@@ -3,7 +3,8 @@
 import copy
 import pickle
 from collections.abc import Iterator
-from typing import Any, get_args
+from dataclasses import FrozenInstanceError, fields, is_dataclass
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import pytest
 from pydantic import ValidationError
@@ -18,22 +19,32 @@ from tasks.models import (
     Inventory,
     ManagedKeys,
     Model,
+    Rejection,
+    Row,
     SecretRef,
     TargetSecret,
 )
 from tasks.reasons import QUIET, Code, Reason
 from tests.factories import NAME, NAMESPACE, NOW, certificate, inventory, rejection, target_secret, version
 
+T = TypeVar("T")
+
 REF = SecretRef(namespace=NAMESPACE, name=NAME)
 
 
-def models(base: type[Model] = Model) -> Iterator[type[Model]]:
+def below(base: type[T]) -> Iterator[type[T]]:
     for kind in base.__subclasses__():
         yield kind
-        yield from models(kind)
+        yield from below(kind)
 
 
-KINDS = {kind.__name__: kind for kind in models()}
+MODELS = {kind.__name__: kind for kind in below(Model)}
+ROWS: dict[str, Any] = {kind.__name__: kind for kind in below(Row) if is_dataclass(kind)}
+FIELDS = {
+    **{name: [field.annotation for field in kind.model_fields.values()] for name, kind in MODELS.items()},
+    **{name: [get_type_hints(kind)[one.name] for one in fields(kind)] for name, kind in ROWS.items()},
+}
+STRICT = {"frozen": True, "extra": "forbid", "hide_input_in_errors": True}
 
 
 def types_within(annotation: Any) -> Iterator[Any]:
@@ -46,24 +57,33 @@ def change(action: Action = Action.KEEP, reason: Reason = Reason.IN_SYNC, **valu
     return Change(action=action, reason=reason, target=REF, certificate=NAME, **values)
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
-def test_model_has_no_field_for_key_material(kind: type[Model]) -> None:
+@pytest.mark.parametrize("annotations", FIELDS.values(), ids=FIELDS)
+def test_model_has_no_field_for_key_material(annotations: list[Any]) -> None:
     """No noun can hold key material: nothing in it is bytes, or of a type that could be anything."""
-    within = {t for field in kind.model_fields.values() for t in types_within(field.annotation)}
+    within = {t for one in annotations for t in types_within(one)}
     assert within.isdisjoint({bytes, bytearray, memoryview, object, Any})
 
 
-@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+@pytest.mark.parametrize("kind", MODELS.values(), ids=MODELS)
 def test_model_is_frozen_and_strict_about_fields(kind: type[Model]) -> None:
     """Every noun refuses changes and unknown fields, and hides what it was given."""
-    wanted = {"frozen": True, "extra": "forbid", "hide_input_in_errors": True}
-    assert {key: kind.model_config.get(key) for key in wanted} == wanted
+    assert {key: kind.model_config.get(key) for key in STRICT} == STRICT
+
+
+@pytest.mark.parametrize("kind", ROWS.values(), ids=ROWS)
+def test_row_is_frozen_small_and_strict_about_fields(kind: type[Row]) -> None:
+    """Those that come by the ten thousand are as strict as the others, and have no dictionary each."""
+    made = object.__new__(kind)
+    with pytest.raises(FrozenInstanceError):
+        setattr(made, fields(kind)[0].name, 1)  # type: ignore[arg-type]  # a dataclass, each of them
+    assert {key: kind.__pydantic_config__.get(key) for key in STRICT} == STRICT
+    assert not hasattr(made, "__dict__")
 
 
 def test_model_error_hides_the_value() -> None:
     """A validation error names the field and never shows what stood there."""
     with pytest.raises(ValidationError) as error:
-        SecretRef.model_validate({"namespace": ["canary"], "name": "x", "key": "canary"})
+        Rejection.model_validate({"ref": {"namespace": ["canary"], "name": "x", "key": "canary"}})
     assert "canary" not in str(error.value)
 
 

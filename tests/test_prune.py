@@ -76,11 +76,11 @@ def test_what_is_due_is_deleted_and_bound_to_what_was_listed() -> None:
     ("absence", "runs"),
     [
         (Absence(), 1),
-        (DUE.model_copy(update={"runs": 2}), 3),
-        (DUE.model_copy(update={"since": NOW - DAY + timedelta(seconds=1), "runs": 2}), 3),
-        (DUE.model_copy(update={"seen": NOW - timedelta(hours=49), "since": NOW - 9 * DAY}), 1),
-        (DUE.model_copy(update={"since": NOW + DAY, "seen": NOW + DAY}), 1),
-        (DUE.model_copy(update={"since": NOW, "seen": NOW - DAY}), 1),
+        (replace(DUE, runs=2), 3),
+        (replace(DUE, since=NOW - DAY + timedelta(seconds=1), runs=2), 3),
+        (replace(DUE, seen=NOW - timedelta(hours=49), since=NOW - 9 * DAY), 1),
+        (replace(DUE, since=NOW + DAY, seen=NOW + DAY), 1),
+        (replace(DUE, since=NOW, seen=NOW - DAY), 1),
     ],
     ids=["new", "two runs", "a second early", "nobody looked for two days", "of the future", "turned round"],
 )
@@ -95,8 +95,8 @@ def test_what_is_not_due_is_noted(absence: Absence, runs: int) -> None:
 
 def test_enough_runs_are_noted_now_and_then() -> None:
     """Between the third run and the day's end a copy is written to every six hours only."""
-    recent = DUE.model_copy(update={"since": NOW - timedelta(hours=9), "seen": NOW - timedelta(hours=5)})
-    old = recent.model_copy(update={"seen": NOW - timedelta(hours=6)})
+    recent = replace(DUE, since=NOW - timedelta(hours=9), seen=NOW - timedelta(hours=5))
+    old = replace(recent, seen=NOW - timedelta(hours=6))
     assert [planned(world(absence=one))[0].notes == () for one in (recent, old)] == [True, False]
 
 
@@ -104,9 +104,7 @@ def test_a_copy_without_that_route_is_kept() -> None:
     """What no route sends any more is somebody's decision here, not an absence on OPS."""
     order, report = world()
     gone = [c for c in report.changes if c.reason is Reason.GONE_FROM_SOURCE]
-    rows = tuple(
-        c.model_copy(update={"reason": Reason.NO_LONGER_ROUTED}) if c in gone else c for c in report.changes
-    )
+    rows = tuple(replace(c, reason=Reason.NO_LONGER_ROUTED) if c in gone else c for c in report.changes)
     (one,) = planned((order, report.model_copy(update={"changes": rows})))
     assert one.deletes == ()
     assert [row.absence for row in one.notes] == [Absence()]
@@ -170,10 +168,7 @@ def test_much_gone_at_once_is_doubted_before_anything_is_noted() -> None:
 def test_copies_that_people_keep_do_not_count() -> None:
     """A kept copy is not deleted, and is no reason to doubt OPS for ever."""
     order, report = world(10, 4)
-    rows = tuple(
-        c.model_copy(update={"absence": c.absence.model_copy(update={"kept": "x"})}) if c.absence else c
-        for c in report.changes
-    )
+    rows = tuple(replace(c, absence=replace(c.absence, kept="x")) if c.absence else c for c in report.changes)
     (one,) = planned((order, report.model_copy(update={"changes": rows})))
     assert (one.deletes, one.failures) == ((), ())
 
@@ -253,7 +248,7 @@ def test_notes_say_what_was_noted() -> None:
 
 
 def broken(row: Change, **changes: Any) -> Pruning:
-    return Pruning("dev", (row.model_copy(update=changes),))
+    return Pruning("dev", (replace(row, **changes),))
 
 
 @pytest.mark.parametrize(
@@ -296,7 +291,7 @@ def test_the_report_says_what_was_deleted() -> None:
     """A deleted copy is counted as such, and holds nothing any more."""
     _, report = world()
     (one,) = planned(world())
-    done = merged(report, [one.deletes[0].model_copy(update={"applied": True})], ())
+    done = merged(report, [replace(one.deletes[0], applied=True)], ())
     undone = merged(report, one.deletes, ())
     assert (done.counts[Action.DELETE], undone.counts[Action.DELETE]) == (1, 0)
     assert [row.held for row in done.changes if row.action is Action.DELETE] == [None]

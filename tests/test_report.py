@@ -1,6 +1,7 @@
 """What people read: the verdict, the terminal, the Markdown, the warnings of certificates near their end."""
 
 import re
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -164,9 +165,9 @@ def test_rows_put_failed_ones_first_and_leave_out_what_is_in_sync() -> None:
     ("change", "dry_run", "told"),
     [
         (CREATED, False, "create"),
-        (CREATED.model_copy(update={"applied": False}), False, "create (not done)"),
-        (CREATED.model_copy(update={"applied": False}), True, "would create"),
-        (UPDATED.model_copy(update={"applied": False}), True, "would update"),
+        (replace(CREATED, applied=False), False, "create (not done)"),
+        (replace(CREATED, applied=False), True, "would create"),
+        (replace(UPDATED, applied=False), True, "would update"),
         (REFUSED, True, "refuse"),
         (GONE, False, "keep"),
     ],
@@ -463,7 +464,7 @@ def reports_with(text: str) -> list[str]:
             run(found=inventory(rejection("x", detail=text))),
             run(found=inventory(certificate(), warnings=(text,))),
             run(cluster("dev", row(Action.REFUSE, Reason.HOSTNAME_NOT_ALLOWED, detail=text))),
-            run(cluster("dev", GONE.model_copy(update={"certificate": text}))),
+            run(cluster("dev", replace(GONE, certificate=text))),
             run(cluster("dev", warnings=(text,))),
             run(cluster("dev", failures=(failure(detail=text),))),
         )

@@ -3,6 +3,7 @@
 import base64
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def test_a_dry_run_writes_nothing_and_reports_the_same_plan(world: World) -> Non
     dry = world.deliver(dry_run=True)
     assert [r["verb"] for r in world.requests("dev", start)] == ["create", "get", "list"]
     real = world.deliver()
-    assert [c.model_copy(update={"applied": True}) for c in dry.changes] == list(real.changes)
+    assert [replace(c, applied=True) for c in dry.changes] == list(real.changes)
     assert dry.counts == real.counts == {Action.CREATE: 2}
 
 
