@@ -1,9 +1,9 @@
 """What tls-sync knows and does, one module per role.
 
 Pure, nouns: models, reasons, errors, order, view, rights, readiness, placement, families. Pure, rules: names,
-config_rules, candidate, checks, ownership, plan, answers, attempts, retry, credentials, kubeconfig_context,
-diagnosis, servers, appraisal, samples, events, waves, prune, fleet.
-Pure, texts: report, terminal, markdown, checklist, findings, survey_text, survey_json, survey_page,
+config_rules, limits, candidate, checks, ownership, plan, answers, attempts, retry, credentials,
+kubeconfig_context, diagnosis, servers, appraisal, samples, events, waves, prune, fleet.
+Pure, texts: report, room, terminal, markdown, checklist, findings, survey_text, survey_json, survey_page,
 page_style, timeline, history, fleet_report.
 I/O: yaml_file, config (one read), client (the library for Kubernetes, as far as we use it), kubeconfig,
 authentication (its users), exec_plugin, cluster (the only one that talks to a Kubernetes API), calls (made,

@@ -172,6 +172,24 @@ def test_an_unreadable_source_touches_no_cluster(world: World) -> None:
     assert world.requests("dev", start) == []
 
 
+@pytest.mark.parametrize("parameters", [{}, {"dry_run": True}], ids=["run", "dry run"])
+def test_more_copies_than_a_run_takes_on_touch_no_cluster(
+    world: World, monkeypatch: pytest.MonkeyPatch, parameters: dict[str, bool]
+) -> None:
+    """At the limit all is copied; beyond it the run is Failed, says how many, and no target hears of it."""
+    world.issue("web-a-tls", "web-b-tls")
+    monkeypatch.setattr("tasks.limits.MOST_COPIES", 2 * len(world.targets) - 1)
+    start = world.log_position("dev")
+    state = run(**parameters)
+    assert (state.is_failed(), state.name) == (True, "TooMany")
+    assert state.message is not None
+    assert state.message.startswith("nothing was written: TooMany: look at 6 copies: ")
+    assert "TooMany" in next(iter(artifacts(state).values()))
+    assert world.requests("dev", start) == []
+    monkeypatch.setattr("tasks.limits.MOST_COPIES", 2 * len(world.targets))
+    assert run(**parameters).is_completed()
+
+
 def test_an_empty_source_is_completed_with_a_warning(world: World) -> None:
     """Nothing on OPS, nothing named literally: nothing is written, copies are kept, and the run says so."""
     world.issue("web-tls")
