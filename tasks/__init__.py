@@ -7,7 +7,8 @@ Pure, texts: report, room, terminal, markdown, checklist, findings, survey_text,
 page_style, timeline, history, fleet_report.
 I/O: yaml_file, config (one read), client (the library for Kubernetes, as far as we use it), kubeconfig,
 authentication (its users), exec_plugin, cluster (the only one that talks to a Kubernetes API), calls (made,
-and their answers checked), transport (how requests travel), watchdog (ends them), stopping (ends all),
+and their answers checked), transport (how requests travel), pace (when the next may go), watchdog (ends
+them), stopping (ends all),
 tally (counts them), metrics (for Prometheus), pushgateway (takes them there), process, connections
 (clients, kept warm where a process lives long), ending (a command's last words), handshake (which
 certificate an address serves).
