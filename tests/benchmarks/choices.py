@@ -12,14 +12,14 @@ LISTS, FIRST, UNCHANGED, SEAT = KEYS = (
 )
 _UNKNOWN = "Not measured yet: `python -m tests.benchmarks --only choices` does."
 _LISTS = """
-**Lists come compressed.** A look at {copies:,} unchanged copies is {ratio:g} times as many bytes without. Here,
-where bytes cost nothing, gzip takes {more:.3f} s more; where the network to a cluster passes less than
+**Lists come compressed.** A look at {copies:,} unchanged copies is {ratio:g} times as many bytes without.
+Here, where bytes cost nothing, gzip takes {more:.3f} s more; where the network to a cluster passes less than
 {even:.0f} Mbit/s, it gains.
 """
 _THREADS = """
 **{clusters} clusters, each request 20 ms away.** Seconds, and how many times as long as with the pair in use,
-{side} clusters side by side with {connections} connections each. The first lines are what a run for one cluster
-gains by its connections, which is less and less as there are more clusters.
+{side} clusters side by side with {connections} connections each. The first lines are what a run for one
+cluster gains by its connections, which is less and less as there are more clusters.
 """
 _HOLES = """
 Unchanged, with {connections} connections and {holes} of the {clusters} clusters a black hole: {times} side by
