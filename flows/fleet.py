@@ -21,6 +21,7 @@ from tasks.process import prepare
 from tasks.pushgateway import load_config_or_tell, push_fleet
 from tasks.retry import RUN
 from tasks.stopping import begin
+from tasks.terminal import records
 
 prepare()
 
@@ -61,7 +62,8 @@ def publish(outcomes: list[Outcome], config: SyncConfig, began: datetime, *, dry
     """To people, then to Prometheus; a dry run tells this one nothing."""
     ok, logger = fleet_report.verdict(outcomes, config).ok, get_run_logger()
     say = logger.info if ok else logger.error
-    say("%s", fleet_report.render(outcomes, config))
+    for part in records(fleet_report.render(outcomes, config)):
+        say("%s", part)
     reached(Stage.REPORTED)
     try:
         create_markdown_artifact(

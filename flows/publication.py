@@ -45,10 +45,9 @@ def publish(report: RunReport) -> None:
 def show(report: RunReport) -> None:
     """The table to the log, an artifact for the run, and one per cluster that keeps its history."""
     logger = get_run_logger()
-    if verdict(report).ok:
-        logger.info("%s", terminal.render(report))
-    else:
-        logger.error("%s", terminal.render(report))
+    tell = logger.info if verdict(report).ok else logger.error
+    for part in terminal.records(terminal.render(report)):
+        tell("%s", part)
     reached(Stage.REPORTED)
     # A dry run has keys of its own: the latest report of a cluster says what was done, not what would be.
     key = "dry-run-tls-sync" if report.dry_run else "tls-sync"

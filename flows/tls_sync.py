@@ -14,6 +14,7 @@ from flows.publication import final_state, publish, run_name, tell_the_fleet
 from tasks import tally
 from tasks.collect import collect
 from tasks.kubeconfig import held
+from tasks.limits import bounded
 from tasks.models import RunReport
 from tasks.order import orders_for
 from tasks.process import prepare
@@ -56,7 +57,7 @@ def tls_sync(
     config, until = load_config_or_tell(), began + RUN
     clusters = config.select(cluster, certificate, group)
     with held():  # the kubeconfig, as it is now
-        inventory = collect(config.source)
+        inventory = bounded(collect(config.source), config.source, clusters, certificate)
         orders = orders_for(
             config,
             clusters,

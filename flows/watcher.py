@@ -172,7 +172,8 @@ class Watcher:
             return None
         if report.inventory.failure:  # said again by the next run by schedule, if it lasts
             say(str(report.inventory.failure))
-            return self._later(names, PAUSES[1])
+            lasts = report.inventory.failure.code is Code.TOO_MANY  # until a person has made it less
+            return self._later(names, PAUSES[-1 if lasts else 1])
         if self._look_again(names, report):
             return None
         return self._tell(report, trigger(names), time.monotonic() - begun)

@@ -219,13 +219,15 @@ def parse_config(document: Any) -> SyncConfig:
     """Validate a parsed document as a whole."""
     if not isinstance(document, dict):
         raise ConfigError("the file must be a mapping with owner, source and clusters")
-    faults = list(rules.cross_faults(document))
-    try:
-        config = SyncConfig.model_validate(document)
-    except ValidationError as error:
-        faults = [*rules.schema_faults(document, error), *faults]
-    else:
-        if not faults:
-            return config
+    faults = rules.too_many_clusters(document)
+    if not faults:
+        faults = list(rules.cross_faults(document))
+        try:
+            config = SyncConfig.model_validate(document)
+        except ValidationError as error:
+            faults = [*rules.schema_faults(document, error), *faults]
+        else:
+            if not faults:
+                return config
     lines = "".join(f"\n  {path}: {message}" for path, message in faults)
     raise ConfigError(f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'}{lines}") from None

@@ -9,6 +9,9 @@ from pydantic import ValidationError
 
 from tasks import names
 
+MOST_CLUSTERS = 1000
+"""In one configuration."""
+
 Fault = tuple[str, str]
 """Path in the file, and what is wrong there with the remedy."""
 
@@ -111,6 +114,15 @@ def _at(document: Any, location: tuple[int | str, ...]) -> Any:
         except (KeyError, IndexError, TypeError):
             return None
     return document
+
+
+def too_many_clusters(document: dict[str, Any]) -> list[Fault]:
+    """Told alone, before anything else is looked at: there could be as many faults as clusters."""
+    count = len(_list(document, "clusters"))
+    if count <= MOST_CLUSTERS:
+        return []
+    told = f"are {count:,}, and may be {MOST_CLUSTERS:,} at most; make two configurations"
+    return [("clusters", f"{told}, each with an `owner` of its own")]
 
 
 def cross_faults(document: dict[str, Any]) -> Iterator[Fault]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from tasks.config import Cluster, Source
 from tasks.credentials import warn_of_end
+from tasks.limits import MOST_CERTIFICATES
 from tasks.models import Failure
 from tasks.readiness import Check, Finding, Mark, Readiness
 from tasks.reasons import Code
@@ -186,7 +187,11 @@ def _grouped(cases: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[tuple[str, 
 def of_sources(namespace: str, count: int, certificates: Failure | None) -> Iterator[Finding]:
     """What OPS holds, without having read any of it."""
     found = f"{count} TLS Secret{'' if count == 1 else 's'} in {namespace}"
-    if count:
+    if count > MOST_CERTIFICATES:
+        remedy, name = Code.TOO_MANY.remedy, str(Code.TOO_MANY)
+        text = f"{found}, at most {MOST_CERTIFICATES:,}"
+        yield Finding(check=Check.NAMESPACES, mark=Mark.BAD, name=name, text=text, remedy=remedy)
+    elif count:
         yield fine(Check.NAMESPACES, found)
     else:
         remedy = "check source.namespace and source.selector, and what cert-manager has issued"

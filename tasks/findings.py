@@ -60,7 +60,8 @@ def _troubles(survey: Survey) -> Iterator[str]:
     if survey.failure:
         yield f"OPS can't be read ({survey.failure.code})"
     if failed := [visit for visit in survey.visits if visit.failures]:
-        told = ", ".join(f"{visit.cluster} ({visit.failures[0].code})" for visit in failed)
+        told = ", ".join(f"{visit.cluster} ({visit.failures[0].code})" for visit in failed[: say.NAMED])
+        told += f" and {len(failed) - say.NAMED} more" if len(failed) > say.NAMED else ""
         yield f"{len(failed)} of {len(survey.visits)} clusters not fully read: {told}"
 
 

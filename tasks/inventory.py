@@ -13,6 +13,7 @@ from tasks.cluster import ClusterClient
 from tasks.config import Source
 from tasks.errors import ClusterError
 from tasks.identity import identify_ops
+from tasks.limits import MOST_CERTIFICATES, too_many_secrets
 from tasks.models import Certificate, Inventory, Rejection, SecretRef
 from tasks.names import is_name
 from tasks.reasons import Code, Reason
@@ -28,9 +29,7 @@ def take_inventory(client: ClusterClient, source: Source, now: datetime) -> Inve
     """What OPS holds at this moment. Raises ClusterError where the Secrets can't be read."""
     cluster_id, about_us = identify_ops(client, source, now)
     policy = Policy(now=now, allow_self_signed=source.allow_self_signed)
-    found: list[Certificate | Rejection] = []
-    for page in client.tls_secrets(source.namespace, source.selector):
-        found += _examine_page(page, source.namespace, policy)
+    found = _examine_all(client, source, policy)
     conditions, warnings = _not_ready(client, source.namespace)  # after the Secrets: never older than they
     found = [_believe_cert_manager(one, conditions) for one in found]
     found.sort(key=lambda one: one.ref.name)
@@ -72,6 +71,17 @@ def examine_changed(
         return found
     conditions, _ = _not_ready(client, source.namespace)
     return _believe_cert_manager(found, conditions)
+
+
+def _examine_all(client: ClusterClient, source: Source, policy: Policy) -> list[Certificate | Rejection]:
+    found: list[Certificate | Rejection] = []
+    listed = 0
+    for page in client.tls_secrets(source.namespace, source.selector):
+        listed += len(page)
+        if listed > MOST_CERTIFICATES:  # the pages after this one are not asked for
+            raise ClusterError(too_many_secrets(source))
+        found += _examine_page(page, source.namespace, policy)
+    return found
 
 
 def _examine_page(

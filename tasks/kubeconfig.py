@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 from tasks.authentication import Authentication
 from tasks.client import ApiClient, Configuration
 from tasks.kubeconfig_context import Context
-from tasks.names import is_host
+from tasks.names import is_host, some
 from tasks.yaml_file import YamlError, read_yaml
 
 MAX_BYTES = 8 * 1024 * 1024
@@ -190,7 +190,7 @@ class _Reader:
         listed = [e for e in entries if isinstance(e, dict)] if isinstance(entries, list) else []
         found = [entry.get(key) for entry in listed if name and entry.get("name") == name]
         if len(found) != 1 or not isinstance(found[0], dict):
-            known = ", ".join(sorted(str(e.get("name")) for e in listed)) or "none"
+            known = some(sorted(str(e.get("name")) for e in listed)) or "none"
             count = "no" if not found else "not exactly one usable"
             detail = f"{count} {key} of that name in `{section}`"
             self._refuse(f"{detail}; known are: {known}" if section == "contexts" else detail)

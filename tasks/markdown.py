@@ -4,10 +4,17 @@ import re
 from collections.abc import Iterable, Iterator
 
 from tasks import report as say
-from tasks.models import Change, ClusterReport, RunReport
+from tasks.models import Change, ClusterReport, Failure, RunReport
+from tasks.room import Item, Part, Room, parts_of
 
 MAX_ROWS = 1000
-"""Rows per cluster: an artifact of some 200 kB is the most that a browser shows with ease."""
+"""Rows, failures and warnings in an artifact, over all its clusters; as many of each kind of OPS's."""
+MAX_BYTES = 1024 * 1024
+"""Of an artifact. Prefect's server takes any size, and a browser shows this much, if not at once."""
+HEADER = ("action", "secret", "certificate", "reason", "old", "new", "why, and what to do")
+OPENING = 300
+"""Bytes of a cluster's heading, and of the head of its table."""
+ELSEWHERE = "in the artifact of each cluster"
 
 
 def render_run(report: RunReport) -> str:
@@ -18,9 +25,11 @@ def render_run(report: RunReport) -> str:
         lines += [f"For the certificate {escape(report.certificate)} only.", ""]
     if report.clusters:
         lines += [*table(*say.overview(report.clusters)), ""]
-    for cluster in say.worst_first(report.clusters):
-        if body := list(_body(cluster)):
-            lines += [f"### {cluster.cluster}", "", *body, ""]
+    parts = parts_of(report.clusters, Room(MAX_ROWS, MAX_BYTES // 2), _line, OPENING)
+    for part in parts:
+        if part.shown:
+            lines += [f"### {part.cluster.cluster}", "", *_body(part, f", {ELSEWHERE}"), ""]
+    lines += _silent([part for part in parts if part.left_out and not part.shown])
     return "\n".join([*lines, *_source(report)])
 
 
@@ -28,24 +37,36 @@ def render_cluster(cluster: ClusterReport) -> str:
     """The artifact of one cluster, whose key keeps its history in the UI."""
     lines = [f"## {'✅' if cluster.ok else '❌'} {cluster.cluster}", ""]
     lines += [*table(*say.overview([cluster])), ""]
-    return "\n".join([*lines, *_body(cluster)])
+    (part,) = parts_of([cluster], Room(MAX_ROWS, MAX_BYTES // 2), _line)
+    return "\n".join([*lines, *_body(part)])
 
 
-def _body(cluster: ClusterReport) -> Iterator[str]:
-    for failure in cluster.failures:
-        yield f"- ❌ **{failure.code}**: {escape(failure.what)} on {failure.cluster}: " + escape(
-            f"{failure.code.sentence}{f' ({failure.detail})' if failure.detail else ''}. "
-            f"To do: {failure.code.remedy}."
+def _line(cluster: ClusterReport, item: Item) -> str:
+    if isinstance(item, Failure):
+        return f"- ❌ **{item.code}**: {escape(item.what)} on {item.cluster}: " + escape(
+            f"{item.code.sentence}{f' ({item.detail})' if item.detail else ''}. To do: {item.code.remedy}."
         )
-    for warning in cluster.warnings:
-        yield f"- ⚠️ {escape(warning)}"
-    rows = say.rows(cluster)
-    if rows:
+    if isinstance(item, Change):
+        return _joined(map(escape, _row(item, dry_run=cluster.dry_run)))
+    return f"- ⚠️ {escape(item)}"
+
+
+def _body(part: Part, elsewhere: str = "") -> Iterator[str]:
+    yield from part.lines(Failure)
+    yield from part.lines(str)
+    if rows := part.lines(Change):
+        yield from ("", *table(HEADER, ()), *rows)
+    if part.left_out:
+        yield f"\n… and {part.left_out} more{elsewhere}."
+
+
+def _silent(parts: list[Part]) -> Iterator[str]:
+    """Clusters of which nothing is shown above but a line of the overview."""
+    if parts:
+        count, trouble = sum(part.left_out for part in parts), sum(not part.cluster.ok for part in parts)
+        failed = f", {trouble} of them FAILED" if trouble else ""
+        yield f"… and {count} more of {len(parts)} clusters{failed}, {ELSEWHERE}."
         yield ""
-        header = ("action", "secret", "certificate", "reason", "old", "new", "why, and what to do")
-        yield from table(header, (_row(row, dry_run=cluster.dry_run) for row in rows[:MAX_ROWS]))
-    if len(rows) > MAX_ROWS:
-        yield f"\n… and {len(rows) - MAX_ROWS} more."
 
 
 def _row(row: Change, *, dry_run: bool) -> list[str]:
@@ -70,27 +91,36 @@ def _source(report: RunReport) -> Iterator[str]:
     if inventory.rejections:
         rejected = (
             [r.ref.name, str(r.reason), f"{r.reason.sentence} {r.detail}", r.reason.remedy]
-            for r in inventory.rejections[:MAX_ROWS]
+            for r in inventory.rejections
         )
-        yield from table(("rejected", "reason", "why", "what to do"), rejected)
-        if len(inventory.rejections) > MAX_ROWS:
-            yield f"\n… and {len(inventory.rejections) - MAX_ROWS} more."
+        yield from _fitting(table(("rejected", "reason", "why", "what to do"), rejected), head=2)
         yield ""
     if ending := list(say.expiring(report)):
-        shown = ending[:MAX_ROWS]
-        body = ([c.ref.name, text, say.short_date(c.version.not_after), c.issuer] for c, text in shown)
-        yield from table(("near expiry", "left", "until", "issuer"), body)
+        body = ([c.ref.name, text, say.short_date(c.version.not_after), c.issuer] for c, text in ending)
+        yield from _fitting(table(("near expiry", "left", "until", "issuer"), body), head=2)
         yield ""
-    for warning in inventory.warnings[:MAX_ROWS]:
-        yield f"- ⚠️ {escape(warning)}"
+    yield from _fitting([f"- ⚠️ {escape(warning)}" for warning in inventory.warnings])
     if report.suspended:
         yield f"- suspended, so left out: {', '.join(report.suspended)}"
 
 
+def _fitting(lines: list[str], head: int = 0) -> Iterator[str]:
+    """As many as there is room for, and how many there are more."""
+    room = Room(MAX_ROWS + head, MAX_BYTES // 8)
+    for shown, line in enumerate(lines):
+        if not room.take(line):
+            yield f"\n… and {len(lines) - shown} more."
+            return
+        yield line
+
+
 def table(header: Iterable[str], body: Iterable[Iterable[str]]) -> list[str]:
     head = list(header)
-    lines = [head, ["---"] * len(head), *([escape(cell) for cell in line] for line in body)]
-    return [f"| {' | '.join(line)} |" for line in lines]
+    return [_joined(head), _joined(["---"] * len(head)), *(_joined(map(escape, line)) for line in body)]
+
+
+def _joined(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def escape(text: str) -> str:

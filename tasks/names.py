@@ -1,6 +1,7 @@
 """Names of Kubernetes objects, DNS names, and the globs over them. Matched whole, always."""
 
 import re
+from collections.abc import Sequence
 from functools import cache
 from ipaddress import ip_address
 
@@ -10,6 +11,9 @@ GLOB = re.compile(r"[-a-z0-9.*]{1,253}")
 ADDRESS = re.compile(r"(\[(?P<v6>[0-9a-f:.]{2,45})\]|(?P<host>[a-z0-9.-]{1,253}))(:(?P<port>[0-9]{1,5}))?")
 LABEL_KEY = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+
+FIRST, LONGEST = 20, 253
+"""Of a list of names in a message: how many, and characters of each."""
 
 # Where a certificate never goes: the cluster's own namespaces, and those of the tools that rule it.
 PROTECTED = frozenset({"default", "cert-manager", "argocd", "tls-sync"})
@@ -22,6 +26,12 @@ def is_namespace(text: str) -> bool:
 def is_name(text: str) -> bool:
     """True for the name of a Secret. `..` and the empty name, which reach other objects, are not."""
     return SUBDOMAIN.fullmatch(text) is not None
+
+
+def some(names: Sequence[str]) -> str:
+    """For a person: the first ones, none longer than a DNS name may be, and how many more there are."""
+    shown = [name if len(name) <= LONGEST else f"{name[:LONGEST]}…" for name in names[:FIRST]]
+    return ", ".join(shown) + (f" and {len(names) - FIRST:,} more" if len(names) > FIRST else "")
 
 
 def is_protected(namespace: str) -> bool:

@@ -56,7 +56,7 @@ from tasks.models import (
     TargetSecret,
     Version,
 )
-from tasks.names import hostname_allowed, is_name, is_protected
+from tasks.names import hostname_allowed, is_name, is_protected, some
 from tasks.reasons import Reason
 
 
@@ -221,7 +221,7 @@ def misfits(source: Certificate, hostnames: tuple[str, ...]) -> str:
     strangers += source.other_names
     if not source.dns_names:
         strangers.append("no DNS name at all")
-    return ", ".join(strangers)
+    return some(strangers)
 
 
 def leftovers(

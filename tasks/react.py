@@ -18,6 +18,7 @@ from tasks.connections import client_of_source
 from tasks.delivery import deliver
 from tasks.errors import ClusterError, defect
 from tasks.inventory import examine_changed, take_inventory
+from tasks.limits import bounded
 from tasks.models import ClusterReport, Inventory, RunReport
 from tasks.order import Order, orders_for
 from tasks.reasons import Code
@@ -72,10 +73,11 @@ class Reactor:
         if not wanted:
             return None
         certificate = wanted[0] if len(wanted) == 1 and wanted[0] != EVERYTHING else None
-        inventory = self._look(config, certificate)
+        clusters = [c for c in config.first_wave if certificate is None or c.routes_certificate(certificate)]
+        inventory = bounded(self._look(config, certificate), config.source, clusters, certificate)
         orders = orders_for(
             config,
-            [c for c in config.first_wave if certificate is None or c.routes_certificate(certificate)],
+            clusters,
             inventory,
             dry_run=False,
             certificate=certificate,

@@ -276,6 +276,14 @@ class Code(Told):
         "the answer is larger than we read",
         "look for huge objects in the namespace",
     )
+    TOO_MANY = (
+        "TooMany",
+        "it is more than one run takes on",
+        (
+            "run for one group of clusters at a time (docs/scaling.md), or make two configurations, each "
+            "with an `owner`, clusters and a source.selector of its own"
+        ),
+    )
     THROTTLED = (
         "Throttled",
         "the API server asks to slow down",

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tasks.errors import first_trouble
 from tasks.models import Action, Certificate, Change, ClusterReport, RunReport, Version
-from tasks.reasons import Reason
+from tasks.reasons import Code, Reason
 
 URGENT_DAYS = 7
 COLUMNS = (Action.CREATE, Action.UPDATE, Action.KEEP, Action.REFUSE, Action.NOTHING)
@@ -31,8 +31,10 @@ def verdict(report: RunReport) -> Verdict:
     """How the run ended, in one line: `1 of 3 clusters failed: rct (Unreachable: …)`."""
     if report.inventory.failure:
         failure = report.inventory.failure
-        message = f"nothing was written, OPS can't be read: {failure}. To do: {failure.code.remedy}"
-        return Verdict(ok=False, name="SourceUnreadable", message=message)
+        too_many = failure.code is Code.TOO_MANY
+        why = "" if too_many else ", OPS can't be read"
+        message = f"nothing was written{why}: {failure}. To do: {failure.code.remedy}"
+        return Verdict(ok=False, name=str(failure.code) if too_many else "SourceUnreadable", message=message)
     failed = [cluster for cluster in report.clusters if not cluster.ok]
     if failed:
         reasons = [f"{cluster.cluster} ({first_trouble(cluster)})" for cluster in failed[:NAMED]]

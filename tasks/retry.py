@@ -16,8 +16,8 @@ CLUSTER_SECONDS = 300.0
 """What one cluster, or the list of OPS, may take in all, attempts and delays included."""
 
 
-LONGEST_PAUSE = 30.0
-"""Seconds that an API server may ask us to wait before the same request again."""
+LONGEST_PAUSE = 32.0
+"""Seconds that an API server may ask us to wait before another request: its own never ask for more."""
 
 
 def pause_asked_for(retry_after: str | None) -> float:

@@ -13,6 +13,7 @@ from tasks.delivery import view_cluster
 from tasks.errors import ClusterError, ConfigError, defect
 from tasks.inventory import take_inventory
 from tasks.kubeconfig import contexts
+from tasks.limits import bounded
 from tasks.models import ClusterReport, Inventory
 from tasks.order import Order
 from tasks.placement import Survey
@@ -32,6 +33,8 @@ def survey(config: SyncConfig, cluster: str | None = None, certificate: str | No
     except ClusterError as error:
         raise ConfigError(f"kubeconfig: {error.failure.detail}") from None
     inventory = _read_ops(config)
+    if not inventory.failure and (failure := bounded(inventory, config.source, targets, certificate).failure):
+        raise ConfigError(f"{failure}. To do: ask for one cluster, or for one certificate")
     orders = [Order(config, one, inventory, dry_run=True, certificate=certificate) for one in targets]
     found, answers = _ask(orders)
     return make_survey(

@@ -1,6 +1,7 @@
 """A run's report as text for a terminal of 100 columns and for the log. Pure."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from textwrap import wrap
 
 from tasks import report as say
@@ -8,6 +9,12 @@ from tasks.errors import tell
 from tasks.models import ClusterReport, RunReport
 
 WIDTH = 100
+LOG_BYTES = 256 * 1024
+"""Of the report in the log; the artifacts have more."""
+RECORD_BYTES = 20_000
+"""Of one record, as JSON: Prefect cuts what is above 25,000 for Prefect Cloud, and above 1,000,000 anyhow."""
+LONGEST_LINE = RECORD_BYTES // 12
+"""Characters, each of which may take twelve bytes there."""
 
 
 def render(report: RunReport) -> str:
@@ -15,18 +22,46 @@ def render(report: RunReport) -> str:
     lines = [f"tls-sync{' (dry run)' if report.dry_run else ''}: {say.verdict(report).message}"]
     if report.clusters:
         lines += ["", *say.table(*say.overview(report.clusters))]
-    for cluster in say.worst_first(report.clusters):
-        lines += _details(cluster)
-    lines += _source(report)
-    return "\n".join(line for part in lines for line in fold(part))
+    source = list(_folded(_source(report)))
+    lines = list(_folded(lines))
+    lines += _in_detail(report.clusters, LOG_BYTES - _size(lines) - _size(source))
+    return "\n".join([*lines, *source])
+
+
+def records(text: str) -> Iterator[str]:
+    """A long text in parts that Prefect takes whole, cut between lines."""
+    part: list[str] = []
+    left = RECORD_BYTES
+    for line in text.split("\n"):
+        for piece in wrap(line, LONGEST_LINE) if len(line) > LONGEST_LINE else [line]:
+            size = len(json.dumps(piece))  # as Prefect counts
+            if size > left and part:
+                yield "\n".join(part)
+                part, left = [], RECORD_BYTES
+            part.append(piece)
+            left -= size
+    yield "\n".join(part)
+
+
+def _in_detail(clusters: Iterable[ClusterReport], room: int) -> Iterator[str]:
+    """Of each cluster all that the log takes of it, worst first, for as many as there is room for."""
+    waiting = [one for one in say.worst_first(clusters) if say.rows(one) or one.failures or one.warnings]
+    for number, cluster in enumerate(waiting):
+        lines = list(_folded(_details(cluster)))
+        room -= _size(lines)
+        if room < 0:
+            left = waiting[number:]
+            failed = f", {bad} of them FAILED" if (bad := sum(not one.ok for one in left)) else ""
+            yield from ("", f"… and {len(left)} more clusters{failed}: see the run's artifact")
+            return
+        yield from lines
 
 
 def _details(cluster: ClusterReport) -> Iterator[str]:
     rows = say.rows(cluster)
-    if rows or cluster.failures or cluster.warnings:
-        yield from ("", cluster.cluster)
-    for failure in cluster.failures:
-        yield f"  {tell(failure, cluster.cluster)}. To do: {failure.code.remedy}."
+    yield from ("", cluster.cluster)
+    failures = [f"  {tell(one, cluster.cluster)}. To do: {one.code.remedy}." for one in cluster.failures]
+    yield from _first(failures, "failures")
     if rows:
         shown = [
             [
@@ -43,8 +78,13 @@ def _details(cluster: ClusterReport) -> Iterator[str]:
     for row in rows[: say.LOG_ROWS]:
         if row.failed:
             yield f"  {row.target}: {say.plain(say.what_to_do(row))}"
-    for warning in cluster.warnings:
-        yield f"  warning: {say.plain(warning)}"
+    yield from _first([f"  warning: {say.plain(warning)}" for warning in cluster.warnings], "warnings")
+
+
+def _first(lines: Sequence[str], what: str) -> Iterator[str]:
+    yield from lines[: say.LOG_ROWS]
+    if len(lines) > say.LOG_ROWS:
+        yield f"  … and {len(lines) - say.LOG_ROWS} more {what}: see the run's artifact"
 
 
 def _source(report: RunReport) -> Iterator[str]:
@@ -68,6 +108,15 @@ def _source(report: RunReport) -> Iterator[str]:
         yield f"  warning: {say.plain(warning)}"
     if report.suspended:
         yield f"  suspended, so left out: {', '.join(report.suspended)}"
+
+
+def _folded(lines: Iterable[str]) -> Iterator[str]:
+    for line in lines:
+        yield from fold(line)
+
+
+def _size(lines: Iterable[str]) -> int:
+    return sum(len(line.encode()) + 1 for line in lines)
 
 
 def fold(line: str, width: int = WIDTH) -> list[str]:

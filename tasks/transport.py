@@ -25,6 +25,7 @@ from tasks import stopping
 from tasks.answers import Problem, parse_answer
 from tasks.client import ApiClient, ApiException
 from tasks.ownership import FIELD_MANAGER
+from tasks.pace import pace_of
 from tasks.reasons import Code
 from tasks.retry import pause_asked_for
 from tasks.tally import Counted
@@ -33,8 +34,6 @@ from tasks.watchdog import Watchdog
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 30.0
 OBJECT_BYTES = 2 * 1024 * 1024
-TRIES = 3
-"""Of one request that the API server refused unread: throttled, or with a credential just renewed."""
 
 
 class TransportError(Exception):
@@ -70,6 +69,7 @@ class Transport:
         """`deadline` is a moment of time.monotonic(), after which every request fails."""
         self._api, self._deadline = api, deadline
         pool = api.rest_client.pool_manager
+        self._pace = pace_of(api.configuration.host)
         self._pool, self._watchdog = Counted(pool), Watchdog(pool, deadline)
         stopping.register(self._watchdog)
 
@@ -85,23 +85,32 @@ class Transport:
     def request(self, ask: Ask) -> Reply:
         """The JSON object of a 200 or 201; TransportError for everything else."""
         content = None if ask.body is None else json.dumps(ask.body, separators=(",", ":")).encode()
-        for attempt in range(1, TRIES + 1):
-            response, answer = self._exchange(ask, content)
+        shown_again = False
+        while True:
+            with self._pace.turn(self._deadline) as begun:
+                response, answer = self._exchange(ask, content)
+                pause, throttled = self._hear(response, begun)
             parsed = parse_answer(response.status, answer)
             if not isinstance(parsed, Problem):
                 return Reply(response.status, parsed, len(answer))
-            pause = pause_asked_for(response.headers.get("Retry-After"))
-            once = parsed.code is Code.UNAUTHORIZED and attempt == 1
-            again = once or (parsed.code is Code.THROTTLED and attempt < TRIES)
-            if not again or pause > self._deadline - time.monotonic():
+            renewed = parsed.code is Code.UNAUTHORIZED and not shown_again  # just now, perhaps
+            if not (throttled or renewed) or pause > self._deadline - time.monotonic():
                 raise TransportError(parsed)
-            stopping.asked.wait(pause)
-        raise AssertionError("the last try ends above")
+            if renewed:
+                shown_again = True
+                stopping.asked.wait(pause)
+
+    def _hear(self, response: BaseHTTPResponse, begun: float) -> tuple[float, bool]:
+        """The pause that the server asks for, and whether it refused the request and may be asked again."""
+        pause = pause_asked_for(response.headers.get("Retry-After"))
+        return pause, self._pace.heard(begun, pause, refused=response.status == HTTPStatus.TOO_MANY_REQUESTS)
 
     def follow(self, ask: Ask) -> Iterator[bytes]:
         """The lines of an answer that goes on until the server ends it. Raises TransportError."""
         try:
-            response = self._open(ask, None, encoding="identity")
+            with self._pace.turn(self._deadline) as begun:
+                response = self._open(ask, None, encoding="identity")
+                self._hear(response, begun)
             try:
                 if response.status == HTTPStatus.OK:
                     yield from self._lines(response, ask.cap)

@@ -577,6 +577,25 @@ def test_select_takes(cluster: str | None, certificate: str | None, expected: li
     assert chosen(cluster, certificate) == expected
 
 
+def clusters(number: int) -> dict[str, Any]:
+    """A configuration of so many clusters."""
+    document = example()
+    sample = document["clusters"][1]
+    document["clusters"] = [sample | {"name": f"c-{n}", "context": f"c-{n}"} for n in range(number)]
+    return document
+
+
+def test_a_configuration_has_a_thousand_clusters_and_no_more() -> None:
+    """At the limit it is taken; one beyond, the only fault told is how many there are and what to do."""
+    assert len(parse_config(clusters(1000)).clusters) == 1000
+    beyond = clusters(1001)
+    beyond["clusters"][7]["wave"] = "not a number"
+    told = "clusters: are 1,001, and may be 1,000 at most; make two configurations"
+    with pytest.raises(ConfigError) as error:
+        parse_config(beyond)
+    assert str(error.value) == f"1 fault\n  {told}, each with an `owner` of its own"
+
+
 def test_select_leaves_suspended_clusters_out() -> None:
     """A suspended cluster is in no run, and every report can say so."""
     edit: Edit = ((*RCT, "suspended"), True)

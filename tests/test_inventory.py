@@ -66,6 +66,23 @@ def take(
     return take_inventory(Ops(*secrets, certificates=certificates), source, NOW)
 
 
+def test_a_list_of_ops_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the limit all are examined; one beyond, OPS counts as unread, and no later page is asked for."""
+    monkeypatch.setattr("tasks.inventory.MOST_CERTIFICATES", 2)
+    monkeypatch.setattr("tasks.limits.MOST_CERTIFICATES", 2)
+    secrets = [fit(f"web-{number}-tls") for number in range(5)]
+    assert len(take(*secrets[:2]).certificates) == 2
+    ops = Ops(*secrets)
+    pages = ops.tls_secrets(SOURCE.namespace, SOURCE.selector)
+    monkeypatch.setattr(ops, "tls_secrets", lambda *_: pages)
+    with pytest.raises(ClusterError) as error:
+        take_inventory(ops, SOURCE, NOW)
+    failure = error.value.failure
+    assert (failure.code, failure.transient) == (Code.TOO_MANY, False)
+    assert (failure.what, failure.detail) == ("list secrets in certificates-ops", "more than 2 TLS Secrets")
+    assert len(list(pages)) == 2
+
+
 def names(found: Inventory) -> tuple[list[str], list[tuple[str, Reason]]]:
     return (
         [one.ref.name for one in found.certificates],

@@ -2,11 +2,12 @@
 
 import re
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
 
-from tests.benchmarks import figures, growth, page, parts, results, sizes
+from tests.benchmarks import choices, figures, growth, page, parts, results, sizes
 from tests.benchmarks.results import Result
 
 MEASURED = results.read(page.NUMBERS)
@@ -16,6 +17,50 @@ TEXT = page.PAGE.read_text()
 def test_the_page_says_what_was_measured() -> None:
     """Every table and sentence with numbers is what the committed measurement makes of it."""
     assert page.filled(TEXT, MEASURED) == TEXT
+
+
+CHOSEN: dict[str, Any] = {
+    "lists_compressed": 9.0,
+    "one_seat_refusals": 3,
+    "details": {
+        "lists_compressed": {
+            "copies": 1000,
+            "gzip": dict.fromkeys(("seconds", "own_cpu_seconds", "servers_cpu_seconds"), 0.2)
+            | {"bytes": 1024},
+            "identity": dict.fromkeys(("seconds", "own_cpu_seconds", "servers_cpu_seconds"), 0.1)
+            | {"bytes": 9216},
+        },
+        **{
+            f"threads_{one}": {
+                "seconds": {"1x1": 8.0, "1x4": 4.0, "16x1": 3.0, "16x4": 2.0},
+                "in_use": "16x4",
+                "clusters": 32,
+                "black_holes": 4,
+                "black_holes_seconds": {"1x4": 13.0, "16x4": 3.5},
+            }
+            for one in ("first_sync", "unchanged")
+        },
+        "one_seat_refusals": {
+            "copies": 100,
+            "seconds": 2.5,
+            "seconds_with_all_seats": 0.7,
+            "requests": 107,
+            "too_early": 0,
+            "others_answers": 99,
+        },
+    },
+}
+
+
+def test_what_was_chosen_is_told_once_it_was_measured() -> None:
+    """Without its part of the benchmarks the page says so; with it, every choice stands beside the others."""
+    assert choices.choices({"details": {}}).startswith("Not measured yet")
+    told = choices.choices(CHOSEN)
+    assert "| gzip | 1 KiB | 0.20 s | 0.20 s | 0.20 s |" in told
+    assert "| 1 | 8.00 s (4.00x) | 4.00 s (2.00x) |\n| 16 | 3.00 s (1.50x) | 2.00 s (1.00x) |" in told
+    assert "13.0 s with 1, 3.5 s with 16" in told
+    assert "3 of 107 requests were refused" in told
+    assert max(len(line) for line in told.splitlines() if line[0:1] != "|") <= 110
 
 
 @pytest.mark.parametrize("name", figures.plots(MEASURED))

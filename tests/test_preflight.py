@@ -219,6 +219,16 @@ def test_an_ops_without_certificates_is_worth_a_look() -> None:
     assert readiness(*diagnosis.of_sources("certificates-ops", 1, None)).troubles == ()
 
 
+def test_more_certificates_than_a_run_takes_on_are_told_before() -> None:
+    """At the limit all is well; one beyond, the preflight says what a run would say."""
+    at, beyond = (
+        readiness(*diagnosis.of_sources("certificates-ops", count, None)) for count in (10_000, 10_001)
+    )
+    assert at.mark(Check.NAMESPACES) is Mark.FINE
+    assert beyond.mark(Check.NAMESPACES) is Mark.BAD
+    assert (beyond.troubles[0].name, beyond.troubles[0].remedy) == ("TooMany", Code.TOO_MANY.remedy)
+
+
 def of_rehearsals(found: dict[str, Rehearsal], **settings: Any) -> Readiness:
     return readiness(*diagnosis.of_rehearsals(cluster(**settings), WHO, found))
 

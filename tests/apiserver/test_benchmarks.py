@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import pytest
 
-from tests.benchmarks import results
+from tests.benchmarks import choices, results
 from tests.benchmarks.parts import PARTS, Stage, stage
 from tests.benchmarks.results import Result
 from tests.benchmarks.sizes import TINY
@@ -62,6 +62,19 @@ def test_growth_is_measured_at_every_size(ready: Stage) -> None:
     assert ready.world.count_copies() == COPIES
     few, many = (run["unchanged"]["requests"] for run in clusters)
     assert many - few == 3 * (TINY.growth_clusters[1] - TINY.growth_clusters[0])
+
+
+def test_choices_are_measured_beside_what_could_have_been(ready: Stage) -> None:
+    """Every pair of threads, lists in both encodings, and a server with one seat, each with all copies."""
+    found = measured(ready, "choices")
+    assert set(found) == set(choices.KEYS)
+    pairs = {f"{s}x{c}" for s in TINY.threads_side_by_side for c in TINY.threads_connections}
+    for key in ("threads_first_sync", "threads_unchanged"):
+        assert set(found[key].details["seconds"]) == pairs
+    assert found["lists_compressed"].details["gzip"]["bytes"] > 0
+    assert found["one_seat_refusals"].met
+    told = {"details": {key: one.details for key, one in found.items()}}
+    assert choices.choices(told | {key: one.value for key, one in found.items()}).count("\n\n") > 5
 
 
 def test_one_renewal_asks_for_what_changed(ready: Stage) -> None:

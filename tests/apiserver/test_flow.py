@@ -19,7 +19,7 @@ from prefect.client.schemas.objects import FlowRun, State, TaskRun
 
 from flows.tls_sync import tls_sync
 from tasks.config import load_config
-from tasks.transport import TRIES
+from tasks.pace import REFUSALS
 from tests.fault_proxy import Answer, Forward, Request
 from tests.world import ROUTES, TARGETS, World
 
@@ -172,6 +172,24 @@ def test_an_unreadable_source_touches_no_cluster(world: World) -> None:
     assert world.requests("dev", start) == []
 
 
+@pytest.mark.parametrize("parameters", [{}, {"dry_run": True}], ids=["run", "dry run"])
+def test_more_copies_than_a_run_takes_on_touch_no_cluster(
+    world: World, monkeypatch: pytest.MonkeyPatch, parameters: dict[str, bool]
+) -> None:
+    """At the limit all is copied; beyond it the run is Failed, says how many, and no target hears of it."""
+    world.issue("web-a-tls", "web-b-tls")
+    monkeypatch.setattr("tasks.limits.MOST_COPIES", 2 * len(world.targets) - 1)
+    start = world.log_position("dev")
+    state = run(**parameters)
+    assert (state.is_failed(), state.name) == (True, "TooMany")
+    assert state.message is not None
+    assert state.message.startswith("nothing was written: TooMany: look at 6 copies: ")
+    assert "TooMany" in next(iter(artifacts(state).values()))
+    assert world.requests("dev", start) == []
+    monkeypatch.setattr("tasks.limits.MOST_COPIES", 2 * len(world.targets))
+    assert run(**parameters).is_completed()
+
+
 def test_an_empty_source_is_completed_with_a_warning(world: World) -> None:
     """Nothing on OPS, nothing named literally: nothing is written, copies are kept, and the run says so."""
     world.issue("web-tls")
@@ -283,7 +301,7 @@ def test_the_configuration_is_read_at_the_start_of_each_run(world: World) -> Non
 def test_a_kubeconfig_swapped_in_mid_run_counts_from_the_next_run_on(world: World) -> None:
     """The file of the start serves a run to its end, retries included; the next run sees the new one."""
     world.issue("web-tls")
-    throttled, original = [Answer(429)] * TRIES, world.kubeconfig.read_text()
+    throttled, original = [Answer(429)] * REFUSALS, world.kubeconfig.read_text()
 
     def swap(request: Request, forward: Forward) -> Answer:
         if "/secrets?" in request.path:  # before the writes, for which OPS is connected to once more
@@ -305,7 +323,7 @@ def test_a_run_counts_what_its_earlier_attempts_wrote(world: World) -> None:
     """Where a cluster needs two attempts, the report counts the writes of both, each once."""
     world.issue("web-tls", "web-2-tls")
     world.configure(clusters=["dev"])
-    refusals = [Answer(429)] * TRIES
+    refusals = [Answer(429)] * (REFUSALS + 1)  # the other copy is answered in between
 
     def throttle_at_first(request: Request, forward: Forward) -> Answer:
         is_early = request.method == "PATCH" and "web-2-tls" in request.path and refusals

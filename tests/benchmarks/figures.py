@@ -1,12 +1,13 @@
 """The tables and plots of docs/performance.md, from what was measured. Pure."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from tests.benchmarks import sentences
+from tests.benchmarks import choices, sentences
 from tests.benchmarks.growth import Point
 from tests.benchmarks.plots import BLUE, ORANGE, Plot, Series, draw
 from tests.benchmarks.sentences import Measured
+from tests.benchmarks.tables import table
 
 LINES = (
     ("first_sync_seconds", "first sync, wall", BLUE, False),
@@ -84,14 +85,10 @@ BLOCKS: dict[str, Callable[[Measured], str]] = {
     "cpu": cpu,
     "certificates": certificates,
     "clusters": clusters,
+    "choices": choices.choices,
     "large": large,
     "losses": sentences.losses,
 }
-
-
-def table(heads: Sequence[str], rows: Iterable[Iterable[str]]) -> str:
-    lines = (heads, ["---"] * len(heads), *rows)
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _series(points: Sequence[Point], over: str) -> tuple[Series, ...]:

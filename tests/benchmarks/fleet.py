@@ -1,16 +1,19 @@
 """Many clusters: one real API server behind many addresses, each with a namespace of its own there."""
 
 import json
+import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 import yaml
 
 from deployments.sandbox.kubeconfig import SOURCE_CLUSTER, context_name, write_kubeconfig
 from deployments.sandbox.progress import Say
+from tasks.order import Order
 from tests.benchmarks.flow_process import FlowProcess
 from tests.benchmarks.fronts import Fronts, fronts, identity
 from tests.benchmarks.world import NAMESPACES, SETTLE_SECONDS, World, count_secrets
@@ -36,6 +39,16 @@ class Fleet:
         environment = {"TLS_SYNC_CONFIG": str(self._config), "KUBECONFIG": str(self._kubeconfig)}
         succeeds = not elsewhere
         return FlowProcess(self.world, environment, lambda: self.copies == expected, succeeds=succeeds)
+
+    @contextmanager
+    def orders(
+        self, clusters: int, elsewhere: Mapping[str, str] | None = None
+    ) -> Iterator[tuple[Order, ...]]:
+        """As `flow`, for the clusters' part in this process, as long as the `with` lasts."""
+        names, elsewhere = self.names[:clusters], elsewhere or {}
+        self._write({name: self.fronts.addresses[name] for name in names} | dict(elsewhere))
+        with patch.dict(os.environ, {"KUBECONFIG": str(self._kubeconfig)}):
+            yield self.world.orders(self._config)
 
     @property
     def copies(self) -> int:
@@ -84,12 +97,14 @@ class Fleet:
 
 
 @contextmanager
-def fleet(world: World, clusters: int, say: Say, *, everything: bool = False) -> Iterator[Fleet]:
+def fleet(
+    world: World, clusters: int, say: Say, *, everything: bool = False, latency: float = 0.0
+) -> Iterator[Fleet]:
     """Empty; the clusters have no copy."""
     names = [f"fleet-{number:03}" for number in range(clusters)]
     say(f"fleet: {clusters} namespaces, addresses and contexts")
     write_kubeconfig(world.sandbox, world.directory / "admin.kubeconfig", {SERVER: names})
-    with fronts(world, SERVER, names) as behind:
+    with fronts(world, SERVER, names, latency) as behind:
         one = Fleet(world, names, behind, everything)
         one.empty()
         yield one

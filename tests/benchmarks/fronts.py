@@ -22,11 +22,15 @@ class Fronts:
 
 
 @contextmanager
-def fronts(world: World, server: str, names: Sequence[str]) -> Iterator[Fronts]:
-    """An address for each name; the program ends with the `with`, and with us: its input does."""
+def fronts(world: World, server: str, names: Sequence[str], latency: float = 0.0) -> Iterator[Fronts]:
+    """An address for each name, `latency` seconds away; ends with the `with`, and with us: its input does."""
     with (world.directory / "fronts.log").open("w") as log:
         process = subprocess.Popen(
-            _command(world, server), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
+            _command(world, server, latency),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
         )
     with process:
         assert process.stdin is not None
@@ -44,7 +48,7 @@ def identity(name: str) -> str:
     return str(uuid.uuid5(uuid.NAMESPACE_DNS, name))
 
 
-def _command(world: World, server: str) -> list[str | Path]:
+def _command(world: World, server: str, latency: float) -> list[str | Path]:
     program = world.directory / "front"
     if not program.exists():
         replay.build(world.directory, "front")
@@ -52,4 +56,4 @@ def _command(world: World, server: str) -> list[str | Path]:
     pair.touch(mode=0o600)
     pair.write_bytes(b"".join(world.sandbox.authority.serving()))
     url = world.sandbox.cluster(server).url
-    return [program, f"-server={url}", f"-ca={world.ca}", f"-pair={pair}"]
+    return [program, f"-server={url}", f"-ca={world.ca}", f"-pair={pair}", f"-latency={latency}s"]

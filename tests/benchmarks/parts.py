@@ -8,6 +8,9 @@ from deployments.sandbox.control_plane import Sandbox
 from deployments.sandbox.prefect_server import PrefectServer, prefect_server
 from deployments.sandbox.progress import Say
 from tests.benchmarks import (
+    choices_lists,
+    choices_seat,
+    choices_threads,
     clusters_part,
     large,
     more_certificates,
@@ -84,6 +87,12 @@ def _growth(stage: Stage) -> list[Result]:
     return [over_certificates, *more_clusters.growth(stage.world, stage.size, stage.say)]
 
 
+def _choices(stage: Stage) -> list[Result]:
+    listed = choices_lists.compressed(stage.world, stage.size, stage.say)
+    threads = choices_threads.threads(stage.world, stage.size, stage.say)
+    return [listed, *threads, choices_seat.one_seat(stage.world, stage.size, stage.say)]
+
+
 def _large(stage: Stage) -> list[Result]:
     stage.server()
     return large.large(stage.world, stage.size, stage.say)
@@ -97,9 +106,10 @@ PARTS: dict[str, Callable[[Stage], list[Result]]] = {
     "watcher": _watcher,
     "start": _start,
     "growth": _growth,
+    "choices": _choices,
     "large": _large,  # last: what it leaves behind takes minutes to delete
 }
-QUICK_PARTS = ("clusters", "kubectl", "requests", "memory", "watcher", "start")
+QUICK_PARTS = ("clusters", "kubectl", "requests", "memory", "watcher", "start", "choices")
 
 
 @contextmanager

@@ -41,7 +41,7 @@ def machine(measured: Measured) -> str:
     details = measured["details"]
     facts, parts = details["machine"], [one for one in details.values() if "measured" in one]
     times = sorted(one["measured"] for one in parts)
-    return _filled(
+    return filled(
         _MACHINE,
         begun=times[0],
         ended=times[-1],
@@ -57,7 +57,7 @@ def losses(measured: Measured) -> str:
     details = measured["details"]
     run, begun = details["run_vs_kubectl_loop"], details["start_beyond_import_s"]
     unchanged, each = median(run["unchanged_run_seconds"]), run["other_seconds"] / run["copies"]
-    return _filled(
+    return filled(
         _LOSSES,
         each=each,
         unchanged=unchanged,
@@ -76,7 +76,7 @@ def losses(measured: Measured) -> str:
 
 def renewal(measured: Measured) -> str:
     details = measured["details"]
-    return _filled(
+    return filled(
         _LARGE,
         copies=details["peak_pod_large_mib"]["copies"],
         more=measured["renewal_requests_large"],
@@ -98,7 +98,7 @@ def _cpu_times(measured: Measured, key: str) -> float:
     return float(spent["ours"] / spent["floor"])
 
 
-def _filled(template: str, **facts: Any) -> str:
+def filled(template: str, **facts: Any) -> str:
     """Wrapped anew, as numbers may be longer or shorter."""
     paragraphs = template.strip().format(**facts).split("\n- ")
     bullets = [

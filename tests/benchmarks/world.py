@@ -110,9 +110,9 @@ class World:
         source = {"namespace": SOURCE_NAMESPACE, "context": context_name(SOURCE_CLUSTER)}
         return {"owner": SOURCE_CLUSTER, "source": source, "clusters": clusters}
 
-    def orders(self) -> tuple[Order, ...]:
+    def orders(self, config_file: Path | None = None) -> tuple[Order, ...]:
         """What the flow hands to the clusters' part, from an inventory taken now."""
-        config: SyncConfig = load_config(str(self.config_file))
+        config: SyncConfig = load_config(str(config_file or self.config_file))
         source = config.source
         client = ClusterClient(source.label, connect(source.label, source.context), time.monotonic() + 300)
         with client:
