@@ -13,6 +13,7 @@ from prefect.utilities.annotations import opaque
 from tasks.attempts import with_earlier_writes, writes_of
 from tasks.collect import CAREFULLY, deadline_of_task
 from tasks.delivery import deliver
+from tasks.elsewhere import at_work
 from tasks.errors import ClusterFailed, defect
 from tasks.models import Change, ClusterReport, Failure
 from tasks.order import Order
@@ -20,6 +21,8 @@ from tasks.reasons import Code
 from tasks.stopping import stop
 from tasks.waves import held_back, waves_of, went_well
 
+Submit = Callable[..., Any]
+"""Takes a task and its parameters by name; returns a future."""
 STEP_SECONDS = 0.5
 """In which a signal is heard, whichever thread gets it."""
 
@@ -38,11 +41,12 @@ def key_of_sync(context: TaskRunContext, parameters: dict[str, Any]) -> str:
 )
 def sync_cluster(order: Order) -> dict[str, Any]:
     _tag(f"cluster:{order.cluster.name}")
-    try:
-        report = deliver(order, deadline_of_task(order.until))
-    except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
-        report = _defect_report(order, error)
-    report = _of_all_attempts(report)
+    with at_work() as requests:
+        try:
+            report = deliver(order, deadline_of_task(order.until))
+        except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
+            report = _defect_report(order, error)
+        report = _of_all_attempts(report).model_copy(update={"requests": requests()})
     if not report.ok:
         raise ClusterFailed(report) from None
     return report.model_dump(mode="json")
@@ -56,13 +60,18 @@ def _of_all_attempts(report: ClusterReport) -> ClusterReport:
     context = TaskRunContext.get()
     key = str(context.task_run.id) if context else ""
     report = with_earlier_writes(report, _WRITTEN.pop(key, ()))
-    if not report.ok:
+    if report.transient:  # else there is no other attempt
         _WRITTEN[key] = writes_of(report)
     return report
 
 
+def in_a_thread(task: Any, **parameters: Any) -> Any:
+    """Of this process, by the flow's own task runner."""
+    return task.submit(**{name: opaque(value) for name, value in parameters.items()})
+
+
 def sync_clusters(
-    orders: Iterable[Order],
+    orders: Iterable[Order], submit: Submit = in_a_thread
 ) -> tuple[tuple[ClusterReport, ...], BaseException | None]:
     """One task run per cluster, wave after wave; waits for all of them, also when some fail.
 
@@ -76,15 +85,17 @@ def sync_clusters(
         if signal:
             reports += tuple(map(_not_begun, wave))
             continue
-        done, signal = _sync_wave(wave if well else held_back(wave))
+        done, signal = _sync_wave(wave if well else held_back(wave), submit)
         well = well and went_well(wave, done)
         reports += done
     return reports, signal
 
 
-def _sync_wave(wave: Iterable[Order]) -> tuple[tuple[ClusterReport, ...], BaseException | None]:
+def _sync_wave(
+    wave: Iterable[Order], submit: Submit
+) -> tuple[tuple[ClusterReport, ...], BaseException | None]:
     orders = tuple(wave)
-    results, signal = side_by_side(partial(_named(order).submit, opaque(order)) for order in orders)
+    results, signal = side_by_side(partial(submit, _named(order), order=order) for order in orders)
     begun = zip(orders, results, strict=False)
     return tuple(report_of(result, partial(_defect_report, order)) for order, result in begun), signal
 

@@ -71,7 +71,9 @@ class Transport:
         self._api, self._deadline = api, deadline
         pool = api.rest_client.pool_manager
         self._pool, self._watchdog = Counted(pool), Watchdog(pool, deadline)
-        stopping.register(self._watchdog)
+        stop = stopping.current()
+        stop.register(self._watchdog)
+        self._stopped = stop.asked
 
     def until(self, deadline: float) -> None:
         """From now on, this is the deadline; the connections stay."""
@@ -95,7 +97,7 @@ class Transport:
             again = once or (parsed.code is Code.THROTTLED and attempt < TRIES)
             if not again or pause > self._deadline - time.monotonic():
                 raise TransportError(parsed)
-            stopping.asked.wait(pause)
+            self._stopped.wait(pause)
         raise AssertionError("the last try ends above")
 
     def follow(self, ask: Ask) -> Iterator[bytes]:
@@ -135,7 +137,7 @@ class Transport:
         left = self._deadline - time.monotonic()
         if left <= 0:
             self._fail(Code.DEADLINE)
-        if stopping.asked.is_set():
+        if self._stopped.is_set():
             self._fail(Code.INTERRUPTED)
         url = self._api.configuration.host + ask.path + (f"?{urlencode(ask.query)}" if ask.query else "")
         headers = {"Accept": ask.accept, "User-Agent": FIELD_MANAGER, "Accept-Encoding": encoding}

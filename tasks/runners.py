@@ -1,0 +1,95 @@
+"""Where the tasks of a run are done: in threads of its process, or by workers of Dask or Ray. A shell.
+
+A worker gets an order and brings a report: no key travels. Whatever becomes of it, the run has an end.
+"""
+
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from functools import partial
+from importlib import import_module
+from typing import Any
+from urllib.parse import urlsplit
+
+from prefect.logging import get_run_logger
+from prefect.settings import PREFECT_API_URL
+from prefect.utilities.annotations import opaque
+
+from tasks.attendance import Attendance, Coming
+from tasks.config import TaskRunner
+from tasks.errors import ConfigError
+from tasks.sync import Submit, in_a_thread
+
+ANSWER_SECONDS = 5.0
+"""In which a scheduler must answer."""
+CALLED = {"dask": "Dask's scheduler", "ray": "Ray's head"}
+
+
+@contextmanager
+def runner_of(chosen: TaskRunner, until: datetime) -> Iterator[Submit]:
+    """How a task is submitted. Raises ConfigError where there can be no workers: nothing was read by then."""
+    if chosen.type == "threads":
+        yield in_a_thread
+        return
+    with ExitStack() as stack:
+        runner = _started(chosen, stack)
+        attendance = stack.enter_context(Attendance(until))
+        yield partial(_submit, runner, attendance)
+
+
+class _Sealed(opaque[Any]):
+    """Prefect does not look for futures in it, as with its own; which it can't take out of a pickle again."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> tuple[type["_Sealed"], tuple[Any]]:
+        return type(self), (self.unwrap(),)
+
+
+def _submit(runner: Any, attendance: Attendance, task: Any, **parameters: Any) -> Coming:
+    given = {name: _Sealed(value) for name, value in parameters.items()}
+    future = runner.submit(task, given)
+    return attendance.expect(future, parameters["order"].cluster.name, str(task.task_run_name))
+
+
+def _started(chosen: TaskRunner, stack: ExitStack) -> Any:
+    """At work from here on, until the stack is left."""
+    address, made = str(chosen.address), _made(chosen)
+    if not PREFECT_API_URL.value():
+        raise ConfigError(
+            f"taskRunner.type: {chosen.type}: workers need a Prefect server that they reach, too; "
+            "let PREFECT_API_URL name it"
+        )
+    try:
+        _knock(address)
+        runner = stack.enter_context(made)
+        workers = len(runner.client.nthreads()) if chosen.type == "dask" else 1  # connects
+    except Exception as error:  # noqa: BLE001  a library's text, which could hold anything, ends here
+        raise ConfigError(
+            f"taskRunner.address: {CALLED[chosen.type]} does not answer at {address} within "
+            f"{ANSWER_SECONDS:g} s ({type(error).__name__}); look whether it runs, and whether it is reached "
+            "from here"
+        ) from None
+    if not workers:
+        get_run_logger().warning("%s has no worker yet: the run waits for one", CALLED[chosen.type])
+    return runner
+
+
+def _made(chosen: TaskRunner) -> Any:
+    try:
+        library = import_module(f"prefect_{chosen.type}")
+    except ImportError:
+        raise ConfigError(
+            f"taskRunner.type: {chosen.type} is not installed here; install tls-sync with its extra "
+            f"`{chosen.type}`, here and on the workers"
+        ) from None
+    if chosen.type == "dask":
+        return library.DaskTaskRunner(address=chosen.address, client_kwargs={"timeout": ANSWER_SECONDS})
+    return library.RayTaskRunner(address=chosen.address, init_kwargs={"log_to_driver": False})
+
+
+def _knock(address: str) -> None:
+    """Libraries wait long for who isn't there."""
+    at = urlsplit(address)
+    socket.create_connection((at.hostname or "", at.port or 0), ANSWER_SECONDS).close()
