@@ -1,8 +1,8 @@
 """What a task is given that is done in another process than its flow: by a worker of Dask or Ray. A shell.
 
 The run's process reaches in here with an order, and with nothing else. So one thread per run asks Prefect
-every other second whether that run goes on; where it does not, its tasks here end as they do in a process that
-is told to stop. Those of other runs, which the worker may serve at the same time, go on.
+every other second whether that run goes on; where it does not, its tasks here end as they do in a process
+that is told to stop. Those of other runs, which the worker may serve at the same time, go on.
 """
 
 import threading
