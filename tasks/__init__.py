@@ -2,7 +2,7 @@
 
 Pure, nouns: models, reasons, errors, order, view, rights, readiness, placement, families. Pure, rules: names,
 config_rules, candidate, checks, ownership, plan, answers, attempts, retry, credentials, kubeconfig_context,
-diagnosis, servers, appraisal, samples, events, waves, prune, fleet.
+diagnosis, servers, appraisal, samples, events, waves, prune, fleet, recall.
 Pure, texts: report, terminal, markdown, checklist, findings, survey_text, survey_json, survey_page,
 page_style, timeline, history, fleet_report.
 I/O: yaml_file, config (one read), client (the library for Kubernetes, as far as we use it), kubeconfig,
@@ -17,5 +17,6 @@ sender (one of them), brake (when enough has failed), preflight (whether runs ca
 (which certificate is where), pruner (deletes what is long gone from OPS).
 Of the watcher: watch (what changes on OPS), triggers (gathered), react (brings it to the clusters), lease
 (who of several acts), liveness (said over HTTP).
-Prefect's shells: collect, sync, pruning.
+Prefect's shells: collect, sync, pruning, runners (threads, Dask or Ray), attendance (what a run waits for
+that workers bring), elsewhere (what a task is given on a worker).
 """

@@ -3,6 +3,7 @@
 A worker gets an order and brings a report: no key travels. Whatever becomes of it, the run has an end.
 """
 
+import copyreg
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -38,17 +39,16 @@ def runner_of(chosen: TaskRunner, until: datetime) -> Iterator[Submit]:
         yield partial(_submit, runner, attendance)
 
 
-class _Sealed(opaque[Any]):
-    """Prefect does not look for futures in it, as with its own; which it can't take out of a pickle again."""
+def _reduced(sealed: Any) -> tuple[type[opaque], tuple[Any]]:
+    return opaque, (sealed.unwrap(),)
 
-    __slots__ = ()
 
-    def __reduce__(self) -> tuple[type["_Sealed"], tuple[Any]]:
-        return type(self), (self.unwrap(),)
+# Prefect's wrapper for what it is not to look into: out of a pickle, it comes with one wrapper too many.
+copyreg.pickle(opaque, _reduced)
 
 
 def _submit(runner: Any, attendance: Attendance, task: Any, **parameters: Any) -> Coming:
-    given = {name: _Sealed(value) for name, value in parameters.items()}
+    given = {name: opaque(value) for name, value in parameters.items()}
     future = runner.submit(task, given)
     return attendance.expect(future, parameters["order"].cluster.name, str(task.task_run_name))
 
