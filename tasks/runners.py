@@ -39,7 +39,7 @@ def runner_of(chosen: TaskRunner, until: datetime) -> Iterator[Submit]:
         yield partial(_submit, runner, attendance)
 
 
-def _reduced(sealed: Any) -> tuple[type[opaque], tuple[Any]]:
+def _reduced(sealed: Any) -> tuple[Any, tuple[Any]]:
     return opaque, (sealed.unwrap(),)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import cloudpickle
+import cloudpickle  # type: ignore[import-untyped]  # it has none
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.utilities.annotations import opaque
