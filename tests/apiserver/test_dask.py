@@ -2,6 +2,7 @@
 
 import base64
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from tasks.models import RunReport
 from tests.canary import found_below, found_in
 from tests.dask_cluster import DaskCluster
 from tests.fault_proxy import Answer, Forward, Request, SlowWrites
-from tests.prefect_command import ROOT, environment
+from tests.prefect_command import ROOT, environment, make_pool, prefect
 from tests.tcp_proxy import TcpProxy
 from tests.waiting import until
 from tests.world import TARGETS, Manifest, World
@@ -75,10 +76,12 @@ def dask(world: World, shared: DaskCluster, given: dict[str, str]) -> DaskCluste
 
 
 @pytest.fixture
-def mortal(world: World, given: dict[str, str], tmp_path: Path) -> Iterator[DaskCluster]:
-    """One that a test may kill: of one worker, whose loss a task does not survive."""
-    strict = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
-    with DaskCluster(tmp_path, given | strict, workers=1) as cluster:
+def mortal(
+    world: World, given: dict[str, str], tmp_path: Path, request: pytest.FixtureRequest
+) -> Iterator[DaskCluster]:
+    """One that a test may kill: of one worker, of which a task survives so many losses."""
+    losses = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": str(getattr(request, "param", 0))}
+    with DaskCluster(tmp_path, given | losses, workers=1) as cluster:
         attach(world, cluster, given)
         yield cluster
 
@@ -213,6 +216,22 @@ def test_a_run_that_is_told_to_stop_stops_its_workers(
     assert run().is_completed(), "the next run is not stopped, too"
 
 
+def test_a_run_of_a_deployment_is_served_as_well(
+    world: World, dask: DaskCluster, given: dict[str, str]
+) -> None:
+    """There, the flow is loaded from its file, and is no module that a worker could import."""
+    (secret,) = world.issue("web-tls")
+    own = given | {name: os.environ[name] for name in ("TLS_SYNC_CONFIG", "KUBECONFIG")}
+    make_pool(own)
+    deployed = prefect("deploy", "--all", "--prefect-file", "prefect.yaml", env=own)
+    assert deployed.returncode == 0, deployed.stdout + deployed.stderr
+    made = prefect("deployment", "run", "tls-sync/ops", env=own)
+    (run_id,) = re.findall(r"UUID: (\S+)", made.stdout)
+    done = prefect("flow-run", "execute", run_id, env=own)
+    assert "3 clusters: create 3" in done.stdout + done.stderr
+    assert world.is_everywhere(secret)
+
+
 def test_tasks_that_wait_for_a_worker_do_not_begin_after_a_stop(
     world: World, given: dict[str, str], tmp_path: Path
 ) -> None:
@@ -251,25 +270,39 @@ def test_workers_hear_of_a_run_that_is_over(world: World, dask: DaskCluster, giv
     assert len(slowly.paths) < COUNT
 
 
-def test_a_worker_that_dies_costs_what_it_was_at(world: World, mortal: DaskCluster) -> None:
-    """A task whose worker is killed is a failure of its cluster; another worker serves the others."""
-    world.issue("web-tls")
-    worker = mortal.workers[0]
+def with_a_worker_killed(world: World, cluster: DaskCluster) -> State[Any]:
+    """A run in which a worker dies at its first write to DEV; another one is there by then."""
+    worker = cluster.workers[0]
 
     def kill(request: Request, forward: Forward) -> Answer:
         if request.method == "PATCH" and worker.poll() is None:
-            mortal.add_worker()
+            cluster.add_worker()
             worker.kill()
             worker.wait()
         return forward()
 
     with world.proxy() as proxy:
         proxy.fault = kill
-        state = run()
+        return run()
+
+
+def test_a_worker_that_dies_costs_what_it_was_at(world: World, mortal: DaskCluster) -> None:
+    """A task that does not survive it is a failure of its cluster; another worker serves the others."""
+    world.issue("web-tls")
+    state = with_a_worker_killed(world, mortal)
     assert state.is_failed()
     assert state.message is not None
     assert "dev (WorkerLost: run task sync-dev: " in state.message
     assert run().is_completed()
+
+
+@pytest.mark.parametrize("mortal", [3], indirect=True, ids=["as Dask has it"])
+def test_another_worker_takes_over(world: World, mortal: DaskCluster) -> None:
+    """As Dask is by default, a worker that dies costs nothing where there is another one."""
+    (secret,) = world.issue("web-tls")
+    state = with_a_worker_killed(world, mortal)
+    assert state.is_completed()
+    assert world.is_everywhere(secret)
 
 
 def test_a_scheduler_that_dies_does_not_keep_the_run(world: World, mortal: DaskCluster) -> None:
