@@ -4,7 +4,9 @@ A worker gets an order and brings a report: no key travels. Whatever becomes of 
 """
 
 import copyreg
+import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
@@ -22,8 +24,8 @@ from tasks.config import TaskRunner
 from tasks.errors import ConfigError
 from tasks.sync import Submit, in_a_thread
 
-ANSWER_SECONDS = 5.0
-"""In which a scheduler must answer."""
+ANSWER_SECONDS = 10.0
+"""In which a scheduler must answer. Ray's library takes up to half a minute for what follows."""
 CALLED = {"dask": "Dask's scheduler", "ray": "Ray's head"}
 
 
@@ -63,17 +65,27 @@ def _started(chosen: TaskRunner, stack: ExitStack) -> Any:
         )
     try:
         _knock(address)
-        runner = stack.enter_context(made)
+        with _same_signals():
+            runner = stack.enter_context(made)
         workers = len(runner.client.nthreads()) if chosen.type == "dask" else 1  # connects
     except Exception as error:  # noqa: BLE001  a library's text, which could hold anything, ends here
         raise ConfigError(
-            f"taskRunner.address: {CALLED[chosen.type]} does not answer at {address} within "
-            f"{ANSWER_SECONDS:g} s ({type(error).__name__}); look whether it runs, and whether it is reached "
-            "from here"
+            f"taskRunner.address: {CALLED[chosen.type]} does not answer at {address} "
+            f"({type(error).__name__}); look whether it runs, and whether it is reached from here"
         ) from None
     if not workers:
         get_run_logger().warning("%s has no worker yet: the run waits for one", CALLED[chosen.type])
     return runner
+
+
+@contextmanager
+def _same_signals() -> Iterator[None]:
+    """Ray puts its own handler in the place of ours, which says how a run that is told to stop ends."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def _made(chosen: TaskRunner) -> Any:

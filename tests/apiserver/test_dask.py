@@ -332,7 +332,7 @@ def test_no_scheduler_no_run(world: World) -> None:
     state = run()
     assert state.is_failed()
     assert state.message is not None
-    assert f"taskRunner.address: Dask's scheduler does not answer at {address} within 5 s" in state.message
+    assert f"taskRunner.address: Dask's scheduler does not answer at {address} (" in state.message
     assert served(world, since) == {}
 
 
