@@ -6,8 +6,9 @@ they ask (tasks/elsewhere.py); what has not come soon after, is not waited for.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
 from datetime import UTC, datetime
 from functools import partial
@@ -22,7 +23,7 @@ from prefect.logging import get_run_logger
 
 from tasks import stopping, tally
 from tasks.errors import ClusterError
-from tasks.models import ClusterReport, Failure
+from tasks.models import ClusterReport, Failure, Requests
 from tasks.reasons import Code
 from tasks.recall import labels_of
 from tasks.sync import report_of
@@ -70,27 +71,27 @@ class Coming:
         """It is there, or it is known that it never will be."""
         try:
             result = self._future.result(raise_on_failure=False)
-            counts = self._future.state.name != "Cached"  # else an earlier attempt of the run asked all that
+            report = report_of(result, lambda _: ClusterReport(cluster=self._cluster))
+            cached = self._future.state.name == "Cached"  # then an earlier attempt of the run counted
         except (Exception, CancelledError) as error:  # noqa: BLE001  a library's text ends here
             self.give_up(Code.WORKER_LOST, type(error).__name__)
-            return
-        if self._end(result) and counts:
-            tally.add(report_of(result, lambda _: ClusterReport(cluster=self._cluster)).requests)
+        else:
+            self._end(result, () if cached else report.requests)
 
     def give_up(self, code: Code, detail: str = "") -> None:
         failure = Failure(code=code, cluster=self._cluster, what=f"run task {self._task}", detail=detail)
         self._end(ClusterError(failure))
 
-    def _end(self, result: Any) -> bool:
-        """Whether this is the first that is heard."""
+    def _end(self, result: Any, requests: Iterable[Requests] = ()) -> None:
+        """What comes first counts, and only that."""
         with self._lock:
             if self._ended.is_set():
-                return False
+                return
+            tally.add(requests)
             self._result, self._future = result, None  # which lets the scheduler forget it
             self._ended.set()
         for call in self._callbacks:
             call(self)
-        return True
 
 
 class Attendance:
@@ -99,6 +100,7 @@ class Attendance:
     def __init__(self, until: datetime) -> None:
         self._end = time.monotonic() + (until - datetime.now(UTC)).total_seconds() + LATE_SECONDS
         self._coming: list[Coming] = []
+        self._lock = threading.Lock()
         self._over = threading.Event()
         self._fetchers = ThreadPoolExecutor(FETCHERS, "fetch-report")
 
@@ -115,10 +117,15 @@ class Attendance:
 
     def expect(self, future: Any, cluster: str, task: str) -> Coming:
         coming = Coming(future, cluster, task)
-        self._coming.append(coming)
-        # Not in the thread that tells: Ray's would wait for itself.
-        future.add_done_callback(lambda _: self._fetchers.submit(coming.fetch))
+        with self._lock:
+            self._coming.append(coming)
+        future.add_done_callback(lambda _: self._fetch(coming))
         return coming
+
+    def _fetch(self, coming: Coming) -> None:
+        """Not in the thread that tells of it: Ray's would wait for itself."""
+        with suppress(RuntimeError):  # nobody waits any more
+            self._fetchers.submit(coming.fetch)
 
     def _attend(self) -> None:
         told = False
@@ -127,11 +134,12 @@ class Attendance:
                 told = True
                 self._end = min(self._end, time.monotonic() + STOP_SECONDS)
                 threading.Thread(target=partial(copy_context().run, _call_back), daemon=True).start()
-            self._coming = [coming for coming in self._coming if not coming.has_ended]
-            if time.monotonic() > self._end:
-                for coming in self._coming:
-                    lost = (Code.INTERRUPTED, "") if told else (Code.WORKER_LOST, "the time of the run is up")
-                    coming.give_up(*lost)
+            with self._lock:
+                self._coming = [coming for coming in self._coming if not coming.has_ended]
+                late = self._coming if time.monotonic() > self._end else []
+            for coming in late:
+                lost = (Code.INTERRUPTED, "") if told else (Code.WORKER_LOST, "the time of the run is up")
+                coming.give_up(*lost)
 
 
 def _call_back() -> None:

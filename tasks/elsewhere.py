@@ -15,7 +15,7 @@ from functools import cache, partial
 from uuid import UUID
 
 import httpx
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext, SettingsContext, TaskRunContext
 from prefect.exceptions import ObjectNotFound, PrefectException
 
@@ -85,23 +85,22 @@ class _Run:
         self._answered.wait(FIRST_SECONDS)
 
     def _listen(self, settings: SettingsContext | None) -> None:
-        http = {"timeout": ANSWER_SECONDS}
         with settings.model_copy() if settings else nullcontext():
             while not self._is_gone():
-                with get_client(sync_client=True, httpx_settings=http) as client:
-                    recalled = self._is_recalled(client)
+                recalled = self._is_recalled()
                 if recalled and not self.stop.asked.is_set():
                     self.stop.stop(GRACE_SECONDS)
                 self._answered.set()
                 time.sleep(PAUSE_SECONDS)
 
-    def _is_recalled(self, client: SyncPrefectClient) -> bool:
+    def _is_recalled(self) -> bool:
         run_id, attempt = self.key
         try:
-            run = client.read_flow_run(run_id)
+            with get_client(sync_client=True, httpx_settings={"timeout": ANSWER_SECONDS}) as client:
+                run = client.read_flow_run(run_id)
         except ObjectNotFound:
             return True  # someone deleted it
-        except (httpx.HTTPError, PrefectException, OSError):
+        except (httpx.HTTPError, PrefectException, OSError, RuntimeError):
             return False  # asked again in a moment
         state = run.state_type.value if run.state_type else ""
         return is_recalled(run.labels, state, run.run_count, attempt)
