@@ -21,6 +21,7 @@ from prefect.states import Cancelled, Scheduled
 from deployments.sandbox.api_server import free_port
 from flows.tls_sync import tls_sync
 from tasks.models import RunReport
+from tests.apiserver.test_prune import GONE, NAMES, age, configure, grant, take_away
 from tests.canary import found_below, found_in
 from tests.dask_cluster import DaskCluster
 from tests.fault_proxy import Answer, Forward, Request, SlowWrites
@@ -156,6 +157,25 @@ def test_every_attempt_is_counted(world: World, dask: DaskCluster, reports: list
     assert told(reports[0]) == served(world, since) | {("PATCH", "429"): 3}
 
 
+def test_workers_prune(
+    world: World, dask: DaskCluster, given: dict[str, str], reports: list[RunReport]
+) -> None:
+    """What has long been gone from OPS is deleted by a worker, too, and its requests are counted."""
+    configure(world, "dev")
+    attach(world, dask, given)
+    grant(world, "dev")
+    world.issue(*NAMES)
+    assert run().is_completed()
+    take_away(world, GONE)
+    age(world)
+    since = positions(world)
+    state = run()
+    assert state.is_completed(), state.message
+    assert world.copy(GONE) is None
+    assert told(reports[-1]) == served(world, since)
+    assert any("prune-dev" in dask.log(f"worker-{number}") for number in range(2))
+
+
 def test_a_resumed_run_repeats_only_what_is_unfinished(
     world: World, dask: DaskCluster, reports: list[RunReport]
 ) -> None:
@@ -216,6 +236,7 @@ def test_a_run_that_is_told_to_stop_stops_its_workers(
     assert run().is_completed(), "the next run is not stopped, too"
 
 
+@pytest.mark.e2e
 def test_a_run_of_a_deployment_is_served_as_well(
     world: World, dask: DaskCluster, given: dict[str, str]
 ) -> None:
@@ -232,6 +253,7 @@ def test_a_run_of_a_deployment_is_served_as_well(
     assert world.is_everywhere(secret)
 
 
+@pytest.mark.e2e  # as the other long ones here: `make e2e` runs it
 def test_tasks_that_wait_for_a_worker_do_not_begin_after_a_stop(
     world: World, given: dict[str, str], tmp_path: Path
 ) -> None:
@@ -251,6 +273,7 @@ def test_tasks_that_wait_for_a_worker_do_not_begin_after_a_stop(
     assert world.requests("rct", since["rct"]) == world.requests("prd", since["prd"]) == []
 
 
+@pytest.mark.e2e
 def test_workers_hear_of_a_run_that_is_over(world: World, dask: DaskCluster, given: dict[str, str]) -> None:
     """A run that was killed tells nobody; once Prefect knows that it is over, its tasks end."""
     world.configure(clusters=["dev"])
@@ -286,6 +309,7 @@ def with_a_worker_killed(world: World, cluster: DaskCluster) -> State[Any]:
         return run()
 
 
+@pytest.mark.e2e
 def test_a_worker_that_dies_costs_what_it_was_at(world: World, mortal: DaskCluster) -> None:
     """A task that does not survive it is a failure of its cluster; another worker serves the others."""
     world.issue("web-tls")
@@ -296,6 +320,7 @@ def test_a_worker_that_dies_costs_what_it_was_at(world: World, mortal: DaskClust
     assert run().is_completed()
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("mortal", [3], indirect=True, ids=["as Dask has it"])
 def test_another_worker_takes_over(world: World, mortal: DaskCluster) -> None:
     """As Dask is by default, a worker that dies costs nothing where there is another one."""
@@ -305,6 +330,7 @@ def test_another_worker_takes_over(world: World, mortal: DaskCluster) -> None:
     assert world.is_everywhere(secret)
 
 
+@pytest.mark.e2e
 def test_a_scheduler_that_dies_does_not_keep_the_run(world: World, mortal: DaskCluster) -> None:
     """What was not reported by then is a failure of its cluster, and the run ends within a minute."""
     world.issue("web-tls")
