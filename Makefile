@@ -59,7 +59,10 @@ lock: $(READY) ## new versions of all dependencies, with hashes (needs uv)
 	  --output-file requirements-image.txt
 	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 	  --no-emit-index-url --no-emit-find-links --constraint requirements-image.txt pyproject.toml --extra image \
-	  --group dev --output-file requirements-dev.txt
+	  --extra dask --output-file requirements-dask.txt
+	uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	  --no-emit-index-url --no-emit-find-links --constraint requirements-dask.txt pyproject.toml --extra image \
+	  --extra dask --group dev --output-file requirements-dev.txt
 
 clean: ## remove the virtual environment and caches
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache

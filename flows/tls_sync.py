@@ -21,6 +21,7 @@ from tasks.process import prepare
 from tasks.pruning import prune_clusters
 from tasks.pushgateway import load_config_or_tell
 from tasks.retry import RUN
+from tasks.runners import runner_of
 from tasks.stopping import begin
 from tasks.sync import sync_clusters
 from tasks.waves import share_of
@@ -56,7 +57,7 @@ def tls_sync(
     began, before = datetime.now(UTC), tally.made()
     config, until = load_config_or_tell(), began + RUN
     clusters = config.select(cluster, certificate, group)
-    with held():  # the kubeconfig, as it is now
+    with held(), runner_of(config.task_runner, until) as submit:  # the kubeconfig, as it is now
         inventory = bounded(collect(config.source), config.source, clusters, certificate)
         orders = orders_for(
             config,
@@ -67,9 +68,9 @@ def tls_sync(
             until=until,
             urgent_only=urgent_only,
         )
-        reports, signal = sync_clusters(orders)
+        reports, signal = sync_clusters(orders, submit)
         if not (cluster or certificate or group or urgent_only or signal):
-            reports, signal = prune_clusters(orders, reports)
+            reports, signal = prune_clusters(orders, reports, submit)
     report = RunReport(
         now=datetime.now(UTC),
         dry_run=dry_run,

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, StrictBool, StrictInt, ValidationError
 from pydantic.alias_generators import to_camel
@@ -127,10 +127,19 @@ class Waves(Section):
     """Of a wave's copies; where more are not as they should be, the waves after it wait."""
 
 
+class TaskRunner(Section):
+    """Where the clusters are served; see tasks/runners.py."""
+
+    type: Literal["threads", "dask", "ray"] = "threads"
+    address: str | None = None
+    """Of Dask's scheduler or of Ray's head; threads are of the run's own process."""
+
+
 class SyncConfig(Section):
     owner: Label
     source: Source
     waves: Waves = Waves()
+    task_runner: TaskRunner = TaskRunner()
     clusters: tuple[Cluster, ...] = Field(min_length=1)
 
     @property

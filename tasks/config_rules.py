@@ -138,6 +138,7 @@ def cross_faults(document: dict[str, Any]) -> Iterator[Fault]:
     source = document.get("source")
     source_context = source.get("context") if isinstance(source, dict) else None
     yield from _prune_faults(clusters, source)
+    yield from _runner_faults(document.get("taskRunner"))
     for path, cluster in clusters:
         if source_context is not None and cluster.get("context") == source_context:
             yield f"{path}.context", "the context of the source, too; OPS can't be its own target"
@@ -146,6 +147,32 @@ def cross_faults(document: dict[str, Any]) -> Iterator[Fault]:
             yield f"{path}.clusterId", message
         yield from _route_faults(path, cluster)
     yield from _mixed_groups(clusters)
+
+
+RUNNERS = {"dask": (("tcp", "tls"), "tcp://scheduler:8786"), "ray": (("ray",), "ray://head:10001")}
+"""Type of task runner -> the schemes that its address may have, and an example."""
+
+
+def _runner_faults(runner: Any) -> Iterator[Fault]:
+    """Workers elsewhere are reached by an address; threads have none."""
+    if not isinstance(runner, dict):
+        return
+    type_, address = runner.get("type", "threads"), runner.get("address")
+    if type_ == "threads" and address is not None:
+        yield "taskRunner.address", "goes with type: dask or type: ray; threads are of the run's own process"
+    if type_ not in RUNNERS:
+        return
+    schemes, example = RUNNERS[type_]
+    if address is None:
+        yield "taskRunner.address", f"is required where type is {type_}: {example}"
+    elif isinstance(address, str) and not _is_at(address, schemes):
+        yield "taskRunner.address", f"not an address for {type_}; write it as in {example}"
+
+
+def _is_at(address: str, schemes: tuple[str, ...]) -> bool:
+    """Whether it is `scheme://host:port`, and nothing more."""
+    scheme, _, rest = address.partition("://")
+    return scheme in schemes and ":" in rest and names.split_address(rest) is not None
 
 
 def group_of_wave(wave: int) -> str:

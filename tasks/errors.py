@@ -65,6 +65,8 @@ def first_trouble(report: ClusterReport) -> str:
 
 def defect(cluster: str, what: str, error: BaseException) -> Failure:
     """An error that nobody foresaw, told by its type and place: its text could hold anything."""
+    if isinstance(error, ClusterError):
+        return error.failure
     frame = error.__traceback__
     while frame and frame.tb_next:
         frame = frame.tb_next

@@ -6,14 +6,22 @@ from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple
 
 from prefect.logging import get_run_logger
+from prefect.utilities.annotations import opaque
 
 from tasks.errors import ClusterFailed
 from tasks.models import ClusterReport
 from tasks.sharing import Shared
 from tasks.stopping import stop
 
+Submit = Callable[..., Any]
+"""Takes a task and its parameters by name; returns a future."""
 STEP_SECONDS = 0.5
 """In which a signal is heard, whichever thread gets it."""
+
+
+def in_a_thread(task: Any, **parameters: Any) -> Any:
+    """Of this process, by the flow's own task runner."""
+    return task.submit(**{name: opaque(value) for name, value in parameters.items()})
 
 
 class Job(NamedTuple):

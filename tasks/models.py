@@ -272,6 +272,8 @@ class ClusterReport(Model):
     warnings: tuple[str, ...] = ()
     credential_ends: datetime | None = None
     """When the credential for this cluster ends, where that is known."""
+    requests: "tuple[Requests, ...]" = ()
+    """What the task asked API servers, where another process did it; see tasks/elsewhere.py."""
 
     @property
     def ok(self) -> bool:

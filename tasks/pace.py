@@ -10,8 +10,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from weakref import WeakValueDictionary
 
-from tasks import stopping
-
 REFUSALS = 5
 """In a row, with nothing answered in between, after which the server is left in peace."""
 CALM_SECONDS = 30.0
@@ -30,10 +28,10 @@ class Pace:
         self._resume = self._calm = 0.0
 
     @contextmanager
-    def turn(self, deadline: float) -> Iterator[float]:
-        """Waits until a request may go, or its time is up; gives the moment when it went."""
+    def turn(self, deadline: float, stopped: threading.Event) -> Iterator[float]:
+        """Waits until a request may go, or nothing may any more; gives the moment when it went."""
         with self._changed:
-            while not self._may_go() and not stopping.asked.is_set() and time.monotonic() < deadline:
+            while not self._may_go() and not stopped.is_set() and time.monotonic() < deadline:
                 now = time.monotonic()
                 left = [STEP_SECONDS, deadline - now, *([self._resume - now] if self._resume > now else [])]
                 self._changed.wait(min(left))

@@ -66,7 +66,7 @@ class _Work:
 
     def _try(self, step: Callable[[], Change]) -> None:
         """One Secret, at no cost to the others. Where someone was faster, the next run looks."""
-        if stopping.asked.is_set():
+        if stopping.current().asked.is_set():
             return
         try:
             self.done.append(step())

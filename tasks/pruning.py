@@ -6,10 +6,10 @@ from functools import partial
 from typing import Any
 
 from prefect import task
-from prefect.utilities.annotations import opaque
 
+from tasks.elsewhere import at_work
 from tasks.errors import ClusterFailed, defect
-from tasks.fan_out import Job, side_by_side
+from tasks.fan_out import Job, Submit, in_a_thread, side_by_side
 from tasks.models import ClusterReport
 from tasks.order import Order
 from tasks.prune import Pruning, merged, plan_prune
@@ -24,14 +24,15 @@ from tasks.waves import waves_of, went_well
     log_prints=False,
 )
 def prune_cluster(order: Order, pruning: Pruning, report: ClusterReport) -> ClusterReport:
-    pruned = prune(order, pruning, report)
+    with at_work() as requests:
+        pruned = prune(order, pruning, report).model_copy(update={"requests": requests()})
     if len(pruned.failures) > len(report.failures):
         raise ClusterFailed(pruned) from None
     return pruned
 
 
 def prune_clusters(
-    orders: Iterable[Order], reports: Iterable[ClusterReport]
+    orders: Iterable[Order], reports: Iterable[ClusterReport], submit: Submit = in_a_thread
 ) -> tuple[tuple[ClusterReport, ...], BaseException | None]:
     """The reports of a whole run, with what was deleted; and what told us to stop, if anything did.
 
@@ -45,7 +46,7 @@ def prune_clusters(
         here = [(order, planned[order.cluster.name]) for order in wave if order.cluster.name in planned]
         todo = [(order, one if well else one._replace(deletes=())) for order, one in here]
         well = well and went_well(wave, [found[order.cluster.name] for order in wave])
-        done, signal = _prune_wave(todo, found)
+        done, signal = _prune_wave(todo, found, submit)
         well = well and all(len(one.failures) == len(found[one.cluster].failures) for one in done)
         found |= {report.cluster: report for report in done}
         if signal:
@@ -54,20 +55,20 @@ def prune_clusters(
 
 
 def _prune_wave(
-    todo: Iterable[tuple[Order, Pruning]], found: dict[str, ClusterReport]
+    todo: Iterable[tuple[Order, Pruning]], found: dict[str, ClusterReport], submit: Submit
 ) -> tuple[list[ClusterReport], BaseException | None]:
     """Where there is nothing to do, there is no task either."""
     todo = tuple(todo)
     idle = [merged(found[one.cluster], (), one.failures) for _, one in todo if not one.rows]
     busy = [(order, one, found[one.cluster]) for order, one in todo if one.rows]
-    jobs = (Job(partial(_submit, *each), partial(_defect_report, each[-1])) for each in busy)
+    jobs = (Job(partial(_submit, submit, *each), partial(_defect_report, each[-1])) for each in busy)
     done, signal = side_by_side(jobs)
     return [*idle, *done], signal
 
 
-def _submit(order: Order, pruning: Pruning, report: ClusterReport) -> Any:
-    named: Any = prune_cluster.with_options(task_run_name=f"prune-{pruning.cluster}")
-    return named.submit(opaque(order), opaque(pruning), opaque(report))
+def _submit(submit: Submit, order: Order, pruning: Pruning, report: ClusterReport) -> Any:
+    named = prune_cluster.with_options(task_run_name=f"prune-{pruning.cluster}")
+    return submit(named, order=order, pruning=pruning, report=report)
 
 
 def _defect_report(before: ClusterReport, error: BaseException) -> ClusterReport:

@@ -220,6 +220,11 @@ class Code(Told):
         "the run was told to stop before this was done",
         "nothing to do: the next run continues",
     )
+    WORKER_LOST = (
+        "WorkerLost",
+        "the worker of the task runner that was to serve the cluster brought no report",
+        "look at the workers of Dask or Ray: are they there, and have they memory enough?",
+    )
     HELD_BACK = (
         "HeldBack",
         "its wave waits, since too much failed in a wave before it",

@@ -6,13 +6,13 @@ from typing import Any
 
 from prefect import task
 from prefect.context import TaskRunContext
-from prefect.utilities.annotations import opaque
 
 from tasks.attempts import with_earlier_writes, writes_of
 from tasks.collect import CAREFULLY, deadline_of_task
 from tasks.delivery import deliver
+from tasks.elsewhere import at_work
 from tasks.errors import ClusterFailed, defect
-from tasks.fan_out import Job, side_by_side
+from tasks.fan_out import Job, Submit, in_a_thread, side_by_side
 from tasks.models import Change, ClusterReport, Failure
 from tasks.order import Order
 from tasks.reasons import Code
@@ -34,11 +34,12 @@ def key_of_sync(context: TaskRunContext, parameters: dict[str, Any]) -> str:
 def sync_cluster(order: Order) -> str:
     """The cluster's report as JSON: as a text it takes a third of what it takes as dictionaries."""
     _tag(f"cluster:{order.cluster.name}")
-    try:
-        report = deliver(order, deadline_of_task(order.until))
-    except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
-        report = _defect_report(order, error)
-    report = _of_all_attempts(report)
+    with at_work() as requests:
+        try:
+            report = deliver(order, deadline_of_task(order.until))
+        except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
+            report = _defect_report(order, error)
+        report = _of_all_attempts(report).model_copy(update={"requests": requests()})
     if not report.ok:
         raise ClusterFailed(report) from None
     return report.model_dump_json(exclude_defaults=True)
@@ -52,13 +53,13 @@ def _of_all_attempts(report: ClusterReport) -> ClusterReport:
     context = TaskRunContext.get()
     key = str(context.task_run.id) if context else ""
     report = with_earlier_writes(report, _WRITTEN.pop(key, ()))
-    if not report.ok:
+    if report.transient:  # else there is no other attempt
         _WRITTEN[key] = writes_of(report)
     return report
 
 
 def sync_clusters(
-    orders: Iterable[Order],
+    orders: Iterable[Order], submit: Submit = in_a_thread
 ) -> tuple[tuple[ClusterReport, ...], BaseException | None]:
     """One task run per cluster, wave after wave; waits for all of them, also when some fail.
 
@@ -72,18 +73,20 @@ def sync_clusters(
         if signal:
             reports += tuple(map(_not_begun, wave))
             continue
-        done, signal = _sync_wave(wave if well else held_back(wave))
+        done, signal = _sync_wave(wave if well else held_back(wave), submit)
         well = well and went_well(wave, done)
         reports += done
     return reports, signal
 
 
-def _sync_wave(wave: Iterable[Order]) -> tuple[tuple[ClusterReport, ...], BaseException | None]:
-    return side_by_side(map(_job, wave))
+def _sync_wave(
+    wave: Iterable[Order], submit: Submit
+) -> tuple[tuple[ClusterReport, ...], BaseException | None]:
+    return side_by_side(map(partial(_job, submit), wave))
 
 
-def _job(order: Order) -> Job:
-    return Job(partial(_named(order).submit, opaque(order)), partial(_defect_report, order))
+def _job(submit: Submit, order: Order) -> Job:
+    return Job(partial(submit, _named(order), order=order), partial(_defect_report, order))
 
 
 def _not_begun(order: Order) -> ClusterReport:

@@ -71,7 +71,9 @@ class Transport:
         pool = api.rest_client.pool_manager
         self._pace = pace_of(api.configuration.host)
         self._pool, self._watchdog = Counted(pool), Watchdog(pool, deadline)
-        stopping.register(self._watchdog)
+        stop = stopping.current()
+        stop.register(self._watchdog)
+        self._stopped = stop.asked
 
     def until(self, deadline: float) -> None:
         """From now on, this is the deadline; the connections stay."""
@@ -87,7 +89,7 @@ class Transport:
         content = None if ask.body is None else json.dumps(ask.body, separators=(",", ":")).encode()
         shown_again = False
         while True:
-            with self._pace.turn(self._deadline) as begun:
+            with self._pace.turn(self._deadline, self._stopped) as begun:
                 response, answer = self._exchange(ask, content)
                 pause, throttled = self._hear(response, begun)
             parsed = parse_answer(response.status, answer)
@@ -98,7 +100,7 @@ class Transport:
                 raise TransportError(parsed)
             if renewed:
                 shown_again = True
-                stopping.asked.wait(pause)
+                self._stopped.wait(pause)
 
     def _hear(self, response: BaseHTTPResponse, begun: float) -> tuple[float, bool]:
         """The pause that the server asks for, and whether it refused the request and may be asked again."""
@@ -108,7 +110,7 @@ class Transport:
     def follow(self, ask: Ask) -> Iterator[bytes]:
         """The lines of an answer that goes on until the server ends it. Raises TransportError."""
         try:
-            with self._pace.turn(self._deadline) as begun:
+            with self._pace.turn(self._deadline, self._stopped) as begun:
                 response = self._open(ask, None, encoding="identity")
                 self._hear(response, begun)
             try:
@@ -144,7 +146,7 @@ class Transport:
         left = self._deadline - time.monotonic()
         if left <= 0:
             self._fail(Code.DEADLINE)
-        if stopping.asked.is_set():
+        if self._stopped.is_set():
             self._fail(Code.INTERRUPTED)
         url = self._api.configuration.host + ask.path + (f"?{urlencode(ask.query)}" if ask.query else "")
         headers = {"Accept": ask.accept, "User-Agent": FIELD_MANAGER, "Accept-Encoding": encoding}

@@ -33,6 +33,7 @@ class Writer:
     def __init__(self, source: ClusterClient, target: ClusterClient, order: Order, view: View) -> None:
         self._source, self._order = source, order
         self._sender, self._brake = Sender(source, target, order, view), Brake()
+        self._stopped = stopping.current().asked
 
     def write(self, plan: Plan) -> tuple[tuple[Change, ...], list[Failure]]:
         """All rows of the plan as they turned out, and what went wrong."""
@@ -49,7 +50,7 @@ class Writer:
             failures.append(error.failure)
         rows = tuple(change for change in outcomes.values() if change)
         left = sum(row.writes and not row.applied for row in rows)
-        if left and stopping.asked.is_set():
+        if left and self._stopped.is_set():
             failures.append(self._failure(Code.INTERRUPTED, f"write {left} of {len(plan.writes)} secrets"))
         return rows, failures
 
@@ -78,7 +79,7 @@ class Writer:
         return [self._send(secret, change) for change in changes]
 
     def _send(self, secret: dict[str, Any] | None, change: Change) -> Outcome:
-        if self._brake.is_on or stopping.asked.is_set():
+        if self._brake.is_on or self._stopped.is_set():
             return change.target, change, None
         what = f"write secret {change.target}"
         try:

@@ -24,6 +24,9 @@ class TcpProxy:
     """Accept and read, never pass anything on."""
     healthy_from: int = 10**9
     """The connection, counted from 0, from which on everything is passed on."""
+    keep: bool = False
+    """Note all that passes, in `kept`: for what does not hide in TLS."""
+    kept: bytearray = field(default_factory=bytearray, init=False, repr=False)
     connections: int = field(default=0, init=False)
     _clients: list[socket.socket] = field(default_factory=list, init=False)
     _listener: socket.socket = field(init=False)
@@ -71,6 +74,8 @@ class TcpProxy:
         passed = 0
         with suppress(OSError):
             while piece := source.recv(65536):
+                if self.keep:
+                    self.kept += piece
                 time.sleep(delay)
                 if faulty and self.swallow:
                     continue

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DOCKERFILE = (ROOT / "deployments" / "Dockerfile").read_text()
-LOCKS = ("requirements.txt", "requirements-image.txt", "requirements-dev.txt")
+LOCKS = ("requirements.txt", "requirements-image.txt", "requirements-dask.txt", "requirements-dev.txt")
 
 
 def locked(name: str) -> dict[str, str]:
@@ -35,7 +35,8 @@ def test_every_locked_package_has_hashes_and_no_address(lock: str) -> None:
 def test_the_image_runs_what_was_tested() -> None:
     """The versions of the image are those of the tests, and those of a run outside of it."""
     image, tested = locked("requirements-image.txt"), locked("requirements-dev.txt")
-    assert locked("requirements.txt").items() <= image.items() <= tested.items()
+    with_dask = locked("requirements-dask.txt")
+    assert locked("requirements.txt").items() <= image.items() <= with_dask.items() <= tested.items()
     assert {"prefect", "prefect-kubernetes", "kubernetes"} <= set(image)
 
 

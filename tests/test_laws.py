@@ -14,7 +14,8 @@ ROOT = Path(__file__).parents[1]
 MODULES = sorted([*(ROOT / "tasks").glob("*.py"), *(ROOT / "flows").rglob("*.py")])
 MAP = " ".join((tasks.__doc__ or "").split())
 PURE = sorted({name for names in re.findall(r"Pure, \w+: ([^.]*)\.", MAP) for name in names.split(", ")})
-KNOWS_PREFECT = {"tasks/collect.py", "tasks/sync.py", "tasks/fan_out.py", "tasks/pruning.py"} | {
+SHELLS = ("collect", "sync", "fan_out", "pruning", "runners", "attendance", "elsewhere")
+KNOWS_PREFECT = {f"tasks/{shell}.py" for shell in SHELLS} | {
     f"flows/{shell}.py"
     for shell in (
         "tls_sync",

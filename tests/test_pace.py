@@ -6,17 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tasks import pace, stopping
+from tasks import pace
 from tasks.pace import REFUSALS, Pace, pace_of
 from tasks.retry import LONGEST_PAUSE
 
 FOREVER = float("inf")
+GOES_ON = threading.Event()
 
 
 def test_a_pause_that_one_request_was_asked_for_holds_for_all() -> None:
     """Whoever comes while the pause lasts waits to its end; who comes after it does not wait."""
     one = Pace()
-    with one.turn(FOREVER) as begun:
+    with one.turn(FOREVER, GOES_ON) as begun:
         assert one.heard(begun, 0.3, refused=True)
     told = time.monotonic()
     with ThreadPoolExecutor(3) as pool:
@@ -26,7 +27,7 @@ def test_a_pause_that_one_request_was_asked_for_holds_for_all() -> None:
 
 
 def _go(one: Pace, seconds: float = 0.0) -> float:
-    with one.turn(FOREVER) as begun:
+    with one.turn(FOREVER, GOES_ON) as begun:
         time.sleep(seconds)
     return begun
 
@@ -38,7 +39,7 @@ def test_half_of_those_under_way_go_on_at_a_time() -> None:
 
     def request(first: bool) -> None:
         nonlocal most, under_way
-        with one.turn(FOREVER) as begun:
+        with one.turn(FOREVER, GOES_ON) as begun:
             with lock:
                 under_way += 1
                 most = max(most, under_way)
@@ -66,11 +67,11 @@ def test_a_server_that_answers_nothing_is_left_in_peace() -> None:
     one = Pace()
 
     def refused() -> bool:
-        with one.turn(FOREVER) as begun:
+        with one.turn(FOREVER, GOES_ON) as begun:
             return one.heard(begun, 0.0, refused=True)
 
     assert [refused() for _ in range(REFUSALS - 1)] == [True] * (REFUSALS - 1)
-    with one.turn(FOREVER) as begun:
+    with one.turn(FOREVER, GOES_ON) as begun:
         assert not one.heard(begun, 1.0, refused=False)
     assert [refused() for _ in range(REFUSALS)] == [*[True] * (REFUSALS - 1), False]
 
@@ -78,7 +79,7 @@ def test_a_server_that_answers_nothing_is_left_in_peace() -> None:
 def test_those_that_were_under_way_say_nothing_new() -> None:
     """Ten requests that are refused together are one refusal, and halve once."""
     one = Pace()
-    with one.turn(FOREVER) as begun:
+    with one.turn(FOREVER, GOES_ON) as begun:
         assert all(one.heard(begun, 0.1, refused=True) for _ in range(10))
     assert one._refusals == 1
 
@@ -86,17 +87,15 @@ def test_those_that_were_under_way_say_nothing_new() -> None:
 def test_nobody_waits_beyond_the_deadline_nor_when_told_to_stop() -> None:
     """Then the request goes, and what makes requests says why it can't."""
     one = Pace()
-    with one.turn(FOREVER) as begun:
+    with one.turn(FOREVER, GOES_ON) as begun:
         one.heard(begun, 30.0, refused=True)
     begun = time.monotonic()
-    with one.turn(begun + 0.2):
+    with one.turn(begun + 0.2, GOES_ON):
         assert 0.1 < time.monotonic() - begun < 2
-    stopping.asked.set()
-    try:
-        with one.turn(FOREVER):
-            assert time.monotonic() - begun < 4
-    finally:
-        stopping.asked.clear()
+    told = threading.Event()
+    told.set()
+    with one.turn(FOREVER, told):
+        assert time.monotonic() - begun < 4
 
 
 def test_clients_of_one_server_keep_one_pace() -> None:

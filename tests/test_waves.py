@@ -150,7 +150,7 @@ def test_told_to_stop_the_waves_that_follow_do_not_begin(monkeypatch: pytest.Mon
     """Their clusters are in the report all the same, as interrupted."""
     told, begun = KeyboardInterrupt(), list[list[str]]()
 
-    def stopped(wave: tuple[Order, ...]) -> tuple[tuple[ClusterReport, ...], BaseException]:
+    def stopped(wave: tuple[Order, ...], _: object) -> tuple[tuple[ClusterReport, ...], BaseException]:
         begun.append(names(wave))
         return (report("dev"), report("qa")), told
 

@@ -124,8 +124,8 @@ MUTANTS = (
     Mutant(
         "writes after the end",
         "stopping",
-        "    asked.set()",
-        "    pass",
+        "        self.asked.set()",
+        "        pass",
         "tests/apiserver/test_interruption.py",
     ),
     Mutant(

@@ -1,0 +1,154 @@
+"""What a run waits for that workers are to bring: reports. A shell around the futures of Dask and Ray.
+
+No wait outlasts the run. Where the run is told to stop, its tasks elsewhere hear of it through Prefect, which
+they ask (tasks/elsewhere.py); what has not come soon after, is not waited for.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import suppress
+from contextvars import copy_context
+from datetime import UTC, datetime
+from functools import partial
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+from prefect.client.orchestration import get_client
+from prefect.context import FlowRunContext
+from prefect.exceptions import PrefectException
+from prefect.logging import get_run_logger
+
+from tasks import stopping, tally
+from tasks.errors import ClusterError
+from tasks.fan_out import report_of
+from tasks.models import ClusterReport, Failure, Requests
+from tasks.reasons import Code
+from tasks.recall import labels_of
+
+STEP_SECONDS = 0.5
+LATE_SECONDS = 10.0
+"""For reports that are on their way when the time of the run is up."""
+STOP_SECONDS = 22.0
+"""For reports once the run is told to stop, of the 30 that a pod has: workers hear of it within two, and give
+requests under way fifteen."""
+FETCHERS = 4
+
+
+class Coming:
+    """What one worker is to bring. Like a future of Prefect's, as far as tasks/sync.py uses that."""
+
+    def __init__(self, future: Any, cluster: str, task: str) -> None:
+        self._future, self._cluster, self._task = future, cluster, task
+        self._lock, self._ended = threading.Lock(), threading.Event()
+        self._result: Any = None
+        self._callbacks: list[Callable[[Any], Any]] = []
+
+    def add_done_callback(self, call: Callable[[Any], Any]) -> None:
+        with self._lock:
+            if not self._ended.is_set():
+                self._callbacks.append(call)
+                return
+        call(self)
+
+    def wait(self, timeout: float | None = None) -> None:
+        self._ended.wait(timeout)
+
+    def result(self, timeout: float | None = None, *, raise_on_failure: bool = True) -> Any:
+        if not self._ended.wait(timeout):
+            raise TimeoutError
+        if raise_on_failure and isinstance(self._result, BaseException):
+            raise self._result
+        return self._result
+
+    @property
+    def has_ended(self) -> bool:
+        return self._ended.is_set()
+
+    def fetch(self) -> None:
+        """It is there, or it is known that it never will be."""
+        try:
+            result = self._future.result(raise_on_failure=False)
+            report = report_of(result, lambda _: ClusterReport(cluster=self._cluster))
+            cached = self._future.state.name == "Cached"  # then an earlier attempt of the run counted
+        except (Exception, CancelledError) as error:  # noqa: BLE001  a library's text ends here
+            self.give_up(Code.WORKER_LOST, type(error).__name__)
+        else:
+            self._end(result, () if cached else report.requests)
+
+    def give_up(self, code: Code, detail: str = "") -> None:
+        failure = Failure(code=code, cluster=self._cluster, what=f"run task {self._task}", detail=detail)
+        self._end(ClusterError(failure))
+
+    def _end(self, result: Any, requests: Iterable[Requests] = ()) -> None:
+        """What comes first counts, and only that."""
+        with self._lock:
+            if self._ended.is_set():
+                return
+            tally.add(requests)
+            self._result, self._future = result, None  # which lets the scheduler forget it
+            self._ended.set()
+        for call in self._callbacks:
+            call(self)
+
+
+class Attendance:
+    """Everything that a run waits for."""
+
+    def __init__(self, until: datetime) -> None:
+        self._end = time.monotonic() + (until - datetime.now(UTC)).total_seconds() + LATE_SECONDS
+        self._coming: list[Coming] = []
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._fetchers = ThreadPoolExecutor(FETCHERS, "fetch-report")
+
+    def __enter__(self) -> Self:
+        attend = partial(copy_context().run, self._attend)
+        threading.Thread(target=attend, name="attendance", daemon=True).start()
+        return self
+
+    def __exit__(
+        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._fetchers.shutdown(wait=False, cancel_futures=True)
+
+    def expect(self, future: Any, cluster: str, task: str) -> Coming:
+        coming = Coming(future, cluster, task)
+        with self._lock:
+            self._coming.append(coming)
+        future.add_done_callback(lambda _: self._fetch(coming))
+        return coming
+
+    def _fetch(self, coming: Coming) -> None:
+        """Not in the thread that tells of it: Ray's would wait for itself."""
+        with suppress(RuntimeError):  # nobody waits any more
+            self._fetchers.submit(coming.fetch)
+
+    def _attend(self) -> None:
+        told = False
+        while not self._over.wait(STEP_SECONDS):
+            if stopping.asked.is_set() and not told:
+                told = True
+                self._end = min(self._end, time.monotonic() + STOP_SECONDS)
+                threading.Thread(target=partial(copy_context().run, _call_back), daemon=True).start()
+            with self._lock:
+                self._coming = [coming for coming in self._coming if not coming.has_ended]
+                late = self._coming if time.monotonic() > self._end else []
+            for coming in late:
+                lost = (Code.INTERRUPTED, "") if told else (Code.WORKER_LOST, "the time of the run is up")
+                coming.give_up(*lost)
+
+
+def _call_back() -> None:
+    """Where Prefect does not take it, tasks elsewhere go on until their time is up."""
+    context = FlowRunContext.get()
+    assert context, "in a flow"
+    assert context.flow_run, "in a flow"
+    try:
+        with get_client(sync_client=True) as client:
+            client.update_flow_run_labels(context.flow_run.id, labels_of(context.flow_run.run_count))
+    except (httpx.HTTPError, PrefectException) as error:
+        get_run_logger().warning("the workers were not told to stop (%s)", type(error).__name__)
