@@ -3,7 +3,7 @@
 What is asked is cluster.py's business, how a request travels transport.py's.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -25,6 +25,8 @@ class Listing(NamedTuple):
     accept: str
     page: int
     """Objects at a time."""
+    read: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    """See Ask."""
 
 
 class Calls:
@@ -71,9 +73,9 @@ class Calls:
         version: str | None = None
         following, left = {"limit": str(listing.page)} | (query or {}), LIST_BYTES
         while True:
-            _, page, size = self._page(
-                what, Ask("GET", path, listing.accept, following, cap=min(PAGE_BYTES, left))
-            )
+            cap = min(PAGE_BYTES, left)
+            ask = Ask("GET", path, listing.accept, following, cap=cap, read=listing.read)
+            _, page, size = self._page(what, ask)
             self._expect(what, page, kind=listing.kind)
             metadata = page["metadata"]
             if version not in (None, metadata.get("resourceVersion")):

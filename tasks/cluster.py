@@ -20,7 +20,8 @@ from tasks.rights import Rights, parse_rights
 from tasks.transport import Ask
 
 METADATA_PAGE = 500
-DATA_PAGE = 100
+NO_TABLE = "not a table of Secrets"
+DATA_PAGE = 50
 """Secrets with data per page: bounds the memory of a run however many certificates there are."""
 UID = re.compile(r"[0-9a-f-]{36}")
 ANONYMOUS = "system:anonymous"
@@ -85,8 +86,12 @@ class ClusterClient(Calls):
     def target_secrets(self, namespace: str) -> list[TargetSecret]:
         """All Secrets of a namespace, of any type and owner, without their data."""
         path, what = self._secrets_path(namespace), f"list secrets in {namespace}"
-        kind = Listing("Table", TABLE, METADATA_PAGE)
-        found = [secret for page in self._pages(path, what, kind) for secret in self._parse_table(page, what)]
+        kind = Listing("Table", TABLE, METADATA_PAGE, _read_table)
+        found: list[TargetSecret] = []
+        for page in self._pages(path, what, kind):
+            if page["rows"] is None:
+                raise self._error(Code.PROTOCOL, what, detail=NO_TABLE)
+            found += page["rows"]
         if any(secret.ref.namespace != namespace for secret in found):
             raise self._error(Code.PROTOCOL, what, detail="Secrets of another namespace")
         return found
@@ -98,16 +103,12 @@ class ClusterClient(Calls):
         if answer is None:
             return None
         self._expect(what, answer, kind="Table")
-        found = self._parse_table(answer, what)
+        found = _read_table(answer)["rows"]
+        if found is None:
+            raise self._error(Code.PROTOCOL, what, detail=NO_TABLE)
         if [secret.ref for secret in found] != [ref]:
             raise self._error(Code.PROTOCOL, what, detail="the answer is about something else")
-        return found[0]
-
-    def _parse_table(self, table: dict[str, Any], what: str) -> list[TargetSecret]:
-        try:
-            return parse_target_secrets(table)
-        except (AttributeError, IndexError, KeyError, TypeError, ValueError):
-            raise self._error(Code.PROTOCOL, what, detail="not a table of Secrets") from None
+        return found[0]  # type: ignore[no-any-return]  # a TargetSecret
 
     def tls_secrets(self, namespace: str, selector: dict[str, str]) -> Iterator[list[dict[str, Any]]]:
         """Pages of all kubernetes.io/tls Secrets with their data, cert-manager's staged keys left out."""
@@ -135,7 +136,7 @@ class ClusterClient(Calls):
             objects = [row["object"]["metadata"] for row in table.get("rows") or []]
             return {str(one["name"]): str(one["resourceVersion"]) for one in objects}
         except (AttributeError, KeyError, TypeError):
-            raise self._error(Code.PROTOCOL, what, detail="not a table of Secrets") from None
+            raise self._error(Code.PROTOCOL, what, detail=NO_TABLE) from None
 
     def watch_tls_secrets(
         self, namespace: str, selector: dict[str, str], version: str, seconds: int
@@ -281,6 +282,16 @@ class ClusterClient(Calls):
         # `..` or an empty name would reach the namespace itself: checked where the URL is made.
         self._require(is_name(ref.name), "the name of a Secret")
         return f"{self._secrets_path(ref.namespace)}/{ref.name}"
+
+
+def _read_table(table: dict[str, Any]) -> dict[str, Any]:
+    """The same Table, its rows as TargetSecrets; None in their place where it is malformed."""
+    rows: list[TargetSecret] | None
+    try:
+        rows = parse_target_secrets(table)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+        rows = None
+    return {"kind": table.get("kind"), "metadata": table["metadata"], "rows": rows}
 
 
 def _tls_query(selector: dict[str, str]) -> dict[str, str]:

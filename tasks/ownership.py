@@ -7,6 +7,7 @@ we sent, nobody has changed a value since: that shows every edit without reading
 import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -242,4 +243,10 @@ def _managed_keys(managers: list[dict[str, Any]]) -> ManagedKeys:
 
 
 def _keys(fields: dict[str, Any] | None) -> frozenset[str]:
-    return frozenset(key.removeprefix("f:") for key in fields or {} if key.startswith("f:"))
+    return _one(frozenset(key.removeprefix("f:") for key in fields or {} if key.startswith("f:")))
+
+
+@lru_cache(maxsize=1000)
+def _one(keys: frozenset[str]) -> frozenset[str]:
+    """Equal ones as one object: most copies have the same."""
+    return keys

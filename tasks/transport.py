@@ -6,8 +6,9 @@ did nothing, every wait has an end, and no text of a server's or a library's lea
 
 import json
 import ssl
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Any, NamedTuple, NoReturn
 from urllib.parse import urlencode
@@ -54,12 +55,26 @@ class Ask(NamedTuple):
     """Content type of the body."""
     cap: int = OBJECT_BYTES
     """Bytes of an answer, unpacked."""
+    read: Callable[[dict[str, Any]], dict[str, Any]] | None = None
+    """Takes what counts from a large answer; of these, one at a time is whole in memory."""
 
 
 class Reply(NamedTuple):
     status: int
     content: dict[str, Any]
     size: int
+
+
+_whole = threading.Lock()
+
+
+def _parse(ask: Ask, status: int, answer: bytearray) -> dict[str, Any] | Problem:
+    """Of a page of 500 Secrets, the dictionaries take 3 MiB; what is read from them a fifth of that."""
+    if ask.read is None:
+        return parse_answer(status, answer)
+    with _whole:  # costs no time: Python would parse them by turns
+        parsed = parse_answer(status, answer)
+        return parsed if isinstance(parsed, Problem) else ask.read(parsed)
 
 
 class Transport:
@@ -92,7 +107,7 @@ class Transport:
             with self._pace.turn(self._deadline, self._stopped) as begun:
                 response, answer = self._exchange(ask, content)
                 pause, throttled = self._hear(response, begun)
-            parsed = parse_answer(response.status, answer)
+            parsed = _parse(ask, response.status, answer)
             if not isinstance(parsed, Problem):
                 return Reply(response.status, parsed, len(answer))
             renewed = parsed.code is Code.UNAUTHORIZED and not shown_again  # just now, perhaps

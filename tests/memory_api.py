@@ -450,7 +450,7 @@ class Wire(Transport):
             raise Killed
         if fault:
             raise TransportError(PROBLEMS[fault])
-        return reply
+        return reply._replace(content=ask.read(reply.content)) if ask.read else reply
 
     def _due(self, ask: Ask) -> Fault | None:
         due: Fault | None = None

@@ -13,9 +13,12 @@ LISTS, FIRST, UNCHANGED, SEAT = KEYS = (
 _UNKNOWN = "Not measured yet: `python -m tests.benchmarks --only choices` does."
 _LISTS = """
 **Lists come compressed.** A look at {copies:,} unchanged copies is {ratio:g} times as many bytes without.
-Here, where bytes cost nothing, gzip takes {more:.3f} s more; where the network to a cluster passes less than
-{even:.0f} Mbit/s, it gains.
+Here, where bytes cost nothing, {here}
 """
+_SLOWER = """
+gzip takes {more:.3f} s more; where the network to a cluster passes less than {even:.0f} Mbit/s, it gains.
+"""
+_NO_SLOWER = "gzip took no more time in this run; over a network it gains."
 _THREADS = """
 **{clusters} clusters, each request 20 ms away.** Seconds, and how many times as long as with the pair in use,
 {side} clusters side by side with {connections} connections each. The first lines are what a run for one
@@ -53,9 +56,12 @@ def _lists(measured: Measured) -> Iterator[str]:
     )
     yield table(("Accept-Encoding", "bytes", "wall", "our CPU", "servers' CPU"), rows)
     packed, plain = found["gzip"], found["identity"]
-    more = max(0.001, packed["seconds"] - plain["seconds"])
-    even = (plain["bytes"] - packed["bytes"]) * 8 / more / 1e6
-    yield filled(_LISTS, copies=found["copies"], ratio=measured[LISTS], more=more, even=even)
+    more = packed["seconds"] - plain["seconds"]
+    here = _NO_SLOWER
+    if more > 0:
+        even = (plain["bytes"] - packed["bytes"]) * 8 / more / 1e6
+        here = _SLOWER.format(more=more, even=even).strip()
+    yield filled(_LISTS, copies=found["copies"], ratio=measured[LISTS], here=here)
 
 
 def _threads(details: Mapping[str, Any]) -> Iterator[str]:
