@@ -136,7 +136,8 @@ class MemoryApi:
 
     def answer(self, ask: Ask) -> Reply:
         """As Transport has it, for tls-sync's account."""
-        return reply_of(self.exchange(ask, ACCOUNT))
+        reply = reply_of(self.exchange(ask, ACCOUNT))
+        return reply._replace(content=ask.read(reply.content)) if ask.read else reply
 
     def _route(self, ask: Ask, user: str) -> Answer:
         kind = (ask.body or {}).get("kind", "")
@@ -450,7 +451,7 @@ class Wire(Transport):
             raise Killed
         if fault:
             raise TransportError(PROBLEMS[fault])
-        return reply._replace(content=ask.read(reply.content)) if ask.read else reply
+        return reply
 
     def _due(self, ask: Ask) -> Fault | None:
         due: Fault | None = None
