@@ -38,7 +38,7 @@ FETCHERS = 4
 
 
 class Coming:
-    """What one worker is to bring. Like a future of Prefect's, as far as tasks/sync.py uses that."""
+    """What one worker is to bring. Like a future of Prefect's, as far as tasks/fan_out.py uses that."""
 
     def __init__(self, future: Any, cluster: str, task: str) -> None:
         self._future, self._cluster, self._task = future, cluster, task
@@ -52,9 +52,6 @@ class Coming:
                 self._callbacks.append(call)
                 return
         call(self)
-
-    def wait(self, timeout: float | None = None) -> None:
-        self._ended.wait(timeout)
 
     def result(self, timeout: float | None = None, *, raise_on_failure: bool = True) -> Any:
         if not self._ended.wait(timeout):

@@ -89,9 +89,7 @@ class ClusterClient(Calls):
         kind = Listing("Table", TABLE, METADATA_PAGE, _read_table)
         found: list[TargetSecret] = []
         for page in self._pages(path, what, kind):
-            if page["rows"] is None:
-                raise self._error(Code.PROTOCOL, what, detail=NO_TABLE)
-            found += page["rows"]
+            found += self._rows(page, what)
         if any(secret.ref.namespace != namespace for secret in found):
             raise self._error(Code.PROTOCOL, what, detail="Secrets of another namespace")
         return found
@@ -103,12 +101,16 @@ class ClusterClient(Calls):
         if answer is None:
             return None
         self._expect(what, answer, kind="Table")
-        found = _read_table(answer)["rows"]
-        if found is None:
-            raise self._error(Code.PROTOCOL, what, detail=NO_TABLE)
+        found = self._rows(_read_table(answer), what)
         if [secret.ref for secret in found] != [ref]:
             raise self._error(Code.PROTOCOL, what, detail="the answer is about something else")
-        return found[0]  # type: ignore[no-any-return]  # a TargetSecret
+        return found[0]
+
+    def _rows(self, read: dict[str, Any], what: str) -> list[TargetSecret]:
+        rows: list[TargetSecret] | None = read["rows"]
+        if rows is None:
+            raise self._error(Code.PROTOCOL, what, detail=NO_TABLE)
+        return rows
 
     def tls_secrets(self, namespace: str, selector: dict[str, str]) -> Iterator[list[dict[str, Any]]]:
         """Pages of all kubernetes.io/tls Secrets with their data, cert-manager's staged keys left out."""

@@ -30,7 +30,7 @@ FIRST_SECONDS = 5.0
 LINGER_SECONDS = 60.0
 """A run counts as present for so long after a task: the pauses before another attempt are shorter."""
 GRACE_SECONDS = 15.0
-"""For requests under way, where the run is recalled; less than it waits for reports (tasks/runners.py)."""
+"""For requests under way, where the run is recalled; less than it waits for reports (tasks/attendance.py)."""
 ANSWER_SECONDS = 5.0
 
 
