@@ -126,40 +126,21 @@ def command(name: str, given: argparse.Namespace) -> int:
 
 
 def run(given: argparse.Namespace) -> int:
-    from tasks.errors import ConfigError  # noqa: PLC0415  not for --help
-    from tasks.pushgateway import load_config_or_tell  # noqa: PLC0415
+    from tasks.process import importing  # noqa: PLC0415  not for --help
+
+    with importing():
+        from tasks.errors import ConfigError  # noqa: PLC0415
+        from tasks.pushgateway import load_config_or_tell  # noqa: PLC0415
 
     try:
         load_config_or_tell().select(given.cluster, given.certificate, given.group)
     except ConfigError as error:  # said at once: the flow would find it, too, but after Prefect's start
         sys.stderr.write(f"tls-sync: {error}\n")
         return 1
-    if trouble := prefect_unreachable():
-        sys.stderr.write(f"tls-sync: {trouble}\n")
-        return 1
-    from flows.tls_sync import tls_sync  # noqa: PLC0415  after the environment
+    with importing():
+        from flows import by_hand  # noqa: PLC0415  after the environment
 
-    state = tls_sync(
-        given.cluster, given.certificate, dry_run=given.dry_run, group=given.group, return_state=True
-    )
-    return 0 if state.is_completed() else 1
-
-
-def prefect_unreachable() -> str:
-    """Why no flow can begin; empty where it can, or where Prefect starts a server of its own."""
-    from prefect.client.orchestration import get_client  # noqa: PLC0415
-    from prefect.settings import PREFECT_API_URL  # noqa: PLC0415
-
-    address = PREFECT_API_URL.value()
-    if not address:
-        return ""
-    with get_client(sync_client=True) as client:
-        failed = client.api_healthcheck() is not None
-    return (
-        f"Prefect's API at {address} does not answer, so no run can begin; check PREFECT_API_URL"
-        if failed
-        else ""
-    )
+    return by_hand.run(given)
 
 
 if __name__ == "__main__":

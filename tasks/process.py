@@ -1,8 +1,11 @@
 """What the process of a run is to be like: small, and keeping its secrets to itself."""
 
 import ctypes
+import gc
 import os
 import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 M_ARENA_MAX = -8  # from malloc.h
 
@@ -14,6 +17,20 @@ def prepare() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     # A result record names its own serializer: who can write the result storage can run code.
     os.umask(0o077)
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Around imports that take a second: the garbage collector would look through it all again and again.
+
+    Nor does it later: what is there at the end stays until the process ends.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _share_one_arena() -> None:

@@ -26,7 +26,7 @@ KNOWS_PREFECT = {f"tasks/{shell}.py" for shell in SHELLS} | {
         "record",
         "fleet",
         "fleet_runs",
-        "__main__",
+        "by_hand",
     )
 }
 INPUT_OUTPUT = {"os", "socket", "subprocess", "logging", "urllib3", "requests", "http", "tempfile", "time"}

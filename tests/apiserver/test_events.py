@@ -101,6 +101,20 @@ def test_each_renewal_and_each_refusal_is_an_event(world: World, prefect: str) -
     assert (name, said["reason"]) == ("web-b-tls on rct", "OwnedByOther")
 
 
+@pytest.mark.usefixtures("world")
+def test_a_run_by_hand_has_heartbeats_only_where_they_are_asked_for(
+    prefect: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who started it sees how it ends; Prefect's setting brings them all the same."""
+    ended = len(events(prefect, "prefect.flow-run.Completed"))
+    assert command(prefect, "flows", "--dry-run") == 0
+    until("its end", lambda: len(events(prefect, "prefect.flow-run.Completed")) == ended + 1)
+    assert events(prefect, "prefect.flow-run.heartbeat") == []
+    monkeypatch.setenv("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "30")
+    assert command(prefect, "flows", "--dry-run") == 0
+    until("the heartbeat", lambda: len(events(prefect, "prefect.flow-run.heartbeat")) == 1)
+
+
 def test_the_automation_notifies_of_a_failed_run(
     world: World, prefect: str, mailbox: Mailbox, tmp_path: Path
 ) -> None:

@@ -149,7 +149,10 @@ def test_prefects_api_may_ask_for_a_password(
     server.start()
     try:
         server.wait(lambda _: None)
-        assert flow(tmp_path / "a", PREFECT_API_URL=server.api).returncode
+        refused = flow(tmp_path / "a", PREFECT_API_URL=server.api)
+        assert refused.returncode == 1
+        assert refused.stderr.endswith("refuses our credentials (HTTP 401); check PREFECT_API_AUTH_STRING\n")
+        assert refused.stderr.count("\n") == 1
         assert world.versions() == {}
         done = flow(tmp_path / "b", PREFECT_API_URL=server.api, PREFECT_API_AUTH_STRING="admin:canary")
         assert done.returncode == 0
