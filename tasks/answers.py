@@ -1,6 +1,7 @@
 """What an API server's answer means. Pure; reads its machine-readable fields and never its texts."""
 
 import json
+import zlib
 from typing import Any, NamedTuple
 
 from tasks.reasons import Code
@@ -28,6 +29,25 @@ STATUS = {
 
 # Of a write that ended so, only another look at the object tells what became of it.
 UNCERTAIN = frozenset({Code.CONNECTION_LOST, Code.TIMEOUT, Code.SERVER_ERROR, Code.PROTOCOL})
+
+
+GZIP = 16 + zlib.MAX_WBITS
+
+
+def unpack(content: bytes | bytearray, encoding: str, cap: int) -> bytes | bytearray | Problem:
+    """An answer's body out of its Content-Encoding; TOO_MUCH where it is of more than `cap` bytes."""
+    if not content or encoding.lower() in ("", "identity"):
+        return content
+    if encoding.lower() != "gzip":
+        return Problem(Code.PROTOCOL, "an encoding that nobody asked for")
+    unzip = zlib.decompressobj(GZIP)
+    try:
+        whole = unzip.decompress(content, cap + 1)
+    except zlib.error:
+        return Problem(Code.CONNECTION_LOST, transient=True)
+    if len(whole) > cap:
+        return Problem(Code.TOO_MUCH)
+    return whole if unzip.eof else Problem(Code.CONNECTION_LOST, transient=True)
 
 
 def parse_answer(status: int, content: bytes | bytearray) -> dict[str, Any] | Problem:

@@ -101,7 +101,7 @@ class Cluster(Section):
         """What the routes ask for, sorted; a certificate that a person asked for counts as named."""
         names = available | ({asked} if asked and self.routes_certificate(asked) else frozenset())
         wanted = [want for route in self.routes for want in route.wants(names)]
-        wanted = [replace(w, literal=w.literal or w.certificate == asked) for w in wanted]
+        wanted = [replace(w, literal=True) if w.certificate == asked else w for w in wanted]
         return tuple(sorted(wanted, key=lambda want: (want.target.namespace, want.target.name)))
 
     def routes_certificate(self, certificate: str) -> bool:

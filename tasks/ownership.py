@@ -6,8 +6,10 @@ we sent, nobody has changed a value since: that shows every edit without reading
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
+from sys import intern
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -152,7 +154,7 @@ def parse_target_secret(metadata: dict[str, Any], secret_type: str) -> TargetSec
     """Take from a listed object what decides, and drop the rest: a foreign annotation can hold a key."""
     managers = metadata.get("managedFields") or []
     facts = {
-        "ref": {"namespace": metadata["namespace"], "name": metadata["name"]},
+        "ref": {"namespace": intern(metadata["namespace"]), "name": intern(metadata["name"])},
         "uid": metadata["uid"],
         "resource_version": metadata["resourceVersion"],
         "type": secret_type,
@@ -164,7 +166,8 @@ def parse_target_secret(metadata: dict[str, Any], secret_type: str) -> TargetSec
         "immutable": any("f:immutable" in (m.get("fieldsV1") or {}) for m in managers),
         "terminating": "deletionTimestamp" in metadata,
     }
-    return _CHECKED.validate_python((facts,))[0]
+    found = _CHECKED.validate_python((facts,))[0]
+    return replace(found, labels=_shared(found.labels), annotations=_shared(found.annotations))
 
 
 def find_holder(metadata: dict[str, Any]) -> Reason | None:
@@ -235,10 +238,10 @@ def _managed_keys(managers: list[dict[str, Any]]) -> ManagedKeys:
         if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply":
             metadata = fields.get("f:metadata") or {}
             ours = _keys(fields.get("f:data"))
-            ours_metadata = _keys(metadata.get("f:labels")) | _keys(metadata.get("f:annotations"))
+            ours_metadata = _one(_keys(metadata.get("f:labels")) | _keys(metadata.get("f:annotations")))
             written = str(entry.get("time") or "")
         else:
-            others |= _keys(fields.get("f:data"))
+            others = _one(others | _keys(fields.get("f:data")))
     return ManagedKeys(ours=ours, ours_metadata=ours_metadata, others=others, written=written)
 
 
@@ -250,3 +253,13 @@ def _keys(fields: dict[str, Any] | None) -> frozenset[str]:
 def _one(keys: frozenset[str]) -> frozenset[str]:
     """Equal ones as one object: most copies have the same."""
     return keys
+
+
+def _shared(texts: dict[str, str]) -> dict[str, str]:
+    """Equal ones as one object: the copies of a certificate have the same on all clusters."""
+    return _of_items(tuple(texts.items()))
+
+
+@lru_cache(maxsize=2000)
+def _of_items(items: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    return dict(items)

@@ -7,12 +7,13 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-M_ARENA_MAX = -8  # from malloc.h
+M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # from malloc.h
+LARGE_BYTES = 128 * 1024
 
 
 def prepare() -> None:
     """For a process that runs the flow: one arena, no core dump, and files that only its user can read."""
-    _share_one_arena()
+    _return_memory()
     # A core dump would hold every key of the moment.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     # A result record names its own serializer: who can write the result storage can run code.
@@ -33,11 +34,13 @@ def importing() -> Iterator[None]:
         gc.enable()
 
 
-def _share_one_arena() -> None:
-    """Let all threads allocate from one arena: glibc would give each its own, 6 MiB for 100 certificates.
+def _return_memory() -> None:
+    """Let all threads allocate from one arena, and give what is large back at once.
 
-    Python's lock leaves nothing to win by several. Does nothing where the C library is another one.
+    glibc would give each thread its own, 6 MiB for 100 certificates, and Python's lock leaves nothing to win
+    by several; and it would learn to keep what is large, between what stays. Another C library is left alone.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt:
         mallopt(M_ARENA_MAX, 1)
+        mallopt(M_MMAP_THRESHOLD, LARGE_BYTES)

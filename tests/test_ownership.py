@@ -165,6 +165,18 @@ def test_parse_takes_a_copy_of_ours() -> None:
     assert ownership.parse_target_secret(listed(), ownership.SECRET_TYPE) == target_secret()
 
 
+def test_copies_of_a_certificate_share_what_is_alike() -> None:
+    """A run has fifty clusters' lists: what is the same on all of them is in memory once."""
+    one, other = (ownership.parse_target_secret(listed(uid=uid), ownership.SECRET_TYPE) for uid in "12")
+    assert one != other
+    for shared in ("labels", "annotations", "type"):
+        assert getattr(one, shared) is getattr(other, shared)
+    assert one.ref.name is other.ref.name
+    assert one.ref.namespace is other.ref.namespace
+    assert one.managed.ours is other.managed.ours
+    assert one.managed.ours_metadata is other.managed.ours_metadata
+
+
 def test_parse_drops_what_is_foreign() -> None:
     """A foreign label or annotation, which can hold a private key, is nowhere in the model."""
     canary = "-----BEGIN PRIVATE KEY-----canary"
