@@ -71,7 +71,7 @@ _whole = threading.Lock()
 def _read(ask: Ask, response: BaseHTTPResponse, packed: bytearray) -> Reply | Problem:
     """Where much is to be read, by turns: until then, an answer waits as it came.
 
-    A page of 500 Secrets comes as 60 KiB; its text is 600, its dictionaries 3 MiB, what is read of it 300 KiB.
+    A page of 500 Secrets comes as 60 KiB. Its text is 600, its dictionaries 3 MiB, what is read of it 300.
     """
     if ask.read is None:
         return _parse(ask, response, packed)
