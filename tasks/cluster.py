@@ -21,7 +21,7 @@ from tasks.transport import Ask
 
 METADATA_PAGE = 500
 NO_TABLE = "not a table of Secrets"
-DATA_PAGE = 50
+DATA_PAGE = 25
 """Secrets with data per page: bounds the memory of a run however many certificates there are."""
 UID = re.compile(r"[0-9a-f-]{36}")
 ANONYMOUS = "system:anonymous"
@@ -115,7 +115,8 @@ class ClusterClient(Calls):
     def tls_secrets(self, namespace: str, selector: dict[str, str]) -> Iterator[list[dict[str, Any]]]:
         """Pages of all kubernetes.io/tls Secrets with their data, cert-manager's staged keys left out."""
         path, what = self._secrets_path(namespace), f"list secrets in {namespace}"
-        for page in self._pages(path, what, Listing("SecretList", JSON, DATA_PAGE), _tls_query(selector)):
+        listing = Listing("SecretList", JSON, DATA_PAGE, _without_managed_fields)
+        for page in self._pages(path, what, listing, _tls_query(selector)):
             yield page.get("items") or []
 
     def count_tls_secrets(self, namespace: str, selector: dict[str, str]) -> int:
@@ -294,6 +295,14 @@ def _read_table(table: dict[str, Any]) -> dict[str, Any]:
     except (AttributeError, IndexError, KeyError, TypeError, ValueError):
         rows = None
     return {"kind": table.get("kind"), "metadata": table["metadata"], "rows": rows}
+
+
+def _without_managed_fields(page: dict[str, Any]) -> dict[str, Any]:
+    """Nothing is decided by them on OPS, and as dictionaries they are half of a Secret."""
+    for item in page.get("items") or []:
+        if isinstance(item, dict) and isinstance(item.get("metadata"), dict):
+            item["metadata"].pop("managedFields", None)
+    return page
 
 
 def _tls_query(selector: dict[str, str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from base64 import b64encode
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from tasks import ownership
@@ -15,6 +16,7 @@ from tasks.answers import UNCERTAIN
 from tasks.candidate import Candidate, Refused
 from tasks.checks import Policy, examine
 from tasks.cluster import NEVER, ClusterClient
+from tasks.config import Wanted
 from tasks.copies import read_copy
 from tasks.errors import ClusterError
 from tasks.models import Action, Certificate, Change, Inventory, Plan, Rejection, SecretRef, TargetSecret
@@ -36,8 +38,12 @@ class Sender:
     def __init__(self, source: ClusterClient, target: ClusterClient, order: Order, view: View) -> None:
         self._source, self._target, self._order, self._view = source, target, order, view
         self._known = {certificate.ref.name: certificate for certificate in order.inventory.certificates}
-        wants = order.cluster.wants(frozenset(self._known), order.asked_for)
-        self._wants = {want.target: want for want in wants}
+
+    @cached_property
+    def _wants(self) -> dict[SecretRef, Wanted]:
+        """Asked only where a Secret has moved since the plan was made."""
+        wants = self._order.cluster.wants(frozenset(self._known), self._order.asked_for)
+        return {want.target: want for want in wants}
 
     def send(self, secret: dict[str, Any] | None, change: Change) -> Change | None:
         """Write. Where that came to nothing certain, look at both sides again and decide anew."""

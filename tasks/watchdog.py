@@ -20,21 +20,14 @@ class Watchdog:
         self._handles: WeakSet[_Handle] = WeakSet()
         self._lock = threading.Lock()
         pool.pool_classes_by_scheme = {"https": self._pool_class()}
-        self._timer = self._started(deadline)
-
-    def _started(self, deadline: float) -> threading.Timer:
-        timer = threading.Timer(max(0.0, deadline - time.monotonic()), self.bite)
-        timer.daemon = True
-        timer.start()
-        return timer
+        _keeper.wake(self, deadline)
 
     def wait_until(self, deadline: float) -> None:
         """From now on, time is up at this moment."""
-        self._timer.cancel()
-        self._timer = self._started(deadline)
+        _keeper.wake(self, deadline)
 
     def stop(self) -> None:
-        self._timer.cancel()
+        _keeper.forget(self)
 
     def bite(self) -> None:
         """Cut them now."""
@@ -82,3 +75,44 @@ class _Handle:
 
     def close(self) -> None:
         self._duplicate.close()
+
+
+class _Keeper:
+    """Wakes each watchdog when its time is up: one thread for all, as a run has two per cluster."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._due: dict[Watchdog, float] = {}
+        self._thread: threading.Thread | None = None
+
+    def wake(self, watchdog: Watchdog, deadline: float) -> None:
+        with self._changed:
+            self._due[watchdog] = deadline
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
+                self._thread.start()
+            self._changed.notify()
+
+    def forget(self, watchdog: Watchdog) -> None:
+        with self._changed:
+            self._due.pop(watchdog, None)
+
+    def _run(self) -> None:
+        while True:
+            for watchdog in self._over():
+                watchdog.bite()
+
+    def _over(self) -> list[Watchdog]:
+        """Those whose time is up by now, or after a wait for the first of them."""
+        with self._changed:
+            now = time.monotonic()
+            over = [watchdog for watchdog, deadline in self._due.items() if deadline <= now]
+            for watchdog in over:
+                del self._due[watchdog]
+            if not over:
+                first = min(self._due.values(), default=None)
+                self._changed.wait(None if first is None else first - now)
+            return over
+
+
+_keeper = _Keeper()

@@ -4,7 +4,7 @@ A private key exists here from the moment OPS's answer arrives until the targets
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -59,13 +59,15 @@ class Writer:
         with ThreadPoolExecutor(CONNECTIONS) as pool:
             for page in self._pages(tuple(wanted)):
                 present = [(secret, wanted[name]) for secret in page if (name := _name(secret)) in missing]
+                page.clear()  # or its keys would still be here while the next page comes
                 missing -= {_name(secret) for secret, _ in present}
                 for sent in pool.map(lambda pair: self._send_all(*pair), present):
                     yield from sent
+                present.clear()
         for name in missing:
             yield from self._send_all(None, wanted[name])
 
-    def _pages(self, names: tuple[str, ...]) -> Iterator[Iterable[dict[str, Any]]]:
+    def _pages(self, names: tuple[str, ...]) -> Iterator[list[dict[str, Any]]]:
         """The Secrets of that name that OPS has now: one list where many are wanted, else one by one."""
         source = self._order.config.source
         if len(names) > 1 and len(names) >= LIST_FROM_SHARE * len(self._order.inventory.certificates):

@@ -3,6 +3,9 @@
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
+from tasks import sharing
 from tasks.models import Action, Change, ClusterReport, SecretRef
 from tasks.reasons import Reason
 from tasks.sharing import Shared
@@ -39,3 +42,16 @@ def test_equal_rows_are_one_object() -> None:
     assert dev is rct
     assert prd is not dev
     assert (prd.target is dev.target, prd.old is dev.old, dev.old is dev.new) == (True, True, True)
+
+
+def test_what_is_known_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows that no other is like are forgotten; what each report has again is not."""
+    monkeypatch.setattr(sharing, "MOST", 8)
+    shared = Shared()
+    reports = [
+        shared.report(report("dev", target=SecretRef(namespace=f"team-{number}", name=NAME)))
+        for number in range(100)
+    ]
+    assert len(shared._known) + len(shared._before) <= 2 * 8
+    assert len({id(one.changes[0].old) for one in reports}) == 1
+    assert len({one.changes[0].target for one in reports}) == 100
