@@ -10,6 +10,7 @@ from prefect.utilities.annotations import opaque
 
 from tasks.errors import ClusterFailed
 from tasks.models import ClusterReport
+from tasks.process import give_back
 from tasks.sharing import Shared
 from tasks.stopping import stop
 
@@ -82,6 +83,7 @@ class _UnderWay:
             report = report_of(future.result(raise_on_failure=False), job.defective)
             self._reports[place] = self._shared.report(report)
             self._running.pop(place)
+            give_back()
 
 
 def report_of(result: Any, defective: Callable[[BaseException], ClusterReport]) -> ClusterReport:

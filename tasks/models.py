@@ -120,6 +120,11 @@ class Inventory(Model):
     def digest(self) -> str:
         return sha256(self.model_dump_json().encode()).hexdigest()
 
+    @cached_property
+    def by_name(self) -> Mapping[str, Certificate]:
+        """The certificates, by the name of their Secret: one table for all clusters of a run."""
+        return {one.ref.name: one for one in self.certificates}
+
     def corrected(self, found: Mapping[str, "Certificate | Rejection | None"]) -> "Inventory":
         """With what a second look at some Secrets found, by name; None where one is gone."""
         known: dict[str, Certificate | Rejection | None] = {one.ref.name: one for one in self.certificates}
@@ -132,7 +137,8 @@ class Inventory(Model):
                 "rejections": tuple(one for one in now if isinstance(one, Rejection)),
             }
         )
-        corrected.__dict__.pop("digest", None)  # a copy has what was worked out of the original, too
+        for worked_out in ("digest", "by_name"):  # of the original: a copy has that, too
+            corrected.__dict__.pop(worked_out, None)
         return corrected
 
 

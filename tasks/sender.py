@@ -37,7 +37,7 @@ class Sender:
 
     def __init__(self, source: ClusterClient, target: ClusterClient, order: Order, view: View) -> None:
         self._source, self._target, self._order, self._view = source, target, order, view
-        self._known = {certificate.ref.name: certificate for certificate in order.inventory.certificates}
+        self._known = order.inventory.by_name
 
     @cached_property
     def _wants(self) -> dict[SecretRef, Wanted]:

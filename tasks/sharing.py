@@ -7,7 +7,7 @@ from tasks.models import Change, ClusterReport
 
 T = TypeVar("T")
 
-MOST = 20_000
+MOST = 10_000
 """Of what is known; beyond, what is not met again is forgotten. Where each cluster has namespaces of its own,
 no row is like another, and to know all of them would take more than it spares."""
 

@@ -122,11 +122,15 @@ def test_inventory_digest_differs_when_a_fact_does(other: Inventory) -> None:
     assert other.digest != inventory(certificate()).digest
 
 
-def test_a_corrected_inventory_has_a_digest_of_its_own() -> None:
-    """It is of the facts after the second look, also where the first ones' digest was asked for before."""
+def test_a_corrected_inventory_has_a_digest_and_names_of_its_own() -> None:
+    """They are of the facts after the second look, also where the first ones were asked for before."""
     first = inventory(certificate())
     before = first.digest
-    assert first.corrected({first.certificates[0].ref.name: None}).digest not in ("", before)
+    name = first.certificates[0].ref.name
+    assert first.by_name[name] == first.certificates[0]
+    corrected = first.corrected({name: None})
+    assert corrected.digest not in ("", before)
+    assert name not in corrected.by_name
 
 
 @pytest.mark.parametrize("reason", Reason)
