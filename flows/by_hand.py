@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import httpx
 from prefect.context import SyncClientContext
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
 from flows.tls_sync import tls_sync
 
@@ -22,7 +22,7 @@ def run(given: argparse.Namespace) -> int:
         try:
             stack.enter_context(SyncClientContext.get_or_create())  # the flow takes its client, too
         except (httpx.HTTPError, RuntimeError, ValueError):  # it asked for the server's version
-            if trouble := why_no_run():
+            if PREFECT_API_URL.value() and (trouble := why_no_run()):
                 sys.stderr.write(f"tls-sync: {trouble}\n")
                 return 1
             raise

@@ -88,7 +88,7 @@ class _Keeper:
     def wake(self, watchdog: Watchdog, deadline: float) -> None:
         with self._changed:
             self._due[watchdog] = deadline
-            if self._thread is None:
+            if self._thread is None or not self._thread.is_alive():  # as in a process that was forked
                 self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
                 self._thread.start()
             self._changed.notify()

@@ -48,3 +48,12 @@ def test_one_thread_looks_after_all_of_them() -> None:
     kept = [Told(LATER) for _ in range(100)]
     assert threading.active_count() == before + 1
     assert not any(one.bitten.is_set() for one in kept)
+
+
+def test_a_thread_that_is_gone_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that was forked from a run has none of its threads."""
+    gone = threading.Thread()
+    gone.start()
+    gone.join()
+    monkeypatch.setattr(watchdog._keeper, "_thread", gone)
+    assert Told(0.0).bitten.wait(60)
