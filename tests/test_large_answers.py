@@ -13,6 +13,7 @@ from urllib3 import HTTPResponse
 
 from tasks import transport
 from tasks.answers import Problem, unpack
+from tasks.cluster import _without_managed_fields
 from tasks.reasons import Code
 from tasks.transport import Ask, Reply, Transport, _read
 
@@ -96,3 +97,12 @@ def test_what_is_packed_otherwise_or_not_whole_is_no_answer() -> None:
         assert unpack(packed, encoding, 1000) == Problem(Code.PROTOCOL, "an encoding that nobody asked for")
     for encoding in ("", "identity", "gzip"):
         assert unpack(b"", encoding, 1000) == b""
+
+
+def test_who_wrote_a_secret_of_ops_is_not_kept() -> None:
+    """Half of what a page takes decides nothing there; what is malformed is left to who examines it."""
+    name = {"name": "web-tls"}
+    items: list[Any] = [{"metadata": {**name, "managedFields": [{}]}, "data": {}}, {"metadata": None}, None]
+    page = _without_managed_fields({"items": items})
+    assert page == {"items": [{"metadata": name, "data": {}}, {"metadata": None}, None]}
+    assert _without_managed_fields({"items": None}) == {"items": None}
