@@ -81,7 +81,7 @@ def placements_of(
     order: Order, report: ClusterReport, view: View, answers: Mapping[Question, Leaf | str]
 ) -> Iterator[Placement]:
     """A placement for each row of the plan, and for what the routes want where nothing could be seen."""
-    sources = {one.ref.name: one for one in order.inventory.certificates}
+    sources = order.inventory.by_name
     for change in report.changes:
         yield _known(order, change, sources.get(change.certificate), view.secrets.get(change.target), answers)
     known = {change.target for change in report.changes}

@@ -127,7 +127,7 @@ class Inventory(Model):
 
     def corrected(self, found: Mapping[str, "Certificate | Rejection | None"]) -> "Inventory":
         """With what a second look at some Secrets found, by name; None where one is gone."""
-        known: dict[str, Certificate | Rejection | None] = {one.ref.name: one for one in self.certificates}
+        known: dict[str, Certificate | Rejection | None] = {**self.by_name}
         known |= {one.ref.name: one for one in self.rejections}
         known |= found
         now = [known[name] for name in sorted(known)]

@@ -78,7 +78,7 @@ def make_plan(  # noqa: PLR0913  the facts that decide, each passed once
 
     Where a person `asked` for it, it counts as named by the routes that send it.
     """
-    sources: dict[str, Certificate | Rejection] = {c.ref.name: c for c in inventory.certificates}
+    sources: dict[str, Certificate | Rejection] = {**inventory.by_name}
     sources |= {rejection.ref.name: rejection for rejection in inventory.rejections}
     found = {secret.ref: secret for secret in current}
     wanted = cluster.wants(frozenset(sources), certificate if asked else None)
@@ -277,7 +277,7 @@ def ensure_safe(
 ) -> None:
     """Check what must hold for every write, from the facts and not from the decision. Raises UnsafePlan."""
     found = {secret.ref: secret for secret in current}
-    sources = {certificate.ref.name: certificate for certificate in inventory.certificates}
+    sources = inventory.by_name
     targets = [change.target for change in plan.writes]
     if plan.cluster != cluster.name or len(set(targets)) != len(targets):
         raise UnsafePlan("it is for another cluster, or writes a Secret twice")
