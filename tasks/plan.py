@@ -282,22 +282,28 @@ def ensure_safe(
     if plan.cluster != cluster.name or len(set(targets)) != len(targets):
         raise UnsafePlan("it is for another cluster, or writes a Secret twice")
     for change in plan.writes:
-        secret, source = found.get(change.target), sources.get(change.certificate)
-        rules = {
-            "no route leads there": change.target.namespace in cluster.namespaces_of(change.certificate),
-            "a protected namespace": not is_protected(change.target.namespace),
-            "not the name of a Secret": is_name(change.target.name),
-            "no fit certificate to write": source is not None and change.new == source.version,
-            "a name that may not be sent": source is not None and not misfits(source, cluster.hostnames),
-            "a create of what exists": change.action is not Action.CREATE or secret is None,
-            "an update of what isn't ours": change.action is not Action.UPDATE
-            or (secret is not None and _may_write(secret, owner) and change.uid == secret.uid),
-            "an update without a version": change.action is not Action.UPDATE
-            or bool(change.resource_version),
-        }
-        broken = [rule for rule, holds in rules.items() if not holds]
-        if broken:
-            raise UnsafePlan(f"{change.target}: {', '.join(broken)}")
+        ensure_safe_write(change, cluster, sources.get(change.certificate), found.get(change.target), owner)
+
+
+def ensure_safe_write(
+    change: Change, cluster: Cluster, source: Certificate | None, secret: TargetSecret | None, owner: str
+) -> None:
+    """What must hold for one write; `source` and `secret` are what is on both sides. Raises UnsafePlan."""
+    rules = {
+        "no route leads there": change.target.namespace in cluster.namespaces_of(change.certificate),
+        "a protected namespace": not is_protected(change.target.namespace),
+        "not the name of a Secret": is_name(change.target.name),
+        "no fit certificate to write": source is not None
+        and (source.ref.name, source.version) == (change.certificate, change.new),
+        "a name that may not be sent": source is not None and not misfits(source, cluster.hostnames),
+        "a create of what exists": change.action is not Action.CREATE or secret is None,
+        "an update of what isn't ours": change.action is not Action.UPDATE
+        or (secret is not None and _may_write(secret, owner) and change.uid == secret.uid),
+        "an update without a version": change.action is not Action.UPDATE or bool(change.resource_version),
+    }
+    broken = [rule for rule, holds in rules.items() if not holds]
+    if broken:
+        raise UnsafePlan(f"{change.target}: {', '.join(broken)}")
 
 
 def _may_write(secret: TargetSecret, owner: str) -> bool:

@@ -4,8 +4,10 @@ import ctypes
 import gc
 import os
 import resource
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # from malloc.h
 LARGE_BYTES = 128 * 1024
@@ -32,6 +34,21 @@ def importing() -> Iterator[None]:
     finally:
         gc.freeze()
         gc.enable()
+
+
+@contextmanager
+def without(*modules: str) -> Iterator[None]:
+    """Meanwhile these are empty, unless they are there already; who imports one later gets it whole.
+
+    For a package that imports parts of itself that nobody here uses.
+    """
+    empty = {name: ModuleType(name) for name in modules if name not in sys.modules}
+    sys.modules.update(empty)
+    try:
+        yield
+    finally:
+        for name in empty:
+            del sys.modules[name]
 
 
 def _return_memory() -> None:

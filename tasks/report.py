@@ -119,6 +119,8 @@ def brief(version: Version | None) -> str:
 
 def plain(text: str) -> str:
     """Text that could come from a certificate, on one line and without control characters."""
+    if text.isprintable():  # nearly all is: a long report has many cells
+        return text
     return "".join(character if character.isprintable() else "?" for character in text)
 
 

@@ -19,9 +19,9 @@ from tasks.cluster import NEVER, ClusterClient
 from tasks.config import Wanted
 from tasks.copies import read_copy
 from tasks.errors import ClusterError
-from tasks.models import Action, Certificate, Change, Inventory, Plan, Rejection, SecretRef, TargetSecret
+from tasks.models import Action, Certificate, Change, Plan, Rejection, SecretRef, TargetSecret
 from tasks.order import Order
-from tasks.plan import decide, ensure_safe, unread
+from tasks.plan import decide, ensure_safe_write, unread
 from tasks.reasons import Code, Reason
 from tasks.view import View
 
@@ -99,7 +99,8 @@ class Sender:
             change = decided
         if not isinstance(certificate, Certificate):
             return change
-        self._ensure_safe(change, certificate)
+        cluster, owner = self._order.cluster, self._order.config.owner
+        ensure_safe_write(change, cluster, certificate, self._view.secrets.get(change.target), owner)
         try:
             self._apply(change, certificate, candidate)
         except ClusterError as error:
@@ -132,12 +133,6 @@ class Sender:
             self._view.see(ref, read_copy(self._target, self._view.secrets[ref]))
             return row()
         return decided
-
-    def _ensure_safe(self, change: Change, certificate: Certificate) -> None:
-        cluster, owner = self._order.cluster, self._order.config.owner
-        plan = Plan(cluster=cluster.name, changes=(change,))
-        inventory, current = Inventory(certificates=(certificate,)), self._view.secrets.get(change.target)
-        ensure_safe(plan, cluster, inventory, [current] if current else [], owner)
 
     def _apply(self, change: Change, certificate: Certificate, candidate: Candidate) -> None:
         body = self._body(change, certificate, candidate.material)

@@ -11,7 +11,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
-from urllib3 import BaseHTTPResponse, PoolManager
+from urllib3 import BaseHTTPResponse
+from urllib3.connectionpool import HTTPConnectionPool
 
 from tasks.models import Requests
 
@@ -40,16 +41,16 @@ def counted_in(book: "Counter[Outcome]") -> Iterator[None]:
 
 
 class Counted:
-    """A pool whose requests are counted."""
+    """The connections to one server, whose requests are counted."""
 
-    def __init__(self, pool: PoolManager) -> None:
+    def __init__(self, pool: HTTPConnectionPool) -> None:
         book = _book.get()
         self._pool, self._made = pool, _made if book is None else book
 
-    def request(self, method: str, url: str, **how: Any) -> BaseHTTPResponse:
+    def request(self, method: str, target: str, **how: Any) -> BaseHTTPResponse:
         code = NO_ANSWER
         try:
-            response = self._pool.request(method, url, **how)
+            response = self._pool.urlopen(method, target, **how)
             code = str(response.status)
             return response
         finally:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Any, NamedTuple, NoReturn
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from urllib3 import BaseHTTPResponse, Timeout
 from urllib3.exceptions import (
@@ -94,9 +94,12 @@ class Transport:
     def __init__(self, api: ApiClient, deadline: float) -> None:
         """`deadline` is a moment of time.monotonic(), after which every request fails."""
         self._api, self._deadline = api, deadline
-        pool = api.rest_client.pool_manager
-        self._pace = pace_of(api.configuration.host)
-        self._pool, self._watchdog = Counted(pool), Watchdog(pool, deadline)
+        manager, host = api.rest_client.pool_manager, api.configuration.host
+        self._pace, self._path = pace_of(host), urlsplit(host).path
+        self._watchdog = Watchdog(manager, deadline)  # first: it says what pools are made of
+        self._pool = Counted(
+            manager.connection_from_url(host)
+        )  # asked of the manager, each request costs more
         stop = stopping.current()
         stop.register(self._watchdog)
         self._stopped = stop.asked
@@ -174,14 +177,14 @@ class Transport:
             self._fail(Code.DEADLINE)
         if self._stopped.is_set():
             self._fail(Code.INTERRUPTED)
-        url = self._api.configuration.host + ask.path + (f"?{urlencode(ask.query)}" if ask.query else "")
+        target = self._path + ask.path + (f"?{urlencode(ask.query)}" if ask.query else "")
         headers = {"Accept": ask.accept, "User-Agent": FIELD_MANAGER, "Accept-Encoding": encoding}
         if content is not None:
             headers["Content-Type"] = ask.kind
         self._api.update_params_for_auth(headers, [], ["BearerToken"], ask.path, ask.method, content)
         return self._pool.request(
             ask.method,
-            url,
+            target,
             body=content,
             headers=headers,
             timeout=Timeout(connect=min(CONNECT_SECONDS, left), read=min(READ_SECONDS, left)),

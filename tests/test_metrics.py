@@ -359,7 +359,7 @@ def test_lost_records_are_counted() -> None:
 
 
 class Broken:
-    def request(self, *_: Any, **__: Any) -> None:
+    def urlopen(self, *_: Any, **__: Any) -> None:
         raise RuntimeError("no way there")
 
 

@@ -154,7 +154,7 @@ def test_a_stop_of_one_run_stops_no_other() -> None:
 
 
 class Pool:
-    def request(self, *_: Any, **__: Any) -> Any:
+    def urlopen(self, *_: Any, **__: Any) -> Any:
         raise OSError
 
 
