@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from tasks.ending import ended, last_words
+from tasks.ending import at_once, ended, last_words
 
 # Where PREFECT_API_URL names no server, Prefect starts one for this run; on a small machine that takes 40 s.
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
@@ -146,4 +146,4 @@ def run(given: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(ended(main))
+    sys.exit(at_once(lambda: ended(main)))

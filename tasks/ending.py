@@ -1,5 +1,10 @@
-"""The last words of a command that is interrupted or lacks its dependencies; so it imports none of these."""
+"""How a command ends: its last words, where it is interrupted or lacks its dependencies, and its process.
 
+It imports none of these.
+"""
+
+import atexit
+import os
 import signal
 import sys
 import threading
@@ -46,6 +51,24 @@ def ended(command: Callable[[], int], words: Callable[[], str] = lambda: "interr
             raise  # a defect of ours, or half a Python
         sys.stderr.write(f"tls-sync: {MISSING}\n")
         return 1
+
+
+def at_once(command: Callable[[], int]) -> int:
+    """The exit status of a command; with it, the process ends as it is, once its exit handlers are done.
+
+    Python would first take apart all that was imported: 0.1 s after a run.
+    """
+    status: list[int] = []
+    atexit.register(_end, status)  # before all others, so called after them
+    status.append(command())
+    return status[0]
+
+
+def _end(status: list[int]) -> None:
+    if status:  # else an error is under way, and has its own
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status[0])
 
 
 def note(number: signal.Signals, told: threading.Event) -> None:

@@ -70,6 +70,36 @@ def test_without_the_dependencies_one_line_says_how_to_get_them(command: tuple[s
     assert (done.returncode, done.stdout, done.stderr) == (1, "", f"tls-sync: {MISSING}\n")
 
 
+ENDING = """
+import atexit, sys
+from tasks.ending import at_once
+class Told:
+    def __del__(self):
+        sys.stdout.write("taken apart\\n")
+def command():
+    global kept
+    kept = Told()
+    atexit.register(sys.stdout.write, "drained\\n")
+    sys.stderr.write("a word")
+    return eval(sys.argv[1])
+sys.exit(at_once(command))
+"""
+
+
+def test_a_process_ends_at_once_with_its_exit_status_and_all_that_it_has_to_say() -> None:
+    """Its exit handlers run, and what they say arrives; what it imported is not taken apart first."""
+    done = python("-c", ENDING, "3", PYTHONUNBUFFERED="")
+    assert (done.returncode, done.stdout, done.stderr) == (3, "drained\n", "a word")
+
+
+@pytest.mark.parametrize(("error", "status"), [("sys.exit(2)", 2), ("1 / 0", 1)])
+def test_an_error_ends_a_process_as_ever(error: str, status: int) -> None:
+    """Its exit status is the error's own, and a traceback is not lost."""
+    done = python("-c", ENDING, error)
+    assert (done.returncode, done.stdout) == (status, "drained\ntaken apart\n")
+    assert ("ZeroDivisionError" in done.stderr) == (status == 1)
+
+
 def missing(module: str) -> Callable[[], int]:
     def command() -> int:
         raise ModuleNotFoundError(f"No module named {module!r}", name=module)

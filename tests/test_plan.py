@@ -484,6 +484,15 @@ def test_ensure_safe_compares_values_and_not_objects() -> None:
     safe(again, there=[there], name=json.loads('"dev"'))
 
 
+def test_a_write_takes_the_certificate_that_its_row_names() -> None:
+    """A sound certificate of the same content under another name is not the one that was planned."""
+    elsewhere = SecretRef(namespace=OWN.ref.namespace, name="another-tls")
+    other = OWN.model_copy(update={"ref": elsewhere})
+    plan.ensure_safe_write(CREATE, cluster(), OWN, None, OWNER)
+    with pytest.raises(plan.UnsafePlan, match="no fit certificate"):
+        plan.ensure_safe_write(CREATE, cluster(), other, None, OWNER)
+
+
 def test_ensure_safe_accepts_a_sound_plan() -> None:
     """Sound writes pass, and rows that write nothing are not judged."""
     idle = change(Action.REFUSE, Reason.OWNED_BY_OTHER, SecretRef(namespace="kube-system", name=".."))

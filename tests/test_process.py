@@ -1,11 +1,13 @@
-"""What a process is made ready for: imports that nobody looks through, and a collector that works again."""
+"""What a process is made ready for: imports that nobody looks through, parts that are left out of them."""
 
 import gc
+import sys
 from collections.abc import Iterator
+from importlib import import_module
 
 import pytest
 
-from tasks.process import importing
+from tasks.process import importing, without
 
 
 @pytest.fixture(autouse=True)
@@ -30,3 +32,23 @@ def test_an_import_that_fails_leaves_the_garbage_collector_at_work() -> None:
     with pytest.raises(ModuleNotFoundError), importing():
         raise ModuleNotFoundError
     assert gc.isenabled()
+
+
+def test_a_part_that_nobody_uses_is_left_out_and_comes_whole_to_who_asks_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One that is there already stays as it is."""
+    part, there = "wsgiref.headers", sys.modules["gc"]
+    monkeypatch.delitem(sys.modules, part, raising=False)
+    with without(part, "gc"):
+        assert not hasattr(import_module(part), "Headers")
+        assert import_module("gc") is there
+    assert hasattr(import_module(part), "Headers")
+    assert sys.modules["gc"] is there
+
+
+def test_an_import_that_fails_leaves_nothing_empty_behind() -> None:
+    """Else who asks for the part later would get nothing of it."""
+    with pytest.raises(ModuleNotFoundError), without("wsgiref.nowhere"):
+        import_module("wsgiref.elsewhere")
+    assert "wsgiref.nowhere" not in sys.modules

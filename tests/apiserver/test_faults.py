@@ -14,7 +14,7 @@ from tasks import calls, cluster
 from tasks.models import Action, Change, ClusterReport
 from tasks.reasons import Code, Reason
 from tasks.sender import Sender
-from tests.fault_proxy import LONG, LOST, Answer, Fault, Forward, Request
+from tests.fault_proxy import LONG, LOST, Answer, Fault, Forward, Request, fault_proxy
 from tests.tcp_proxy import TcpProxy, tcp_proxy
 from tests.world import World, codes
 
@@ -82,6 +82,22 @@ def test_without_a_fault_the_proxy_is_an_api_server(world: World) -> None:
     copy = world.copy("web-tls")
     assert copy is not None
     assert copy["data"] == renewed["data"]
+
+
+def test_an_api_server_behind_a_path_is_asked_below_it(world: World) -> None:
+    """As a gateway before many clusters has it: each request, the first and the last, keeps the path."""
+    world.issue("web-tls")
+    inventory, path = world.inventory(), "/k8s/clusters/c-1"
+    with fault_proxy(world.sandbox.cluster("dev"), world.sandbox.authority) as proxy:
+
+        def gateway(request: Request, _: Forward) -> Answer:
+            behind = request.path.removeprefix(path)
+            return proxy.forward(request._replace(path=behind)) if behind != request.path else Answer(404)
+
+        proxy.fault = gateway
+        with world.reached_at(f"{proxy.url}{path}/"):
+            assert world.row("web-tls", inventory=inventory).reason is Reason.MISSING_ON_TARGET
+            assert world.row("web-tls", inventory=inventory).reason is Reason.IN_SYNC
 
 
 def test_nothing_is_sent_again_in_secret(world: World) -> None:

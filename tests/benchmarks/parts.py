@@ -1,11 +1,12 @@
 """The parts of the benchmarks, in the order in which they are run, and what they share."""
 
+import compileall
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from deployments.sandbox.control_plane import Sandbox
-from deployments.sandbox.prefect_server import PrefectServer, prefect_server
+from deployments.sandbox.prefect_server import ROOT, PrefectServer, prefect_server
 from deployments.sandbox.progress import Say
 from tests.benchmarks import (
     choices_lists,
@@ -115,6 +116,8 @@ QUICK_PARTS = ("clusters", "kubectl", "requests", "memory", "watcher", "start", 
 @contextmanager
 def stage(size: Size, directory: Path, say: Say) -> Iterator[Stage]:
     """Real API servers, and a folder for files with keys, which is the caller's to protect."""
+    for folder in ("flows", "tasks"):  # as in the image; where Python may not keep it, each run would do it
+        compileall.compile_dir(ROOT / folder, quiet=1)
     with Sandbox(say=say) as sandbox, ExitStack() as stack:
         world = World(sandbox, directory)
         world.build()
