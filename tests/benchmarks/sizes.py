@@ -11,7 +11,7 @@ class Size:
     unchanged: int = 25
     floor_trials: int = 5
     """How often the floor is tried with each number of requests at a time, to find its best."""
-    whole_runs: int = 3
+    whole_runs: int = 7
     loop_copies: int | None = None
     """Copies that the kubectl loop makes, from which the rest is extrapolated; None: all, measured."""
     starts: int = 5
