@@ -23,7 +23,6 @@ tls_sync.serialize_parameters = as_they_are  # type: ignore[method-assign]  # of
 def run(given: argparse.Namespace) -> int:
     """Exit status 0 where the run is Completed, 1 where it is Failed, or where none can begin."""
     with ExitStack() as stack:
-        stack.enter_context(without_heartbeats())
         try:
             stack.enter_context(SyncClientContext.get_or_create())  # the flow takes its client, too
         except (httpx.HTTPError, RuntimeError, ValueError):  # it asked for the server's version
@@ -31,24 +30,29 @@ def run(given: argparse.Namespace) -> int:
                 sys.stderr.write(f"tls-sync: {trouble}\n")
                 return 1
             raise
+        stack.enter_context(fewer_errands())
         state = tls_sync(
             given.cluster, given.certificate, dry_run=given.dry_run, group=given.group, return_state=True
         )
     return 0 if state.is_completed() else 1
 
 
-def without_heartbeats() -> SettingsContext:
-    """Prefect's settings, with none unless they are asked for.
+def fewer_errands() -> SettingsContext:
+    """Prefect's settings without two things that tell nobody anything here, unless they are asked for.
 
     Heartbeats tell a server of a process that died, which here its caller sees; and the thread that sends
-    them would keep a run from ending for half a second, up to a whole one. Prefect's own way to other
-    settings reads all of them anew, 25 ms.
+    them would keep a run from ending for half a second, up to a whole one. The server's version has been
+    asked for by the client that makes the run; the one that sends events would make another client for that.
+    Prefect's own way to other settings reads all of them anew, 25 ms.
     """
     context = get_settings_context()
-    settings, flows = context.settings, context.settings.flows
+    settings, flows, client = context.settings, context.settings.flows, context.settings.client
     if "heartbeat_frequency" not in flows.model_fields_set:
         flows = flows.model_copy(update={"heartbeat_frequency": None})
-    return SettingsContext(profile=context.profile, settings=settings.model_copy(update={"flows": flows}))
+    if "server_version_check_enabled" not in client.model_fields_set:
+        client = client.model_copy(update={"server_version_check_enabled": False})
+    changed = settings.model_copy(update={"flows": flows, "client": client})
+    return SettingsContext(profile=context.profile, settings=changed)
 
 
 def why_no_run() -> str:

@@ -5,8 +5,11 @@ import gc
 import os
 import resource
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import LazyLoader
 from types import ModuleType
 
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # from malloc.h
@@ -49,6 +52,30 @@ def without(*modules: str) -> Iterator[None]:
     finally:
         for name in empty:
             del sys.modules[name]
+
+
+@contextmanager
+def later(*modules: str) -> Iterator[None]:
+    """What is imported of these meanwhile is loaded where something of it is used first, if ever."""
+    finder = _Later(modules)
+    sys.meta_path.insert(0, finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)
+
+
+class _Later(MetaPathFinder):
+    def __init__(self, modules: tuple[str, ...]) -> None:
+        self._modules = modules
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        spec = PathFinder.find_spec(name, path, target) if name in self._modules else None
+        if spec and spec.loader:
+            spec.loader = LazyLoader(spec.loader)
+        return spec
 
 
 def _return_memory() -> None:

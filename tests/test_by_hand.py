@@ -8,9 +8,14 @@ from typing import Any
 
 import pytest
 from prefect import Flow
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, get_current_settings, temporary_settings
+from prefect.settings import (
+    PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED,
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+    get_current_settings,
+    temporary_settings,
+)
 
-from flows.by_hand import as_they_are, without_heartbeats
+from flows.by_hand import as_they_are, fewer_errands
 from flows.tls_sync import tls_sync
 
 ROOT = Path(__file__).parents[1]
@@ -22,21 +27,25 @@ status = command.run(command.make_parser().parse_args([]))  # nothing answers th
 assert status == 1
 assert not [name for name in command.UNUSED if name in sys.modules]
 sys.modules["flows.by_hand"].tls_sync.serialize_parameters({"cluster": "dev"})
-assert "fastapi" not in sys.modules
+assert not {"fastapi", "coolname._impl", "pathspec.gitignore"} & set(sys.modules)
+from prefect.utilities.filesystem import create_default_ignore_file, filter_files
+from prefect.utilities.names import generate_slug
+assert generate_slug(2).count("-") == 1
+assert filter_files(root=sys.argv[1], ignore_patterns=["*"]) is not None
 from prefect.blocks.notifications import SlackWebhook
 from prefect.blocks.webhook import Webhook
 """
 
 
 def test_a_run_imports_nothing_that_it_does_not_use(tmp_path: Path) -> None:
-    """Neither blocks that send messages nor FastAPI; who asks for the blocks later gets them."""
+    """Neither what sends messages or makes up names, nor FastAPI; who asks for a part later gets it."""
     environment = {
         **os.environ,
         "TLS_SYNC_CONFIG": str(EXAMPLE),
         "PREFECT_HOME": str(tmp_path),
         "PREFECT_API_URL": "http://127.0.0.1:1/api",
     }
-    command = [sys.executable, "-c", A_RUN]
+    command = [sys.executable, "-c", A_RUN, str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert done.stderr.startswith("tls-sync: no run can begin: ")
@@ -67,9 +76,19 @@ def test_each_parameter_is_a_text_or_a_yes_or_no() -> None:
 def test_heartbeats_are_sent_only_where_they_are_asked_for() -> None:
     """However often they are asked for, and all other settings stay."""
     before = get_current_settings()
-    with without_heartbeats():
+    with fewer_errands():
         quiet = get_current_settings()
     assert (quiet.flows.heartbeat_frequency, before.flows.heartbeat_frequency) == (None, 180)
-    assert quiet.model_dump(exclude={"flows"}) == before.model_dump(exclude={"flows"})
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: 31}), without_heartbeats():
+    assert quiet.model_dump(exclude={"flows", "client"}) == before.model_dump(exclude={"flows", "client"})
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: 31}), fewer_errands():
         assert get_current_settings().flows.heartbeat_frequency == 31
+
+
+def test_the_servers_version_is_asked_for_once_unless_more_is_asked_for() -> None:
+    """By the client that makes the run; what sends events asks only where somebody wants it to."""
+    before = get_current_settings().client
+    with fewer_errands():
+        changed = get_current_settings().client
+    assert changed == before.model_copy(update={"server_version_check_enabled": False})
+    with temporary_settings({PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: True}), fewer_errands():
+        assert get_current_settings().client.server_version_check_enabled

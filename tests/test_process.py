@@ -7,7 +7,7 @@ from importlib import import_module
 
 import pytest
 
-from tasks.process import importing, without
+from tasks.process import importing, later, without
 
 
 @pytest.fixture(autouse=True)
@@ -52,3 +52,18 @@ def test_an_import_that_fails_leaves_nothing_empty_behind() -> None:
     with pytest.raises(ModuleNotFoundError), without("wsgiref.nowhere"):
         import_module("wsgiref.elsewhere")
     assert "wsgiref.nowhere" not in sys.modules
+
+
+def test_what_is_imported_for_later_is_loaded_when_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole, and once; another import meanwhile, and one after it, is as ever."""
+    for name in ("wsgiref.headers", "wsgiref.util", "wsgiref.validate"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    with later("wsgiref.headers", "wsgiref.validate"):
+        waiting, other = import_module("wsgiref.headers"), import_module("wsgiref.util")
+        with pytest.raises(ModuleNotFoundError):
+            import_module("wsgiref.nowhere")
+    assert "Headers" not in object.__getattribute__(waiting, "__dict__")
+    assert "FileWrapper" in object.__getattribute__(other, "__dict__")
+    assert waiting.Headers().items() == []
+    assert waiting is import_module("wsgiref.headers")
+    assert "validator" in object.__getattribute__(import_module("wsgiref.validate"), "__dict__")

@@ -17,8 +17,8 @@ what the part before it left, was {load:g} at most. {programs}.
 _LOSSES = """
 - **A few certificates.** The kubectl loop takes {each:.2f} s per copy, and a run of ours {unchanged:.1f} s
   even where there is nothing to do: up to about {even:.0f} copies the loop is faster.
-- **The start.** {begun:.1f} s pass until the first request, of which `import prefect` takes {imported:.1f} s.
-  A program in Go has no such start.
+- **The start.** {begun:.1f} s pass until the first request; `import prefect` by itself takes
+  {imported:.1f} s. A program in Go has no such start.
 - **CPU.** The clusters' part of an unchanged run takes {unchanged_times:.0f} times the CPU of the floor, that
   of a first sync {first_times:.0f} times: we read, check and compare, in Python, what the floor only sends.
 - **Memory.** {pod:g} MiB in a pod, nearly all of it Python and Prefect, if only for the seconds of a run. A
