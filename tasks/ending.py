@@ -65,10 +65,14 @@ def at_once(command: Callable[[], int]) -> int:
 
 
 def _end(status: list[int]) -> None:
-    if status:  # else an error is under way, and has its own
+    if not status:  # an error is under way, and has its own
+        return
+    try:
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(status[0])
+    except OSError:  # nobody reads on: Python says so, and ends with a status for that
+        return
+    os._exit(status[0])
 
 
 def note(number: signal.Signals, told: threading.Event) -> None:

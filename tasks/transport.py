@@ -97,9 +97,8 @@ class Transport:
         manager, host = api.rest_client.pool_manager, api.configuration.host
         self._pace, self._path = pace_of(host), urlsplit(host).path
         self._watchdog = Watchdog(manager, deadline)  # first: it says what pools are made of
-        self._pool = Counted(
-            manager.connection_from_url(host)
-        )  # asked of the manager, each request costs more
+        # Its pool itself: the manager would look for it at each request.
+        self._pool = Counted(manager.connection_from_url(host))
         stop = stopping.current()
         stop.register(self._watchdog)
         self._stopped = stop.asked

@@ -100,6 +100,21 @@ def test_an_error_ends_a_process_as_ever(error: str, status: int) -> None:
     assert ("ZeroDivisionError" in done.stderr) == (status == 1)
 
 
+def test_a_pipe_that_nobody_reads_ends_a_process_as_python_does() -> None:
+    """As in `python -m flows --history | head -1`: one line and Python's own status, no traceback."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    environment = os.environ | {"PYTHONUNBUFFERED": ""}
+    command = [sys.executable, "-c", ENDING, "0"]
+    with os.fdopen(writer, "wb") as nobody:
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, stdout=nobody, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 120
+    assert "BrokenPipeError" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def missing(module: str) -> Callable[[], int]:
     def command() -> int:
         raise ModuleNotFoundError(f"No module named {module!r}", name=module)
