@@ -28,7 +28,7 @@ assert status == 1
 assert not [name for name in command.UNUSED if name in sys.modules]
 sys.modules["flows.by_hand"].tls_sync.serialize_parameters({"cluster": "dev"})
 assert not {"fastapi", "coolname._impl", "pathspec.gitignore"} & set(sys.modules)
-from prefect.utilities.filesystem import create_default_ignore_file, filter_files
+from prefect.utilities.filesystem import filter_files
 from prefect.utilities.names import generate_slug
 assert generate_slug(2).count("-") == 1
 assert filter_files(root=sys.argv[1], ignore_patterns=["*"]) is not None
