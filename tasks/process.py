@@ -7,7 +7,6 @@ import resource
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder
 from importlib.util import LazyLoader
 from types import ModuleType
@@ -65,7 +64,7 @@ def later(*modules: str) -> Iterator[None]:
         sys.meta_path.remove(finder)
 
 
-class _Later(MetaPathFinder):
+class _Later:
     def __init__(self, modules: tuple[str, ...]) -> None:
         self._modules = modules
 
