@@ -131,7 +131,7 @@ def command(name: str, given: argparse.Namespace) -> int:
 
 
 def run(given: argparse.Namespace) -> int:
-    from tasks.process import importing, later, without  # noqa: PLC0415  not for --help
+    from tasks.imports import importing, later, without  # noqa: PLC0415  not for --help
 
     with importing():
         from tasks.errors import ConfigError  # noqa: PLC0415

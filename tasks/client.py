@@ -4,7 +4,7 @@ To import any part of it is to import all of it, OAuth for its own reader of kub
 70 ms in each process. What nobody here calls is left out; who imports it by its name later gets it whole.
 """
 
-from tasks.process import without
+from tasks.imports import without
 
 UNUSED = tuple(
     f"kubernetes.{part}" for part in ("config", "dynamic", "informer", "leaderelection", "stream", "watch")

@@ -1,4 +1,4 @@
-"""What a process is made ready for: imports that nobody looks through, parts that are left out of them."""
+"""How a process imports: nobody looks through it, parts of it are left out, or wait until they are used."""
 
 import gc
 import sys
@@ -7,7 +7,7 @@ from importlib import import_module
 
 import pytest
 
-from tasks.process import importing, later, without
+from tasks.imports import importing, later, without
 
 
 @pytest.fixture(autouse=True)
