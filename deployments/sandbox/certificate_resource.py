@@ -1,5 +1,6 @@
 """cert-manager's resource Certificate, as much of it as tells whether a Secret is ready."""
 
+import http.client
 import time
 from datetime import datetime
 
@@ -60,6 +61,21 @@ def install(admin: Admin) -> None:
         else:
             return
     raise SandboxError("the API server doesn't serve cert-manager.io/v1 after 30 s")
+
+
+def remove(admin: Admin) -> None:
+    """Delete the resource definition and wait until it is gone: the API serves it some moments longer."""
+    path = manifests.object_path(CERTIFICATE_CRD)
+    admin.delete(path)
+    for _ in range(300):
+        try:
+            admin.get(path)
+        except AdminError as error:
+            if error.status != http.client.NOT_FOUND:
+                raise
+            return
+        time.sleep(0.1)
+    raise SandboxError("the API server still has cert-manager.io/v1 after 30 s")
 
 
 def certificate(

@@ -37,5 +37,4 @@ def cert_manager(world: World) -> Iterator[World]:
     """OPS with cert-manager's Certificate resource."""
     certificate_resource.install(world.ops)
     yield world
-    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/certificates.cert-manager.io"
-    world.ops.delete(path)
+    certificate_resource.remove(world.ops)

@@ -44,8 +44,7 @@ def cert_manager(sandbox: Sandbox) -> Iterator[None]:
     admin = sandbox.cluster("ops").admin
     certificate_resource.install(admin)
     yield
-    path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/certificates.cert-manager.io"
-    admin.delete(path)
+    certificate_resource.remove(admin)
 
 
 @pytest.fixture(autouse=True)
