@@ -6,11 +6,15 @@ from tasks.models import ClusterReport, Failure
 from tasks.reasons import Code
 
 
-class ConfigError(Exception):
+class Told(Exception):
+    """An error whose message says all: the lines of code that it came by help nobody."""
+
+
+class ConfigError(Told):
     """The configuration or a parameter can't be used; the message lists every fault and its remedy."""
 
 
-class ClusterError(Exception):
+class ClusterError(Told):
     """A conversation with a cluster failed in a way that a Failure describes."""
 
     def __init__(self, failure: Failure) -> None:
@@ -23,7 +27,7 @@ class ClusterError(Exception):
     __repr__ = __str__
 
 
-class ClusterFailed(Exception):
+class ClusterFailed(Told):
     """A cluster did not fully succeed; the report says what did happen there.
 
     An exception, not a result: a persisted result would come back as success when the run is resumed.

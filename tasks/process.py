@@ -4,12 +4,15 @@ import ctypes
 import os
 import resource
 
+from tasks.log import without_tracebacks
+
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # from malloc.h
 LARGE_BYTES = 128 * 1024
 
 
 def prepare() -> None:
-    """For a process that runs the flow: one arena, no core dump, and files that only its user can read."""
+    """For a process that runs the flow: one arena, no core dump, private files, a log for people."""
+    without_tracebacks()
     _return_memory()
     # A core dump would hold every key of the moment.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))

@@ -1,5 +1,7 @@
 """The flow, with a real Prefect server and real API servers."""
 
+import io
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -16,9 +18,13 @@ from prefect.client.schemas.filters import (
     FlowRunFilterId,
 )
 from prefect.client.schemas.objects import FlowRun, State, TaskRun
+from prefect.exceptions import FailedRun
+from prefect.flow_engine import run_flow
 
 from flows.tls_sync import tls_sync
 from tasks.config import load_config
+from tasks.errors import ConfigError
+from tasks.log import LOGGERS
 from tasks.pace import REFUSALS
 from tests.fault_proxy import Answer, Forward, Request
 from tests.world import ROUTES, TARGETS, World
@@ -101,6 +107,36 @@ def test_a_dead_cluster_is_tried_again_and_a_refusal_is_not(world: World) -> Non
     runs = task_runs(state)
     assert (runs["sync-rct"].run_count, runs["sync-dev"].run_count) == (4, 1)
     assert runs["sync-prd"].state_name == "Completed"
+
+
+@contextmanager
+def logged() -> Iterator[io.StringIO]:
+    """What a person reads of a run, meanwhile."""
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    for name in LOGGERS:
+        logging.getLogger(name).addHandler(handler)
+    yield stream
+    for name in LOGGERS:
+        logging.getLogger(name).removeHandler(handler)
+
+
+@pytest.mark.parametrize("cluster", [None, "nope"], ids=["a refusal", "a faulty parameter"])
+def test_a_failed_run_says_why_and_not_where_in_the_code(world: World, cluster: str | None) -> None:
+    """As a worker's process runs it, too: no traceback of an engine stands around the report."""
+    world.issue("web-tls")
+    foreign = world.issuer.secret("web-tls", ["web-tls.example.org"])
+    foreign["metadata"]["namespace"] = "app-a"
+    world.admin("dev").create(foreign)
+    parameters: dict[str, Any] = {"cluster": cluster, "group": None, "certificate": None}
+    parameters |= {"dry_run": False, "urgent_only": False}
+    with logged() as log, pytest.raises(ConfigError if cluster else FailedRun):
+        run_flow(tls_sync, parameters=parameters, error_logger=logging.getLogger(LOGGERS[0]))
+    said = log.getvalue()
+    assert "Traceback" not in said
+    assert "Engine" not in said
+    assert ("cluster='nope'" if cluster else "OwnedByCertManager") in said
+    assert "Finished in state" in said.splitlines()[-1]
 
 
 def test_an_ad_hoc_run_touches_one_cluster_only(world: World) -> None:
