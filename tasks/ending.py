@@ -5,6 +5,7 @@ It imports none of these.
 
 import atexit
 import os
+import select
 import signal
 import sys
 import threading
@@ -14,6 +15,8 @@ from types import FrameType
 from typing import Any
 
 INTERRUPTED = 130
+UNREAD = 141
+"""As of a program that SIGPIPE ends: who was to read what it says has gone, as `head` does, or a kubectl."""
 MISSING = "the dependencies are missing: make .venv/ready && export PATH=$PWD/.venv/bin:$PATH"
 
 
@@ -42,15 +45,29 @@ def ended(command: Callable[[], int], words: Callable[[], str] = lambda: "interr
     told = threading.Event()
     note(signal.SIGINT, told)
     try:
-        return command()
+        status = command()
+        sys.stdout.flush()
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt) or told.is_set():
             sys.stderr.write(f"tls-sync: {words()}\n")
             return INTERRUPTED
+        if isinstance(error, BrokenPipeError) and _nobody_reads():
+            return UNREAD
         if not (isinstance(error, ModuleNotFoundError) and _is_dependency(error.name or "")):
             raise  # a defect of ours, or half a Python
         sys.stderr.write(f"tls-sync: {MISSING}\n")
         return 1
+    return status
+
+
+def _nobody_reads() -> bool:
+    """Whether it was this process's output that broke. What is left of it then goes nowhere, in silence."""
+    output = select.poll()
+    output.register(sys.stdout, 0)  # errors are told in any case
+    if not output.poll(0):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def at_once(command: Callable[[], int]) -> int:
@@ -70,7 +87,7 @@ def _end(status: list[int]) -> None:
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-    except OSError:  # nobody reads on: Python says so, and ends with a status for that
+    except OSError:  # a disk that is full, say: Python tells of it, and has a status for that
         return
     os._exit(status[0])
 

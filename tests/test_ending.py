@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.ending import INTERRUPTED, MISSING, ended
+from tasks.ending import INTERRUPTED, MISSING, UNREAD, ended
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "deployments" / "tls-sync.yaml"
@@ -100,16 +100,45 @@ def test_an_error_ends_a_process_as_ever(error: str, status: int) -> None:
     assert ("ZeroDivisionError" in done.stderr) == (status == 1)
 
 
-def test_a_pipe_that_nobody_reads_ends_a_process_as_python_does() -> None:
-    """As in `python -m flows --history | head -1`: one line and Python's own status, no traceback."""
+def unread(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """With its output into a pipe whose reader has gone."""
     reader, writer = os.pipe()
     os.close(reader)
-    environment = os.environ | {"PYTHONUNBUFFERED": ""}
-    command = [sys.executable, "-c", ENDING, "0"]
+    environment = os.environ | {"PYTHONUNBUFFERED": "", "TLS_SYNC_CONFIG": str(EXAMPLE)}
+    command = [sys.executable, *arguments]
     with os.fdopen(writer, "wb") as nobody:
-        done = subprocess.run(
+        return subprocess.run(
             command, cwd=ROOT, env=environment, stdout=nobody, stderr=subprocess.PIPE, text=True, check=False
         )
+
+
+SAYING = "import sys; from tasks.ending import ended; sys.exit(ended(lambda: sys.stdout.write('a' * {}) * 0))"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [("-m", "deployments.target", "manifests"), ("-c", SAYING.format(9)), ("-c", SAYING.format(10**6))],
+    ids=["manifests", "a word", "much"],
+)
+def test_a_command_that_nobody_reads_ends_in_silence(command: tuple[str, ...]) -> None:
+    """As in `python -m flows --history | head -1`, or where a kubectl behind it gives up and says why."""
+    done = unread(*command)
+    assert (done.returncode, done.stderr) == (UNREAD, "")
+
+
+def test_a_connection_that_breaks_is_not_taken_for_a_reader_that_has_gone() -> None:
+    """It is a defect, and is told as one."""
+
+    def command() -> int:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        ended(command)
+
+
+def test_what_is_said_at_the_very_end_and_nobody_reads_is_told_as_python_does() -> None:
+    """By an exit handler, in one line, with Python's own status."""
+    done = unread("-c", ENDING, "0")
     assert done.returncode == 120
     assert "BrokenPipeError" in done.stderr
     assert "Traceback" not in done.stderr

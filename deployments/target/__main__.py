@@ -34,7 +34,9 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="manifests|kubeconfig")
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--config", metavar="FILE", help="the configuration, in place of TLS_SYNC_CONFIG")
-    shared.add_argument("--cluster", help="only this cluster, by its name in the configuration")
+    shared.add_argument(
+        "--cluster", help="only this cluster, by its name in the configuration (kubeconfig: or OPS)"
+    )
     commands.add_parser("manifests", parents=[shared], help="print what target clusters need")
     _add_kubeconfig(
         commands.add_parser(
@@ -89,9 +91,10 @@ def _kubeconfig(given: argparse.Namespace) -> int:
     from tasks.config import load_config  # noqa: PLC0415
 
     config = load_config(given.config)
-    config.named(given.cluster)
     contexts, servers = dict(given.context), dict(given.server)
     wanted = collection.wanted_of(config, given.ops_context, contexts, servers)
+    if given.cluster not in {one.name for one in wanted}:
+        config.named(given.cluster)  # which says what it knows
     place = _place(given, config.source.context)
     asker = collection.Asker(given.admin_kubeconfig, given.duration, dry_run=given.dry_run)
     outcomes = collection.collect(asker, wanted, given.cluster, place.read())

@@ -116,6 +116,15 @@ def test_what_can_not_be_renewed_keeps_what_it_had(world: World, operator: Opera
     assert line.endswith("; keeps its former credential")
 
 
+def test_ops_alone_can_be_renewed(operator: Operator) -> None:
+    """By the name that reports give it; the targets keep what they had."""
+    operator.collect()
+    before = tokens(operator.entries())
+    assert operator.collect("--cluster", "OPS").status == 0
+    after = tokens(operator.entries())
+    assert {context for context in after if after[context] != before[context]} == {context_name("ops")}
+
+
 def test_what_could_never_be_had_is_left_out(operator: Operator, tmp_path: Path) -> None:
     """A first run with a cluster down serves the others; if none can be had, nothing is put anywhere."""
     path = tmp_path / "tls-sync.kubeconfig"
