@@ -96,7 +96,8 @@ def test_the_readmes_report_is_what_a_run_prints() -> None:
         applied=True,
     )
     in_sync = replace(renewed, action=Action.KEEP, reason=Reason.IN_SYNC, applied=False)
-    down = Failure(code=Code.UNREACHABLE, cluster="rct", what="get namespace kube-system", transient=True)
+    asked = "ask who we are (create selfsubjectreview)"
+    down = Failure(code=Code.UNREACHABLE, cluster="rct", what=asked, transient=True)
     clusters = (
         ClusterReport(cluster="dev", changes=(renewed, *[in_sync] * 3)),
         ClusterReport(cluster="rct", failures=(down,)),
