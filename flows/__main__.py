@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 
+from tasks.arguments import text
 from tasks.ending import at_once, ended, last_words
 
 # Where PREFECT_API_URL names no server, Prefect starts one for this run; on a small machine that takes 40 s.
@@ -38,9 +39,11 @@ def make_parser() -> argparse.ArgumentParser:
         epilog="Environment: TLS_SYNC_CONFIG names the configuration, KUBECONFIG the credentials, "
         "PREFECT_API_URL the Prefect server.",
     )
-    parser.add_argument("--cluster", help="only this cluster, by its name in the configuration")
-    parser.add_argument("--certificate", help="only this certificate, by its Secret's name on OPS")
-    parser.add_argument("--group", help="only this group of clusters, by its name in the configuration")
+    parser.add_argument("--cluster", type=text, help="only this cluster, by its name in the configuration")
+    parser.add_argument("--certificate", type=text, help="only this certificate, by its Secret's name on OPS")
+    parser.add_argument(
+        "--group", type=text, help="only this group of clusters, by its name in the configuration"
+    )
     parser.add_argument("--dry-run", action="store_true", help="plan and report, but write nothing")
     parser.add_argument(
         "--cluster-ids",
@@ -66,7 +69,9 @@ def _add_inventory(group: argparse._ArgumentGroup) -> None:
         "Exit status 0 where every wanted copy is in sync and no address serves another certificate than "
         "the stored one, else 1",
     )
-    group.add_argument("--html", metavar="FILE", help="as one page with a timeline, into this file")
+    group.add_argument(
+        "--html", metavar="FILE", type=text, help="as one page with a timeline, into this file"
+    )
 
 
 def _add_history(group: argparse._ArgumentGroup) -> None:
@@ -78,7 +83,9 @@ def _add_history(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument("--failed", action="store_true", help="only runs (with --cluster: of it) that failed")
     group.add_argument("--limit", type=_count, metavar="N", help="how many runs, 20 by default")
-    group.add_argument("--logs", metavar="RUN", help="print the log of a run, by its id or how that begins")
+    group.add_argument(
+        "--logs", metavar="RUN", type=text, help="print the log of a run, by its id or how that begins"
+    )
 
 
 def _count(text: str) -> int:

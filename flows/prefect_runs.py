@@ -52,7 +52,7 @@ class HistoryError(Exception):
 def prefect_api() -> Iterator[SyncPrefectClient]:
     """Prefect's client; where PREFECT_API_URL names no server, with one that it starts for this."""
     address = PREFECT_API_URL.value()
-    where = f"Prefect's API at {address}" if address else "Prefect's temporary server"
+    where = f"Prefect's API at {_without_user(address)}" if address else "Prefect's temporary server"
     try:
         with _quiet(), get_client(httpx_settings={"timeout": 30}, sync_client=True) as client:
             yield client
@@ -72,6 +72,13 @@ def prefect_api() -> Iterator[SyncPrefectClient]:
         raise HistoryError(
             f"{where} answers, but not as Prefect's API ({type(error).__name__}); check PREFECT_API_URL"
         ) from None
+
+
+def _without_user(address: str) -> str:
+    """Before an `@` could stand a password."""
+    scheme, _, rest = address.rpartition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}" if scheme else rest.rpartition("@")[2]
 
 
 @contextmanager

@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 
+from tasks.arguments import text
 from tasks.ending import ended
 from tasks.names import is_name, is_namespace
 
@@ -20,10 +21,13 @@ def main() -> int:
     )
     parser.add_argument("--port", type=int, default=8080, help="of /healthz and /metrics (8080 by default)")
     parser.add_argument(
-        "--lease", metavar="NAMESPACE/NAME", help="of several watchers, the one that holds this Lease acts"
+        "--lease",
+        metavar="NAMESPACE/NAME",
+        type=text,
+        help="of several watchers, the one that holds this Lease acts",
     )
     parser.add_argument(
-        "--lease-context", metavar="CONTEXT", help="where the Lease is, if not in this cluster"
+        "--lease-context", metavar="CONTEXT", type=text, help="where the Lease is, if not in this cluster"
     )
     given = parser.parse_args()
     if not 0 <= given.port < 65536:

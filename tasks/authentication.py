@@ -10,10 +10,14 @@ from typing import Any
 from tasks.client import Configuration
 from tasks.credentials import end_of_certificate, end_of_token
 from tasks.exec_plugin import ExecError, run_plugin
+from tasks.files import FileError, read_file
 from tasks.kubeconfig_context import Context
 from tasks.reasons import Code
 
 USER_KEYS = frozenset({"token", "tokenFile", "client-certificate-data", "client-key-data", "exec"})
+
+TOKEN_BYTES = 64 * 1024
+"""Of a token file. An API server takes far less of one."""
 
 
 class Authentication:
@@ -80,9 +84,11 @@ class Authentication:
 
     def _read_token(self, path: Path) -> str:
         try:
-            return self._token(path.read_text("ascii"))
-        except (OSError, ValueError):
-            self._refuse("`tokenFile` names a file that can't be read")
+            return self._token(read_file(path, TOKEN_BYTES).decode("ascii"))
+        except FileError as error:
+            self._refuse(f"`tokenFile`: {error}")
+        except UnicodeDecodeError:
+            self._refuse("`tokenFile` names a file in which there is no token")
 
     def _token(self, token: Any) -> str:
         token = token.strip() if isinstance(token, str) else ""

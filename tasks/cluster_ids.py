@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from tasks.cluster import ClusterClient
-from tasks.errors import ClusterError
+from tasks.errors import ClusterError, defect
 from tasks.kubeconfig import connect, contexts
 
 SECONDS = 15.0
@@ -28,3 +28,5 @@ def _cluster_id(context: str) -> tuple[str, bool]:
             return client.cluster_id(), True
     except ClusterError as error:
         return str(error), False
+    except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
+        return str(defect(context, "ask for its clusterId", error)), False

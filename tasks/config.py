@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, StrictBool, StrictInt, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, ValidationError
 from pydantic.alias_generators import to_camel
 
 from tasks import config_rules as rules
@@ -20,6 +20,8 @@ from tasks.yaml_file import YamlError, read_yaml
 
 VARIABLE = "TLS_SYNC_CONFIG"
 MAX_BYTES = 1024 * 1024
+MOST_FAULTS = 100
+"""That are told; a person reads no more at a time."""
 
 Namespace = Annotated[str, AfterValidator(rules.namespace)]
 TargetNamespace = Annotated[str, AfterValidator(rules.target_namespace)]
@@ -28,6 +30,7 @@ Label = Annotated[str, AfterValidator(rules.label)]
 Pattern = Annotated[str, AfterValidator(rules.pattern)]
 Hostname = Annotated[str, AfterValidator(rules.hostname)]
 Address = Annotated[str, AfterValidator(rules.address)]
+Context = Annotated[str, Field(min_length=1), AfterValidator(rules.context)]
 Selector = Annotated[dict[str, str], AfterValidator(rules.selector)]
 
 
@@ -68,7 +71,7 @@ class Route(Section):
 
 class Cluster(Section):
     name: Label
-    context: str = Field(min_length=1)
+    context: Context
     protected: StrictBool = False
     cluster_id: str | None = Field(default=None, min_length=1)
     suspended: StrictBool = False
@@ -110,7 +113,7 @@ class Cluster(Section):
 
 class Source(Section):
     namespace: Namespace
-    context: str | None = Field(default=None, min_length=1)
+    context: Context | None = None
     cluster_id: str | None = Field(default=None, min_length=1)
     selector: Selector = Field(default_factory=dict)
     allow_self_signed: StrictBool = False
@@ -123,7 +126,7 @@ class Source(Section):
 
 
 class Waves(Section):
-    max_failed_share: float = Field(default=0.2, ge=0, lt=1)
+    max_failed_share: StrictFloat = Field(default=0.2, ge=0, lt=1)
     """Of a wave's copies; where more are not as they should be, the waves after it wait."""
 
 
@@ -238,5 +241,7 @@ def parse_config(document: Any) -> SyncConfig:
         else:
             if not faults:
                 return config
-    lines = "".join(f"\n  {path}: {message}" for path, message in faults)
+    lines = "".join(f"\n  {path}: {message}" for path, message in faults[:MOST_FAULTS])
+    if len(faults) > MOST_FAULTS:
+        lines += f"\n  and {len(faults) - MOST_FAULTS:,} more"
     raise ConfigError(f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'}{lines}") from None

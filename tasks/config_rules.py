@@ -2,15 +2,19 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from itertools import combinations
+from itertools import islice
 from typing import Any
 
 from pydantic import ValidationError
 
 from tasks import names
+from tasks.report import plain
 
 MOST_CLUSTERS = 1000
 """In one configuration."""
+
+MOST_IN_NAMESPACE = 100
+"""Faults of this kind that are told: patterns that overlap all others are a million pairs."""
 
 Fault = tuple[str, str]
 """Path in the file, and what is wrong there with the remedy."""
@@ -22,6 +26,8 @@ REMEDIES = {
     "string_type": "must be text; put it in quotes",
     "bool_type": "must be true or false, without quotes",
     "int_type": "must be a whole number, without quotes",
+    "float_type": "must be a number, without quotes; it is a share: 0.2 for 20 %",
+    "invalid_key": "must be text; put it in quotes",
     "tuple_type": "must be a list",
     "too_short": "must not be empty; give at least one, or remove the block",
     "string_too_short": "must not be empty",
@@ -66,6 +72,12 @@ def pattern(text: str) -> str:
     return text
 
 
+def context(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("not the name of a context; it has a character that can't be seen")
+    return text
+
+
 def hostname(text: str) -> str:
     if not names.is_hostname_pattern(text):
         raise ValueError("not a DNS name; write it in lower case, * for a whole label: *.example.org")
@@ -98,7 +110,7 @@ def spell(document: Any, location: tuple[int | str, ...]) -> str:
     """A path as people write it; a cluster also by its name: `clusters[1] (rct).routes[0].name`."""
     path = ""
     for depth, step in enumerate(location):
-        path += f"[{step}]" if isinstance(step, int) else f"{'.' if path else ''}{step}"
+        path += f"[{step}]" if isinstance(step, int) else f"{'.' if path else ''}{plain(step)}"
         if depth == 1 and location[0] == "clusters":
             cluster = _at(document, location[:2])
             called = cluster.get("name") if isinstance(cluster, dict) else None
@@ -160,7 +172,7 @@ def _runner_faults(runner: Any) -> Iterator[Fault]:
     type_, address = runner.get("type", "threads"), runner.get("address")
     if type_ == "threads" and address is not None:
         yield "taskRunner.address", "goes with type: dask or type: ray; threads are of the run's own process"
-    if type_ not in RUNNERS:
+    if not isinstance(type_, str) or type_ not in RUNNERS:
         return
     schemes, example = RUNNERS[type_]
     if address is None:
@@ -172,7 +184,8 @@ def _runner_faults(runner: Any) -> Iterator[Fault]:
 def _is_at(address: str, schemes: tuple[str, ...]) -> bool:
     """Whether it is `scheme://host:port`, and nothing more."""
     scheme, _, rest = address.partition("://")
-    return scheme in schemes and ":" in rest and names.split_address(rest) is not None
+    has_port = ":" in rest.rpartition("]")[2]
+    return scheme in schemes and has_port and names.split_address(rest) is not None
 
 
 def group_of_wave(wave: int) -> str:
@@ -228,10 +241,24 @@ def _route_faults(path: str, cluster: dict[str, Any]) -> Iterator[Fault]:
         for ns in filter(names.is_namespace, _texts(route, "namespaces")):
             targets[ns] += [(here, one) for one in written if names.GLOB.fullmatch(one)]
     for ns, in_namespace in targets.items():
-        for (_, one), (later, other) in combinations(in_namespace, 2):
-            if names.overlap(one, other):
-                both = " and ".join(dict.fromkeys((one, other)))
-                yield later, f"writes a Secret in {ns} that is written already ({both}); keep one of them"
+        for later, one, other in islice(_written_twice(in_namespace), MOST_IN_NAMESPACE):
+            both = " and ".join(dict.fromkeys((one, other)))
+            yield later, f"writes a Secret in {ns} that is written already ({both}); keep one of them"
+
+
+def _written_twice(written: list[tuple[str, str]]) -> Iterator[tuple[str, str, str]]:
+    """Each pattern that overlaps an earlier one: its path, the earlier one, and itself.
+
+    Of two names without a glob it is looked up: there may be thousands.
+    """
+    earlier: dict[str, None] = {}
+    globs: list[str] = []
+    for path, one in written:
+        others = earlier if names.is_glob(one) else [*globs, *([one] if one in earlier else [])]
+        yield from ((path, other, one) for other in others if names.overlap(other, one))
+        if names.is_glob(one) and one not in earlier:
+            globs.append(one)
+        earlier[one] = None
 
 
 def _list(mapping: dict[str, Any], key: str) -> list[Any]:

@@ -4,6 +4,7 @@ It imports none of these.
 """
 
 import atexit
+import errno
 import os
 import select
 import signal
@@ -11,12 +12,15 @@ import sys
 import threading
 from collections.abc import Callable
 from enum import Enum
+from io import TextIOWrapper
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 INTERRUPTED = 130
 UNREAD = 141
 """As of a program that SIGPIPE ends: who was to read what it says has gone, as `head` does, or a kubectl."""
+NO_SPACE = "no space is left where the output goes"
 MISSING = "the dependencies are missing: make .venv/ready && export PATH=$PWD/.venv/bin:$PATH"
 
 
@@ -44,6 +48,7 @@ def ended(command: Callable[[], int], words: Callable[[], str] = lambda: "interr
     """The exit status of a command; what it has yet to import, it imports in here."""
     told = threading.Event()
     note(signal.SIGINT, told)
+    _able_to_speak()
     try:
         status = command()
         sys.stdout.flush()
@@ -53,6 +58,10 @@ def ended(command: Callable[[], int], words: Callable[[], str] = lambda: "interr
             return INTERRUPTED
         if isinstance(error, BrokenPipeError) and _nobody_reads():
             return UNREAD
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC and not error.filename:
+            _say_no_more()
+            sys.stderr.write(f"tls-sync: {NO_SPACE}\n")
+            return 1
         if not (isinstance(error, ModuleNotFoundError) and _is_dependency(error.name or "")):
             raise  # a defect of ours, or half a Python
         sys.stderr.write(f"tls-sync: {MISSING}\n")
@@ -60,14 +69,27 @@ def ended(command: Callable[[], int], words: Callable[[], str] = lambda: "interr
     return status
 
 
+def _able_to_speak() -> None:
+    """Also with its output closed, and to a terminal that knows fewer letters: it shows ? for the others."""
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  to the end
+    elif isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+
+
 def _nobody_reads() -> bool:
-    """Whether it was this process's output that broke. What is left of it then goes nowhere, in silence."""
+    """Whether it was this process's output that broke."""
     output = select.poll()
     output.register(sys.stdout, 0)  # errors are told in any case
     if not output.poll(0):
         return False
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _say_no_more()
     return True
+
+
+def _say_no_more() -> None:
+    """What is left of the output goes nowhere: Python would try once more at the end, and tell of it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def at_once(command: Callable[[], int]) -> int:

@@ -39,7 +39,7 @@ _given: dict[str, Credential] = {}
 
 def run_plugin(spec: dict[str, Any], server: dict[str, Any]) -> Credential:
     """The credential that the plugin gives for a cluster; ExecError where it gives none."""
-    asked = json.dumps([spec, server], sort_keys=True, default=str)
+    asked = repr([spec, server])
     with _lock:
         known = _given.get(asked)
     if known and known.ends and known.ends - datetime.now(UTC) > MARGIN:
@@ -52,15 +52,16 @@ def run_plugin(spec: dict[str, Any], server: dict[str, Any]) -> Credential:
 
 def _command(spec: dict[str, Any]) -> list[str]:
     command, arguments = spec.get("command"), spec.get("args") or []
-    if not isinstance(command, str) or not command or not all(isinstance(one, str) for one in arguments):
-        raise ExecError("`exec` must have a command, and its args must be texts")
+    fit = isinstance(arguments, list) and all(isinstance(one, str) for one in arguments)
+    if not isinstance(command, str) or not command or not fit:
+        raise ExecError("`exec` must have a command, and its args must be a list of texts")
     if "/" in command and not Path(command).is_absolute():
         raise ExecError("the command of `exec` must be a name in PATH or an absolute path")
     return [command, *arguments]
 
 
 def _environment(spec: dict[str, Any], server: dict[str, Any]) -> dict[str, str]:
-    if spec.get("apiVersion") not in APIS:
+    if str(spec.get("apiVersion")) not in APIS:
         raise ExecError("apiVersion of `exec` must be client.authentication.k8s.io/v1 or v1beta1")
     asked: dict[str, Any] = {"interactive": False}
     if spec.get("provideClusterInfo") is True:

@@ -121,7 +121,7 @@ def _look() -> _File:
 
 
 def _path() -> Path:
-    return Path(os.environ.get("KUBECONFIG") or Path.home() / ".kube" / "config")
+    return Path(os.environ.get("KUBECONFIG") or os.path.expanduser("~/.kube/config"))  # noqa: PTH111  Path's raises
 
 
 def _missing(path: Path) -> str:
@@ -201,7 +201,7 @@ class _Reader:
         if server.get("insecure-skip-tls-verify", False) is not False:
             self._refuse("insecure-skip-tls-verify: TLS is always verified; give the cluster's CA instead")
         name = server.get("tls-server-name")
-        if name is not None and not isinstance(name, str):
+        if name is not None and not (isinstance(name, str) and is_host(name)):
             self._refuse("`tls-server-name` must be a host name")
         configuration.host = self._address(server.get("server"))
         configuration.proxy = None  # after host, which would take one from the environment

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from functools import cache
 from ipaddress import ip_address
 
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # RFC 1123 label, as Kubernetes has it
@@ -42,26 +41,37 @@ def is_glob(pattern: str) -> bool:
     return "*" in pattern
 
 
-@cache
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(".*".join(re.escape(part) for part in pattern.split("*")))
-
-
 def matches(pattern: str, name: str) -> bool:
-    """Whether a name, or the glob of names in which `*` stands for anything, takes in a name."""
-    return _compiled(pattern).fullmatch(name) is not None
+    """Whether a name, or the glob of names in which `*` stands for anything, takes in a name.
+
+    Each part is looked for once, as far to the left as it can be: a regular expression would try them all.
+    """
+    first, *parts = pattern.split("*")
+    if not parts:
+        return pattern == name
+    at, end = len(first), len(name) - len(parts[-1])
+    if at > end or not (name.startswith(first) and name.endswith(parts[-1])):
+        return False
+    for part in parts[:-1]:
+        found = name.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True
 
 
-@cache
 def overlap(one: str, other: str) -> bool:
-    """Whether some name is taken in by both patterns."""
-    if not one or not other:
-        return not (one + other).strip("*")
-    if one[0] == "*":
-        return overlap(one[1:], other) or overlap(one, other[1:])
-    if other[0] == "*":
-        return overlap(one, other[1:]) or overlap(one[1:], other)
-    return one[0] == other[0] and overlap(one[1:], other[1:])
+    """Whether some name is taken in by both patterns.
+
+    Of two globs it is decided by how they begin and end: in between, the `*` of each takes in the other.
+    """
+    if not is_glob(one):
+        return matches(other, one)
+    if not is_glob(other):
+        return matches(one, other)
+    (head, *_, tail), (its_head, *_, its_tail) = one.split("*"), other.split("*")
+    begins = head.startswith(its_head) or its_head.startswith(head)
+    return begins and (tail.endswith(its_tail) or its_tail.endswith(tail))
 
 
 def is_host(text: str) -> bool:

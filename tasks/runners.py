@@ -3,6 +3,7 @@
 A worker gets an order and brings a report: no key travels. Whatever becomes of it, the run has an end.
 """
 
+import asyncio
 import copyreg
 import signal
 import socket
@@ -65,6 +66,8 @@ def _started(chosen: TaskRunner, stack: ExitStack) -> Any:
         )
     try:
         _knock(address)
+        if chosen.type == "dask":
+            asyncio.run(_greet(address))
         with _same_signals():
             runner = stack.enter_context(made)
         workers = len(runner.client.nthreads()) if chosen.type == "dask" else 1  # connects
@@ -105,3 +108,12 @@ def _knock(address: str) -> None:
     """Libraries wait long for who isn't there."""
     at = urlsplit(address)
     socket.create_connection((at.hostname or "", at.port or 0), ANSWER_SECONDS).close()
+
+
+async def _greet(address: str) -> None:
+    """Dask's own client would wait for ever for who is there and says nothing."""
+    distributed = import_module("distributed")
+    how = distributed.Security().get_connection_args("client")
+    async with asyncio.timeout(ANSWER_SECONDS):
+        comm = await distributed.comm.connect(address, timeout=ANSWER_SECONDS, **how)
+    await comm.close()

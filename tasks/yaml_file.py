@@ -9,6 +9,8 @@ from typing import Any
 
 import yaml
 
+from tasks.files import FileError, read_file
+
 MAX_DEPTH = 20
 MAX_NODES = 500_000
 """Values in a file, aliases written out; 300 clusters with 100 routes each have about 200,000."""
@@ -34,16 +36,9 @@ class _Loader(yaml.CSafeLoader):
 def read_yaml(path: Path, max_bytes: int, *, aliases: bool = False) -> Any:
     """The one document of a file. Raises YamlError where it can't be had."""
     try:
-        if not (path.is_file() or path.is_dir()) and path.exists():
-            raise YamlError("not a regular file; check the path")  # reading a pipe could wait for ever
-        with path.open("rb") as file:
-            content = file.read(max_bytes + 1)
-    except FileNotFoundError:
-        raise YamlError("the file does not exist; check the path") from None
-    except OSError as error:
-        raise YamlError(f"the file can't be read ({error.strerror}); check path and rights") from None
-    if len(content) > max_bytes:
-        raise YamlError(f"the file is larger than {max_bytes} bytes")
+        content = read_file(path, max_bytes)
+    except FileError as error:
+        raise YamlError(str(error)) from None
     return parse_yaml(content, aliases=aliases)
 
 

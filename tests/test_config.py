@@ -56,6 +56,9 @@ PROTECTED = (
     "a protected namespace (kube-*, default, cert-manager, argocd, tls-sync), "
     "to which nothing is sent; route to the application's own namespace"
 )
+RUNNER = "Input should be 'threads', 'dask' or 'ray'"
+SHARE = "must be a number, without quotes; it is a share: 0.2 for 20 %"
+UNSEEN = "not the name of a context; it has a character that can't be seen"
 REQUIRED, UNKNOWN = "is required; add it", "unknown key; correct or remove it"
 TEXT, TRUTH, LIST = (
     "must be text; put it in quotes",
@@ -258,6 +261,22 @@ FAULTS: dict[str, tuple[list[Edit], list[str]]] = {
         [((*DEV, "hostnames"), ["a.Example.org"])],
         [f"{HERE}.hostnames[0]: {HOSTNAME}"],
     ),
+    # what a hostile or hasty hand writes
+    "a type is a list": ([(("taskRunner",), {"type": ["dask"]})], [f"taskRunner.type: {RUNNER}"]),
+    "a type is a mapping": ([(("taskRunner",), {"type": {"a": "b"}})], [f"taskRunner.type: {RUNNER}"]),
+    "an address has no port": (
+        [(("taskRunner",), {"type": "dask", "address": "tcp://[::1]"})],
+        ["taskRunner.address: not an address for dask; write it as in tcp://scheduler:8786"],
+    ),
+    "a share is yes or no": ([(("waves",), {"maxFailedShare": False})], [f"waves.maxFailedShare: {SHARE}"]),
+    "a share is a text": ([(("waves",), {"maxFailedShare": "0.3"})], [f"waves.maxFailedShare: {SHARE}"]),
+    "a share is in percent": ([(("waves",), {"maxFailedShare": "50%"})], [f"waves.maxFailedShare: {SHARE}"]),
+    "a context steers a terminal": ([((*DEV, "context"), "a\x1b[2J")], [f"{HERE}.context: {UNSEEN}"]),
+    "the source's context steers a terminal": (
+        [(("source", "context"), "a\nb")],
+        [f"source.context: {UNSEEN}"],
+    ),
+    "an unknown key steers a terminal": ([(("a\x1b[2J\nb",), 1)], [f"a?[2J?b: {UNKNOWN}"]),
     "an address is a URL": (
         [((*DEV, "routes", 0, "served"), ["https://web.example.org"])],
         [f"{HERE}.routes[0].served[0]: {ADDRESS}"],
@@ -360,6 +379,24 @@ def test_config_is_refused_when_a_route_leads_to(namespace: str) -> None:
 def test_config_is_refused_when_it_is_no_mapping(document: object) -> None:
     """A file that holds something else says what it should hold."""
     assert refusal(document) == "the file must be a mapping with owner, source and clusters"
+
+
+def test_config_tells_as_many_faults_as_a_person_reads() -> None:
+    """The rest is counted: a file of another kind could have a hundred thousand."""
+    told = refusal(example(*(((f"key-{number}",), 1) for number in range(1_500)))).splitlines()
+    assert told[0] == "1500 faults"
+    assert told[-1] == "  and 1,400 more"
+    assert len(told) == 102
+
+
+def test_config_with_thousands_of_names_in_a_namespace_is_read() -> None:
+    """Nobody compares each with each: it took gigabytes."""
+    sent = [f"{number:05}-tls" for number in range(10_000)]
+    document = example(((*DEV, "routes"), [route(sent, ["homarr-dev"])]))
+    assert len(parse_config(document).clusters[0].routes[0].certificates) == 10_000
+    sent = [f"*{number:05}*" for number in range(1_000)]
+    told = refusal(example(((*DEV, "routes"), [route(sent, ["homarr-dev"])]))).splitlines()
+    assert told[0] == "100 faults"
 
 
 def test_config_tells_all_faults_of_all_clusters_at_once() -> None:

@@ -1,6 +1,7 @@
 """The last words of our commands: where somebody interrupts them, and where the dependencies are missing."""
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.ending import INTERRUPTED, MISSING, UNREAD, ended
+from tasks.ending import INTERRUPTED, MISSING, NO_SPACE, UNREAD, ended
 
 ROOT = Path(__file__).parents[1]
 EXAMPLE = ROOT / "deployments" / "tls-sync.yaml"
@@ -124,6 +125,23 @@ def test_a_command_that_nobody_reads_ends_in_silence(command: tuple[str, ...]) -
     """As in `python -m flows --history | head -1`, or where a kubectl behind it gives up and says why."""
     done = unread(*command)
     assert (done.returncode, done.stderr) == (UNREAD, "")
+
+
+def test_a_command_whose_output_is_closed_or_full_or_knows_few_letters_says_so_at_most() -> None:
+    """One line, no traceback; a letter that a terminal lacks is a question mark."""
+    command = [sys.executable, "-m", "deployments.target", "manifests"]
+    environment = os.environ | {"TLS_SYNC_CONFIG": str(EXAMPLE), "PYTHONUNBUFFERED": ""}
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (done.returncode, done.stderr) == (1, f"tls-sync: {NO_SPACE}\n")
+    closed = ["bash", "-c", f"{shlex.join(command)} >&-"]
+    done = subprocess.run(closed, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    script = "import sys; from tasks.ending import ended; sys.exit(ended(lambda: sys.stdout.write('✓') * 0))"
+    done = python("-c", script, PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "?", "")
 
 
 def test_a_connection_that_breaks_is_not_taken_for_a_reader_that_has_gone() -> None:

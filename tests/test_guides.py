@@ -7,6 +7,7 @@ import pytest
 
 from flows import tls_sync
 from tasks import (
+    authentication,
     calls,
     candidate,
     config,
@@ -222,6 +223,8 @@ def test_every_trouble_is_found_from_the_top(page: str) -> None:
 LIMITS = [
     (config.MAX_BYTES, 2**20, "1 MiB"),
     (kubeconfig.MAX_BYTES, 2**20, "8 MiB"),
+    (authentication.TOKEN_BYTES, 2**10, "64 KiB"),
+    (config.MOST_FAULTS, 1, "100"),
     (candidate.MAX_BYTES, 2**10, "900 KiB"),
     (config_rules.MOST_CLUSTERS, 1, "1000"),
     (limits.MOST_CERTIFICATES, 1, "10000"),

@@ -89,6 +89,9 @@ def test_a_wrong_setting_is_named(
     monkeypatch.setenv(variable, given)
     monkeypatch.setattr("sys.argv", ["hook", "wait"])
     assert main() == 1
-    assert capsys.readouterr().err.startswith(
-        f"tls-sync wait failed: {variable} is '{given.rstrip('/')}', and "
+    told = capsys.readouterr().err
+    seconds = f"is '{given}', and "
+    assert told.startswith(
+        f"tls-sync wait failed: {variable} {'has to be' if variable == 'PREFECT_API_URL' else seconds}"
     )
+    assert told.count("\n") == 1

@@ -227,13 +227,21 @@ REFUSED: dict[str, tuple[Callable[[Document], None], str]] = {
     ),
     "the token's file is missing": (
         user(tokenFile=f"/{CANARY}"),
-        "`tokenFile` names a file that can't be read",
+        "`tokenFile`: the file does not exist; check the path",
+    ),
+    "the token's file is a device without end": (
+        user(tokenFile="/dev/zero"),
+        "`tokenFile`: not a regular file; check the path",
     ),
     "the token's file is a list": (
         user(tokenFile=[CANARY]),
         "`tokenFile` must be an absolute path, without `token` beside it",
     ),
     # the server
+    "the name in its certificate is none": (
+        server(tls_server_name=f"{CANARY}\0"),
+        "`tls-server-name` must be a host name",
+    ),
     "TLS is not verified": (server(insecure_skip_tls_verify=True), INSECURE),
     "TLS is not verified, said as a text": (server(insecure_skip_tls_verify="true"), INSECURE),
     "TLS is verified, but said as a text": (server(insecure_skip_tls_verify="false"), INSECURE),
@@ -378,7 +386,20 @@ def test_token_file_must_be_text(write: Write, tmp_path: Path) -> None:
     told = document()
     user(tokenFile=str(file))(told)
     write(told)
-    assert refusal() == failure("`tokenFile` names a file that can't be read")
+    assert refusal() == failure("`tokenFile` names a file in which there is no token")
+
+
+def test_token_file_is_not_waited_for(write: Write, tmp_path: Path) -> None:
+    """One cluster's token file that is a pipe would hold up the run of all, and more than a token is none."""
+    file = tmp_path / "token"
+    os.mkfifo(file)
+    told = document()
+    user(tokenFile=str(file))(told)
+    write(told)
+    assert refusal() == failure("`tokenFile`: not a regular file; check the path")
+    file.unlink()
+    file.write_text("a" * 70_000)
+    assert refusal() == failure("`tokenFile`: the file is larger than 65536 bytes")
 
 
 def test_client_certificate_is_presented(
@@ -548,7 +569,7 @@ def test_a_pod_without_its_account_is_refused(
     mounted(tmp_path, monkeypatch, "10.0.0.1")
     (tmp_path / missing).unlink()
     told = {
-        "token": "`tokenFile` names a file that can't be read",
+        "token": "`tokenFile`: the file does not exist; check the path",
         "ca.crt": "this process runs in no cluster; set source.context to a context of the kubeconfig",
     }
     assert refusal(None) == failure(told[missing], "(in cluster)")

@@ -1,5 +1,6 @@
 """The combined kubeconfig: how it is put together, and how kubectl's failures are told."""
 
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,14 @@ def test_a_file_that_can_not_be_written_is_refused_when_it_is_read(tmp_path: Pat
     assert str(error.value) == (
         f"file {path} can't be written: {path.parent} is no folder that you may write to; correct --output"
     )
+
+
+def test_a_pipe_in_the_files_place_is_refused(tmp_path: Path) -> None:
+    """To read it would wait for ever."""
+    path = tmp_path / "kubeconfig"
+    os.mkfifo(path)
+    with pytest.raises(TargetError, match="not a regular file; check the path"):
+        InFile(path).read()
 
 
 @pytest.mark.parametrize("text", ["!tag x", "a: &a\nb: *a", "{"])

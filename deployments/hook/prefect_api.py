@@ -30,9 +30,8 @@ class PrefectApi:
         if not settings.api_url:
             raise HookError("PREFECT_API_URL is not set: set prefect.apiUrl, or prefect.server.enabled")
         if not re.match(r"https?://[^/]", settings.api_url):
-            raise HookError(
-                f"PREFECT_API_URL is {settings.api_url!r}, and has to begin with http:// or https://"
-            )
+            # Not quoted: a password could stand in it.
+            raise HookError("PREFECT_API_URL has to be http(s)://<server>…; correct prefect.apiUrl")
         self._settings = settings
         self._rest = Rest(settings.api_url, _credentials(settings))
 

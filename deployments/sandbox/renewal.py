@@ -14,11 +14,12 @@ from deployments.sandbox.cert_manager import SOURCE_NAMESPACE, Issuer, leaf_of
 from deployments.sandbox.errors import SandboxError
 from deployments.sandbox.kubeconfig import SOURCE_CLUSTER, context_name
 from deployments.sandbox.manifests import Manifest
+from tasks.names import is_name
 
 
 def renew(ops: Admin, name: str) -> Manifest:
     """Another key and a later certificate in the Secret, and the Certificate that says so."""
-    secret = ops.secret(SOURCE_NAMESPACE, name)
+    secret = ops.secret(SOURCE_NAMESPACE, name) if is_name(name) else None
     if secret is None or secret["type"] != "kubernetes.io/tls":
         known = [
             s["metadata"]["name"] for s in ops.secrets(SOURCE_NAMESPACE) if s["type"] == "kubernetes.io/tls"

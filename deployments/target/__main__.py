@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deployments.target.errors import TargetError
+from tasks.arguments import text
 from tasks.ending import ended
 
 if TYPE_CHECKING:  # what needs no dependency is imported before the first try
@@ -33,9 +34,13 @@ def main() -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="manifests|kubeconfig")
     shared = argparse.ArgumentParser(add_help=False)
-    shared.add_argument("--config", metavar="FILE", help="the configuration, in place of TLS_SYNC_CONFIG")
     shared.add_argument(
-        "--cluster", help="only this cluster, by its name in the configuration (kubeconfig: or OPS)"
+        "--config", metavar="FILE", type=text, help="the configuration, in place of TLS_SYNC_CONFIG"
+    )
+    shared.add_argument(
+        "--cluster",
+        type=text,
+        help="only this cluster, by its name in the configuration (kubeconfig: or OPS)",
     )
     commands.add_parser("manifests", parents=[shared], help="print what target clusters need")
     _add_kubeconfig(
@@ -55,25 +60,29 @@ def main() -> int:
 
 def _add_kubeconfig(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--admin-kubeconfig", metavar="FILE", help="yours, in place of the one that kubectl takes")
-    for option, value, text in (
+    add("--admin-kubeconfig", metavar="FILE", type=text, help="yours, in place of the one that kubectl takes")
+    for option, value, told in (
         ("--context", "CONTEXT", "what your kubeconfig calls a cluster's context, where that differs"),
         ("--server", "URL", "the address as OPS reaches it, where yours is another"),
     ):
-        add(option, metavar=f"CLUSTER={value}", help=text, action="append", default=[], type=_pair)
-    add("--duration", default=_DURATION, help=f"of the tokens ({_DURATION} by default)")
-    add("--ops-context", metavar="CONTEXT", help="the context of OPS in your kubeconfig")
-    add("--namespace", default="tls-sync", help="of the Secret (tls-sync by default)")
-    add("--secret", default=_SECRET, help=f"its name ({_SECRET} by default)")
+        add(option, metavar=f"CLUSTER={value}", help=told, action="append", default=[], type=_pair)
+    add("--duration", default=_DURATION, type=text, help=f"of the tokens ({_DURATION} by default)")
+    add("--ops-context", metavar="CONTEXT", type=text, help="the context of OPS in your kubeconfig")
+    add("--namespace", default="tls-sync", type=text, help="of the Secret (tls-sync by default)")
+    add("--secret", default=_SECRET, type=text, help=f"its name ({_SECRET} by default)")
     add("--replace", action="store_true", help="also a Secret that something else made")
-    add("--output", metavar="FILE", type=Path, help="into a file (mode 0600) in place of the Secret")
+    add("--output", metavar="FILE", type=_path, help="into a file (mode 0600) in place of the Secret")
     add("--dry-run", action="store_true", help="make no token, write nothing, and say what would be")
 
 
-def _pair(text: str) -> tuple[str, str]:
-    name, _, value = text.partition("=")
+def _path(given: str) -> Path:
+    return Path(text(given))
+
+
+def _pair(given: str) -> tuple[str, str]:
+    name, _, value = given.partition("=")
     if not name or not value:
-        raise argparse.ArgumentTypeError(f"{text!r} is not CLUSTER=VALUE")
+        raise argparse.ArgumentTypeError(f"{given!r} is not CLUSTER=VALUE")
     return name, value
 
 

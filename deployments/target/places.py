@@ -14,6 +14,8 @@ import yaml
 from deployments.target.document import Document
 from deployments.target.errors import TargetError
 from deployments.target.kubectl import Kubectl
+from tasks.files import FileError, FileMissing, read_file
+from tasks.kubeconfig import MAX_BYTES
 from tasks.yaml_file import YamlError, parse_yaml
 
 KEY = "config"
@@ -115,11 +117,11 @@ class InFile:
                 "correct --output"
             )
         try:
-            return _parsed(self._path.read_bytes(), str(self))
-        except FileNotFoundError:
+            return _parsed(read_file(self._path, MAX_BYTES), str(self))
+        except FileMissing:
             return None
-        except OSError as error:
-            raise TargetError(f"{self} can't be read ({error.strerror}); check path and rights") from None
+        except FileError as error:
+            raise TargetError(f"{self}: {error}") from None
 
     def put(self, document: Document) -> None:
         partial = self._path.with_name(f".{self._path.name}.partial")

@@ -5,6 +5,7 @@ import sys
 
 from tasks.cluster_ids import cluster_ids
 from tasks.errors import ClusterError
+from tasks.report import plain
 
 
 def main(_given: argparse.Namespace) -> int:
@@ -14,7 +15,10 @@ def main(_given: argparse.Namespace) -> int:
     except ClusterError as error:
         sys.stderr.write(f"tls-sync: {error}\n")
         return 1
-    width = max((len(context) for context, _, _ in found), default=0)
+    if not found:
+        sys.stderr.write("tls-sync: the kubeconfig has no context; let KUBECONFIG name one that has\n")
+        return 1
+    width = max(len(context) for context, _, _ in found)
     for context, text, _ in found:
-        sys.stdout.write(f"{context:{width}}  {text}\n")
+        sys.stdout.write(f"{plain(context):{width}}  {plain(text)}\n")
     return 0 if all(known for _, _, known in found) else 1

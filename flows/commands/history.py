@@ -8,6 +8,7 @@ from itertools import islice
 
 from flows.prefect_runs import HistoryError, prefect_api, read_runs
 from tasks import history
+from tasks.report import plain
 
 RUNS = 20
 """How many are shown unless told otherwise."""
@@ -29,7 +30,7 @@ def main(given: argparse.Namespace) -> int:
     if given.json:
         sys.stdout.write(f"{json.dumps(history.document(runs), indent=2)}\n")
     elif not runs:
-        for_it = f" for cluster {given.cluster}" if given.cluster else ""
+        for_it = f" for cluster {plain(given.cluster)}" if given.cluster else ""
         sys.stdout.write(f"no {'failed ' if given.failed else ''}runs yet{for_it}\n")
     else:
         width = shutil.get_terminal_size((100, 24)).columns

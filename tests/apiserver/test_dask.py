@@ -4,6 +4,7 @@ import base64
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -360,6 +361,17 @@ def test_no_scheduler_no_run(world: World) -> None:
     assert state.message is not None
     assert f"taskRunner.address: Dask's scheduler does not answer at {address} (" in state.message
     assert served(world, since) == {}
+
+
+def test_a_scheduler_that_says_nothing_is_not_waited_for(world: World) -> None:
+    """Dask's own client would wait for ever for who takes the connection and is silent."""
+    world.issue("web-tls")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
+        choose(world, address)
+        state = run()
+    assert state.is_failed()
+    assert f"Dask's scheduler does not answer at {address} (TimeoutError)" in str(state.message)
 
 
 def test_no_key_travels_between_flow_and_workers(

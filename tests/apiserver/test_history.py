@@ -177,6 +177,8 @@ def test_a_server_that_does_not_answer_is_one_sentence() -> None:
         assert (done.returncode, done.stdout) == (1, "")
         assert done.stderr.count("\n") == 1
         assert f"Prefect's API at {api} does not answer" in done.stderr
+    done = command("--history", api=api.replace("http://", "http://ops:hunter2@"))
+    assert f"Prefect's API at {api} does not answer" in done.stderr
     with listening(plaintext) as address:
         done = command("--history", api=f"http://{address}/api")
         assert (done.returncode, done.stderr.count("\n")) == (1, 1)

@@ -12,6 +12,8 @@ import yaml
 
 from deployments.sandbox.kubeconfig import context_name
 from flows.commands.cluster_ids import main as print_cluster_ids
+from tasks import cluster_ids
+from tasks.kubeconfig import Access, connect
 from tasks.models import ClusterReport
 from tasks.reasons import Code, Reason
 from tests.fault_proxy import Answer, Forward, Request
@@ -134,6 +136,32 @@ def test_the_cluster_ids_can_be_printed(world: World, capsys: pytest.CaptureFixt
     assert lines[context_name("rct")].startswith("Unreachable: ")
     for cluster in {"ops", *TARGETS} - {"rct"}:
         assert lines[context_name(cluster)] == world.admin(cluster).cluster_id()
+
+
+def test_cluster_ids_are_printed_one_per_line_whatever_contexts_are_called(
+    world: World, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A name can't forge a line; an unforeseen fault fails its own line; no context is no success."""
+    document = yaml.safe_load(world.kubeconfig.read_text())
+    (renamed,) = (one for one in document["contexts"] if one["name"] == context_name("rct"))
+    renamed["name"] = "rct\n\x1b[2Jcluster-dev  forged"
+    world.kubeconfig.write_text(yaml.safe_dump(document))
+
+    def unforeseen(cluster: str, context: str | None, *, allow_exec: bool = False) -> Access:
+        if context == context_name("prd"):
+            raise RuntimeError("canary")
+        return connect(cluster, context, allow_exec=allow_exec)
+
+    monkeypatch.setattr(cluster_ids, "connect", unforeseen)
+    assert print_cluster_ids(Namespace()) == 1
+    told = capsys.readouterr().out
+    assert len(told.splitlines()) == 4
+    assert "rct??[2Jcluster-dev  forged  " in told
+    assert "InternalError" in told
+    assert "canary" not in told
+    world.kubeconfig.write_text("contexts: []")
+    assert print_cluster_ids(Namespace()) == 1
+    assert capsys.readouterr().err.startswith("tls-sync: the kubeconfig has no context; ")
 
 
 def test_a_secret_that_asks_for_it_is_adopted(world: World) -> None:
