@@ -17,10 +17,11 @@ TOLD = [ConfigError("cluster: no such"), ClusterFailed(ClusterReport(cluster="de
 @pytest.fixture(params=LOGGERS)
 def logger(request: pytest.FixtureRequest) -> Iterator[logging.Logger]:
     logger = logging.getLogger(request.param)
-    before = list(logger.filters)
+    filters, handlers = list(logger.filters), list(logger.handlers)
+    logger.handlers.clear()  # Prefect's own would ask its API
     without_tracebacks()
     yield logger
-    logger.filters[:] = before
+    logger.filters[:], logger.handlers[:] = filters, handlers
 
 
 def said(logger: logging.Logger, message: str, error: Exception) -> str:
