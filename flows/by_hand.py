@@ -2,7 +2,9 @@
 
 import argparse
 import sys
-from contextlib import ExitStack
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import httpx
@@ -10,6 +12,9 @@ from prefect.context import SettingsContext, SyncClientContext, get_settings_con
 from prefect.settings import PREFECT_API_URL
 
 from flows.tls_sync import tls_sync
+
+PATIENCE = 2.0
+"""Seconds in which nobody wonders."""
 
 
 def as_they_are(parameters: dict[str, Any]) -> dict[str, Any]:
@@ -24,8 +29,14 @@ def run(given: argparse.Namespace) -> int:
     """Exit status 0 where the run is Completed, 1 where it is Failed, or where none can begin."""
     with ExitStack() as stack:
         try:
-            stack.enter_context(SyncClientContext.get_or_create())  # the flow takes its client, too
-        except (httpx.HTTPError, RuntimeError, ValueError):  # it asked for the server's version
+            with saying_so(PREFECT_API_URL.value()):
+                stack.enter_context(SyncClientContext.get_or_create())  # the flow takes its client, too
+        except (
+            httpx.HTTPError,
+            httpx.InvalidURL,
+            RuntimeError,
+            ValueError,
+        ):  # it asked for the server's version
             if PREFECT_API_URL.value() and (trouble := why_no_run()):
                 sys.stderr.write(f"tls-sync: {trouble}\n")
                 return 1
@@ -35,6 +46,19 @@ def run(given: argparse.Namespace) -> int:
             given.cluster, given.certificate, dry_run=given.dry_run, group=given.group, return_state=True
         )
     return 0 if state.is_completed() else 1
+
+
+@contextmanager
+def saying_so(api: str | None) -> Iterator[None]:
+    """Tell that Prefect's API is waited for. Of a server that Prefect starts by itself, it tells."""
+    told = threading.Timer(PATIENCE, sys.stderr.write, ["tls-sync: waiting for PREFECT_API_URL to answer\n"])
+    told.daemon = True
+    if api:
+        told.start()
+    try:
+        yield
+    finally:
+        told.cancel()
 
 
 def fewer_errands() -> SettingsContext:

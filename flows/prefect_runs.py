@@ -68,6 +68,8 @@ def prefect_api() -> Iterator[SyncPrefectClient]:
         raise HistoryError(
             f"{where} does not answer ({type(error).__name__}); check PREFECT_API_URL"
         ) from None
+    except httpx.InvalidURL:
+        raise HistoryError(f"{where} can't be asked: PREFECT_API_URL is not an address; correct it") from None
     except (ValidationError, ValueError, RuntimeError) as error:
         raise HistoryError(
             f"{where} answers, but not as Prefect's API ({type(error).__name__}); check PREFECT_API_URL"
@@ -76,9 +78,8 @@ def prefect_api() -> Iterator[SyncPrefectClient]:
 
 def _without_user(address: str) -> str:
     """Before an `@` could stand a password."""
-    scheme, _, rest = address.rpartition("://")
-    host, slash, path = rest.partition("/")
-    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}" if scheme else rest.rpartition("@")[2]
+    scheme, between, rest = address.rpartition("://")
+    return f"{scheme}{between}{rest.rpartition('@')[2]}"
 
 
 @contextmanager

@@ -54,9 +54,11 @@ def watch(port: int, namespace: str, name: str, context: str | None) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: watcher.end())
         return watcher.run()
-    except (ConfigError, OSError) as error:
+    except ConfigError as error:
         sys.stderr.write(f"tls-sync: {error}\n")
-        return 1
+    except OSError as error:
+        sys.stderr.write(f"tls-sync: port {port}: {error.strerror}; choose another (--port)\n")
+    return 1
 
 
 if __name__ == "__main__":

@@ -84,9 +84,10 @@ class Calls:
             yield page
             if not metadata.get("continue"):
                 return
-            if metadata["continue"] == following.get("continue"):
+            mark = str(metadata["continue"])
+            if mark == following.get("continue"):
                 raise self._error(Code.PROTOCOL, what, detail="the same page again")
-            following["continue"] = str(metadata["continue"])
+            following["continue"] = mark
 
     def _page(self, what: str, ask: Ask) -> Reply:
         """One page, of fewer objects from here on where they are large."""

@@ -136,7 +136,7 @@ def is_not_expired(candidate: Candidate, policy: Policy) -> None:
 
 CHECKS: tuple[Callable[[Candidate, Policy], None], ...] = (
     is_complete,  # nothing is missing, empty or huge
-    has_only_certificates,  # tls.crt and ca.crt: whole CERTIFICATE blocks and nothing else
+    has_only_certificates,  # tls.crt and ca.crt: whole CERTIFICATE blocks and no other
     has_one_key,  # tls.key: one private key, not encrypted
     can_be_parsed,
     is_not_temporary,  # before the chain: cert-manager signs it with a key that it throws away

@@ -5,9 +5,11 @@ The protocol is Kubernetes' client.authentication.k8s.io (v1, v1beta1).
 
 import json
 import os
+import selectors
 import signal
 import subprocess
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -17,6 +19,9 @@ from typing import Any
 SECONDS = 30.0
 MARGIN = timedelta(minutes=6)
 """A credential that ends sooner is not used again: a cluster may take five minutes."""
+MOST_BYTES = 1024 * 1024
+"""Of an ExecCredential; a certificate and a key have some thousands."""
+PAUSE = 0.05
 APIS = frozenset({"client.authentication.k8s.io/v1", "client.authentication.k8s.io/v1beta1"})
 
 
@@ -88,16 +93,40 @@ def _output(command: list[str], environment: dict[str, str]) -> bytes:
         )
     except (OSError, ValueError):
         raise ExecError("the command of `exec` can't be run; is it in the image?") from None
-    try:
-        output, _ = process.communicate(timeout=SECONDS)
-    except subprocess.TimeoutExpired:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)  # with what it started
-        process.communicate()
-        raise ExecError(f"the exec plugin took longer than {SECONDS:g} s") from None
+    deadline = time.monotonic() + SECONDS
+    with process:
+        try:
+            output = _said(process, deadline)
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            raise ExecError(f"the exec plugin took longer than {SECONDS:g} s") from None
+        finally:
+            if process.poll() is None:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)  # with what it started
     if process.returncode:
         raise ExecError(f"the exec plugin ended with status {process.returncode}")
     return output
+
+
+def _said(process: subprocess.Popen[bytes], deadline: float) -> bytes:
+    """All that it says until it ends: what it leaves behind may hold its output for as long as it likes."""
+    said, pipe = bytearray(), process.stdout
+    assert pipe is not None
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        while time.monotonic() < deadline:
+            has_ended = process.poll() is not None
+            if selector.select(0 if has_ended else PAUSE):
+                part = os.read(pipe.fileno(), MOST_BYTES)
+                said += part
+                if len(said) > MOST_BYTES:
+                    raise ExecError(f"the exec plugin said more than {MOST_BYTES} bytes")
+                if not part:
+                    return bytes(said)
+            elif has_ended:
+                return bytes(said)
+    raise subprocess.TimeoutExpired("exec", SECONDS)
 
 
 def _parse(output: bytes) -> Credential:
@@ -109,7 +138,7 @@ def _parse(output: bytes) -> Credential:
         ends = datetime.fromisoformat(moment) if moment else None
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         raise ExecError("the exec plugin's output is not an ExecCredential") from None
-    if not all(isinstance(text, str) for text in texts) or (ends and ends.tzinfo is None):
+    if not all(isinstance(text, str) and text.isascii() for text in texts) or (ends and ends.tzinfo is None):
         raise ExecError("the exec plugin's output is not an ExecCredential")
     if not texts[0].strip() and not (texts[1] and texts[2]):
         raise ExecError("the exec plugin gave no credential; a request without one would be anonymous")

@@ -6,6 +6,10 @@ from ipaddress import ip_address
 
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # RFC 1123 label, as Kubernetes has it
 SUBDOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+DNS_NAME = re.compile(
+    r"(?=.{1,253}\Z)(\*|[a-z0-9_]([-a-z0-9_]*[a-z0-9_])?)(\.[a-z0-9_]([-a-z0-9_]*[a-z0-9_])?)*"
+)
+"""As certificates have it: also for all names of a domain, and with the underscore of some private ones."""
 GLOB = re.compile(r"[-a-z0-9.*]{1,253}")
 ADDRESS = re.compile(r"(\[(?P<v6>[0-9a-f:.]{2,45})\]|(?P<host>[a-z0-9.-]{1,253}))(:(?P<port>[0-9]{1,5}))?")
 LABEL_KEY = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
@@ -101,9 +105,12 @@ def is_hostname_pattern(text: str) -> bool:
 
 
 def hostname_allowed(name: str, patterns: tuple[str, ...]) -> bool:
-    """Whether a DNS name of a certificate fits; label by label, so `*.a.org` takes in no `x.y.a.org`."""
+    """Whether a DNS name of a certificate fits; label by label, so `*.a.org` takes in no `x.y.a.org`.
+
+    A text that is no DNS name fits nothing, whatever `*` stands for: an issuer may sign anything.
+    """
     labels = name.lower().split(".")
-    return any(
+    return DNS_NAME.fullmatch(name.lower()) is not None and any(
         len(labels) == len(pattern.split("."))
         and all(p in ("*", label) for p, label in zip(pattern.split("."), labels, strict=True))
         for pattern in patterns

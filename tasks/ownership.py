@@ -36,6 +36,8 @@ PRUNE = "tls-sync.io/prune"
 ORPHANED_SINCE = "tls-sync.io/orphaned-since"
 ORPHANED_SEEN = "tls-sync.io/orphaned-seen"
 ORPHANED_RUNS = "tls-sync.io/orphaned-runs"
+MOST_DIGITS = 6
+"""Of a number of runs: hourly ones for a century."""
 PRUNE_MANAGER = "tls-sync-prune"
 """The field manager of these marks: who writes the certificate does not own them."""
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
@@ -127,7 +129,8 @@ def absence_of(secret: TargetSecret) -> Absence:
     source = notes.get(SOURCE, "")
     try:
         since, seen = moment(notes[ORPHANED_SINCE]), moment(notes[ORPHANED_SEEN])
-        return Absence(since=since, seen=seen, runs=int(notes[ORPHANED_RUNS]), source=source, kept=kept)
+        runs = count(notes[ORPHANED_RUNS])
+        return Absence(since=since, seen=seen, runs=runs, source=source, kept=kept)
     except (KeyError, ValueError):
         return Absence(source=source, kept=kept)
 
@@ -138,6 +141,13 @@ def moment(text: str) -> datetime:
     if found.tzinfo is None:
         raise ValueError("no time zone")
     return found
+
+
+def count(text: str) -> int:
+    """A number of runs as we note it; ValueError for what someone made of it."""
+    if not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS):
+        raise ValueError("not a number of runs")
+    return int(text)
 
 
 def parse_target_secrets(table: dict[str, Any]) -> list[TargetSecret]:

@@ -221,7 +221,7 @@ def misfits(source: Certificate, hostnames: tuple[str, ...]) -> str:
     strangers += source.other_names
     if not source.dns_names:
         strangers.append("no DNS name at all")
-    return some(strangers)
+    return some([name or "an empty name" for name in strangers])
 
 
 def leftovers(

@@ -1,8 +1,10 @@
 """A run by hand: what its process leaves out, and that Prefect stores the same all the same."""
 
 import os
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from flows.by_hand import as_they_are, fewer_errands
+from flows.by_hand import as_they_are, fewer_errands, saying_so
 from flows.tls_sync import tls_sync
 
 ROOT = Path(__file__).parents[1]
@@ -92,3 +94,33 @@ def test_the_servers_version_is_asked_for_once_unless_more_is_asked_for() -> Non
     assert changed == before.model_copy(update={"server_version_check_enabled": False})
     with temporary_settings({PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: True}), fewer_errands():
         assert get_current_settings().client.server_version_check_enabled
+
+
+def test_a_prefect_that_is_silent_is_told_to_be_waited_for(tmp_path: Path) -> None:
+    """Who typed the command is not left to wonder; Prefect's client waits for minutes."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/api"
+        environment = os.environ | {
+            "TLS_SYNC_CONFIG": str(EXAMPLE),
+            "PREFECT_HOME": str(tmp_path),
+            "PREFECT_API_URL": address,
+        }
+        command = [sys.executable, "-m", "flows"]
+        with subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        ) as run:
+            assert run.stderr is not None
+            line = run.stderr.readline()
+            run.kill()
+    assert line == "tls-sync: waiting for PREFECT_API_URL to answer\n"
+
+
+def test_a_prefect_that_answers_is_not_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nor one that Prefect starts for the run, of which it tells itself."""
+    with saying_so("http://127.0.0.1:4200/api"):
+        pass
+    with saying_so(None):
+        pass
+    waiting = [one for one in threading.enumerate() if isinstance(one, threading.Timer)]
+    assert all(one.finished.is_set() for one in waiting)
+    assert capsys.readouterr().err == ""

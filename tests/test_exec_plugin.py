@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import stat
 import sys
 import time
@@ -88,6 +89,7 @@ BROKEN = {
     "gives no credential": (answer(), "no credential"),
     "gives an empty token": (answer(token=" "), "no credential"),
     "gives a token that is a number": (answer(token=5), "not an ExecCredential"),
+    "gives a token that is no text for a header": (answer(token="\ud800"), "not an ExecCredential"),
     "gives a certificate without a key": (answer(clientCertificateData="C"), "no credential"),
     "gives an end without a zone": (
         answer(token="t", expirationTimestamp="2030-01-01T00:00:00"),
@@ -123,6 +125,49 @@ time.sleep(300)
         time.sleep(0.05)
     os.kill(child, 9)
     pytest.fail("the plugin's child is still there")
+
+
+CHILD = """
+import subprocess
+child = subprocess.Popen(["sleep", "60"], start_new_session=True)
+open({!r}, "w").write(str(child.pid))
+"""
+
+
+def end_child(path: Path) -> None:
+    """It outlived the plugin, so nobody waited for it."""
+    os.kill(int(path.read_text()), signal.SIGKILL)
+
+
+def test_a_plugin_is_not_waited_for_longer_than_it_lives(tmp_path: Path) -> None:
+    """A child that holds its output goes on; the credential is there all the same."""
+    path = tmp_path / "child"
+    assert run_plugin(plugin(tmp_path, CHILD.format(str(path)) + answer(token="t")), SERVER).token == "t"
+    end_child(path)
+
+
+def test_a_plugin_that_hangs_with_a_child_in_another_session_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a child must not hold up the run."""
+    monkeypatch.setattr(exec_plugin, "SECONDS", 1.0)
+    path = tmp_path / "child"
+    with pytest.raises(ExecError, match="took longer than 1 s"):
+        run_plugin(plugin(tmp_path, f"{CHILD.format(str(path))}time.sleep(300)"), SERVER)
+    end_child(path)
+
+
+def test_a_plugin_without_an_end_to_what_it_says_is_cut_off(tmp_path: Path) -> None:
+    """It would take all memory."""
+    with pytest.raises(ExecError, match="said more than 1048576 bytes"):
+        run_plugin(plugin(tmp_path, "while True: print('canary' * 1000)"), SERVER)
+
+
+def test_a_plugin_that_closes_its_output_has_time_to_end(tmp_path: Path) -> None:
+    """Its exit status is known only then."""
+    body = f"{answer(token='t')}\nsys.stdout.flush()\nos.close(1)\ntime.sleep(0.5)\nos._exit(3)"
+    with pytest.raises(ExecError, match="ended with status 3"):
+        run_plugin(plugin(tmp_path, body), SERVER)
 
 
 @pytest.mark.parametrize(

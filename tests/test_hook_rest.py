@@ -8,6 +8,7 @@ from threading import Thread
 import pytest
 
 from deployments.hook.__main__ import main
+from deployments.hook.errors import Unreachable
 from deployments.hook.rest import PAUSES, Refused, Rest
 
 
@@ -67,6 +68,15 @@ def test_other_errors_are_not_asked_again(status: int) -> None:
         api.call("DELETE", "/deployments/one")
     assert refused.value.status == status
     assert len(asked) == 1
+
+
+@pytest.mark.parametrize("host", ["[::1", "127.0.0.1:abc/api", "a b/api", "127.0.0.1:1/api"])
+def test_an_address_that_leads_nowhere_is_told_without_its_password(host: str) -> None:
+    """Whatever is wrong with it: Prefect's own settings take a user and a password in it, too."""
+    with pytest.raises(Unreachable) as error:
+        Rest(f"http://ops:hunter2@{host}", {}).call("GET", "/version")
+    assert str(error.value).startswith(f"http://{host}: ")
+    assert "hunter2" not in str(error.value)
 
 
 @pytest.mark.parametrize(

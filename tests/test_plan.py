@@ -294,6 +294,14 @@ def test_plan_says_which_names_may_not_be_sent() -> None:
     )
 
 
+@pytest.mark.parametrize("name", ["", " ", "a b.dev.example.org", "a\x1b[2J\n|<b>.dev.example.org"])
+def test_plan_refuses_a_name_that_is_no_dns_name(name: str) -> None:
+    """An issuer may sign anything; a `*` takes in a label and nothing else."""
+    source = certificate(dns_names=(name, "web.dev.example.org"))
+    (row,) = make(cluster(), inventory(source)).changes
+    assert (row.action, row.reason) == (Action.REFUSE, Reason.HOSTNAME_NOT_ALLOWED)
+
+
 def test_plan_refuses_a_certificate_without_dns_name() -> None:
     """A certificate with no DNS name fits no pattern, so it is sent nowhere."""
     (row,) = make(cluster(), inventory(certificate(dns_names=()))).changes

@@ -239,6 +239,13 @@ def test_spoilt_notes_count_as_none(spoilt: str) -> None:
     assert absence_of(f.target_secret(annotations=notes)) == Absence()
 
 
+@pytest.mark.parametrize("spoilt", ["9" * 4300, "1234567", "-1", "1.5", "²", "many", ""])
+def test_a_spoilt_number_of_runs_counts_as_none(spoilt: str) -> None:
+    """One copy's note, which anyone there may edit, must not end the run of all clusters."""
+    notes = marks(DUE) | {ownership.ORPHANED_RUNS: spoilt}
+    assert absence_of(f.target_secret(annotations=notes)) == Absence()
+
+
 def test_notes_say_what_was_noted() -> None:
     """What is written on a copy is read again as it was."""
     found = absence_of(

@@ -57,10 +57,10 @@ class PrefectApi:
         except Refused as error:
             if error.status in (401, 403):
                 raise HookError(
-                    f"Prefect at {self._rest.base} refuses our credentials (HTTP {error.status}): check "
+                    f"Prefect at {self._rest.shown} refuses our credentials (HTTP {error.status}): check "
                     "prefect.authSecret or prefect.apiKeySecret, the Secret that it names, and its content"
                 ) from None
-            raise Unreachable(f"{self._rest.base} answers HTTP {error.status}") from None
+            raise Unreachable(f"{self._rest.shown} answers HTTP {error.status}") from None
 
     @property
     def _remedy(self) -> str:

@@ -5,11 +5,14 @@ import ssl
 import time
 import urllib.error
 import urllib.request
+from http.client import HTTPException
 from typing import Any
 
 from deployments.hook.errors import HookError, Unreachable
 
 SECONDS = 15.0
+MOST_BYTES = 32 * 1024 * 1024
+"""Of an answer."""
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
 BUSY = frozenset({429, 502, 503})
 """Worth asking again, as Prefect's own client does: its server says 503 while its database is locked."""
@@ -23,9 +26,15 @@ class Refused(HookError):
         self.status = status
 
 
+def _without_user(address: str) -> str:
+    """Before an `@` could stand a password."""
+    scheme, between, rest = address.rpartition("://")
+    return f"{scheme}{between}{rest.rpartition('@')[2]}"
+
+
 class Rest:
     def __init__(self, base: str, headers: dict[str, str], trust: ssl.SSLContext | None = None) -> None:
-        self.base = base
+        self.base, self.shown = base, _without_user(base)
         self._headers = {"Accept": "application/json", "Content-Type": "application/json", **headers}
         self._trust = trust
 
@@ -44,24 +53,26 @@ class Rest:
         return self._call(method, path, body)
 
     def _call(self, method: str, path: str, body: Any) -> Any:
-        request = urllib.request.Request(  # noqa: S310  the chart's own address
-            self.base + path,
-            method=method,
-            headers=self._headers,
-            data=None if body is None else json.dumps(body).encode(),
-        )
+        data = None if body is None else json.dumps(body).encode()
         try:
+            request = urllib.request.Request(  # noqa: S310  the chart's own address
+                self.base + path, method=method, headers=self._headers, data=data
+            )
             with urllib.request.urlopen(request, timeout=SECONDS, context=self._trust) as answer:  # noqa: S310
-                content = answer.read()
+                content = answer.read(MOST_BYTES + 1)
         except urllib.error.HTTPError as error:
-            raise Refused(error.code, f"{method} {self.base}{path}") from None
+            raise Refused(error.code, f"{method} {self.shown}{path}") from None
+        except HTTPException as error:  # no port, a blank in it, or an answer that is no HTTP
+            raise Unreachable(f"{self.shown}: no HTTP ({type(error).__name__})") from None
         except (OSError, ValueError) as error:  # refused, no such host, no answer in time, no http address
             reason = getattr(error, "reason", error)
-            raise Unreachable(f"{self.base}: {reason}") from None
+            raise Unreachable(f"{self.shown}: {reason}") from None
+        if len(content) > MOST_BYTES:
+            raise Unreachable(f"{self.shown}: the answer is too large, so this is not Prefect's API")
         try:
             return json.loads(content) if content else None
-        except ValueError:
-            raise Unreachable(f"{self.base}: the answer is not JSON, so this is not Prefect's API") from None
+        except (ValueError, RecursionError):
+            raise Unreachable(f"{self.shown}: the answer is not JSON, so this is not Prefect's API") from None
 
     def found(self, path: str) -> Any:
         """The object at a path, None where there is none."""

@@ -179,6 +179,10 @@ def test_a_server_that_does_not_answer_is_one_sentence() -> None:
         assert f"Prefect's API at {api} does not answer" in done.stderr
     done = command("--history", api=api.replace("http://", "http://ops:hunter2@"))
     assert f"Prefect's API at {api} does not answer" in done.stderr
+    done = command("--history", api="http://ops:hun/ter2@127.0.0.1:4200/api")
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "PREFECT_API_URL is not an address; correct it" in done.stderr
+    assert "ter2" not in done.stderr
     with listening(plaintext) as address:
         done = command("--history", api=f"http://{address}/api")
         assert (done.returncode, done.stderr.count("\n")) == (1, 1)
