@@ -13,6 +13,8 @@ from prefect.settings import PREFECT_API_URL
 
 from flows.tls_sync import tls_sync
 
+NO_SERVER = (httpx.HTTPError, httpx.InvalidURL, RuntimeError, ValueError)
+"""What Prefect's client raises where it asks for the server's version and gets no answer, or another one."""
 PATIENCE = 2.0
 """Seconds in which nobody wonders."""
 
@@ -31,12 +33,7 @@ def run(given: argparse.Namespace) -> int:
         try:
             with saying_so(PREFECT_API_URL.value()):
                 stack.enter_context(SyncClientContext.get_or_create())  # the flow takes its client, too
-        except (
-            httpx.HTTPError,
-            httpx.InvalidURL,
-            RuntimeError,
-            ValueError,
-        ):  # it asked for the server's version
+        except NO_SERVER:
             if PREFECT_API_URL.value() and (trouble := why_no_run()):
                 sys.stderr.write(f"tls-sync: {trouble}\n")
                 return 1

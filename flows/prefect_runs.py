@@ -34,6 +34,7 @@ from prefect.settings import PREFECT_API_URL
 from pydantic import ValidationError
 
 from tasks.history import ENDED_BADLY, Outcome, Run, who_asked
+from tasks.names import without_user
 
 OURS, SYNC, WATCHER = "tls-sync", "sync-", "tls-sync-watch"
 """How the names of our flows begin, and those of the task runs that serve a cluster; the watcher's flow."""
@@ -52,7 +53,7 @@ class HistoryError(Exception):
 def prefect_api() -> Iterator[SyncPrefectClient]:
     """Prefect's client; where PREFECT_API_URL names no server, with one that it starts for this."""
     address = PREFECT_API_URL.value()
-    where = f"Prefect's API at {_without_user(address)}" if address else "Prefect's temporary server"
+    where = f"Prefect's API at {without_user(address)}" if address else "Prefect's temporary server"
     try:
         with _quiet(), get_client(httpx_settings={"timeout": 30}, sync_client=True) as client:
             yield client
@@ -74,12 +75,6 @@ def prefect_api() -> Iterator[SyncPrefectClient]:
         raise HistoryError(
             f"{where} answers, but not as Prefect's API ({type(error).__name__}); check PREFECT_API_URL"
         ) from None
-
-
-def _without_user(address: str) -> str:
-    """Before an `@` could stand a password."""
-    scheme, between, rest = address.rpartition("://")
-    return f"{scheme}{between}{rest.rpartition('@')[2]}"
 
 
 @contextmanager

@@ -16,7 +16,7 @@ STATE = "FailedRun"
 
 
 def without_tracebacks() -> None:
-    """For this process, from now on; what Prefect sends to its server is the same."""
+    """For this process, from now on; also in what Prefect's server keeps of its log."""
     for name in LOGGERS:
         logging.getLogger(name).addFilter(_shortened)
 

@@ -97,6 +97,12 @@ def split_address(text: str) -> tuple[str, int] | None:
     return (host, port) if fits else None
 
 
+def without_user(address: str) -> str:
+    """A URL as it may be told: before an `@` could stand a password."""
+    scheme, between, rest = address.rpartition("://")
+    return f"{scheme}{between}{rest.rpartition('@')[2]}"
+
+
 def is_hostname_pattern(text: str) -> bool:
     """`*` may stand for a whole label, in any place but the last two."""
     labels = text.split(".")

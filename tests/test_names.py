@@ -201,6 +201,21 @@ def test_hostname_is_compared_label_by_label(name: str, expected: bool) -> None:
     assert names.hostname_allowed(name, ("*.dev.example.org", "exact.example.org")) is expected
 
 
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("http://ops:pass@prefect:4200/api", "http://prefect:4200/api"),
+        ("https://ops:pa/ss@w@prefect/api", "https://prefect/api"),
+        ("ops:pass@prefect", "prefect"),
+        ("http://prefect:4200/api", "http://prefect:4200/api"),
+        ("", ""),
+    ],
+)
+def test_an_address_is_told_without_its_password(address: str, told: str) -> None:
+    """Whatever the password has in it: all before the last @ stays untold."""
+    assert names.without_user(address) == told
+
+
 def test_hostname_is_refused_without_patterns() -> None:
     """What nothing allows is not allowed."""
     assert not names.hostname_allowed("a.example.org", ())

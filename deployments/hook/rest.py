@@ -9,6 +9,7 @@ from http.client import HTTPException
 from typing import Any
 
 from deployments.hook.errors import HookError, Unreachable
+from tasks.names import without_user
 
 SECONDS = 15.0
 MOST_BYTES = 32 * 1024 * 1024
@@ -26,15 +27,9 @@ class Refused(HookError):
         self.status = status
 
 
-def _without_user(address: str) -> str:
-    """Before an `@` could stand a password."""
-    scheme, between, rest = address.rpartition("://")
-    return f"{scheme}{between}{rest.rpartition('@')[2]}"
-
-
 class Rest:
     def __init__(self, base: str, headers: dict[str, str], trust: ssl.SSLContext | None = None) -> None:
-        self.base, self.shown = base, _without_user(base)
+        self.base, self.shown = base, without_user(base)
         self._headers = {"Accept": "application/json", "Content-Type": "application/json", **headers}
         self._trust = trust
 
