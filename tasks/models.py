@@ -292,7 +292,10 @@ class ClusterReport(Model):
 
     @property
     def counts(self) -> dict[Action, int]:
-        """Rows per action; of those that change anything, in a real run, only what took place."""
+        """Rows per action; of those that change anything, in a real run, only what took place.
+
+        Goes through all rows: who needs more than one of them asks once.
+        """
         return Counter(
             change.action for change in self.changes if self.dry_run or change.applied or not change.acts
         )

@@ -3,6 +3,7 @@
 Sorted, and what needs a person comes first: the same facts give the same text.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -51,8 +52,11 @@ def _clusters(report: RunReport) -> str:
 
 
 def _done(report: RunReport) -> str:
-    totals = {action: sum(c.counts.get(action, 0) for c in report.clusters) for action in Action}
-    text = ", ".join(f"{action} {count}" for action, count in totals.items() if count) or "nothing to do"
+    totals: Counter[Action] = Counter()
+    for cluster in report.clusters:
+        totals.update(cluster.counts)  # goes through all rows, so once
+    told = [f"{action} {totals[action]}" for action in Action if totals[action]]
+    text = ", ".join(told) or "nothing to do"
     return f"{'dry run, nothing written: ' if report.dry_run else ''}{text}"
 
 
@@ -140,11 +144,13 @@ def overview(clusters: Iterable[ClusterReport]) -> tuple[list[str], list[list[st
     deletes = any(change.action is Action.DELETE for cluster in ordered for change in cluster.changes)
     columns = (*COLUMNS, Action.DELETE) if deletes else COLUMNS
     header = ["cluster", *map(str, columns), "failures", "state"]
-    body = [
-        [c.cluster, *(str(c.counts.get(a, 0)) for a in columns), str(len(c.failures)), state_of(c)]
-        for c in ordered
-    ]
-    return header, body
+    return header, [_overview_of(cluster, columns) for cluster in ordered]
+
+
+def _overview_of(cluster: ClusterReport, columns: Iterable[Action]) -> list[str]:
+    counts = cluster.counts
+    actions = (str(counts.get(action, 0)) for action in columns)
+    return [cluster.cluster, *actions, str(len(cluster.failures)), state_of(cluster)]
 
 
 def state_of(cluster: ClusterReport) -> str:

@@ -68,13 +68,14 @@ def sync_clusters(
     """
     reports: tuple[ClusterReport, ...] = ()
     signal: BaseException | None = None
-    well = True
+    well, before = True, None
     for wave in waves_of(orders):
         if signal:
             reports += tuple(map(_not_begun, wave))
             continue
+        well = well and (before is None or went_well(*before))  # asked of a wave that another one follows
         done, signal = _sync_wave(wave if well else held_back(wave), submit)
-        well = well and went_well(wave, done)
+        before = wave, done
         reports += done
     return reports, signal
 
