@@ -616,6 +616,13 @@ def unique(found: list[Certificate | Rejection]) -> Inventory:
 INVENTORIES = st.lists(st.one_of(CERTIFICATES, REJECTIONS), max_size=6).map(unique)
 KEYS = st.frozensets(st.sampled_from(["tls.crt", "tls.key", "ca.crt", "x"]))
 VERSIONS = st.none() | st.builds(version, st.sampled_from(["a1", "z9"]), age=st.integers(-5, 100))
+
+
+def as_listed(secret: TargetSecret) -> TargetSecret:
+    """A list tells nothing of what a Secret holds: that is known of one that was read, and of no other."""
+    return secret if secret.was_read else replace(secret, read=None)
+
+
 OWNED = st.builds(
     target_secret,
     CERTIFICATES,
@@ -633,7 +640,7 @@ OWNED = st.builds(
     ),
     was_read=st.booleans(),
     read=VERSIONS,
-)
+).map(as_listed)
 TAKE_AWAY: tuple[dict[str, Any], ...] = (
     {"labels": {}},
     {"labels": ownership.labels("ops-2")},
@@ -709,7 +716,9 @@ def test_plan_writes_nothing_when_nothing_is_fit(to: Cluster, unfit: list[Reject
 
 def held(secret: TargetSecret) -> Version | None:
     """What a copy holds, as far as it can be known without reading it."""
-    drifted = secret.managed.ours != PAIR or secret.managed.ours_metadata != METADATA
+    managed = secret.managed
+    added = not managed.others <= PAIR  # who added a key may have written to ours, too
+    drifted = managed.ours != PAIR or managed.ours_metadata != METADATA or added
     return secret.read if secret.was_read or drifted else plan.written_version(secret)
 
 
