@@ -54,11 +54,9 @@ def watch(port: int, namespace: str, name: str, context: str | None) -> int:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: watcher.end())
         return watcher.run()
-    except ConfigError as error:
+    except (ConfigError, OSError) as error:
         sys.stderr.write(f"tls-sync: {error}\n")
-    except OSError as error:
-        sys.stderr.write(f"tls-sync: port {port}: {error.strerror}; choose another (--port)\n")
-    return 1
+        return 1
 
 
 if __name__ == "__main__":

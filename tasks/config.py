@@ -20,8 +20,6 @@ from tasks.yaml_file import YamlError, read_yaml
 
 VARIABLE = "TLS_SYNC_CONFIG"
 MAX_BYTES = 1024 * 1024
-MOST_FAULTS = 100
-"""That are told; a person reads no more at a time."""
 
 Namespace = Annotated[str, AfterValidator(rules.namespace)]
 TargetNamespace = Annotated[str, AfterValidator(rules.target_namespace)]
@@ -241,7 +239,7 @@ def parse_config(document: Any) -> SyncConfig:
         else:
             if not faults:
                 return config
-    lines = "".join(f"\n  {path}: {message}" for path, message in faults[:MOST_FAULTS])
-    if len(faults) > MOST_FAULTS:
-        lines += f"\n  and {len(faults) - MOST_FAULTS:,} more"
+    lines = "".join(f"\n  {path}: {message}" for path, message in faults[: rules.MOST_FAULTS])
+    if len(faults) > rules.MOST_FAULTS:
+        lines += f"\n  and {len(faults) - rules.MOST_FAULTS:,} more"
     raise ConfigError(f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'}{lines}") from None

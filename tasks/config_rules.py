@@ -13,8 +13,8 @@ from tasks.report import plain
 MOST_CLUSTERS = 1000
 """In one configuration."""
 
-MOST_IN_NAMESPACE = 100
-"""Faults of this kind that are told: patterns that overlap all others are a million pairs."""
+MOST_FAULTS = 100
+"""That are told: a person reads no more at a time. Patterns that all overlap could be a million pairs."""
 
 Fault = tuple[str, str]
 """Path in the file, and what is wrong there with the remedy."""
@@ -241,7 +241,7 @@ def _route_faults(path: str, cluster: dict[str, Any]) -> Iterator[Fault]:
         for ns in filter(names.is_namespace, _texts(route, "namespaces")):
             targets[ns] += [(here, one) for one in written if names.GLOB.fullmatch(one)]
     for ns, in_namespace in targets.items():
-        for later, one, other in islice(_written_twice(in_namespace), MOST_IN_NAMESPACE):
+        for later, one, other in islice(_written_twice(in_namespace), MOST_FAULTS):
             both = " and ".join(dict.fromkeys((one, other)))
             yield later, f"writes a Secret in {ns} that is written already ({both}); keep one of them"
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from tasks.errors import ConfigError
+
 SILENCE_SECONDS = 60.0
 """Without a sign of life for so long, it is stalled."""
 
@@ -55,7 +57,10 @@ class _DualStackServer(_Server):
 
 
 def serve(port: int, liveness: Liveness, metrics: Callable[[], tuple[bytes, str]]) -> ThreadingHTTPServer:
-    """`/healthz` and `/metrics` (a text and its content type), on all addresses; port 0 takes a free one."""
+    """`/healthz` and `/metrics` (a text and its content type), on all addresses; port 0 takes a free one.
+
+    Raises ConfigError where the port can't be had.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         timeout = 10
@@ -81,6 +86,9 @@ def serve(port: int, liveness: Liveness, metrics: Callable[[], tuple[bytes, str]
         def log_message(self, *_: object) -> None:
             """Nothing: kubelet asks every few seconds."""
 
-    server = _Server.at(port, Handler)
+    try:
+        server = _Server.at(port, Handler)
+    except OSError as error:
+        raise ConfigError(f"port {port}: {error.strerror}; choose another (--port)") from None
     threading.Thread(target=server.serve_forever, name="http", daemon=True).start()
     return server

@@ -225,7 +225,7 @@ LIMITS = [
     (config.MAX_BYTES, 2**20, "1 MiB"),
     (kubeconfig.MAX_BYTES, 2**20, "8 MiB"),
     (authentication.TOKEN_BYTES, 2**10, "64 KiB"),
-    (config.MOST_FAULTS, 1, "100"),
+    (config_rules.MOST_FAULTS, 1, "100"),
     (exec_plugin.MOST_BYTES, 2**20, "1 MiB"),
     (exec_plugin.SECONDS, 1, "30 second"),
     (candidate.MAX_BYTES, 2**10, "900 KiB"),

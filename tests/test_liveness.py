@@ -10,6 +10,7 @@ from http import HTTPStatus
 import pytest
 
 from tasks import liveness
+from tasks.errors import ConfigError
 from tasks.liveness import Liveness, serve
 
 
@@ -50,6 +51,13 @@ def test_metrics_are_served(address: str) -> None:
     """What Prometheus scrapes is what is given, and nothing else is found."""
     assert ask(f"{address}/metrics") == (HTTPStatus.OK, "tls_sync_up 1\n")
     assert ask(f"{address}/")[0] == HTTPStatus.NOT_FOUND
+
+
+def test_a_port_that_is_taken_is_named(address: str, alive: Liveness) -> None:
+    """Who starts a second watcher on one machine is told what to change."""
+    port = int(address.rpartition(":")[2])
+    with pytest.raises(ConfigError, match=f"port {port}: Address already in use; choose another"):
+        serve(port, alive, lambda: (b"", ""))
 
 
 def test_it_listens_on_ipv6_as_well(address: str) -> None:

@@ -39,8 +39,12 @@ class Admin(Rest):
         self.ensure({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 
     def secret(self, namespace: str, name: str) -> Manifest | None:
+        return self.found(f"/api/v1/namespaces/{namespace}/secrets/{name}")
+
+    def found(self, path: str) -> Manifest | None:
+        """The object at a path, None where there is none."""
         try:
-            return self.get(f"/api/v1/namespaces/{namespace}/secrets/{name}")
+            return self.get(path)
         except AdminError as error:
             if error.status == http.client.NOT_FOUND:
                 return None
@@ -62,10 +66,7 @@ class Admin(Rest):
     def cluster_id(self) -> str:
         """The uid of kube-system, which a new server makes some moments after it is ready."""
         for _ in range(300):
-            try:
-                return str(self.get("/api/v1/namespaces/kube-system")["metadata"]["uid"])
-            except AdminError as error:
-                if error.status != http.client.NOT_FOUND:
-                    raise
+            if found := self.found("/api/v1/namespaces/kube-system"):
+                return str(found["metadata"]["uid"])
             time.sleep(0.1)
         raise SandboxError(f"the API server at {self.address} made no namespace kube-system")

@@ -1,6 +1,5 @@
 """cert-manager's resource Certificate, as much of it as tells whether a Secret is ready."""
 
-import http.client
 import time
 from datetime import datetime
 
@@ -68,11 +67,7 @@ def remove(admin: Admin) -> None:
     path = manifests.object_path(CERTIFICATE_CRD)
     admin.delete(path)
     for _ in range(300):
-        try:
-            admin.get(path)
-        except AdminError as error:
-            if error.status != http.client.NOT_FOUND:
-                raise
+        if admin.found(path) is None:
             return
         time.sleep(0.1)
     raise SandboxError("the API server still has cert-manager.io/v1 after 30 s")

@@ -116,9 +116,11 @@ def logged() -> Iterator[io.StringIO]:
     handler = logging.StreamHandler(stream)
     for name in LOGGERS:
         logging.getLogger(name).addHandler(handler)
-    yield stream
-    for name in LOGGERS:
-        logging.getLogger(name).removeHandler(handler)
+    try:
+        yield stream
+    finally:
+        for name in LOGGERS:
+            logging.getLogger(name).removeHandler(handler)
 
 
 @pytest.mark.parametrize("cluster", [None, "nope"], ids=["a refusal", "a faulty parameter"])
