@@ -2,36 +2,51 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Thread
 
 import pytest
 
+from deployments.hook import rest as module
 from deployments.hook.__main__ import main
 from deployments.hook.errors import Unreachable
+from deployments.hook.prefect_api import PAUSE
 from deployments.hook.rest import PAUSES, Refused, Rest
+
+SILENCE = 0
+"""For a status: no answer at all, until the test is over."""
 
 
 @contextmanager
-def answering(*statuses: int) -> Iterator[tuple[Rest, list[str]]]:
+def answering(*statuses: int, content: bytes = b"") -> Iterator[tuple[Rest, list[str]]]:
     """A server that gives these answers in turn, the last one ever after; and what it was asked."""
     asked: list[str] = []
+    over = Event()
 
     class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.do_DELETE()
+
         def do_DELETE(self) -> None:
-            self.send_response(statuses[min(len(asked), len(statuses) - 1)])
-            self.send_header("Content-Length", "0")
-            self.end_headers()
             asked.append(self.path)
+            status = statuses[min(len(asked), len(statuses)) - 1]
+            if status == SILENCE:
+                over.wait()
+                return
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
 
         def log_message(self, *_: object) -> None:
             """Nothing: the test looks at `asked`."""
 
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
         try:
             yield Rest(f"http://127.0.0.1:{server.server_port}/api", {}), asked
         finally:
+            over.set()
             server.shutdown()
 
 
@@ -59,6 +74,60 @@ def test_a_server_that_stays_busy_is_given_up(pauses: list[float]) -> None:
         api.call("DELETE", "/deployments/one")
     assert len(asked) == len(PAUSES) + 1
     assert pauses == list(PAUSES)
+
+
+def test_a_server_that_is_silent_for_a_while_is_asked_again(
+    pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prefect's server waits a minute for its database before it says so, which ends no hook."""
+    monkeypatch.setattr(module, "SECONDS", 0.3)
+    with answering(SILENCE, SILENCE, 204) as (api, asked):
+        assert api.call("DELETE", "/deployments/one") is None
+    assert asked == ["/api/deployments/one"] * 3
+    assert pauses == list(PAUSES[:2])
+
+
+def test_what_is_gone_needs_no_deleting() -> None:
+    """As after a first try whose answer was lost; any other refusal is one."""
+    with answering(503, 404) as (api, asked):
+        api.delete("/deployments/one")
+    assert len(asked) == 2
+    with answering(403) as (api, _), pytest.raises(Refused, match="HTTP 403"):
+        api.delete("/deployments/one")
+
+
+def test_who_waits_for_prefect_is_told_at_once(
+    pauses: list[float], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a try gave, instead of half a minute later; what is not Prefect is named as such."""
+    monkeypatch.setenv("TLS_SYNC_WAIT_SECONDS", "0")
+    monkeypatch.setattr("sys.argv", ["hook", "wait"])
+    for status, content, told in (
+        (503, b"", "answers HTTP 503"),
+        (200, b"{}", "it answers, but not as Prefect's API does"),
+        (200, b"<html>", "the answer is not JSON"),
+    ):
+        with answering(status, content=content) as (api, asked):
+            monkeypatch.setenv("PREFECT_API_URL", api.base)
+            assert main() == 1
+        assert told in capsys.readouterr().err
+        assert len(asked) == 1 + pauses.count(PAUSE)
+        pauses.clear()
+
+
+def test_outside_a_pod_nothing_is_removed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Typed by a person: one line, before Prefect is asked for anything."""
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    monkeypatch.setattr("sys.argv", ["hook", "remove"])
+    with answering(200, content=b"[]") as (api, asked):
+        monkeypatch.setenv("PREFECT_API_URL", api.base)
+        assert main() == 1
+    told = capsys.readouterr().err
+    assert told.startswith("tls-sync remove failed: this is no pod with a service account")
+    assert told.count("\n") == 1
+    assert asked == []
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 500])

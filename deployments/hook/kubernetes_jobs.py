@@ -8,21 +8,28 @@ from typing import Any
 from urllib.parse import quote
 
 from deployments.hook.errors import HookError
-from deployments.hook.rest import Refused, Rest
+from deployments.hook.rest import Rest
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 SECONDS = 120.0
 """More than the minute that a run is given to end what it writes."""
+PODS_FIRST = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Foreground"}
 
 
 def in_cluster() -> tuple[Rest, str]:
-    """The API server of the cluster that we are in, and our namespace."""
-    host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
+    """The API server of the cluster that we are in, and our namespace. Raises HookError outside a pod."""
+    try:
+        host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
+        trust = ssl.create_default_context(cafile=str(ACCOUNT / "ca.crt"))
+        token = (ACCOUNT / "token").read_text().strip()
+        namespace = (ACCOUNT / "namespace").read_text().strip()
+    except (KeyError, OSError):
+        raise HookError(
+            "this is no pod with a service account, so there are no Jobs to end: the chart runs this step, "
+            "at helm uninstall"
+        ) from None
     host = f"[{host}]" if ":" in host else host
-    trust = ssl.create_default_context(cafile=str(ACCOUNT / "ca.crt"))
-    token = (ACCOUNT / "token").read_text().strip()
-    rest = Rest(f"https://{host}:{port}", {"Authorization": f"Bearer {token}"}, trust)
-    return rest, (ACCOUNT / "namespace").read_text().strip()
+    return Rest(f"https://{host}:{port}", {"Authorization": f"Bearer {token}"}, trust), namespace
 
 
 def end_jobs(rest: Rest, namespace: str, release: str, seconds: float = SECONDS) -> list[str]:
@@ -39,7 +46,7 @@ def end_jobs(rest: Rest, namespace: str, release: str, seconds: float = SECONDS)
             )
         for job in jobs:
             if not _ending(job):
-                _delete(rest, f"{path}/{job['metadata']['name']}")
+                rest.delete(f"{path}/{job['metadata']['name']}", PODS_FIRST)
                 ended.add(job["metadata"]["name"])
         time.sleep(1)
     return sorted(ended)
@@ -47,12 +54,3 @@ def end_jobs(rest: Rest, namespace: str, release: str, seconds: float = SECONDS)
 
 def _ending(job: dict[str, Any]) -> bool:
     return "deletionTimestamp" in job["metadata"]
-
-
-def _delete(rest: Rest, path: str) -> None:
-    try:
-        options = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Foreground"}
-        rest.call("DELETE", path, options)
-    except Refused as error:
-        if error.status != 404:
-            raise

@@ -53,7 +53,7 @@ class PrefectApi:
     def _greet(self) -> None:
         """A call that needs the credentials: the health endpoint answers without any."""
         try:
-            self._rest.call("POST", "/work_pools/filter", {"limit": 1})
+            answer = self._rest.call_once("POST", "/work_pools/filter", {"limit": 1})
         except Refused as error:
             if error.status in (401, 403):
                 raise HookError(
@@ -61,6 +61,8 @@ class PrefectApi:
                     "prefect.authSecret or prefect.apiKeySecret, the Secret that it names, and its content"
                 ) from None
             raise Unreachable(f"{self._rest.shown} answers HTTP {error.status}") from None
+        if not isinstance(answer, list):
+            raise Unreachable(f"{self._rest.shown}: it answers, but not as Prefect's API does")
 
     @property
     def _remedy(self) -> str:
@@ -82,7 +84,7 @@ class PrefectApi:
             self._rest.call("PATCH", f"/work_pools/{self._settings.pool}", fields)
 
     def delete_pool(self) -> None:
-        self._rest.call("DELETE", f"/work_pools/{self._settings.pool}")
+        self._rest.delete(f"/work_pools/{self._settings.pool}")
 
     def deployment(self, name: str) -> Object | None:
         found: Object | None = self._rest.found(f"/deployments/name/{name}")
@@ -92,7 +94,7 @@ class PrefectApi:
         self._rest.call("POST", f"/deployments/{deployment['id']}/pause_deployment")
 
     def delete_deployment(self, deployment: Object) -> None:
-        self._rest.call("DELETE", f"/deployments/{deployment['id']}")
+        self._rest.delete(f"/deployments/{deployment['id']}")
 
     def deployments_of_the_pool(self) -> list[Object]:
         asked = {"work_pools": {"name": {"any_": [self._settings.pool]}}, "limit": 200}

@@ -8,11 +8,10 @@ from deployments.hook.settings import Settings
 
 
 def remove(settings: Settings, say: Say) -> None:
-    api = PrefectApi(settings)
+    api, (rest, namespace) = PrefectApi(settings), in_cluster()
     reachable = _reachable(api, settings, say)
     if reachable:
         forget_deployments(api, settings, say)
-    rest, namespace = in_cluster()
     for job in end_jobs(rest, namespace, settings.release):
         say(f"Job {job} was ended")
     if reachable:

@@ -36,18 +36,22 @@ class Rest:
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """The parsed answer, None where it is empty. Raises Refused or Unreachable.
 
-        A server that is busy is asked again, for up to half a minute of pauses.
+        A server that is busy, or says nothing, is asked again, with half a minute of pauses: Prefect's waits
+        up to 60 s for a locked database. So what is asked has to be something that may be done twice.
         """
         for pause in PAUSES:
             try:
-                return self._call(method, path, body)
+                return self.call_once(method, path, body)
             except Refused as error:
                 if error.status not in BUSY:
                     raise
+            except Unreachable:
+                pass  # the last try says so
             time.sleep(pause)
-        return self._call(method, path, body)
+        return self.call_once(method, path, body)
 
-    def _call(self, method: str, path: str, body: Any) -> Any:
+    def call_once(self, method: str, path: str, body: Any = None) -> Any:
+        """As `call`, for those who ask again themselves."""
         data = None if body is None else json.dumps(body).encode()
         try:
             request = urllib.request.Request(  # noqa: S310  the chart's own address
@@ -77,3 +81,11 @@ class Rest:
             if error.status == 404:
                 return None
             raise
+
+    def delete(self, path: str, options: Any = None) -> None:
+        """What is gone already is no error: the answer to an earlier try can have been lost."""
+        try:
+            self.call("DELETE", path, options)
+        except Refused as error:
+            if error.status != 404:
+                raise
