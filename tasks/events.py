@@ -3,6 +3,7 @@
 | event                           | for each                                                    | how often |
 | ------------------------------- | ----------------------------------------------------------- | --------- |
 | `tls-sync.certificate.synced`   | copy that was written                                       | once      |
+| `tls-sync.certificate.deleted`  | copy that was deleted (`prune: true`)                       | once      |
 | `tls-sync.certificate.refused`  | copy that was wanted and can't be had; unfit Secret on OPS  | each run  |
 | `tls-sync.certificate.expiring` | copy, or certificate on OPS, in the last third of its life  | each run  |
 
@@ -12,13 +13,15 @@ The resource is a certificate in a cluster, the related one the Secret there. A 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from tasks.models import Change, RunReport, SecretRef, Version
+from tasks.models import Action, Change, RunReport, SecretRef, Version
 from tasks.reasons import Reason
 from tasks.samples import OPS
 
-SYNCED, REFUSED, EXPIRING = (f"tls-sync.certificate.{one}" for one in ("synced", "refused", "expiring"))
+SYNCED, DELETED, REFUSED, EXPIRING = (
+    f"tls-sync.certificate.{one}" for one in ("synced", "deleted", "refused", "expiring")
+)
 MOST = 1000
-"""Of one run. The worst come first, and those left out are counted."""
+"""Of one run. What can't be undone and the worst come first, and those left out are counted."""
 
 
 class Event(NamedTuple):
@@ -56,8 +59,15 @@ def events_of(report: RunReport) -> Iterator[Event]:
     """One after the other, the worst first: of a large first run there are many."""
     if report.dry_run or report.inventory.failure:
         return
-    for told in (_rejected, _refused, _expiring, _expiring_on_ops, _synced):
+    for told in (_deleted, _rejected, _refused, _expiring, _expiring_on_ops, _synced):
         yield from told(report)
+
+
+def _deleted(report: RunReport) -> Iterator[Event]:
+    for cluster, change in _rows(report):
+        if change.action is Action.DELETE and change.applied:
+            held = _end(change.old, report) if change.old else {}
+            yield _of_copy(DELETED, report, cluster, change, _why(change.reason, change.detail) | held)
 
 
 def _rejected(report: RunReport) -> Iterator[Event]:

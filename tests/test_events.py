@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flows import publication
-from tasks.events import EXPIRING, REFUSED, SYNCED, events_of
+from tasks.events import DELETED, EXPIRING, REFUSED, SYNCED, events_of
 from tasks.models import Action, Failure, RunReport
 from tasks.reasons import Code, Reason
 from tests.factories import NAME, NAMESPACE, certificate, inventory, rejection, version
@@ -16,6 +16,7 @@ from tests.test_report import CREATED, DOWN, UPDATED, cluster, row, run
 from tests.test_report import REFUSED as FOREIGN
 
 ENDING = version("e5", age=70)
+PRUNED = row(Action.DELETE, Reason.PRUNED, "d-tls", old=ENDING, applied=True)
 
 
 def told(report: RunReport) -> list[tuple[str, str, str]]:
@@ -32,6 +33,8 @@ WANTED = {
         run(cluster("dev", replace(CREATED, applied=False))),
         [],
     ),
+    "a copy that was deleted": (run(cluster("dev", PRUNED)), [(DELETED, "dev", "d-tls")]),
+    "a deletion that did not take place": (run(cluster("dev", replace(PRUNED, applied=False))), []),
     "a copy that can't be had": (run(cluster("dev", FOREIGN)), [(REFUSED, "dev", "c-tls")]),
     "a route's certificate is unfit": (
         run(cluster("dev", row(Action.NOTHING, Reason.EXPIRED)), found=inventory(rejection())),
@@ -75,11 +78,11 @@ def test_each_renewal_refusal_and_end_is_an_event(
 
 
 def test_the_worst_comes_first() -> None:
-    """Where there are too many, what was done well is what is left out."""
-    mixed = run(cluster("dev", CREATED, row(old=ENDING), FOREIGN), cluster("rct", CREATED, FOREIGN))
-    order = [REFUSED, EXPIRING, SYNCED]
+    """Where there are too many, what was done well is what is left out, and never a deletion."""
+    mixed = run(cluster("dev", CREATED, row(old=ENDING), FOREIGN), cluster("rct", CREATED, FOREIGN, PRUNED))
+    order = [DELETED, REFUSED, EXPIRING, SYNCED]
     ranks = [order.index(one.name) for one in events_of(mixed)]
-    assert len(ranks) == 5
+    assert len(ranks) == 6
     assert all(before <= after for before, after in pairwise(ranks))
 
 
@@ -98,11 +101,13 @@ def test_an_automation_can_match_certificate_and_cluster() -> None:
 
 def test_an_event_says_what_a_message_needs() -> None:
     """The reason with its remedy, and the end with the days that are left."""
-    payloads = {one.name: one.payload for one in events_of(run(cluster("dev", CREATED, FOREIGN)))}
+    payloads = {one.name: one.payload for one in events_of(run(cluster("dev", CREATED, FOREIGN, PRUNED)))}
     assert payloads[REFUSED]["reason"] == "OwnedByOther"
     assert payloads[REFUSED]["remedy"] == Reason.OWNED_BY_OTHER.remedy
     assert payloads[SYNCED]["action"] == "create"
     assert payloads[SYNCED]["days_left"] == 80
+    assert payloads[DELETED]["sentence"] == Reason.PRUNED.sentence
+    assert payloads[DELETED]["fingerprint"] == ENDING.fingerprint
 
 
 def test_without_prefects_api_no_event_waits_to_be_sent(monkeypatch: pytest.MonkeyPatch) -> None:
