@@ -78,11 +78,11 @@ def fewer_errands() -> SettingsContext:
 
 def why_no_run() -> str:
     """What is wrong with Prefect's API, in one sentence; empty where nothing is found."""
-    from flows.prefect_runs import HistoryError, prefect_api  # noqa: PLC0415  where it goes wrong alone
+    from flows.prefect_runs import RunsError, prefect_api  # noqa: PLC0415  where it goes wrong alone
 
     try:
         with prefect_api() as client:
             client.read_flows(limit=1)
-    except HistoryError as error:
+    except RunsError as error:
         return f"no run can begin: {error}"
     return ""

@@ -45,7 +45,7 @@ ITEMS = 200
 PLANNED = "Scheduled"
 
 
-class HistoryError(Exception):
+class RunsError(Exception):
     """Prefect can't say; the message tells why, and what to do."""
 
 
@@ -61,18 +61,14 @@ def prefect_api() -> Iterator[SyncPrefectClient]:
         status = error.response.status_code
         if status in (401, 403):
             told = f"{where} refuses our credentials (HTTP {status}); check PREFECT_API_AUTH_STRING"
-            raise HistoryError(told) from None
-        raise HistoryError(
-            f"{where} answers HTTP {status}; check PREFECT_API_URL (it ends in /api)"
-        ) from None
+            raise RunsError(told) from None
+        raise RunsError(f"{where} answers HTTP {status}; check PREFECT_API_URL (it ends in /api)") from None
     except httpx.HTTPError as error:
-        raise HistoryError(
-            f"{where} does not answer ({type(error).__name__}); check PREFECT_API_URL"
-        ) from None
+        raise RunsError(f"{where} does not answer ({type(error).__name__}); check PREFECT_API_URL") from None
     except httpx.InvalidURL:
-        raise HistoryError(f"{where} can't be asked: PREFECT_API_URL is not an address; correct it") from None
+        raise RunsError(f"{where} can't be asked: PREFECT_API_URL is not an address; correct it") from None
     except (ValidationError, ValueError, RuntimeError) as error:
-        raise HistoryError(
+        raise RunsError(
             f"{where} answers, but not as Prefect's API ({type(error).__name__}); check PREFECT_API_URL"
         ) from None
 
@@ -214,17 +210,17 @@ def _watched(client: SyncPrefectClient, ids: set[UUID]) -> dict[UUID, dict[str, 
 
 
 def find_run(client: SyncPrefectClient, text: str) -> UUID:
-    """The id of a run, of which the beginning is enough. Raises HistoryError where it is none, or many."""
+    """The id of a run, of which the beginning is enough. Raises RunsError where it is none, or many."""
     try:
         return client.read_flow_run(UUID(text)).id
     except ObjectNotFound:
-        raise HistoryError(f"Prefect has no run {text}; --history shows those that it has") from None
+        raise RunsError(f"Prefect has no run {text}; --history shows those that it has") from None
     except ValueError:
         pass
     found = {run.id for run in read_runs(client, failed=False) if run.id.startswith(text.lower())}
     if len(text) < 4 or len(found) != 1:
         how_many = f"{len(found)} runs begin" if len(found) > 1 and len(text) >= 4 else "no one run begins"
-        raise HistoryError(f"{how_many} with {text!r}; give more of its id, as --history shows it")
+        raise RunsError(f"{how_many} with {text!r}; give more of its id, as --history shows it")
     return UUID(found.pop())
 
 

@@ -177,7 +177,7 @@ class Gateway:
         if self._url.startswith("https:"):
             try:
                 context = ssl.create_default_context(cadata=os.environ.get(CA) or None)
-            except (ssl.SSLError, ValueError):
+            except (ssl.SSLError, ValueError, TypeError):  # the last one for letters beyond ASCII
                 raise Lost(f"{CA} is not a certificate in PEM") from None
         self._pool = PoolManager(ssl_context=context) if context else PoolManager()
 
@@ -261,7 +261,7 @@ def _authorization() -> dict[str, str]:
     pair = os.environ.get(AUTH, "").strip()
     if pair and ":" not in pair:
         raise Lost(f"{AUTH} is not user:password")
-    encoded = base64.b64encode(pair.encode()).decode()
+    encoded = base64.b64encode(pair.encode(errors="surrogateescape")).decode()  # the bytes as they came
     kind = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
     return {**kind, "Authorization": f"Basic {encoded}"} if pair else kind
 

@@ -16,7 +16,8 @@ from tests.test_report import CREATED, DOWN, UPDATED, cluster, row, run
 from tests.test_report import REFUSED as FOREIGN
 
 ENDING = version("e5", age=70)
-PRUNED = row(Action.DELETE, Reason.PRUNED, "d-tls", old=ENDING, applied=True)
+HELD = version("d4")
+PRUNED = row(Action.DELETE, Reason.PRUNED, "d-tls", old=HELD, applied=True)
 
 
 def told(report: RunReport) -> list[tuple[str, str, str]]:
@@ -107,7 +108,7 @@ def test_an_event_says_what_a_message_needs() -> None:
     assert payloads[SYNCED]["action"] == "create"
     assert payloads[SYNCED]["days_left"] == 80
     assert payloads[DELETED]["sentence"] == Reason.PRUNED.sentence
-    assert payloads[DELETED]["fingerprint"] == ENDING.fingerprint
+    assert payloads[DELETED]["fingerprint"] == HELD.fingerprint
 
 
 def test_without_prefects_api_no_event_waits_to_be_sent(monkeypatch: pytest.MonkeyPatch) -> None:

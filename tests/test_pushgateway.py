@@ -287,8 +287,10 @@ def test_a_gateway_in_trouble_costs_one_line_and_less_than_two_seconds(
         ({ADDRESS: f"http://ops:{PASSWORD}@127.0.0.1:1"}, f"{ADDRESS} is no http:// or https:// address"),
         ({ADDRESS: "http://127.0.0.1:1", AUTH: PASSWORD}, f"{AUTH} is not user:password"),
         ({ADDRESS: "https://127.0.0.1:1", CA: PASSWORD}, f"{CA} is not a certificate in PEM"),
+        ({ADDRESS: "https://127.0.0.1:1", CA: f"{PASSWORD}é"}, f"{CA} is not a certificate in PEM"),
+        ({ADDRESS: "http://127.0.0.1:1", AUTH: f"ops:{PASSWORD}\udce9"}, "no connection"),  # sent as it is
     ],
-    ids=["closed", "unknown name", "no scheme", "user in it", "no user", "no CA"],
+    ids=["closed", "unknown name", "no scheme", "user in it", "no user", "no CA", "letters", "bytes"],
 )
 def test_a_wrong_setting_costs_one_line(
     variables: dict[str, str], why: str, monkeypatch: pytest.MonkeyPatch

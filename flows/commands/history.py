@@ -6,7 +6,7 @@ import shutil
 import sys
 from itertools import islice
 
-from flows.prefect_runs import HistoryError, prefect_api, read_runs
+from flows.prefect_runs import RunsError, prefect_api, read_runs
 from tasks import history
 from tasks.report import plain
 
@@ -24,7 +24,7 @@ def main(given: argparse.Namespace) -> int:
                 if history.concerns(run, given.cluster, failed=given.failed)
             )
             runs = list(islice(chosen, given.limit or RUNS))
-    except HistoryError as error:
+    except RunsError as error:
         sys.stderr.write(f"tls-sync: {error}\n")
         return 1
     if given.json:

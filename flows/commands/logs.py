@@ -4,7 +4,7 @@ import argparse
 import logging
 import sys
 
-from flows.prefect_runs import HistoryError, find_run, prefect_api, read_logs
+from flows.prefect_runs import RunsError, find_run, prefect_api, read_logs
 
 
 def main(given: argparse.Namespace) -> int:
@@ -16,7 +16,7 @@ def main(given: argparse.Namespace) -> int:
                 began = f"{moment.astimezone():%H:%M:%S}"
                 sys.stdout.write(f"{began} {logging.getLevelName(level):8} {readable(text)}\n")
                 count += 1
-    except HistoryError as error:
+    except RunsError as error:
         sys.stderr.write(f"tls-sync: {error}\n")
         return 1
     if not count:
