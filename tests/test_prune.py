@@ -70,19 +70,47 @@ def test_what_is_due_is_deleted_and_bound_to_what_was_listed() -> None:
     )
     assert (row.uid, row.resource_version) == ("uid-of-copy", "41")
     assert (one.notes, one.failures) == ((), ())
+    assert one.rows == (row,)
+
+
+@pytest.mark.parametrize(
+    ("absence", "due"),
+    [
+        (replace(DUE, since=NOW - DAY + timedelta(seconds=1)), False),
+        (replace(DUE, since=NOW - 3 * DAY), True),
+        (replace(DUE, runs=7), True),
+        (replace(DUE, seen=NOW), True),
+        (replace(DUE, since=NOW - DAY, seen=NOW - DAY), True),
+        (replace(DUE, since=NOW - 9 * DAY, seen=NOW - 2 * DAY), True),
+        (replace(DUE, since=NOW - 9 * DAY, seen=NOW - 2 * DAY - timedelta(seconds=1)), False),
+    ],
+    ids=["a second early", "days ago", "many runs", "now", "once", "just fresh", "a second stale"],
+)
+def test_three_runs_and_a_day_make_it_due(absence: Absence, due: bool) -> None:
+    """At least, both; and the last of them two days ago at most, to the second."""
+    assert deleted(world(absence=absence)) == (1 if due else 0)
 
 
 @pytest.mark.parametrize(
     ("absence", "runs"),
     [
         (Absence(), 1),
+        (replace(DUE, runs=1), 2),
         (replace(DUE, runs=2), 3),
         (replace(DUE, since=NOW - DAY + timedelta(seconds=1), runs=2), 3),
         (replace(DUE, seen=NOW - timedelta(hours=49), since=NOW - 9 * DAY), 1),
         (replace(DUE, since=NOW + DAY, seen=NOW + DAY), 1),
         (replace(DUE, since=NOW, seen=NOW - DAY), 1),
     ],
-    ids=["new", "two runs", "a second early", "nobody looked for two days", "of the future", "turned round"],
+    ids=[
+        "new",
+        "one run",
+        "two runs",
+        "a second early",
+        "nobody looked for two days",
+        "of the future",
+        "turned round",
+    ],
 )
 def test_what_is_not_due_is_noted(absence: Absence, runs: int) -> None:
     """Runs that found it gone are counted; notes that can't be right, or that nobody kept up, start anew."""
@@ -90,22 +118,30 @@ def test_what_is_not_due_is_noted(absence: Absence, runs: int) -> None:
     (row,) = one.notes
     assert row.absence is not None
     assert (one.deletes, row.absence.runs, row.absence.seen) == ((), runs, NOW)
-    assert row.absence.since == (absence.since if runs == 3 else NOW)
+    assert row.absence.since == (absence.since if runs > 1 else NOW)
 
 
 def test_enough_runs_are_noted_now_and_then() -> None:
     """Between the third run and the day's end a copy is written to every six hours only."""
     recent = replace(DUE, since=NOW - timedelta(hours=9), seen=NOW - timedelta(hours=5))
     old = replace(recent, seen=NOW - timedelta(hours=6))
-    assert [planned(world(absence=one))[0].notes == () for one in (recent, old)] == [True, False]
+    oldest, many = replace(recent, seen=NOW - timedelta(hours=7)), replace(recent, runs=5)
+    noted = [len(planned(world(absence=one))[0].notes) for one in (recent, many, old, oldest)]
+    assert noted == [0, 0, 1, 1]
 
 
-def test_a_copy_without_that_route_is_kept() -> None:
-    """What no route sends any more is somebody's decision here, not an absence on OPS."""
-    order, report = world()
+def called(reason: Reason, report: ClusterReport) -> ClusterReport:
+    """The report, with this said of what is gone."""
     gone = [c for c in report.changes if c.reason is Reason.GONE_FROM_SOURCE]
-    rows = tuple(replace(c, reason=Reason.NO_LONGER_ROUTED) if c in gone else c for c in report.changes)
-    (one,) = planned((order, report.model_copy(update={"changes": rows})))
+    rows = tuple(replace(c, reason=reason) if c in gone else c for c in report.changes)
+    return report.model_copy(update={"changes": rows})
+
+
+@pytest.mark.parametrize("reason", [Reason.NO_LONGER_ROUTED, Reason.EXPIRED])
+def test_a_copy_whose_certificate_is_not_gone_is_kept(reason: Reason) -> None:
+    """What no route sends any more, or OPS has in a bad state, is not absent there: its notes end."""
+    order, report = world()
+    (one,) = planned((order, called(reason, report)))
     assert one.deletes == ()
     assert [row.absence for row in one.notes] == [Absence()]
 
@@ -163,6 +199,21 @@ def test_much_gone_at_once_is_doubted_before_anything_is_noted() -> None:
     (one,) = planned(world(10, 4, absence=Absence()))
     assert (one.deletes, one.notes) == ((), ())
     assert one.failures[0].detail == "4 of 10 certificates are gone from OPS at once"
+
+
+def test_an_empty_ops_is_not_believed() -> None:
+    """Where it holds no certificate at all, not even a single copy goes."""
+    order, report = world(1, 1)
+    assert deleted((order, report)) == 1
+    emptied = (replace(order, inventory=f.inventory()), report)
+    assert deleted(emptied) == 0
+    assert refused(emptied) == ["OPS holds no certificate at all, and 1 are missing there"]
+
+
+def test_what_is_kept_elsewhere_is_one_certificate() -> None:
+    """Three of ten are gone, whatever another cluster calls its copies of the same three."""
+    dev, (prd, report) = world(10, 3), world(3, 3, cluster="prd")
+    assert deleted(dev, (prd, called(Reason.NO_LONGER_ROUTED, report))) == 3
 
 
 def test_copies_that_people_keep_do_not_count() -> None:
@@ -277,6 +328,15 @@ def test_a_wrong_plan_deletes_nothing(changes: dict[str, Any], rule: str) -> Non
         ensure_safe_prune(broken(one.deletes[0], **changes), order, report, NOW)
 
 
+def test_what_nobody_noted_is_not_due() -> None:
+    """A plan that deletes a copy whose row bears no note at all is refused."""
+    order, report = world()
+    (one,) = planned((order, report))
+    rows = tuple(replace(row, absence=None) for row in report.changes)
+    with pytest.raises(UnsafePlan, match="it is not due"):
+        ensure_safe_prune(one, order, report.model_copy(update={"changes": rows}), NOW)
+
+
 @pytest.mark.parametrize("change", [{"certificate": "web-0"}, {"dry_run": True}], ids=["for one", "dry run"])
 def test_a_run_for_a_part_may_not_delete(change: dict[str, Any]) -> None:
     """Nor may a dry run, whoever calls."""
@@ -290,6 +350,7 @@ def test_more_deletions_than_allowed_are_no_plan() -> None:
     """The limit is checked once more, too."""
     order, report = world(10, 3)
     (one,) = planned((order, report))
+    ensure_safe_prune(one, order, report, NOW)
     with pytest.raises(UnsafePlan, match="more deletions"):
         ensure_safe_prune(one._replace(deletes=one.deletes * 2), order, report, NOW)
 

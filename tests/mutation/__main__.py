@@ -23,6 +23,9 @@ TESTS = {
     "answers": "tests/test_answers.py",
     "names": "tests/test_names.py",
     "ownership": "tests/test_ownership.py tests/test_plan.py",
+    "prune": "tests/test_prune.py",
+    "waves": "tests/test_waves.py",
+    "fleet": "tests/test_fleet.py",
 }
 """Modules of tasks/, and the tests that must notice."""
 SECONDS = 120
