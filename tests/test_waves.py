@@ -109,6 +109,20 @@ def test_the_next_wave_begins_if_few_copies_failed(reports: tuple[ClusterReport,
     assert waves.went_well(waves.waves_of(orders())[0], reports) is well
 
 
+def test_the_share_is_counted_to_the_copy() -> None:
+    """As a run tells it to its fleet: what is wanted, and what is not there; nothing of nothing at first."""
+    dev, qa = waves.waves_of(orders())[0]
+    assert waves.share_of([dev, qa], [report("dev", 3), report("qa")]) == waves.Share(20, 3)
+    assert waves.share_of([dev, qa], [report("qa")]) == waves.Share(20, 10)
+    assert waves.Share() == waves.Share(0, 0)
+
+
+def test_a_wave_of_one_cluster_is_judged_like_any() -> None:
+    """PRD alone in its wave, whichever it is."""
+    (rct,) = waves.waves_of(orders())[1]
+    assert [waves.went_well([rct], [report("rct", bad)]) for bad in (2, 3)] == [True, False]
+
+
 def test_the_share_is_a_setting() -> None:
     """With none allowed, one copy is too many."""
     strict = orders(waves={"maxFailedShare": 0})
@@ -127,7 +141,7 @@ def test_where_nothing_is_wanted_nothing_can_fail() -> None:
 
 def test_what_ends_within_a_day_does_not_wait() -> None:
     """Nor what has ended; a copy that is not there yet does."""
-    soon = version("b2", age=89.5)
+    soon, just = version("b2", age=89.5), version("b5", age=89)
     later, over = version("b3", age=88.5), version("b4", age=91)
     plan = Plan(
         cluster="prd",
@@ -137,11 +151,13 @@ def test_what_ends_within_a_day_does_not_wait() -> None:
             row("c-tls", old=over),
             row("d-tls", Action.CREATE, reason=Reason.MISSING_ON_TARGET),
             row("e-tls", Action.KEEP, reason=Reason.IN_SYNC, old=soon),
+            row("f-tls", old=just),
         ),
     )
     to_do, waiting = waves.urgent(plan, NOW)
     assert [change.target.name for change in to_do.writes] == ["a-tls", "c-tls"]
-    assert [change.target.name for change in waiting] == ["b-tls", "d-tls"]
+    assert [change.target.name for change in waiting] == ["b-tls", "d-tls", "f-tls"]  # f: a whole day is left
+    assert just.not_after - NOW == waves.URGENT
     assert [change.target.name for change in to_do.changes] == ["a-tls", "c-tls", "e-tls"]
     assert timedelta(hours=24) == waves.URGENT
 
