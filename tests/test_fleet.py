@@ -109,9 +109,10 @@ def test_a_groups_run_may_do_no_more_than_the_fleet(urgent_only: bool) -> None:
     assert asked == {**narrowed, "urgent_only": urgent_only}
 
 
-def test_a_share_is_told_in_labels() -> None:
-    """What the run of a group told is what the fleet finds."""
-    assert fleet.share_in(fleet.labels_of(Share(40, 3))) == Share(40, 3)
+@pytest.mark.parametrize("share", [Share(40, 3), Share(40, 0), Share(4, 4), Share(0, 0)], ids=str)
+def test_a_share_is_told_in_labels(share: Share) -> None:
+    """What the run of a group told is what the fleet finds, also where all went well, or nothing did."""
+    assert fleet.share_in(fleet.labels_of(share)) == share
 
 
 @pytest.mark.parametrize(
@@ -193,6 +194,7 @@ def test_a_wave_has_its_share_of_the_time() -> None:
         (5, True, None),
         (20, True, Lapse.NOT_ENDED),
         (20, False, Lapse.NOT_BEGUN),
+        (21, True, Lapse.NOT_ENDED),
     ],
 )
 def test_a_run_is_waited_for_in_bounds(minutes: int, begun: bool, lapse: Lapse | None) -> None:
@@ -230,6 +232,7 @@ def test_the_report_has_a_line_per_group() -> None:
     assert lines[3].split() == ["us", "1", "1", "NotBegun", "(urgent", "only)", "?", "0f3a"]
     assert lines[4].split() == ["eu", "1", "2", "Completed", "10", "of", "10", "id"]
     assert lines[-1] == f"us: {Lapse.NOT_BEGUN.sentence}"
+    assert lines[-1].startswith("us: its run did not begin in time: look at ")
     page = fleet_report.render_markdown(outcomes, config())
     assert "| eu | 1 | 2 | Completed | 10 of 10 | id |" in page
     assert f"- us: {Lapse.NOT_BEGUN.sentence}" in page
