@@ -122,7 +122,7 @@ def _told(client: SyncPrefectClient, found: list[FlowRun]) -> Iterator[Run]:
     watched = {run.id for run in found if flows.get(run.flow_id) == WATCHER}
     clusters = _clusters(client, [run.id for run in found]) | _watched(client, watched)
     for run in found:
-        creator = "watcher" if run.id in watched else _creator(run)
+        creator = "watcher" if run.id in watched else "fleet" if run.parent_task_run_id else _creator(run)
         yield Run(
             id=str(run.id),
             name=run.name,

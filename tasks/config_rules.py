@@ -203,7 +203,7 @@ def _mixed_groups(clusters: list[tuple[str, dict[str, Any]]]) -> Iterator[Fault]
         group = cluster.get("group") or group_of_wave(wave)
         if isinstance(group, str) and first.setdefault(group, wave) != wave:
             told = f"of waves {first[group]} and {wave}; give the clusters of each wave a group of their own"
-            yield f"{path}.group", f"a group can't be {told}"
+            yield f"{path}.group", f"the group {group!r} can't be {told}"
 
 
 def _prune_faults(clusters: list[tuple[str, dict[str, Any]]], source: Any) -> Iterator[Fault]:

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from tasks.absence import foretold
 from tasks.cluster import ClusterClient
 from tasks.config import Cluster
 from tasks.connections import client_of_source, client_of_target
@@ -113,16 +114,17 @@ def _plan(target: ClusterClient, order: Order, view: View) -> Plan:
 
 
 def _make_plan(order: Order, view: View) -> Plan:
+    now = datetime.now(UTC)
     plan = make_plan(
         order.cluster,
         order.inventory,
         view.secrets.values(),
         owner=order.config.owner,
-        now=datetime.now(UTC),
+        now=now,
         certificate=order.certificate,
         asked=order.asked,
     )
-    return view.cover(plan)
+    return foretold(view.cover(plan), order, now)
 
 
 def _read_edited(target: ClusterClient, ref: SecretRef, view: View) -> None:

@@ -6,13 +6,19 @@ from tasks import report as say
 from tasks.config import SyncConfig
 from tasks.fleet import Lapse, Outcome
 from tasks.markdown import escape, table
+from tasks.names import some
 from tasks.report import NAMED, Verdict
+
+WAITED = (
+    "urgent only, since too much failed in a wave before: mend what failed there; the groups' own reports "
+    "say what it was (prefect flow-run logs <run>)"
+)
 
 
 def verdict(outcomes: Sequence[Outcome], config: SyncConfig) -> Verdict:
     """How the fleet ended, in one line: `1 of 3 groups failed: eu (ClustersFailed)`."""
     count = f"{len(outcomes)} group{'' if len(outcomes) == 1 else 's'}"
-    failed = [f"{one.group.name} ({one.state})" for one in outcomes if not one.completed]
+    failed = [f"{one.group.name} ({_state(one)})" for one in outcomes if not one.completed]
     if failed:
         told = [*failed[:NAMED], *([f"and {len(failed) - NAMED} more"] if len(failed) > NAMED else [])]
         message = f"{len(failed)} of {count} failed: {', '.join(told)}"
@@ -28,9 +34,12 @@ def rows(outcomes: Iterable[Outcome]) -> Iterator[list[str]]:
     """One line per group, those in trouble first."""
     for one in sorted(outcomes, key=lambda outcome: outcome.completed):
         copies = f"{one.share.wanted - one.share.missing} of {one.share.wanted}" if one.share else "?"
-        state = f"{one.state} (urgent only)" if one.urgent_only else one.state
         group = one.group
-        yield [group.name, str(group.wave), str(len(group.clusters)), state, copies, one.run_id or "-"]
+        yield [group.name, str(group.wave), str(len(group.clusters)), _state(one), copies, one.run_id or "-"]
+
+
+def _state(one: Outcome) -> str:
+    return f"{one.state}, urgent only" if one.urgent_only else one.state
 
 
 def render(outcomes: Sequence[Outcome], config: SyncConfig) -> str:
@@ -50,7 +59,10 @@ def render_markdown(outcomes: Sequence[Outcome], config: SyncConfig) -> str:
     return "\n".join([*lines, "", *(f"- {line}" for line in explained(outcomes))])
 
 
-def explained(outcomes: Iterable[Outcome]) -> list[str]:
-    """What became of groups whose runs can't say it themselves."""
+def explained(outcomes: Sequence[Outcome]) -> list[str]:
+    """What became of groups whose runs can't say it themselves, and why some had to wait."""
     known = {str(lapse): lapse for lapse in Lapse}
-    return [f"{one.group.name}: {known[one.state].sentence}" for one in outcomes if one.state in known]
+    told = [f"{one.group.name}: {known[one.state].sentence}" for one in outcomes if one.state in known]
+    if waited := [one.group.name for one in outcomes if one.urgent_only]:
+        told.append(f"{some(waited)}: {WAITED}")
+    return told

@@ -50,7 +50,7 @@ class Run(Model):
 def who_asked(
     *, scheduled: bool, creator: str, deployed: bool, tags: Iterable[str], usual: Iterable[str]
 ) -> str:
-    """Schedule, automation, shell, or by hand; with the tags that whoever asked gave along.
+    """Schedule, fleet, watcher, automation, shell, or by hand; with the tags that whoever asked gave along.
 
     Prefect's server knows no persons. `prefect deployment run … --tag alice` says who it was.
     """

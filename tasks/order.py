@@ -22,7 +22,9 @@ class Order:
     until: datetime | None = None
     """When the run is to end."""
     urgent_only: bool = False
-    """Write only what can't wait: a wave before this cluster's went badly."""
+    """Write only what can't wait: a wave before this cluster's went badly, or somebody asked for that."""
+    held_by: str = ""
+    """How that wave went, for the report."""
 
     @property
     def digest(self) -> str:

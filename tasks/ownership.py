@@ -123,7 +123,7 @@ def marks(absence: Absence) -> dict[str, str]:
 def absence_of(secret: TargetSecret) -> Absence:
     """What is noted on a copy of ours. Notes that someone spoilt count as none."""
     notes = secret.annotations
-    kept = f'annotation {PRUNE}: "false"' if notes.get(PRUNE) == "false" else ""
+    kept = f'its annotation {PRUNE} is not "true"' if notes.get(PRUNE, "true") != "true" else ""
     kept = kept or ("" if is_untouched(secret) else "it was edited on the target")
     kept = "it is being deleted already" if secret.terminating else kept
     source = notes.get(SOURCE, "")

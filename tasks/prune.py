@@ -7,35 +7,33 @@ A copy goes when all of this holds:
   refused there, or named literally by a route, is kept;
 - at least three runs in which nothing failed in its cluster found it so, the first of them a day ago. Each
   notes that on the copy (`tls-sync.io/orphaned-*`); when the certificate is back, the notes end;
-- the annotation tls-sync.io/prune: "false" is not on it;
+- the annotation tls-sync.io/prune is not on it, or says "true";
 - of all certificates that the pruned clusters have copies of, at most 30 % are gone from OPS, which holds at
-  least one; of the cluster's own copies at most 30 % and 10 go at once (of fewer than ten, one), and 50 in
-  all. Beyond that, nothing is deleted and the run is Failed: external-dns emptied whole zones when its source
-  was not ready (kubernetes-sigs/external-dns#1238, #3841);
+  least one; of the cluster's own copies at most 30 % and 10 go at once, and 50 in all. Of fewer than ten
+  certificates, or copies, one certificate may go. Beyond that, nothing is deleted and the run is Failed:
+  external-dns emptied whole zones when its source was not ready (kubernetes-sigs/external-dns#1238, #3841);
 - the waves before the cluster's went well.
 
 Then OPS has to prove it, name by name, and the copy has to be the very one that was listed: see pruner.py.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from tasks.absence import RUNS, counts, is_due, outlook
 from tasks.models import Absence, Action, Change, ClusterReport, Failure, Inventory
 from tasks.names import is_protected
 from tasks.order import Order
 from tasks.plan import UnsafePlan
 from tasks.reasons import NOT_OURS, Code, Reason
 
-RUNS, GRACE = 3, timedelta(hours=24)
-STALE = timedelta(hours=48)
-"""A note that no run has renewed for so long counts no more: nobody looked meanwhile."""
 RENEW_NOTE = timedelta(hours=6)
 """Older than this, a note is renewed, though it has counted enough runs."""
 SHARE = 0.3
 SMALL = 10
-"""Of fewer copies than this, one may go at once."""
+"""Of fewer than this, one may go at once."""
 MOST, MOST_IN_ALL = 10, 50
 
 
@@ -82,8 +80,8 @@ def doubt_about_ops(inventory: Inventory, reports: Iterable[ClusterReport]) -> s
     known = gone | {row.certificate for report in reports for row in _copies(report) if not _is_orphan(row)}
     if gone and not inventory.certificates:
         return f"OPS holds no certificate at all, and {len(gone)} are missing there"
-    if len(gone) > _allowed(len(known)):
-        return f"{len(gone)} of {len(known)} certificates are gone from OPS at once"
+    if len(gone) > (most := _allowed(len(known))):
+        return f"{len(gone)} of {len(known)} certificates are gone from OPS at once; at most {most} may be"
     return ""
 
 
@@ -94,7 +92,7 @@ def ensure_safe_prune(pruning: Pruning, order: Order, report: ClusterReport, now
     listed = {row.target: row for row in report.changes}
     if not order.cluster.prune or order.certificate or order.dry_run or report.failures:
         raise UnsafePlan("this run may not prune this cluster")
-    if len(pruning.deletes) > _at_once(report):
+    if _beyond(pruning.deletes, report):
         raise UnsafePlan("more deletions than may be at once")
     for row in pruning.deletes:
         found = listed.get(row.target)
@@ -123,11 +121,10 @@ def _plan_one(order: Order, report: ClusterReport, now: datetime) -> Pruning:
     ours = f"{order.config.source.namespace}/"
     orphans = [row for row in _orphans(report) if row.absence and row.absence.source.startswith(ours)]
     due = [_deletion(row) for row in orphans if _is_due(row, now)]
-    notes = tuple(_noted(row, now) for row in orphans if _wants_note(row, now))
+    notes = tuple(_noted(row, now, order) for row in orphans if _wants_note(row, now))
     notes += tuple(_cleared(row) for row in report.changes if _is_over(row))
-    if len(due) > _at_once(report):
-        text = f"{len(due)} copies are due; at most {_at_once(report)} may go at once here"
-        return _refused(report.cluster, text, notes)
+    if why := _beyond(due, report):
+        return _refused(report.cluster, why, notes)
     return Pruning(report.cluster, tuple(due), notes)
 
 
@@ -136,8 +133,14 @@ def _refused(cluster: str, detail: str, notes: tuple[Change, ...] = ()) -> Pruni
     return Pruning(cluster, notes=notes, failures=(failure,))
 
 
-def _at_once(report: ClusterReport) -> int:
-    return min(MOST, _allowed(sum(1 for _ in _copies(report))))
+def _beyond(due: Sequence[Change], report: ClusterReport) -> str:
+    """Why these are too many to go at once in a cluster; empty where they are not."""
+    copies, gone = sum(1 for _ in _copies(report)), {row.certificate for row in due}
+    if copies < SMALL:
+        told = f"copies of {len(gone)} certificates are due; of fewer than {SMALL} copies, only those of one"
+        return f"{told} may go at once" if len(gone) > 1 else ""
+    most = min(MOST, _allowed(copies))
+    return f"{len(due)} copies are due; at most {most} may go at once here" if len(due) > most else ""
 
 
 def _allowed(existing: int) -> int:
@@ -159,38 +162,25 @@ def _orphans(report: ClusterReport) -> list[Change]:
     return [row for row in report.changes if _is_orphan(row) and row.absence and not row.absence.kept]
 
 
-def _counts(absence: Absence, now: datetime) -> bool:
-    """Whether its notes are of a time in which runs kept looking."""
-    since, seen = absence.since, absence.seen
-    return bool(since and seen and since <= seen <= now and now - seen <= STALE)
-
-
 def _is_due(row: Change, now: datetime) -> bool:
-    absence = row.absence
-    if absence is None or absence.since is None or absence.kept or not _counts(absence, now):
-        return False
-    return absence.runs >= RUNS and now - absence.since >= GRACE
+    return row.absence is not None and is_due(row.absence, now)
 
 
 def _wants_note(row: Change, now: datetime) -> bool:
     absence = row.absence
     if absence is None or _is_due(row, now):
         return False
-    if absence.seen is None or not _counts(absence, now):
+    if absence.seen is None or not counts(absence, now):
         return True
     return absence.runs < RUNS or now - absence.seen >= RENEW_NOTE
 
 
-def _noted(row: Change, now: datetime) -> Change:
+def _noted(row: Change, now: datetime, order: Order) -> Change:
     old = row.absence or Absence()
-    counts = _counts(old, now)
-    since = old.since if counts and old.since else now
-    noted = replace(old, since=since, seen=now, runs=(old.runs if counts else 0) + 1)
-    return replace(row, absence=noted, detail=_told(noted))
-
-
-def _told(absence: Absence) -> str:
-    return f"since {absence.since:%Y-%m-%d %H:%M} UTC, runs that found it so: {absence.runs}; to be deleted"
+    counted = counts(old, now)
+    since = old.since if counted and old.since else now
+    noted = replace(old, since=since, seen=now, runs=(old.runs if counted else 0) + 1)
+    return replace(row, absence=noted, detail=outlook(noted, now, order.config.source.namespace))
 
 
 def _is_over(row: Change) -> bool:

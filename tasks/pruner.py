@@ -24,15 +24,21 @@ from tasks.reasons import Code
 
 SECONDS = 60.0
 """For one cluster. What is left then, the next run does."""
+NO_RIGHT = (
+    "its Role or its admission policy dates from before `prune: true`: apply what "
+    "`python -m deployments.target manifests` prints"
+)
 
 
 def prune(order: Order, pruning: Pruning, report: ClusterReport) -> ClusterReport:
-    """The report, with what became of the pruning. Expected failures are in it."""
-    if order.dry_run:
-        return merged(report, pruning.rows, pruning.failures)
+    """The report, with what became of the pruning; in a dry run OPS is asked, too, and nothing is changed.
+
+    Expected failures are in it.
+    """
     work = _Work(order, pruning.failures)
     try:
-        ensure_safe_prune(pruning, order, report, datetime.now(UTC))
+        if not order.dry_run:
+            ensure_safe_prune(pruning, order, report, datetime.now(UTC))
         work.carry_out(pruning)
     except ClusterError as error:
         work.failures.append(error.failure)
@@ -99,14 +105,15 @@ class _Work:
             raise self._refusal(row, "OPS has a Certificate for it")
         if source.target_secret(ref) is not None:
             raise self._refusal(row, "OPS has its source, though no list showed it")
-        return _deleted(target, row)
+        return row if self._order.dry_run else _deleted(target, row)
 
     def _refusal(self, row: Change, detail: str) -> ClusterError:
         name, what = self._order.cluster.name, f"delete secret {row.target}"
         return ClusterError(Failure(code=Code.PRUNE_REFUSED, cluster=name, what=what, detail=detail))
 
-    @staticmethod
-    def _note(target: ClusterClient, row: Change) -> Change:
+    def _note(self, target: ClusterClient, row: Change) -> Change:
+        if self._order.dry_run:
+            return row
         notes = dict.fromkeys(ownership.MARKS) | (ownership.marks(row.absence) if row.absence else {})
         target.annotate(row.target, notes, uid=str(row.uid), version=str(row.resource_version))
         return row
@@ -117,6 +124,8 @@ def _deleted(target: ClusterClient, row: Change) -> Change:
     try:
         target.delete(row.target, uid=str(row.uid), version=str(row.resource_version))
     except ClusterError as error:
+        if error.failure.code is Code.FORBIDDEN:
+            raise ClusterError(error.failure.model_copy(update={"detail": NO_RIGHT})) from None
         if error.failure.code is Code.NOT_FOUND:
             pass
         elif error.failure.code not in UNCERTAIN:

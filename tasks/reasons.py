@@ -100,8 +100,8 @@ class Reason(Told):
     )
     GONE_FROM_SOURCE = (
         "GoneFromSource",
-        "it is no longer on OPS; the copy is kept",
-        "delete the copy by hand if nobody needs it",
+        "it is no longer on OPS",
+        "the copy is kept; delete it by hand if nobody needs it",
     )
     PRUNED = (
         "Pruned",
@@ -227,13 +227,19 @@ class Code(Told):
     )
     HELD_BACK = (
         "HeldBack",
-        "its wave waits, since too much failed in a wave before it",
-        "mend what failed there; or, if this cluster can't wait, run for it by name",
+        "only what ends within 24 hours is written for now",
+        (
+            "mend what failed in the wave before; or, if this cluster can't wait, run for it by name, "
+            "without urgent_only"
+        ),
     )
     PRUNE_REFUSED = (
         "PruneRefused",
         "copies that nothing feeds any more were not deleted: too many at once, or OPS can't prove it",
-        "see whether OPS lost them; delete by hand what nobody needs, or set `prune: false`",
+        (
+            "see whether OPS lost them; where it is meant, delete the Certificate there too, or the copies "
+            "by hand; or set `prune: false`"
+        ),
     )
     TLS_FAILED = (
         "TLSFailed",
@@ -331,7 +337,10 @@ class Code(Told):
     EXCESSIVE_RIGHTS = (
         "ExcessiveRights",
         "the credential may do more with Secrets there than tls-sync needs",
-        "bind the Role of deployments/target to the ServiceAccount, and nothing else",
+        (
+            "apply what `python -m deployments.target manifests --cluster <name>` prints (with `delete` only "
+            "where `prune: true`), and bind nothing else to the ServiceAccount"
+        ),
     )
     UNSAFE_PLAN = (
         "UnsafePlan",

@@ -109,7 +109,14 @@ def outcome(change: Change, *, dry_run: bool) -> str:
     return f"would {change.action}" if dry_run else f"{change.action} (not done)"
 
 
+def is_foretold(change: Change) -> bool:
+    """Whether the row says what becomes of a copy whose certificate is gone: then nothing is to be done."""
+    return change.reason is Reason.GONE_FROM_SOURCE and bool(change.detail)
+
+
 def what_to_do(change: Change) -> str:
+    if is_foretold(change):
+        return f"{change.reason.sentence}: {change.detail}"
     sentence = f"{change.reason.sentence}{f' ({change.detail})' if change.detail else ''}"
     return f"{sentence}: {change.reason.remedy}" if change.reason.remedy else sentence
 

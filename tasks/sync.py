@@ -16,7 +16,7 @@ from tasks.fan_out import Job, Submit, in_a_thread, side_by_side
 from tasks.models import Change, ClusterReport, Failure
 from tasks.order import Order
 from tasks.reasons import Code
-from tasks.waves import held_back, waves_of, went_well
+from tasks.waves import held_back, waves_of, what_holds
 
 
 def key_of_sync(context: TaskRunContext, parameters: dict[str, Any]) -> str:
@@ -68,13 +68,13 @@ def sync_clusters(
     """
     reports: tuple[ClusterReport, ...] = ()
     signal: BaseException | None = None
-    well, before = True, None
+    held, before = "", None
     for wave in waves_of(orders):
         if signal:
             reports += tuple(map(_not_begun, wave))
             continue
-        well = well and (before is None or went_well(*before))  # asked of a wave that another one follows
-        done, signal = _sync_wave(wave if well else held_back(wave), submit)
+        held = held or (what_holds(*before) if before else "")  # asked of a wave that another one follows
+        done, signal = _sync_wave(held_back(wave, held) if held else wave, submit)
         before = wave, done
         reports += done
     return reports, signal

@@ -76,7 +76,7 @@ def _details(cluster: ClusterReport) -> Iterator[str]:
     if len(rows) > say.LOG_ROWS:
         yield f"  … and {len(rows) - say.LOG_ROWS} more rows: see the run's artifact"
     for row in rows[: say.LOG_ROWS]:
-        if row.failed:
+        if row.failed or say.is_foretold(row):
             yield f"  {row.target}: {say.plain(say.what_to_do(row))}"
     yield from _first([f"  warning: {say.plain(warning)}" for warning in cluster.warnings], "warnings")
 

@@ -36,15 +36,24 @@ def waves_of(orders: Iterable[Order]) -> list[tuple[Order, ...]]:
     return [tuple(wave) for _, wave in groupby(ordered, key=_wave)]
 
 
-def held_back(wave: Iterable[Order]) -> tuple[Order, ...]:
+def held_back(wave: Iterable[Order], why: str) -> tuple[Order, ...]:
     """The wave as it may go although one before it went badly."""
-    return tuple(replace(order, urgent_only=True) for order in wave)
+    return tuple(replace(order, urgent_only=True, held_by=why) for order in wave)
 
 
 def went_well(wave: Iterable[Order], reports: Iterable[ClusterReport]) -> bool:
     """Whether the next wave may begin."""
+    return not what_holds(wave, reports)
+
+
+def what_holds(wave: Iterable[Order], reports: Iterable[ClusterReport]) -> str:
+    """How the wave went, where the next one may not begin; empty where it may."""
     orders = tuple(wave)
-    return share_of(orders, reports).within(orders[0].config.waves.max_failed_share)
+    most, share = orders[0].config.waves.max_failed_share, share_of(orders, reports)
+    if share.within(most):
+        return ""
+    missing = f"{share.missing} of {share.wanted} copies are not as on OPS"
+    return f"in wave {_wave(orders[0])}, {missing}: more than waves.maxFailedShare, {most:g}"
 
 
 def share_of(wave: Iterable[Order], reports: Iterable[ClusterReport]) -> Share:
@@ -69,8 +78,8 @@ def urgent(plan: Plan, now: datetime) -> tuple[Plan, tuple[Change, ...]]:
 
 def failure_of(order: Order, waiting: int, planned: int) -> Failure:
     """What is to be said of a cluster whose wave waits."""
-    what = f"write {waiting} of {planned} secrets"
-    return Failure(code=Code.HELD_BACK, cluster=order.cluster.name, what=what)
+    what, why = f"write {waiting} of {planned} secrets", order.held_by or "urgent_only was asked for"
+    return Failure(code=Code.HELD_BACK, cluster=order.cluster.name, what=what, detail=why)
 
 
 def _wave(order: Order) -> int:

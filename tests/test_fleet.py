@@ -57,9 +57,9 @@ def test_a_group_is_of_one_wave() -> None:
     with pytest.raises(ConfigError) as error:
         config(dev="eu", prd="eu", rct="wave-1")
     said = str(error.value)
-    assert "clusters[1] (dev).group: a group can't be of waves 3 and 1" in said
+    assert "clusters[1] (dev).group: the group 'eu' can't be of waves 3 and 1" in said
     assert "give the clusters of each wave a group of their own" in said
-    assert "clusters[3] (qa).group: a group can't be of waves 2 and 1" in said
+    assert "clusters[3] (qa).group: the group 'wave-1' can't be of waves 2 and 1" in said
 
 
 @pytest.mark.parametrize("name", ["EU", "a.b", "-a", "a" * 64])
@@ -227,12 +227,13 @@ def test_the_report_has_a_line_per_group() -> None:
     outcomes = [told(10, 0), Outcome(US, "0f3a", Lapse.NOT_BEGUN, urgent_only=True)]
     text = fleet_report.render(outcomes, config())
     lines = text.splitlines()
-    assert lines[0] == "tls-sync fleet: 1 of 2 groups failed: us (NotBegun)"
+    assert lines[0] == "tls-sync fleet: 1 of 2 groups failed: us (NotBegun, urgent only)"
     assert lines[2].split() == ["group", "wave", "clusters", "state", "copies", "run"]
-    assert lines[3].split() == ["us", "1", "1", "NotBegun", "(urgent", "only)", "?", "0f3a"]
+    assert lines[3].split() == ["us", "1", "1", "NotBegun,", "urgent", "only", "?", "0f3a"]
     assert lines[4].split() == ["eu", "1", "2", "Completed", "10", "of", "10", "id"]
-    assert lines[-1] == f"us: {Lapse.NOT_BEGUN.sentence}"
-    assert lines[-1].startswith("us: its run did not begin in time: look at ")
+    assert lines[-2] == f"us: {Lapse.NOT_BEGUN.sentence}"
+    assert lines[-2].startswith("us: its run did not begin in time: look at ")
+    assert lines[-1].startswith("us: urgent only, since too much failed in a wave before: mend ")
     page = fleet_report.render_markdown(outcomes, config())
     assert "| eu | 1 | 2 | Completed | 10 of 10 | id |" in page
     assert f"- us: {Lapse.NOT_BEGUN.sentence}" in page

@@ -6,16 +6,19 @@ from typing import Any
 
 import pytest
 
-from tasks import ownership
+from tasks import ownership, terminal
+from tasks.absence import foretold
 from tasks.config import SyncConfig
-from tasks.models import Absence, Action, Change, ClusterReport, Failure, ManagedKeys, SecretRef
+from tasks.models import Absence, Action, Change, ClusterReport, Failure, ManagedKeys, Plan, SecretRef
 from tasks.order import Order
 from tasks.ownership import absence_of, marks
 from tasks.plan import UnsafePlan, make_plan
 from tasks.prune import MOST_IN_ALL, Pruning, ensure_safe_prune, merged, plan_prune
 from tasks.reasons import Code, Reason
+from tasks.report import what_to_do
 from tests import factories as f
 from tests.factories import NOW
+from tests.test_report import run
 
 GLOB = f.route(["web-*"], ["app"])
 DAY = timedelta(hours=24)
@@ -179,6 +182,76 @@ def test_at_most_thirty_percent_go(copies: int, gone: int, goes: bool) -> None:
     assert bool(refused(pair)) is not goes
 
 
+def test_of_few_copies_those_of_one_certificate_may_go() -> None:
+    """In all namespaces, or a small cluster would be red for ever; of two certificates none goes."""
+    order, report = small = world(9, 2)
+    rows = tuple(replace(c, certificate="web-0") if c.certificate == "web-1" else c for c in report.changes)
+    pair = (order, report.model_copy(update={"changes": rows}))
+    (one,) = planned(pair)
+    assert len(one.deletes) == 2
+    ensure_safe_prune(one, *pair, NOW)
+    said = "copies of 2 certificates are due; of fewer than 10 copies, only those of one may go at once"
+    assert refused(world(40, 0, cluster="prd"), small) == [said]
+
+
+LATER = f"{NOW + timedelta(hours=23):%Y-%m-%d %H:%M} UTC"
+FORETOLD = {
+    "new": (
+        Absence(source=DUE.source),
+        "a run of all clusters will note it, and a day later one will delete the copy",
+    ),
+    "stale": (
+        replace(DUE, seen=NOW - timedelta(hours=49)),
+        "a run of all clusters will note it, and a day later one will delete the copy",
+    ),
+    "noted": (
+        replace(DUE, since=NOW - timedelta(hours=1), runs=2),
+        f"a run of all clusters after {LATER} deletes the copy, once 3 runs have noted it; so far: 2",
+    ),
+    "noted enough": (
+        replace(DUE, since=NOW - timedelta(hours=1), runs=5),
+        f"a run of all clusters after {LATER} deletes the copy",
+    ),
+    "due": (DUE, "the copy is due: a run of all clusters deletes it"),
+    "edited": (
+        replace(DUE, kept="it was edited on the target"),
+        "the copy is kept: it was edited on the target",
+    ),
+    "another source": (
+        replace(DUE, source="elsewhere/web-0"),
+        "the copy is kept: it came from another namespace of OPS",
+    ),
+}
+
+
+@pytest.mark.parametrize(("absence", "said"), FORETOLD.values(), ids=FORETOLD)
+def test_each_report_says_what_becomes_of_the_copy(absence: Absence, said: str) -> None:
+    """When it goes, or why it stays, in the log and in the artifact; not that a person is to delete it."""
+    order, report = world()
+    rows = tuple(replace(c, absence=absence) if c.absence else c for c in report.changes)
+    plan = foretold(Plan(cluster="dev", changes=rows), order, NOW)
+    (row,) = (c for c in plan.changes if c.absence)
+    assert what_to_do(row) == f"it is no longer on OPS: {said}"
+    shown = terminal.render(run(report.model_copy(update={"changes": plan.changes})))
+    assert f"app/web-0: it is no longer on OPS: {said}" in " ".join(shown.split())
+
+
+def test_where_nothing_is_pruned_a_person_is_told_to() -> None:
+    """Nothing is foretold, and what to do is what it always was."""
+    order, report = world()
+    off = replace(order, cluster=order.cluster.model_copy(update={"prune": False}))
+    plan = Plan(cluster="dev", changes=report.changes)
+    assert foretold(plan, off, NOW) is plan
+    (row,) = (c for c in plan.changes if c.absence)
+    assert what_to_do(row).endswith(": the copy is kept; delete it by hand if nobody needs it")
+
+
+def test_what_a_run_notes_it_says() -> None:
+    """The row of a note has the note's own words."""
+    (one,) = planned(world(absence=Absence()))
+    assert [row.detail[:26] for row in one.notes] == ["a run of all clusters afte"]
+
+
 def test_at_most_ten_go_at_once_in_a_cluster() -> None:
     """Whatever the share; what is due is not deleted in part."""
     assert deleted(world(100, 10)) == 10
@@ -198,7 +271,7 @@ def test_much_gone_at_once_is_doubted_before_anything_is_noted() -> None:
     """Four of ten certificates: no copy is even noted, so that no clock runs while OPS is broken."""
     (one,) = planned(world(10, 4, absence=Absence()))
     assert (one.deletes, one.notes) == ((), ())
-    assert one.failures[0].detail == "4 of 10 certificates are gone from OPS at once"
+    assert one.failures[0].detail == "4 of 10 certificates are gone from OPS at once; at most 3 may be"
 
 
 def test_an_empty_ops_is_not_believed() -> None:
@@ -264,7 +337,9 @@ def test_copies_of_another_namespace_of_ops_are_kept() -> None:
     ("values", "kept"),
     [
         ({}, ""),
-        ({"annotations": {ownership.PRUNE: "false"}}, 'annotation tls-sync.io/prune: "false"'),
+        ({"annotations": {ownership.PRUNE: "false"}}, 'its annotation tls-sync.io/prune is not "true"'),
+        ({"annotations": {ownership.PRUNE: "False"}}, 'its annotation tls-sync.io/prune is not "true"'),
+        ({"annotations": {ownership.PRUNE: ""}}, 'its annotation tls-sync.io/prune is not "true"'),
         ({"annotations": {ownership.PRUNE: "true"}}, ""),
         (
             {"managed": ManagedKeys(ours=f.PAIR, ours_metadata=f.METADATA, others=frozenset({"x"}))},
@@ -276,7 +351,7 @@ def test_copies_of_another_namespace_of_ops_are_kept() -> None:
         ),
         ({"terminating": True}, "it is being deleted already"),
     ],
-    ids=["ours", "kept", "not kept", "another's key", "another's note", "terminating"],
+    ids=["ours", "kept", "kept, too", "empty", "not kept", "another's key", "another's note", "terminating"],
 )
 def test_what_keeps_a_copy(values: dict[str, Any], kept: str) -> None:
     """The target's own word, and every edit: what somebody wrote to is not ours alone to delete."""

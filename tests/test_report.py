@@ -401,7 +401,7 @@ tls-sync.io/adopt: \\<owner\\>), or use another name (route) |
 | create | homarr-dev/a-tls | a-tls | MissingOnTarget | - | a1a1a1a1 2026-05-20 | \
 the target does not have it yet |
 | keep | homarr-dev/d-tls | d-tls | GoneFromSource | b2b2b2b2 2026-03-21 | - | \
-it is no longer on OPS; the copy is kept: delete the copy by hand if nobody needs it |
+it is no longer on OPS: the copy is kept; delete it by hand if nobody needs it |
 
 ### OPS: 2 certificates fit to be sent
 

@@ -123,6 +123,18 @@ def test_a_wave_of_one_cluster_is_judged_like_any() -> None:
     assert [waves.went_well([rct], [report("rct", bad)]) for bad in (2, 3)] == [True, False]
 
 
+def test_who_waits_hears_how_the_wave_before_went() -> None:
+    """Its number, its copies, and the setting; or that somebody asked for what is urgent only."""
+    wave = waves.waves_of(orders())[0]
+    why = waves.what_holds(wave, (report("dev", 5), report("qa")))
+    assert why == "in wave 1, 5 of 20 copies are not as on OPS: more than waves.maxFailedShare, 0.2"
+    (prd,) = waves.held_back(waves.waves_of(orders())[2], why)
+    assert waves.failure_of(prd, 1, 2).detail == why
+    (asked,) = waves.held_back([prd], "")
+    assert waves.failure_of(asked, 1, 2).detail == "urgent_only was asked for"
+    assert waves.what_holds(wave, (report("dev"), report("qa"))) == ""
+
+
 def test_the_share_is_a_setting() -> None:
     """With none allowed, one copy is too many."""
     strict = orders(waves={"maxFailedShare": 0})
@@ -181,7 +193,7 @@ def test_told_to_stop_the_waves_that_follow_do_not_begin(monkeypatch: pytest.Mon
 def test_a_held_back_order_is_another_order() -> None:
     """A resumed run does not take what a cluster did while it waited for all that it is to do."""
     (order,) = waves.waves_of(orders())[2]
-    (held,) = waves.held_back([order])
+    (held,) = waves.held_back([order], "in wave 1, all is broken")
     assert held.urgent_only
     assert held.digest != order.digest
 

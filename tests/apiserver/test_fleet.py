@@ -16,6 +16,7 @@ from prefect.client.schemas.objects import State
 from deployments.hook.rest import Rest
 from flows import fleet_runs
 from flows.fleet import tls_sync_fleet
+from flows.prefect_runs import prefect_api, read_runs
 from tasks import fleet
 from tests.fault_proxy import SlowWrites
 from tests.prefect_command import ROOT, environment, make_pool, prefect, rest
@@ -139,7 +140,9 @@ def test_each_group_is_a_run_of_its_own(grouped: World, pods: Pods) -> None:
     created = {group: one["created"] for group, one in runs.items()}
     assert max(created["eu"], created["us"]) < min(ended["eu"], ended["us"])
     assert began["wave-2"] > max(ended["eu"], ended["us"])
-    assert {one["parent_task_run_id"] is None for one in runs.values()} == {False}
+    with prefect_api() as client:
+        found = {one.id: one.who for one in read_runs(client, failed=False)}
+    assert {found[one["id"]] for one in runs.values()} == {"fleet"}
     assert "| eu | 1 | 1 | Completed | 1 of 1 |" in page()
     assert f"| {runs['wave-2']['id']} |" in page()
 
@@ -160,7 +163,7 @@ def test_a_group_that_crashed_holds_back_the_next_wave(grouped: World, pods: Pod
     pods.crash = {"eu"}
     state = run()
     assert state.name == "GroupsFailed"
-    assert state.message == "2 of 3 groups failed: eu (Crashed), wave-2 (ClustersFailed)"
+    assert state.message == "2 of 3 groups failed: eu (Crashed), wave-2 (ClustersFailed, urgent only)"
     held = {name: copy["data"] for name in GROUPS if (copy := grouped.copy("web-tls", name))}
     assert held == {"rct": secret["data"]}
     assert pods.runs["wave-2"]["parameters"]["urgent_only"] is True
@@ -195,7 +198,7 @@ def test_a_group_that_never_begins_costs_its_own_time(
 
     monkeypatch.setattr(fleet, "is_late", late)
     state = run()
-    assert state.message == "2 of 3 groups failed: eu (NotBegun), wave-2 (ClustersFailed)"
+    assert state.message == "2 of 3 groups failed: eu (NotBegun), wave-2 (ClustersFailed, urgent only)"
     assert states(pods)["eu"] == "Cancelled"
     copy = grouped.copy("web-tls", "rct")
     assert copy is not None

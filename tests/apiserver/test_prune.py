@@ -213,13 +213,14 @@ def test_a_selector_that_hides_a_certificate_deletes_nothing(pruned: World) -> N
 
 
 def test_what_cert_manager_is_to_issue_is_not_gone(pruned: World, cert_manager: World) -> None:
-    """A Secret that somebody deleted on OPS comes back by its Certificate: its copies stay meanwhile."""
+    """What somebody deleted comes back by its Certificate: copies stay, and a dry run says so, too."""
     source = pruned.ops.secret(SOURCE_NAMESPACE, GONE)
     assert source is not None
     put(pruned.ops, certificate(source))
     take_away(pruned, GONE)
     age(pruned)
-    assert "(OPS has a Certificate for it)" in message(run())
+    for dry_run in (True, False):
+        assert "(OPS has a Certificate for it)" in message(run(dry_run=dry_run))
     assert pruned.copy(GONE)
 
 
@@ -316,7 +317,7 @@ def test_others_secrets_and_literal_names_are_kept(pruned: World) -> None:
 
 
 def test_without_the_right_the_copy_stays(pruned: World) -> None:
-    """And the run is Failed with the verb that is missing, since somebody wanted it deleted."""
+    """And the run is Failed and says what to apply, since somebody wanted it deleted."""
     take_away(pruned, GONE)
     age(pruned)
     admin = pruned.admin()
@@ -325,7 +326,9 @@ def test_without_the_right_the_copy_stays(pruned: World) -> None:
     rules[0]["verbs"] = [verb for verb in rules[0]["verbs"] if verb != "delete"]
     admin.patch(role, {"rules": rules})
     until("the right is gone", lambda: not may_delete(pruned.account(), GONE))
-    assert f"dev (Forbidden: delete secret app-a/{GONE}: " in message(run())
+    said = message(run())
+    assert f"dev (Forbidden: delete secret app-a/{GONE}: " in said
+    assert "apply what `python -m deployments.target manifests` prints" in said
     assert pruned.copy(GONE)
 
 
