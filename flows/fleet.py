@@ -13,6 +13,7 @@ from prefect.states import Completed, Failed
 from pydantic import Field
 
 from flows.fleet_runs import serve
+from flows.publication import hand_over_the_log
 from tasks import fleet_report
 from tasks.config import SyncConfig
 from tasks.ending import Stage, reached
@@ -52,6 +53,7 @@ def tls_sync_fleet(
     outcomes, signal = serve(waves, config, certificate, dry_run=dry_run, until=began + RUN)
     publish(outcomes, config, began, dry_run=dry_run)
     if signal:
+        hand_over_the_log()
         raise signal
     ending = fleet_report.verdict(outcomes, config)
     make = Completed if ending.ok else Failed

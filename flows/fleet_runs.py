@@ -119,6 +119,7 @@ class _Wave:
             self.done[group.name] = self._lapsed(group, Lapse.NOT_STARTED)
             return
         self.under_way[run.id] = _Begun(group, datetime.now(UTC), run)
+        _tell(f"group {group.name}: asked for, run {run.id}")
 
     def _look(self) -> None:
         """What has ended since; an API that is away for a while is asked again."""
@@ -144,6 +145,7 @@ class _Wave:
             type_=run.state_type.value if run.state_type else "",
             labels=run.labels,
         )
+        _tell(f"group {begun.group.name}: {self.done[begun.group.name].state}")
 
     def _give_up(self) -> None:
         """A run that takes too long to begin, or to end, costs its own group alone."""
@@ -153,6 +155,7 @@ class _Wave:
                 self._cancel(run_id)
                 del self.under_way[run_id]
                 self.done[begun.group.name] = self._lapsed(begun.group, lapse, run_id)
+                _say(f"group {begun.group.name}: {lapse.sentence}")
 
     def _recall(self, told: BaseException) -> None:
         """Every run that this fleet has started is told to stop, and has some time to say how it ended."""
@@ -192,6 +195,10 @@ def _pause() -> None:
     time.sleep(PAUSE)
     if stopping.asked.is_set():
         raise TerminationSignal(signal=signals.SIGTERM)
+
+
+def _tell(line: str) -> None:
+    get_run_logger().info("%s", line)
 
 
 def _say(line: str) -> None:

@@ -11,6 +11,7 @@ from prefect.client.schemas.objects import State
 from prefect.events import emit_event
 from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
+from prefect.logging.handlers import APILogHandler
 from prefect.states import Completed, Failed
 
 from tasks import markdown, terminal
@@ -76,6 +77,11 @@ def tell_the_fleet(share: Share) -> None:
             client.update_flow_run_labels(UUID(runtime.flow_run.id), labels_of(share))
     except (httpx.HTTPError, PrefectException) as error:
         get_run_logger().warning("the fleet was not told how this group went (%s)", type(error).__name__)
+
+
+def hand_over_the_log() -> None:
+    """To Prefect's API, before what told the run to stop is raised again, which ends the process."""
+    APILogHandler().flush()
 
 
 def final_state(report: RunReport) -> State[None]:

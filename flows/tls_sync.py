@@ -10,7 +10,7 @@ from prefect.client.schemas.objects import State
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
-from flows.publication import final_state, publish, run_name, tell_the_fleet
+from flows.publication import final_state, hand_over_the_log, publish, run_name, tell_the_fleet
 from tasks import tally
 from tasks.collect import collect
 from tasks.kubeconfig import held
@@ -89,5 +89,6 @@ def tls_sync(
         tell_the_fleet(share_of(orders, reports))
     publish(report)
     if signal:
+        hand_over_the_log()
         raise signal
     return final_state(report)

@@ -35,6 +35,12 @@ STOP_SECONDS = 22.0
 """For reports once the run is told to stop, of the 30 that a pod has: workers hear of it within two, and give
 requests under way fifteen."""
 FETCHERS = 4
+COUNT_SECONDS = 5.0
+"""Between two looks at how many workers there are."""
+SAY_SECONDS = 60.0
+"""Between two lines that say that there is none."""
+ALONE_SECONDS = 300.0
+"""Without any worker; as long as one cluster may take."""
 
 
 class Coming:
@@ -94,7 +100,9 @@ class Coming:
 class Attendance:
     """Everything that a run waits for."""
 
-    def __init__(self, until: datetime) -> None:
+    def __init__(self, until: datetime, workers: Callable[[], int] | None = None) -> None:
+        """`workers` tells how many there are, for who can."""
+        self._workers = workers
         self._end = time.monotonic() + (until - datetime.now(UTC)).total_seconds() + LATE_SECONDS
         self._coming: list[Coming] = []
         self._lock = threading.Lock()
@@ -102,9 +110,14 @@ class Attendance:
         self._fetchers = ThreadPoolExecutor(FETCHERS, "fetch-report")
 
     def __enter__(self) -> Self:
-        attend = partial(copy_context().run, self._attend)
-        threading.Thread(target=attend, name="attendance", daemon=True).start()
+        self._begin(self._attend, "attendance")
+        if self._workers:
+            self._begin(partial(self._count, self._workers), "workers")
         return self
+
+    @staticmethod
+    def _begin(what: Callable[[], None], name: str) -> None:
+        threading.Thread(target=partial(copy_context().run, what), name=name, daemon=True).start()
 
     def __exit__(
         self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
@@ -130,13 +143,34 @@ class Attendance:
             if stopping.asked.is_set() and not told:
                 told = True
                 self._end = min(self._end, time.monotonic() + STOP_SECONDS)
-                threading.Thread(target=partial(copy_context().run, _call_back), daemon=True).start()
-            with self._lock:
-                self._coming = [coming for coming in self._coming if not coming.has_ended]
-                late = self._coming if time.monotonic() > self._end else []
-            for coming in late:
+                self._begin(_call_back, "call-back")
+            for coming in self._awaited() if time.monotonic() > self._end else ():
                 lost = (Code.INTERRUPTED, "") if told else (Code.WORKER_LOST, "the time of the run is up")
                 coming.give_up(*lost)
+
+    def _awaited(self) -> tuple[Coming, ...]:
+        with self._lock:
+            self._coming = [coming for coming in self._coming if not coming.has_ended]
+            return tuple(self._coming)
+
+    def _count(self, workers: Callable[[], int]) -> None:
+        """Says where there is no worker at all, as when each that came could not read its order and died."""
+        since, said = time.monotonic(), 0.0
+        while not self._over.wait(COUNT_SECONDS):
+            try:
+                found = workers()
+            except Exception:  # noqa: BLE001, S112  a scheduler that is gone ends the futures themselves
+                continue
+            if found or not self._awaited():
+                since, said = time.monotonic(), 0.0
+                continue
+            alone = time.monotonic() - since
+            if alone > ALONE_SECONDS:
+                for coming in self._awaited():
+                    coming.give_up(Code.WORKER_LOST, f"no worker for {ALONE_SECONDS:.0f} s")
+            elif alone > said:
+                said = alone + SAY_SECONDS
+                get_run_logger().warning("the task runner has no worker: the run waits for one; see its log")
 
 
 def _call_back() -> None:

@@ -5,6 +5,7 @@ every other second whether that run goes on; where it does not, its tasks here e
 that is told to stop. Those of other runs, which the worker may serve at the same time, go on.
 """
 
+import socket
 import threading
 import time
 from collections import Counter
@@ -52,6 +53,12 @@ def at_work() -> Iterator[Callable[[], tuple[Requests, ...]]]:
             yield lambda: tally.told(book)
     finally:
         run.leave()
+
+
+def here() -> str:
+    """The host of the worker that we are; empty in the flow's own process."""
+    flow = FlowRunContext.get()
+    return socket.gethostname() if flow and flow.detached else ""
 
 
 @cache

@@ -223,7 +223,10 @@ class Code(Told):
     WORKER_LOST = (
         "WorkerLost",
         "the worker of the task runner that was to serve the cluster brought no report",
-        "look at the workers of Dask or Ray: are they there, and have they memory enough?",
+        (
+            "look at the logs of Dask's or Ray's scheduler and workers: all need the run's image, or what is "
+            "in it, and memory enough"
+        ),
     )
     HELD_BACK = (
         "HeldBack",

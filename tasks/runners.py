@@ -5,10 +5,11 @@ A worker gets an order and brings a report: no key travels. Whatever becomes of 
 
 import asyncio
 import copyreg
+import logging
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import partial
@@ -16,7 +17,6 @@ from importlib import import_module
 from typing import Any
 from urllib.parse import urlsplit
 
-from prefect.logging import get_run_logger
 from prefect.settings import PREFECT_API_URL
 from prefect.utilities.annotations import opaque
 
@@ -38,8 +38,13 @@ def runner_of(chosen: TaskRunner, until: datetime) -> Iterator[Submit]:
         return
     with ExitStack() as stack:
         runner = _started(chosen, stack)
-        attendance = stack.enter_context(Attendance(until))
+        attendance = stack.enter_context(Attendance(until, _counter(chosen, runner)))
         yield partial(_submit, runner, attendance)
+
+
+def _counter(chosen: TaskRunner, runner: Any) -> Callable[[], int] | None:
+    """What asks Dask's scheduler how many workers it has; Ray's library does not tell."""
+    return (lambda: len(runner.client.nthreads())) if chosen.type == "dask" else None
 
 
 def _reduced(sealed: Any) -> tuple[Any, tuple[Any]]:
@@ -70,15 +75,20 @@ def _started(chosen: TaskRunner, stack: ExitStack) -> Any:
             asyncio.run(_greet(address))
         with _same_signals():
             runner = stack.enter_context(made)
-        workers = len(runner.client.nthreads()) if chosen.type == "dask" else 1  # connects
+        if chosen.type == "dask":
+            runner.client.nthreads()  # connects
     except Exception as error:  # noqa: BLE001  a library's text, which could hold anything, ends here
         raise ConfigError(
             f"taskRunner.address: {CALLED[chosen.type]} does not answer at {address} "
             f"({type(error).__name__}); look whether it runs, and whether it is reached from here"
+            f"{_tls(address)}"
         ) from None
-    if not workers:
-        get_run_logger().warning("%s has no worker yet: the run waits for one", CALLED[chosen.type])
     return runner
+
+
+def _tls(address: str) -> str:
+    wanted = "; tls:// needs DASK_DISTRIBUTED__COMM__TLS__… here, as on scheduler and workers"
+    return wanted if address.startswith("tls:") else ""
 
 
 @contextmanager
@@ -100,6 +110,8 @@ def _made(chosen: TaskRunner) -> Any:
             f"`{chosen.type}`, here and on the workers"
         ) from None
     if chosen.type == "dask":
+        # A scheduler that dies is told as WorkerLost, per cluster, and needs no traceback beside it.
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
         return library.DaskTaskRunner(address=chosen.address, client_kwargs={"timeout": ANSWER_SECONDS})
     return library.RayTaskRunner(address=chosen.address, init_kwargs={"log_to_driver": False})
 

@@ -10,7 +10,7 @@ from prefect.context import TaskRunContext
 from tasks.attempts import with_earlier_writes, writes_of
 from tasks.collect import CAREFULLY, deadline_of_task
 from tasks.delivery import deliver
-from tasks.elsewhere import at_work
+from tasks.elsewhere import at_work, here
 from tasks.errors import ClusterFailed, defect
 from tasks.fan_out import Job, Submit, in_a_thread, side_by_side
 from tasks.models import Change, ClusterReport, Failure
@@ -41,8 +41,15 @@ def sync_cluster(order: Order) -> str:
             report = _defect_report(order, error)
         report = _of_all_attempts(report).model_copy(update={"requests": requests()})
     if not report.ok:
-        raise ClusterFailed(report) from None
+        raise ClusterFailed(_signed(report)) from None
     return report.model_dump_json(exclude_defaults=True)
+
+
+def _signed(report: ClusterReport) -> ClusterReport:
+    """Where a worker met the trouble, its name: the kubeconfig and the versions that count are its own."""
+    if not (host := here()):
+        return report
+    return report.model_copy(update={"warnings": (*report.warnings, f"served by the worker on {host}")})
 
 
 _WRITTEN: dict[str, tuple[Change, ...]] = {}

@@ -1,5 +1,6 @@
 """Where tasks are done: what is refused before a run, and what holds for tasks in another process."""
 
+import logging
 import pickle
 import sys
 import threading
@@ -237,6 +238,37 @@ def test_a_run_does_not_wait_beyond_its_end(monkeypatch: pytest.MonkeyPatch) -> 
         error = waiting.expect(Future(), "dev", "sync-dev").result(timeout=60, raise_on_failure=False)
     assert time.monotonic() - began < 30
     assert (error.failure.code, error.failure.detail) == (Code.WORKER_LOST, "the time of the run is up")
+
+
+def test_a_run_without_any_worker_says_so_and_has_an_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where each worker that comes dies of its order; a scheduler that does not answer proves nothing."""
+    monkeypatch.setattr(attendance, "COUNT_SECONDS", 0.02)
+    monkeypatch.setattr(attendance, "ALONE_SECONDS", 0.3)
+    monkeypatch.setattr(attendance, "get_run_logger", lambda: logging.getLogger("a-run"))
+    answers = iter([-1, 1])
+
+    def workers() -> int:
+        if (answer := next(answers, 0)) < 0:
+            raise OSError
+        return answer
+
+    with attendance.Attendance(SOON, workers) as waiting:
+        error = waiting.expect(Future(), "dev", "sync-dev").result(timeout=60, raise_on_failure=False)
+    assert (error.failure.code, error.failure.detail) == (Code.WORKER_LOST, "no worker for 0 s")
+    assert caplog.messages == ["the task runner has no worker: the run waits for one; see its log"]
+
+
+def test_a_run_with_a_worker_is_not_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it takes, while somebody is there."""
+    monkeypatch.setattr(attendance, "COUNT_SECONDS", 0.01)
+    monkeypatch.setattr(attendance, "ALONE_SECONDS", 0.05)
+    future = Future("{}")
+    with attendance.Attendance(SOON, lambda: 1) as waiting:
+        coming = waiting.expect(future, "dev", "sync-dev")
+        with pytest.raises(TimeoutError):
+            coming.result(timeout=0.5)
 
 
 def test_told_to_stop_a_run_waits_for_workers_no_longer_than_a_pod_may(

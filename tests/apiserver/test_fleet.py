@@ -258,6 +258,12 @@ def test_a_fleet_that_is_told_to_stop_stops_its_runs(grouped: World, pods: Pods)
     assert parent.returncode != 0
     assert "told to stop: the groups' runs are cancelled, then the report" in output
     assert "wave-2 (Interrupted)" in output
+    logged = "\n".join(
+        one["message"] for one in rest().call("POST", "/logs/filter", {"sort": "TIMESTAMP_DESC"})
+    )
+    assert "tls-sync fleet: " in logged
+    assert "wave-2 (Interrupted)" in logged
+    assert "1 of 1 cluster failed: dev (Interrupted" in logged
     assert set(pods.runs) == {"eu", "us"}
     assert 0 < len(grouped.versions("dev")) < COUNT
     assert grouped.versions("prd") == {}
