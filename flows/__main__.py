@@ -116,7 +116,7 @@ def misplaced(given: argparse.Namespace, asked: list[str]) -> str:
         return "--json and --html: one at a time"
     options = [option for option in GO_WITH if getattr(given, option)]
     if asked == ["preflight"] and options not in ([], ["cluster"]):
-        return "--preflight goes with --cluster alone: it writes nothing, whatever the certificate"
+        return "--preflight goes with --cluster alone: it asks clusters, and writes nothing anyhow"
     for option in options:
         takers = GO_WITH[option]
         if not asked and option not in OF_A_RUN:

@@ -92,5 +92,10 @@ def _notes(preflight: Preflight) -> Iterator[str]:
     held = [one.text for one in preflight.ops.findings if one.text and one.check is Check.NAMESPACES]
     if held:
         yield f"OPS: {'; '.join(held)}"
+    if preflight.served_by:
+        yield (
+            f"asked from here alone: runs have the clusters served by {preflight.served_by}, which need the "
+            "same kubeconfig, network and versions"
+        )
     if preflight.suspended:
         yield f"suspended, so left out: {', '.join(preflight.suspended)}"

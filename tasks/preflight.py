@@ -50,6 +50,7 @@ def preflight(config: SyncConfig, cluster: str | None = None) -> Preflight:
         ops=ops,
         clusters=diagnosis.with_neighbours(found, config.clusters, targets),
         suspended=left_out,
+        served_by="" if config.task_runner.type == "threads" else f"{config.task_runner.type} workers",
     )
 
 

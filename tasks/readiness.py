@@ -79,3 +79,5 @@ class Preflight(Model):
     ops: Readiness
     clusters: tuple[Readiness, ...] = ()
     suspended: tuple[str, ...] = ()
+    served_by: str = ""
+    """What serves the clusters in place of a run's process, and was not asked."""

@@ -294,8 +294,8 @@ class Code(Told):
         "TooMany",
         "it is more than one run takes on",
         (
-            "run for one group of clusters at a time (docs/scaling.md), or make two configurations, each "
-            "with an `owner`, clusters and a source.selector of its own"
+            "run for one group of clusters at a time (docs/scaling.md), narrow the routes, or make two "
+            "configurations, each with an `owner`, clusters and a source.selector of its own"
         ),
     )
     THROTTLED = (

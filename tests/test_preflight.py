@@ -403,6 +403,13 @@ def test_a_mounted_secret_with_the_wrong_key_is_told(
     )
 
 
+def test_who_serves_the_clusters_is_said_where_it_is_not_asked() -> None:
+    """With workers of Dask or Ray: ready from here is not ready from there."""
+    asked = checklist.render(GOOD.model_copy(update={"served_by": "dask workers"}))
+    assert "asked from here alone: runs have the clusters served by dask workers" in " ".join(asked.split())
+    assert "from here alone" not in checklist.render(GOOD)
+
+
 @pytest.mark.parametrize("argument", ["--dry-run", "--certificate=web-tls"])
 def test_arguments_that_make_no_sense_together_are_refused(argument: str) -> None:
     """Nobody is to believe that the preflight looked at one certificate."""
