@@ -21,7 +21,9 @@ from prefect.states import Cancelled, Scheduled
 
 from deployments.sandbox.api_server import free_port
 from flows.tls_sync import tls_sync
+from tasks import attendance
 from tasks.models import RunReport
+from tasks.reasons import Code
 from tests.apiserver.test_prune import GONE, NAMES, age, configure, grant, take_away
 from tests.canary import found_below, found_in
 from tests.dask_cluster import DaskCluster
@@ -348,6 +350,40 @@ def test_a_scheduler_that_dies_does_not_keep_the_run(world: World, mortal: DaskC
     assert time.monotonic() - began < 60
     assert state.message is not None
     assert "dev (WorkerLost: run task sync-dev: " in state.message
+
+
+def test_a_scheduler_that_has_no_worker_left_does_not_keep_the_run(
+    world: World, given: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where the only worker dies of an order that it can't read: said, and given up after minutes."""
+    world.issue("web-tls")
+    monkeypatch.setattr(attendance, "COUNT_SECONDS", 0.2)
+    monkeypatch.setattr(attendance, "ALONE_SECONDS", 3.0)
+    without = given | {"PYTHONPATH": str(tmp_path), "PYTHONSAFEPATH": "1"}
+    with DaskCluster(tmp_path / "dask", given, workers=0) as cluster:
+        cluster._environment = without  # of the worker alone: tls-sync is not installed there
+        cluster.add_worker()
+        attach(world, cluster, given)
+        state = run(cluster="dev")
+        worker = cluster.log("worker-0")
+    assert "No module named 'tasks'" in worker
+    assert state.message is not None
+    assert "dev (WorkerLost: run task sync-dev: " in state.message
+    assert "(no worker for 3 s)" in state.message
+    assert world.copy("web-tls") is None
+
+
+def test_a_workers_own_kubeconfig_is_blamed_by_its_host(
+    world: World, given: dict[str, str], tmp_path: Path, reports: list[RunReport]
+) -> None:
+    """Whoever reads the report is not to mend the kubeconfig of the run, which is fine."""
+    elsewhere = given | {"KUBECONFIG": str(tmp_path / "nowhere")}
+    with DaskCluster(tmp_path / "dask", elsewhere, workers=1) as cluster:
+        attach(world, cluster, given)
+        run(cluster="dev")
+    (found,) = reports[-1].clusters
+    assert [failure.code for failure in found.failures] == [Code.KUBECONFIG]
+    assert f"served by the worker on {socket.gethostname()}" in found.warnings
 
 
 def test_no_scheduler_no_run(world: World) -> None:
