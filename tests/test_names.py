@@ -193,6 +193,7 @@ def test_hostname_pattern_is_refused(text: str) -> None:
         ("*.example.org", False),
         ("exact.example.org", True),
         ("a.exact.example.org", False),
+        ("exact.example", False),
         ("", False),
     ],
 )
@@ -214,6 +215,34 @@ def test_hostname_is_compared_label_by_label(name: str, expected: bool) -> None:
 def test_an_address_is_told_without_its_password(address: str, told: str) -> None:
     """Whatever the password has in it: all before the last @ stays untold."""
     assert names.without_user(address) == told
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("prefect", ("prefect", 443)),
+        ("prefect:1", ("prefect", 1)),
+        ("prefect:65535", ("prefect", 65535)),
+        ("prefect:65536", None),
+        ("prefect:0", None),
+        ("[::1]:8443", ("::1", 8443)),
+        ("[1.2.3.4]", None),
+        ("[1.2.3.4]:443", None),
+    ],
+)
+def test_an_address_is_split_at_its_port(address: str, expected: tuple[str, int] | None) -> None:
+    """Ports from 1 to 65535; brackets are for IPv6 alone."""
+    assert names.split_address(address) == expected
+
+
+def test_some_names_stand_for_all() -> None:
+    """Twenty are told, each as long as a name may be; the rest is counted."""
+    long, longer = "x" * 253, "y" * 254
+    assert names.some([long, longer]) == f"{long}, {longer[:253]}…"
+    many = [f"n{number}" for number in range(1021)]
+    assert names.some(many[:20]) == ", ".join(many[:20])
+    assert names.some(many[:21]) == ", ".join(many[:20]) + " and 1 more"
+    assert names.some(many) == ", ".join(many[:20]) + " and 1,001 more"
 
 
 def test_hostname_is_refused_without_patterns() -> None:
