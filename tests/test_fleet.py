@@ -191,6 +191,7 @@ def test_a_wave_has_its_share_of_the_time() -> None:
     [
         (4, False, None),
         (5, False, Lapse.NOT_BEGUN),
+        (6, False, Lapse.NOT_BEGUN),
         (5, True, None),
         (20, True, Lapse.NOT_ENDED),
         (20, False, Lapse.NOT_BEGUN),

@@ -23,6 +23,7 @@ TESTS = {
     "answers": "tests/test_answers.py",
     "names": "tests/test_names.py",
     "ownership": "tests/test_ownership.py tests/test_plan.py",
+    "absence": "tests/test_prune.py",
     "prune": "tests/test_prune.py",
     "waves": "tests/test_waves.py",
     "fleet": "tests/test_fleet.py",
