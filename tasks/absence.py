@@ -32,18 +32,21 @@ def outlook(absence: Absence, now: datetime, namespace: str) -> str:
     if not absence.source.startswith(f"{namespace}/"):
         return "the copy is kept: it came from another namespace of OPS"
     if is_due(absence, now):
-        return "the copy is due: a run of all clusters deletes it"
+        return "the copy is due: a run of all clusters deletes it, where the waves before went well"
     if absence.since is None or not counts(absence, now):
-        return "a run of all clusters will note it, and a day later one will delete the copy"
+        return f"a run of all clusters will note it; after a day and {RUNS} such runs, one deletes the copy"
     when = f"{absence.since + GRACE:%Y-%m-%d %H:%M} UTC"
     missing = f", once {RUNS} runs have noted it; so far: {absence.runs}" if absence.runs < RUNS else ""
     return f"a run of all clusters after {when} deletes the copy{missing}"
 
 
 def foretold(plan: Plan, order: Order, now: datetime) -> Plan:
-    """The plan; where the cluster is pruned, each copy whose certificate is gone says what becomes of it."""
+    """The plan; where the cluster is pruned, each copy whose certificate is gone says what becomes of it.
+
+    Where OPS could not be read, nothing is known to be gone.
+    """
     gone = [row for row in plan.changes if row.reason is Reason.GONE_FROM_SOURCE and row.absence]
-    if not (order.cluster.prune and gone):
+    if not (order.cluster.prune and gone) or order.inventory.failure:
         return plan
     namespace = order.config.source.namespace
     told = {row.target: outlook(row.absence, now, namespace) for row in gone if row.absence}

@@ -159,8 +159,8 @@ class Attendance:
         while not self._over.wait(COUNT_SECONDS):
             try:
                 found = workers()
-            except Exception:  # noqa: BLE001, S112  a scheduler that is gone ends the futures themselves
-                continue
+            except Exception:  # noqa: BLE001  a scheduler that is gone ends the futures themselves
+                found = 1  # as far as we know
             if found or not self._awaited():
                 since, said = time.monotonic(), 0.0
                 continue

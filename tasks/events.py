@@ -56,7 +56,7 @@ class Event(NamedTuple):
 
 
 def events_of(report: RunReport) -> Iterator[Event]:
-    """One after the other, the worst first: of a large first run there are many."""
+    """One after the other, deletions and then the worst first: of a large first run there are many."""
     if report.dry_run or report.inventory.failure:
         return
     for told in (_deleted, _rejected, _refused, _expiring, _expiring_on_ops, _synced):

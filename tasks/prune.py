@@ -193,4 +193,4 @@ def _cleared(row: Change) -> Change:
 
 
 def _deletion(row: Change) -> Change:
-    return replace(row, action=Action.DELETE, reason=Reason.PRUNED)
+    return replace(row, action=Action.DELETE, reason=Reason.PRUNED, detail="")

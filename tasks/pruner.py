@@ -25,8 +25,8 @@ from tasks.reasons import Code
 SECONDS = 60.0
 """For one cluster. What is left then, the next run does."""
 NO_RIGHT = (
-    "its Role or its admission policy dates from before `prune: true`: apply what "
-    "`python -m deployments.target manifests` prints"
+    "where its Role or its admission policy is older than `prune: true`, apply what "
+    "`python -m deployments.target manifests` prints; another policy may bar it, too"
 )
 
 
@@ -57,12 +57,13 @@ class _Work:
         self.failures = list(failures)
 
     def carry_out(self, pruning: Pruning) -> None:
-        if not pruning.rows:
+        notes = () if self._order.dry_run else pruning.notes
+        if not (pruning.deletes or notes):
             return
         deadline = time.monotonic() + SECONDS
         with client_of_target(self._order.cluster, deadline) as target:
             verify_identity(target, self._order, datetime.now(UTC))
-            for row in pruning.notes:
+            for row in notes:
                 self._try(partial(self._note, target, row))
             if pruning.deletes:
                 with client_of_source(self._order.config.source, deadline) as source:
@@ -111,9 +112,8 @@ class _Work:
         name, what = self._order.cluster.name, f"delete secret {row.target}"
         return ClusterError(Failure(code=Code.PRUNE_REFUSED, cluster=name, what=what, detail=detail))
 
-    def _note(self, target: ClusterClient, row: Change) -> Change:
-        if self._order.dry_run:
-            return row
+    @staticmethod
+    def _note(target: ClusterClient, row: Change) -> Change:
         notes = dict.fromkeys(ownership.MARKS) | (ownership.marks(row.absence) if row.absence else {})
         target.annotate(row.target, notes, uid=str(row.uid), version=str(row.resource_version))
         return row

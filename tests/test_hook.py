@@ -1,6 +1,8 @@
 """The chart's hooks at a real Prefect server behind a password: what they make, take away and refuse."""
 
+import json
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +109,22 @@ def test_what_others_have_in_the_pool_stays(world: HookWorld, monkeypatch: pytes
     assert pools(world) == ["ops"]
     assert any("others use it" in line for line in world.said)
     rest(world).call("DELETE", f"/deployments/{theirs['id']}")
+
+
+def test_a_pool_that_an_earlier_try_made_is_no_conflict(
+    world: HookWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer to its creation was lost; one that somebody else made meanwhile is not overwritten."""
+    template = json.loads(world.settings.template.read_text())
+    api = world.api
+    found = api.pool
+    for made, fits in (({"base_job_template": template}, True), ({}, False)):
+        existing(world, "ops", **made)
+        earlier = [None]  # when it was looked for
+        monkeypatch.setattr(api, "pool", lambda seen=earlier: seen.pop() if seen else found())
+        with nullcontext() if fits else pytest.raises(Refused, match="409"):
+            api.write_pool(template)
+        rest(world).call("DELETE", "/work_pools/ops")
 
 
 @pytest.mark.parametrize("kind", ["process", "kubernetes"])

@@ -64,12 +64,15 @@ def refused(*pairs: tuple[Order, ClusterReport]) -> list[str]:
 
 def test_what_is_due_is_deleted_and_bound_to_what_was_listed() -> None:
     """A deletion names the object and the state that the decision was made on."""
-    (one,) = planned(world())
+    order, report = world()
+    told = foretold(Plan(cluster="dev", changes=report.changes), order, NOW)
+    (one,) = planned((order, report.model_copy(update={"changes": told.changes})))
     (row,) = one.deletes
-    assert (row.action, row.reason, row.target) == (
+    assert (row.action, row.reason, row.target, row.detail) == (
         Action.DELETE,
         Reason.PRUNED,
         SecretRef(namespace="app", name="web-0"),
+        "",
     )
     assert (row.uid, row.resource_version) == ("uid-of-copy", "41")
     assert (one.notes, one.failures) == ((), ())
@@ -200,11 +203,11 @@ LATER = f"{NOW + timedelta(hours=23):%Y-%m-%d %H:%M} UTC"
 FORETOLD = {
     "new": (
         Absence(source=DUE.source),
-        "a run of all clusters will note it, and a day later one will delete the copy",
+        "a run of all clusters will note it; after a day and 3 such runs, one deletes the copy",
     ),
     "stale": (
         replace(DUE, seen=NOW - timedelta(hours=49)),
-        "a run of all clusters will note it, and a day later one will delete the copy",
+        "a run of all clusters will note it; after a day and 3 such runs, one deletes the copy",
     ),
     "noted": (
         replace(DUE, since=NOW - timedelta(hours=1), runs=2),
@@ -214,7 +217,7 @@ FORETOLD = {
         replace(DUE, since=NOW - timedelta(hours=1), runs=5),
         f"a run of all clusters after {LATER} deletes the copy",
     ),
-    "due": (DUE, "the copy is due: a run of all clusters deletes it"),
+    "due": (DUE, "the copy is due: a run of all clusters deletes it, where the waves before went well"),
     "edited": (
         replace(DUE, kept="it was edited on the target"),
         "the copy is kept: it was edited on the target",
@@ -244,6 +247,8 @@ def test_where_nothing_is_pruned_a_person_is_told_to() -> None:
     off = replace(order, cluster=order.cluster.model_copy(update={"prune": False}))
     plan = Plan(cluster="dev", changes=report.changes)
     assert foretold(plan, off, NOW) is plan
+    blind = replace(order, inventory=f.inventory(failure=Failure(code=Code.TIMEOUT, cluster="ops", what="x")))
+    assert foretold(plan, blind, NOW) is plan
     (row,) = (c for c in plan.changes if c.absence)
     assert what_to_do(row).endswith(": the copy is kept; delete it by hand if nobody needs it")
 

@@ -247,16 +247,17 @@ def test_a_run_without_any_worker_says_so_and_has_an_end(
     monkeypatch.setattr(attendance, "COUNT_SECONDS", 0.02)
     monkeypatch.setattr(attendance, "ALONE_SECONDS", 0.3)
     monkeypatch.setattr(attendance, "get_run_logger", lambda: logging.getLogger("a-run"))
-    answers = iter([-1, 1])
+    silent_until = time.monotonic() + 0.6
 
     def workers() -> int:
-        if (answer := next(answers, 0)) < 0:
+        if time.monotonic() < silent_until:
             raise OSError
-        return answer
+        return 0
 
     with attendance.Attendance(SOON, workers) as waiting:
         error = waiting.expect(Future(), "dev", "sync-dev").result(timeout=60, raise_on_failure=False)
     assert (error.failure.code, error.failure.detail) == (Code.WORKER_LOST, "no worker for 0 s")
+    assert time.monotonic() > silent_until + 0.2
     assert caplog.messages == ["the task runner has no worker: the run waits for one; see its log"]
 
 

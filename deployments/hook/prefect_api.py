@@ -4,6 +4,7 @@ import base64
 import re
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from deployments.hook.errors import HookError, Unreachable
@@ -79,9 +80,21 @@ class PrefectApi:
         fields = {"description": DESCRIPTION, "base_job_template": template}
         if self.pool() is None:
             named = {"name": self._settings.pool, "type": "kubernetes"}
-            self._rest.call("POST", "/work_pools/", {**named, **fields})
+            self._create("/work_pools/", {**named, **fields}, lambda: self._has(template))
         else:
             self._rest.call("PATCH", f"/work_pools/{self._settings.pool}", fields)
+
+    def _has(self, template: Object) -> bool:
+        pool = self.pool()
+        return pool is not None and pool["base_job_template"] == template
+
+    def _create(self, path: str, body: Object, is_made: Callable[[], bool]) -> None:
+        """A conflict is none with what an earlier try made, whose answer was lost."""
+        try:
+            self._rest.call("POST", path, body)
+        except Refused as error:
+            if error.status != HTTPStatus.CONFLICT or not is_made():
+                raise
 
     def delete_pool(self) -> None:
         self._rest.delete(f"/work_pools/{self._settings.pool}")

@@ -12,6 +12,8 @@ from deployments.hook.errors import HookError, Unreachable
 from tasks.names import without_user
 
 SECONDS = 15.0
+SILENCE_SECONDS = 60.0
+"""Of silence, after which nothing is asked again."""
 MOST_BYTES = 32 * 1024 * 1024
 """Of an answer."""
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
@@ -39,6 +41,7 @@ class Rest:
         A server that is busy, or says nothing, is asked again, with half a minute of pauses: Prefect's waits
         up to 60 s for a locked database. So what is asked has to be something that may be done twice.
         """
+        end = time.monotonic() + SILENCE_SECONDS
         for pause in PAUSES:
             try:
                 return self.call_once(method, path, body)
@@ -46,7 +49,8 @@ class Rest:
                 if error.status not in BUSY:
                     raise
             except Unreachable:
-                pass  # the last try says so
+                if time.monotonic() > end:
+                    raise
             time.sleep(pause)
         return self.call_once(method, path, body)
 
