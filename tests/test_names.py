@@ -224,6 +224,7 @@ def test_an_address_is_told_without_its_password(address: str, told: str) -> Non
         ("prefect:1", ("prefect", 1)),
         ("prefect:65535", ("prefect", 65535)),
         ("prefect:65536", None),
+        ("prefect:65537", None),
         ("prefect:0", None),
         ("[::1]:8443", ("::1", 8443)),
         ("[1.2.3.4]", None),
@@ -239,10 +240,10 @@ def test_some_names_stand_for_all() -> None:
     """Twenty are told, each as long as a name may be; the rest is counted."""
     long, longer = "x" * 253, "y" * 254
     assert names.some([long, longer]) == f"{long}, {longer[:253]}…"
-    many = [f"n{number}" for number in range(1021)]
+    many = [f"n{number}" for number in range(1041)]
     assert names.some(many[:20]) == ", ".join(many[:20])
     assert names.some(many[:21]) == ", ".join(many[:20]) + " and 1 more"
-    assert names.some(many) == ", ".join(many[:20]) + " and 1,001 more"
+    assert names.some(many) == ", ".join(many[:20]) + " and 1,021 more"
 
 
 def test_hostname_is_refused_without_patterns() -> None:
