@@ -22,6 +22,7 @@ from prefect.exceptions import PrefectException, TerminationSignal
 from prefect.logging import get_run_logger
 from prefect.states import Cancelling
 
+from flows.publication import name_of
 from tasks import fleet, stopping
 from tasks.config import SyncConfig
 from tasks.fleet import Group, Lapse, Outcome
@@ -108,7 +109,7 @@ class _Wave:
             group, self.certificate, dry_run=self.dry_run, urgent_only=self.urgent_only
         )
         key = f"{runtime.flow_run.id}-{runtime.flow_run.run_count}-{group.name}"
-        name = f"sync group {group.name}"
+        name = name_of(asked)  # as it will call itself, should it never begin
         try:
             run = run_deployment(
                 DEPLOYMENT, parameters=asked, timeout=0, idempotency_key=key, flow_run_name=name

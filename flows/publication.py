@@ -1,6 +1,8 @@
 """How a run shows itself in Prefect: its name, its artifacts, its log, its final state."""
 
+from collections.abc import Mapping
 from itertools import islice
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -25,8 +27,11 @@ from tasks.waves import Share
 
 
 def run_name() -> str:
-    """`sync all`, `sync dev homarr-dev-tls (dry run)`: what the list of runs shows."""
-    given = runtime.flow_run.parameters
+    return name_of(runtime.flow_run.parameters)
+
+
+def name_of(given: Mapping[str, Any]) -> str:
+    """`sync all`, `sync dev homarr-dev-tls (dry run)`: what the list of runs shows, by their parameters."""
     group = f"group {given['group']}" if given.get("group") else ""
     words = ["sync", given.get("cluster") or group or "all", given.get("certificate") or ""]
     words.append("(dry run)" if given.get("dry_run") else "")

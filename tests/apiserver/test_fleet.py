@@ -155,6 +155,7 @@ def test_a_fleet_is_narrowed_like_a_run(grouped: World, pods: Pods) -> None:
     assert [grouped.copy("web-tls", name) for name in GROUPS] == [None, None, None]
     assert "| wave-2 | 2 | 1 | Completed | 1 of 1 |" in page("dry-run-tls-sync-fleet")
     assert {one["parameters"]["certificate"] for one in pods.runs.values()} == {"web-tls"}
+    assert pods.runs["eu"]["name"] == "sync group eu web-tls (dry run)"
 
 
 def test_a_group_that_crashed_holds_back_the_next_wave(grouped: World, pods: Pods) -> None:
@@ -216,6 +217,7 @@ def test_a_wave_ends_in_its_time(grouped: World, pods: Pods, monkeypatch: pytest
     assert "eu (NotBegun), us (NotBegun)" in state.message
     assert states(pods)["us"] == "Cancelled"
     assert "wave-2" in pods.runs
+    assert pods.runs["us"]["name"] == "sync group us"  # also of a run that never began
 
 
 def test_without_the_deployment_the_fleet_says_so(
