@@ -25,7 +25,12 @@ from tasks.recall import LABEL, is_recalled, labels_of
 from tests.factories import cluster
 from tests.scripts import printed
 
-SOON = datetime.now(UTC) + timedelta(minutes=5)
+
+def soon() -> datetime:
+    """Asked anew by each test: a module may be imported long before it runs."""
+    return datetime.now(UTC) + timedelta(minutes=5)
+
+
 DASK = TaskRunner(type="dask", address="tcp://scheduler:8786")
 RAY = TaskRunner(type="ray", address="ray://head:10001")
 
@@ -34,7 +39,7 @@ def refusal(chosen: TaskRunner, api: str = "http://prefect:4200/api") -> str:
     with (
         temporary_settings({PREFECT_API_URL: api or None}),
         pytest.raises(ConfigError) as caught,
-        runners.runner_of(chosen, SOON),
+        runners.runner_of(chosen, soon()),
     ):
         pass
     assert caught.value.__cause__ is None
@@ -54,7 +59,7 @@ def parsed(**chosen: Any) -> TaskRunner:
 def test_threads_are_the_default() -> None:
     """Who configures nothing has what there was before, and nothing of Dask or Ray is loaded for it."""
     assert parsed() == TaskRunner(type="threads", address=None)
-    with runners.runner_of(TaskRunner(), SOON) as submit:
+    with runners.runner_of(TaskRunner(), soon()) as submit:
         assert submit is in_a_thread
     script = "import sys, flows.tls_sync; print({'distributed', 'prefect_dask', 'ray'} & {*sys.modules})"
     assert printed(script) == "set()"
@@ -209,7 +214,7 @@ REPORT = ClusterReport(cluster="dev", requests=(Requests(verb="GET", code="200",
 def test_what_a_worker_asked_is_counted_once(state: str, counted: int) -> None:
     """Not again where an earlier attempt of the run has counted it."""
     before, future = tally.made(), Future(REPORT.model_dump_json(), state)
-    with attendance.Attendance(SOON) as waiting:
+    with attendance.Attendance(soon()) as waiting:
         coming = waiting.expect(future, "dev", "sync-dev")
         future.end()
         assert coming.result(timeout=60) == REPORT.model_dump_json()
@@ -221,7 +226,7 @@ def test_what_a_worker_asked_is_counted_once(state: str, counted: int) -> None:
 def test_a_worker_that_is_lost_is_a_failure_of_its_cluster() -> None:
     """By the type of the library's error, whose text could hold anything."""
     future = Future(OSError("token abc"))
-    with attendance.Attendance(SOON) as waiting:
+    with attendance.Attendance(soon()) as waiting:
         coming = waiting.expect(future, "dev", "sync-dev")
         future.end()
         error = coming.result(timeout=60, raise_on_failure=False)
@@ -254,7 +259,7 @@ def test_a_run_without_any_worker_says_so_and_has_an_end(
             raise OSError
         return 0
 
-    with attendance.Attendance(SOON, workers) as waiting:
+    with attendance.Attendance(soon(), workers) as waiting:
         error = waiting.expect(Future(), "dev", "sync-dev").result(timeout=60, raise_on_failure=False)
     assert (error.failure.code, error.failure.detail) == (Code.WORKER_LOST, "no worker for 0 s")
     assert time.monotonic() > silent_until + 0.2
@@ -266,7 +271,7 @@ def test_a_run_with_a_worker_is_not_given_up(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(attendance, "COUNT_SECONDS", 0.01)
     monkeypatch.setattr(attendance, "ALONE_SECONDS", 0.05)
     future = Future("{}")
-    with attendance.Attendance(SOON, lambda: 1) as waiting:
+    with attendance.Attendance(soon(), lambda: 1) as waiting:
         coming = waiting.expect(future, "dev", "sync-dev")
         with pytest.raises(TimeoutError):
             coming.result(timeout=0.5)
@@ -279,7 +284,7 @@ def test_told_to_stop_a_run_waits_for_workers_no_longer_than_a_pod_may(
     told = threading.Event()
     monkeypatch.setattr(attendance, "STOP_SECONDS", 0.2)
     monkeypatch.setattr(attendance, "_call_back", told.set)
-    with attendance.Attendance(SOON) as waiting:
+    with attendance.Attendance(soon()) as waiting:
         coming = waiting.expect(Future(), "dev", "sync-dev")
         stopping.asked.set()
         try:
