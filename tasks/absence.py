@@ -3,7 +3,7 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from tasks.models import Absence, Plan
+from tasks.models import Absence, Change, Plan
 from tasks.order import Order
 from tasks.reasons import Reason
 
@@ -25,11 +25,16 @@ def is_due(absence: Absence, now: datetime) -> bool:
     return absence.runs >= RUNS and now - absence.since >= GRACE
 
 
+def is_from(absence: Absence, namespace: str) -> bool:
+    """Whether the copy says that it came from this namespace of OPS."""
+    return absence.source.startswith(f"{namespace}/")
+
+
 def outlook(absence: Absence, now: datetime, namespace: str) -> str:
     """What becomes of a copy in a cluster that is pruned; `namespace` is where OPS has its certificates."""
     if absence.kept:
         return f"the copy is kept: {absence.kept}"
-    if not absence.source.startswith(f"{namespace}/"):
+    if not is_from(absence, namespace):
         return "the copy is kept: it came from another namespace of OPS"
     if is_due(absence, now):
         return "the copy is due: a run of all clusters deletes it, where the waves before went well"
@@ -45,10 +50,12 @@ def foretold(plan: Plan, order: Order, now: datetime) -> Plan:
 
     Where OPS could not be read, nothing is known to be gone.
     """
-    gone = [row for row in plan.changes if row.reason is Reason.GONE_FROM_SOURCE and row.absence]
-    if not (order.cluster.prune and gone) or order.inventory.failure:
+    if not order.cluster.prune or order.inventory.failure:
         return plan
     namespace = order.config.source.namespace
-    told = {row.target: outlook(row.absence, now, namespace) for row in gone if row.absence}
-    rows = (replace(row, detail=told[row.target]) if row.target in told else row for row in plan.changes)
-    return plan.model_copy(update={"changes": tuple(rows)})
+
+    def told(row: Change) -> Change:
+        absence = row.absence if row.reason is Reason.GONE_FROM_SOURCE else None
+        return replace(row, detail=outlook(absence, now, namespace)) if absence else row
+
+    return plan.model_copy(update={"changes": tuple(map(told, plan.changes))})

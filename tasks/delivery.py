@@ -53,6 +53,7 @@ def _deliver_to(target: ClusterClient, order: Order, view: View) -> ClusterRepor
     warnings = verify_identity(target, order, datetime.now(UTC))
     _list_namespaces(target, order.namespaces, view)
     order, plan = _decide(target, order, view)
+    plan = foretold(plan, order, datetime.now(UTC))
     _ensure_safe(plan, order, view)
     changes, failures = plan.changes, view.failures
     to_do = _hold_back(plan, order, view)
@@ -114,17 +115,16 @@ def _plan(target: ClusterClient, order: Order, view: View) -> Plan:
 
 
 def _make_plan(order: Order, view: View) -> Plan:
-    now = datetime.now(UTC)
     plan = make_plan(
         order.cluster,
         order.inventory,
         view.secrets.values(),
         owner=order.config.owner,
-        now=now,
+        now=datetime.now(UTC),
         certificate=order.certificate,
         asked=order.asked,
     )
-    return foretold(view.cover(plan), order, now)
+    return view.cover(plan)
 
 
 def _read_edited(target: ClusterClient, ref: SecretRef, view: View) -> None:

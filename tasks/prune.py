@@ -22,7 +22,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from tasks.absence import RUNS, counts, is_due, outlook
+from tasks.absence import RUNS, counts, is_due, is_from, outlook
 from tasks.models import Absence, Action, Change, ClusterReport, Failure, Inventory
 from tasks.names import is_protected
 from tasks.order import Order
@@ -118,10 +118,10 @@ def merged(report: ClusterReport, done: Iterable[Change], failures: Iterable[Fai
 
 
 def _plan_one(order: Order, report: ClusterReport, now: datetime) -> Pruning:
-    ours = f"{order.config.source.namespace}/"
-    orphans = [row for row in _orphans(report) if row.absence and row.absence.source.startswith(ours)]
+    namespace = order.config.source.namespace
+    orphans = [row for row in _orphans(report) if row.absence and is_from(row.absence, namespace)]
     due = [_deletion(row) for row in orphans if _is_due(row, now)]
-    notes = tuple(_noted(row, now, order) for row in orphans if _wants_note(row, now))
+    notes = tuple(_noted(row, now, namespace) for row in orphans if _wants_note(row, now))
     notes += tuple(_cleared(row) for row in report.changes if _is_over(row))
     if why := _beyond(due, report):
         return _refused(report.cluster, why, notes)
@@ -175,12 +175,12 @@ def _wants_note(row: Change, now: datetime) -> bool:
     return absence.runs < RUNS or now - absence.seen >= RENEW_NOTE
 
 
-def _noted(row: Change, now: datetime, order: Order) -> Change:
+def _noted(row: Change, now: datetime, namespace: str) -> Change:
     old = row.absence or Absence()
     counted = counts(old, now)
     since = old.since if counted and old.since else now
     noted = replace(old, since=since, seen=now, runs=(old.runs if counted else 0) + 1)
-    return replace(row, absence=noted, detail=outlook(noted, now, order.config.source.namespace))
+    return replace(row, absence=noted, detail=outlook(noted, now, namespace))
 
 
 def _is_over(row: Change) -> bool:

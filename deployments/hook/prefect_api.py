@@ -78,23 +78,19 @@ class PrefectApi:
     def write_pool(self, template: Object) -> None:
         """What `prefect work-pool create --overwrite` does."""
         fields = {"description": DESCRIPTION, "base_job_template": template}
-        if self.pool() is None:
-            named = {"name": self._settings.pool, "type": "kubernetes"}
-            self._create("/work_pools/", {**named, **fields}, lambda: self._has(template))
-        else:
+        if self.pool() is not None:
             self._rest.call("PATCH", f"/work_pools/{self._settings.pool}", fields)
+            return
+        named = {"name": self._settings.pool, "type": "kubernetes"}
+        try:
+            self._rest.call("POST", "/work_pools/", {**named, **fields})
+        except Refused as error:  # a conflict is none with what an earlier try made, whose answer was lost
+            if error.status != HTTPStatus.CONFLICT or not self._has(template):
+                raise
 
     def _has(self, template: Object) -> bool:
         pool = self.pool()
         return pool is not None and pool["base_job_template"] == template
-
-    def _create(self, path: str, body: Object, is_made: Callable[[], bool]) -> None:
-        """A conflict is none with what an earlier try made, whose answer was lost."""
-        try:
-            self._rest.call("POST", path, body)
-        except Refused as error:
-            if error.status != HTTPStatus.CONFLICT or not is_made():
-                raise
 
     def delete_pool(self) -> None:
         self._rest.delete(f"/work_pools/{self._settings.pool}")

@@ -79,17 +79,16 @@ class Rest:
 
     def found(self, path: str) -> Any:
         """The object at a path, None where there is none."""
+        return self._if_there("GET", path)
+
+    def delete(self, path: str, options: Any = None) -> None:
+        """What is gone already is no error: the answer to an earlier try can have been lost."""
+        self._if_there("DELETE", path, options)
+
+    def _if_there(self, method: str, path: str, body: Any = None) -> Any:
         try:
-            return self.call("GET", path)
+            return self.call(method, path, body)
         except Refused as error:
             if error.status == 404:
                 return None
             raise
-
-    def delete(self, path: str, options: Any = None) -> None:
-        """What is gone already is no error: the answer to an earlier try can have been lost."""
-        try:
-            self.call("DELETE", path, options)
-        except Refused as error:
-            if error.status != 404:
-                raise
