@@ -15,12 +15,14 @@ FOREIGN = frozenset(
     {
         Reason.OWNED_BY_OTHER,
         Reason.OWNED_BY_ANOTHER_OWNER,
+        Reason.OWNED_BY_ANOTHER_SOURCE_CLUSTER,
         Reason.OWNED_BY_CERT_MANAGER,
         Reason.OWNED_BY_HELM,
         Reason.OWNED_BY_ARGO_CD,
         Reason.OWNED_BY_FLUX,
         Reason.OWNED_BY_CONTROLLER,
         Reason.ADOPTED,
+        Reason.ADOPTION_WOULD_LOSE_KEYS,
     }
 )
 STATUSES = {

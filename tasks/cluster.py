@@ -5,7 +5,6 @@ URL unchecked, and an answer counts only if it is about the object that was aske
 calls.py's business.
 """
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,7 +12,7 @@ from tasks.answers import Event, Problem, parse_event
 from tasks.calls import Calls, Listing
 from tasks.errors import ClusterError
 from tasks.models import SecretRef, TargetSecret
-from tasks.names import is_name, is_namespace
+from tasks.names import UID, is_name, is_namespace
 from tasks.ownership import FIELD_MANAGER, PRUNE_MANAGER, SECRET_TYPE, parse_target_secrets
 from tasks.reasons import Code
 from tasks.rights import Rights, parse_rights
@@ -23,7 +22,6 @@ METADATA_PAGE = 500
 NO_TABLE = "not a table of Secrets"
 DATA_PAGE = 25
 """Secrets with data per page: bounds the memory of a run however many certificates there are."""
-UID = re.compile(r"[0-9a-f-]{36}")
 ANONYMOUS = "system:anonymous"
 NEVER = "1"
 """A resourceVersion that no object has: etcd's first revision."""
@@ -188,13 +186,28 @@ class ClusterClient(Calls):
         what = f"apply secret {ref}"
         query = {"fieldManager": FIELD_MANAGER, "force": str(uid is not None).lower()}
         ask = Ask("PATCH", self._secret_path(ref), JSON, query, body, APPLY)
+        return self._written(what, ref, ask, uid)
+
+    def replace(self, ref: SecretRef, body: dict[str, Any], *, uid: str) -> str:
+        """Merge patch of that very object in that state; as `apply`, and what is None in the body goes.
+
+        Whoever owns it, and in the same moment as the new values come. Its field manager is a patch's, which
+        owns what it changed beside the apply that is to follow.
+        """
+        what = f"replace secret {ref}"
+        ask = Ask("PATCH", self._secret_path(ref), JSON, {"fieldManager": FIELD_MANAGER}, body, MERGE)
+        return self._written(what, ref, ask, uid)
+
+    def _written(self, what: str, ref: SecretRef, ask: Ask, uid: str | None) -> str:
+        """The new resourceVersion, where the answer shows what was sent and nothing else."""
         status, answer, _ = self._call(what, ask)
         self._expect(what, answer, kind="Secret", name=ref.name, namespace=ref.namespace)
         metadata = answer["metadata"]
         if status != (201 if uid is None else 200) or uid not in (None, metadata.get("uid")):
             raise self._error(Code.PROTOCOL, what, detail="the answer is about another object")
-        if answer.get("data") != body["data"]:  # managedFields would not show it
-            raise self._error(Code.ALTERED, what)
+        sent = (ask.body or {})["data"]
+        if answer.get("data") != {key: value for key, value in sent.items() if value is not None}:
+            raise self._error(Code.ALTERED, what)  # managedFields would not show it
         return str(metadata.get("resourceVersion"))
 
     def annotate(self, ref: SecretRef, annotations: dict[str, str | None], *, uid: str, version: str) -> None:

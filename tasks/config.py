@@ -29,6 +29,7 @@ Pattern = Annotated[str, AfterValidator(rules.pattern)]
 Hostname = Annotated[str, AfterValidator(rules.hostname)]
 Address = Annotated[str, AfterValidator(rules.address)]
 Context = Annotated[str, Field(min_length=1), AfterValidator(rules.context)]
+ClusterId = Annotated[str, Field(min_length=1)]
 Selector = Annotated[dict[str, str], AfterValidator(rules.selector)]
 
 
@@ -113,6 +114,8 @@ class Source(Section):
     namespace: Namespace
     context: Context | None = None
     cluster_id: str | None = Field(default=None, min_length=1)
+    former_cluster_ids: tuple[ClusterId, ...] = ()
+    """Of OPS clusters that this one replaces: what they wrote is ours."""
     selector: Selector = Field(default_factory=dict)
     allow_self_signed: StrictBool = False
     allow_exec: StrictBool = False

@@ -150,6 +150,7 @@ def cross_faults(document: dict[str, Any]) -> Iterator[Fault]:
     source = document.get("source")
     source_context = source.get("context") if isinstance(source, dict) else None
     yield from _prune_faults(clusters, source)
+    yield from _former_faults(source)
     yield from _runner_faults(document.get("taskRunner"))
     for path, cluster in clusters:
         if source_context is not None and cluster.get("context") == source_context:
@@ -215,6 +216,19 @@ def _prune_faults(clusters: list[tuple[str, dict[str, Any]]], source: Any) -> It
     if pruned and isinstance(source, dict) and not source.get("clusterId"):
         message = "is required where a cluster has prune: true: the uid of OPS's namespace kube-system"
         yield "source.clusterId", message
+
+
+def _former_faults(source: Any) -> Iterator[Fault]:
+    """An OPS cluster that was rebuilt is another one than the present one, which has to be known."""
+    former = _list(source, "formerClusterIds") if isinstance(source, dict) else []
+    if former and not source.get("clusterId"):
+        yield "source.clusterId", "is required with formerClusterIds: the uid of OPS's namespace kube-system"
+    for index, one in enumerate(former):
+        path = f"source.formerClusterIds[{index}]"
+        if one in former[:index]:
+            yield path, "is there twice; keep one of them"
+        elif one is not None and one == source.get("clusterId"):
+            yield path, "is the present clusterId; give only those of clusters that it replaces"
 
 
 def _twice(clusters: list[tuple[str, dict[str, Any]]], key: str, message: str) -> Iterator[Fault]:

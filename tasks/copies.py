@@ -25,4 +25,5 @@ def read_copy(target: ClusterClient, secret: TargetSecret) -> TargetSecret | Non
         )
     except Refused:
         held = None
-    return replace(secret, was_read=True, read=held)
+    keys = frozenset(map(str, manifest.get("data") or {}))
+    return replace(secret, was_read=True, read=held, keys=keys)

@@ -119,7 +119,7 @@ def _make_plan(order: Order, view: View) -> Plan:
         order.cluster,
         order.inventory,
         view.secrets.values(),
-        owner=order.config.owner,
+        owner=order.owner,
         now=datetime.now(UTC),
         certificate=order.certificate,
         asked=order.asked,
@@ -183,7 +183,7 @@ def _hold_back(plan: Plan, order: Order, view: View) -> Plan:
 
 def _ensure_safe(plan: Plan, order: Order, view: View) -> None:
     try:
-        ensure_safe(plan, order.cluster, order.inventory, view.secrets.values(), order.config.owner)
+        ensure_safe(plan, order.cluster, order.inventory, view.secrets.values(), order.owner)
     except UnsafePlan as error:
         failure = _failure(order.cluster, Code.UNSAFE_PLAN, "check the plan", str(error))
         raise ClusterError(failure) from None

@@ -110,16 +110,21 @@ def of_uid(cluster: Cluster, uid: str, ops: str) -> Finding:
     if uid == ops:
         return _wrong_cluster("it is OPS itself")
     if cluster.cluster_id is None:
-        remedy = f"put `clusterId: {uid}` into its entry in the configuration"
-        text = "nothing pins the identity of this cluster"
-        return Finding(check=Check.CLUSTER_ID, mark=Mark.LOOK, name="NotPinned", text=text, remedy=remedy)
+        return _not_pinned(f"put `clusterId: {uid}` into its entry in the configuration")
     return fine(Check.CLUSTER_ID, uid)
 
 
 def of_uid_of_ops(source: Source, uid: str) -> Finding:
     if source.cluster_id not in (None, uid):
         return _wrong_cluster(f"pinned {source.cluster_id}, found {uid}")
+    if source.cluster_id is None:
+        return _not_pinned(f"put `clusterId: {uid}` into `source` in the configuration")
     return fine(Check.CLUSTER_ID, uid)
+
+
+def _not_pinned(remedy: str) -> Finding:
+    text = "nothing pins the identity of this cluster"
+    return Finding(check=Check.CLUSTER_ID, mark=Mark.LOOK, name="NotPinned", text=text, remedy=remedy)
 
 
 def _wrong_cluster(text: str) -> Finding:

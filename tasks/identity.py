@@ -30,6 +30,8 @@ def identify_ops(client: ClusterClient, source: Source, now: datetime) -> tuple[
     if source.cluster_id not in (None, found):
         detail = f"pinned {source.cluster_id}, found {found}"
         raise ClusterError(_wrong_cluster(source.label, detail))
+    if source.cluster_id is None:
+        warnings = [f"source.clusterId is not pinned; that of {source.label} is {found}", *warnings]
     return found, warnings
 
 

@@ -143,6 +143,17 @@ class Inventory(Model):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Owner(Row):
+    """On whose behalf copies are written: what a copy has to say to be ours."""
+
+    name: str
+    cluster_id: str
+    """The uid of OPS's namespace kube-system."""
+    former: frozenset[str] = frozenset()
+    """Those of OPS clusters that this one replaces."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Absence(Row):
     """What is noted on a copy whose certificate is gone from OPS, or was gone when a run last looked."""
 
@@ -163,7 +174,7 @@ class ManagedKeys(Row):
     """What managedFields says about who wrote a Secret on a target."""
 
     ours: frozenset[str] | None = None
-    """Keys of `data` in our Apply entry; None where we have no such entry."""
+    """Keys of `data` in our Apply entry; None where no entry is ours."""
     ours_metadata: frozenset[str] = frozenset()
     """Labels and annotations in our Apply entry."""
     others: frozenset[str] = frozenset()
@@ -194,6 +205,8 @@ class TargetSecret(Row):
     read: Version | None = None
     """Facts of the certificate it really holds, where the copy had to be read."""
     was_read: bool = False
+    keys: frozenset[str] = frozenset()
+    """The names of all keys of its `data`, where it was read."""
 
 
 class Action(StrEnum):
@@ -226,7 +239,7 @@ class Change(Row):
     """With resource_version: the object that an update may change, and in which state."""
     resource_version: str | None = None
     extra_keys: tuple[str, ...] = ()
-    """Keys of `data` that others added and that an update takes off."""
+    """Keys of `data` that an update takes off, by a patch: an apply would leave what others added."""
     extra_annotations: tuple[str, ...] = ()
     """Annotations that end when a Secret is taken over."""
     absence: Absence | None = None

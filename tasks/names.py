@@ -15,6 +15,7 @@ GLOB = re.compile(r"[-a-z0-9.*]{1,253}")
 ADDRESS = re.compile(r"(\[(?P<v6>[0-9a-f:.]{2,45})\]|(?P<host>[a-z0-9.-]{1,253}))(:(?P<port>[0-9]{1,5}))?")
 LABEL_KEY = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+UID = re.compile(r"[0-9a-f-]{36}")
 
 FIRST, LONGEST = 20, 253
 """Of a list of names in a message: how many, and characters of each."""

@@ -6,7 +6,7 @@ from datetime import datetime
 from hashlib import sha256
 
 from tasks.config import Cluster, SyncConfig
-from tasks.models import Inventory
+from tasks.models import Inventory, Owner
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,12 @@ class Order:
             str(self.urgent_only),
         )
         return sha256("\n".join(told).encode()).hexdigest()
+
+    @property
+    def owner(self) -> Owner:
+        """On whose behalf the cluster is written to."""
+        former = frozenset(self.config.source.former_cluster_ids)
+        return Owner(name=self.config.owner, cluster_id=self.inventory.cluster_id, former=former)
 
     @property
     def asked_for(self) -> str | None:

@@ -14,7 +14,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from tasks.models import CONFIG, Absence, Certificate, ManagedKeys, TargetSecret
+from tasks.models import CONFIG, Absence, Certificate, ManagedKeys, Owner, TargetSecret
+from tasks.names import UID
 from tasks.reasons import Reason
 
 FIELD_MANAGER = "tls-sync"
@@ -28,9 +29,13 @@ FINGERPRINT = "tls-sync.io/fingerprint"
 NOT_BEFORE = "tls-sync.io/not-before"
 NOT_AFTER = "tls-sync.io/not-after"
 SERIAL = "tls-sync.io/serial"
+SOURCE_CLUSTER = "tls-sync.io/source-cluster"
+"""The uid of OPS's kube-system. Copies that earlier versions wrote are without it until they are due."""
 
 ADOPT = "tls-sync.io/adopt"
 """Set on the target by whoever has authority there: names the owner that may take the Secret over."""
+LOSE_KEYS = "lose-other-keys"
+"""`<owner>,lose-other-keys`: though the Secret has keys that tls-sync does not send."""
 PRUNE = "tls-sync.io/prune"
 """`"false"`, set on the target: this copy is never deleted."""
 ORPHANED_SINCE = "tls-sync.io/orphaned-since"
@@ -44,6 +49,8 @@ LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 LABELS = frozenset({MANAGED_BY, OWNER})
 ANNOTATIONS = frozenset({SOURCE, FINGERPRINT, NOT_BEFORE, NOT_AFTER, SERIAL})
+METADATA = LABELS | ANNOTATIONS
+STAMPED = METADATA | {SOURCE_CLUSTER}
 MARKS = frozenset({ORPHANED_SINCE, ORPHANED_SEEN, ORPHANED_RUNS})
 
 _CHECKED = TypeAdapter(tuple[TargetSecret], config=CONFIG)
@@ -65,24 +72,61 @@ def annotations(certificate: Certificate) -> dict[str, str]:
     }
 
 
-def is_ours(secret: TargetSecret, owner: str) -> bool:
-    """Our labels, our source annotation, and an Apply entry of ours: all of them, or it is someone else's."""
+def stamp(owner: Owner) -> dict[str, str]:
+    """What a copy says of the OPS cluster that it came from."""
+    return {SOURCE_CLUSTER: owner.cluster_id}
+
+
+def is_ours(secret: TargetSecret, owner: Owner) -> bool:
+    """Our labels, our source annotation, an entry of ours: all of them, or it is someone else's.
+
+    And no other OPS cluster wrote it.
+    """
     return (
-        all(secret.labels.get(key) == value for key, value in labels(owner).items())
+        all(secret.labels.get(key) == value for key, value in labels(owner.name).items())
         and bool(secret.annotations.get(SOURCE))
         and secret.managed.ours is not None
+        and not is_from_elsewhere(secret, owner)
     )
 
 
-def is_anothers(secret: TargetSecret, owner: str) -> bool:
+def is_anothers(secret: TargetSecret, owner: Owner) -> bool:
     """A copy that a tls-sync of another owner made."""
-    return secret.labels.get(MANAGED_BY) == FIELD_MANAGER and secret.labels.get(OWNER) not in (None, owner)
+    label = secret.labels.get(OWNER)
+    return secret.labels.get(MANAGED_BY) == FIELD_MANAGER and label not in (None, owner.name)
 
 
-def may_adopt(secret: TargetSecret, owner: str) -> bool:
+def is_from_elsewhere(secret: TargetSecret, owner: Owner) -> bool:
+    """A copy that another OPS cluster wrote, as far as it says so: earlier versions noted nothing.
+
+    Where it is not known which OPS this is, nothing is from elsewhere; then nothing is written either.
+    """
+    noted, here = secret.annotations.get(SOURCE_CLUSTER), owner.cluster_id
+    is_known = not here or noted in (None, here) or noted in owner.former
+    return secret.labels.get(MANAGED_BY) == FIELD_MANAGER and not is_known
+
+
+def source_cluster(secret: TargetSecret) -> str:
+    """Which OPS cluster it says it came from, for a person."""
+    noted = secret.annotations.get(SOURCE_CLUSTER, "")
+    return f"OPS cluster {noted}" if UID.fullmatch(noted) else f"{SOURCE_CLUSTER} is no uid"
+
+
+def may_adopt(secret: TargetSecret, owner: Owner) -> bool:
     """The target asks us to take it over, and nobody else looks after it."""
-    asked = secret.annotations.get(ADOPT) == owner
-    return asked and secret.held_by is None and not is_anothers(secret, owner)
+    asked = secret.annotations.get(ADOPT) in (owner.name, _letting_go(owner))
+    anothers = is_anothers(secret, owner) or is_from_elsewhere(secret, owner)
+    return asked and secret.held_by is None and not anothers
+
+
+def _letting_go(owner: Owner) -> str:
+    return f"{owner.name},{LOSE_KEYS}"
+
+
+def keys_to_lose(secret: TargetSecret, owner: Owner) -> frozenset[str]:
+    """The keys that an adoption would take off though nobody said that they may go; of one that was read."""
+    may_go = is_ours(secret, owner) or secret.annotations.get(ADOPT) == _letting_go(owner)
+    return frozenset() if may_go else secret.keys - TRAVELLING
 
 
 def is_drifted(secret: TargetSecret, source: Certificate) -> bool:
@@ -96,9 +140,9 @@ def is_drifted(secret: TargetSecret, source: Certificate) -> bool:
     return (
         not expected <= ours
         or not ours <= TRAVELLING
-        or (same and ours != expected)  # a key that we claimed to drop it, and never did
+        or (same and ours != expected)  # an earlier version claimed a key to drop it, and never did
         or not secret.managed.others <= ours
-        or secret.managed.ours_metadata != LABELS | ANNOTATIONS
+        or secret.managed.ours_metadata != _metadata_of(secret)
     )
 
 
@@ -106,7 +150,12 @@ def is_untouched(secret: TargetSecret) -> bool:
     """Our copy, whose data and metadata of ours nobody else has written to."""
     managed = secret.managed
     ours = managed.ours or frozenset()
-    return managed.ours_metadata == LABELS | ANNOTATIONS and managed.others <= ours <= TRAVELLING
+    return managed.ours_metadata == _metadata_of(secret) and managed.others <= ours <= TRAVELLING
+
+
+def _metadata_of(secret: TargetSecret) -> frozenset[str]:
+    """What our entry has to own: on a copy that an earlier version wrote, there is no stamp."""
+    return STAMPED if SOURCE_CLUSTER in secret.annotations else METADATA
 
 
 def marks(absence: Absence) -> dict[str, str]:
@@ -120,11 +169,12 @@ def marks(absence: Absence) -> dict[str, str]:
     }
 
 
-def absence_of(secret: TargetSecret) -> Absence:
+def absence_of(secret: TargetSecret, owner: Owner) -> Absence:
     """What is noted on a copy of ours. Notes that someone spoilt count as none."""
     notes = secret.annotations
     kept = f'its annotation {PRUNE} is not "true"' if notes.get(PRUNE, "true") != "true" else ""
     kept = kept or ("" if is_untouched(secret) else "it was edited on the target")
+    kept = kept or _unproven(secret, owner)
     kept = "it is being deleted already" if secret.terminating else kept
     source = notes.get(SOURCE, "")
     try:
@@ -133,6 +183,14 @@ def absence_of(secret: TargetSecret) -> Absence:
         return Absence(since=since, seen=seen, runs=runs, source=source, kept=kept)
     except (KeyError, ValueError):
         return Absence(source=source, kept=kept)
+
+
+def _unproven(secret: TargetSecret, owner: Owner) -> str:
+    """Why OPS can't tell that what fed the copy is gone; empty where it can."""
+    noted = secret.annotations.get(SOURCE_CLUSTER)
+    if noted is None:
+        return "an earlier version wrote it, and did not note from which OPS cluster"
+    return "" if noted == owner.cluster_id else "it came from a former OPS cluster"
 
 
 def moment(text: str) -> datetime:
@@ -169,7 +227,7 @@ def parse_target_secret(metadata: dict[str, Any], secret_type: str) -> TargetSec
         "resource_version": metadata["resourceVersion"],
         "type": secret_type,
         "labels": _pick(metadata.get("labels"), LABELS),
-        "annotations": _pick(metadata.get("annotations"), ANNOTATIONS | MARKS | {ADOPT, PRUNE}),
+        "annotations": _pick(metadata.get("annotations"), ANNOTATIONS | MARKS | {SOURCE_CLUSTER, ADOPT, PRUNE}),
         "managed": _managed_keys(managers),
         "held_by": find_holder(metadata),
         "keeps_last_applied": LAST_APPLIED in (metadata.get("annotations") or {}),
@@ -252,6 +310,8 @@ def _managed_keys(managers: list[dict[str, Any]]) -> ManagedKeys:
             written = str(entry.get("time") or "")
         else:
             others = _one(others | _keys(fields.get("f:data")))
+            if ours is None and entry.get("manager") == FIELD_MANAGER:  # a patch whose apply is to follow
+                ours = frozenset()
     return ManagedKeys(ours=ours, ours_metadata=ours_metadata, others=others, written=written)
 
 

@@ -13,6 +13,7 @@ The decision table:
 | valid, routed here                   | ours, newer than OPS's             | refuse  | WouldDowngrade      |
 | valid, routed here                   | not ours                           | refuse  | OwnedByOther        |
 | valid, routed here                   | another owner's copy               | refuse  | OwnedByAnotherOwner |
+| valid, routed here                   | another OPS cluster's copy         | refuse  | OwnedByAnotherSourceCluster |
 | valid, routed here                   | held by cert-manager               | refuse  | OwnedByCertManager  |
 | valid, routed here                   | held by Helm                       | refuse  | OwnedByHelm         |
 | valid, routed here                   | held by Argo CD                    | refuse  | OwnedByArgoCD       |
@@ -20,6 +21,7 @@ The decision table:
 | valid, routed here                   | held by another controller         | refuse  | OwnedByController   |
 | valid, routed here                   | not ours, asks to be adopted       | update  | Adopted             |
 | valid, routed here                   | asks to be adopted, but is newer   | refuse  | WouldDowngrade      |
+| valid, routed here                   | asks to be adopted, has other keys | refuse  | AdoptionWouldLoseKeys |
 | valid, routed here                   | ours, other type                   | refuse  | TypeDiffers         |
 | valid, routed here                   | ours, immutable                    | refuse  | Immutable           |
 | valid, routed here                   | being deleted                      | refuse  | Terminating         |
@@ -36,7 +38,9 @@ The decision table:
 A refusal, a check's reason and MissingOnSource make the cluster, and so the run, Failed: a certificate was
 wanted there and can't be had. Newer goes by notBefore: renewals end earlier, too, when lifetimes shrink.
 A newer copy that has expired may be replaced. Held: the metadata shows that someone else looks after it. It
-asks to be adopted where the target side has set the annotation tls-sync.io/adopt to our owner.
+asks to be adopted where the target side has set the annotation tls-sync.io/adopt to our owner; other keys are
+those beyond tls.crt, tls.key and ca.crt, which `<owner>,lose-other-keys` lets go. Another OPS cluster's copy
+bears our owner and, in tls-sync.io/source-cluster, a uid that is neither that of OPS nor in formerClusterIds.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -50,6 +54,7 @@ from tasks.models import (
     Certificate,
     Change,
     Inventory,
+    Owner,
     Plan,
     Rejection,
     SecretRef,
@@ -69,7 +74,7 @@ def make_plan(  # noqa: PLR0913  the facts that decide, each passed once
     inventory: Inventory,
     current: Iterable[TargetSecret],
     *,
-    owner: str,
+    owner: Owner,
     now: datetime,
     certificate: str | None = None,
     asked: bool = True,
@@ -102,7 +107,7 @@ def decide(  # noqa: PLR0913, PLR0917  one row of the table is made of these
     source: Certificate | Rejection | None,
     current: TargetSecret | None,
     hostnames: tuple[str, ...],
-    owner: str,
+    owner: Owner,
     now: datetime,
 ) -> Change | None:
     """One row of the table; None where there is nothing to say."""
@@ -134,13 +139,13 @@ def decide(  # noqa: PLR0913, PLR0917  one row of the table is made of these
     if current is None:
         return row(Action.CREATE, Reason.MISSING_ON_TARGET)
     if obstacle := find_obstacle(current, owner):
-        return row(Action.REFUSE, obstacle)
+        return row(Action.REFUSE, obstacle, about(obstacle, current, owner))
     action, reason = compare(source, current, old, now) if ours else adopt(source, old, now)
     change = row(action, reason)
     return guarded(change, source, current) if change.writes else change
 
 
-def find_obstacle(current: TargetSecret, owner: str) -> Reason | None:
+def find_obstacle(current: TargetSecret, owner: Owner) -> Reason | None:
     """Why a Secret that exists on the target can't be written to, whatever its content."""
     if current.terminating:
         return Reason.TERMINATING
@@ -148,11 +153,24 @@ def find_obstacle(current: TargetSecret, owner: str) -> Reason | None:
         return current.held_by
     if ownership.is_anothers(current, owner):
         return Reason.OWNED_BY_ANOTHER_OWNER
+    if ownership.is_from_elsewhere(current, owner):
+        return Reason.OWNED_BY_ANOTHER_SOURCE_CLUSTER
     if not ownership.is_ours(current, owner) and not ownership.may_adopt(current, owner):
         return Reason.OWNED_BY_OTHER
     if current.type != ownership.SECRET_TYPE:
         return Reason.TYPE_DIFFERS
+    if ownership.keys_to_lose(current, owner):
+        return Reason.ADOPTION_WOULD_LOSE_KEYS
     return Reason.IMMUTABLE if current.immutable else None
+
+
+def about(obstacle: Reason, current: TargetSecret, owner: Owner) -> str:
+    """What a person has to know of it beyond its sentence."""
+    if obstacle is Reason.OWNED_BY_ANOTHER_SOURCE_CLUSTER:
+        return ownership.source_cluster(current)
+    if obstacle is Reason.ADOPTION_WOULD_LOSE_KEYS:
+        return some(sorted(ownership.keys_to_lose(current, owner)))
+    return ""
 
 
 def compare(
@@ -205,14 +223,22 @@ def written_version(current: TargetSecret | None) -> Version | None:
 
 def guarded(change: Change, source: Certificate, current: TargetSecret) -> Change:
     """An update, bound to the very object and state that the decision was made on."""
+    adopted = change.reason is Reason.ADOPTED
     ending = [ownership.ADOPT, *[ownership.LAST_APPLIED] * current.keeps_last_applied]
     return replace(
         change,
         uid=current.uid,
         resource_version=current.resource_version,
-        extra_keys=tuple(sorted(current.managed.others - set(source.keys))),
-        extra_annotations=tuple(ending) if change.reason is Reason.ADOPTED else (),
+        extra_keys=tuple(sorted(extra_keys(source, current, adopted=adopted))),
+        extra_annotations=tuple(ending) if adopted else (),
     )
+
+
+def extra_keys(source: Certificate, current: TargetSecret, *, adopted: bool) -> frozenset[str]:
+    """What a patch has to take off before our apply, which takes off only what we alone have sent."""
+    ours, sent = current.managed.ours or frozenset(), frozenset(source.keys)
+    foreign = (current.managed.others | (current.keys - ours)) - sent
+    return foreign | (ours - sent) if foreign or adopted else frozenset()
 
 
 def misfits(source: Certificate, hostnames: tuple[str, ...]) -> str:
@@ -229,7 +255,7 @@ def leftovers(
     on_source: set[str],
     found: dict[SecretRef, TargetSecret],
     wanted: set[SecretRef],
-    owner: str,
+    owner: Owner,
 ) -> Iterator[Change]:
     """Copies of ours that nothing asks for any more: kept, and said."""
     for secret in found.values():
@@ -248,7 +274,7 @@ def leftovers(
         )
 
 
-def with_absence(row: Change, found: Mapping[SecretRef, TargetSecret], owner: str) -> Change:
+def with_absence(row: Change, found: Mapping[SecretRef, TargetSecret], owner: Owner) -> Change:
     """Where the certificate is gone, or the copy says that it was: what prune.py decides on."""
     secret = found.get(row.target)
     if row.writes or secret is None:
@@ -257,7 +283,7 @@ def with_absence(row: Change, found: Mapping[SecretRef, TargetSecret], owner: st
     told = row.reason is Reason.GONE_FROM_SOURCE or is_marked  # of few rows; who owns it is asked of these
     if not (told and ownership.is_ours(secret, owner)):
         return row
-    noted = ownership.absence_of(secret)
+    noted = ownership.absence_of(secret, owner)
     return replace(row, uid=secret.uid, resource_version=secret.resource_version, absence=noted)
 
 
@@ -273,7 +299,7 @@ def downgrades(plan: Plan) -> frozenset[str]:
 
 
 def ensure_safe(
-    plan: Plan, cluster: Cluster, inventory: Inventory, current: Iterable[TargetSecret], owner: str
+    plan: Plan, cluster: Cluster, inventory: Inventory, current: Iterable[TargetSecret], owner: Owner
 ) -> None:
     """Check what must hold for every write, from the facts and not from the decision. Raises UnsafePlan."""
     found = {secret.ref: secret for secret in current}
@@ -286,7 +312,7 @@ def ensure_safe(
 
 
 def ensure_safe_write(
-    change: Change, cluster: Cluster, source: Certificate | None, secret: TargetSecret | None, owner: str
+    change: Change, cluster: Cluster, source: Certificate | None, secret: TargetSecret | None, owner: Owner
 ) -> None:
     """What must hold for one write; `source` and `secret` are what is on both sides. Raises UnsafePlan."""
     rules = {
@@ -299,6 +325,8 @@ def ensure_safe_write(
         "a create of what exists": change.action is not Action.CREATE or secret is None,
         "an update of what isn't ours": change.action is not Action.UPDATE
         or (secret is not None and _may_write(secret, owner) and change.uid == secret.uid),
+        "an adoption that would lose keys": secret is None or not ownership.keys_to_lose(secret, owner),
+        "it is not known which OPS this is": bool(owner.cluster_id),
         "an update without a version": change.action is not Action.UPDATE or bool(change.resource_version),
     }
     broken = [rule for rule, holds in rules.items() if not holds]
@@ -306,5 +334,5 @@ def ensure_safe_write(
         raise UnsafePlan(f"{change.target}: {', '.join(broken)}")
 
 
-def _may_write(secret: TargetSecret, owner: str) -> bool:
+def _may_write(secret: TargetSecret, owner: Owner) -> bool:
     return ownership.is_ours(secret, owner) or ownership.may_adopt(secret, owner)

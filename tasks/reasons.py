@@ -69,7 +69,23 @@ class Reason(Told):
         "another tls-sync (another `owner`) made that Secret",
         "let only one of the two send it; if the other is gone for good, delete the Secret",
     )
+    OWNED_BY_ANOTHER_SOURCE_CLUSTER = (
+        "OwnedByAnotherSourceCluster",
+        "a tls-sync of the same `owner` on another OPS cluster wrote that Secret",
+        (
+            "see which OPS cluster wrote it, and give each its own `owner`; or, where that one was rebuilt as "
+            "this one, put its uid into source.formerClusterIds"
+        ),
+    )
     ADOPTED = "Adopted", "the target asked for it to be taken over (annotation tls-sync.io/adopt)"
+    ADOPTION_WOULD_LOSE_KEYS = (
+        "AdoptionWouldLoseKeys",
+        "it asks to be taken over, and would lose keys that tls-sync does not send",
+        (
+            "keep them in another Secret, or send the certificate under another name (route, `name`); where "
+            "they may go, annotate it with tls-sync.io/adopt: <owner>,lose-other-keys"
+        ),
+    )
     TYPE_DIFFERS = (
         "TypeDiffers",
         "our copy is not of type kubernetes.io/tls, which can't be changed in place",
@@ -190,7 +206,9 @@ class Reason(Told):
 
 QUIET = frozenset({Reason.IN_SYNC, Reason.GONE_FROM_SOURCE, Reason.NO_LONGER_ROUTED, Reason.PRUNED})
 """Reasons for which a row that writes nothing is not a failure."""
-NOT_OURS = frozenset(reason for reason in Reason if reason.startswith("OwnedBy"))
+NOT_OURS = frozenset(reason for reason in Reason if reason.startswith("OwnedBy")) | {
+    Reason.ADOPTION_WOULD_LOSE_KEYS
+}
 """Reasons for which a Secret on a target is no copy of ours."""
 
 

@@ -3,7 +3,6 @@
 A private key exists here as long as `send` runs.
 """
 
-import secrets
 from base64 import b64encode
 from contextlib import suppress
 from dataclasses import replace
@@ -99,7 +98,7 @@ class Sender:
             change = decided
         if not isinstance(certificate, Certificate):
             return change
-        cluster, owner = self._order.cluster, self._order.config.owner
+        cluster, owner = self._order.cluster, self._order.owner
         ensure_safe_write(change, cluster, certificate, self._view.secrets.get(change.target), owner)
         try:
             self._apply(change, certificate, candidate)
@@ -122,7 +121,7 @@ class Sender:
 
     def _decide_again(self, change: Change, source: Certificate | Rejection | None) -> Change | None:
         """Something has moved since the plan was made: the same table, the new facts."""
-        ref, owner, clock = change.target, self._order.config.owner, datetime.now(UTC)
+        ref, owner, clock = change.target, self._order.owner, datetime.now(UTC)
         want, hostnames = self._wants[ref], self._order.cluster.hostnames
 
         def row() -> Change | None:
@@ -136,15 +135,13 @@ class Sender:
 
     def _apply(self, change: Change, certificate: Certificate, candidate: Candidate) -> None:
         body = self._body(change, certificate, candidate.material)
-        if change.extra_keys or change.extra_annotations:
-            # A forced apply leaves what other managers added in place. Claim it (with a value that nobody
-            # else can own), then drop it: the certificate itself is whole in both steps.
-            claim = {key: secrets.token_bytes(16) for key in change.extra_keys}
-            claiming = self._body(change, certificate, candidate.material | claim)
-            claiming["metadata"]["annotations"] |= {
-                key: secrets.token_hex(16) for key in change.extra_annotations
-            }
-            version = self._target.apply(change.target, claiming, uid=change.uid)
+        if change.uid and (change.extra_keys or change.extra_annotations):
+            # A forced apply leaves what other managers added in place. A patch takes it off in the moment in
+            # which the new values come; then the apply owns them. What a kill in between leaves is Drifted.
+            patch = self._body(change, certificate, candidate.material)
+            patch["data"] |= dict.fromkeys(change.extra_keys)
+            patch["metadata"]["annotations"] |= dict.fromkeys(change.extra_annotations)
+            version = self._target.replace(change.target, patch, uid=change.uid)
             body["metadata"]["resourceVersion"] = version
         self._target.apply(change.target, body, uid=change.uid)
 
@@ -152,7 +149,7 @@ class Sender:
         """Note on a copy that it does not hold what we sent, so that no later run takes it for good."""
         with suppress(ClusterError):  # Altered again, if nothing else
             current = self._target.target_secret(change.target)
-            if current and ownership.is_ours(current, self._order.config.owner):
+            if current and ownership.is_ours(current, self._order.owner):
                 bound = replace(change, uid=current.uid, resource_version=current.resource_version)
                 body = self._body(bound, certificate, candidate.material)
                 body["metadata"]["annotations"][ownership.FINGERPRINT] = ALTERED
@@ -164,7 +161,7 @@ class Sender:
             "name": change.target.name,
             "namespace": change.target.namespace,
             "labels": ownership.labels(self._order.config.owner),
-            "annotations": ownership.annotations(certificate),
+            "annotations": ownership.annotations(certificate) | ownership.stamp(self._order.owner),
         }
         metadata |= (
             {"uid": change.uid, "resourceVersion": change.resource_version}

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
@@ -14,6 +15,7 @@ from tasks.models import (
     Certificate,
     Inventory,
     ManagedKeys,
+    Owner,
     Rejection,
     Row,
     SecretRef,
@@ -29,12 +31,14 @@ law = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 OWNER = "ops"
+OPS_ID = "5d0c9a52-5a4e-4f0e-9d0b-6f1f0c6f2b11"
+US = Owner(name=OWNER, cluster_id=OPS_ID)
 SOURCE_NAMESPACE = "certificates-ops"
 NAME = "homarr-dev-tls"
 NAMESPACE = "homarr-dev"
 HOSTNAMES = ("*.dev.example.org",)
 PAIR = frozenset({"tls.crt", "tls.key"})
-METADATA = ownership.LABELS | ownership.ANNOTATIONS
+METADATA = ownership.STAMPED
 
 
 def version(content: str = "a1", *, age: float = 10, life: float = 90) -> Version:
@@ -79,9 +83,13 @@ def target_secret(
     namespace: str = NAMESPACE,
     name: str | None = None,
     owner: str = OWNER,
+    stamped: bool = True,
     **values: Any,
 ) -> TargetSecret:
-    """Our copy of a certificate, as a run would find it that wrote it before."""
+    """Our copy of a certificate, as a run would find it that wrote it before; labelled ones bear our stamp.
+
+    Not `stamped`, it is as an earlier version wrote it.
+    """
     source = holds or certificate()
     fields: dict[str, Any] = {
         "ref": SecretRef(namespace=namespace, name=name or source.ref.name),
@@ -92,7 +100,11 @@ def target_secret(
         "annotations": ownership.annotations(source),
         "managed": ManagedKeys(ours=frozenset(source.keys), ours_metadata=METADATA),
     }
-    return TargetSecret(**{**fields, **values})
+    if not stamped:
+        fields["managed"] = replace(fields["managed"], ours_metadata=ownership.METADATA)
+    fields |= values
+    stamp = ownership.stamp(US) if stamped and fields["labels"] else {}
+    return TargetSecret(**{**fields, "annotations": stamp | fields["annotations"]})
 
 
 def through_json(row: R) -> R:

@@ -25,7 +25,7 @@ from tasks.plan import make_plan
 from tasks.reasons import Code, Reason
 from tasks.view import View
 from tests import factories
-from tests.factories import METADATA, NAME, NAMESPACE, NOW, OWNER, PAIR
+from tests.factories import METADATA, NAME, NAMESPACE, NOW, OWNER, PAIR, US
 
 SOURCE = factories.certificate()
 OLD = factories.certificate(content="b2", age=70, serial="01d")
@@ -58,9 +58,7 @@ def look(
     for namespace in given.namespaces:
         if namespace not in unseen:
             view.add(namespace, [one for one in there if one.ref.namespace == namespace])
-    plan = make_plan(
-        given.cluster, given.inventory, there, owner=OWNER, now=NOW, certificate=given.certificate
-    )
+    plan = make_plan(given.cluster, given.inventory, there, owner=US, now=NOW, certificate=given.certificate)
     report = ClusterReport(cluster="dev", dry_run=True, changes=view.cover(plan).changes, failures=failures)
     found = {"dev": (report, view)}
     return make_survey(given.inventory, [given], found, {}, now=NOW, certificate=certificate)

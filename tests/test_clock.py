@@ -21,7 +21,7 @@ from tasks.retry import CLUSTER_SECONDS
 from tests.factories import (
     NAME,
     NOW,
-    OWNER,
+    US,
     SOURCE_NAMESPACE,
     certificate,
     cluster,
@@ -52,7 +52,7 @@ def found(begin: datetime, end: datetime, now: datetime) -> Certificate | Reject
 
 def one_row(on_ops: Certificate | Rejection, copy: Certificate | None, now: datetime) -> Change:
     current = [target_secret(copy)] if copy else []
-    (row,) = plan.make_plan(cluster(), inventory(on_ops), current, owner=OWNER, now=now).changes
+    (row,) = plan.make_plan(cluster(), inventory(on_ops), current, owner=US, now=now).changes
     return row
 
 

@@ -1,6 +1,7 @@
 """What makes a copy ours, what shows that it was edited, and what is taken from a list."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from tasks import ownership
 from tasks.models import ManagedKeys, SecretRef, TargetSecret
 from tasks.reasons import Reason
-from tests.factories import METADATA, OWNER, PAIR, certificate, target_secret, through_json
+from tests.factories import METADATA, OWNER, PAIR, US, certificate, target_secret, through_json
 
 SOURCE = certificate()
 TRIPLE = PAIR | {"ca.crt"}
@@ -29,7 +30,7 @@ def test_labels_and_annotations_are_those_that_are_expected_back() -> None:
 
 def test_copy_of_ours_is_ours() -> None:
     """A Secret with our labels, our source annotation and our Apply entry is ours."""
-    assert ownership.is_ours(target_secret(), OWNER)
+    assert ownership.is_ours(target_secret(), US)
 
 
 def without(mapping: dict[str, str], key: str) -> dict[str, str]:
@@ -51,7 +52,7 @@ NOT_OURS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("values", NOT_OURS.values(), ids=NOT_OURS)
 def test_copy_is_foreign_when(values: dict[str, Any]) -> None:
     """One missing mark of ownership makes a Secret someone else's."""
-    assert not ownership.is_ours(target_secret(**values), OWNER)
+    assert not ownership.is_ours(target_secret(**values), US)
 
 
 DRIFTED = {
@@ -197,15 +198,15 @@ def test_parse_keeps_the_wish_to_be_adopted() -> None:
     """The annotation by which the target side hands a Secret over is read, and heeded for its owner alone."""
     metadata = listed(labels={}, annotations={ownership.ADOPT: OWNER})
     parsed = ownership.parse_target_secret(metadata, ownership.SECRET_TYPE)
-    assert ownership.may_adopt(parsed, OWNER)
-    assert not ownership.may_adopt(parsed, "ops-2")
+    assert ownership.may_adopt(parsed, US)
+    assert not ownership.may_adopt(parsed, replace(US, name="ops-2"))
 
 
 def test_parse_tells_another_owners_copy() -> None:
     """A Secret with our managed-by and another owner is that owner's copy."""
     parsed = ownership.parse_target_secret(listed(labels=ownership.labels("ops-2")), ownership.SECRET_TYPE)
-    assert ownership.is_anothers(parsed, OWNER)
-    assert not ownership.is_anothers(parsed, "ops-2")
+    assert ownership.is_anothers(parsed, US)
+    assert not ownership.is_anothers(parsed, replace(US, name="ops-2"))
 
 
 def test_parse_takes_a_bare_secret() -> None:

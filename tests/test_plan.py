@@ -33,6 +33,7 @@ from tests.factories import (
     NAMESPACE,
     NOW,
     OWNER,
+    US,
     PAIR,
     certificate,
     cluster,
@@ -204,7 +205,7 @@ ROWS = {
 def make(
     to: Cluster, found: Inventory, current: Iterable[TargetSecret] = (), certificate: str | None = None
 ) -> Plan:
-    return plan.make_plan(to, found, current, owner=OWNER, now=NOW, certificate=certificate)
+    return plan.make_plan(to, found, current, owner=US, now=NOW, certificate=certificate)
 
 
 def change(action: Action, reason: Reason, target: SecretRef = REF, **values: Any) -> Change:
@@ -428,7 +429,7 @@ def changed(row: Change, **update: Any) -> Change:
 def safe(
     *rows: Change, there: Sequence[TargetSecret] = (), to: Cluster | None = None, name: str = "dev"
 ) -> None:
-    plan.ensure_safe(Plan(cluster=name, changes=rows), to or cluster(), inventory(OWN), there, OWNER)
+    plan.ensure_safe(Plan(cluster=name, changes=rows), to or cluster(), inventory(OWN), there, US)
 
 
 UNSAFE: dict[str, tuple[tuple[Change, ...], tuple[TargetSecret, ...], str]] = {
@@ -496,9 +497,9 @@ def test_a_write_takes_the_certificate_that_its_row_names() -> None:
     """A sound certificate of the same content under another name is not the one that was planned."""
     elsewhere = SecretRef(namespace=OWN.ref.namespace, name="another-tls")
     other = OWN.model_copy(update={"ref": elsewhere})
-    plan.ensure_safe_write(CREATE, cluster(), OWN, None, OWNER)
+    plan.ensure_safe_write(CREATE, cluster(), OWN, None, US)
     with pytest.raises(plan.UnsafePlan, match="no fit certificate"):
-        plan.ensure_safe_write(CREATE, cluster(), other, None, OWNER)
+        plan.ensure_safe_write(CREATE, cluster(), other, None, US)
 
 
 def test_ensure_safe_accepts_a_sound_plan() -> None:
@@ -693,7 +694,7 @@ def test_plan_writes_only_what_is_ours_routed_fit_and_allowed(
 ) -> None:
     """No write reaches a foreign Secret, an unrouted namespace, or carries a name outside `hostnames`."""
     made = make(to, found, there.all)
-    plan.ensure_safe(made, to, found, there.all, OWNER)
+    plan.ensure_safe(made, to, found, there.all, US)
     foreign = {secret.ref for secret in there.foreign}
     routed = {namespace for one in to.routes for namespace in one.namespaces}
     fit = {one.ref.name: one for one in found.certificates}

@@ -41,7 +41,7 @@ def world(
     held = [f.certificate(name(number)) for number in range(copies)]
     inventory = f.inventory(*(held[gone:] or [f.certificate("other")]))
     found = [copy(one, absence if number < gone else Absence()) for number, one in enumerate(held)]
-    plan = make_plan(entry, inventory, found, owner=f.OWNER, now=NOW)
+    plan = make_plan(entry, inventory, found, owner=f.US, now=NOW)
     return Order(config, entry, inventory), ClusterReport(cluster=cluster, changes=plan.changes)
 
 
@@ -363,27 +363,27 @@ def test_copies_of_another_namespace_of_ops_are_kept() -> None:
 )
 def test_what_keeps_a_copy(values: dict[str, Any], kept: str) -> None:
     """The target's own word, and every edit: what somebody wrote to is not ours alone to delete."""
-    assert absence_of(f.target_secret(**values)).kept == kept
+    assert absence_of(f.target_secret(**values), f.US).kept == kept
 
 
 @pytest.mark.parametrize("spoilt", ["", "soon", "2026-01-01", "2026-01-01T00:00:00"])
 def test_spoilt_notes_count_as_none(spoilt: str) -> None:
     """A note without a point in time that is one starts no clock and ends none."""
     notes = marks(DUE) | {ownership.ORPHANED_SINCE: spoilt}
-    assert absence_of(f.target_secret(annotations=notes)) == Absence()
+    assert absence_of(f.target_secret(annotations=notes), f.US) == Absence()
 
 
 @pytest.mark.parametrize("spoilt", ["9" * 4300, "1234567", "-1", "1.5", "²", "many", ""])
 def test_a_spoilt_number_of_runs_counts_as_none(spoilt: str) -> None:
     """One copy's note, which anyone there may edit, must not end the run of all clusters."""
     notes = marks(DUE) | {ownership.ORPHANED_RUNS: spoilt}
-    assert absence_of(f.target_secret(annotations=notes)) == Absence()
+    assert absence_of(f.target_secret(annotations=notes), f.US) == Absence()
 
 
 def test_notes_say_what_was_noted() -> None:
     """What is written on a copy is read again as it was."""
     found = absence_of(
-        f.target_secret(f.certificate("web-0"), annotations={ownership.SOURCE: DUE.source} | marks(DUE))
+        f.target_secret(f.certificate("web-0"), annotations={ownership.SOURCE: DUE.source} | marks(DUE)), f.US
     )
     assert found == DUE
 

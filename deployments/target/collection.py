@@ -10,7 +10,7 @@ from deployments.target.document import Document, Entry, document_of, entries_of
 from deployments.target.errors import TargetError
 from deployments.target.kubectl import Kubectl
 from deployments.target.places import Place
-from tasks.cluster import UID
+from tasks.names import UID
 from tasks.config import SyncConfig
 from tasks.credentials import WARN_BEFORE
 from tasks.errors import ClusterError
