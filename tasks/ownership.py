@@ -52,6 +52,7 @@ ANNOTATIONS = frozenset({SOURCE, FINGERPRINT, NOT_BEFORE, NOT_AFTER, SERIAL})
 METADATA = LABELS | ANNOTATIONS
 STAMPED = METADATA | {SOURCE_CLUSTER}
 MARKS = frozenset({ORPHANED_SINCE, ORPHANED_SEEN, ORPHANED_RUNS})
+READ_ANNOTATIONS = STAMPED | MARKS | {ADOPT, PRUNE}
 
 _CHECKED = TypeAdapter(tuple[TargetSecret], config=CONFIG)
 """Of one: for a dataclass alone, pydantic heeds no config, and its errors would show what was given."""
@@ -125,8 +126,10 @@ def _letting_go(owner: Owner) -> str:
 
 def keys_to_lose(secret: TargetSecret, owner: Owner) -> frozenset[str]:
     """The keys that an adoption would take off though nobody said that they may go; of one that was read."""
-    may_go = is_ours(secret, owner) or secret.annotations.get(ADOPT) == _letting_go(owner)
-    return frozenset() if may_go else secret.keys - TRAVELLING
+    further = secret.keys - TRAVELLING
+    if not further or is_ours(secret, owner) or secret.annotations.get(ADOPT) == _letting_go(owner):
+        return frozenset()
+    return further
 
 
 def is_drifted(secret: TargetSecret, source: Certificate) -> bool:
@@ -227,7 +230,7 @@ def parse_target_secret(metadata: dict[str, Any], secret_type: str) -> TargetSec
         "resource_version": metadata["resourceVersion"],
         "type": secret_type,
         "labels": _pick(metadata.get("labels"), LABELS),
-        "annotations": _pick(metadata.get("annotations"), ANNOTATIONS | MARKS | {SOURCE_CLUSTER, ADOPT, PRUNE}),
+        "annotations": _pick(metadata.get("annotations"), READ_ANNOTATIONS),
         "managed": _managed_keys(managers),
         "held_by": find_holder(metadata),
         "keeps_last_applied": LAST_APPLIED in (metadata.get("annotations") or {}),

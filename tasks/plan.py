@@ -13,7 +13,7 @@ The decision table:
 | valid, routed here                   | ours, newer than OPS's             | refuse  | WouldDowngrade      |
 | valid, routed here                   | not ours                           | refuse  | OwnedByOther        |
 | valid, routed here                   | another owner's copy               | refuse  | OwnedByAnotherOwner |
-| valid, routed here                   | another OPS cluster's copy         | refuse  | OwnedByAnotherSourceCluster |
+| valid, routed here                   | another OPS cluster's copy | refuse  | OwnedByAnotherSourceCluster |
 | valid, routed here                   | held by cert-manager               | refuse  | OwnedByCertManager  |
 | valid, routed here                   | held by Helm                       | refuse  | OwnedByHelm         |
 | valid, routed here                   | held by Argo CD                    | refuse  | OwnedByArgoCD       |
@@ -21,7 +21,7 @@ The decision table:
 | valid, routed here                   | held by another controller         | refuse  | OwnedByController   |
 | valid, routed here                   | not ours, asks to be adopted       | update  | Adopted             |
 | valid, routed here                   | asks to be adopted, but is newer   | refuse  | WouldDowngrade      |
-| valid, routed here                   | asks to be adopted, has other keys | refuse  | AdoptionWouldLoseKeys |
+| valid, routed here                   | asks for it, but has other keys  | refuse  | AdoptionWouldLoseKeys |
 | valid, routed here                   | ours, other type                   | refuse  | TypeDiffers         |
 | valid, routed here                   | ours, immutable                    | refuse  | Immutable           |
 | valid, routed here                   | being deleted                      | refuse  | Terminating         |
@@ -147,21 +147,17 @@ def decide(  # noqa: PLR0913, PLR0917  one row of the table is made of these
 
 def find_obstacle(current: TargetSecret, owner: Owner) -> Reason | None:
     """Why a Secret that exists on the target can't be written to, whatever its content."""
-    if current.terminating:
-        return Reason.TERMINATING
-    if current.held_by:
-        return current.held_by
-    if ownership.is_anothers(current, owner):
-        return Reason.OWNED_BY_ANOTHER_OWNER
-    if ownership.is_from_elsewhere(current, owner):
-        return Reason.OWNED_BY_ANOTHER_SOURCE_CLUSTER
-    if not ownership.is_ours(current, owner) and not ownership.may_adopt(current, owner):
-        return Reason.OWNED_BY_OTHER
-    if current.type != ownership.SECRET_TYPE:
-        return Reason.TYPE_DIFFERS
-    if ownership.keys_to_lose(current, owner):
-        return Reason.ADOPTION_WOULD_LOSE_KEYS
-    return Reason.IMMUTABLE if current.immutable else None
+    obstacles = (
+        (current.terminating, Reason.TERMINATING),
+        (current.held_by is not None, current.held_by),
+        (ownership.is_anothers(current, owner), Reason.OWNED_BY_ANOTHER_OWNER),
+        (ownership.is_from_elsewhere(current, owner), Reason.OWNED_BY_ANOTHER_SOURCE_CLUSTER),
+        (not _may_write(current, owner), Reason.OWNED_BY_OTHER),
+        (current.type != ownership.SECRET_TYPE, Reason.TYPE_DIFFERS),
+        (bool(ownership.keys_to_lose(current, owner)), Reason.ADOPTION_WOULD_LOSE_KEYS),
+        (current.immutable, Reason.IMMUTABLE),
+    )
+    return next((reason for holds, reason in obstacles if holds), None)
 
 
 def about(obstacle: Reason, current: TargetSecret, owner: Owner) -> str:

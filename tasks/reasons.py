@@ -73,8 +73,8 @@ class Reason(Told):
         "OwnedByAnotherSourceCluster",
         "a tls-sync of the same `owner` on another OPS cluster wrote that Secret",
         (
-            "see which OPS cluster wrote it, and give each its own `owner`; or, where that one was rebuilt as "
-            "this one, put its uid into source.formerClusterIds"
+            "see which OPS cluster wrote it, and give each its own `owner`; or, where it was rebuilt as this "
+            "one, put its uid into source.formerClusterIds"
         ),
     )
     ADOPTED = "Adopted", "the target asked for it to be taken over (annotation tls-sync.io/adopt)"

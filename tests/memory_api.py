@@ -13,7 +13,7 @@ from enum import Enum, auto
 from typing import Any, Self
 
 from tasks.answers import Problem, parse_answer
-from tasks.cluster import APPLY, JSON, METADATA, TABLE, ClusterClient
+from tasks.cluster import APPLY, JSON, MERGE, METADATA, TABLE, ClusterClient
 from tasks.reasons import Code
 from tasks.transport import Ask, Reply, Transport, TransportError
 
@@ -23,7 +23,6 @@ Answer = tuple[int, Manifest]
 Exchange = Callable[[Ask], Answer]
 
 ADMIN, ACCOUNT = "admin", "system:serviceaccount:tls-sync:tls-sync"
-MERGE = "application/merge-patch+json"
 READS, WRITES = frozenset({"get", "list"}), frozenset({"get", "list", "create", "patch"})
 TLS = "kubernetes.io/tls"
 SECRETS = re.compile(r"/api/v1/namespaces/([^/]+)/secrets(?:/([^/]+))?")
@@ -186,6 +185,7 @@ class MemoryApi:
             return 200, table if ask.accept == TABLE else now.manifest()
         if verb == "delete":
             return 200, self._delete(now)
+        _require_state(now, body)
         new_body = body if verb == "update" else merged(now.manifest(), body)
         return 200, self._update(now, fields_of(new_body), manager, user)
 
@@ -311,6 +311,15 @@ COLUMNS = [{"name": name} for name in ("Name", "Type", "Data", "Age")]
 
 def _finalizers(one: Secret) -> set[Path]:
     return {path for path in one.fields if path[:2] == ("metadata", "finalizers")}
+
+
+def _require_state(now: Secret, body: Manifest) -> None:
+    """Of a patch or an update: the object and the state that it is bound to, where it is."""
+    given = body.get("metadata", {})
+    if given.get("resourceVersion", str(now.version)) != str(now.version):
+        raise Denied(409)
+    if given.get("uid", now.uid) != now.uid:
+        raise Denied(422)
 
 
 def reply_of(answer: Answer) -> Reply:

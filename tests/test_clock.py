@@ -21,8 +21,8 @@ from tasks.retry import CLUSTER_SECONDS
 from tests.factories import (
     NAME,
     NOW,
-    US,
     SOURCE_NAMESPACE,
+    US,
     certificate,
     cluster,
     inventory,

@@ -79,7 +79,7 @@ class World:
             }
             for name in clusters or self.targets
         ]
-        source = {"namespace": SOURCE_NAMESPACE, "context": "cluster-ops"}
+        source = {"namespace": SOURCE_NAMESPACE, "context": "cluster-ops", "clusterId": self.ops.cluster_id()}
         document = {"owner": "ops", "source": source, "clusters": entries}
         self.config_path.write_text(yaml.safe_dump(document))
         return load_config()

@@ -103,7 +103,8 @@ def configuration(sandbox: Sandbox, source_context: str | None) -> dict[str, Any
         }
         for name, settings in CLUSTERS.items()
     ]
-    source = {"namespace": SOURCE_NAMESPACE, "context": source_context}
+    ops = sandbox.cluster(SOURCE_CLUSTER).admin.cluster_id()
+    source = {"namespace": SOURCE_NAMESPACE, "context": source_context, "clusterId": ops}
     return {"owner": SOURCE_CLUSTER, "source": source, "clusters": clusters}
 
 

@@ -10,11 +10,11 @@ from deployments.target.document import Document, Entry, document_of, entries_of
 from deployments.target.errors import TargetError
 from deployments.target.kubectl import Kubectl
 from deployments.target.places import Place
-from tasks.names import UID
 from tasks.config import SyncConfig
 from tasks.credentials import WARN_BEFORE
 from tasks.errors import ClusterError
 from tasks.kubeconfig import accepted
+from tasks.names import UID
 
 ACCOUNT = "tls-sync"
 """Of the ServiceAccount and its namespace, on each cluster."""

@@ -62,6 +62,13 @@ class Steps:
         """What a run does to what is there, with the uid and the version that it has now."""
         self.us.apply(body(data, **self.bound(), **metadata), MANAGER)
 
+    def replace(self, data: Mapping[str, str], *gone: str, **annotations: str | None) -> None:
+        """What a run does first where an apply would leave something: a merge patch in our name."""
+        patch = body(data, **self.bound())
+        patch["data"] |= dict.fromkeys(gone)
+        patch["metadata"]["annotations"] |= annotations
+        self.us.patch(NAMESPACE, NAME, patch, MANAGER)
+
     def bound(self) -> dict[str, str]:
         now = self._look.get(NAMESPACE, NAME)
         assert now
@@ -214,6 +221,40 @@ def remove_what_is_ours(do: Steps) -> None:
     do.edit({"data": {"ca.crt": None}})
     do.edit({"data": {"tls.key": None}})
     do.edit({"metadata": {"labels": None, "annotations": {"tls-sync.io/source": None}}})
+
+
+def replace_and_apply(do: Steps) -> None:
+    """Foreign keys go in one patch; the apply that follows owns all that it sends."""
+    do.create(PAIR | {"ca.crt": "three"})
+    do.set(extra="added", ca_crt="added")
+    do.admin.annotate(NAMESPACE, NAME, **{"example.org/x": "y"})
+    do.replace({"tls.crt": "four", "tls.key": "five"}, "extra", "ca.crt")
+    do.update({"tls.crt": "four", "tls.key": "five"})
+    do.update({"tls.crt": "six", "tls.key": "seven"})
+    do.replace({"tls.crt": "six", "tls.key": "seven"})
+
+
+def adopt(do: Steps) -> None:
+    """A foreign Secret is taken over by the same two requests; what we don't ask to go stays."""
+    do.admin.create(foreign(PAIR | {"ca.crt": "three"}))
+    do.replace(PAIR, "ca.crt")
+    do.admin.annotate(NAMESPACE, NAME, **{"tls-sync.io/adopt": "ops", "example.org/x": "y"})
+    do.replace(PAIR, "ca.crt", **{"tls-sync.io/adopt": None})
+    do.update()
+
+
+def replace_what_has_moved(do: Steps) -> None:
+    """Another state, another object, none at all: a conflict, or not found."""
+    do.create()
+    bound = do.bound()
+    do.set(tls_crt="edited")
+    do.us.patch(NAMESPACE, NAME, body({"tls.crt": "x", "tls.key": "y"}, **bound), MANAGER)
+    other = do.bound() | {"uid": "00000000-0000-0000-0000-000000000000"}
+    do.us.patch(NAMESPACE, NAME, body({"tls.crt": "x", "tls.key": "y"}, **other), MANAGER)
+    do.admin.delete(NAMESPACE, NAME)
+    do.us.patch(NAMESPACE, NAME, body(**bound), MANAGER)
+    do.create()
+    do.us.patch(NAMESPACE, NAME, body(**bound), MANAGER)
 
 
 def claim_and_drop(do: Steps) -> None:
@@ -379,6 +420,9 @@ SCENARIOS: tuple[Scenario, ...] = (
     edit_each_key,
     edit_to_the_same,
     remove_what_is_ours,
+    replace_and_apply,
+    adopt,
+    replace_what_has_moved,
     claim_and_drop,
     relabel,
     replace_whole,

@@ -173,7 +173,6 @@ def test_a_secret_that_asks_for_it_is_adopted(world: World) -> None:
     begin = datetime.now(UTC) - timedelta(days=60)
     old = world.issuer.secret("web-tls", ["web-tls.example.org"], not_before=begin)
     old["metadata"] = {"name": "web-tls", "namespace": "app-a", "annotations": annotations}
-    old["data"]["keystore.jks"] = "eA=="
     world.admin().create(old)
     row = world.row("web-tls")
     assert (row.reason, row.applied) == (Reason.ADOPTED, True)

@@ -107,7 +107,11 @@ class World:
             }
             for name in TARGETS
         ]
-        source = {"namespace": SOURCE_NAMESPACE, "context": context_name(SOURCE_CLUSTER)}
+        source = {
+            "namespace": SOURCE_NAMESPACE,
+            "context": context_name(SOURCE_CLUSTER),
+            "clusterId": self.ops.cluster_id(),
+        }
         return {"owner": SOURCE_CLUSTER, "source": source, "clusters": clusters}
 
     def orders(self, config_file: Path | None = None) -> tuple[Order, ...]:
