@@ -18,6 +18,8 @@ from tasks.reasons import Reason
 CERTIFICATE, KEY, CA = "tls.crt", "tls.key", "ca.crt"
 MAX_BYTES = 900 * 1024  # an API server takes 1 MiB of data; a real chain has 4 to 16 KiB
 MAX_CERTIFICATES = 10
+MOST_KEPT = 20
+"""Keys that stay on OPS, as far as they are named."""
 KEY_LABELS = frozenset({"PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"})
 
 E = TypeVar("E", bound=x509.ExtensionType)
@@ -71,6 +73,11 @@ class Candidate:
     def material(self) -> dict[str, bytes]:
         """What travels, decoded. An empty ca.crt says nothing and stays at home."""
         return {key: value for key in (CERTIFICATE, KEY, CA) if (value := self._decode(key))}
+
+    @property
+    def kept_keys(self) -> tuple[str, ...]:
+        """Names of what does not travel; the first ones, where there are very many."""
+        return tuple(sorted(str(key) for key in self._data if key not in (CERTIFICATE, KEY, CA))[:MOST_KEPT])
 
     def _decode(self, key: str) -> bytes:
         with refusing(Reason.INVALID_ENCODING, key):

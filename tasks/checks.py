@@ -169,6 +169,7 @@ def facts(ref: SecretRef, candidate: Candidate) -> Certificate:
         uid=candidate.uid,
         resource_version=candidate.resource_version,
         keys=tuple(sorted(candidate.material)),
+        kept_keys=candidate.kept_keys,
         serial=f"{leaf.serial_number:x}",
         issuer=common_name(candidate.names[1]),
         dns_names=candidate.dns_names,

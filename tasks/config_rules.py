@@ -228,7 +228,7 @@ def _former_faults(source: Any) -> Iterator[Fault]:
         if one in former[:index]:
             yield path, "is there twice; keep one of them"
         elif one is not None and one == source.get("clusterId"):
-            yield path, "is the present clusterId; give only those of clusters that it replaces"
+            yield path, "is the present clusterId; give those of clusters that it replaces"
 
 
 def _twice(clusters: list[tuple[str, dict[str, Any]]], key: str, message: str) -> Iterator[Fault]:

@@ -15,7 +15,7 @@ from tasks.errors import ClusterError
 from tasks.identity import identify_ops
 from tasks.limits import MOST_CERTIFICATES, too_many_secrets
 from tasks.models import Certificate, Inventory, Rejection, SecretRef
-from tasks.names import is_name
+from tasks.names import is_name, some
 from tasks.reasons import Code, Reason
 
 # cert-manager's reasons (pkg/util/pki, policies/constants.go) that say: this Secret is not the right one.
@@ -39,6 +39,7 @@ def take_inventory(client: ClusterClient, source: Source, now: datetime) -> Inve
         for name, reason in sorted(conditions.items())
         if name not in rejected
     ]
+    warnings += _kept_keys(found)
     return Inventory(
         certificates=tuple(one for one in found if isinstance(one, Certificate)),
         rejections=tuple(one for one in found if isinstance(one, Rejection)),
@@ -47,6 +48,14 @@ def take_inventory(client: ClusterClient, source: Source, now: datetime) -> Inve
         cluster_id=cluster_id,
         credential_ends=client.credential_ends,
     )
+
+
+def _kept_keys(found: Iterable[Certificate | Rejection]) -> list[str]:
+    """One line, however many there are; names alone."""
+    keeping = [one for one in found if isinstance(one, Certificate) and one.kept_keys]
+    told = [f"{one.ref.name} ({some(one.kept_keys)})" for one in keeping]
+    what = "keys beyond tls.crt, tls.key and ca.crt stay on OPS"
+    return [f"{what}: {some(told)}"] if told else []
 
 
 def examine_again(

@@ -68,6 +68,8 @@ class Certificate(Model):
     resource_version: str
     keys: tuple[str, ...]
     """The keys of `data` that travel, sorted."""
+    kept_keys: tuple[str, ...] = ()
+    """Those that stay on OPS, sorted: a keystore, for one."""
     serial: str
     """Serial number in hexadecimal."""
     issuer: str
@@ -174,7 +176,7 @@ class ManagedKeys(Row):
     """What managedFields says about who wrote a Secret on a target."""
 
     ours: frozenset[str] | None = None
-    """Keys of `data` in our Apply entry; None where no entry is ours."""
+    """Keys of `data` in our Apply entry; empty where our patch waits for it, None where nothing is ours."""
     ours_metadata: frozenset[str] = frozenset()
     """Labels and annotations in our Apply entry."""
     others: frozenset[str] = frozenset()

@@ -65,6 +65,8 @@ def _certificate(one: Certificate, survey: Survey) -> Document:
         "x509Sha256": one.leaf,
         "serial": one.serial,
         "issuer": one.issuer,
+        "keys": list(one.keys),
+        "keysThatStayOnOps": list(one.kept_keys),
         "dnsNames": list(one.dns_names),
         "notBefore": _time(version.not_before),
         "notAfter": _time(version.not_after),

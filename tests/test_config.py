@@ -147,6 +147,23 @@ FAULTS: dict[str, tuple[list[Edit], list[str]]] = {
             ),
         ],
     ),
+    "a former OPS is given twice, is the present one, or is no text": (
+        [(("source", "clusterId"), "0c2e"), (("source", "formerClusterIds"), ["a", "0c2e", "a", "", 5])],
+        [
+            f"source.formerClusterIds[3]: {EMPTY_TEXT}",
+            f"source.formerClusterIds[4]: {TEXT}",
+            "source.formerClusterIds[1]: is the present clusterId; give those of clusters that it replaces",
+            "source.formerClusterIds[2]: is there twice; keep one of them",
+        ],
+    ),
+    "there is a former OPS, and the present one is not pinned": (
+        [(("source", "formerClusterIds"), ["a"])],
+        ["source.clusterId: is required with formerClusterIds: the uid of OPS's namespace kube-system"],
+    ),
+    "the former OPS is no list": (
+        [(("source", "formerClusterIds"), "a")],
+        [f"source.formerClusterIds: {LIST}"],
+    ),
     "owner is missing": ([(("owner",), REMOVE)], [f"owner: {REQUIRED}"]),
     "source is missing": ([(("source",), REMOVE)], [f"source: {REQUIRED}"]),
     "source.namespace is missing": ([(("source", "namespace"), REMOVE)], [f"source.namespace: {REQUIRED}"]),

@@ -17,8 +17,10 @@ from tests.factories import NOW, SOURCE_NAMESPACE, rejection
 
 ISSUER = Issuer(now=NOW)
 NAMES = ["homarr.dev.example.org"]
-SOURCE = Source.model_validate({"namespace": SOURCE_NAMESPACE, "selector": {"team": "web"}})
 OPS_ID = "6f1f0c6f-0000-4000-8000-000000000001"
+SOURCE = Source.model_validate(
+    {"namespace": SOURCE_NAMESPACE, "selector": {"team": "web"}, "clusterId": OPS_ID}
+)
 EMPTY = "OPS holds no certificate; nothing is sent"
 
 Object = dict[str, Any]
@@ -111,6 +113,36 @@ def test_inventory_holds_no_key() -> None:
     secrets = [fit("a"), unfit.weak_key(ISSUER, "b", NAMES), unfit.mismatched_key(ISSUER, "c", NAMES)]
     told = take(*secrets).model_dump_json()
     assert not any(secret["data"]["tls.key"][100:140] in told for secret in secrets)
+
+
+def test_inventory_says_which_keys_stay_on_ops() -> None:
+    """A keystore does not travel: named in one quiet line, whatever its value; three keys are no news."""
+    further = fit("b")
+    further["data"] |= {"keystore.jks": "c2VjcmV0", "tls-combined.pem": "c2VjcmV0", "ca.crt": ""}
+    found = take(fit("a"), further)
+    told = "keys beyond tls.crt, tls.key and ca.crt stay on OPS: b (keystore.jks, tls-combined.pem)"
+    assert (found.warnings, names(found)) == ((told,), (["a", "b"], []))
+    assert "secret" not in found.model_dump_json()
+    assert [one.kept_keys for one in found.certificates] == [(), ("keystore.jks", "tls-combined.pem")]
+
+
+def test_what_stays_on_ops_is_told_within_bounds() -> None:
+    """However many keys a Secret has, and however many Secrets have some."""
+    crowded = [fit(f"web-{number:02}") for number in range(30)]
+    for one in crowded:
+        one["data"] |= {f"{number:03}{'x' * 240}": "" for number in range(100)}
+    found = take(*crowded)
+    (told,) = found.warnings
+    assert told.endswith("and 10 more")
+    assert len(told) < 20 * 300
+    assert {len(one.kept_keys) for one in found.certificates} == {20}
+
+
+def test_an_ops_that_is_not_pinned_is_warned_of() -> None:
+    """With the uid to paste; nothing but the pin tells another OPS from this one."""
+    loose = SOURCE.model_copy(update={"cluster_id": None})
+    told = f"source.clusterId is not pinned; that of OPS is {OPS_ID}"
+    assert take(fit("a"), source=loose).warnings == (told,)
 
 
 def test_inventory_of_nothing_says_so() -> None:

@@ -9,7 +9,7 @@ import pytest
 from tasks import ownership
 from tasks.models import ManagedKeys, SecretRef, TargetSecret
 from tasks.reasons import Reason
-from tests.factories import METADATA, OWNER, PAIR, US, certificate, target_secret, through_json
+from tests.factories import METADATA, OPS_ID, OWNER, PAIR, US, certificate, target_secret, through_json
 
 SOURCE = certificate()
 TRIPLE = PAIR | {"ca.crt"}
@@ -26,6 +26,9 @@ def test_labels_and_annotations_are_those_that_are_expected_back() -> None:
         "tls-sync.io/serial": "5eed",
     }
     assert set(ownership.annotations(SOURCE)) == ownership.ANNOTATIONS
+    assert ownership.stamp(US) == {"tls-sync.io/source-cluster": OPS_ID}
+    written = {*ownership.labels(OWNER), *ownership.annotations(SOURCE), *ownership.stamp(US)}
+    assert written == ownership.STAMPED
 
 
 def test_copy_of_ours_is_ours() -> None:
@@ -38,11 +41,16 @@ def without(mapping: dict[str, str], key: str) -> dict[str, str]:
 
 
 LABELS = ownership.labels(OWNER)
+NOTED = ownership.annotations(SOURCE)
+ELSEWHERE = "0c2f9a52-5a4e-4f0e-9d0b-6f1f0c6f2b12"
+STAMPED_ELSEWHERE = NOTED | {ownership.SOURCE_CLUSTER: ELSEWHERE}
 NOT_OURS: dict[str, dict[str, Any]] = {
     "the label managed-by is gone": {"labels": without(LABELS, ownership.MANAGED_BY)},
     "the label managed-by is another's": {"labels": {**LABELS, ownership.MANAGED_BY: "Helm"}},
     "the label owner is gone": {"labels": without(LABELS, ownership.OWNER)},
     "the label owner is another OPS's": {"labels": ownership.labels("ops-2")},
+    "another OPS cluster wrote it": {"annotations": STAMPED_ELSEWHERE},
+    "it says that no OPS cluster wrote it": {"annotations": {**NOTED, ownership.SOURCE_CLUSTER: ""}},
     "the source annotation is gone": {"annotations": {}},
     "the source annotation is empty": {"annotations": {ownership.SOURCE: ""}},
     "there is no Apply entry of ours": {"managed": ManagedKeys(ours=None, ours_metadata=METADATA)},
@@ -53,6 +61,85 @@ NOT_OURS: dict[str, dict[str, Any]] = {
 def test_copy_is_foreign_when(values: dict[str, Any]) -> None:
     """One missing mark of ownership makes a Secret someone else's."""
     assert not ownership.is_ours(target_secret(**values), US)
+
+
+def test_a_copy_of_a_former_ops_is_ours() -> None:
+    """OPS was rebuilt, and its former uid is configured: nobody has to touch the copies."""
+    heir = replace(US, former=frozenset({"x", ELSEWHERE}))
+    copy = target_secret(annotations=STAMPED_ELSEWHERE)
+    assert ownership.is_ours(copy, heir)
+    assert not ownership.is_from_elsewhere(copy, heir)
+    assert not ownership.is_drifted(copy, SOURCE)
+
+
+def test_a_copy_without_a_stamp_is_ours_and_at_rest() -> None:
+    """As an earlier version wrote it: it is not written to for the stamp's sake."""
+    old = target_secret(stamped=False)
+    assert ownership.SOURCE_CLUSTER not in old.annotations
+    assert ownership.is_ours(old, US)
+    assert not ownership.is_drifted(old, SOURCE)
+    assert ownership.is_untouched(old)
+
+
+def test_where_ops_is_not_known_a_stamp_says_nothing() -> None:
+    """Where OPS can't be read, the inventory still tells copies from what is foreign; nothing is written."""
+    unknown = replace(US, cluster_id="")
+    assert ownership.is_ours(target_secret(annotations=STAMPED_ELSEWHERE), unknown)
+
+
+def test_a_stamp_that_our_entry_does_not_own_is_an_edit() -> None:
+    """Someone wrote it by hand; or an earlier version left it behind."""
+    managed = ManagedKeys(ours=PAIR, ours_metadata=ownership.METADATA)
+    edited = target_secret(managed=managed)
+    assert ownership.is_ours(edited, US)
+    assert ownership.is_drifted(edited, SOURCE)
+    assert not ownership.is_untouched(edited)
+
+
+def test_a_patch_that_waits_for_its_apply_is_ours_and_drifted() -> None:
+    """A run that was killed between its two requests: the next one goes on."""
+    begun = target_secret(managed=ManagedKeys(ours=frozenset(), others=PAIR))
+    assert ownership.is_ours(begun, US)
+    assert ownership.is_drifted(begun, SOURCE)
+    assert not ownership.is_untouched(begun)
+
+
+@pytest.mark.parametrize(
+    ("noted", "told"),
+    [
+        (ELSEWHERE, f"OPS cluster {ELSEWHERE}"),
+        ("\x1b[2J", "tls-sync.io/source-cluster is no uid"),
+        ("x" * 70000, "tls-sync.io/source-cluster is no uid"),
+    ],
+    ids=["a uid", "control characters", "endless"],
+)
+def test_the_other_ops_is_named_only_by_its_uid(noted: str, told: str) -> None:
+    """Anyone on the target may write the annotation, and a report shows no text of that sort."""
+    assert ownership.source_cluster(target_secret(annotations={ownership.SOURCE_CLUSTER: noted})) == told
+
+
+@pytest.mark.parametrize(
+    ("asked", "keys", "lost"),
+    [
+        ("ops", PAIR | {"ca.crt"}, frozenset()),
+        ("ops", PAIR | {"a", "b"}, {"a", "b"}),
+        ("ops,lose-other-keys", PAIR | {"a"}, frozenset()),
+        ("ops-2,lose-other-keys", PAIR | {"a"}, {"a"}),
+        ("ops, lose-other-keys", PAIR | {"a"}, {"a"}),
+    ],
+)
+def test_adoption_loses_only_what_may_go(asked: str, keys: frozenset[str], lost: frozenset[str]) -> None:
+    """What we send counts as no loss; anything else needs the target's word, to the letter."""
+    foreign = target_secret(labels={}, annotations={ownership.ADOPT: asked}, was_read=True, keys=keys)
+    assert ownership.keys_to_lose(foreign, US) == lost
+    assert ownership.keys_to_lose(target_secret(keys=keys), US) == frozenset()
+
+
+def test_what_another_ops_wrote_is_not_adopted() -> None:
+    """As with another owner's copy: somebody looks after it. Once its label is off, it may be handed over."""
+    asks = STAMPED_ELSEWHERE | {ownership.ADOPT: OWNER}
+    assert not ownership.may_adopt(target_secret(annotations=asks), US)
+    assert ownership.may_adopt(target_secret(annotations=asks, labels={}), US)
 
 
 DRIFTED = {
@@ -139,16 +226,15 @@ def fields(**groups: list[str]) -> dict[str, Any]:
 
 def listed(**values: Any) -> dict[str, Any]:
     """The metadata of a copy as a list shows it."""
-    apply = fields(
-        labels=sorted(ownership.LABELS), annotations=sorted(ownership.ANNOTATIONS), data=sorted(PAIR)
-    )
+    noted = sorted(ownership.STAMPED - ownership.LABELS)
+    apply = fields(labels=sorted(ownership.LABELS), annotations=noted, data=sorted(PAIR))
     metadata = {
         "namespace": "homarr-dev",
         "name": "homarr-dev-tls",
         "uid": "uid-of-copy",
         "resourceVersion": "41",
         "labels": dict(LABELS),
-        "annotations": ownership.annotations(SOURCE),
+        "annotations": ownership.annotations(SOURCE) | ownership.stamp(US),
         "managedFields": [{"manager": "tls-sync", "operation": "Apply", "fieldsV1": apply}],
         **values,
     }
@@ -185,6 +271,7 @@ def test_parse_drops_what_is_foreign() -> None:
         labels={**LABELS, "team": canary},
         annotations={
             **ownership.annotations(SOURCE),
+            **ownership.stamp(US),
             "kubectl.kubernetes.io/last-applied-configuration": canary,
         },
         ownerReferences=[{"name": canary}],
@@ -236,14 +323,14 @@ def test_parse_takes_a_bare_secret() -> None:
         ),
         pytest.param(
             {"manager": "tls-sync", "operation": "Update"},
-            ManagedKeys(others=PAIR),
-            id="an Update in our name",
+            ManagedKeys(ours=frozenset(), others=PAIR),
+            id="a patch of ours",
         ),
         pytest.param({"manager": "tls-sync", "operation": "Apply"}, ManagedKeys(ours=PAIR), id="our Apply"),
     ],
 )
 def test_parse_tells_our_entry_from_others(entry: dict[str, str], expected: ManagedKeys) -> None:
-    """Only an Apply of the manager tls-sync is ours; an Update under our name is not."""
+    """Only an Apply of the manager tls-sync owns keys for us; a patch says that one has to follow."""
     metadata = listed(managedFields=[{**entry, "fieldsV1": fields(data=sorted(PAIR))}])
     assert ownership.parse_target_secret(metadata, "t").managed == expected
 

@@ -79,7 +79,13 @@ NOBODYS = (
     target_secret(managed=ManagedKeys(ours=None, ours_metadata=METADATA, others=PAIR)),
     target_secret(annotations={}),
 )
-NOT_OURS = (*NOBODYS, target_secret(owner="ops-2"), foreign_secret(held_by=Reason.OWNED_BY_HELM))
+OTHER_OPS = ownership.annotations(OWN) | {ownership.SOURCE_CLUSTER: "another"}
+NOT_OURS = (
+    *NOBODYS,
+    target_secret(owner="ops-2"),
+    target_secret(annotations=OTHER_OPS),
+    foreign_secret(held_by=Reason.OWNED_BY_HELM),
+)
 FIT = (OWN,)
 UNFIT = tuple(rejection(reason=reason) for reason in CHECK_REASONS)
 GONE = (None,)
@@ -140,6 +146,16 @@ ROWS = {
     "valid, routed here | another owner's copy | refuse | OwnedByAnotherOwner": Row(
         (LITERAL, GLOB), FIT, (target_secret(owner="ops-2"), target_secret(owner="ops-2", annotations=ASKS))
     ),
+    "valid, routed here | another OPS cluster's copy | refuse | OwnedByAnotherSourceCluster": Row(
+        (LITERAL, GLOB),
+        FIT,
+        (
+            target_secret(annotations=OTHER_OPS),
+            target_secret(annotations=OTHER_OPS | ASKS),
+            target_secret(annotations=OTHER_OPS, managed=EDITED),
+            target_secret(annotations=OTHER_OPS, managed=ManagedKeys(others=PAIR)),
+        ),
+    ),
     **{
         f"valid, routed here | held by {who} | refuse | {reason}": Row(
             (LITERAL, GLOB),
@@ -164,6 +180,14 @@ ROWS = {
     ),
     "valid, routed here | asks to be adopted, but is newer | refuse | WouldDowngrade": Row(
         (LITERAL, GLOB), FIT, (foreign_secret(annotations=ASKS, was_read=True, read=version("c3", age=9)),)
+    ),
+    "valid, routed here | asks for it, but has other keys | refuse | AdoptionWouldLoseKeys": Row(
+        (LITERAL, GLOB),
+        FIT,
+        (
+            foreign_secret(annotations=ASKS, was_read=True, keys=PAIR | {"keystore.jks"}),
+            target_secret(labels={}, annotations=ASKS, was_read=True, keys=PAIR | {"ca.crt", "x"}),
+        ),
     ),
     "valid, routed here | ours, other type | refuse | TypeDiffers": Row(
         (LITERAL, GLOB),
@@ -266,6 +290,52 @@ def test_plan_takes_off_what_others_added() -> None:
     )
     made = make(cluster(), inventory(OWN), [target_secret(managed=managed)])
     assert made == Plan(cluster="dev", changes=(row,))
+
+
+@pytest.mark.parametrize(
+    ("secret", "gone"),
+    [
+        (foreign_secret(annotations=ASKS, was_read=True, keys=PAIR | {"ca.crt"}), ("ca.crt",)),
+        (
+            target_secret(
+                labels={},
+                annotations=ASKS,
+                managed=ManagedKeys(ours=PAIR | {"ca.crt"}, ours_metadata=METADATA),
+                was_read=True,
+                keys=PAIR | {"ca.crt"},
+            ),
+            ("ca.crt",),
+        ),
+        (
+            target_secret(
+                managed=ManagedKeys(ours=PAIR | {"ca.crt"}, ours_metadata=METADATA, others=frozenset({"x"}))
+            ),
+            ("ca.crt", "x"),
+        ),
+        (target_secret(managed=EDITED, was_read=True, keys=PAIR | {"x"}), ("x",)),
+        (
+            target_secret(
+                certificate(content="b2", age=70),
+                managed=ManagedKeys(ours=PAIR | {"ca.crt"}, ours_metadata=METADATA),
+            ),
+            (),
+        ),
+    ],
+    ids=[
+        "adopted",
+        "adopted, and written by us before",
+        "ours goes with another's",
+        "owned by nobody",
+        "ours alone, which an apply takes off",
+    ],
+)
+def test_plan_names_each_key_that_a_patch_has_to_take_off(
+    secret: TargetSecret, gone: tuple[str, ...]
+) -> None:
+    """All that is there and is not sent, or the copy would hold a part of each for a moment."""
+    source = OWN.model_copy(update={"version": version("d4")}) if not secret.was_read else OWN
+    (row,) = make(cluster(), inventory(source), [secret]).changes
+    assert (row.writes, row.extra_keys) == (True, gone)
 
 
 def test_plan_binds_nothing_that_it_does_not_write() -> None:
@@ -449,6 +519,11 @@ UNSAFE: dict[str, tuple[tuple[Change, ...], tuple[TargetSecret, ...], str]] = {
     "an update would make what is missing": ((UPDATE,), (), "an update of what isn't ours"),
     "an update names no uid": ((changed(UPDATE, uid=None),), (COPY,), "an update of what isn't ours"),
     "an update names another uid": ((changed(UPDATE, uid="other"),), (COPY,), "an update of what isn't ours"),
+    "an adoption would lose a key": (
+        (UPDATE,),
+        (foreign_secret(uid=COPY.uid, annotations=ASKS, was_read=True, keys=PAIR | {"x"}),),
+        "an adoption that would lose keys",
+    ),
     "an update names no state": ((changed(UPDATE, resource_version=None),), (COPY,), "without a version"),
     "the fault is in the last row": ((CREATE, moved("elsewhere")), (), "no route leads there"),
 }
@@ -500,6 +575,12 @@ def test_a_write_takes_the_certificate_that_its_row_names() -> None:
     plan.ensure_safe_write(CREATE, cluster(), OWN, None, US)
     with pytest.raises(plan.UnsafePlan, match="no fit certificate"):
         plan.ensure_safe_write(CREATE, cluster(), other, None, US)
+
+
+def test_nothing_is_written_on_behalf_of_an_unknown_ops() -> None:
+    """A copy could not say where it came from, nor ours be told from another's."""
+    with pytest.raises(plan.UnsafePlan, match="it is not known which OPS this is"):
+        plan.ensure_safe_write(CREATE, cluster(), OWN, None, replace(US, cluster_id=""))
 
 
 def test_ensure_safe_accepts_a_sound_plan() -> None:

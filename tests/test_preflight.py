@@ -188,11 +188,13 @@ def test_where_a_cluster_is_pruned_delete_is_no_right_too_many() -> None:
     assert (trouble.mark, trouble.text) == (Mark.BAD, "app-a: delete on secrets missing")
 
 
-@pytest.mark.parametrize(("pin", "mark"), [(None, Mark.FINE), (UID, Mark.FINE), (OTHER, Mark.BAD)])
+@pytest.mark.parametrize(("pin", "mark"), [(None, Mark.LOOK), (UID, Mark.FINE), (OTHER, Mark.BAD)])
 def test_ops_is_the_pinned_one(pin: str | None, mark: Mark) -> None:
     """Where source.clusterId is another uid, nothing more is asked of that cluster."""
     source = Source.model_validate({"namespace": "certificates-ops", "clusterId": pin})
-    assert diagnosis.of_uid_of_ops(source, UID).mark is mark
+    found = diagnosis.of_uid_of_ops(source, UID)
+    assert found.mark is mark
+    assert (f"`clusterId: {UID}`" in found.remedy) == (mark is Mark.LOOK)
 
 
 @pytest.mark.parametrize(

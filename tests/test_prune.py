@@ -358,8 +358,21 @@ def test_copies_of_another_namespace_of_ops_are_kept() -> None:
             "it was edited on the target",
         ),
         ({"terminating": True}, "it is being deleted already"),
+        ({"stamped": False}, "an earlier version wrote it, and did not note from which OPS cluster"),
+        ({"annotations": {ownership.SOURCE_CLUSTER: "former"}}, "it came from a former OPS cluster"),
     ],
-    ids=["ours", "kept", "kept, too", "empty", "not kept", "another's key", "another's note", "terminating"],
+    ids=[
+        "ours",
+        "kept",
+        "kept, too",
+        "empty",
+        "not kept",
+        "another's key",
+        "another's note",
+        "terminating",
+        "not stamped",
+        "stamped by a former OPS",
+    ],
 )
 def test_what_keeps_a_copy(values: dict[str, Any], kept: str) -> None:
     """The target's own word, and every edit: what somebody wrote to is not ours alone to delete."""

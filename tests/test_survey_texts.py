@@ -187,7 +187,8 @@ KEYS = {
     "": "schemaVersion takenAt ok message counts ops clusters suspended certificates rejections placements",
     "ops": "failure warnings",
     "clusters": "name failures warnings",
-    "certificates": "name namespace fingerprint x509Sha256 serial issuer dnsNames notBefore notAfter "
+    "certificates": "name namespace fingerprint x509Sha256 serial issuer keys keysThatStayOnOps dnsNames "
+    "notBefore notAfter "
     "daysLeft renewalDue copies",
     "rejections": "name reason detail",
     "placements": "certificate cluster namespace secret status ok reason detail remedy copy writtenAt onOps "

@@ -34,7 +34,7 @@ def write_kubeconfig(
     Without the source: for a run in OPS, where the account is made by Helm.
     """
     if source:
-        _grant_source(sandbox.cluster(SOURCE_CLUSTER))
+        grant_source(sandbox.cluster(SOURCE_CLUSTER))
     for name, namespaces in targets.items():
         _grant_target(sandbox.cluster(name), namespaces)
     servers = [sandbox.cluster(name) for name in ((SOURCE_CLUSTER, *targets) if source else targets)]
@@ -58,7 +58,7 @@ def write_admin_kubeconfig(sandbox: Sandbox, path: Path) -> None:
     _write(path, {server: server.admin_token for server in servers})
 
 
-def _grant_source(server: ApiServer) -> None:
+def grant_source(server: ApiServer) -> None:
     """The release's own namespace and ServiceAccount are made by Helm, where there is Helm."""
     server.admin.namespace(SOURCE_NAMESPACE)
     server.admin.namespace(_SERVICE_ACCOUNT)
