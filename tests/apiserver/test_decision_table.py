@@ -131,6 +131,30 @@ def test_a_copy_of_another_owner_is_foreign(world: World) -> None:
     assert outcome(world) == (Action.REFUSE, Reason.OWNED_BY_ANOTHER_OWNER, True)
 
 
+def test_a_copy_of_another_ops_is_foreign(world: World) -> None:
+    """Made by a tls-sync of the same owner on another OPS: refused, and not touched."""
+    world.issue("web-tls")
+    world.deliver()
+    elsewhere = {"tls-sync.io/source-cluster": world.admin("prd").cluster_id()}
+    world.admin().patch(PATH, {"metadata": {"annotations": elsewhere}})
+    before = world.versions()
+    assert outcome(world) == (Action.REFUSE, Reason.OWNED_BY_ANOTHER_SOURCE_CLUSTER, True)
+    assert world.versions() == before
+
+
+def test_an_adoption_that_would_lose_keys_is_refused(world: World) -> None:
+    """Not ours, asks for us, has a key that we don't send: refused, and not touched."""
+    (secret,) = world.issue("web-tls")
+    metadata = {"name": "web-tls", "namespace": "app-a", "annotations": {"tls-sync.io/adopt": "ops"}}
+    data = secret["data"] | {"keystore.jks": "eA=="}
+    world.admin().create(
+        world.issuer.secret("web-tls", ["x.example.org"]) | {"metadata": metadata, "data": data}
+    )
+    before = world.versions()
+    assert outcome(world) == (Action.REFUSE, Reason.ADOPTION_WOULD_LOSE_KEYS, True)
+    assert world.versions() == before
+
+
 def test_a_copy_of_another_type_is_refused(world: World) -> None:
     """Ours by every mark, but of another type, which can't be changed: refused."""
     world.issue("web-tls")

@@ -362,3 +362,28 @@ def test_the_policy_lets_only_noted_copies_go(pruned: World) -> None:
     assert not may_delete(thief, "foreign")
     age(pruned)
     assert may_delete(thief, GONE)
+
+
+@pytest.mark.parametrize(
+    ("former", "why"),
+    [(None, "did not note from which OPS cluster"), ("former-ops", "it came from a former OPS cluster")],
+    ids=["an earlier version", "a former OPS"],
+)
+def test_a_copy_that_does_not_say_that_this_ops_wrote_it_is_kept(
+    pruned: World, former: str | None, why: str
+) -> None:
+    """OPS can't prove that what fed it is gone: it stays, undeleted and unnoted, and its row says why."""
+    configure(pruned, "dev", formerClusterIds=[former] if former else [])
+    copy = pruned.copy(GONE)
+    assert copy is not None
+    metadata = {key: copy["metadata"][key] for key in ("name", "namespace", "labels", "annotations")}
+    stamp = {ownership.SOURCE_CLUSTER: former} if former else {}
+    del metadata["annotations"][ownership.SOURCE_CLUSTER]
+    body = {key: copy[key] for key in ("apiVersion", "kind", "type", "data")} | {"metadata": metadata}
+    metadata["annotations"] |= stamp
+    pruned.admin().apply(place(GONE), body, ownership.FIELD_MANAGER, force=True)
+    take_away(pruned, GONE)
+    age(pruned)
+    assert message(run()) == "3 clusters: keep 30"
+    (row,) = [one for one in pruned.deliver().changes if one.target.name == GONE]
+    assert why in row.detail
