@@ -223,12 +223,16 @@ def _former_faults(source: Any) -> Iterator[Fault]:
     former = _list(source, "formerClusterIds") if isinstance(source, dict) else []
     if former and not source.get("clusterId"):
         yield "source.clusterId", "is required with formerClusterIds: the uid of OPS's namespace kube-system"
+    seen: set[str] = set()
     for index, one in enumerate(former):
         path = f"source.formerClusterIds[{index}]"
-        if one in former[:index]:
+        if not isinstance(one, str):
+            continue
+        if one in seen:
             yield path, "is there twice; keep one of them"
-        elif one is not None and one == source.get("clusterId"):
+        elif one == source.get("clusterId"):
             yield path, "is the present clusterId; give those of clusters that it replaces"
+        seen.add(one)
 
 
 def _twice(clusters: list[tuple[str, dict[str, Any]]], key: str, message: str) -> Iterator[Fault]:
