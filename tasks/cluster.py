@@ -188,7 +188,7 @@ class ClusterClient(Calls):
         what = f"apply secret {ref}"
         query = {"fieldManager": FIELD_MANAGER, "force": str(uid is not None).lower()}
         ask = Ask("PATCH", self._secret_path(ref), JSON, query, body, APPLY)
-        status, answer, _ = self._call(what, ask)
+        status, answer, *_ = self._call(what, ask)
         self._expect(what, answer, kind="Secret", name=ref.name, namespace=ref.namespace)
         metadata = answer["metadata"]
         if status != (201 if uid is None else 200) or uid not in (None, metadata.get("uid")):

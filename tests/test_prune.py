@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from tasks import ownership, terminal
-from tasks.absence import foretold
+from tasks.absence import APART, Clock, clock_of, foretold
 from tasks.config import SyncConfig
 from tasks.models import Absence, Action, Change, ClusterReport, Failure, ManagedKeys, Plan, SecretRef
 from tasks.order import Order
 from tasks.ownership import absence_of, marks
 from tasks.plan import UnsafePlan, make_plan
-from tasks.prune import MOST_IN_ALL, Pruning, ensure_safe_prune, merged, plan_prune
+from tasks.prune import MOST_IN_ALL, Pruning, ensure_safe_prune, merged, newer_than_ops, plan_prune, timed
 from tasks.reasons import Code, Reason
 from tasks.report import what_to_do
 from tests import factories as f
@@ -51,7 +51,13 @@ def copy(holds: Any, absence: Absence) -> Any:
 
 
 def planned(*pairs: tuple[Order, ClusterReport], now: datetime = NOW) -> tuple[Pruning, ...]:
-    return plan_prune([order for order, _ in pairs], [report for _, report in pairs], now)
+    """What is carried out where the target's clock says the same as ours."""
+    found = plan_prune([order for order, _ in pairs], [report for _, report in pairs], now)
+    return tuple(timed(one, Clock(now), f.SOURCE_NAMESPACE) for one in found)
+
+
+def safe(pruning: Pruning, order: Order, report: ClusterReport, newer: str = "", **clock: Any) -> None:
+    ensure_safe_prune(pruning, order, report, newer, Clock(**{"now": NOW, **clock}))
 
 
 def deleted(*pairs: tuple[Order, ClusterReport], now: datetime = NOW) -> int:
@@ -65,7 +71,7 @@ def refused(*pairs: tuple[Order, ClusterReport]) -> list[str]:
 def test_what_is_due_is_deleted_and_bound_to_what_was_listed() -> None:
     """A deletion names the object and the state that the decision was made on."""
     order, report = world()
-    told = foretold(Plan(cluster="dev", changes=report.changes), order, NOW)
+    told = foretold(Plan(cluster="dev", changes=report.changes), order, Clock(NOW))
     (one,) = planned((order, report.model_copy(update={"changes": told.changes})))
     (row,) = one.deletes
     assert (row.action, row.reason, row.target, row.detail) == (
@@ -148,8 +154,8 @@ def test_a_copy_whose_certificate_is_not_gone_is_kept(reason: Reason) -> None:
     """What no route sends any more, or OPS has in a bad state, is not absent there: its notes end."""
     order, report = world()
     (one,) = planned((order, called(reason, report)))
-    assert one.deletes == ()
-    assert [row.absence for row in one.notes] == [Absence()]
+    assert (one.deletes, one.notes) == ((), ())
+    assert [row.absence for row in one.ended] == [Absence()]
 
 
 def test_only_clusters_that_say_so_are_pruned() -> None:
@@ -171,7 +177,8 @@ def test_a_cluster_in_trouble_is_no_witness() -> None:
     """Where something failed, nothing is deleted, noted or counted."""
     order, report = world()
     failure = Failure(code=Code.TIMEOUT, cluster="dev", what="x")
-    assert planned((order, report.model_copy(update={"failures": (failure,)}))) == ()
+    (one,) = planned((order, report.model_copy(update={"failures": (failure,)})))
+    assert (one.rows, one.failures) == ((), ())
 
 
 @pytest.mark.parametrize(
@@ -194,7 +201,7 @@ def test_of_few_copies_those_of_one_certificate_may_go() -> None:
     pair = (order, report.model_copy(update={"changes": rows}))
     (one,) = planned(pair)
     assert len(one.deletes) == 2
-    ensure_safe_prune(one, *pair, NOW)
+    safe(one, *pair)
     said = "copies of 2 certificates are due; of fewer than 10 copies, only those of one may go at once"
     assert refused(world(40, 0, cluster="prd"), small) == [said]
 
@@ -234,7 +241,7 @@ def test_each_report_says_what_becomes_of_the_copy(absence: Absence, said: str) 
     """When it goes, or why it stays, in the log and in the artifact; not that a person is to delete it."""
     order, report = world()
     rows = tuple(replace(c, absence=absence) if c.absence else c for c in report.changes)
-    plan = foretold(Plan(cluster="dev", changes=rows), order, NOW)
+    plan = foretold(Plan(cluster="dev", changes=rows), order, Clock(NOW))
     (row,) = (c for c in plan.changes if c.absence)
     assert what_to_do(row) == f"it is no longer on OPS: {said}"
     shown = terminal.render(run(report.model_copy(update={"changes": plan.changes})))
@@ -246,9 +253,9 @@ def test_where_nothing_is_pruned_a_person_is_told_to() -> None:
     order, report = world()
     off = replace(order, cluster=order.cluster.model_copy(update={"prune": False}))
     plan = Plan(cluster="dev", changes=report.changes)
-    assert foretold(plan, off, NOW) is plan
+    assert foretold(plan, off, Clock(NOW)) is plan
     blind = replace(order, inventory=f.inventory(failure=Failure(code=Code.TIMEOUT, cluster="ops", what="x")))
-    assert foretold(plan, blind, NOW) is plan
+    assert foretold(plan, blind, Clock(NOW)) is plan
     (row,) = (c for c in plan.changes if c.absence)
     assert what_to_do(row).endswith(": the copy is kept; delete it by hand if nobody needs it")
 
@@ -406,9 +413,9 @@ def test_a_wrong_plan_deletes_nothing(changes: dict[str, Any], rule: str) -> Non
     """Each deletion is checked once more, from the facts and not from the plan."""
     order, report = world()
     (one,) = planned((order, report))
-    ensure_safe_prune(one, order, report, NOW)
+    safe(one, order, report)
     with pytest.raises(UnsafePlan, match=rule):
-        ensure_safe_prune(broken(one.deletes[0], **changes), order, report, NOW)
+        safe(broken(one.deletes[0], **changes), order, report)
 
 
 def test_what_nobody_noted_is_not_due() -> None:
@@ -417,7 +424,7 @@ def test_what_nobody_noted_is_not_due() -> None:
     (one,) = planned((order, report))
     rows = tuple(replace(row, absence=None) for row in report.changes)
     with pytest.raises(UnsafePlan, match="it is not due"):
-        ensure_safe_prune(one, order, report.model_copy(update={"changes": rows}), NOW)
+        safe(one, order, report.model_copy(update={"changes": rows}))
 
 
 @pytest.mark.parametrize("change", [{"certificate": "web-0"}, {"dry_run": True}], ids=["for one", "dry run"])
@@ -426,16 +433,16 @@ def test_a_run_for_a_part_may_not_delete(change: dict[str, Any]) -> None:
     order, report = world()
     (one,) = planned((order, report))
     with pytest.raises(UnsafePlan, match="may not prune"):
-        ensure_safe_prune(one, replace(order, **change), report, NOW)
+        safe(one, replace(order, **change), report)
 
 
 def test_more_deletions_than_allowed_are_no_plan() -> None:
     """The limit is checked once more, too."""
     order, report = world(10, 3)
     (one,) = planned((order, report))
-    ensure_safe_prune(one, order, report, NOW)
+    safe(one, order, report)
     with pytest.raises(UnsafePlan, match="more deletions"):
-        ensure_safe_prune(one._replace(deletes=one.deletes * 2), order, report, NOW)
+        safe(one._replace(deletes=one.deletes * 2), order, report)
 
 
 def test_the_report_says_what_was_deleted() -> None:
