@@ -269,6 +269,22 @@ def without_a_key(do: Steps) -> None:
     do.admin.create(foreign({"tls.crt": "one"}))
 
 
+def delete_what_was_listed(do: Steps) -> None:
+    """As an admin: the shipped Role lets our account delete nothing."""
+
+    def delete(**bound: str) -> None:
+        do.admin.exchange(Ask("DELETE", path_of(NAMESPACE, NAME), JSON, body={"preconditions": bound}))
+
+    do.create()
+    bound = do.bound()
+    do.set(tls_crt="edited")
+    delete(**bound)
+    delete(**do.bound() | {"uid": "00000000-0000-0000-0000-000000000000"})
+    do.ask(path_of(NAMESPACE, NAME))
+    delete(**do.bound())
+    do.ask(path_of(NAMESPACE, NAME))
+
+
 def terminating(do: Steps) -> None:
     do.create()
     do.admin.hold(NAMESPACE, NAME, HELD)
@@ -385,6 +401,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     immutable,
     other_type,
     without_a_key,
+    delete_what_was_listed,
     terminating,
     another_manager_takes_over,
     policy,
