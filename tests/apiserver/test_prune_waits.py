@@ -8,12 +8,13 @@ from email.utils import format_datetime, parsedate_to_datetime
 import pytest
 
 from deployments.sandbox.cert_manager import SOURCE_NAMESPACE
-from tasks import collect, connections, delivery, ownership, pruner, pruning, sender
+from tasks import connections, delivery, ownership, pruner, pruning, sender
 from tests.apiserver.test_flow import artifacts
 from tests.apiserver.test_prune import (
     GONE,
     NAMES,
     age,
+    age_notes,
     bare,
     configure,
     grant,
@@ -29,7 +30,7 @@ from tests.world import Manifest, World
 pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("prefect_server", "no_waiting")]
 
 RENEWED = NAMES[5:]
-CLOCKED = (collect, connections, delivery, pruner, pruning, sender)
+CLOCKED = (connections, delivery, pruner, pruning, sender)
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 
 
@@ -45,7 +46,7 @@ def pruned(world: World) -> World:
 
 @pytest.fixture
 def our_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[timedelta], None]:
-    """Sets the clock of the machine that tls-sync runs on, as far as it looks at one."""
+    """Sets the clock of the machine that tls-sync runs on, for all that is decided about a cluster."""
 
     def set_ahead(ahead: timedelta) -> None:
         class Clock(datetime):
@@ -70,14 +71,6 @@ def restore_ops(world: World, *clusters: str) -> None:
     for secret in older:
         world.put(secret)
     take_away(world, GONE)
-
-
-def age_notes(world: World, by: timedelta) -> None:
-    """As if so much time had passed since they were made."""
-    found = notes_on(world)
-    for key in (ownership.ORPHANED_SINCE, ownership.ORPHANED_SEEN):
-        found[key] = (datetime.fromisoformat(found[key]) - by).isoformat()
-    world.admin().patch(place(GONE), {"metadata": {"annotations": found}})
 
 
 def telling(change: Callable[[datetime], str]) -> Fault:
