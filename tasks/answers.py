@@ -2,6 +2,8 @@
 
 import json
 import zlib
+from datetime import datetime
+from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any, NamedTuple
 
 from tasks.reasons import Code
@@ -63,6 +65,15 @@ def parse_answer(status: int, content: bytes | bytearray) -> dict[str, Any] | Pr
     if status < 400:
         return Problem(Code.PROTOCOL, f"HTTP {status}")
     return _refusal(status, answer if isinstance(answer, dict) else {})
+
+
+def parse_date(header: str | None) -> datetime | None:
+    """When a server answered, by its own clock; None for anything but what HTTP has a server write there."""
+    try:
+        found = parsedate_to_datetime(header or "")
+        return found if format_datetime(found, usegmt=True) == header else None
+    except (ValueError, OverflowError):  # a header that is no date, or one of no year that we know
+        return None
 
 
 class Event(NamedTuple):

@@ -4,6 +4,7 @@ What is asked is cluster.py's business, how a request travels transport.py's.
 """
 
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -32,6 +33,9 @@ class Listing(NamedTuple):
 class Calls:
     """To one cluster for the length of one task. Usable from several threads."""
 
+    server_time: datetime | None = None
+    """What the API server's clock said with its last answer, to the second; None where it did not say."""
+
     def __init__(self, cluster: str, access: Access, deadline: float) -> None:
         """`deadline` is a moment of time.monotonic(), after which every call fails."""
         self._cluster, self.credential_ends, self.deadline = cluster, access.ends, deadline
@@ -50,7 +54,7 @@ class Calls:
 
     def until(self, deadline: float) -> None:
         """Use it for another task, which has this deadline; its connections stay."""
-        self.deadline = deadline
+        self.deadline, self.server_time = deadline, None
         self._transport.until(deadline)
 
     def _lines(self, what: str, ask: Ask) -> Iterator[bytes]:
@@ -75,7 +79,7 @@ class Calls:
         while True:
             cap = min(PAGE_BYTES, left)
             ask = Ask("GET", path, listing.accept, following, cap=cap, read=listing.read)
-            _, page, size = self._page(what, ask)
+            _, page, size, _ = self._page(what, ask)
             self._expect(what, page, kind=listing.kind)
             metadata = page["metadata"]
             if version not in (None, metadata.get("resourceVersion")):
@@ -103,9 +107,12 @@ class Calls:
 
     def _call(self, what: str, ask: Ask) -> Reply:
         try:
-            return self._transport.request(ask)
+            reply = self._transport.request(ask)
         except TransportError as error:
             code, detail, transient = error.problem
+        else:
+            self.server_time = reply.date
+            return reply
         raise self._error(code, what, detail=detail, transient=transient)
 
     def _get(self, what: str, ask: Ask) -> dict[str, Any] | None:

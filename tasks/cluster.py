@@ -200,7 +200,7 @@ class ClusterClient(Calls):
 
     def _written(self, what: str, ref: SecretRef, ask: Ask, uid: str | None) -> str:
         """The new resourceVersion, where the answer shows what was sent and nothing else."""
-        status, answer, _ = self._call(what, ask)
+        status, answer, *_ = self._call(what, ask)
         self._expect(what, answer, kind="Secret", name=ref.name, namespace=ref.namespace)
         metadata = answer["metadata"]
         if status != (201 if uid is None else 200) or uid not in (None, metadata.get("uid")):

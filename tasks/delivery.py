@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from tasks.absence import foretold
+from tasks.absence import clock_of, foretold
 from tasks.cluster import ClusterClient
 from tasks.config import Cluster
 from tasks.connections import client_of_source, client_of_target
@@ -53,7 +53,7 @@ def _deliver_to(target: ClusterClient, order: Order, view: View) -> ClusterRepor
     warnings = verify_identity(target, order, datetime.now(UTC))
     _list_namespaces(target, order.namespaces, view)
     order, plan = _decide(target, order, view)
-    plan = foretold(plan, order, datetime.now(UTC))
+    plan = foretold(plan, order, clock_of(target.server_time, datetime.now(UTC)))
     _ensure_safe(plan, order, view)
     changes, failures = plan.changes, view.failures
     to_do = _hold_back(plan, order, view)

@@ -5,8 +5,13 @@ A copy goes when all of this holds:
 
 - it is ours, nobody has edited it, a glob routes its certificate there, and it is not on OPS at all: what is
   refused there, or named literally by a route, is kept;
-- at least three runs in which nothing failed in its cluster found it so, the first of them a day ago. Each
-  notes that on the copy (`tls-sync.io/orphaned-*`); when the certificate is back, the notes end;
+- at least three runs found it so, each 50 minutes or more after the other, and the first of them a day ago.
+  Each notes that on the copy (`tls-sync.io/orphaned-*`); when the certificate is back, the notes end;
+- in these runs, and in the one that deletes, nothing failed and nothing was refused in its cluster, and no
+  cluster had a newer certificate than OPS (WouldDowngrade), which may have been restored from a snapshot that
+  is older than what is missing;
+- all times are those of its cluster's API server, which stand in each answer. Where our clock is more than
+  five minutes away from that one, or it tells none, nothing is noted or deleted there;
 - the annotation tls-sync.io/prune is not on it, or says "true";
 - of all certificates that the pruned clusters have copies of, at most 30 % are gone from OPS, which holds at
   least one; of the cluster's own copies at most 30 % and 10 go at once, and 50 in all. Of fewer than ten
@@ -19,18 +24,16 @@ Then OPS has to prove it, name by name, and the copy has to be the very one that
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import NamedTuple
 
-from tasks.absence import RUNS, counts, is_due, is_from, outlook
+from tasks.absence import Clock, is_due, is_from, next_note, outlook, waiting, wants_note
 from tasks.models import Absence, Action, Change, ClusterReport, Failure, Inventory
-from tasks.names import is_protected
+from tasks.names import is_protected, some
 from tasks.order import Order
 from tasks.plan import UnsafePlan
 from tasks.reasons import NOT_OURS, Code, Reason
 
-RENEW_NOTE = timedelta(hours=6)
-"""Older than this, a note is renewed, though it has counted enough runs."""
 SHARE = 0.3
 SMALL = 10
 """Of fewer than this, one may go at once."""
@@ -43,34 +46,50 @@ class Pruning(NamedTuple):
     cluster: str
     deletes: tuple[Change, ...] = ()
     notes: tuple[Change, ...] = ()
-    """Their `absence` is what is to be noted; one without `since` ends the notes."""
+    """Their `absence` is what was noted so far; once `timed`, what is to be noted."""
+    ended: tuple[Change, ...] = ()
+    """Whose notes end, as their certificate is not gone any more."""
+    waiting: tuple[Change, ...] = ()
+    """To which nothing is done for now; their `detail` says why."""
     failures: tuple[Failure, ...] = ()
 
     @property
     def rows(self) -> tuple[Change, ...]:
-        return (*self.deletes, *self.notes)
+        return (*self.deletes, *self.notes, *self.ended)
 
 
 def plan_prune(
     orders: Iterable[Order], reports: Iterable[ClusterReport], now: datetime
 ) -> tuple[Pruning, ...]:
-    """One for each cluster that is pruned and in which nothing failed, in the order of the orders.
+    """One for each cluster that is pruned and has a report, in the order of the orders.
 
-    Reports come wave by wave, orders as the configuration has them: they belong together by name.
+    `reports` are those of the whole run, wave by wave, and orders as the configuration has them: they belong
+    together by name. `now` is our time, by which nothing is done yet: see `timed`.
     """
-    found = {report.cluster: report for report in reports if not report.failures}
+    found = {report.cluster: report for report in reports}
     pruned = (order for order in orders if order.cluster.prune)
     pairs = [(order, found[order.cluster.name]) for order in pruned if order.cluster.name in found]
     if not pairs:
         return ()
-    if doubt := doubt_about_ops(pairs[0][0].inventory, (report for _, report in pairs)):
-        return tuple(_refused(report.cluster, doubt) for _, report in pairs if _orphans(report))
-    planned = [_plan_one(order, report, now) for order, report in pairs]
+    newer = newer_than_ops(found.values())
+    doubt = doubt_about_ops(pairs[0][0].inventory, (report for _, report in pairs if not report.failures))
+    planned = [_plan_one(order, report, newer, doubt, now) for order, report in pairs]
     total = sum(len(one.deletes) for one in planned)
     if total > MOST_IN_ALL:
         text = f"{total} copies are due in all clusters together; at most {MOST_IN_ALL} may go at once"
-        planned = [_refused(p.cluster, text, p.notes) if p.deletes else p for p in planned]
+        planned = [_refused(one, text) if one.deletes else one for one in planned]
     return tuple(planned)
+
+
+def newer_than_ops(reports: Iterable[ClusterReport]) -> str:
+    """Copies that are newer than what OPS has, in any cluster of a run; empty where none is."""
+    found = (
+        f"{row.target} on {report.cluster}"
+        for report in reports
+        for row in report.changes
+        if row.reason is Reason.WOULD_DOWNGRADE
+    )
+    return some(sorted(found))
 
 
 def doubt_about_ops(inventory: Inventory, reports: Iterable[ClusterReport]) -> str:
@@ -85,28 +104,55 @@ def doubt_about_ops(inventory: Inventory, reports: Iterable[ClusterReport]) -> s
     return ""
 
 
-def ensure_safe_prune(pruning: Pruning, order: Order, report: ClusterReport, now: datetime) -> None:
-    """Check what must hold for every deletion, from the facts and not from the plan. Raises UnsafePlan."""
-    on_ops = {one.ref.name for one in order.inventory.certificates}
-    on_ops |= {one.ref.name for one in order.inventory.rejections}
+def timed(pruning: Pruning, clock: Clock, namespace: str) -> Pruning:
+    """What of it holds by the target's clock, right before it is carried out; notes bear that time.
+
+    `namespace` is where OPS has its certificates.
+    """
+    if clock.trouble:
+        idle = _waiting((*pruning.deletes, *pruning.notes), clock.trouble)
+        return pruning._replace(deletes=(), notes=(), waiting=(*pruning.waiting, *idle))
+    deletes = tuple(row for row in pruning.deletes if _is_due(row, clock.now))
+    wanted = (row for row in pruning.notes if _wants_note(row, clock.now))
+    notes = tuple(_noted(row, clock, namespace) for row in wanted)
+    return pruning._replace(deletes=deletes, notes=notes)
+
+
+def ensure_safe_prune(
+    pruning: Pruning, order: Order, report: ClusterReport, newer: str, clock: Clock
+) -> None:
+    """Check what must hold for every note and deletion, from the facts and not from the plan.
+
+    `newer` is what `newer_than_ops` says of all clusters of the run. Raises UnsafePlan.
+    """
     listed = {row.target: row for row in report.changes}
-    if not order.cluster.prune or order.certificate or order.dry_run or report.failures:
+    if not order.cluster.prune or order.certificate or order.dry_run:
         raise UnsafePlan("this run may not prune this cluster")
+    if (pruning.deletes or pruning.notes) and (newer or clock.trouble or not report.ok):
+        raise UnsafePlan("nothing may be noted or deleted in this cluster now")
     if _beyond(pruning.deletes, report):
         raise UnsafePlan("more deletions than may be at once")
-    for row in pruning.deletes:
-        found = listed.get(row.target)
-        rules = {
-            "it is not the one that was listed": found is not None
-            and (found.uid, found.resource_version) == (row.uid, row.resource_version),
-            "it is bound to no object": bool(row.uid and row.resource_version),
-            "its certificate is on OPS": row.certificate not in on_ops,
-            "a protected namespace": not is_protected(row.target.namespace),
-            "it is not due": found is not None and _is_orphan(found) and _is_due(found, now),
-        }
+    for row in (*pruning.deletes, *pruning.notes):
+        rules = _rules(row, listed.get(row.target), order.inventory, clock.now)
         broken = [rule for rule, holds in rules.items() if not holds]
         if broken:
             raise UnsafePlan(f"{row.target}: {', '.join(broken)}")
+
+
+def _rules(row: Change, found: Change | None, inventory: Inventory, now: datetime) -> dict[str, bool]:
+    """What must hold for a row that is deleted or noted; `found` is what was listed there."""
+    on_ops = {one.ref.name for one in inventory.certificates} | {one.ref.name for one in inventory.rejections}
+    noted = found.absence if found and _is_orphan(found) else None
+    deletes = row.action is Action.DELETE
+    return {
+        "it is not the one that was listed": found is not None
+        and (found.uid, found.resource_version) == (row.uid, row.resource_version),
+        "it is bound to no object": bool(row.uid and row.resource_version),
+        "its certificate is on OPS": row.certificate not in on_ops,
+        "a protected namespace": not is_protected(row.target.namespace),
+        "it is not due": not deletes or (noted is not None and is_due(noted, now)),
+        "it is noted otherwise": deletes or (noted is not None and row.absence == next_note(noted, now)),
+    }
 
 
 def merged(report: ClusterReport, done: Iterable[Change], failures: Iterable[Failure]) -> ClusterReport:
@@ -117,20 +163,43 @@ def merged(report: ClusterReport, done: Iterable[Change], failures: Iterable[Fai
     )
 
 
-def _plan_one(order: Order, report: ClusterReport, now: datetime) -> Pruning:
+def _plan_one(order: Order, report: ClusterReport, newer: str, doubt: str, now: datetime) -> Pruning:
     namespace = order.config.source.namespace
-    orphans = [row for row in _orphans(report) if row.absence and is_from(row.absence, namespace)]
-    due = [_deletion(row) for row in orphans if _is_due(row, now)]
-    notes = tuple(_noted(row, now, namespace) for row in orphans if _wants_note(row, now))
-    notes += tuple(_cleared(row) for row in report.changes if _is_over(row))
+    planned = Pruning(report.cluster, ended=tuple(_cleared(row) for row in report.changes if _is_over(row)))
+    every = _orphans(report)
+    orphans = [row for row in every if row.absence and is_from(row.absence, namespace)]
+    why = _what_comes_first(report, newer)
+    if why:
+        planned = planned._replace(waiting=_waiting(orphans, why))
+    if doubt and every and not report.failures:
+        return _refused(planned, doubt)
+    if why:
+        return planned
+    planned = planned._replace(notes=tuple(row for row in orphans if _wants_note(row, now)))
+    due = tuple(_deletion(row) for row in orphans if _is_due(row, now))
     if why := _beyond(due, report):
-        return _refused(report.cluster, why, notes)
-    return Pruning(report.cluster, tuple(due), notes)
+        return _refused(planned, why)
+    return planned._replace(deletes=due)
 
 
-def _refused(cluster: str, detail: str, notes: tuple[Change, ...] = ()) -> Pruning:
-    failure = Failure(code=Code.PRUNE_REFUSED, cluster=cluster, what="delete copies", detail=detail)
-    return Pruning(cluster, notes=notes, failures=(failure,))
+def _what_comes_first(report: ClusterReport, newer: str) -> str:
+    """Why nothing may be noted or deleted in a cluster in this run; empty where it may."""
+    if newer:
+        return f"OPS may be of an older snapshot, as targets have newer certificates ({newer}): see to those"
+    troubles = [str(failure.code) for failure in report.failures]
+    troubles += [f"{row.reason} of {row.target}" for row in report.changes if row.failed]
+    return f"something failed or was refused in this cluster: {some(troubles)}" if troubles else ""
+
+
+def _waiting(rows: Iterable[Change], why: str) -> tuple[Change, ...]:
+    gone = Reason.GONE_FROM_SOURCE
+    return tuple(replace(row, action=Action.KEEP, reason=gone, detail=waiting(why)) for row in rows)
+
+
+def _refused(planned: Pruning, detail: str) -> Pruning:
+    """The same without deletions, and with a failure that says why."""
+    failure = Failure(code=Code.PRUNE_REFUSED, cluster=planned.cluster, what="delete copies", detail=detail)
+    return planned._replace(deletes=(), failures=(failure,))
 
 
 def _beyond(due: Sequence[Change], report: ClusterReport) -> str:
@@ -167,20 +236,12 @@ def _is_due(row: Change, now: datetime) -> bool:
 
 
 def _wants_note(row: Change, now: datetime) -> bool:
-    absence = row.absence
-    if absence is None or _is_due(row, now):
-        return False
-    if absence.seen is None or not counts(absence, now):
-        return True
-    return absence.runs < RUNS or now - absence.seen >= RENEW_NOTE
+    return row.absence is not None and wants_note(row.absence, now)
 
 
-def _noted(row: Change, now: datetime, namespace: str) -> Change:
-    old = row.absence or Absence()
-    counted = counts(old, now)
-    since = old.since if counted and old.since else now
-    noted = replace(old, since=since, seen=now, runs=(old.runs if counted else 0) + 1)
-    return replace(row, absence=noted, detail=outlook(noted, now, namespace))
+def _noted(row: Change, clock: Clock, namespace: str) -> Change:
+    noted = next_note(row.absence or Absence(), clock.now)
+    return replace(row, absence=noted, detail=outlook(noted, clock, namespace))
 
 
 def _is_over(row: Change) -> bool:

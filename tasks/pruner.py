@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from tasks import ownership, stopping
+from tasks.absence import clock_of
 from tasks.answers import UNCERTAIN
 from tasks.cluster import ClusterClient
 from tasks.connections import client_of_source, client_of_target
@@ -19,7 +20,7 @@ from tasks.identity import identify_ops, verify_identity
 from tasks.models import Change, ClusterReport, Failure, SecretRef
 from tasks.order import Order
 from tasks.plan import UnsafePlan
-from tasks.prune import Pruning, ensure_safe_prune, merged
+from tasks.prune import Pruning, ensure_safe_prune, merged, timed
 from tasks.reasons import Code
 
 SECONDS = 60.0
@@ -30,16 +31,14 @@ NO_RIGHT = (
 )
 
 
-def prune(order: Order, pruning: Pruning, report: ClusterReport) -> ClusterReport:
+def prune(order: Order, pruning: Pruning, report: ClusterReport, newer: str = "") -> ClusterReport:
     """The report, with what became of the pruning; in a dry run OPS is asked, too, and nothing is changed.
 
-    Expected failures are in it.
+    `newer` is what `newer_than_ops` says of all clusters of the run. Expected failures are in the report.
     """
-    work = _Work(order, pruning.failures)
+    work = _Work(order, pruning, report, newer)
     try:
-        if not order.dry_run:
-            ensure_safe_prune(pruning, order, report, datetime.now(UTC))
-        work.carry_out(pruning)
+        work.carry_out()
     except ClusterError as error:
         work.failures.append(error.failure)
     except UnsafePlan as error:
@@ -51,25 +50,35 @@ def prune(order: Order, pruning: Pruning, report: ClusterReport) -> ClusterRepor
 
 
 class _Work:
-    def __init__(self, order: Order, failures: tuple[Failure, ...]) -> None:
-        self._order = order
-        self.done: list[Change] = []
-        self.failures = list(failures)
+    def __init__(self, order: Order, pruning: Pruning, report: ClusterReport, newer: str) -> None:
+        self._order, self._report, self._newer = order, report, newer
+        self._planned = pruning._replace(notes=(), ended=()) if order.dry_run else pruning
+        self.done = list(pruning.waiting)
+        self.failures = list(pruning.failures)
 
-    def carry_out(self, pruning: Pruning) -> None:
-        notes = () if self._order.dry_run else pruning.notes
-        if not (pruning.deletes or notes):
+    def carry_out(self) -> None:
+        if not self._planned.rows:
             return
         deadline = time.monotonic() + SECONDS
         with client_of_target(self._order.cluster, deadline) as target:
-            verify_identity(target, self._order, datetime.now(UTC))
-            for row in notes:
+            pruning = self._timed(target)
+            for row in (*pruning.notes, *pruning.ended):
                 self._try(partial(self._note, target, row))
             if pruning.deletes:
                 with client_of_source(self._order.config.source, deadline) as source:
                     wanted = self._prove(source)
                     for row in pruning.deletes:
                         self._try(partial(self._delete, source, target, row, wanted))
+
+    def _timed(self, target: ClusterClient) -> Pruning:
+        """What may be done by the clock of the target, which is the right one."""
+        verify_identity(target, self._order, datetime.now(UTC))
+        clock = clock_of(target.server_time, datetime.now(UTC))
+        pruning = timed(self._planned, clock, self._order.config.source.namespace)
+        self.done = list(pruning.waiting)
+        if not self._order.dry_run:
+            ensure_safe_prune(pruning, self._order, self._report, self._newer, clock)
+        return pruning
 
     def _try(self, step: Callable[[], Change]) -> None:
         """One Secret, at no cost to the others. Where someone was faster, the next run looks."""

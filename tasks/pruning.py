@@ -1,6 +1,6 @@
 """The Prefect task that prunes one cluster, and its fan-out. A shell around tasks/pruner.py."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -12,7 +12,7 @@ from tasks.errors import ClusterFailed, defect
 from tasks.fan_out import Job, Submit, in_a_thread, side_by_side
 from tasks.models import ClusterReport
 from tasks.order import Order
-from tasks.prune import Pruning, merged, plan_prune
+from tasks.prune import Pruning, merged, newer_than_ops, plan_prune
 from tasks.pruner import prune
 from tasks.waves import waves_of, went_well
 
@@ -23,9 +23,9 @@ from tasks.waves import waves_of, went_well
     persist_result=False,
     log_prints=False,
 )
-def prune_cluster(order: Order, pruning: Pruning, report: ClusterReport) -> ClusterReport:
+def prune_cluster(order: Order, pruning: Pruning, report: ClusterReport, newer: str) -> ClusterReport:
     with at_work() as requests:
-        pruned = prune(order, pruning, report).model_copy(update={"requests": requests()})
+        pruned = prune(order, pruning, report, newer).model_copy(update={"requests": requests()})
     if len(pruned.failures) > len(report.failures):
         raise ClusterFailed(pruned) from None
     return pruned
@@ -40,13 +40,14 @@ def prune_clusters(
     """
     orders, found = tuple(orders), {report.cluster: report for report in reports}
     planned = {one.cluster: one for one in plan_prune(orders, found.values(), datetime.now(UTC))}
+    submit_one = partial(_submit, submit, newer_than_ops(found.values()) if planned else "")
     signal: BaseException | None = None
     well = True
     for wave in waves_of(orders) if planned else ():
         here = [(order, planned[order.cluster.name]) for order in wave if order.cluster.name in planned]
         todo = [(order, one if well else one._replace(deletes=())) for order, one in here]
         well = well and went_well(wave, [found[order.cluster.name] for order in wave])
-        done, signal = _prune_wave(todo, found, submit)
+        done, signal = _prune_wave(todo, found, submit_one)
         well = well and all(len(one.failures) == len(found[one.cluster].failures) for one in done)
         found |= {report.cluster: report for report in done}
         if signal:
@@ -55,20 +56,22 @@ def prune_clusters(
 
 
 def _prune_wave(
-    todo: Iterable[tuple[Order, Pruning]], found: dict[str, ClusterReport], submit: Submit
+    todo: Iterable[tuple[Order, Pruning]],
+    found: dict[str, ClusterReport],
+    submit: Callable[[Order, Pruning, ClusterReport], Any],
 ) -> tuple[list[ClusterReport], BaseException | None]:
     """Where there is nothing to do, there is no task either."""
     todo = tuple(todo)
-    idle = [merged(found[one.cluster], (), one.failures) for _, one in todo if not one.rows]
+    idle = [merged(found[one.cluster], one.waiting, one.failures) for _, one in todo if not one.rows]
     busy = [(order, one, found[one.cluster]) for order, one in todo if one.rows]
-    jobs = (Job(partial(_submit, submit, *each), partial(_defect_report, each[-1])) for each in busy)
+    jobs = (Job(partial(submit, *each), partial(_defect_report, each[-1])) for each in busy)
     done, signal = side_by_side(jobs)
     return [*idle, *done], signal
 
 
-def _submit(submit: Submit, order: Order, pruning: Pruning, report: ClusterReport) -> Any:
+def _submit(submit: Submit, newer: str, order: Order, pruning: Pruning, report: ClusterReport) -> Any:
     named = prune_cluster.with_options(task_run_name=f"prune-{pruning.cluster}")
-    return submit(named, order=order, pruning=pruning, report=report)
+    return submit(named, order=order, pruning=pruning, report=report, newer=newer)
 
 
 def _defect_report(before: ClusterReport, error: BaseException) -> ClusterReport:

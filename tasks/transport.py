@@ -9,6 +9,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from http import HTTPStatus
 from typing import Any, NamedTuple, NoReturn
 from urllib.parse import urlencode, urlsplit
@@ -23,7 +24,7 @@ from urllib3.exceptions import (
 )
 
 from tasks import stopping
-from tasks.answers import Problem, parse_answer, unpack
+from tasks.answers import Problem, parse_answer, parse_date, unpack
 from tasks.client import ApiClient, ApiException
 from tasks.ownership import FIELD_MANAGER
 from tasks.pace import pace_of
@@ -63,6 +64,8 @@ class Reply(NamedTuple):
     status: int
     content: dict[str, Any]
     size: int
+    date: datetime | None = None
+    """When the server answered, by its own clock, to the second; None where it did not say."""
 
 
 _whole = threading.Lock()
@@ -85,7 +88,9 @@ def _parse(ask: Ask, response: BaseHTTPResponse, packed: bytearray) -> Reply | P
     if isinstance(answer, Problem):
         return answer
     parsed = parse_answer(response.status, answer)
-    return parsed if isinstance(parsed, Problem) else Reply(response.status, parsed, len(answer))
+    if isinstance(parsed, Problem):
+        return parsed
+    return Reply(response.status, parsed, len(answer), parse_date(response.headers.get("Date")))
 
 
 class Transport:

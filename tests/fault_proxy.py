@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from deployments.sandbox.api_server import ApiServer
 from deployments.sandbox.pki import Authority
 
+PASSED_BACK = ("Content-Type", "Date")
 PASSED_ON = ("Authorization", "Accept", "Content-Type", "User-Agent")
 
 
@@ -101,9 +102,9 @@ class FaultProxy:
         upstream = http.client.HTTPSConnection("127.0.0.1", self._upstream, context=self._trust, timeout=60)
         upstream.request(request.method, request.path, request.body or None, request.headers)
         response = upstream.getresponse()
-        body, kind = response.read(), response.getheader("Content-Type", "")
+        body, passed = response.read(), {name: response.getheader(name, "") for name in PASSED_BACK}
         upstream.close()
-        return Answer(response.status, body, {"Content-Type": kind})
+        return Answer(response.status, body, passed)
 
     def note(self, drops: int) -> None:
         if drops == LONG:
@@ -135,10 +136,11 @@ class FaultProxy:
                 if answer is None:
                     self.close_connection = True
                     return
-                self.send_response(answer.status)
+                self.send_response_only(answer.status)
                 if proxy.drip_headers:
                     self.drip()
-                for name, value in (answer.headers | {"Content-Length": str(len(answer.body))}).items():
+                own = {"Date": self.date_time_string(), "Content-Length": str(len(answer.body))}
+                for name, value in (own | answer.headers).items():
                     self.send_header(name, value)
                 self.end_headers()
                 self.send_body(answer)

@@ -9,6 +9,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import Any, Self
 
@@ -125,6 +126,8 @@ class MemoryApi:
         self._secrets: dict[tuple[str, str], Secret] = {}
         self._pages: dict[str, tuple[int, list[Secret]]] = {}
         self._version = 100
+        self.clock: Callable[[], datetime | None] = lambda: datetime.now(UTC).replace(microsecond=0)
+        """The Date of its answers; None: they have none."""
 
     def exchange(self, ask: Ask, user: str = ADMIN) -> Answer:
         with self._lock:
@@ -135,7 +138,7 @@ class MemoryApi:
 
     def answer(self, ask: Ask) -> Reply:
         """As Transport has it, for tls-sync's account."""
-        reply = reply_of(self.exchange(ask, ACCOUNT))
+        reply = reply_of(self.exchange(ask, ACCOUNT))._replace(date=self.clock())
         return reply._replace(content=ask.read(reply.content)) if ask.read else reply
 
     def _route(self, ask: Ask, user: str) -> Answer:
@@ -184,10 +187,12 @@ class MemoryApi:
             table = {"kind": "Table", "columnDefinitions": COLUMNS, "metadata": {}, "rows": [now.row()]}
             return 200, table if ask.accept == TABLE else now.manifest()
         if verb == "delete":
-            return 200, self._delete(now)
+            return 200, self._delete(now, body.get("preconditions") or {})
         _require_state(now, body)
         new_body = body if verb == "update" else merged(now.manifest(), body)
-        return 200, self._update(now, fields_of(new_body), manager, user)
+        new = self._update(now, fields_of(new_body), manager, user)
+        metadata_only = {"kind": "PartialObjectMetadata", "metadata": new["metadata"]}
+        return 200, metadata_only if ask.accept == METADATA else new
 
     def _list(self, ask: Ask, namespace: str) -> Answer:
         query = ask.query or {}
@@ -295,7 +300,10 @@ class MemoryApi:
         if new.fields["type",] != TLS or not is_ours or (now.uid and not was_ours and not asks):
             raise Denied(403)
 
-    def _delete(self, now: Secret) -> Manifest:
+    def _delete(self, now: Secret, given: Mapping[str, str]) -> Manifest:
+        here = {"uid": now.uid, "resourceVersion": str(now.version)}
+        if any(here[key] != value for key, value in given.items()):
+            raise Denied(409)
         if not _finalizers(now):
             del self._secrets[now.namespace, now.name]
             return {"kind": "Status", "metadata": {}, "status": "Success"}

@@ -1,13 +1,15 @@
 """What an API server's answer means, by its machine-readable fields alone."""
 
 import json
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.answers import Problem, is_about, parse_answer
+from tasks.answers import Problem, is_about, parse_answer, parse_date
 from tasks.reasons import Code
 from tests.factories import law
 
@@ -154,3 +156,40 @@ def test_answer_without_name_is_about_nothing_in_particular() -> None:
     """An object that does not say its name is not the one that was asked for."""
     assert not is_about({"kind": "Secret", "metadata": {}}, "Secret", "homarr-dev-tls")
     assert not is_about({"metadata": {}}, "Secret")
+
+
+@law
+@given(moment=st.datetimes(min_value=datetime(1970, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001  what is asked for
+def test_date_of_an_answer_is_the_servers_time(moment: datetime) -> None:
+    """As HTTP has servers write it, to the second."""
+    moment = moment.replace(microsecond=0)
+    assert parse_date(format_datetime(moment, usegmt=True)) == moment
+
+
+DATES = {
+    "no header": None,
+    "an empty one": "",
+    "a word": "yesterday",
+    "no time": "Sun, 01 Mar 2026",
+    "no zone": "Sun, 01 Mar 2026 12:00:00",
+    "a zone of its own": "Sun, 01 Mar 2026 12:00:00 +0100",
+    "an unknown zone": "Sun, 01 Mar 2026 12:00:00 -0000",
+    "another day of the week": "Mon, 01 Mar 2026 12:00:00 GMT",
+    "no such day": "Sun, 31 Feb 2026 12:00:00 GMT",
+    "no such year": f"Sun, 01 Mar {'9' * 30} 12:00:00 GMT",
+    "two of them": "Sun, 01 Mar 2026 12:00:00 GMT, Sun, 01 Mar 2026 12:00:00 GMT",
+}
+
+
+@pytest.mark.parametrize("header", DATES.values(), ids=DATES)
+def test_date_of_an_answer_is_unknown_where_it_has(header: str | None) -> None:
+    """What no server writes there tells no time, and ends no run."""
+    assert parse_date(header) is None
+
+
+@law
+@given(header=st.text() | st.text("0123456789:,+- GMTSunMar", max_size=40))
+def test_date_of_an_answer_may_be_anything(header: str) -> None:
+    """A hostile header is a time in UTC or none, and never an exception."""
+    found = parse_date(header)
+    assert found is None or found.tzinfo is not None

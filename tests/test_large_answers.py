@@ -6,6 +6,7 @@ import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -106,3 +107,14 @@ def test_who_wrote_a_secret_of_ops_is_not_kept() -> None:
     page = _without_managed_fields({"items": items})
     assert page == {"items": [{"metadata": name, "data": {}}, {"metadata": None}, None]}
     assert _without_managed_fields({"items": None}) == {"items": None}
+
+
+def test_an_answer_bears_the_servers_time() -> None:
+    """Whether or not anything is taken from it; where the server tells none, there is none."""
+    told = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    for taken in (None, dict):
+        ask = Ask("GET", "/", "application/json", read=taken)
+        for headers, date in (({"Date": "Sun, 01 Mar 2026 12:00:00 GMT"}, told), ({}, None)):
+            reply = _read(ask, HTTPResponse(status=200, headers=headers), bytearray(PAGE))
+            assert isinstance(reply, Reply)
+            assert reply.date == date

@@ -5,15 +5,17 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tasks import ownership, terminal
-from tasks.absence import foretold
+from tasks.absence import APART, Clock, clock_of, foretold
 from tasks.config import SyncConfig
 from tasks.models import Absence, Action, Change, ClusterReport, Failure, ManagedKeys, Plan, SecretRef
 from tasks.order import Order
 from tasks.ownership import absence_of, marks
 from tasks.plan import UnsafePlan, make_plan
-from tasks.prune import MOST_IN_ALL, Pruning, ensure_safe_prune, merged, plan_prune
+from tasks.prune import MOST_IN_ALL, Pruning, ensure_safe_prune, merged, newer_than_ops, plan_prune, timed
 from tasks.reasons import Code, Reason
 from tasks.report import what_to_do
 from tests import factories as f
@@ -51,7 +53,13 @@ def copy(holds: Any, absence: Absence) -> Any:
 
 
 def planned(*pairs: tuple[Order, ClusterReport], now: datetime = NOW) -> tuple[Pruning, ...]:
-    return plan_prune([order for order, _ in pairs], [report for _, report in pairs], now)
+    """What is carried out where the target's clock says the same as ours."""
+    found = plan_prune([order for order, _ in pairs], [report for _, report in pairs], now)
+    return tuple(timed(one, Clock(now), f.SOURCE_NAMESPACE) for one in found)
+
+
+def safe(pruning: Pruning, order: Order, report: ClusterReport, newer: str = "", **clock: Any) -> None:
+    ensure_safe_prune(pruning, order, report, newer, Clock(**{"now": NOW, **clock}))
 
 
 def deleted(*pairs: tuple[Order, ClusterReport], now: datetime = NOW) -> int:
@@ -65,7 +73,7 @@ def refused(*pairs: tuple[Order, ClusterReport]) -> list[str]:
 def test_what_is_due_is_deleted_and_bound_to_what_was_listed() -> None:
     """A deletion names the object and the state that the decision was made on."""
     order, report = world()
-    told = foretold(Plan(cluster="dev", changes=report.changes), order, NOW)
+    told = foretold(Plan(cluster="dev", changes=report.changes), order, Clock(NOW))
     (one,) = planned((order, report.model_copy(update={"changes": told.changes})))
     (row,) = one.deletes
     assert (row.action, row.reason, row.target, row.detail) == (
@@ -127,6 +135,14 @@ def test_what_is_not_due_is_noted(absence: Absence, runs: int) -> None:
     assert row.absence.since == (absence.since if runs > 1 else NOW)
 
 
+@pytest.mark.parametrize("runs", [1, 2])
+def test_runs_that_come_sooner_do_not_count(runs: int) -> None:
+    """A note is made 50 minutes after the last one at the soonest, to the second, so that runs are apart."""
+    just = replace(DUE, seen=NOW - APART, runs=runs)
+    sooner = replace(just, seen=NOW - APART + timedelta(seconds=1))
+    assert [len(planned(world(absence=one))[0].notes) for one in (just, sooner)] == [1, 0]
+
+
 def test_enough_runs_are_noted_now_and_then() -> None:
     """Between the third run and the day's end a copy is written to every six hours only."""
     recent = replace(DUE, since=NOW - timedelta(hours=9), seen=NOW - timedelta(hours=5))
@@ -148,8 +164,8 @@ def test_a_copy_whose_certificate_is_not_gone_is_kept(reason: Reason) -> None:
     """What no route sends any more, or OPS has in a bad state, is not absent there: its notes end."""
     order, report = world()
     (one,) = planned((order, called(reason, report)))
-    assert one.deletes == ()
-    assert [row.absence for row in one.notes] == [Absence()]
+    assert (one.deletes, one.notes) == ((), ())
+    assert [row.absence for row in one.ended] == [Absence()]
 
 
 def test_only_clusters_that_say_so_are_pruned() -> None:
@@ -171,7 +187,181 @@ def test_a_cluster_in_trouble_is_no_witness() -> None:
     """Where something failed, nothing is deleted, noted or counted."""
     order, report = world()
     failure = Failure(code=Code.TIMEOUT, cluster="dev", what="x")
-    assert planned((order, report.model_copy(update={"failures": (failure,)}))) == ()
+    (one,) = planned((order, report.model_copy(update={"failures": (failure,)})))
+    assert (one.rows, one.failures) == ((), ())
+
+
+def told_of(*pairs: tuple[Order, ClusterReport]) -> dict[str, list[str]]:
+    """What is said of the copies to which nothing is done, cluster by cluster."""
+    return {one.cluster: [what_to_do(row) for row in one.waiting] for one in planned(*pairs)}
+
+
+def with_row(report: ClusterReport, reason: Reason, action: Action = Action.REFUSE) -> ClusterReport:
+    target = SecretRef(namespace="app", name="other")
+    row = Change(action=action, reason=reason, target=target, certificate="other", old=f.version())
+    return report.model_copy(update={"changes": (*report.changes, row)})
+
+
+WAITS = "it is no longer on OPS: the copy is neither noted nor deleted for now: "
+
+
+@pytest.mark.parametrize(
+    ("action", "reason"),
+    [
+        (Action.REFUSE, Reason.HOSTNAME_NOT_ALLOWED),
+        (Action.REFUSE, Reason.OWNED_BY_OTHER),
+        (Action.KEEP, Reason.EXPIRED),
+        (Action.KEEP, Reason.MISSING_ON_SOURCE),
+        (Action.NOTHING, Reason.MISSING_ON_SOURCE),
+    ],
+)
+@pytest.mark.parametrize("absence", [DUE, Absence(source=DUE.source)], ids=["due", "new"])
+def test_a_refusal_comes_first_in_its_cluster(absence: Absence, action: Action, reason: Reason) -> None:
+    """Whatever makes a cluster Failed keeps it from notes and deletions, and no other cluster."""
+    dev, (order, report) = world(absence=absence), world(absence=absence, cluster="rct")
+    refused_there = with_row(report, reason, action)
+    one, other = planned(dev, (order, refused_there))
+    assert len(one.rows) == 1
+    assert (other.rows, other.failures) == ((), ())
+    told = f"something failed or was refused in this cluster: {reason} of app/other"
+    assert told_of(dev, (order, refused_there)) == {"dev": [], "rct": [WAITS + told]}
+
+
+@pytest.mark.parametrize("absence", [DUE, Absence(source=DUE.source)], ids=["due", "new"])
+@pytest.mark.parametrize("prune", [True, False], ids=["pruned", "not pruned"])
+def test_a_newer_copy_anywhere_is_doubt_about_ops(absence: Absence, prune: bool) -> None:
+    """OPS may have been restored: nothing is noted or deleted anywhere, whichever cluster has that copy."""
+    dev, (order, report) = world(absence=absence), world(gone=0, cluster="rct")
+    order = replace(order, cluster=order.cluster.model_copy(update={"prune": prune}))
+    rct = order, with_row(report, Reason.WOULD_DOWNGRADE)
+    assert [one.rows for one in planned(dev, rct)] == [()] * (1 + prune)
+    told = (
+        "OPS may be of an older snapshot, as targets have newer certificates (app/other on rct): see to those"
+    )
+    assert told_of(dev, rct) == {"dev": [WAITS + told]} | ({"rct": []} if prune else {})
+
+
+def test_newer_copies_are_named_and_not_all() -> None:
+    """In the order of the alphabet, and no more of them than a person reads."""
+    (_, one), (_, two) = (world(gone=0, cluster=cluster) for cluster in ("rct", "dev"))
+    found = newer_than_ops(
+        [with_row(one, Reason.WOULD_DOWNGRADE), *[with_row(two, Reason.WOULD_DOWNGRADE)] * 99]
+    )
+    assert found.startswith("app/other on dev, app/other on dev, ")
+    assert found.endswith(" more")
+    assert newer_than_ops([one, two]) == ""
+
+
+def test_what_waits_is_said_where_something_is_gone_alone() -> None:
+    """A cluster in trouble that has no such copy, or keeps it anyhow, says nothing about pruning."""
+    kept = replace(DUE, kept="x")
+    for pair in (world(gone=0), world(absence=kept), world(absence=replace(DUE, source="elsewhere/web-0"))):
+        order, report = pair
+        rows = tuple(replace(row, absence=kept) if row.absence == DUE else row for row in report.changes)
+        waits = with_row(report.model_copy(update={"changes": rows}), Reason.HOSTNAME_NOT_ALLOWED)
+        assert told_of((order, waits)) == {"dev": []}
+
+
+def test_notes_end_whatever_else_there_is() -> None:
+    """What is back on OPS is not gone any more, or it would count from before: in a run that failed, too."""
+    order, report = world()
+    back = with_row(called(Reason.IN_SYNC, report), Reason.WOULD_DOWNGRADE)
+    back = back.model_copy(update={"failures": (Failure(code=Code.TIMEOUT, cluster="dev", what="x"),)})
+    (one,) = planned((order, back))
+    assert [(row.target.name, row.absence) for row in one.ended] == [("web-0", Absence())]
+    safe(one, order, back, newer="x", trouble="x")
+
+
+ZERO, SECOND, MINUTES = timedelta(), timedelta(seconds=1), timedelta(minutes=5)
+
+
+@pytest.mark.parametrize("ahead", [-MINUTES, -SECOND, ZERO, SECOND, MINUTES])
+def test_a_clock_that_agrees_is_gone_by(ahead: timedelta) -> None:
+    """The target's time counts, whichever is ahead, up to five minutes."""
+    assert clock_of(NOW + ahead, NOW) == Clock(NOW + ahead)
+
+
+@pytest.mark.parametrize("ahead", [-DAY, -MINUTES - SECOND, MINUTES + SECOND, DAY])
+def test_a_clock_that_differs_is_not_gone_by(ahead: timedelta) -> None:
+    """One of the two is wrong, and nobody knows which: both times are said, and what to do."""
+    told = f"the API server's clock says {NOW + ahead:%Y-%m-%d %H:%M:%S} UTC, ours 2026-03-01 12:00:00 UTC"
+    clock = clock_of(NOW + ahead, NOW)
+    assert clock == Clock(NOW + ahead, f"{told}, more than 5 minutes apart: set the wrong one")
+    pair = world(10, 2)
+    (one,) = plan_prune([pair[0]], [pair[1]], NOW)
+    assert one.rows
+    left = timed(one, clock, f.SOURCE_NAMESPACE)
+    assert left.rows == ()
+    assert [what_to_do(row) for row in left.waiting] == [WAITS + clock.trouble] * 2
+    assert merged(pair[1], left.waiting, ()).counts == {Action.KEEP: 10}
+
+
+def test_a_server_that_tells_no_time_is_not_gone_by() -> None:
+    """Then nobody knows how much has passed."""
+    clock = clock_of(None, NOW)
+    assert clock.now == NOW
+    assert "have no Date that can be read" in clock.trouble
+
+
+def test_the_targets_time_decides_and_is_noted() -> None:
+    """What our clock says is no reason: fewer copies are due by the target's, and a note bears that."""
+    early = NOW - timedelta(minutes=4)
+    order, report = world()
+    (one,) = plan_prune([order], [report], NOW)
+    assert len(one.deletes) == 1
+    assert timed(one, Clock(early), f.SOURCE_NAMESPACE).rows == ()
+    (row,) = planned(world(absence=Absence()), now=early)[0].notes
+    assert row.absence == Absence(since=early, seen=early, runs=1, source="certificates-ops/web-0")
+
+
+@pytest.mark.parametrize("minutes", [3, -3])
+def test_notes_by_our_own_clock_are_still_notes(minutes: int) -> None:
+    """Earlier versions made them by ours: they count, unless they are of the target's future."""
+    now = NOW + timedelta(minutes=minutes)
+    (one,) = planned(world(absence=replace(DUE, runs=2, seen=NOW, since=NOW - DAY)), now=now)
+    assert [row.absence.runs for row in one.notes if row.absence] == ([] if minutes > 0 else [1])
+
+
+def test_each_report_goes_by_the_targets_time() -> None:
+    """And says where that can't be: the copy is kept without a word about when it goes."""
+    order, report = world()
+    plan = Plan(cluster="dev", changes=report.changes)
+    clocks = (Clock(NOW), Clock(NOW - DAY), Clock(NOW, "x"))
+    told = [what_to_do(row) for c in clocks for row in foretold(plan, order, c).changes if row.absence]
+    assert "the copy is due" in told[0]
+    assert "a run of all clusters will note it" in told[1]
+    assert told[2] == f"{WAITS}x"
+
+
+MOSTLY = st.sampled_from([True] * 9 + [False])
+PAUSES = st.sampled_from([1, 49, 50, 60, 6 * 60, 12 * 60, 24 * 60 - 100, 24 * 60, 49 * 60])
+"""Minutes between two runs."""
+
+
+@f.law
+@given(steps=st.lists(st.tuples(PAUSES, MOSTLY, MOSTLY), min_size=3, max_size=12))
+def test_no_copy_goes_before_three_runs_and_a_day(steps: list[tuple[int, bool, bool]]) -> None:
+    """However often runs come, whatever they find: since it was last there, three saw it gone, over a day."""
+    order, start = world(copies=1)
+    other, healthy = world(gone=0, copies=1, cluster="rct")
+    now, absence, noted = NOW, Absence(source=DUE.source), list[datetime]()
+    for minutes, gone, well in steps:
+        now += timedelta(minutes=minutes)
+        rows = tuple(replace(row, absence=absence) for row in start.changes)
+        report = start.model_copy(update={"changes": rows})
+        report = report if gone else called(Reason.IN_SYNC, report)
+        of_other = healthy if well else with_row(healthy, Reason.WOULD_DOWNGRADE)
+        one, _ = planned((order, report), (other, of_other), now=now)
+        safe(one, order, report, newer_than_ops([of_other]), now=now)
+        if one.deletes:
+            assert gone and well and len(noted) >= 3 and now - noted[0] >= DAY  # noqa: PT018  one law
+            return
+        written = one.notes or one.ended
+        absence = replace(written[0].absence or Absence(), source=DUE.source) if written else absence
+        if not gone:
+            noted = []
+        elif well and (not noted or now - noted[-1] >= APART):
+            noted.append(now)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +384,7 @@ def test_of_few_copies_those_of_one_certificate_may_go() -> None:
     pair = (order, report.model_copy(update={"changes": rows}))
     (one,) = planned(pair)
     assert len(one.deletes) == 2
-    ensure_safe_prune(one, *pair, NOW)
+    safe(one, *pair)
     said = "copies of 2 certificates are due; of fewer than 10 copies, only those of one may go at once"
     assert refused(world(40, 0, cluster="prd"), small) == [said]
 
@@ -234,7 +424,7 @@ def test_each_report_says_what_becomes_of_the_copy(absence: Absence, said: str) 
     """When it goes, or why it stays, in the log and in the artifact; not that a person is to delete it."""
     order, report = world()
     rows = tuple(replace(c, absence=absence) if c.absence else c for c in report.changes)
-    plan = foretold(Plan(cluster="dev", changes=rows), order, NOW)
+    plan = foretold(Plan(cluster="dev", changes=rows), order, Clock(NOW))
     (row,) = (c for c in plan.changes if c.absence)
     assert what_to_do(row) == f"it is no longer on OPS: {said}"
     shown = terminal.render(run(report.model_copy(update={"changes": plan.changes})))
@@ -246,9 +436,9 @@ def test_where_nothing_is_pruned_a_person_is_told_to() -> None:
     order, report = world()
     off = replace(order, cluster=order.cluster.model_copy(update={"prune": False}))
     plan = Plan(cluster="dev", changes=report.changes)
-    assert foretold(plan, off, NOW) is plan
+    assert foretold(plan, off, Clock(NOW)) is plan
     blind = replace(order, inventory=f.inventory(failure=Failure(code=Code.TIMEOUT, cluster="ops", what="x")))
-    assert foretold(plan, blind, NOW) is plan
+    assert foretold(plan, blind, Clock(NOW)) is plan
     (row,) = (c for c in plan.changes if c.absence)
     assert what_to_do(row).endswith(": the copy is kept; delete it by hand if nobody needs it")
 
@@ -419,9 +609,47 @@ def test_a_wrong_plan_deletes_nothing(changes: dict[str, Any], rule: str) -> Non
     """Each deletion is checked once more, from the facts and not from the plan."""
     order, report = world()
     (one,) = planned((order, report))
-    ensure_safe_prune(one, order, report, NOW)
+    safe(one, order, report)
     with pytest.raises(UnsafePlan, match=rule):
-        ensure_safe_prune(broken(one.deletes[0], **changes), order, report, NOW)
+        safe(broken(one.deletes[0], **changes), order, report)
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule"),
+    [
+        ({"uid": "another"}, "it is not the one that was listed"),
+        ({"uid": None}, "it is bound to no object"),
+        ({"certificate": "web-3"}, "its certificate is on OPS"),
+        ({"target": SecretRef(namespace="app", name="web-3")}, "it is noted otherwise"),
+        ({"absence": replace(DUE, since=NOW - 2 * DAY, seen=NOW, runs=2)}, "it is noted otherwise"),
+        ({"absence": replace(DUE, seen=NOW, runs=3)}, "it is noted otherwise"),
+        ({"absence": replace(DUE, seen=NOW + DAY, runs=2)}, "it is noted otherwise"),
+    ],
+)
+def test_a_wrong_note_is_not_made(changes: dict[str, Any], rule: str) -> None:
+    """Each note is checked once more, too: it says that one more run, of now, has found the same."""
+    order, report = world(absence=replace(DUE, runs=1))
+    (one,) = planned((order, report))
+    safe(one, order, report)
+    wrong = Pruning("dev", notes=(replace(one.notes[0], **changes),))
+    with pytest.raises(UnsafePlan, match=rule):
+        safe(wrong, order, report)
+
+
+@pytest.mark.parametrize("absence", [DUE, replace(DUE, runs=1)], ids=["a deletion", "a note"])
+def test_where_something_comes_first_nothing_is_deleted(absence: Absence) -> None:
+    """A refusal here, a newer copy anywhere, a failure and a wrong clock are looked at once more."""
+    order, report = world(absence=absence)
+    (one,) = planned((order, report))
+    failed = report.model_copy(update={"failures": (Failure(code=Code.TIMEOUT, cluster="dev", what="x"),)})
+    for facts, more in (
+        (with_row(report, Reason.EXPIRED, Action.KEEP), {}),
+        (failed, {}),
+        (report, {"newer": "x"}),
+        (report, {"trouble": "x"}),
+    ):
+        with pytest.raises(UnsafePlan, match="nothing may be noted or deleted"):
+            safe(one, order, facts, **more)
 
 
 def test_what_nobody_noted_is_not_due() -> None:
@@ -430,7 +658,7 @@ def test_what_nobody_noted_is_not_due() -> None:
     (one,) = planned((order, report))
     rows = tuple(replace(row, absence=None) for row in report.changes)
     with pytest.raises(UnsafePlan, match="it is not due"):
-        ensure_safe_prune(one, order, report.model_copy(update={"changes": rows}), NOW)
+        safe(one, order, report.model_copy(update={"changes": rows}))
 
 
 @pytest.mark.parametrize("change", [{"certificate": "web-0"}, {"dry_run": True}], ids=["for one", "dry run"])
@@ -439,16 +667,16 @@ def test_a_run_for_a_part_may_not_delete(change: dict[str, Any]) -> None:
     order, report = world()
     (one,) = planned((order, report))
     with pytest.raises(UnsafePlan, match="may not prune"):
-        ensure_safe_prune(one, replace(order, **change), report, NOW)
+        safe(one, replace(order, **change), report)
 
 
 def test_more_deletions_than_allowed_are_no_plan() -> None:
     """The limit is checked once more, too."""
     order, report = world(10, 3)
     (one,) = planned((order, report))
-    ensure_safe_prune(one, order, report, NOW)
+    safe(one, order, report)
     with pytest.raises(UnsafePlan, match="more deletions"):
-        ensure_safe_prune(one._replace(deletes=one.deletes * 2), order, report, NOW)
+        safe(one._replace(deletes=one.deletes * 2), order, report)
 
 
 def test_the_report_says_what_was_deleted() -> None:

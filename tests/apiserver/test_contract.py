@@ -2,7 +2,9 @@
 
 import base64
 import json
+import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
@@ -13,9 +15,22 @@ import yaml
 from deployments.sandbox.kubeconfig import context_name
 from deployments.sandbox.rest import AdminError, Rest
 from tasks.answers import Problem, parse_answer
-from tasks.cluster import JSON, METADATA, NEVER, TABLE
+from tasks.cluster import JSON, METADATA, NEVER, TABLE, ClusterClient
+from tasks.kubeconfig import connect
 from tasks.transport import Ask
-from tests.memory_api import ACCOUNT, WRITES, Answer, Exchange, Hand, Manifest, MemoryApi, path_of
+from tests.memory_api import (
+    ACCOUNT,
+    MERGE,
+    WRITES,
+    Answer,
+    Exchange,
+    Hand,
+    Manifest,
+    MemoryApi,
+    Wire,
+    WiredClient,
+    path_of,
+)
 from tests.world import World
 
 pytestmark = pytest.mark.apiserver
@@ -310,6 +325,30 @@ def without_a_key(do: Steps) -> None:
     do.admin.create(foreign({"tls.crt": "one"}))
 
 
+def note_on_a_copy(do: Steps) -> None:
+    do.create()
+    body = {"metadata": {**do.bound(), "annotations": {"tls-sync.io/orphaned-runs": "1"}}}
+    note = Ask("PATCH", path_of(NAMESPACE, NAME), METADATA, {"fieldManager": "tls-sync-prune"}, body, MERGE)
+    do.us.exchange(note)
+    do.ask(path_of(NAMESPACE, NAME))
+
+
+def delete_what_was_listed(do: Steps) -> None:
+    """As an admin: the shipped Role lets our account delete nothing."""
+
+    def delete(**bound: str) -> None:
+        do.admin.exchange(Ask("DELETE", path_of(NAMESPACE, NAME), JSON, body={"preconditions": bound}))
+
+    do.create()
+    bound = do.bound()
+    do.set(tls_crt="edited")
+    delete(**bound)
+    delete(**do.bound() | {"uid": "00000000-0000-0000-0000-000000000000"})
+    do.ask(path_of(NAMESPACE, NAME))
+    delete(**do.bound())
+    do.ask(path_of(NAMESPACE, NAME))
+
+
 def terminating(do: Steps) -> None:
     do.create()
     do.admin.hold(NAMESPACE, NAME, HELD)
@@ -429,6 +468,8 @@ SCENARIOS: tuple[Scenario, ...] = (
     immutable,
     other_type,
     without_a_key,
+    note_on_a_copy,
+    delete_what_was_listed,
     terminating,
     another_manager_takes_over,
     policy,
@@ -473,6 +514,24 @@ def make_namespaces(world: World) -> None:
             raise
     else:
         world.admin().delete("/api/v1/namespaces/ending")
+
+
+def test_both_tell_the_time_with_each_answer(world: World) -> None:
+    """To the second and in UTC, as their clock has it; the client has that of the last answer."""
+    api = MemoryApi(GRANTS)
+    memory = WiredClient("dev", Wire(api.answer, lambda _: None))
+    with ClusterClient("dev", connect("dev", context_name("dev")), time.monotonic() + 60) as real:
+        for client in (real, memory):
+            assert client.server_time is None
+            before = datetime.now(UTC).replace(microsecond=0)
+            client.cluster_id()
+            assert client.server_time
+            assert before <= client.server_time <= datetime.now(UTC)
+            assert (client.server_time.microsecond, client.server_time.tzinfo) == (0, UTC)
+    told = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    for api.clock in (lambda: told, lambda: None):
+        memory.target_secrets("app-a")
+        assert memory.server_time == api.clock()
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.__name__)

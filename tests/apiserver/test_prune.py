@@ -103,6 +103,14 @@ def notes_on(world: World, name: str = GONE, cluster: str = "dev") -> dict[str, 
     return {key: value for key, value in found.items() if key in ownership.MARKS}
 
 
+def age_notes(world: World, by: timedelta) -> None:
+    """As if so much time had passed since they were made."""
+    found = notes_on(world)
+    for key in (ownership.ORPHANED_SINCE, ownership.ORPHANED_SEEN):
+        found[key] = (datetime.fromisoformat(found[key]) - by).isoformat()
+    world.admin().patch(place(GONE), {"metadata": {"annotations": found}})
+
+
 def run(**parameters: Any) -> State[Any]:
     return tls_sync(**parameters, return_state=True)
 
@@ -119,6 +127,7 @@ def test_what_is_gone_is_deleted_after_three_runs_and_a_day(pruned: World) -> No
     for number in (1, 2, 3):
         assert message(run()) == "3 clusters: keep 30"
         assert notes_on(pruned)[ownership.ORPHANED_RUNS] == str(number)
+        age_notes(pruned, timedelta(minutes=50))
     versions = pruned.versions()
     assert message(run()) == "3 clusters: keep 30"
     assert pruned.versions() == versions

@@ -1,0 +1,90 @@
+"""What is noted on a cluster, on the API in memory: by whose clock."""
+
+from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tasks import ownership, pruner
+from tasks.cluster import JSON
+from tasks.config import SyncConfig
+from tasks.models import ClusterReport
+from tasks.order import Order
+from tasks.plan import make_plan
+from tasks.prune import plan_prune
+from tasks.report import what_to_do
+from tasks.transport import Ask
+from tests import factories as f
+from tests.memory_api import ACCOUNT, APPLY, WRITES, Hand, Manifest, MemoryApi, Wire, WiredClient, path_of
+
+MINUTE = timedelta(minutes=1)
+NAME = "web-0"
+
+
+def copied(api: MemoryApi) -> WiredClient:
+    """A client of a cluster that has our copy of one certificate."""
+    lost = f.certificate(NAME)
+    metadata = {"labels": ownership.labels(f.OWNER), "annotations": ownership.annotations(lost)}
+    body = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": ownership.SECRET_TYPE,
+        "metadata": {"name": NAME, "namespace": "app", **metadata},
+        "data": {"tls.crt": "eA==", "tls.key": "eA=="},
+    }
+    query = {"fieldManager": ownership.FIELD_MANAGER}
+    assert api.exchange(Ask("PATCH", path_of("app", NAME), JSON, query, body, APPLY), ACCOUNT)[0] == 201
+    return WiredClient("dev", Wire(api.answer, lambda _: None))
+
+
+def pruned(api: MemoryApi, client: WiredClient, monkeypatch: pytest.MonkeyPatch) -> ClusterReport:
+    """What a run makes of it that finds the certificate gone."""
+    entry = f.cluster(f.route(["web-*"], ["app"]), prune=True, clusterId=api.uid)
+    source = {"namespace": f.SOURCE_NAMESPACE, "clusterId": "ops"}
+    config = SyncConfig.model_validate(
+        {"owner": f.OWNER, "source": source, "clusters": [entry.model_dump(by_alias=True)]}
+    )
+    order = Order(config, entry, f.inventory(f.certificate("other")))
+    now = datetime.now(UTC)
+    plan = make_plan(entry, order.inventory, client.target_secrets("app"), owner=f.OWNER, now=now)
+    report = ClusterReport(cluster="dev", changes=plan.changes)
+    (pruning,) = plan_prune([order], [report], now)
+    monkeypatch.setattr(pruner, "client_of_target", lambda *_: nullcontext(client))
+    return pruner.prune(order, pruning, report, "")
+
+
+def notes(api: MemoryApi) -> Manifest:
+    found = Hand(api.exchange).get("app", NAME)
+    assert found
+    return {key: value for key, value in found["metadata"]["annotations"].items() if key in ownership.MARKS}
+
+
+@pytest.mark.parametrize("minutes", [0, 4, -4])
+def test_a_note_bears_the_targets_time(minutes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ours is no more than compared with it."""
+    api = MemoryApi({"app": WRITES})
+    told = datetime.now(UTC).replace(microsecond=0) + minutes * MINUTE
+    api.clock = lambda: told
+    report = pruned(api, copied(api), monkeypatch)
+    assert report.ok
+    assert notes(api) == {
+        ownership.ORPHANED_SINCE: told.isoformat(),
+        ownership.ORPHANED_SEEN: told.isoformat(),
+        ownership.ORPHANED_RUNS: "1",
+    }
+
+
+@pytest.mark.parametrize("minutes", [6, -6, None], ids=["ahead", "behind", "no clock"])
+def test_by_a_clock_that_is_wrong_nothing_is_noted(
+    minutes: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the report says of the copy why not; nothing has failed."""
+    api = MemoryApi({"app": WRITES})
+    told = None if minutes is None else datetime.now(UTC).replace(microsecond=0) + minutes * MINUTE
+    api.clock = lambda: told
+    report = pruned(api, copied(api), monkeypatch)
+    assert report.ok
+    assert notes(api) == {}
+    (row,) = report.changes
+    said = f"clock says {told:%Y-%m-%d %H:%M:%S} UTC" if told else "have no Date"
+    assert said in what_to_do(row)
