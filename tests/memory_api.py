@@ -28,6 +28,11 @@ READS, WRITES = frozenset({"get", "list"}), frozenset({"get", "list", "create", 
 TLS = "kubernetes.io/tls"
 SECRETS = re.compile(r"/api/v1/namespaces/([^/]+)/secrets(?:/([^/]+))?")
 NAMESPACE = re.compile(r"/api/v1/namespaces/([^/]+)")
+OWN_KEYS = frozenset({"tls.crt", "tls.key", "ca.crt"})
+OWNED_BY: Path = ("metadata", "labels", "tls-sync.io/owner")
+NOTES = ("tls-sync.io/orphaned-since", "tls-sync.io/orphaned-seen", "tls-sync.io/orphaned-runs")
+SET_BY_OTHERS = frozenset({"tls-sync.io/adopt", *NOTES})
+"""Annotations that we may end, and never set: the policy is that of a cluster without `prune: true`."""
 BEGUN = "2026-01-01T00:00:00Z"
 
 
@@ -294,6 +299,10 @@ class MemoryApi:
         was_ours, is_ours = (one.fields.get(managed) == "tls-sync" for one in (now, new))
         if new.fields["type",] != TLS or not is_ours or (now.uid and not was_ours and not asks):
             raise Denied(403)
+        gone = set(now.fields) - set(new.fields)
+        for path in gone | {path for path, value in new.fields.items() if now.fields.get(path) != value}:
+            if _is_barred(path, gone=path in gone) or (was_ours and path == OWNED_BY and path in now.fields):
+                raise Denied(403)
 
     def _delete(self, now: Secret) -> Manifest:
         if not _finalizers(now):
@@ -311,6 +320,17 @@ COLUMNS = [{"name": name} for name in ("Name", "Type", "Data", "Age")]
 
 def _finalizers(one: Secret) -> set[Path]:
     return {path for path in one.fields if path[:2] == ("metadata", "finalizers")}
+
+
+def _is_barred(path: Path, *, gone: bool) -> bool:
+    """Whether the policy denies us to set this field, or to take it off."""
+    match path:
+        case ("data", key):
+            return not gone and key not in OWN_KEYS
+        case ("metadata", "annotations", key):
+            return key == "tls-sync.io/prune" or (key in SET_BY_OTHERS and not gone)
+        case _:
+            return path == ("immutable",) or path[1:2] == ("finalizers",)
 
 
 def reply_of(answer: Answer) -> Reply:
