@@ -98,6 +98,17 @@ def _fields_v1(paths: Iterable[Path]) -> Manifest:
     return tree
 
 
+def _is_barred(path: Path, *, gone: bool) -> bool:
+    """Whether the policy denies us to set this field, or to take it off."""
+    match path:
+        case ("data", key):
+            return not gone and key not in OWN_KEYS
+        case ("metadata", "annotations", key):
+            return key == "tls-sync.io/prune" or (key in SET_BY_OTHERS and not gone)
+        case _:
+            return path == ("immutable",) or path[1:2] == ("finalizers",)
+
+
 def fields_of(manifest: Manifest) -> dict[Path, Any]:
     """Every field that someone can manage, by its path."""
     metadata = manifest.get("metadata") or {}
@@ -320,17 +331,6 @@ COLUMNS = [{"name": name} for name in ("Name", "Type", "Data", "Age")]
 
 def _finalizers(one: Secret) -> set[Path]:
     return {path for path in one.fields if path[:2] == ("metadata", "finalizers")}
-
-
-def _is_barred(path: Path, *, gone: bool) -> bool:
-    """Whether the policy denies us to set this field, or to take it off."""
-    match path:
-        case ("data", key):
-            return not gone and key not in OWN_KEYS
-        case ("metadata", "annotations", key):
-            return key == "tls-sync.io/prune" or (key in SET_BY_OTHERS and not gone)
-        case _:
-            return path == ("immutable",) or path[1:2] == ("finalizers",)
 
 
 def reply_of(answer: Answer) -> Reply:
