@@ -28,6 +28,11 @@ READS, WRITES = frozenset({"get", "list"}), frozenset({"get", "list", "create", 
 TLS = "kubernetes.io/tls"
 SECRETS = re.compile(r"/api/v1/namespaces/([^/]+)/secrets(?:/([^/]+))?")
 NAMESPACE = re.compile(r"/api/v1/namespaces/([^/]+)")
+OWN_KEYS = frozenset({"tls.crt", "tls.key", "ca.crt"})
+OWNED_BY: Path = ("metadata", "labels", "tls-sync.io/owner")
+NOTES = ("tls-sync.io/orphaned-since", "tls-sync.io/orphaned-seen", "tls-sync.io/orphaned-runs")
+SET_BY_OTHERS = frozenset({"tls-sync.io/adopt", *NOTES})
+"""Annotations that we may end, and never set: the policy is that of a cluster without `prune: true`."""
 BEGUN = "2026-01-01T00:00:00Z"
 
 
@@ -91,6 +96,17 @@ def _fields_v1(paths: Iterable[Path]) -> Manifest:
         last = f'v:"{path[-1]}"' if "finalizers" in path else f"f:{path[-1]}"
         _put(tree, (*(f"f:{step}" for step in path[:-1]), last), {})
     return tree
+
+
+def _is_barred(path: Path, *, gone: bool) -> bool:
+    """Whether the policy denies us to set this field, or to take it off."""
+    match path:
+        case ("data", key):
+            return not gone and key not in OWN_KEYS
+        case ("metadata", "annotations", key):
+            return key == "tls-sync.io/prune" or (key in SET_BY_OTHERS and not gone)
+        case _:
+            return path == ("immutable",) or path[1:2] == ("finalizers",)
 
 
 def fields_of(manifest: Manifest) -> dict[Path, Any]:
@@ -299,6 +315,10 @@ class MemoryApi:
         was_ours, is_ours = (one.fields.get(managed) == "tls-sync" for one in (now, new))
         if new.fields["type",] != TLS or not is_ours or (now.uid and not was_ours and not asks):
             raise Denied(403)
+        gone = set(now.fields) - set(new.fields)
+        for path in gone | {path for path, value in new.fields.items() if now.fields.get(path) != value}:
+            if _is_barred(path, gone=path in gone) or (was_ours and path == OWNED_BY and path in now.fields):
+                raise Denied(403)
 
     def _delete(self, now: Secret, given: Mapping[str, str]) -> Manifest:
         here = {"uid": now.uid, "resourceVersion": str(now.version)}

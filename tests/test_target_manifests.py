@@ -1,6 +1,7 @@
 """What `python -m deployments.target manifests` prints is what the files say, for the routed namespaces."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 import yaml
 
 from deployments.target.manifests import manifests, render
+from tasks import ownership
+from tasks.absence import RUNS
 from tasks.config import load_config
 
 ROOT = Path(__file__).parents[1]
@@ -36,17 +39,37 @@ def test_the_files_are_the_only_truth() -> None:
 
 
 def test_only_where_a_cluster_is_pruned_may_anything_be_deleted() -> None:
-    """Its Role has the verb, and its policy lets go only of what bears a note; nothing else differs."""
+    """Its Role has the verb, its policy lets go what is noted, and one more asks for the note's age."""
     (dev,) = load_config(str(EXAMPLE)).named("dev")
     pruned = list(manifests(dev.model_copy(update={"prune": True})))
-    differing = [new for old, new in zip(manifests(dev), pruned, strict=True) if old != new]
+    age = documents("prune-policy.yaml")
+    assert [one for one in pruned if one in age] == age
+    rest = [one for one in pruned if one not in age]
+    differing = [new for old, new in zip(manifests(dev), rest, strict=True) if old != new]
     assert [one["kind"] for one in differing] == ["ValidatingAdmissionPolicy", "Role", "Role"]
     policy, *roles = differing
     assert all("delete" in rule["verbs"] for role in roles for rule in role["rules"])
     before = documents("admission-policy.yaml")[0]["spec"]["validations"]
     changed = [(a, b) for a, b in zip(before, policy["spec"]["validations"], strict=True) if a != b]
-    assert [old["expression"] for old, _ in changed] == ['request.operation != "DELETE"']
-    assert '"tls-sync.io/orphaned-since" in oldObject.metadata.annotations' in changed[0][1]["expression"]
+    assert [old["message"] for old, _ in changed] == [
+        "tls-sync deletes nothing",
+        "tls-sync notes nothing to be deleted (annotations tls-sync.io/orphaned-*)",
+    ]
+    assert f'orphaned-runs"]) >= {RUNS}' in changed[0][1]["expression"]
+
+
+def test_both_policies_are_about_the_same() -> None:
+    """The same user, the copies by the label that all of them have, and the notes that runs write."""
+    (always, _), (age, _) = documents("admission-policy.yaml"), documents("prune-policy.yaml")
+    assert always["spec"]["matchConditions"] == age["spec"]["matchConditions"]
+    selector = age["spec"]["matchConstraints"]["objectSelector"]
+    assert selector == {"matchLabels": {ownership.MANAGED_BY: ownership.FIELD_MANAGER}}
+    (notes,) = (one for one in always["spec"]["variables"] if one["name"] == "notes")
+    assert set(yaml.safe_load(notes["expression"])) == ownership.MARKS
+    since = [one["expression"] for one in age["spec"]["variables"]]
+    assert all(f'"{ownership.ORPHANED_SINCE}"' in one for one in since)
+    keys = (one["expression"] for one in always["spec"]["validations"] if "tls.crt" in one["expression"])
+    assert {key for one in keys for key in re.findall(r'"(\S+\.(?:crt|key))"', one)} == ownership.TRAVELLING
 
 
 def test_a_namespace_is_never_made_for_an_application() -> None:

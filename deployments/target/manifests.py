@@ -7,29 +7,38 @@ from typing import Any
 import yaml
 
 from tasks.config import Cluster
-from tasks.ownership import ORPHANED_SINCE
 from tasks.report import plain
 
 Manifest = dict[str, Any]
 
 _HERE = Path(__file__).parent
 _ONCE = ("rbac.yaml", "admission-policy.yaml")
+_WHERE_PRUNED = "prune-policy.yaml"
 _PER_NAMESPACE = "namespace-role.yaml"
-_NO_DELETE = 'request.operation != "DELETE"'
-_MARKED_ONLY = {
-    "expression": (
-        f"{_NO_DELETE} || (variables.wasOurs && has(oldObject.metadata.annotations)"
-        f' && "{ORPHANED_SINCE}" in oldObject.metadata.annotations)'
-    ),
-    "message": "tls-sync deletes only its own copies, which it has noted as gone from OPS before",
-    "reason": "Forbidden",
+_PRUNED: dict[str, Manifest] = {
+    "tls-sync deletes nothing": {
+        "expression": (
+            'request.operation != "DELETE" || (variables.wasOurs'
+            " && variables.notes.all(note, note in variables.annotationsBefore)"
+            ' && variables.annotationsBefore["tls-sync.io/orphaned-runs"].matches("^[0-9]{1,6}$")'
+            ' && int(variables.annotationsBefore["tls-sync.io/orphaned-runs"]) >= 3'
+            ' && variables.annotationsBefore[?"tls-sync.io/prune"].orValue("true") == "true")'
+        ),
+        "message": "tls-sync deletes only its own copies, which three runs have noted as gone from OPS",
+        "reason": "Forbidden",
+    },
+    "tls-sync notes nothing to be deleted (annotations tls-sync.io/orphaned-*)": {
+        "expression": "oldObject != null || !variables.notes.exists(note, note in variables.annotations)",
+        "message": "tls-sync notes nothing to be deleted on what it creates",
+        "reason": "Forbidden",
+    },
 }
-"""In place of the policy's rule that it deletes nothing, where the cluster is pruned."""
+"""What the policy says where the cluster is pruned, by the message of the rule that it stands in place of."""
 
 
 def manifests(cluster: Cluster) -> Iterator[Manifest]:
     """All that the account of a cluster needs; the routed namespaces themselves are the applications'."""
-    for name in _ONCE:
+    for name in (*_ONCE, _WHERE_PRUNED) if cluster.prune else _ONCE:
         for document in _documents(name):
             yield _with_prune(document) if cluster.prune else document
     for namespace in cluster.namespaces_of(None):
@@ -46,9 +55,7 @@ def _with_prune(document: Manifest) -> Manifest:
         return {**document, "rules": rules}
     if document["kind"] == "ValidatingAdmissionPolicy":
         spec = document["spec"]
-        validations = [
-            _MARKED_ONLY if one["expression"] == _NO_DELETE else one for one in spec["validations"]
-        ]
+        validations = [_PRUNED.get(one["message"], one) for one in spec["validations"]]
         return {**document, "spec": {**spec, "validations": validations}}
     return document
 

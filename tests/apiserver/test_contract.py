@@ -29,6 +29,7 @@ from tests.memory_api import (
     MemoryApi,
     Wire,
     WiredClient,
+    merged,
     path_of,
 )
 from tests.world import World
@@ -380,6 +381,38 @@ def policy(do: Steps) -> None:
     do.update()
 
 
+FOREIGN: tuple[Manifest, ...] = (
+    {"data": {"extra": "eA=="}},
+    {"immutable": True},
+    {"immutable": False},
+    {"metadata": {"finalizers": HELD}},
+    {"metadata": {"labels": {"tls-sync.io/owner": "stage"}}},
+    {"metadata": {"labels": {"tls-sync.io/owner": None}}},
+    {"metadata": {"annotations": {"tls-sync.io/adopt": "ops"}}},
+    {"metadata": {"annotations": {"tls-sync.io/prune": "true"}}},
+    {"metadata": {"annotations": {"tls-sync.io/orphaned-runs": "3"}}},
+)
+
+
+def what_we_may_not_set(do: Steps) -> None:
+    """Neither on a copy nor on a new one; what others have set may end where that is ours to say."""
+    for change in FOREIGN:
+        do.us.apply(merged(body(resourceVersion=NEVER), change), MANAGER, force=False)
+        do.admin.delete(NAMESPACE, NAME)
+    do.create()
+    for change in FOREIGN:
+        do.us.patch(NAMESPACE, NAME, change)
+    for change in FOREIGN[:1] + FOREIGN[3:4] + FOREIGN[6:]:
+        do.edit(change)
+    do.update()
+    do.us.patch(NAMESPACE, NAME, {"data": {"extra": "eHg="}})
+    do.us.patch(NAMESPACE, NAME, {"data": {"extra": None}})
+    do.us.patch(NAMESPACE, NAME, {"metadata": {"finalizers": None}})
+    for name in ("adopt", "prune", "orphaned-runs"):
+        do.us.patch(NAMESPACE, NAME, {"metadata": {"annotations": {f"tls-sync.io/{name}": None}}})
+    do.admin.hold(NAMESPACE, NAME, None)
+
+
 def missing_namespace(do: Steps) -> None:
     secret = body(namespace="nowhere", resourceVersion=NEVER)
     do.us.apply(secret, MANAGER, force=False)
@@ -473,6 +506,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     terminating,
     another_manager_takes_over,
     policy,
+    what_we_may_not_set,
     missing_namespace,
     ending_namespace,
     without_rights,

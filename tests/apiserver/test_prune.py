@@ -52,8 +52,8 @@ def grant(world: World, cluster: str) -> None:
     admin = world.admin(cluster)
     for manifest in manifests(entry):
         admin.ensure(manifest)
-    probe = secret("probe", {ownership.ORPHANED_SINCE: "x"})
-    admin.create(probe)
+    admin.create(secret("probe", {}))
+    age(world, "probe", cluster)
     until("deletions are allowed", lambda: may_delete(world.account(cluster), "probe"))
     admin.delete(place("probe"))
 
