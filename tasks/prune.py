@@ -87,8 +87,7 @@ def doubt_about_ops(inventory: Inventory, reports: Iterable[ClusterReport]) -> s
 
 def ensure_safe_prune(pruning: Pruning, order: Order, report: ClusterReport, now: datetime) -> None:
     """Check what must hold for every deletion, from the facts and not from the plan. Raises UnsafePlan."""
-    on_ops = {one.ref.name for one in order.inventory.certificates}
-    on_ops |= {one.ref.name for one in order.inventory.rejections}
+    on_ops = set(order.inventory.sources)
     listed = {row.target: row for row in report.changes}
     if not order.cluster.prune or order.certificate or order.dry_run or report.failures:
         raise UnsafePlan("this run may not prune this cluster")
