@@ -13,7 +13,7 @@ from tasks.cluster import ClusterClient
 from tasks.config import Source
 from tasks.errors import ClusterError
 from tasks.identity import identify_ops
-from tasks.issuance import AWAITED, Word, issuance_of, renewal_of, word_of, worse
+from tasks.issuance import AWAITED, Word, hear, issuance_of, renewal_of
 from tasks.limits import MOST_CERTIFICATES, too_many_secrets
 from tasks.models import Certificate, Inventory, Issuance, OnOps, Rejection, SecretRef
 from tasks.names import is_name
@@ -142,9 +142,7 @@ def _hear(told: Told, certificate: dict[str, Any], source: Source) -> None:
     for name, reason in _unready([certificate]).items():
         if told.unready.get(name) not in WRONG_SECRET:
             told.unready[name] = reason
-    if found := word_of(certificate, source.selector):
-        name, word = found
-        told.words[name] = worse(word, told.words.get(name))
+    hear(told.words, certificate, source.selector)
 
 
 def _unready(page: Iterable[dict[str, Any]]) -> dict[str, str]:

@@ -57,8 +57,15 @@ def word_of(certificate: object, selector: Mapping[str, str]) -> tuple[str, Word
     return name, word
 
 
+def hear(words: dict[str, Word], certificate: object, selector: Mapping[str, str]) -> None:
+    """Add what one Certificate says; of several that write one Secret, the worse one counts."""
+    if found := word_of(certificate, selector):
+        name, word = found
+        words[name] = worse(word, words.get(name))
+
+
 def worse(one: Word, other: Word | None) -> Word:
-    """Of two Certificates that write the same Secret, the one with more trouble; the earlier renewal."""
+    """The one with more trouble; the earlier renewal."""
     if other is None:
         return one
     shares = [word.share for word in (one, other) if word.share is not None]
