@@ -26,7 +26,7 @@ WRONG_SECRET = frozenset(
 REASON = re.compile(r"[A-Za-z]{1,64}")
 
 
-class Told(NamedTuple):
+class Heard(NamedTuple):
     """What cert-manager's Certificates say, by the name of the Secret."""
 
     unready: dict[str, str]
@@ -39,28 +39,31 @@ def take_inventory(client: ClusterClient, source: Source, now: datetime) -> Inve
     """What OPS holds at this moment. Raises ClusterError where the Secrets can't be read."""
     cluster_id, about_us = identify_ops(client, source, now)
     policy = Policy(now=now, allow_self_signed=source.allow_self_signed)
-    found = _examine_all(client, source, policy)
-    told = _not_ready(client, source)  # after the Secrets: never older than they
-    known = {one.ref.name: one for one in found}
-    judged = {
-        name: _believe_cert_manager(name, known.get(name), told, source, now) for name in known | told.words
-    }
-    on_ops = [one for _, one in sorted(judged.items()) if one]
-    said = {one.ref.name for one in on_ops if not isinstance(one, Certificate)}
-    warnings = told.warnings + [
-        f"{name}: cert-manager says that it is not ready ({reason})"
-        for name, reason in sorted(told.unready.items())
-        if name not in said
-    ]
+    found = {one.ref.name: one for one in _examine_all(client, source, policy)}
+    heard = _not_ready(client, source)  # after the Secrets: never older than they
+    empty = () if found else ("OPS holds no certificate; nothing is sent",)
+    names = sorted(found.keys() | heard.words.keys())
+    # Taken out one by one, or 10,000 would be held twice.
+    judged = (_believe_cert_manager(name, found.pop(name, None), heard, source, now) for name in names)
+    on_ops = [one for one in judged if one]
     return Inventory(
         certificates=tuple(one for one in on_ops if isinstance(one, Certificate)),
         rejections=tuple(one for one in on_ops if isinstance(one, Rejection)),
         issuances=tuple(one for one in on_ops if isinstance(one, Issuance)),
-        warnings=tuple(warnings if found else ["OPS holds no certificate; nothing is sent", *warnings])
-        + tuple(about_us),
+        warnings=(*empty, *_warnings(heard, on_ops), *about_us),
         cluster_id=cluster_id,
         credential_ends=client.credential_ends,
     )
+
+
+def _warnings(heard: Heard, on_ops: Iterable[OnOps]) -> list[str]:
+    """Of what is fit all the same, or not on OPS; of the rest, more is told than that it is not ready."""
+    told = {one.ref.name for one in on_ops if not isinstance(one, Certificate)}
+    return heard.warnings + [
+        f"{name}: cert-manager says that it is not ready ({reason})"
+        for name, reason in sorted(heard.unready.items())
+        if name not in told
+    ]
 
 
 def examine_again(
@@ -107,9 +110,9 @@ def _examine_page(
 
 
 def _believe_cert_manager(
-    name: str, one: Certificate | Rejection | None, told: Told, source: Source, now: datetime
+    name: str, one: Certificate | Rejection | None, heard: Heard, source: Source, now: datetime
 ) -> OnOps | None:
-    reason, word = told.unready.get(name), told.words.get(name)
+    reason, word = heard.unready.get(name), heard.words.get(name)
     ref = SecretRef(namespace=source.namespace, name=name)
     if isinstance(one, Certificate) and reason in WRONG_SECRET:
         return Rejection(ref=ref, reason=Reason.NOT_READY, detail=reason)
@@ -120,29 +123,29 @@ def _believe_cert_manager(
     return issuance_of(ref, one, word, now) or one
 
 
-def _not_ready(client: ClusterClient, source: Source) -> Told:
+def _not_ready(client: ClusterClient, source: Source) -> Heard:
     """What the Certificates say, above all which are not ready. Not knowing is said, and is no failure."""
-    told = Told({}, {}, [])
+    heard = Heard({}, {}, [])
     try:
         for page in client.certificates(source.namespace):
             for certificate in page:
-                _hear(told, certificate, source)
+                _hear(heard, certificate, source)
     except ClusterError as error:
         code = error.failure.code
         if code in (Code.UNREACHABLE, Code.CONNECTION_LOST, Code.TIMEOUT, Code.DEADLINE):
             raise
         known = {Code.API_MISSING: "unknown here", Code.FORBIDDEN: "not for us to read (no right)"}
         why = known.get(code, f"unreadable ({code})")
-        return Told({}, {}, [f"cert-manager's Certificates are {why}; the Secrets alone decide"])
-    return told
+        return Heard({}, {}, [f"cert-manager's Certificates are {why}; the Secrets alone decide"])
+    return heard
 
 
-def _hear(told: Told, certificate: dict[str, Any], source: Source) -> None:
+def _hear(heard: Heard, certificate: dict[str, Any], source: Source) -> None:
     """Add what one Certificate says; of several for one Secret, the worst counts."""
     for name, reason in _unready([certificate]).items():
-        if told.unready.get(name) not in WRONG_SECRET:
-            told.unready[name] = reason
-    hear(told.words, certificate, source.selector)
+        if heard.unready.get(name) not in WRONG_SECRET:
+            heard.unready[name] = reason
+    hear(heard.words, certificate, source.selector)
 
 
 def _unready(page: Iterable[dict[str, Any]]) -> dict[str, str]:
