@@ -24,6 +24,7 @@ from tasks.retry import RUN
 from tasks.runners import runner_of
 from tasks.stopping import begin
 from tasks.sync import sync_clusters
+from tasks.unrouted import routed
 from tasks.waves import share_of
 
 prepare()
@@ -78,7 +79,7 @@ def tls_sync(
         group=group,
         members=config.members(group) if group else (),
         suspended=config.suspended,
-        inventory=inventory,
+        inventory=routed(inventory, config),
         clusters=reports,
         owner=config.owner,
         configured=config.names,

@@ -32,6 +32,7 @@ STATUSES = {
     Reason.DRIFTED: Status.DRIFTED,
     Reason.MISSING_ON_TARGET: Status.MISSING,
     Reason.MISSING_ON_SOURCE: Status.ORPHANED,
+    Reason.ISSUANCE_PENDING: Status.PENDING,
     Reason.GONE_FROM_SOURCE: Status.ORPHANED,
     Reason.NO_LONGER_ROUTED: Status.ORPHANED,
 } | dict.fromkeys(FOREIGN, Status.FOREIGN)
@@ -40,7 +41,9 @@ STATUSES = {
 
 def status_of(change: Change, *, seen: bool) -> Status:
     """What a row of a plan says of the Secret that is there, or not (`seen`)."""
-    if change.action is Action.NOTHING:  # wanted, and it can't be had; what is there is not ours
+    if (
+        change.action is Action.NOTHING and change.reason is not Reason.ISSUANCE_PENDING
+    ):  # wanted, and it can't be had; what is there is not ours
         return Status.FOREIGN if seen else Status.MISSING
     return STATUSES.get(change.reason, Status.REFUSED)
 
@@ -66,6 +69,9 @@ def make_survey(  # noqa: PLR0913  all that was found, each passed once
         placements=tuple(sorted(placements, key=worst_first)),
         certificates=tuple(asked),
         rejections=tuple(one for one in inventory.rejections if certificate in (None, one.ref.name)),
+        issuances=tuple(one for one in inventory.issuances if certificate in (None, one.ref.name)),
+        unrouted_rejections=0 if certificate else inventory.unrouted_rejections,
+        unrouted_issuances=0 if certificate else inventory.unrouted_issuances,
         warnings=inventory.warnings,
         failure=inventory.failure,
         visits=tuple(Visit(cluster=r.cluster, failures=r.failures, warnings=r.warnings) for r in reports),
@@ -87,7 +93,7 @@ def placements_of(
     for change in report.changes:
         yield _known(order, change, sources.get(change.certificate), view.secrets.get(change.target), answers)
     known = {change.target for change in report.changes}
-    names = sources.keys() | {one.ref.name for one in order.inventory.rejections}
+    names = order.inventory.sources
     codes = ", ".join(dict.fromkeys(str(failure.code) for failure in report.failures))
     for want in order.cluster.wants(frozenset(names), order.certificate):
         hidden = want.target.namespace not in view.namespaces or want.target in view.unknown

@@ -117,12 +117,6 @@ class ClusterClient(Calls):
         for page in self._pages(path, what, listing, _tls_query(selector)):
             yield page.get("items") or []
 
-    def count_tls_secrets(self, namespace: str, selector: dict[str, str]) -> int:
-        """How many `tls_secrets` would list; asked without their data."""
-        path, what = self._secrets_path(namespace), f"list secrets in {namespace}"
-        pages = self._pages(path, what, Listing("Table", TABLE, METADATA_PAGE), _tls_query(selector))
-        return sum(len(page.get("rows") or []) for page in pages)
-
     def tls_versions(self, namespace: str, selector: dict[str, str]) -> tuple[str, dict[str, str]]:
         """The list's resourceVersion, and that of each Secret that `tls_secrets` would list, by name."""
         path, what = self._secrets_path(namespace), f"list secrets in {namespace}"

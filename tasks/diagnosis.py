@@ -8,9 +8,9 @@ from typing import NamedTuple
 from tasks.config import Cluster, Source
 from tasks.credentials import warn_of_end
 from tasks.limits import MOST_CERTIFICATES
-from tasks.models import Failure
+from tasks.models import Failure, Issuance
 from tasks.readiness import Check, Finding, Mark, Readiness
-from tasks.reasons import Code
+from tasks.reasons import Code, Reason
 from tasks.rights import HARMLESS_ON_OPS, NEEDED_ON_OPS, Rights, needed
 
 NO_TALK = frozenset(
@@ -189,14 +189,14 @@ def _grouped(cases: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[tuple[str, 
         yield case, ", ".join(name for name, one in cases.items() if one == case)
 
 
-def of_sources(namespace: str, count: int, certificates: Failure | None) -> Iterator[Finding]:
-    """What OPS holds, without having read any of it."""
+def of_sources(namespace: str, count: int, certificates: Failure | None, awaited: int) -> Iterator[Finding]:
+    """What OPS holds, without having read any of it; and how many it is to get."""
     found = f"{count} TLS Secret{'' if count == 1 else 's'} in {namespace}"
     if count > MOST_CERTIFICATES:
         remedy, name = Code.TOO_MANY.remedy, str(Code.TOO_MANY)
         text = f"{found}, at most {MOST_CERTIFICATES:,}"
         yield Finding(check=Check.NAMESPACES, mark=Mark.BAD, name=name, text=text, remedy=remedy)
-    elif count:
+    elif count or awaited:
         yield fine(Check.NAMESPACES, found)
     else:
         remedy = "check source.namespace and source.selector, and what cert-manager has issued"
@@ -209,6 +209,18 @@ def of_sources(namespace: str, count: int, certificates: Failure | None) -> Iter
         )
     else:
         yield fine(Check.RIGHTS, "cert-manager's Certificates can be read")
+
+
+def of_issuances(issuances: Iterable[Issuance], now: datetime) -> Iterator[Finding]:
+    """What cert-manager has yet to issue for the routes; to be looked at only where it is late."""
+    for one in issuances:
+        reason = one.reason(now)
+        text = f"{one.ref.name}: {reason.sentence} ({one.detail})"
+        if reason is Reason.ISSUANCE_LATE:
+            name, remedy = str(reason), reason.remedy
+            yield Finding(check=Check.NAMESPACES, mark=Mark.LOOK, name=name, text=text, remedy=remedy)
+        else:
+            yield fine(Check.NAMESPACES, text)
 
 
 def of_rehearsals(cluster: Cluster, who: str, rehearsals: Mapping[str, Rehearsal]) -> Iterator[Finding]:

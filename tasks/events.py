@@ -4,15 +4,18 @@
 | ------------------------------- | ----------------------------------------------------------- | --------- |
 | `tls-sync.certificate.synced`   | copy that was written                                       | once      |
 | `tls-sync.certificate.deleted`  | copy that was deleted (`prune: true`)                       | once      |
-| `tls-sync.certificate.refused`  | copy that was wanted and can't be had; unfit Secret on OPS  | each run  |
-| `tls-sync.certificate.expiring` | copy, or certificate on OPS, in the last third of its life  | each run  |
+| `tls-sync.certificate.refused`  | copy that was wanted and can't be had; unfit Secret on OPS, | each run  |
+|                                 | and one that cert-manager should have issued by now         |           |
+| `tls-sync.certificate.expiring` | copy, or certificate on OPS, that is near its end           | each run  |
 
-The resource is a certificate in a cluster, the related one the Secret there. A dry run has none.
+Near its end is what tasks/expiry.py calls so; of a Secret that is unfit and not routed, nothing is told. The
+resource is a certificate in a cluster, the related one the Secret there. A dry run has none.
 """
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from tasks.expiry import Level, level_of, level_of_copy
 from tasks.models import Action, Change, RunReport, SecretRef, Version
 from tasks.reasons import Reason
 from tasks.samples import OPS
@@ -74,6 +77,10 @@ def _rejected(report: RunReport) -> Iterator[Event]:
     for one in report.inventory.rejections:
         if report.certificate in (None, one.ref.name):
             yield _on_ops(REFUSED, report, one.ref, _why(one.reason, one.detail))
+    for awaited in report.inventory.issuances:
+        reason = awaited.reason(report.now)
+        if report.certificate in (None, awaited.ref.name) and reason is Reason.ISSUANCE_LATE:
+            yield _on_ops(REFUSED, report, awaited.ref, _why(reason, awaited.detail))
 
 
 def _refused(report: RunReport) -> Iterator[Event]:
@@ -83,14 +90,17 @@ def _refused(report: RunReport) -> Iterator[Event]:
 
 
 def _expiring(report: RunReport) -> Iterator[Event]:
+    sources = report.inventory.by_name
     for cluster, change in _rows(report):
-        if (held := change.held) and held.is_near_end(report.now):
+        held = change.held
+        if held and level_of_copy(held, sources.get(change.certificate), report.now) is not Level.FINE:
             yield _of_copy(EXPIRING, report, cluster, change, _end(held, report))
 
 
 def _expiring_on_ops(report: RunReport) -> Iterator[Event]:
     for one in report.inventory.certificates:
-        if report.certificate in (None, one.ref.name) and one.version.is_near_end(report.now):
+        asked = report.certificate in (None, one.ref.name)
+        if asked and level_of(one, report.now) is not Level.FINE:
             yield _on_ops(EXPIRING, report, one.ref, _end(one.version, report))
 
 

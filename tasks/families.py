@@ -63,9 +63,20 @@ SOURCE_CERTIFICATES = Family(
 )
 SOURCE_REJECTED = Family(
     "tls_sync_source_rejected",
-    "Secrets on OPS that are not fit to be sent.",
+    "Secrets on OPS that a route names, and that are not fit to be sent.",
     Kind.SOURCE,
     ("owner", "reason"),
+)
+SOURCE_NOT_ISSUED = Family(
+    "tls_sync_source_not_issued",
+    "Certificates that a route names, and that cert-manager has yet to issue: pending, or late.",
+    Kind.SOURCE,
+    ("owner", "reason"),
+)
+SOURCE_UNROUTED = Family(
+    "tls_sync_source_unrouted",
+    "Secrets on OPS that are not fit to be sent, or not there yet, and that no route names.",
+    Kind.SOURCE,
 )
 SOURCE_BEGIN = Family(
     "tls_sync_source_not_before_timestamp_seconds",
@@ -76,6 +87,12 @@ SOURCE_BEGIN = Family(
 SOURCE_END = Family(
     "tls_sync_source_not_after_timestamp_seconds",
     "notAfter of a certificate on OPS.",
+    Kind.SOURCE,
+    ("owner", "certificate"),
+)
+SOURCE_RENEWAL = Family(
+    "tls_sync_source_renewal_timestamp_seconds",
+    "When cert-manager renews a certificate on OPS; two thirds of its life where it does not tell.",
     Kind.SOURCE,
     ("owner", "certificate"),
 )
@@ -133,6 +150,12 @@ COPY_BEGIN = Family(
 )
 COPY_END = Family(
     "tls_sync_copy_not_after_timestamp_seconds", "notAfter of what a copy of ours holds.", Kind.COPIES, _COPY
+)
+COPY_RENEWAL = Family(
+    "tls_sync_copy_renewal_timestamp_seconds",
+    "When cert-manager renews what a copy of ours holds, or should have.",
+    Kind.COPIES,
+    _COPY,
 )
 COPIES_DROPPED = Family(
     "tls_sync_copies_dropped", "Copies that have no samples of their own.", Kind.COPIES, _CLUSTER

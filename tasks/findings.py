@@ -16,6 +16,7 @@ MARKS = {
     Status.MISSING: "○",
     Status.FOREIGN: "⊘",
     Status.DRIFTED: "≠",
+    Status.PENDING: "…",
     Status.REFUSED: "✗",
     Status.UNKNOWN: "?",
     Status.ORPHANED: "-",
@@ -38,11 +39,14 @@ def verdict(survey: Survey) -> say.Verdict:
         told = ", ".join(f"{status} {kinds[status]}" for status in Status if kinds[status])
         parts.append(f"{len(bad)} of {_copies(len(survey.placements))} not in sync ({told})")
     elif survey.placements and not survey.failure:
-        parts.append(f"{_copies(len(survey.placements))} of {_certificates(survey)}, all in sync")
+        pending = survey.counts.get(Status.PENDING, 0)
+        told = f"{pending} pending, the others in sync" if pending else "all in sync"
+        parts.append(f"{_copies(len(survey.placements))} of {_certificates(survey)}, {told}")
     elif not survey.failure:
         parts.append("no copy is wanted, and none is there")
     ending = len(list(expiring(survey)))
-    parts += [*_served(survey), *say.about_ops(len(survey.rejections), ending, survey.suspended)]
+    rejected, awaited = len(survey.rejections), len(survey.issuances)
+    parts += [*_served(survey), *say.about_ops(rejected, awaited, ending, survey.suspended)]
     name = "Completed" if survey.ok else "NotInSync"
     return say.Verdict(ok=survey.ok, name=name, message=f"inventory: {'; '.join(parts)}")
 
@@ -75,19 +79,24 @@ def _served(survey: Survey) -> Iterator[str]:
 
 def expiring(survey: Survey) -> Iterator[tuple[Certificate, str]]:
     """As in the report of a run."""
-    held = Inventory(certificates=survey.certificates)
-    return say.expiring(RunReport(inventory=held, now=survey.now))
+    return say.expiring(RunReport(inventory=_held(survey), now=survey.now))
+
+
+def _held(survey: Survey) -> Inventory:
+    """What a survey tells of OPS."""
+    return Inventory(
+        certificates=survey.certificates,
+        rejections=survey.rejections,
+        issuances=survey.issuances,
+        unrouted_rejections=survey.unrouted_rejections,
+        unrouted_issuances=survey.unrouted_issuances,
+    )
 
 
 def routed_nowhere(survey: Survey) -> list[str]:
     """Certificates on OPS that have no placement."""
     placed = {one.certificate for one in survey.placements}
     return [one.ref.name for one in survey.certificates if one.ref.name not in placed]
-
-
-def renewal_due(begin: datetime, end: datetime) -> datetime:
-    """When cert-manager renews by default: after two thirds of the life."""
-    return begin + (end - begin) * 2 / 3
 
 
 def notes(survey: Survey) -> Iterator[str]:
@@ -99,10 +108,10 @@ def notes(survey: Survey) -> Iterator[str]:
             yield f"{visit.cluster}: {tell(failure, visit.cluster)}. To do: {failure.code.remedy}."
     for visit in survey.visits:
         yield from (f"{visit.cluster}: warning: {warning}" for warning in visit.warnings)
-    for one in survey.rejections:
-        detail = f" ({one.detail})" if one.detail else ""
-        reason = one.reason
-        yield f"rejected on OPS: {one.ref.name}: {reason}: {reason.sentence}{detail}: {reason.remedy}"
+    held = _held(survey)
+    yield from (f"rejected on OPS: {told}" for told in say.rejected(held))
+    yield from (f"not issued on OPS: {told}" for told in say.not_issued(held, survey.now))
+    yield from say.not_routed(held)
     if nowhere := routed_nowhere(survey):
         more = f" and {len(nowhere) - say.LOG_ROWS} more" if len(nowhere) > say.LOG_ROWS else ""
         yield f"on OPS, and nowhere else: {', '.join(nowhere[: say.LOG_ROWS])}{more}"

@@ -6,15 +6,16 @@ The private keys that the list brings along live in `_examine_page` and are gone
 import re
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from tasks.checks import Policy, examine
 from tasks.cluster import ClusterClient
 from tasks.config import Source
 from tasks.errors import ClusterError
 from tasks.identity import identify_ops
+from tasks.issuance import AWAITED, Word, hear, issuance_of, renewal_of
 from tasks.limits import MOST_CERTIFICATES, too_many_secrets
-from tasks.models import Certificate, Inventory, Rejection, SecretRef
+from tasks.models import Certificate, Inventory, Issuance, OnOps, Rejection, SecretRef
 from tasks.names import is_name, some
 from tasks.reasons import Code, Reason
 
@@ -25,37 +26,52 @@ WRONG_SECRET = frozenset(
 REASON = re.compile(r"[A-Za-z]{1,64}")
 
 
+class Heard(NamedTuple):
+    """What cert-manager's Certificates say, by the name of the Secret."""
+
+    unready: dict[str, str]
+    """The reason of a Certificate that is not ready."""
+    words: dict[str, Word]
+    warnings: list[str]
+
+
 def take_inventory(client: ClusterClient, source: Source, now: datetime) -> Inventory:
     """What OPS holds at this moment. Raises ClusterError where the Secrets can't be read."""
     cluster_id, about_us = identify_ops(client, source, now)
     policy = Policy(now=now, allow_self_signed=source.allow_self_signed)
-    found = _examine_all(client, source, policy)
-    conditions, warnings = _not_ready(client, source.namespace)  # after the Secrets: never older than they
-    found = [_believe_cert_manager(one, conditions) for one in found]
-    found.sort(key=lambda one: one.ref.name)
-    rejected = {one.ref.name for one in found if isinstance(one, Rejection)}
-    warnings += [
-        f"{name}: cert-manager says that it is not ready ({reason})"
-        for name, reason in sorted(conditions.items())
-        if name not in rejected
-    ]
-    warnings += _kept_keys(found)
+    found = {one.ref.name: one for one in _examine_all(client, source, policy)}
+    heard = _not_ready(client, source)  # after the Secrets: never older than they
+    empty = () if found else ("OPS holds no certificate; nothing is sent",)
+    names = sorted(found.keys() | heard.words.keys())
+    # Taken out one by one, or 10,000 would be held twice.
+    judged = (_believe_cert_manager(name, found.pop(name, None), heard, source, now) for name in names)
+    on_ops = [one for one in judged if one]
     return Inventory(
-        certificates=tuple(one for one in found if isinstance(one, Certificate)),
-        rejections=tuple(one for one in found if isinstance(one, Rejection)),
-        warnings=tuple(warnings if found else ["OPS holds no certificate; nothing is sent", *warnings])
-        + tuple(about_us),
+        certificates=tuple(one for one in on_ops if isinstance(one, Certificate)),
+        rejections=tuple(one for one in on_ops if isinstance(one, Rejection)),
+        issuances=tuple(one for one in on_ops if isinstance(one, Issuance)),
+        warnings=(*empty, *_warnings(heard, on_ops), *_kept_keys(on_ops), *about_us),
         cluster_id=cluster_id,
         credential_ends=client.credential_ends,
     )
 
 
-def _kept_keys(found: Iterable[Certificate | Rejection]) -> list[str]:
+def _kept_keys(found: Iterable[OnOps]) -> list[str]:
     """One line, however many there are; names alone."""
     keeping = [one for one in found if isinstance(one, Certificate) and one.kept_keys]
     told = [f"{one.ref.name} ({some(one.kept_keys)})" for one in keeping]
     what = "keys beyond tls.crt, tls.key and ca.crt stay on OPS"
     return [f"{what}: {some(told)}"] if told else []
+
+
+def _warnings(heard: Heard, on_ops: Iterable[OnOps]) -> list[str]:
+    """Of what is fit all the same, or not on OPS; of the rest, more is told than that it is not ready."""
+    told = {one.ref.name for one in on_ops if not isinstance(one, Certificate)}
+    return heard.warnings + [
+        f"{name}: cert-manager says that it is not ready ({reason})"
+        for name, reason in sorted(heard.unready.items())
+        if name not in told
+    ]
 
 
 def examine_again(
@@ -71,15 +87,12 @@ def examine_again(
     return found
 
 
-def examine_changed(
-    client: ClusterClient, source: Source, name: str, now: datetime
-) -> Certificate | Rejection | None:
+def examine_changed(client: ClusterClient, source: Source, name: str, now: datetime) -> OnOps | None:
     """As `examine_again`, and cert-manager is believed, as in an inventory. Raises ClusterError."""
     found = examine_again(client, source, [name], now)[name]
-    if not isinstance(found, Certificate):
+    if isinstance(found, Rejection) and found.reason not in AWAITED:
         return found
-    conditions, _ = _not_ready(client, source.namespace)
-    return _believe_cert_manager(found, conditions)
+    return _believe_cert_manager(name, found, _not_ready(client, source), source, now)
 
 
 def _examine_all(client: ClusterClient, source: Source, policy: Policy) -> list[Certificate | Rejection]:
@@ -105,26 +118,42 @@ def _examine_page(
 
 
 def _believe_cert_manager(
-    one: Certificate | Rejection, conditions: dict[str, str]
-) -> Certificate | Rejection:
-    reason = conditions.get(one.ref.name)
+    name: str, one: Certificate | Rejection | None, heard: Heard, source: Source, now: datetime
+) -> OnOps | None:
+    reason, word = heard.unready.get(name), heard.words.get(name)
+    ref = SecretRef(namespace=source.namespace, name=name)
     if isinstance(one, Certificate) and reason in WRONG_SECRET:
-        return Rejection(ref=one.ref, reason=Reason.NOT_READY, detail=reason)
-    return one
+        return Rejection(ref=ref, reason=Reason.NOT_READY, detail=reason)
+    if word is None:
+        return one
+    if isinstance(one, Certificate):
+        return one.model_copy(update={"renewal": renewal_of(one.version, word)})
+    return issuance_of(ref, one, word, now) or one
 
 
-def _not_ready(client: ClusterClient, namespace: str) -> tuple[dict[str, str], list[str]]:
-    """Secret name -> reason of the Certificate that is not ready. Not knowing is said, and is no failure."""
+def _not_ready(client: ClusterClient, source: Source) -> Heard:
+    """What the Certificates say, above all which are not ready. Not knowing is said, and is no failure."""
+    heard = Heard({}, {}, [])
     try:
-        pages = [_unready(page) for page in client.certificates(namespace)]
+        for page in client.certificates(source.namespace):
+            for certificate in page:
+                _hear(heard, certificate, source)
     except ClusterError as error:
         code = error.failure.code
         if code in (Code.UNREACHABLE, Code.CONNECTION_LOST, Code.TIMEOUT, Code.DEADLINE):
             raise
         known = {Code.API_MISSING: "unknown here", Code.FORBIDDEN: "not for us to read (no right)"}
         why = known.get(code, f"unreadable ({code})")
-        return {}, [f"cert-manager's Certificates are {why}; the Secrets alone decide"]
-    return {name: reason for page in pages for name, reason in page.items()}, []
+        return Heard({}, {}, [f"cert-manager's Certificates are {why}; the Secrets alone decide"])
+    return heard
+
+
+def _hear(heard: Heard, certificate: dict[str, Any], source: Source) -> None:
+    """Add what one Certificate says; of several for one Secret, the worst counts."""
+    for name, reason in _unready([certificate]).items():
+        if heard.unready.get(name) not in WRONG_SECRET:
+            heard.unready[name] = reason
+    hear(heard.words, certificate, source.selector)
 
 
 def _unready(page: Iterable[dict[str, Any]]) -> dict[str, str]:

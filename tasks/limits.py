@@ -41,7 +41,7 @@ def copies_of(inventory: Inventory, clusters: Sequence[Cluster], certificate: st
 
     Counted without a thought for any single copy: for 100,000 of them, that would take a second.
     """
-    names = {one.ref.name for one in inventory.certificates} | {one.ref.name for one in inventory.rejections}
+    names = set(inventory.sources)
     names = names if certificate is None else {certificate}
     taken_in: dict[str, int] = {}
     for pattern in {one for cluster in clusters for route in cluster.routes for one in route.certificates}:

@@ -95,10 +95,19 @@ def _source(report: RunReport) -> Iterator[str]:
         )
         yield from _fitting(table(("rejected", "reason", "why", "what to do"), rejected), head=2)
         yield ""
+    if inventory.issuances:
+        reasons = ((one, one.reason(report.now)) for one in inventory.issuances)
+        awaited = (
+            [one.ref.name, str(reason), f"{reason.sentence}: {one.detail}", reason.remedy]
+            for one, reason in reasons
+        )
+        yield from _fitting(table(("not issued yet", "reason", "why", "what to do"), awaited), head=2)
+        yield ""
     if ending := list(say.expiring(report)):
         body = ([c.ref.name, text, say.short_date(c.version.not_after), c.issuer] for c, text in ending)
         yield from _fitting(table(("near expiry", "left", "until", "issuer"), body), head=2)
         yield ""
+    yield from (f"- {told}" for told in say.not_routed(inventory))
     yield from _fitting([f"- ⚠️ {escape(warning)}" for warning in inventory.warnings])
     if report.suspended:
         yield f"- suspended, so left out: {', '.join(report.suspended)}"

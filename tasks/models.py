@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks.reasons import NOT_OURS, QUIET, Code, Reason
 
+ISSUANCE_PATIENCE = timedelta(hours=1)
+"""An issuance that takes longer is late; with ACME it takes up to a minute."""
 CONFIG = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 """Of every noun. Validation errors never show the value, which could be anything."""
 
@@ -55,10 +57,6 @@ class Version(Row):
         """Whole days until notAfter; negative once it has passed."""
         return (self.not_after - now) // timedelta(days=1)
 
-    def is_near_end(self, now: datetime) -> bool:
-        """Less than a third of its life is left: cert-manager should have renewed it by now."""
-        return self.not_after - now < (self.not_after - self.not_before) / 3
-
 
 class Certificate(Model):
     """The facts of one fit Secret on OPS."""
@@ -79,6 +77,8 @@ class Certificate(Model):
     version: Version
     leaf: str = ""
     """SHA-256 of the certificate alone, in hexadecimal: its X.509 fingerprint."""
+    renewal: datetime | None = None
+    """When cert-manager renews it, as far as its Certificate tells."""
 
 
 class Rejection(Model):
@@ -87,6 +87,33 @@ class Rejection(Model):
     ref: SecretRef
     reason: Reason
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Issuance(Row):
+    """A certificate that cert-manager has yet to issue: its Certificate is there, and no fit Secret."""
+
+    ref: SecretRef
+    """Of the Secret, there or not."""
+    certificate: str
+    """Name of the Certificate."""
+    since: datetime
+    """Since when there is no fit one, as far as the Certificate tells."""
+    attempts: int = 0
+    """How many have failed."""
+    held: Reason | None = None
+    """Why what the Secret holds is not fit; None where there is no Secret."""
+
+    def reason(self, now: datetime) -> Reason:
+        is_late = self.attempts or now - self.since >= ISSUANCE_PATIENCE
+        return Reason.ISSUANCE_LATE if is_late else Reason.ISSUANCE_PENDING
+
+    @property
+    def detail(self) -> str:
+        told = [f"Certificate {self.certificate}", f"since {self.since:%Y-%m-%d %H:%M} UTC"]
+        told += [f"failed attempts: {self.attempts}"] if self.attempts else []
+        told += [f"the Secret so far: {self.held}"] if self.held else []
+        return ", ".join(told)
 
 
 class Failure(Model):
@@ -105,11 +132,19 @@ class Failure(Model):
         return f"{self.code}: {self.what}: {self.code.sentence}{detail}"
 
 
+OnOps = Certificate | Rejection | Issuance
+"""What OPS has under one name."""
+
+
 class Inventory(Model):
     """What OPS holds at one moment."""
 
     certificates: tuple[Certificate, ...] = ()
     rejections: tuple[Rejection, ...] = ()
+    issuances: tuple[Issuance, ...] = ()
+    unrouted_rejections: int = 0
+    """How many are left out here since no route of any cluster names them; only in reports."""
+    unrouted_issuances: int = 0
     warnings: tuple[str, ...] = ()
     cluster_id: str = ""
     """The uid of OPS's namespace kube-system."""
@@ -127,16 +162,21 @@ class Inventory(Model):
         """The certificates, by the name of their Secret: one table for all clusters of a run."""
         return {one.ref.name: one for one in self.certificates}
 
-    def corrected(self, found: Mapping[str, "Certificate | Rejection | None"]) -> "Inventory":
+    @property
+    def sources(self) -> "dict[str, OnOps]":
+        """All that OPS holds, or is to hold, by the name of the Secret."""
+        others: tuple[Rejection | Issuance, ...] = (*self.rejections, *self.issuances)
+        return {**self.by_name, **{one.ref.name: one for one in others}}
+
+    def corrected(self, found: "Mapping[str, OnOps | None]") -> "Inventory":
         """With what a second look at some Secrets found, by name; None where one is gone."""
-        known: dict[str, Certificate | Rejection | None] = {**self.by_name}
-        known |= {one.ref.name: one for one in self.rejections}
-        known |= found
+        known: dict[str, OnOps | None] = {**self.sources, **found}
         now = [known[name] for name in sorted(known)]
         corrected = self.model_copy(
             update={
                 "certificates": tuple(one for one in now if isinstance(one, Certificate)),
                 "rejections": tuple(one for one in now if isinstance(one, Rejection)),
+                "issuances": tuple(one for one in now if isinstance(one, Issuance)),
             }
         )
         for worked_out in ("digest", "by_name"):  # of the original: a copy has that, too

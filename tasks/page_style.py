@@ -44,6 +44,7 @@ td { font-variant-numeric: tabular-nums; } tbody tr:nth-child(even) { background
 #matrix td .s-in-sync { border-left-color: var(--fine); }
 #matrix td .s-stale, #matrix td .s-drifted, #matrix td .s-missing { border-left: 4px dashed var(--due); }
 #matrix td .s-refused, #matrix td .s-foreign { border-left: 4px double var(--urgent); }
+#matrix td .s-pending { border-left: 4px dotted var(--fine); }
 #matrix td .s-unknown { border-left: 4px dotted var(--ink); }
 .s-refused, .s-foreign { color: var(--bad); font-weight: 600; } .s-unknown { font-style: italic; }
 @media print { body { max-width: none; padding: 0; font-size: 11px; } nav { display: none; }

@@ -7,7 +7,7 @@ from collections import Counter
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from tasks.models import Certificate, Failure, Model, Rejection
+from tasks.models import Certificate, Failure, Issuance, Model, Rejection
 from tasks.reasons import QUIET
 
 
@@ -20,6 +20,7 @@ class Status(StrEnum):
     MISSING = "missing"
     STALE = "stale"
     DRIFTED = "drifted"
+    PENDING = "pending"
     ORPHANED = "orphaned"
     IN_SYNC = "in sync"
 
@@ -30,6 +31,7 @@ MEANINGS = {
     Status.MISSING: "wanted, and not there",
     Status.FOREIGN: "a Secret that is not ours has the name",
     Status.DRIFTED: "the copy was edited there; the next run repairs it",
+    Status.PENDING: "cert-manager has yet to issue it; a run after that sends it",
     Status.REFUSED: "it may not be sent, and needs a person",
     Status.UNKNOWN: "the cluster, the namespace or OPS can't be read",
     Status.ORPHANED: "ours, and nothing feeds it any more",
@@ -121,6 +123,10 @@ class Survey(Model):
     """Worst first."""
     certificates: tuple[Certificate, ...] = ()
     rejections: tuple[Rejection, ...] = ()
+    issuances: tuple[Issuance, ...] = ()
+    unrouted_rejections: int = 0
+    """As of an Inventory in a report."""
+    unrouted_issuances: int = 0
     warnings: tuple[str, ...] = ()
     failure: Failure | None = None
     """Why OPS could not be read."""

@@ -31,16 +31,24 @@ The decision table:
 | invalid (any check), found by a glob | absent or not ours                 | -       |                     |
 | not there, named literally           | ours                               | keep    | MissingOnSource     |
 | not there, named literally           | absent or not ours                 | nothing | MissingOnSource     |
+| being issued                         | ours                               | keep    | IssuancePending     |
+| being issued, named literally        | absent or not ours                 | nothing | IssuancePending     |
+| being issued, found by a glob        | absent or not ours                 | -       |                     |
+| issuance is late                     | ours                               | keep    | IssuanceLate        |
+| issuance is late, named literally    | absent or not ours                 | nothing | IssuanceLate        |
+| issuance is late, found by a glob    | absent or not ours                 | -       |                     |
 | gone, routed by a glob               | ours                               | keep    | GoneFromSource      |
 | not routed here any more             | ours, in a routed namespace        | keep    | NoLongerRouted      |
 | not routed here                      | not ours                           | -       |                     |
 
-A refusal, a check's reason and MissingOnSource make the cluster, and so the run, Failed: a certificate was
-wanted there and can't be had. Newer goes by notBefore: renewals end earlier, too, when lifetimes shrink.
-A newer copy that has expired may be replaced. Held: the metadata shows that someone else looks after it. It
-asks to be adopted where the target side has set the annotation tls-sync.io/adopt to our owner; other keys are
-those beyond tls.crt, tls.key and ca.crt, which `<owner>,lose-other-keys` lets go. Another OPS cluster's copy
-bears our owner and, in tls-sync.io/source-cluster, a uid that is neither that of OPS nor in formerClusterIds.
+A refusal, a check's reason, MissingOnSource and IssuanceLate make the cluster, and so the run, Failed: a
+certificate was wanted there and can't be had. Being issued: cert-manager's Certificate is there, and its
+Secret is not, or holds a temporary certificate or none; see tasks/issuance.py. Newer goes by notBefore:
+renewals end earlier, too, when lifetimes shrink. A newer copy that has expired may be replaced. Held: the
+metadata shows that someone else looks after it. It asks to be adopted where the target side has set the
+annotation tls-sync.io/adopt to our owner; other keys are those beyond tls.crt, tls.key and ca.crt, which
+`<owner>,lose-other-keys` lets go. Another OPS cluster's copy bears our owner and, in
+tls-sync.io/source-cluster, a uid that is neither that of OPS nor in formerClusterIds.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -54,6 +62,8 @@ from tasks.models import (
     Certificate,
     Change,
     Inventory,
+    Issuance,
+    OnOps,
     Owner,
     Plan,
     Rejection,
@@ -83,8 +93,7 @@ def make_plan(  # noqa: PLR0913  the facts that decide, each passed once
 
     Where a person `asked` for it, it counts as named by the routes that send it.
     """
-    sources: dict[str, Certificate | Rejection] = {**inventory.by_name}
-    sources |= {rejection.ref.name: rejection for rejection in inventory.rejections}
+    sources = inventory.sources
     found = {secret.ref: secret for secret in current}
     wanted = cluster.wants(frozenset(sources), certificate if asked else None)
     rows = [
@@ -104,7 +113,7 @@ def make_plan(  # noqa: PLR0913  the facts that decide, each passed once
 
 def decide(  # noqa: PLR0913, PLR0917  one row of the table is made of these
     want: Wanted,
-    source: Certificate | Rejection | None,
+    source: OnOps | None,
     current: TargetSecret | None,
     hostnames: tuple[str, ...],
     owner: Owner,
@@ -128,9 +137,7 @@ def decide(  # noqa: PLR0913, PLR0917  one row of the table is made of these
         )
 
     if not isinstance(source, Certificate):
-        gone = Reason.MISSING_ON_SOURCE if want.literal else Reason.GONE_FROM_SOURCE
-        reason = source.reason if source else gone
-        detail = source.detail if source else ""
+        reason, detail = why_none(want, source, now)
         if ours:
             return row(Action.KEEP, reason, detail)
         return row(Action.NOTHING, reason, detail) if want.literal else None
@@ -143,6 +150,13 @@ def decide(  # noqa: PLR0913, PLR0917  one row of the table is made of these
     action, reason = compare(source, current, old, now) if ours else adopt(source, old, now)
     change = row(action, reason)
     return guarded(change, source, current) if change.writes else change
+
+
+def why_none(want: Wanted, source: Rejection | Issuance | None, now: datetime) -> tuple[Reason, str]:
+    """Why OPS has nothing that could be sent."""
+    if source is None:
+        return Reason.MISSING_ON_SOURCE if want.literal else Reason.GONE_FROM_SOURCE, ""
+    return source.reason(now) if isinstance(source, Issuance) else source.reason, source.detail
 
 
 def find_obstacle(current: TargetSecret, owner: Owner) -> Reason | None:

@@ -15,13 +15,15 @@ from tasks.cluster import NEVER, ClusterClient
 from tasks.config import Cluster, Source, SyncConfig
 from tasks.diagnosis import Rehearsal
 from tasks.errors import ClusterError, ConfigError, defect
+from tasks.issuance import Word, hear, issuance_of
 from tasks.kubeconfig import CONNECTIONS, connect, contexts
-from tasks.models import Failure, SecretRef
+from tasks.models import Failure, Inventory, Issuance, SecretRef
 from tasks.readiness import Check, Finding, Mark, Preflight, Readiness
 from tasks.reasons import Code
 from tasks.retry import CLUSTER_SECONDS
 from tasks.rights import NEEDED_ON_OPS, Rights, needed
 from tasks.stopping import stop
+from tasks.unrouted import routed
 
 SIDE_BY_SIDE = 16
 
@@ -34,7 +36,7 @@ def preflight(config: SyncConfig, cluster: str | None = None) -> Preflight:
         contexts()
     except ClusterError as error:
         raise ConfigError(f"kubeconfig: {error.failure.detail}") from None
-    ops = _visited(config.source.label, lambda visit: _visit_ops(visit, config.source))
+    ops = _visited(config.source.label, lambda visit: _visit_ops(visit, config))
 
     def visited(target: Cluster) -> Readiness:
         return _visited(target.name, lambda visit: _visit_target(visit, target, config.owner, ops.uid))
@@ -88,7 +90,8 @@ def _greeted(visit: _Visit, context: str | None, *, allow_exec: bool) -> Iterato
         yield client
 
 
-def _visit_ops(visit: _Visit, source: Source) -> None:
+def _visit_ops(visit: _Visit, config: SyncConfig) -> None:
+    source = config.source
     with _greeted(visit, source.context, allow_exec=source.allow_exec) as client:
         same = diagnosis.of_uid_of_ops(source, visit.uid)
         visit.findings.append(same)
@@ -99,19 +102,33 @@ def _visit_ops(visit: _Visit, source: Source) -> None:
         visit.findings.append(diagnosis.of_rights_on_ops(source.namespace, rights))
         if "list" in rights.verbs or "*" in rights.verbs:
             visit.step = Check.NAMESPACES
-            count = client.count_tls_secrets(source.namespace, source.selector)
-            unread = _unread_certificates(client, source.namespace)
-            visit.findings += diagnosis.of_sources(source.namespace, count, unread)
+            _, secrets = client.tls_versions(source.namespace, source.selector)
+            issuances, unread = _issuances(client, source, frozenset(secrets))
+            awaited = routed(Inventory(issuances=issuances), config).issuances
+            visit.findings += diagnosis.of_sources(source.namespace, len(secrets), unread, len(awaited))
+            visit.findings += diagnosis.of_issuances(awaited, datetime.now(UTC))
 
 
-def _unread_certificates(client: ClusterClient, namespace: str) -> Failure | None:
+def _issuances(
+    client: ClusterClient, source: Source, secrets: frozenset[str]
+) -> tuple[tuple[Issuance, ...], Failure | None]:
+    """What Certificates are to bring beside these Secrets; or why they can't be read."""
+    words: dict[str, Word] = {}
     try:
-        next(client.certificates(namespace))
+        for page in client.certificates(source.namespace):
+            for certificate in page:
+                hear(words, certificate, source.selector)
     except ClusterError as error:
         if error.failure.code in (Code.API_MISSING, Code.FORBIDDEN):
-            return error.failure
+            return (), error.failure
         raise
-    return None
+    now = datetime.now(UTC)
+    found = (
+        issuance_of(SecretRef(namespace=source.namespace, name=name), None, word, now)
+        for name, word in sorted(words.items())
+        if name not in secrets
+    )
+    return tuple(one for one in found if one), None
 
 
 def _visit_target(visit: _Visit, cluster: Cluster, owner: str, ops: str) -> None:

@@ -141,14 +141,13 @@ def ensure_safe_prune(
 
 def _rules(row: Change, found: Change | None, inventory: Inventory, now: datetime) -> dict[str, bool]:
     """What must hold for a row that is deleted or noted; `found` is what was listed there."""
-    on_ops = {one.ref.name for one in inventory.certificates} | {one.ref.name for one in inventory.rejections}
     noted = found.absence if found and _is_orphan(found) else None
     deletes = row.action is Action.DELETE
     return {
         "it is not the one that was listed": found is not None
         and (found.uid, found.resource_version) == (row.uid, row.resource_version),
         "it is bound to no object": bool(row.uid and row.resource_version),
-        "its certificate is on OPS": row.certificate not in on_ops,
+        "its certificate is on OPS": row.certificate not in inventory.sources,
         "a protected namespace": not is_protected(row.target.namespace),
         "it is not due": not deletes or (noted is not None and is_due(noted, now)),
         "it is noted otherwise": deletes or (noted is not None and row.absence == next_note(noted, now)),

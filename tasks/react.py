@@ -23,6 +23,7 @@ from tasks.models import ClusterReport, Inventory, RunReport
 from tasks.order import Order, orders_for
 from tasks.reasons import Code
 from tasks.retry import CLUSTER_SECONDS
+from tasks.unrouted import routed
 from tasks.watch import EVERYTHING
 
 SIDE_BY_SIDE = 32
@@ -219,7 +220,7 @@ def _report(  # noqa: PLR0913  what a report is made of
         now=datetime.now(UTC),
         certificate=certificate,
         suspended=config.suspended,
-        inventory=inventory,
+        inventory=routed(inventory, config),
         clusters=clusters,
         pending=pending,
         owner=config.owner,

@@ -114,6 +114,19 @@ class Reason(Told):
         "a route names it, but OPS has no such certificate",
         "correct the name in the route, or create the Certificate on OPS",
     )
+    ISSUANCE_PENDING = (
+        "IssuancePending",
+        "cert-manager has yet to issue it",
+        "nothing to do: a run after the issuance sends it; after an hour, or a failed attempt, it is late",
+    )
+    ISSUANCE_LATE = (
+        "IssuanceLate",
+        "cert-manager should have issued it by now",
+        (
+            "look why: `cmctl status certificate <certificate>`, or describe its Certificate, Order and "
+            "Challenge on OPS"
+        ),
+    )
     GONE_FROM_SOURCE = (
         "GoneFromSource",
         "it is no longer on OPS",
@@ -204,7 +217,15 @@ class Reason(Told):
     )
 
 
-QUIET = frozenset({Reason.IN_SYNC, Reason.GONE_FROM_SOURCE, Reason.NO_LONGER_ROUTED, Reason.PRUNED})
+QUIET = frozenset(
+    {
+        Reason.IN_SYNC,
+        Reason.ISSUANCE_PENDING,
+        Reason.GONE_FROM_SOURCE,
+        Reason.NO_LONGER_ROUTED,
+        Reason.PRUNED,
+    }
+)
 """Reasons for which a row that writes nothing is not a failure."""
 NOT_OURS = frozenset(reason for reason in Reason if reason.startswith("OwnedBy")) | {
     Reason.ADOPTION_WOULD_LOSE_KEYS

@@ -9,10 +9,20 @@ from datetime import datetime
 from typing import NamedTuple
 
 from tasks.errors import first_trouble
-from tasks.models import Action, Certificate, Change, ClusterReport, RunReport, Version
+from tasks.expiry import Level, level_of
+from tasks.models import (
+    Action,
+    Certificate,
+    Change,
+    ClusterReport,
+    Inventory,
+    Issuance,
+    Rejection,
+    RunReport,
+    Version,
+)
 from tasks.reasons import Code, Reason
 
-URGENT_DAYS = 7
 COLUMNS = (Action.CREATE, Action.UPDATE, Action.KEEP, Action.REFUSE, Action.NOTHING)
 """And one more where something was to be deleted."""
 NAMED = 10
@@ -47,8 +57,7 @@ def verdict(report: RunReport) -> Verdict:
 
 
 def _clusters(report: RunReport) -> str:
-    count = len(report.clusters)
-    return f"{count} cluster{'' if count == 1 else 's'}"
+    return _count(len(report.clusters), "cluster")
 
 
 def _done(report: RunReport) -> str:
@@ -65,13 +74,17 @@ def _notes(report: RunReport) -> Iterator[str]:
         yield "warning: OPS has no certificate that is fit to be sent"
     if report.pending:
         yield f"still at work, with reports of their own to follow: {', '.join(report.pending)}"
-    yield from about_ops(len(report.inventory.rejections), len(list(expiring(report))), report.suspended)
+    inventory = report.inventory
+    ending = len(list(expiring(report)))
+    yield from about_ops(len(inventory.rejections), len(inventory.issuances), ending, report.suspended)
 
 
-def about_ops(rejected: int, ending: int, suspended: Sequence[str]) -> Iterator[str]:
+def about_ops(rejected: int, awaited: int, ending: int, suspended: Sequence[str]) -> Iterator[str]:
     """What a person is to know beside what became of the clusters, in a run and in the inventory alike."""
     if rejected:
         yield f"{rejected} rejected on OPS"
+    if awaited:
+        yield f"{awaited} not issued yet"
     if ending:
         yield f"{ending} near expiry"
     if suspended:
@@ -79,16 +92,41 @@ def about_ops(rejected: int, ending: int, suspended: Sequence[str]) -> Iterator[
 
 
 def expiring(report: RunReport) -> Iterator[tuple[Certificate, str]]:
-    """Certificates on OPS with less than a third of their life left, the most urgent first."""
+    """Certificates on OPS that should have been renewed by now, the most urgent first."""
     certificates = report.inventory.certificates
     for one in sorted(certificates, key=lambda c: (c.version.not_after, c.ref.name)):
-        days = one.version.days_left(report.now)
-        if days < URGENT_DAYS or one.version.is_near_end(report.now):
-            yield one, f"{'urgent' if days < URGENT_DAYS else 'warning'}: {_days(days)} left"
+        if (level := level_of(one, report.now)) is not Level.FINE:
+            yield one, f"{level}: {_count(one.version.days_left(report.now), 'day')} left"
 
 
-def _days(days: int) -> str:
-    return f"{days} day{'' if days == 1 else 's'}"
+def rejected(inventory: Inventory) -> list[str]:
+    """What OPS holds that is not fit to be sent: one line each."""
+    return [_told(one, one.reason) for one in inventory.rejections]
+
+
+def not_issued(inventory: Inventory, now: datetime) -> list[str]:
+    """What cert-manager has yet to issue: one line each, what is late first."""
+    late = sorted(inventory.issuances, key=lambda one: one.reason(now) is not Reason.ISSUANCE_LATE)
+    return [_told(one, one.reason(now)) for one in late]
+
+
+def _told(one: Rejection | Issuance, reason: Reason) -> str:
+    detail = f" ({plain(one.detail)})" if one.detail else ""
+    return f"{one.ref.name}: {reason}: {reason.sentence}{detail}: {reason.remedy}"
+
+
+def not_routed(inventory: Inventory) -> Iterator[str]:
+    """How much is left out of these lines, since nobody wants it sent."""
+    if count := inventory.unrouted_rejections:
+        are = "is" if count == 1 else "are"
+        yield f"{_count(count, 'Secret')} on OPS {are} not fit to be sent and {are} not routed"
+    if count := inventory.unrouted_issuances:
+        are = "is" if count == 1 else "are"
+        yield f"{_count(count, 'certificate')} on OPS {are} not issued yet and {are} not routed"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def worst_first(clusters: Iterable[ClusterReport]) -> list[ClusterReport]:
@@ -112,6 +150,11 @@ def outcome(change: Change, *, dry_run: bool) -> str:
 def is_foretold(change: Change) -> bool:
     """Whether the row says what becomes of a copy whose certificate is gone: then nothing is to be done."""
     return change.reason is Reason.GONE_FROM_SOURCE and bool(change.detail)
+
+
+def is_told(change: Change) -> bool:
+    """Whether a log has a sentence for the row: a person has something to do, or something is to come."""
+    return change.failed or is_foretold(change) or change.reason is Reason.ISSUANCE_PENDING
 
 
 def what_to_do(change: Change) -> str:

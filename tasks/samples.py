@@ -20,6 +20,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from tasks import families as f
+from tasks.expiry import renewal_due, renewal_of_copy
 from tasks.families import FEWEST, MOST, MOST_COPIES, Family, Kind
 from tasks.models import Certificate, Change, ClusterReport, RunReport, Version
 from tasks.reasons import Reason
@@ -170,12 +171,18 @@ def _of_source(report: RunReport) -> Iterator[Sample]:
     yield Sample(f.SOURCE_CERTIFICATES, (owner,), len(inventory.certificates))
     for reason, count in _counted(one.reason for one in inventory.rejections):
         yield Sample(f.SOURCE_REJECTED, (owner, reason), count)
+    for reason, count in _counted(one.reason(report.now) for one in inventory.issuances):
+        yield Sample(f.SOURCE_NOT_ISSUED, (owner, reason), count)
+    unrouted = inventory.unrouted_rejections + inventory.unrouted_issuances
+    yield Sample(f.SOURCE_UNROUTED, (owner,), unrouted)
     if inventory.credential_ends:
         yield Sample(f.CREDENTIAL_END, (owner, OPS), inventory.credential_ends.timestamp())
     yield Sample(f.SOURCE_DROPPED, (owner,), max(0, len(inventory.certificates) - MOST))
     for one in sorted(inventory.certificates, key=_end_of)[:MOST]:
         yield Sample(f.SOURCE_BEGIN, (owner, one.ref.name), one.version.not_before.timestamp())
         yield Sample(f.SOURCE_END, (owner, one.ref.name), one.version.not_after.timestamp())
+        due = renewal_due(one.version.not_before, one.version.not_after, one.renewal)
+        yield Sample(f.SOURCE_RENEWAL, (owner, one.ref.name), due.timestamp())
 
 
 def _end_of(certificate: Certificate) -> datetime:
@@ -210,11 +217,14 @@ def _share(report: RunReport) -> int:
 
 
 def _copies(report: RunReport, cluster: ClusterReport) -> Iterator[Sample]:
+    sources = report.inventory.by_name
     for change, version in _held(cluster)[: _share(report)]:
         target = change.target
         labels = (report.owner, cluster.cluster, target.namespace, target.name, change.certificate)
         yield Sample(f.COPY_BEGIN, labels, version.not_before.timestamp())
         yield Sample(f.COPY_END, labels, version.not_after.timestamp())
+        due = renewal_of_copy(version, sources.get(change.certificate))
+        yield Sample(f.COPY_RENEWAL, labels, due.timestamp())
 
 
 def _held(cluster: ClusterReport) -> list[tuple[Change, Version]]:

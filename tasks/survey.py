@@ -20,6 +20,7 @@ from tasks.placement import Survey
 from tasks.retry import CLUSTER_SECONDS
 from tasks.servers import Leaf, Question
 from tasks.stopping import stop
+from tasks.unrouted import routed
 from tasks.view import View
 
 SIDE_BY_SIDE = 16
@@ -38,7 +39,7 @@ def survey(config: SyncConfig, cluster: str | None = None, certificate: str | No
     orders = [Order(config, one, inventory, dry_run=True, certificate=certificate) for one in targets]
     found, answers = _ask(orders)
     return make_survey(
-        inventory,
+        routed(inventory, config),
         orders,
         found,
         answers,

@@ -7,8 +7,8 @@ New keys may be added. Times are RFC 3339, unknown values null, days whole and n
 from datetime import datetime
 from typing import Any
 
-from tasks import findings
-from tasks.models import Certificate, Failure
+from tasks import expiry, findings
+from tasks.models import Certificate, Failure, Issuance
 from tasks.placement import Content, Placement, Served, Survey, Visit, days_until
 
 SCHEMA_VERSION = 1
@@ -32,6 +32,8 @@ def document(survey: Survey) -> Document:
             {"name": one.ref.name, "reason": str(one.reason), "detail": one.detail}
             for one in survey.rejections
         ],
+        "issuances": [_issuance(one, survey.now) for one in survey.issuances],
+        "unrouted": {"rejections": survey.unrouted_rejections, "issuances": survey.unrouted_issuances},
         "placements": [_placement(one, survey.now) for one in survey.placements],
     }
 
@@ -71,8 +73,20 @@ def _certificate(one: Certificate, survey: Survey) -> Document:
         "notBefore": _time(version.not_before),
         "notAfter": _time(version.not_after),
         "daysLeft": days_until(version.not_after, survey.now),
-        "renewalDue": _time(findings.renewal_due(version.not_before, version.not_after)),
+        "renewalDue": _time(expiry.renewal_due(version.not_before, version.not_after, one.renewal)),
+        "expiry": str(expiry.level_of(one, survey.now)),
         "copies": sum(placement.certificate == one.ref.name for placement in survey.placements),
+    }
+
+
+def _issuance(one: Issuance, now: datetime) -> Document:
+    return {
+        "name": one.ref.name,
+        "certificate": one.certificate,
+        "reason": str(one.reason(now)),
+        "since": _time(one.since),
+        "failedAttempts": one.attempts,
+        "detail": one.detail,
     }
 
 

@@ -103,8 +103,9 @@ def _timeline(survey: Survey) -> Iterator[str]:
     yield '<section id="timeline"><h2>When they end</h2>'
     yield (
         '<p class="quiet">What ends first stands on top. Filled: what is left of the life. '
-        "The notch: two thirds of it, when cert-manager renews by default. Hatched and <b>!</b>: that is "
-        "past. Barred and <b>‼</b>: less than 7 days. <b>✗</b>: ended. <b>◇</b>: a copy that ends on "
+        "The notch: when cert-manager renews it; two thirds of its life, where nothing tells. Hatched and "
+        "<b>!</b>: a tenth of the time from there to the end has passed. Barred and <b>‼</b>: half of it "
+        "has, and less than 7 days are left. <b>✗</b>: ended. <b>◇</b>: a copy that ends on "
         "another day than the certificate on OPS.</p>"
     )
     yield '<div class="chart" role="region" aria-label="Timeline" tabindex="0">'

@@ -76,7 +76,7 @@ def _details(cluster: ClusterReport) -> Iterator[str]:
     if len(rows) > say.LOG_ROWS:
         yield f"  … and {len(rows) - say.LOG_ROWS} more rows: see the run's artifact"
     for row in rows[: say.LOG_ROWS]:
-        if row.failed or say.is_foretold(row):
+        if say.is_told(row):
             yield f"  {row.target}: {say.plain(say.what_to_do(row))}"
     yield from _first([f"  warning: {say.plain(warning)}" for warning in cluster.warnings], "warnings")
 
@@ -91,19 +91,21 @@ def _source(report: RunReport) -> Iterator[str]:
     inventory = report.inventory
     if inventory.failure:  # nothing is known, and the first line says why
         return
-    ending = list(say.expiring(report))
-    if inventory.rejections or ending or inventory.warnings or report.suspended:
+    ending = [
+        f"{one.ref.name}: {text} (until {say.short_date(one.version.not_after)})"
+        for one, text in say.expiring(report)
+    ]
+    rejected, awaited = say.rejected(inventory), say.not_issued(inventory, report.now)
+    lists = {"rejected ": rejected, "not issued ": awaited, "expiring ": ending}
+    uncounted = [*say.not_routed(inventory)]
+    if any(lists.values()) or uncounted or inventory.warnings or report.suspended:
         yield from ("", f"on OPS ({len(inventory.certificates)} certificates fit to be sent)")
-    for rejection in inventory.rejections[: say.LOG_ROWS]:
-        detail = f" ({say.plain(rejection.detail)})" if rejection.detail else ""
-        reason = rejection.reason
-        yield f"  rejected {rejection.ref.name}: {reason}: {reason.sentence}{detail}: {reason.remedy}"
-    for certificate, text in ending[: say.LOG_ROWS]:
-        until = say.short_date(certificate.version.not_after)
-        yield f"  expiring {certificate.ref.name}: {text} (until {until})"
-    more = sum(max(0, len(one) - say.LOG_ROWS) for one in (inventory.rejections, ending, inventory.warnings))
+    for what, told in lists.items():
+        yield from (f"  {what}{one}" for one in told[: say.LOG_ROWS])
+    more = sum(max(0, len(told) - say.LOG_ROWS) for told in (*lists.values(), inventory.warnings))
     if more:
         yield f"  … and {more} more: see the run's artifact"
+    yield from (f"  {told}" for told in uncounted)
     for warning in inventory.warnings[: say.LOG_ROWS]:
         yield f"  warning: {say.plain(warning)}"
     if report.suspended:

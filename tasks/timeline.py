@@ -1,7 +1,7 @@
 """The timeline of a survey's page: when what ends, as SVG without script. Pure.
 
 A row per certificate, the one that ends first on top: its life as a bar, what is left of it filled, a notch
-where cert-manager renews by default, a diamond for each copy that ends on another day. Colours are never
+where cert-manager renews it, a diamond for each copy that ends on another day. Colours are never
 alone: fills differ by pattern, and each row says its days.
 """
 
@@ -11,8 +11,9 @@ from datetime import datetime, timedelta
 from html import escape
 from typing import NamedTuple
 
-from tasks import findings
+from tasks import expiry
 from tasks import report as say
+from tasks.expiry import Level
 from tasks.placement import Survey, days_until
 
 WIDTH, LABEL, RIGHT = 1000, 210, 180
@@ -24,6 +25,9 @@ MOST_BEFORE, MOST_AFTER = 100 * DAY, 400 * DAY
 """What lies further from today is cut off at the edge, and has an arrow."""
 
 
+LEVELS = {Level.FINE: "fine", Level.LATE: "due", Level.URGENT: "urgent"}
+
+
 class Line(NamedTuple):
     """One row."""
 
@@ -32,6 +36,8 @@ class Line(NamedTuple):
     end: datetime
     others: tuple[tuple[datetime, str], ...]
     """Ends of copies that differ, each with where it is."""
+    due: datetime | None = None
+    """When cert-manager renews it; unknown where the beginning is."""
 
 
 class Scale(NamedTuple):
@@ -48,6 +54,7 @@ def lines_of(survey: Survey) -> list[Line]:
     lives: dict[str, tuple[datetime | None, datetime]] = {
         one.ref.name: (one.version.not_before, one.version.not_after) for one in survey.certificates
     }
+    told = {one.ref.name: one.renewal for one in survey.certificates}
     ends: dict[str, dict[datetime, list[str]]] = {}
     for one in survey.placements:
         if one.held and one.held.not_after:
@@ -58,7 +65,8 @@ def lines_of(survey: Survey) -> list[Line]:
     found = []
     for name, (begin, end) in lives.items():
         differing = sorted((at, ", ".join(who)) for at, who in ends.get(name, {}).items() if at != end)
-        found.append(Line(name, begin, end, tuple(differing)))
+        due = expiry.renewal_due(begin, end, told.get(name)) if begin else None
+        found.append(Line(name, begin, end, tuple(differing), due))
     return sorted(found, key=lambda line: (min([line.end, *(at for at, _ in line.others)]), line.name))
 
 
@@ -73,13 +81,11 @@ def scale_of(lines: list[Line], now: datetime) -> Scale:
 
 def level(line: Line, now: datetime) -> str:
     """`ended`, `urgent`, `due` or `fine`, as the report of a run has it."""
-    days = days_until(line.end, now) or 0
     if line.end <= now:
         return "ended"
-    if days < say.URGENT_DAYS:
-        return "urgent"
-    due = line.begin is not None and findings.renewal_due(line.begin, line.end) <= now
-    return "due" if due else "fine"
+    if line.begin is None:
+        return "urgent" if line.end - now < expiry.URGENT else "fine"
+    return LEVELS[expiry.level(line.begin, line.end, line.due, now)]
 
 
 def render(survey: Survey) -> str:
@@ -176,7 +182,7 @@ def _rows(lines: list[Line], scale: Scale, now: datetime) -> Iterator[str]:
 def _row(line: Line, scale: Scale, now: datetime, ground: str) -> Iterator[str]:
     name, kind, days = say.plain(line.name), level(line, now), days_until(line.end, now) or 0
     begin, end, today = scale.x(line.begin or line.end), scale.x(line.end), scale.x(now)
-    due = findings.renewal_due(line.begin, line.end) if line.begin else None
+    due = line.due
     renewal = f", renewal due {say.short_date(due)}" if due else ""
     yield f"<title>{escape(name)}: until {say.short_date(line.end)}, {days} d{renewal}</title>"
     yield f'<rect width="{WIDTH}" height="{ROW}" class="{ground}"/>'

@@ -14,7 +14,9 @@ from tasks.config import Cluster
 from tasks.models import (
     Certificate,
     Inventory,
+    Issuance,
     ManagedKeys,
+    OnOps,
     Owner,
     Rejection,
     Row,
@@ -69,10 +71,18 @@ def rejection(name: str = NAME, reason: Reason = Reason.EXPIRED, detail: str = "
     return Rejection(ref=SecretRef(namespace=SOURCE_NAMESPACE, name=name), reason=reason, detail=detail)
 
 
-def inventory(*found: Certificate | Rejection, **values: Any) -> Inventory:
+def issuance(name: str = NAME, *, minutes: float = 5, **values: Any) -> Issuance:
+    """What cert-manager has had to issue for so long."""
+    ref = SecretRef(namespace=SOURCE_NAMESPACE, name=name)
+    since = NOW - timedelta(minutes=minutes)
+    return Issuance(ref=ref, certificate=name, since=since, **values)
+
+
+def inventory(*found: OnOps, **values: Any) -> Inventory:
     return Inventory(
         certificates=tuple(one for one in found if isinstance(one, Certificate)),
         rejections=tuple(one for one in found if isinstance(one, Rejection)),
+        issuances=tuple(one for one in found if isinstance(one, Issuance)),
         **values,
     )
 

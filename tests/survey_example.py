@@ -18,9 +18,10 @@ REASONS = {
     Status.DRIFTED: Reason.DRIFTED,
     Status.REFUSED: Reason.IMMUTABLE,
     Status.UNKNOWN: Code.UNREACHABLE,
+    Status.PENDING: Reason.ISSUANCE_PENDING,
     Status.ORPHANED: Reason.NO_LONGER_ROUTED,
 }
-WITHOUT_COPY = (Status.MISSING, Status.FOREIGN, Status.UNKNOWN)
+WITHOUT_COPY = (Status.MISSING, Status.FOREIGN, Status.UNKNOWN, Status.PENDING)
 
 
 def held(one: Certificate, *, older: float = 0) -> Content:
@@ -88,6 +89,8 @@ def example(count: int = 10, clusters: tuple[str, ...] = CLUSTERS) -> Survey:
         placements=tuple(sorted(rows, key=lambda row: (row.ok, list(Status).index(row.status)))),
         certificates=tuple(certificates),
         rejections=(factories.rejection("expired-tls"),),
+        issuances=(factories.issuance("new-tls"),),
+        unrouted_rejections=2,
         visits=tuple(
             Visit(cluster=name, failures=(down,) if name == clusters[-1] else ()) for name in clusters
         ),

@@ -54,9 +54,13 @@ def moment(minutes: float) -> str:
     return f"{minutes * 60:.0f}x{30 * DAY}"
 
 
-def certificate(begin: float, end: float, name: str = "source", labels: str = WEB) -> dict[str, str]:
-    """A pair of series; times in days."""
+def certificate(
+    begin: float, end: float, name: str = "source", labels: str = WEB, renewal: float | None = None
+) -> dict[str, str]:
+    """Its series; times in days. Without a renewal, as an earlier version told it."""
+    due = f"tls_sync_{name}_renewal_timestamp_seconds{{{labels},{REST}}}"
     return {
+        **({} if renewal is None else {due: moment(renewal * DAY)}),
         f"tls_sync_{name}_not_before_timestamp_seconds{{{labels},{REST}}}": moment(begin * DAY),
         f"tls_sync_{name}_not_after_timestamp_seconds{{{labels},{REST}}}": moment(end * DAY),
     }
@@ -141,14 +145,29 @@ CASES = {
         },
         DAY,
     ),
-    "under a third of life": Case(
+    "under three tenths of life": Case(
         "TLSSyncCertificateExpiring", certificate(-70, 20), 2 * HOUR - 1, 2 * HOUR + 1, ON_OPS
     ),
-    "a third of life, and renewed": Case(
+    "a renewal that is due": Case("TLSSyncCertificateExpiring", certificate(-60, 30, renewal=0), 2 * DAY),
+    "a renewal that is late by a tenth": Case(
+        "TLSSyncCertificateExpiring",
+        certificate(-60, 30, renewal=0),
+        3 * DAY + 2 * HOUR - 1,
+        3 * DAY + 2 * HOUR + 2,
+        ON_OPS,
+    ),
+    "renewed long after two thirds of life": Case(
+        "TLSSyncCertificateExpiring", certificate(-80, 10, renewal=1), DAY
+    ),
+    "late, of those that live for six days": Case(
+        "TLSSyncCertificateExpiring", certificate(-3.3, 2.7, renewal=-0.3), 2 * HOUR - 1, 2 * HOUR + 2, ON_OPS
+    ),
+    "late, and renewed": Case(
         "TLSSyncCertificateExpiring",
         {
             f"tls_sync_source_not_before_timestamp_seconds{{{WEB},{REST}}}": "0x40 86400x999",
             f"tls_sync_source_not_after_timestamp_seconds{{{WEB},{REST}}}": "90000x40 7776000x999",
+            f"tls_sync_source_renewal_timestamp_seconds{{{WEB},{REST}}}": "0x40 5184000x999",
         },
         3 * HOUR,
     ),
@@ -165,9 +184,24 @@ CASES = {
     ),
     "past its end": Case("TLSSyncCertificateEndsSoon", certificate(-90, -1), HOUR - 1, HOUR + 1, ON_OPS),
     "eight days": Case("TLSSyncCertificateEndsSoon", certificate(-82, 8.5), DAY),
+    "a copy of what is renewed in its last week": Case(
+        "TLSSyncCertificateEndsSoon",
+        {**certificate(-84, 6, renewal=1), **certificate(-84, 6, "copy", COPY, renewal=1)},
+        2 * DAY,
+    ),
+    "half of the time after such a renewal": Case(
+        "TLSSyncCertificateEndsSoon",
+        certificate(-84, 6, renewal=1),
+        7 * DAY // 2 + HOUR - 1,
+        7 * DAY // 2 + HOUR + 2,
+        ON_OPS,
+    ),
     "short-lived, and young": Case("TLSSyncCertificateEndsSoon", certificate(0, 6), DAY),
     "short-lived, and near its end": Case(
-        "TLSSyncCertificateEndsSoon", certificate(-5, 1), HOUR - 1, HOUR + 1, ON_OPS
+        "TLSSyncCertificateEndsSoon", certificate(-5.1, 0.9), HOUR - 1, HOUR + 1, ON_OPS
+    ),
+    "short-lived, renewed at half its life, and young": Case(
+        "TLSSyncCertificateEndsSoon", certificate(-3, 3, renewal=0), DAY
     ),
     "a credential ends within 72 hours": Case(
         "TLSSyncCredentialEnds",

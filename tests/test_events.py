@@ -2,6 +2,7 @@
 
 import logging
 from dataclasses import replace
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -11,7 +12,7 @@ from flows import publication
 from tasks.events import DELETED, EXPIRING, REFUSED, SYNCED, events_of
 from tasks.models import Action, Failure, RunReport
 from tasks.reasons import Code, Reason
-from tests.factories import NAME, NAMESPACE, certificate, inventory, rejection, version
+from tests.factories import NAME, NAMESPACE, NOW, certificate, inventory, issuance, rejection, version
 from tests.test_report import CREATED, DOWN, UPDATED, cluster, row, run
 from tests.test_report import REFUSED as FOREIGN
 
@@ -41,9 +42,31 @@ WANTED = {
         run(cluster("dev", row(Action.NOTHING, Reason.EXPIRED)), found=inventory(rejection())),
         [(REFUSED, "OPS", NAME), (REFUSED, "dev", NAME)],
     ),
-    "a copy in the last third of its life": (
+    "a copy near its end": (
         run(cluster("dev", row(old=ENDING))),
         [(EXPIRING, "dev", NAME)],
+    ),
+    "a copy of what cert-manager renews later": (
+        run(
+            cluster("dev", row(old=ENDING)),
+            found=inventory(certificate(version=ENDING, renewal=NOW + timedelta(days=1))),
+        ),
+        [],
+    ),
+    "an older copy of what cert-manager renews later": (
+        run(
+            cluster("dev", row(old=ENDING)),
+            found=inventory(certificate(age=69, renewal=NOW + timedelta(days=1))),
+        ),
+        [(EXPIRING, "dev", NAME)],
+    ),
+    "a certificate that is being issued": (
+        run(cluster("dev", row(Action.NOTHING, Reason.ISSUANCE_PENDING)), found=inventory(issuance())),
+        [],
+    ),
+    "a certificate that should have been issued": (
+        run(cluster("dev", row(Action.NOTHING, Reason.ISSUANCE_LATE)), found=inventory(issuance(attempts=1))),
+        [(REFUSED, "OPS", NAME), (REFUSED, "dev", NAME)],
     ),
     "a Secret that is not ours ends, too": (
         run(cluster("dev", replace(FOREIGN, old=ENDING))),

@@ -1,17 +1,19 @@
 """What OPS holds, from the answers of its API: facts, rejections, and what could not be known."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from deployments.sandbox import unfit
 from deployments.sandbox.cert_manager import Issuer
+from deployments.sandbox.certificate_resource import certificate
 from tasks.cluster import ClusterClient
 from tasks.config import Source
 from tasks.errors import ClusterError
 from tasks.inventory import take_inventory
-from tasks.models import Failure, Inventory
+from tasks.models import Failure, Inventory, Issuance, SecretRef
 from tasks.reasons import Code, Reason
 from tests.factories import NOW, SOURCE_NAMESPACE, rejection
 
@@ -202,6 +204,62 @@ def test_inventory_warns_of_a_certificate_without_secret() -> None:
     warning = "x: cert-manager says that it is not ready (DoesNotExist)"
     assert take(fit("a"), certificates=[waiting("x", "DoesNotExist")]).warnings == (warning,)
     assert take(certificates=[waiting("x", "DoesNotExist")]).warnings == (EMPTY, warning)
+
+
+def issued(secret: str, minutes: float = 5, name: str = "", **status: object) -> Object:
+    """A Certificate that has not been ready for so long."""
+    begun = (NOW - timedelta(minutes=minutes)).isoformat()
+    condition = {"type": "Ready", "status": "False", "reason": "DoesNotExist", "lastTransitionTime": begun}
+    return {
+        "metadata": {"name": name or secret},
+        "spec": {"secretName": secret, "secretTemplate": {"labels": SOURCE.selector}},
+        "status": {"conditions": [condition], **status},
+    }
+
+
+@pytest.mark.parametrize(
+    ("secrets", "held"),
+    [
+        ([], None),
+        ([unfit.temporary(ISSUER, "a", NAMES)], Reason.TEMPORARY),
+        ([unfit.not_issued(ISSUER, "a", NAMES)], Reason.MISSING_DATA),
+    ],
+    ids=["no Secret", "a temporary certificate", "an empty tls.crt"],
+)
+def test_inventory_knows_what_is_being_issued(secrets: list[Object], held: Reason | None) -> None:
+    """It is no rejection and no warning, but an issuance, with its Certificate's name and time."""
+    found = take(fit("b"), *secrets, certificates=[issued("a", name="web")])
+    begun = NOW - timedelta(minutes=5)
+    ref = SecretRef(namespace=SOURCE_NAMESPACE, name="a")
+    assert found.issuances == (Issuance(ref=ref, certificate="web", since=begun, held=held),)
+    assert (names(found), found.warnings) == ((["b"], []), ())
+
+
+def test_inventory_without_certificates_knows_no_issuance() -> None:
+    """Where they can't be read, the Secrets alone decide, as ever."""
+    failure = Failure(code=Code.FORBIDDEN, cluster="ops", what="list")
+    found = take(unfit.temporary(ISSUER, "a", NAMES), certificates=failure)
+    assert (names(found), found.issuances) == (([], [("a", Reason.TEMPORARY)]), ())
+
+
+def test_inventory_counts_the_worse_of_two_certificates_of_a_secret() -> None:
+    """Whatever their order: failed attempts, a Secret that one of them calls wrong."""
+    failing = [issued("a"), issued("a", failedIssuanceAttempts=2)]
+    wrong = [waiting("b", "SecretMismatch"), waiting("b", "Issuing"), waiting("b", status="True")]
+    for certificates in (failing + wrong, [*reversed(failing), *reversed(wrong)]):
+        found = take(fit("b"), certificates=certificates)
+        assert [one.attempts for one in found.issuances] == [2]
+        assert names(found) == ([], [("b", Reason.NOT_READY)])
+
+
+def test_inventory_knows_when_cert_manager_renews() -> None:
+    """The renewal of each fit certificate is that of its Certificate's status; unknown where it has none."""
+    told = certificate(fit("a"))
+    found = take(fit("a"), fit("b"), certificates=[told, waiting("b", status="True")])
+    renewals = {
+        one.ref.name: one.renewal and f"{one.renewal:%Y-%m-%dT%H:%M:%SZ}" for one in found.certificates
+    }
+    assert renewals == {"a": told["status"]["renewalTime"], "b": None}
 
 
 @pytest.mark.parametrize("reason", ["a sentence with blanks", "", "x" * 65, "a\nb", None, ["x"]])

@@ -25,7 +25,7 @@ from tasks.models import (
 )
 from tasks.reasons import Code, Reason
 from tasks.samples import Parts, Samples, merged, of_run, parts, tidied
-from tests.factories import NOW, certificate, inventory, rejection, version
+from tests.factories import NOW, certificate, inventory, issuance, rejection, version
 
 ROOT = Path(__file__).parents[1]
 FAMILIES = {name: one for name, one in vars(families).items() if isinstance(one, Family)}
@@ -324,6 +324,39 @@ def test_rejections_requests_and_credentials_are_told() -> None:
         [("ops", "dev"), ("ops", "OPS")], ends.timestamp()
     )
     assert values(groups, families.RUN_SECONDS) == {}
+
+
+def test_what_is_not_issued_and_what_is_not_routed_is_told() -> None:
+    """By reason what cert-manager has yet to issue; as one number what no route names."""
+    found = inventory(
+        issuance("a-tls"), issuance("b-tls", attempts=1), unrouted_rejections=2, unrouted_issuances=1
+    )
+    groups = groups_of(report(cluster("dev"), inventory=found))
+    assert values(groups, families.SOURCE_NOT_ISSUED) == {
+        ("ops", "IssuanceLate"): 1,
+        ("ops", "IssuancePending"): 1,
+    }
+    assert values(groups, families.SOURCE_UNROUTED) == {("ops",): 3}
+
+
+def test_the_renewal_is_told_with_each_end() -> None:
+    """As cert-manager tells it, also of a copy that holds the same; else two thirds of the life."""
+    renewal = NOW + timedelta(days=1)
+    rows = (
+        row(Action.KEEP, Reason.IN_SYNC, "a-tls", old=NEW, new=NEW),
+        row(Action.KEEP, Reason.EXPIRED, "b-tls", old=OLD, new=None),
+    )
+    found = inventory(certificate("a-tls", version=NEW, renewal=renewal), certificate("c-tls", version=NEW))
+    groups = groups_of(report(cluster("dev", *rows), inventory=found))
+    third = timedelta(days=30)
+    assert {labels[-1]: value for labels, value in values(groups, families.SOURCE_RENEWAL).items()} == {
+        "a-tls": renewal.timestamp(),
+        "c-tls": (NEW.not_after - third).timestamp(),
+    }
+    assert {labels[-1]: value for labels, value in values(groups, families.COPY_RENEWAL).items()} == {
+        "a-tls": renewal.timestamp(),
+        "b-tls": (OLD.not_after - third).timestamp(),
+    }
 
 
 def test_nothing_but_names_and_codes_is_a_label() -> None:

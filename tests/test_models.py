@@ -137,7 +137,8 @@ def test_a_corrected_inventory_has_a_digest_and_names_of_its_own() -> None:
 @pytest.mark.parametrize("action", Action)
 def test_change_is_failed_exactly_when_a_certificate_was_wanted(action: Action, reason: Reason) -> None:
     """A refusal failed, a write did not, and a row without write failed unless its reason is a quiet one."""
-    quiet = {Reason.IN_SYNC, Reason.GONE_FROM_SOURCE, Reason.NO_LONGER_ROUTED, Reason.PRUNED}
+    quiet = {Reason.IN_SYNC, Reason.ISSUANCE_PENDING, Reason.GONE_FROM_SOURCE}
+    quiet |= {Reason.NO_LONGER_ROUTED, Reason.PRUNED}
     expected = {
         Action.CREATE: False,
         Action.UPDATE: False,

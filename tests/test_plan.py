@@ -19,6 +19,7 @@ from tasks.models import (
     Change,
     Inventory,
     ManagedKeys,
+    OnOps,
     Plan,
     Rejection,
     SecretRef,
@@ -39,6 +40,7 @@ from tests.factories import (
     cluster,
     foreign_secret,
     inventory,
+    issuance,
     law,
     rejection,
     route,
@@ -89,13 +91,16 @@ NOT_OURS = (
 FIT = (OWN,)
 UNFIT = tuple(rejection(reason=reason) for reason in CHECK_REASONS)
 GONE = (None,)
+PENDING = (issuance(), issuance(minutes=59), issuance(minutes=-5), issuance(held=Reason.TEMPORARY))
+LATE = (issuance(minutes=60), issuance(attempts=1), issuance(minutes=99, held=Reason.MISSING_DATA))
+UNTOLD = (*FIT, *UNFIT, *PENDING, *LATE, *GONE)
 
 
 class Row(NamedTuple):
     """Everything that one row of the table stands for: each source with each target."""
 
     routes: tuple[dict[str, object], ...]
-    sources: tuple[Certificate | Rejection | None, ...]
+    sources: tuple[OnOps | None, ...]
     targets: tuple[TargetSecret | None, ...]
     hostnames: tuple[str, ...] = ("*.dev.example.org",)
 
@@ -218,11 +223,27 @@ ROWS = {
     "not there, named literally | absent or not ours | nothing | MissingOnSource": Row(
         (LITERAL,), GONE, (*NOTHING_THERE, *NOT_OURS)
     ),
+    **{
+        text: Row(routes, sources, targets)
+        for what, reason, sources in (
+            ("being issued", Reason.ISSUANCE_PENDING, PENDING),
+            ("issuance is late", Reason.ISSUANCE_LATE, LATE),
+        )
+        for text, routes, targets in (
+            (f"{what} | ours | keep | {reason}", (LITERAL, GLOB), OURS),
+            (
+                f"{what}, named literally | absent or not ours | nothing | {reason}",
+                (LITERAL,),
+                (*NOTHING_THERE, *NOT_OURS),
+            ),
+            (f"{what}, found by a glob | absent or not ours | - | ", (GLOB,), (*NOTHING_THERE, *NOT_OURS)),
+        )
+    },
     "gone, routed by a glob | ours | keep | GoneFromSource": Row((GLOB,), GONE, OURS),
     "not routed here any more | ours, in a routed namespace | keep | NoLongerRouted": Row(
-        (route(["zzz-*"]),), (*FIT, *UNFIT, *GONE), OURS
+        (route(["zzz-*"]),), UNTOLD, OURS
     ),
-    "not routed here | not ours | - | ": Row((route(["zzz-*"]),), (*FIT, *UNFIT, *GONE), NOT_OURS),
+    "not routed here | not ours | - | ": Row((route(["zzz-*"]),), UNTOLD, NOT_OURS),
 }
 
 
@@ -350,6 +371,17 @@ def test_plan_keeps_a_copy_whose_source_is_unfit_and_says_why() -> None:
     """The reason and the detail of the check reach the report of every cluster that has the copy."""
     row = change(Action.KEEP, Reason.EXPIRED, old=OWN.version, detail="since 2026")
     assert make(cluster(), inventory(rejection()), [target_secret()]).changes == (row,)
+
+
+def test_plan_says_since_when_an_issuance_is_pending() -> None:
+    """The row names the Certificate, since when, and what came of it so far; only a late one is a failure."""
+    pending = issuance(held=Reason.TEMPORARY)
+    (row,) = make(cluster(), inventory(pending)).changes
+    told = f"Certificate {NAME}, since 2026-03-01 11:55 UTC, the Secret so far: TemporaryCertificate"
+    assert (row.detail, row.failed) == (told, False)
+    (row,) = make(cluster(), inventory(issuance(attempts=2))).changes
+    told = f"Certificate {NAME}, since 2026-03-01 11:55 UTC, failed attempts: 2"
+    assert (row.detail, row.failed) == (told, True)
 
 
 def test_plan_says_which_names_may_not_be_sent() -> None:

@@ -215,16 +215,17 @@ def test_on_ops_reading_is_enough(verbs: tuple[str, ...], mark: Mark, text: str)
 
 def test_an_ops_without_certificates_is_worth_a_look() -> None:
     """An empty list has a cause: the wrong namespace, the wrong selector, nothing issued."""
-    found = readiness(*diagnosis.of_sources("certificates-ops", 0, None))
+    found = readiness(*diagnosis.of_sources("certificates-ops", 0, None, 0))
     assert found.mark(Check.NAMESPACES) is Mark.LOOK
     assert "source.namespace" in found.troubles[0].remedy
-    assert readiness(*diagnosis.of_sources("certificates-ops", 1, None)).troubles == ()
+    assert readiness(*diagnosis.of_sources("certificates-ops", 1, None, 0)).troubles == ()
+    assert readiness(*diagnosis.of_sources("certificates-ops", 0, None, 1)).troubles == ()
 
 
 def test_more_certificates_than_a_run_takes_on_are_told_before() -> None:
     """At the limit all is well; one beyond, the preflight says what a run would say."""
     at, beyond = (
-        readiness(*diagnosis.of_sources("certificates-ops", count, None)) for count in (10_000, 10_001)
+        readiness(*diagnosis.of_sources("certificates-ops", count, None, 0)) for count in (10_000, 10_001)
     )
     assert at.mark(Check.NAMESPACES) is Mark.FINE
     assert beyond.mark(Check.NAMESPACES) is Mark.BAD
@@ -272,13 +273,13 @@ def test_a_server_that_does_not_know_dry_runs_is_asked_nothing() -> None:
 
 
 FINE = tuple(diagnosis.fine(check) for check in Check)
-SOURCES = tuple(diagnosis.of_sources("certificates-ops", 7, None))
+SOURCES = tuple(diagnosis.of_sources("certificates-ops", 7, None, 0))
 GOOD = Preflight(
     ops=Readiness(
         cluster="OPS",
         findings=(
             *FINE[:6],
-            *diagnosis.of_sources("certificates-ops", 7, None),
+            *diagnosis.of_sources("certificates-ops", 7, None, 0),
             diagnosis.fine(Check.CREDENTIAL),
         ),
     ),

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tasks import ownership, pruner
-from tasks.cluster import JSON
+from tasks.cluster import APPLY, JSON
 from tasks.config import SyncConfig
 from tasks.models import ClusterReport
 from tasks.order import Order
@@ -15,7 +15,7 @@ from tasks.prune import plan_prune
 from tasks.report import what_to_do
 from tasks.transport import Ask
 from tests import factories as f
-from tests.memory_api import ACCOUNT, APPLY, WRITES, Hand, Manifest, MemoryApi, Wire, WiredClient, path_of
+from tests.memory_api import ACCOUNT, WRITES, Hand, Manifest, MemoryApi, Wire, WiredClient, path_of
 
 MINUTE = timedelta(minutes=1)
 NAME = "web-0"
@@ -24,7 +24,8 @@ NAME = "web-0"
 def copied(api: MemoryApi) -> WiredClient:
     """A client of a cluster that has our copy of one certificate."""
     lost = f.certificate(NAME)
-    metadata = {"labels": ownership.labels(f.OWNER), "annotations": ownership.annotations(lost)}
+    annotations = ownership.annotations(lost) | ownership.stamp(f.US)
+    metadata = {"labels": ownership.labels(f.OWNER), "annotations": annotations}
     body = {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -40,13 +41,13 @@ def copied(api: MemoryApi) -> WiredClient:
 def pruned(api: MemoryApi, client: WiredClient, monkeypatch: pytest.MonkeyPatch) -> ClusterReport:
     """What a run makes of it that finds the certificate gone."""
     entry = f.cluster(f.route(["web-*"], ["app"]), prune=True, clusterId=api.uid)
-    source = {"namespace": f.SOURCE_NAMESPACE, "clusterId": "ops"}
+    source = {"namespace": f.SOURCE_NAMESPACE, "clusterId": f.OPS_ID}
     config = SyncConfig.model_validate(
         {"owner": f.OWNER, "source": source, "clusters": [entry.model_dump(by_alias=True)]}
     )
-    order = Order(config, entry, f.inventory(f.certificate("other")))
+    order = Order(config, entry, f.inventory(f.certificate("other"), cluster_id=f.OPS_ID))
     now = datetime.now(UTC)
-    plan = make_plan(entry, order.inventory, client.target_secrets("app"), owner=f.OWNER, now=now)
+    plan = make_plan(entry, order.inventory, client.target_secrets("app"), owner=f.US, now=now)
     report = ClusterReport(cluster="dev", changes=plan.changes)
     (pruning,) = plan_prune([order], [report], now)
     monkeypatch.setattr(pruner, "client_of_target", lambda *_: nullcontext(client))
@@ -62,7 +63,7 @@ def notes(api: MemoryApi) -> Manifest:
 @pytest.mark.parametrize("minutes", [0, 4, -4])
 def test_a_note_bears_the_targets_time(minutes: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ours is no more than compared with it."""
-    api = MemoryApi({"app": WRITES})
+    api = MemoryApi({"app": WRITES}, policy=False)
     told = datetime.now(UTC).replace(microsecond=0) + minutes * MINUTE
     api.clock = lambda: told
     report = pruned(api, copied(api), monkeypatch)
@@ -79,7 +80,7 @@ def test_by_a_clock_that_is_wrong_nothing_is_noted(
     minutes: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And the report says of the copy why not; nothing has failed."""
-    api = MemoryApi({"app": WRITES})
+    api = MemoryApi({"app": WRITES}, policy=False)
     told = None if minutes is None else datetime.now(UTC).replace(microsecond=0) + minutes * MINUTE
     api.clock = lambda: told
     report = pruned(api, copied(api), monkeypatch)

@@ -11,7 +11,7 @@ from tasks import markdown, report, terminal
 from tasks.errors import ClusterFailed, first_trouble
 from tasks.models import Action, Change, ClusterReport, Failure, Inventory, RunReport, SecretRef
 from tasks.reasons import Code, Reason
-from tests.factories import NAME, NAMESPACE, NOW, certificate, inventory, rejection, version
+from tests.factories import NAME, NAMESPACE, NOW, certificate, inventory, issuance, rejection, version
 
 OLD, NEW = version("b2", age=70), version("a1", age=10)
 
@@ -27,6 +27,8 @@ CREATED = row(Action.CREATE, Reason.MISSING_ON_TARGET, "a-tls", new=NEW, applied
 UPDATED = row(Action.UPDATE, Reason.CERTIFICATE_RENEWED, "b-tls", old=OLD, new=NEW, applied=True)
 REFUSED = row(Action.REFUSE, Reason.OWNED_BY_OTHER, "c-tls", new=NEW)
 GONE = row(Action.KEEP, Reason.GONE_FROM_SOURCE, "d-tls", old=OLD)
+PENDING = row(Action.NOTHING, Reason.ISSUANCE_PENDING, "n-tls", detail="Certificate n-tls, since noon")
+LATE = row(Action.KEEP, Reason.ISSUANCE_LATE, "o-tls", old=OLD)
 
 
 def failure(cluster: str = "rct", code: Code = Code.UNREACHABLE, **values: Any) -> Failure:
@@ -87,6 +89,16 @@ VERDICTS = {
         True,
         "1 cluster: nothing to do; warning: OPS has no certificate that is fit to be sent",
     ),
+    "one is being issued": (
+        run(cluster("dev", CREATED, PENDING), found=inventory(certificate(), issuance("n-tls"))),
+        True,
+        "1 cluster: create 1, nothing 1; 1 not issued yet",
+    ),
+    "one should have been issued": (
+        run(cluster("dev", CREATED, PENDING, LATE), cluster("rct", PENDING)),
+        False,
+        f"1 of 2 clusters failed: dev (IssuanceLate: homarr-dev/o-tls: {Reason.ISSUANCE_LATE.sentence})",
+    ),
     "there is much to note": (
         run(
             cluster("dev", row()),
@@ -123,24 +135,46 @@ def test_first_trouble_of_a_sound_cluster_is_none() -> None:
 # -- expiry ----------------------------------------------------------------------------------------
 
 EXPIRY = {
-    "a third of life is left": (60, 90, []),
-    "an hour less than a third": (60.05, 90, ["warning: 29 days left"]),
+    "three tenths of its life are left": (63, 90, []),
+    "an hour less than three tenths": (63.05, 90, ["warning: 26 days left"]),
     "seven days": (83, 90, ["warning: 7 days left"]),
     "an hour less than seven days": (83.05, 90, ["urgent: 6 days left"]),
     "one day": (88.5, 90, ["urgent: 1 day left"]),
     "hours": (89.5, 90, ["urgent: 0 days left"]),
     "it has ended": (91, 90, ["urgent: -1 days left"]),
-    "fresh, of those that live for six days": (0.5, 6, ["urgent: 5 days left"]),
-    "old, of those that live for six days": (4.5, 6, ["urgent: 1 day left"]),
-    "fresh, of those that live for 47 days": (31, 47, []),
-    "old, of those that live for 47 days": (32, 47, ["warning: 15 days left"]),
+    "fresh, of those that live for six days": (0.5, 6, []),
+    "late, of those that live for six days": (4.3, 6, ["warning: 1 day left"]),
+    "old, of those that live for six days": (5.05, 6, ["urgent: 0 days left"]),
+    "fresh, of those that live for 45 days": (31, 45, []),
+    "old, of those that live for 45 days": (32, 45, ["warning: 13 days left"]),
 }
 
 
 @pytest.mark.parametrize(("age", "life", "told"), EXPIRY.values(), ids=EXPIRY)
 def test_expiring_goes_by_the_share_of_life_left(age: float, life: float, told: list[str]) -> None:
-    """Below a third of its life a certificate is a warning, and urgent below seven days."""
+    """Below three tenths of its life a certificate is a warning, and urgent below a sixth and seven days."""
     given = run(found=inventory(certificate(age=age, life=life)))
+    assert [text for _, text in report.expiring(given)] == told
+
+
+RENEWALS = {
+    "renewed at half its life, and due": (3.2, 6, 3, []),
+    "a tenth of the rest later": (3.35, 6, 3, ["warning: 2 days left"]),
+    "half of the rest later": (4.55, 6, 3, ["urgent: 1 day left"]),
+    "renewed ten days before its end, and due": (80.9, 90, 80, []),
+    "a day later": (81.1, 90, 80, ["warning: 8 days left"]),
+    "renewed two days before its end": (88.1, 90, 88, []),
+    "a renewal that is no time of its life": (64, 90, 100, ["warning: 26 days left"]),
+}
+
+
+@pytest.mark.parametrize(("age", "life", "renewed", "told"), RENEWALS.values(), ids=RENEWALS)
+def test_expiring_goes_by_when_cert_manager_renews(
+    age: float, life: float, renewed: float, told: list[str]
+) -> None:
+    """Nothing is said before cert-manager is late by a tenth of what was left, whatever renewBefore is."""
+    renewal = NOW - timedelta(days=age - renewed)
+    given = run(found=inventory(certificate(age=age, life=life, renewal=renewal)))
     assert [text for _, text in report.expiring(given)] == told
 
 
@@ -233,7 +267,14 @@ BUSY = run(
     cluster("rct", REFUSED, failures=(failure(detail="HTTP 500", transient=True),)),
     cluster("prd", row()),
     found=inventory(
-        certificate(), certificate("old-tls", age=85), rejection("x-tls"), warnings=("a-tls: not ready",)
+        certificate(),
+        certificate("old-tls", age=85),
+        rejection("x-tls"),
+        issuance("n-tls"),
+        issuance("o-tls", attempts=1),
+        warnings=("a-tls: not ready",),
+        unrouted_rejections=3,
+        unrouted_issuances=1,
     ),
     suspended=("lab",),
 )
@@ -264,7 +305,15 @@ dev
 on OPS (2 certificates fit to be sent)
   rejected x-tls: Expired: its notAfter has passed (since 2026): find out why cert-manager does not
     renew it
+  not issued o-tls: IssuanceLate: cert-manager should have issued it by now (Certificate o-tls,
+    since 2026-03-01 11:55 UTC, failed attempts: 1): look why: `cmctl status certificate
+    <certificate>`, or describe its Certificate, Order and Challenge on OPS
+  not issued n-tls: IssuancePending: cert-manager has yet to issue it (Certificate n-tls, since
+    2026-03-01 11:55 UTC): nothing to do: a run after the issuance sends it; after an hour, or a
+    failed attempt, it is late
   expiring old-tls: urgent: 5 days left (until 2026-03-06)
+  3 Secrets on OPS are not fit to be sent and are not routed
+  1 certificate on OPS is not issued yet and is not routed
   warning: a-tls: not ready
   suspended, so left out: lab"""
 
@@ -288,6 +337,14 @@ def test_terminal_says_that_it_was_a_dry_run() -> None:
     """Nobody takes a dry run's report for a real one."""
     first = terminal.render(run(cluster("dev", dry_run=True), dry_run=True)).splitlines()[0]
     assert first == "tls-sync (dry run): 1 cluster: dry run, nothing written: nothing to do"
+
+
+def test_terminal_says_since_when_an_issuance_is_pending() -> None:
+    """The row has its sentence although nothing failed: whoever waits reads what for."""
+    lines = terminal.render(run(cluster("dev", PENDING))).splitlines()
+    assert lines[7].split()[:3] == ["nothing", "homarr-dev/n-tls", "IssuancePending"]
+    told = "cert-manager has yet to issue it (Certificate n-tls, since noon):"
+    assert lines[8] == f"  homarr-dev/n-tls: {told} nothing to do:"
 
 
 def test_terminal_says_how_many_rows_are_left() -> None:
@@ -409,10 +466,20 @@ it is no longer on OPS: the copy is kept; delete it by hand if nobody needs it |
 | --- | --- | --- | --- |
 | x-tls | Expired | its notAfter has passed since 2026 | find out why cert-manager does not renew it |
 
+| not issued yet | reason | why | what to do |
+| --- | --- | --- | --- |
+| n-tls | IssuancePending | cert-manager has yet to issue it: Certificate n-tls, since 2026-03-01 11:55 UTC \
+| nothing to do: a run after the issuance sends it; after an hour, or a failed attempt, it is late |
+| o-tls | IssuanceLate | cert-manager should have issued it by now: Certificate o-tls, since 2026-03-01 \
+11:55 UTC, failed attempts: 1 | look why: \\`cmctl status certificate \\<certificate\\>\\`, or describe \
+its Certificate, Order and Challenge on OPS |
+
 | near expiry | left | until | issuer |
 | --- | --- | --- | --- |
 | old-tls | urgent: 5 days left | 2026-03-06 | R10 |
 
+- 3 Secrets on OPS are not fit to be sent and are not routed
+- 1 certificate on OPS is not issued yet and is not routed
 - ⚠️ a-tls: not ready
 - suspended, so left out: lab"""
 

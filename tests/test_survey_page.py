@@ -93,13 +93,31 @@ def test_a_copy_without_a_source_has_a_row() -> None:
 
 @pytest.mark.parametrize(
     ("age", "life", "expected"),
-    [(10, 90, "fine"), (61, 90, "due"), (84, 90, "urgent"), (91, 90, "ended"), (1, 4, "urgent")],
+    [
+        (10, 90, "fine"),
+        (62, 90, "fine"),
+        (64, 90, "due"),
+        (84, 90, "urgent"),
+        (91, 90, "ended"),
+        (0, 6, "fine"),
+        (4.3, 6, "due"),
+        (5.1, 6, "urgent"),
+    ],
 )
 def test_a_row_has_a_level(age: float, life: float, expected: str) -> None:
-    """As in the report of a run: a third of the life left, less than seven days, past."""
+    """As in the report of a run: late, urgent, past; one of six days is fine while it is fresh."""
     one = factories.certificate(age=age, life=life)
     (line,) = timeline.lines_of(Survey(now=NOW, certificates=(one,)))
     assert timeline.level(line, NOW) == expected
+
+
+def test_the_notch_is_when_cert_manager_renews() -> None:
+    """As its Certificate tells, also where that is far from two thirds of the life, and so is the level."""
+    one = factories.certificate(age=80, life=90, renewal=NOW + timedelta(days=2))
+    survey = Survey(now=NOW, certificates=(one,))
+    (line,) = timeline.lines_of(survey)
+    assert timeline.level(line, NOW) == "fine"
+    assert "until 2026-03-11, 10 d, renewal due 2026-03-03" in timeline.render(survey)
 
 
 @pytest.mark.parametrize(

@@ -184,13 +184,15 @@ def test_no_name_becomes_markup() -> None:
 
 
 KEYS = {
-    "": "schemaVersion takenAt ok message counts ops clusters suspended certificates rejections placements",
+    "": "schemaVersion takenAt ok message counts ops clusters suspended certificates rejections "
+    "issuances unrouted placements",
     "ops": "failure warnings",
     "clusters": "name failures warnings",
     "certificates": "name namespace fingerprint x509Sha256 serial issuer keys keysThatStayOnOps dnsNames "
-    "notBefore notAfter "
-    "daysLeft renewalDue copies",
+    "notBefore notAfter daysLeft renewalDue expiry copies",
     "rejections": "name reason detail",
+    "issuances": "name certificate reason since failedAttempts detail",
+    "unrouted": "rejections issuances",
     "placements": "certificate cluster namespace secret status ok reason detail remedy copy writtenAt onOps "
     "served",
     "placements.copy": "fingerprint serial notBefore notAfter daysLeft",

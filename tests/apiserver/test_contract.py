@@ -15,12 +15,11 @@ import yaml
 from deployments.sandbox.kubeconfig import context_name
 from deployments.sandbox.rest import AdminError, Rest
 from tasks.answers import Problem, parse_answer
-from tasks.cluster import JSON, METADATA, NEVER, TABLE, ClusterClient
+from tasks.cluster import JSON, MERGE, METADATA, NEVER, TABLE, ClusterClient
 from tasks.kubeconfig import connect
 from tasks.transport import Ask
 from tests.memory_api import (
     ACCOUNT,
-    MERGE,
     WRITES,
     Answer,
     Exchange,

@@ -1,0 +1,28 @@
+"""What reports leave out of OPS's troubles: what no route of any cluster names is counted, not listed. Pure.
+
+A CA's root lies beside the leaves that it signs, and nobody wants it sent.
+"""
+
+from tasks.config import SyncConfig
+from tasks.models import Inventory
+from tasks.names import matches
+
+
+def routed(inventory: Inventory, config: SyncConfig) -> Inventory:
+    """The inventory as a report lists it; also of one cluster, all routes of the configuration count."""
+    routes = (route for cluster in config.clusters for route in cluster.routes)
+    patterns = {pattern for route in routes for pattern in route.certificates}
+
+    def is_routed(name: str) -> bool:
+        return any(matches(pattern, name) for pattern in patterns)
+
+    rejections = tuple(one for one in inventory.rejections if is_routed(one.ref.name))
+    issuances = tuple(one for one in inventory.issuances if is_routed(one.ref.name))
+    return inventory.model_copy(
+        update={
+            "rejections": rejections,
+            "issuances": issuances,
+            "unrouted_rejections": len(inventory.rejections) - len(rejections),
+            "unrouted_issuances": len(inventory.issuances) - len(issuances),
+        }
+    )
