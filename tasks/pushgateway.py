@@ -41,6 +41,7 @@ from tasks.samples import (
     tidied,
     unreadable,
 )
+from tasks.tls import verifying
 from tasks.watchdog import Watchdog
 from tasks.yaml_file import YamlError, read_yaml
 
@@ -177,7 +178,7 @@ class Gateway:
         self._url, context = _address(), None
         if self._url.startswith("https:"):
             try:
-                context = ssl.create_default_context(cadata=os.environ.get(CA) or None)
+                context = verifying(os.environ.get(CA) or None)
             except (ssl.SSLError, ValueError, TypeError):  # the last one for letters beyond ASCII
                 raise Lost(f"{CA} is not a certificate in PEM") from None
         self._pool = PoolManager(ssl_context=context) if context else PoolManager()
@@ -242,7 +243,9 @@ class Gateway:
                 yield from lines
                 if time.monotonic() > self._deadline:
                     response.close()
-                    raise Lost(_late())
+                    break
+            if time.monotonic() > self._deadline:  # cut by the watchdog, so this is not all
+                raise Lost(_late())
         except (HTTPError, OSError, ValueError) as error:
             raise Lost(_late() if time.monotonic() > self._deadline else _unanswered(error)) from None
 

@@ -28,6 +28,9 @@ from tests.tls_server import listening
 from tests.waiting import until
 
 PATIENT = 60.0
+KUBE_SYSTEM = json.dumps(
+    {"kind": "PartialObjectMetadata", "metadata": {"name": "kube-system", "uid": str(uuid.uuid4())}}
+)
 
 
 @pytest.fixture
@@ -95,23 +98,6 @@ def test_a_stop_is_heard_while_a_name_is_looked_up(name_server: NameServer) -> N
     assert not name_server.go.is_set()
 
 
-def an_api(directory: Path) -> tls_server.Serve:
-    """Answers each request on a connection as an API server does for namespace kube-system."""
-    key, chain = CA.serving()
-    body = json.dumps(
-        {"kind": "PartialObjectMetadata", "metadata": {"name": "kube-system", "uid": str(uuid.uuid4())}}
-    )
-    answer = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}"
-    context = tls_server._context(directory, key, chain)
-
-    def serve(connection: socket.socket) -> None:
-        with context.wrap_socket(connection, server_side=True) as encrypted:
-            while encrypted.recv(65536):
-                encrypted.sendall(answer.encode())
-
-    return serve
-
-
 @pytest.mark.parametrize(("host", "names"), [("127.0.0.1", []), ("localhost", ["localhost"])])
 def test_a_connection_that_is_kept_asks_for_no_name(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, host: str, names: list[str]
@@ -124,7 +110,8 @@ def test_a_connection_that_is_kept_asks_for_no_name(
         return begun(place)
 
     monkeypatch.setattr(resolver, "_Lookup", noted)
-    with listening(an_api(tmp_path)) as address, client(server=f"https://{host}:{port(address)}") as one:
+    server = tls_server.answering(tmp_path, *CA.serving(), KUBE_SYSTEM)
+    with listening(server) as address, client(server=f"https://{host}:{port(address)}") as one:
         assert len({one.cluster_id() for _ in range(3)}) == 1
     assert asked == names
 
