@@ -16,7 +16,8 @@ from typing import Any
 from urllib3.util.connection import allowed_gai_family
 
 SECONDS = 30.0
-"""The most for one name. The system's own lookup takes 20 where the first of two name servers is dead."""
+"""The most for one name. Where the first of two name servers is dead, the system takes five per domain of its
+search list."""
 MOST = 512
 """Lookups at a time: as many as hang take a thread each."""
 STEP_SECONDS = 0.1
