@@ -140,9 +140,9 @@ def test_a_push_is_lost_in_its_time(
 ) -> None:
     """The run goes on, the line says what was missing, and the thread that pushed ends, too."""
     monkeypatch.setenv(pushgateway.ADDRESS, f"{scheme}://{NAME}:9091")
-    monkeypatch.setattr(pushgateway, "LIMIT", 0.3)
+    monkeypatch.setattr(pushgateway, "LIMIT", 3.0)  # a busy machine gets as far as the lookup
     for _ in range(2):
-        assert "2 of 2 pushes: no answer in 0.3 s" in pushgateway.push(report())
+        assert "2 of 2 pushes: no answer in 3.0 s" in pushgateway.push(report())
     assert name_server.asked == [NAME]
     until("the threads that pushed have ended", lambda: not threads("pushgateway"))
 
