@@ -134,6 +134,9 @@ def command(name: str, given: argparse.Namespace) -> int:
     """Each is imported by itself: one that needs no Prefect does not wait for it."""
     from importlib import import_module  # noqa: PLC0415  not for --help
 
+    from tasks.process import keep_to_itself  # noqa: PLC0415
+
+    keep_to_itself()
     return int(import_module(f"flows.commands.{name}").main(given))
 
 
@@ -142,8 +145,10 @@ def run(given: argparse.Namespace) -> int:
 
     with importing():
         from tasks.errors import ConfigError  # noqa: PLC0415
+        from tasks.process import keep_to_itself  # noqa: PLC0415
         from tasks.pushgateway import load_config_or_tell  # noqa: PLC0415
 
+    keep_to_itself()
     try:
         load_config_or_tell().select(given.cluster, given.certificate, given.group)
     except ConfigError as error:  # said at once: the flow would find it, too, but after Prefect's start

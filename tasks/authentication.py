@@ -1,7 +1,6 @@
 """How we show who we are: the user of a kubeconfig's context. No message quotes a value."""
 
 import ssl
-import tempfile
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 from tasks.client import Configuration
 from tasks.credentials import end_of_certificate, end_of_token
 from tasks.exec_plugin import ExecError, run_plugin
-from tasks.files import FileError, read_file
+from tasks.files import FileError, private_path, read_file
 from tasks.kubeconfig_context import Context
 from tasks.reasons import Code
 
@@ -97,16 +96,14 @@ class Authentication:
         return str(token)
 
     def _present_certificate(self, chain_and_key: str) -> None:
-        """OpenSSL loads a client's certificate only from a file: written, read and removed at once."""
+        """OpenSSL loads a client's certificate only from a path."""
         try:
-            with tempfile.NamedTemporaryFile("w") as file:  # mode 0600
-                file.write(chain_and_key)
-                file.flush()
-                self._trust.load_cert_chain(file.name, password="")
+            with private_path(chain_and_key.encode()) as path:
+                self._trust.load_cert_chain(path, password="")
         except ssl.SSLError:
             self._refuse("client-certificate-data and client-key-data are no certificate and its key")
         except OSError:
-            self._refuse("the client certificate needs a writable /tmp for a moment")
+            self._refuse("the client certificate needs files in memory (memfd), or a writable /tmp")
 
 
 def _show(configuration: Configuration, token: str) -> None:

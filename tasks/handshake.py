@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from tasks.names import split_address
+from tasks.resolver import connect
 from tasks.servers import Leaf, Question
 
 SECONDS = 2.0
@@ -43,7 +44,7 @@ def ask_all(questions: Iterable[Question], seconds: float = SECONDS) -> dict[Que
 
 
 def _ask_batch(questions: list[Question], seconds: float) -> dict[Question, Leaf | str]:
-    """Threads that nobody waits for at the end: the resolution of a name can't be called off."""
+    """Threads that nobody waits for at the end."""
     found: dict[Question, Leaf | str] = {}
     deadline = time.monotonic() + seconds
 
@@ -71,30 +72,12 @@ def _shake_hands(question: Question, deadline: float) -> bytes:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # see above; only the fingerprint is compared
     with (
-        _connect(question.address, deadline) as plain,
+        connect(split_address(question.address) or ("", 0), deadline) as plain,
         context.wrap_socket(plain, server_hostname=question.name, do_handshake_on_connect=False) as encrypted,
     ):
         encrypted.settimeout(_left(deadline))  # for the handshake as a whole
         encrypted.do_handshake()
         return encrypted.getpeercert(binary_form=True) or b""
-
-
-def _connect(address: str, deadline: float) -> socket.socket:
-    """The first of the name's addresses that takes a connection; each has its share of the time left."""
-    host, port = split_address(address) or ("", 0)
-    known = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    trouble: OSError = TimeoutError()
-    for tried, (family, kind, protocol, _, where) in enumerate(known):
-        plain = socket.socket(family, kind, protocol)
-        try:
-            plain.settimeout(_left(deadline) / (len(known) - tried))
-            plain.connect(where)
-        except OSError as error:
-            plain.close()
-            trouble = error
-        else:
-            return plain
-    raise trouble
 
 
 def _left(deadline: float) -> float:

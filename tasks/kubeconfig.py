@@ -21,6 +21,7 @@ from tasks.authentication import Authentication
 from tasks.client import ApiClient, Configuration
 from tasks.kubeconfig_context import Context
 from tasks.names import is_host, some
+from tasks.tls import verifying
 from tasks.yaml_file import YamlError, read_yaml
 
 MAX_BYTES = 8 * 1024 * 1024
@@ -207,7 +208,7 @@ class _Reader:
         configuration.proxy = None  # after host, which would take one from the environment
         configuration.tls_server_name = name
         try:
-            return ssl.create_default_context(cadata=self._decoded(server, "certificate-authority-data"))
+            return verifying(self._decoded(server, "certificate-authority-data"))
         except ssl.SSLError:
             self._refuse("`certificate-authority-data` is not a certificate")
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import TCPServer
 
 from tasks.errors import ConfigError
 
@@ -43,6 +44,11 @@ class _Server(ThreadingHTTPServer):
             if error.errno in (errno.EADDRINUSE, errno.EACCES):
                 raise
             return cls(("", port), handler)
+
+    def server_bind(self) -> None:
+        """As a plain server: Python's would ask a name server who we are, and wait for the answer."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = "", self.server_address[1]
 
     def handle_error(self, *_: object) -> None:
         """Nothing: who asked has gone away."""

@@ -4,8 +4,8 @@ Environment: TLS_SYNC_PUSHGATEWAY, an http(s) address; TLS_SYNC_PUSHGATEWAY_AUTH
 TLS_SYNC_PUSHGATEWAY_CA, the CA of https as PEM, where it is not one that the system knows.
 
 What a run did not look at is read from there and pushed again with the rest: few requests, however many
-clusters there are. All of it has LIMIT seconds. A thread does it, since neither a name server nor a server
-that drips can be given a deadline; where it isn't done by then, it is left alone and ends with the process.
+clusters there are. All of it has LIMIT seconds. A thread does it; where it isn't done by then, it is left
+alone, and ends with its connection, or with the process.
 """
 
 import base64
@@ -41,6 +41,8 @@ from tasks.samples import (
     tidied,
     unreadable,
 )
+from tasks.tls import verifying
+from tasks.watchdog import Watchdog
 from tasks.yaml_file import YamlError, read_yaml
 
 ADDRESS, AUTH, CA = "TLS_SYNC_PUSHGATEWAY", "TLS_SYNC_PUSHGATEWAY_AUTH", "TLS_SYNC_PUSHGATEWAY_CA"
@@ -138,7 +140,7 @@ class _Errand:
         planned = 2 if self.report or isinstance(self, _FleetErrand) else 1
         if not late and not self.trouble:
             return ""
-        why, lost = self.trouble or f"no answer in {LIMIT} s", planned - self.arrived
+        why, lost = self.trouble or _late(), planned - self.arrived
         told = f"{lost} of {planned} pushes" if lost else "a removal"
         return f"metrics: the Pushgateway did not take {told}: {why}"
 
@@ -176,10 +178,11 @@ class Gateway:
         self._url, context = _address(), None
         if self._url.startswith("https:"):
             try:
-                context = ssl.create_default_context(cadata=os.environ.get(CA) or None)
+                context = verifying(os.environ.get(CA) or None)
             except (ssl.SSLError, ValueError, TypeError):  # the last one for letters beyond ASCII
                 raise Lost(f"{CA} is not a certificate in PEM") from None
         self._pool = PoolManager(ssl_context=context) if context else PoolManager()
+        Watchdog(self._pool, deadline)
 
     def put(self, job: str, samples: Iterable[Sample]) -> None:
         """Nothing else is in the group from now on."""
@@ -220,7 +223,7 @@ class Gateway:
         try:
             left = self._deadline - time.monotonic()
             if left <= 0:
-                raise Lost(f"no answer in {LIMIT} s")
+                raise Lost(_late())
             response = self._pool.request(
                 method,
                 f"{self._url}/metrics{path}",
@@ -240,9 +243,11 @@ class Gateway:
                 yield from lines
                 if time.monotonic() > self._deadline:
                     response.close()
-                    raise Lost(f"no answer in {LIMIT} s")
+                    break
+            if time.monotonic() > self._deadline:  # cut by the watchdog, so this is not all
+                raise Lost(_late())
         except (HTTPError, OSError, ValueError) as error:
-            raise Lost(_unanswered(error)) from None
+            raise Lost(_late() if time.monotonic() > self._deadline else _unanswered(error)) from None
 
 
 def _address() -> str:
@@ -278,10 +283,14 @@ def _refusal(status: int) -> str:
     return f"HTTP {status}"
 
 
+def _late() -> str:
+    return f"no answer in {LIMIT} s"
+
+
 def _unanswered(error: Exception) -> str:
     """The library's text may hold an address or more: it stays here."""
     if isinstance(error, TimedOut) and not isinstance(error, NewConnectionError):
-        return f"no answer in {LIMIT} s"
+        return _late()
     if isinstance(error, SSLError):
         return "TLS failed: its certificate could not be verified, or it speaks no TLS"
     if isinstance(error, NewConnectionError):

@@ -7,8 +7,8 @@ import asyncio
 import copyreg
 import logging
 import signal
-import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
@@ -24,6 +24,7 @@ from tasks.attendance import Attendance, Coming
 from tasks.config import TaskRunner
 from tasks.errors import ConfigError
 from tasks.fan_out import Submit, in_a_thread
+from tasks.resolver import connect
 
 ANSWER_SECONDS = 10.0
 """In which a scheduler must answer. Ray's library takes up to half a minute for what follows."""
@@ -119,7 +120,7 @@ def _made(chosen: TaskRunner) -> Any:
 def _knock(address: str) -> None:
     """Libraries wait long for who isn't there."""
     at = urlsplit(address)
-    socket.create_connection((at.hostname or "", at.port or 0), ANSWER_SECONDS).close()
+    connect((at.hostname or "", at.port or 0), time.monotonic() + ANSWER_SECONDS).close()
 
 
 async def _greet(address: str) -> None:

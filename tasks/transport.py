@@ -18,6 +18,7 @@ from urllib3 import BaseHTTPResponse, Timeout
 from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
+    NameResolutionError,
     NewConnectionError,
     ReadTimeoutError,
     SSLError,
@@ -29,6 +30,7 @@ from tasks.client import ApiClient, ApiException
 from tasks.ownership import FIELD_MANAGER
 from tasks.pace import pace_of
 from tasks.reasons import Code
+from tasks.resolver import LookupTimeout, Stopped
 from tasks.retry import pause_asked_for
 from tasks.tally import Counted
 from tasks.watchdog import Watchdog
@@ -36,6 +38,8 @@ from tasks.watchdog import Watchdog
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 30.0
 OBJECT_BYTES = 2 * 1024 * 1024
+CAUSES = ((ssl.SSLCertVerificationError, Code.TLS_FAILED), (Stopped, Code.INTERRUPTED))
+"""What is at the bottom of an error, and stays so however often it is tried."""
 
 
 class TransportError(Exception):
@@ -101,12 +105,12 @@ class Transport:
         self._api, self._deadline = api, deadline
         manager, host = api.rest_client.pool_manager, api.configuration.host
         self._pace, self._path = pace_of(host), urlsplit(host).path
-        self._watchdog = Watchdog(manager, deadline)  # first: it says what pools are made of
+        stop = stopping.current()
+        self._stopped = stop.asked
+        self._watchdog = Watchdog(manager, deadline, stop.asked)  # first: it says what pools are made of
         # Its pool itself: the manager would look for it at each request.
         self._pool = Counted(manager.connection_from_url(host))
-        stop = stopping.current()
         stop.register(self._watchdog)
-        self._stopped = stop.asked
 
     def until(self, deadline: float) -> None:
         """From now on, this is the deadline; the connections stay."""
@@ -211,15 +215,16 @@ class Transport:
 
     def _unanswered(self, error: Exception) -> Problem:
         """No complete answer came. The library's text may hold a token or an address: it stays here."""
-        if _stems_from(error, ssl.SSLCertVerificationError):
-            return Problem(Code.TLS_FAILED)
+        for cause, code in CAUSES:
+            if _stems_from(error, cause):
+                return Problem(code)
         if time.monotonic() > self._deadline:  # the watchdog cut the connection
             return Problem(Code.DEADLINE)
         if isinstance(error, ReadTimeoutError):
             return Problem(Code.TIMEOUT, transient=True)
         hung_up = _stems_from(error, ssl.SSLEOFError)
         if isinstance(error, NewConnectionError | ConnectTimeoutError | SSLError) and not hung_up:
-            return Problem(Code.UNREACHABLE, transient=True)
+            return Problem(Code.UNREACHABLE, _why_no_address(error), transient=True)
         if isinstance(error, ValueError):
             return Problem(Code.KUBECONFIG, "the credential does not fit a request")
         return Problem(Code.CONNECTION_LOST, transient=True)
@@ -227,6 +232,13 @@ class Transport:
     @staticmethod
     def _fail(code: Code) -> NoReturn:
         raise TransportError(Problem(code))
+
+
+def _why_no_address(error: Exception) -> str:
+    """Empty where the name has been looked up, or was an address."""
+    if _stems_from(error, LookupTimeout):
+        return "no name server answered"
+    return "its name can't be resolved" if isinstance(error, NameResolutionError) else ""
 
 
 def _stems_from(error: BaseException | None, kind: type[BaseException]) -> bool:

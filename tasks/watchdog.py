@@ -1,4 +1,7 @@
-"""Cuts connections when time is up: a server that sends a byte now and then outlasts any read timeout."""
+"""Ends connections when time is up: while a name is looked up, and where a server drips.
+
+A server that sends a byte now and then outlasts any read timeout.
+"""
 
 import socket
 import threading
@@ -8,22 +11,27 @@ from typing import Any
 from weakref import WeakSet
 
 from urllib3 import PoolManager
-from urllib3.connection import HTTPSConnection
-from urllib3.connectionpool import HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+
+from tasks import resolver
 
 
 class Watchdog:
     """Watches all connections that a pool makes from now on."""
 
-    def __init__(self, pool: PoolManager, deadline: float) -> None:
-        """`deadline` is a moment of time.monotonic()."""
+    def __init__(self, pool: PoolManager, deadline: float, stopped: threading.Event | None = None) -> None:
+        """`deadline` is a moment of time.monotonic(); with `stopped`, no name is waited for any more."""
         self._handles: WeakSet[_Handle] = WeakSet()
         self._lock = threading.Lock()
-        pool.pool_classes_by_scheme = {"https": self._pool_class()}
+        self._deadline, self._stopped = deadline, stopped
+        pool.pool_classes_by_scheme = self._pool_classes()
         _keeper.wake(self, deadline)
 
     def wait_until(self, deadline: float) -> None:
         """From now on, time is up at this moment."""
+        self._deadline = deadline
         _keeper.wake(self, deadline)
 
     def stop(self) -> None:
@@ -39,15 +47,34 @@ class Watchdog:
         with self._lock:
             self._handles.add(handle)
 
-    def _pool_class(self) -> type[HTTPSConnectionPool]:
-        watch = self._watch
+    def _connected(self, connection: HTTPConnection) -> socket.socket:
+        """As urllib3 would make it, within our time; with its errors, whose texts go nowhere."""
+        host = connection._dns_host  # noqa: SLF001  `host` lacks a last dot
+        each = connection.timeout if isinstance(connection.timeout, int | float) else resolver.SECONDS
+        try:
+            return resolver.connect(
+                (host, connection.port or 0),
+                self._deadline,
+                each=each,
+                stopped=self._stopped,
+                options=connection.socket_options or (),
+            )
+        except socket.gaierror as error:
+            raise NameResolutionError(host, connection, error) from error
+        except TimeoutError as error:
+            raise ConnectTimeoutError(connection, "no connection in time") from error
+        except OSError as error:
+            raise NewConnectionError(connection, "no connection") from error
 
-        class Connection(HTTPSConnection):
+    def _pool_classes(self) -> dict[str, type[HTTPConnectionPool]]:
+        connected, watch = self._connected, self._watch
+
+        class Plain(HTTPConnection):
             handle: _Handle | None = None
 
             def _new_conn(self) -> socket.socket:
                 """Watched from here on, so that a handshake that drips has an end, too."""
-                connection: socket.socket = super()._new_conn()
+                connection = connected(self)
                 self.handle = _Handle(connection)
                 watch(self.handle)
                 return connection
@@ -57,10 +84,16 @@ class Watchdog:
                     self.handle.close()
                 super().close()
 
-        class Pool(HTTPSConnectionPool):
-            ConnectionCls: Any = Connection
+        class Encrypted(Plain, HTTPSConnection):
+            pass
 
-        return Pool
+        class PlainPool(HTTPConnectionPool):
+            ConnectionCls: Any = Plain
+
+        class Pool(HTTPSConnectionPool):
+            ConnectionCls: Any = Encrypted
+
+        return {"http": PlainPool, "https": Pool}
 
 
 class _Handle:

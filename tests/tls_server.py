@@ -52,6 +52,20 @@ def tls_server(directory: Path, pairs: Mapping[str, tuple[bytes, bytes]], defaul
     return serve
 
 
+def answering(directory: Path, key: bytes, chain: bytes, body: str) -> Serve:
+    """Answers each request of a connection with this JSON, over HTTP and TLS."""
+    context = _context(directory, key, chain)
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    answer = f"{head}\r\n\r\n{body}".encode()
+
+    def serve(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as encrypted:
+            while encrypted.recv(65536):
+                encrypted.sendall(answer)
+
+    return serve
+
+
 def _context(directory: Path, key: bytes, chain: bytes) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     file = directory / "pair.pem"

@@ -21,6 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from deployments.sandbox import pki
 from deployments.sandbox.kubeconfig import context_name
+from tasks import process
 from tasks.delivery import deliver
 from tasks.models import ClusterReport
 from tasks.reasons import Code
@@ -110,7 +111,7 @@ def fill(directory: Path) -> Callable[[], None]:
 
 @pytest.fixture
 def with_a_client_certificate(world: World) -> None:
-    """DEV knows tls-sync by a certificate, which OpenSSL wants in a file."""
+    """DEV knows tls-sync by a certificate, which OpenSSL wants at a path."""
     document = yaml.safe_load(world.kubeconfig.read_text())
     (user,) = (user for user in document["users"] if user["name"] == context_name("dev"))
     user["user"] = client_certificate(world.sandbox.authority)
@@ -132,9 +133,32 @@ def client_certificate(authority: pki.Authority) -> Manifest:
     return {name: base64.b64encode(content).decode() for name, content in pair.items()}
 
 
+def without_tmp(directory: Path) -> Callable[[], None]:
+    """Nothing can be written there, and nobody else looks into the process."""
+
+    def prepare() -> None:
+        tempfile.tempdir = str(directory / "missing")
+        process.keep_to_itself()
+
+    return prepare
+
+
 @pytest.mark.usefixtures("with_a_client_certificate")
-def test_with_a_full_tmp_a_client_certificate_fails_its_cluster(world: World, tmp_path: Path) -> None:
+def test_a_client_certificate_needs_no_tmp(world: World, tmp_path: Path) -> None:
+    """OpenSSL reads it from memory, and the API server knows us by it."""
+    world.issue(*NAMES)
+    oracle = world.oracle()
+    report = in_a_child(without_tmp(tmp_path), world)
+    assert report.ok
+    converges(world, oracle, report)
+
+
+@pytest.mark.usefixtures("with_a_client_certificate")
+def test_without_files_in_memory_a_full_tmp_fails_the_cluster_of_a_client_certificate(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What can't be written is said before any request; with room again the next run converges."""
+    monkeypatch.delattr(os, "memfd_create")
     world.issue(*NAMES)
     (tmp_path / "tmp").mkdir()
     oracle = world.oracle()

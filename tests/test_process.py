@@ -1,0 +1,181 @@
+"""What a process of ours keeps to itself: its memory, its environment, and a client certificate."""
+
+import ctypes
+import json
+import os
+import resource
+import signal
+import ssl
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks import process
+from tasks.kubeconfig import accepted
+from tests.scripts import printed
+from tests.test_kubeconfig import CERTIFICATE, KEY, b64, document
+
+NOBODY = 65534
+PTRACE_ATTACH, PTRACE_DETACH = 16, 17
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux has /proc")
+
+
+def as_nobody() -> None:
+    """An ordinary user's process, as after it has begun: a change of user alone makes it undumpable."""
+    if os.geteuid() == 0:
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+    LIBC.prctl(process.PR_SET_DUMPABLE, *map(ctypes.c_ulong, (1, 0, 0, 0)))
+
+
+@contextmanager
+def child(work: Callable[[], Any]) -> Iterator[tuple[int, Any]]:
+    """The id of a process of its own and what its work returned, while it lives on."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            os.write(writing, json.dumps(work()).encode() + b"\n")
+            os.close(writing)
+            signal.pause()
+        finally:
+            os._exit(1)
+    os.close(writing)
+    try:
+        with os.fdopen(reading) as answer:
+            yield pid, json.loads(answer.readline() or '"it died"')
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+def looked_into(pid: int) -> list[str]:
+    """What another process of the same user gets of it."""
+    as_nobody()
+    found = []
+    for name in ("environ", "mem", "maps"):
+        with suppress(OSError), Path(f"/proc/{pid}/{name}").open("rb") as file:
+            found += [name] if name == "mem" or file.read(1) else []
+    if LIBC.ptrace(PTRACE_ATTACH, pid, None, None) == 0:
+        os.waitpid(pid, 0x40000000)  # __WALL
+        LIBC.ptrace(PTRACE_DETACH, pid, None, None)
+        found.append("ptrace")
+    return found
+
+
+def guarded() -> bool:
+    as_nobody()
+    process.keep_to_itself()
+    return True
+
+
+def test_no_other_process_of_the_user_looks_into_one_of_ours() -> None:
+    """Neither by /proc nor as a debugger, where this system would let it look into any other one."""
+    with child(as_nobody) as (pid, _), child(lambda: looked_into(pid)) as (_, found):
+        if "environ" not in found:
+            pytest.skip("this system lets no process look into another one")
+    with child(guarded) as (pid, _), child(lambda: looked_into(pid)) as (_, found):
+        assert found == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may")
+def test_root_can_measure_a_process_of_ours() -> None:
+    """As benchmarks do, and whoever looks for where memory went."""
+    with child(guarded) as (pid, _):
+        assert "Pss:" in Path(f"/proc/{pid}/smaps_rollup").read_text()
+        assert Path(f"/proc/{pid}/smaps").read_text()
+
+
+def test_a_process_of_ours_leaves_no_core() -> None:
+    """Neither a file, nor what is piped to a program, which no limit ends."""
+
+    def told() -> list[int]:
+        guarded()
+        return [resource.getrlimit(resource.RLIMIT_CORE)[0], LIBC.prctl(3, 0, 0, 0, 0)]  # PR_GET_DUMPABLE
+
+    with child(told) as (_, found):
+        assert found == [0, 0]
+
+
+EACH_FLOW = """
+import ctypes, importlib, os, prefect
+os.environ["SSLKEYLOGFILE"] = "/nowhere/keys"
+for module in ("tls_sync", "fleet", "preflight", "inventory"):
+    child = os.fork()
+    if not child:
+        importlib.import_module(f"flows.{module}")
+        told = ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), "SSLKEYLOGFILE" in os.environ
+        print(module, *told, flush=True)
+        os._exit(0)
+    os.waitpid(child, 0)
+"""
+
+
+def test_each_flow_keeps_to_itself() -> None:
+    """Also where a worker runs it: from its import on, before any key."""
+    modules = ("tls_sync", "fleet", "preflight", "inventory")
+    assert printed(EACH_FLOW).splitlines() == [f"{module} 0 False" for module in modules]
+
+
+def load() -> bool:
+    """A client certificate of a kubeconfig, as at each connection to a cluster that knows us by one."""
+    written = document()
+    pair = {"client-certificate-data": b64(CERTIFICATE), "client-key-data": b64(KEY)}
+    written["users"][0]["user"] = pair
+    accepted("dev", "cluster-dev", written)
+    return True
+
+
+def test_a_client_certificate_touches_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is loaded where nothing can be written."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    assert load()
+
+
+def test_a_kill_while_a_client_certificate_is_loaded_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody takes away a file after SIGKILL."""
+
+    def killed(*_: Any, **__: Any) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", killed)
+    with child(load) as (_, found):
+        assert found == "it died"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_client_certificate_is_loaded_by_a_process_that_cant_be_dumped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As an ordinary user, to whom /proc/PID of such a process belongs no longer."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with child(lambda: guarded() and load()) as (_, found):
+        assert found is True
+
+
+def test_without_files_in_memory_a_private_one_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on another system than Linux; it is gone at once."""
+    monkeypatch.delattr(os, "memfd_create")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert load()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_descriptor_is_left_by_a_client_certificate() -> None:
+    """However many clusters there are, and whether it fits or not."""
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(3):
+        load()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
