@@ -199,8 +199,8 @@ class ClusterClient(Calls):
         metadata = answer["metadata"]
         if status != (201 if uid is None else 200) or uid not in (None, metadata.get("uid")):
             raise self._error(Code.PROTOCOL, what, detail="the answer is about another object")
-        sent = (ask.body or {})["data"]
-        if answer.get("data") != {key: value for key, value in sent.items() if value is not None}:
+        sent = {key: value for key, value in (ask.body or {})["data"].items() if value is not None}
+        if answer.get("data") != sent:
             raise self._error(Code.ALTERED, what)  # managedFields would not show it
         return str(metadata.get("resourceVersion"))
 

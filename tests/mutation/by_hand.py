@@ -107,9 +107,7 @@ MUTANTS = (
         f"{FAULTS} -k never_arrived",
     ),
     Mutant("never given up", "brake", "self._failures >= GIVE_UP_AFTER", "False", f"{FAULTS} -k in_peace"),
-    Mutant(
-        "altered data", "cluster", 'answer.get("data") != body["data"]', "False", f"{DELIVERY} -k mutating"
-    ),
+    Mutant("altered data", "cluster", 'answer.get("data") != sent', "False", f"{DELIVERY} -k mutating"),
     Mutant(
         "errors told",
         "writer",
