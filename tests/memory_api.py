@@ -190,9 +190,9 @@ class MemoryApi:
         if verb == "delete":
             return 200, self._delete(now, body.get("preconditions") or {})
         new_body = body if verb == "update" else merged(now.manifest(), body)
-        new = self._update(now, fields_of(new_body), manager, user)
-        metadata_only = {"kind": "PartialObjectMetadata", "metadata": new["metadata"]}
-        return 200, metadata_only if ask.accept == METADATA else new
+        found = self._update(now, fields_of(new_body), manager, user)
+        metadata_only = {"kind": "PartialObjectMetadata", "metadata": found["metadata"]}
+        return 200, metadata_only if ask.accept == METADATA else found
 
     def _list(self, ask: Ask, namespace: str) -> Answer:
         query = ask.query or {}

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tasks import ownership, pruner
-from tasks.cluster import JSON
+from tasks.cluster import APPLY, JSON
 from tasks.config import SyncConfig
 from tasks.models import ClusterReport
 from tasks.order import Order
@@ -15,7 +15,7 @@ from tasks.prune import plan_prune
 from tasks.report import what_to_do
 from tasks.transport import Ask
 from tests import factories as f
-from tests.memory_api import ACCOUNT, APPLY, WRITES, Hand, Manifest, MemoryApi, Wire, WiredClient, path_of
+from tests.memory_api import ACCOUNT, WRITES, Hand, Manifest, MemoryApi, Wire, WiredClient, path_of
 
 MINUTE = timedelta(minutes=1)
 NAME = "web-0"
