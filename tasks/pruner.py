@@ -31,7 +31,7 @@ NO_RIGHT = (
 )
 
 
-def prune(order: Order, pruning: Pruning, report: ClusterReport, newer: str = "") -> ClusterReport:
+def prune(order: Order, pruning: Pruning, report: ClusterReport, newer: str) -> ClusterReport:
     """The report, with what became of the pruning; in a dry run OPS is asked, too, and nothing is changed.
 
     `newer` is what `newer_than_ops` says of all clusters of the run. Expected failures are in the report.

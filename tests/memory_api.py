@@ -206,9 +206,9 @@ class MemoryApi:
             return 200, self._delete(now, body.get("preconditions") or {})
         _require_state(now, body)
         new_body = body if verb == "update" else merged(now.manifest(), body)
-        written = self._update(now, fields_of(new_body), manager, user)
-        metadata_only = {"kind": "PartialObjectMetadata", "metadata": written["metadata"]}
-        return 200, metadata_only if ask.accept == METADATA else written
+        found = self._update(now, fields_of(new_body), manager, user)
+        metadata_only = {"kind": "PartialObjectMetadata", "metadata": found["metadata"]}
+        return 200, metadata_only if ask.accept == METADATA else found
 
     def _list(self, ask: Ask, namespace: str) -> Answer:
         query = ask.query or {}

@@ -16,6 +16,7 @@ DELIVERY, FAULTS, FLOW, IDENTITY, TABLE = (
 )
 
 PRUNE, PRUNED = "tests/test_prune.py", "tests/apiserver/test_prune.py"
+PRUNER = "tests/test_pruner.py"
 
 
 class Mutant(NamedTuple):
@@ -150,6 +151,13 @@ MUTANTS = (
     Mutant("two runs prune", "absence", "absence.runs >= RUNS", "absence.runs >= 2", PRUNE),
     Mutant("no day of grace", "absence", "now - absence.since >= GRACE", "True", PRUNE),
     Mutant("old notes count", "absence", "now - seen <= STALE", "True", PRUNE),
+    Mutant("runs at once count", "absence", "APART if absence.runs", "AGREED * 0 if absence.runs", PRUNE),
+    Mutant("any clock will do", "absence", "abs(told - ours) <= AGREED", "True", PRUNE),
+    Mutant(
+        "our clock counts", "pruner", "clock_of(target.server_time, ", "clock_of(datetime.now(UTC), ", PRUNER
+    ),
+    Mutant("an older OPS is believed", "prune", "if row.reason is Reason.WOULD_DOWNGRADE", "if False", PRUNE),
+    Mutant("trouble is no matter", "prune", "report.changes if row.failed]", "()]", PRUNE),
     Mutant("any share goes", "prune", "int(existing * SHARE)", "existing", PRUNE),
     Mutant("eleven at once", "prune", "most = min(MOST, ", "most = max(0, ", PRUNE),
     Mutant("an empty OPS is believed", "prune", "gone and not inventory.certificates", "False", PRUNED),
