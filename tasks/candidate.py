@@ -3,17 +3,14 @@
 import base64
 import hashlib
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, NoReturn, TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from tasks.reasons import Reason
+from tasks.refusal import Refused, refusing
 
 CERTIFICATE, KEY, CA = "tls.crt", "tls.key", "ca.crt"
 MAX_BYTES = 900 * 1024  # an API server takes 1 MiB of data; a real chain has 4 to 16 KiB
@@ -24,31 +21,6 @@ E = TypeVar("E", bound=x509.ExtensionType)
 
 BOUNDARY = re.compile(rb"-----(BEGIN|END) ([A-Z0-9 ]{1,64})-----")
 BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
-
-
-class Refused(Exception):
-    """The Secret is not fit to be sent."""
-
-    def __init__(self, reason: Reason, detail: str = "") -> None:
-        super().__init__(reason, detail)
-        self.reason, self.detail = reason, detail
-
-
-@contextmanager
-def refusing(reason: Reason, detail: str = "") -> Iterator[None]:
-    """Turn what cryptography raises on a damaged object into a Refused, without its text."""
-    try:
-        yield
-    except (
-        ValueError,
-        TypeError,
-        UnsupportedAlgorithm,
-        InvalidSignature,
-        x509.DuplicateExtension,
-        x509.InvalidVersion,
-        x509.UnsupportedGeneralNameType,
-    ):
-        raise Refused(reason, detail) from None
 
 
 class Candidate:
@@ -147,14 +119,6 @@ class Candidate:
     def public_key(self) -> PublicKeyTypes:
         with refusing(Reason.INVALID_CERTIFICATE, "its public key"):
             return self.leaf.public_key()
-
-    @cached_property
-    def key(self) -> PrivateKeyTypes:
-        """Not fully validated: that takes OpenSSL 77 ms for 2048 bits; checks.key_signs proves it in 2."""
-        with refusing(Reason.INVALID_KEY):
-            return load_pem_private_key(
-                self.material[KEY], password=None, unsafe_skip_rsa_key_validation=True
-            )
 
     @cached_property
     def names(self) -> tuple[x509.Name, x509.Name]:

@@ -147,7 +147,7 @@ class Reason(Told):
     )
     BROKEN_KEY = (
         "BrokenKey",
-        "a signature made with the key can't be verified with the certificate",
+        "the parts of the key contradict each other, or what it signs can't be verified with the certificate",
         "re-issue the certificate with a new key",
     )
     WEAK_KEY = (
@@ -185,6 +185,11 @@ class Reason(Told):
         "NotReady",
         "cert-manager says that the Secret does not fit its Certificate",
         "look at the Certificate's status on OPS",
+    )
+    EXAMINATION_FAILED = (
+        "ExaminationFailed",
+        "it could not be examined, for a reason that tls-sync does not know; it alone is not sent",
+        "re-issue the certificate; report the type named here: it is a defect of tls-sync or of a library",
     )
 
 

@@ -27,10 +27,11 @@ from hypothesis import strategies as st
 from deployments.sandbox import pki, unfit
 from deployments.sandbox.cert_manager import Issuer
 from tasks import checks
-from tasks.candidate import MAX_BYTES, Candidate, Refused
+from tasks.candidate import MAX_BYTES, Candidate
 from tasks.checks import Policy, examine
 from tasks.models import Certificate, Rejection, SecretRef, Version
 from tasks.reasons import Reason
+from tasks.refusal import Refused
 from tests.factories import NAME, NOW, SOURCE_NAMESPACE, law
 
 ISSUER = Issuer(now=NOW)
