@@ -26,6 +26,9 @@ KINDS = {
     Kind.ED25519: ed25519.Ed25519PublicKey,
 }
 PROOF = b"tls-sync: does this key sign for this certificate?"
+RSA_VERSION = der.Element(der.INTEGER, b"\0")
+"""Of keys of two primes."""
+EC_VERSION = der.Element(der.INTEGER, b"\1")
 ED25519_BYTES = 32
 MAX_EXPONENT = 2**31
 """Of the public one: Go takes no larger one."""
@@ -80,7 +83,10 @@ def _read(pem: bytes) -> Written:
 
 def _require_curve(key: bytes) -> None:
     """In PKCS#8 it may be named outside alone; a key of its own that names none can't be loaded."""
-    for part in der.sequence(key, most=4):
+    version, scalar, *others = der.sequence(key, most=4)
+    if version != EC_VERSION or scalar.tag != der.OCTET_STRING:
+        raise ValueError("not an EC key")
+    for part in others:
         if part.tag == der.OPTIONAL:
             require_curve(part.content)
 
@@ -95,19 +101,18 @@ def _require_consistency(key: bytes, public: rsa.RSAPublicNumbers) -> None:
     with refusing(Reason.INVALID_KEY):
         version, *parts = der.sequence(key, most=10)
         _require_two_primes(version, parts)
-    most = public.n.bit_length() // 8 + 1
-    if any(len(part.content) > most for part in parts):
-        raise Refused(Reason.BROKEN_KEY, "a part of it is larger than its modulus")
     n, e, *others = (int.from_bytes(part.content, "big") for part in parts)
     if (n, e) != (public.n, public.e):
         raise Refused(Reason.KEY_MISMATCH)
+    if max(others) > n:  # before anything is worked out with them
+        raise Refused(Reason.BROKEN_KEY, "a part of it is larger than its modulus")
     if contradiction := _contradiction(n, e, *others):
         raise Refused(Reason.BROKEN_KEY, contradiction)
 
 
 def _require_two_primes(version: der.Element, parts: list[der.Element]) -> None:
-    """Version 0 says so, and eight positive numbers follow: n, e, d, p, q, their exponents, 1/q mod p."""
-    written = version == (der.INTEGER, b"\0") and len(parts) == 8
+    """The version says so, and eight positive numbers follow: n, e, d, p, q, their exponents, 1/q mod p."""
+    written = version == RSA_VERSION and len(parts) == 8
     if not written or any(tag != der.INTEGER or not b"\0" <= content < b"\x80" for tag, content in parts):
         raise ValueError("not an RSA key of two primes")
 
