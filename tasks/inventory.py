@@ -8,14 +8,15 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from tasks import stopping
+from tasks.answers import MALFORMED, name_of
 from tasks.checks import Policy, examine
 from tasks.cluster import ClusterClient
 from tasks.config import Source
 from tasks.errors import ClusterError
 from tasks.identity import identify_ops
 from tasks.limits import MOST_CERTIFICATES, too_many_secrets
-from tasks.models import Certificate, Inventory, Rejection, SecretRef
-from tasks.names import is_name
+from tasks.models import Certificate, Failure, Inventory, Rejection, SecretRef
 from tasks.reasons import Code, Reason
 
 # cert-manager's reasons (pkg/util/pki, policies/constants.go) that say: this Secret is not the right one.
@@ -80,18 +81,21 @@ def _examine_all(client: ClusterClient, source: Source, policy: Policy) -> list[
         listed += len(page)
         if listed > MOST_CERTIFICATES:  # the pages after this one are not asked for
             raise ClusterError(too_many_secrets(source))
-        found += _examine_page(page, source.namespace, policy)
+        found += _examine_page(page, source, policy)
     return found
 
 
 def _examine_page(
-    page: list[dict[str, Any]], namespace: str, policy: Policy
+    page: list[dict[str, Any]], source: Source, policy: Policy
 ) -> list[Certificate | Rejection]:
+    """Raises ClusterError where a stop is asked for: one Secret may take a second, and a page has many."""
     found = []
     for secret in page:
-        name = (secret.get("metadata") or {}).get("name")
-        if isinstance(name, str) and is_name(name):
-            found.append(examine(SecretRef(namespace=namespace, name=name), secret, policy))
+        if stopping.current().asked.is_set():
+            what = f"check secrets in {source.namespace}"
+            raise ClusterError(Failure(code=Code.INTERRUPTED, cluster=source.label, what=what))
+        if name := name_of(secret):
+            found.append(examine(SecretRef(namespace=source.namespace, name=name), secret, policy))
     return found
 
 
@@ -115,15 +119,29 @@ def _not_ready(client: ClusterClient, namespace: str) -> tuple[dict[str, str], l
         known = {Code.API_MISSING: "unknown here", Code.FORBIDDEN: "not for us to read (no right)"}
         why = known.get(code, f"unreadable ({code})")
         return {}, [f"cert-manager's Certificates are {why}; the Secrets alone decide"]
-    return {name: reason for page in pages for name, reason in page.items()}, []
+    conditions = {name: reason for found, _ in pages for name, reason in found.items()}
+    return conditions, [warning for _, warnings in pages for warning in warnings]
 
 
-def _unready(page: Iterable[dict[str, Any]]) -> dict[str, str]:
-    unready = {}
+def _unready(page: Iterable[Any]) -> tuple[dict[str, str], list[str]]:
+    """As `_not_ready`, of one page. A Certificate that can't be read costs itself: it is said by its name."""
+    unready, warnings = dict[str, str](), list[str]()
     for certificate in page:
-        name = (certificate.get("spec") or {}).get("secretName")
-        for condition in (certificate.get("status") or {}).get("conditions") or []:
-            if name and condition.get("type") == "Ready" and condition.get("status") == "False":
-                reason = str(condition.get("reason"))
-                unready[name] = reason if REASON.fullmatch(reason) else "unknown reason"
-    return unready
+        try:
+            unready |= _reason_of(certificate)
+        except MALFORMED:
+            name = name_of(certificate) or "one without a name"
+            warnings.append(f"cert-manager's Certificate can't be read ({name}); its Secret alone decides")
+    return unready, warnings
+
+
+def _reason_of(certificate: dict[str, Any]) -> dict[str, str]:
+    """Of its Secret, why it is not ready; empty where it is. MALFORMED where it is no Certificate."""
+    name = (certificate.get("spec") or {}).get("secretName") or ""
+    if not isinstance(name, str):
+        raise TypeError("not the name of a Secret")
+    for condition in (certificate.get("status") or {}).get("conditions") or []:
+        if name and condition.get("type") == "Ready" and condition.get("status") == "False":
+            reason = str(condition.get("reason"))
+            return {name: reason if REASON.fullmatch(reason) else "unknown reason"}
+    return {}

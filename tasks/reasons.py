@@ -80,6 +80,11 @@ class Reason(Told):
         "the copy carries the field `immutable`",
         "delete the copy (or take the field off, where it is false); the next run writes it",
     )
+    UNREADABLE = (
+        "Unreadable",
+        "what the target's API server lists of that Secret can't be read, so nothing is written there",
+        "look at its metadata (`kubectl get secret --output yaml`); if the copy is ours, delete it",
+    )
     TERMINATING = (
         "Terminating",
         "the copy is being deleted",
