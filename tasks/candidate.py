@@ -14,6 +14,8 @@ from tasks.refusal import Refused, refusing
 
 CERTIFICATE, KEY, CA = "tls.crt", "tls.key", "ca.crt"
 MAX_BYTES = 900 * 1024  # an API server takes 1 MiB of data; a real chain has 4 to 16 KiB
+MAX_CERTIFICATE_BYTES = 256 * 1024  # of tls.crt; OpenSSL's clients take no more than 100 KiB of a server
+MAX_KEY_BYTES = 64 * 1024  # of tls.key; RSA with 8192 bits has 7 KiB
 MAX_CERTIFICATES = 10
 KEY_LABELS = frozenset({"PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"})
 
@@ -64,6 +66,9 @@ class Candidate:
         size = sum(map(len, self.material.values()))
         if size > MAX_BYTES:
             raise Refused(Reason.TOO_LARGE, f"{size} bytes, at most {MAX_BYTES}")
+        for key, most in ((CERTIFICATE, MAX_CERTIFICATE_BYTES), (KEY, MAX_KEY_BYTES)):
+            if (size := len(self.material[key])) > most:
+                raise Refused(Reason.TOO_LARGE, f"{key}: {size} bytes, at most {most}")
 
     def require_certificate_blocks(self) -> None:
         for key in (CERTIFICATE, CA):
@@ -91,6 +96,8 @@ class Candidate:
         inside: bytes | None = None
         lines = self.material[key].replace(b"\r\n", b"\n").split(b"\n")
         for number, line in enumerate(lines, start=1):
+            if inside is None and b"-----" not in line:
+                continue
             boundary = BOUNDARY.fullmatch(line.rstrip(b" \t"))
             if boundary and boundary[1] == b"BEGIN" and inside is None:
                 inside = boundary[2]

@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from deployments.sandbox import pki, unfit
 from deployments.sandbox.cert_manager import Issuer
 from tasks import checks
-from tasks.candidate import MAX_BYTES, Candidate
+from tasks.candidate import MAX_BYTES, MAX_CERTIFICATE_BYTES, MAX_KEY_BYTES, Candidate
 from tasks.checks import Policy, examine
 from tasks.models import Certificate, Rejection, SecretRef, Version
 from tasks.reasons import Reason
@@ -218,6 +218,9 @@ HARMLESS = {
     "an end in the year 9999": secret(
         issued((k := pki.new_key()), not_after=datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)), pkcs8(k)
     ),
+    "as much of everything as is taken": secret(
+        CRT + b"\n" * (MAX_CERTIFICATE_BYTES - len(CRT)), KEY + b"\n" * (MAX_KEY_BYTES - len(KEY))
+    ),
     "five hundred other keys": secret(**{f"other_{number}": b"x" for number in range(500)}),
 }
 
@@ -338,8 +341,16 @@ UNFIT: dict[str, tuple[dict[str, Any], Rejection]] = {
         rejected(Reason.MISSING_DATA, "tls.crt, tls.key"),
     ),
     "its data is one byte too large": (
-        secret(CRT + b"x" * (MAX_BYTES - len(CRT + KEY) + 1)),
+        secret(ca_crt=b"x" * (MAX_BYTES - len(CRT + KEY) + 1)),
         rejected(Reason.TOO_LARGE, f"{MAX_BYTES + 1} bytes, at most {MAX_BYTES}"),
+    ),
+    "its certificates are one byte too large": (
+        secret(CRT + b"\n" * (MAX_CERTIFICATE_BYTES - len(CRT) + 1)),
+        rejected(Reason.TOO_LARGE, f"tls.crt: {MAX_CERTIFICATE_BYTES + 1} bytes, at most {256 * 1024}"),
+    ),
+    "its key is one byte too large": (
+        secret(CRT, KEY + b"\n" * (MAX_KEY_BYTES - len(KEY) + 1)),
+        rejected(Reason.TOO_LARGE, f"tls.key: {MAX_KEY_BYTES + 1} bytes, at most {64 * 1024}"),
     ),
     "its data is not base64": (
         {"data": {"tls.crt": "canary!", "tls.key": "canary!"}},

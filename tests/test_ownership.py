@@ -333,7 +333,6 @@ def test_a_row_is_none_when(row: object) -> None:
     assert found.ref.name == "other"
 
 
-
 @pytest.mark.parametrize("answer", MALFORMED.values(), ids=MALFORMED)
 def test_parse_table_raises_when_malformed(answer: dict[str, Any]) -> None:
     """An answer that is not a Table of Secrets is an error that its caller knows, and quotes no value."""
