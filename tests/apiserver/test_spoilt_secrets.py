@@ -1,6 +1,7 @@
 """Whatever a Secret on OPS holds, or a target's API server lists of one, it costs itself alone."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -76,7 +77,7 @@ def test_a_row_that_can_not_be_read_costs_itself(world: World) -> None:
         for row in table["rows"]:
             if row["object"]["metadata"]["name"] == "web-a-tls":
                 row["object"]["metadata"]["managedFields"] = "nonsense"
-        return answer._replace(body=json.dumps(table).encode())
+        return replace(answer, body=json.dumps(table).encode())
 
     with world.proxy() as proxy:
         proxy.fault = spoil
