@@ -33,7 +33,8 @@ e2e: $(READY) ## the chart on a real node, watcher, worker, fleet, alerts, bench
 mutants: $(READY) ## change the deciding code in small ways; each change must turn a test red (an hour)
 	$(BIN)/python -m tests.mutation
 
-soak: $(READY) ## 300 runs with a third of the calls failing, 10,000 renewals for the watcher; 20 minutes
+soak: $(READY) ## 100,000 spoilt Secrets, 300 runs with a third of the calls failing, 10,000 renewals; half an hour
+	$(BIN)/python -m tests.fuzz
 	$(BIN)/python -m tests.soak
 	$(BIN)/python -m tests.watch_soak
 

@@ -6,6 +6,7 @@ from datetime import datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any, NamedTuple
 
+from tasks.names import is_name
 from tasks.reasons import Code
 
 
@@ -34,6 +35,22 @@ UNCERTAIN = frozenset({Code.CONNECTION_LOST, Code.TIMEOUT, Code.SERVER_ERROR, Co
 
 
 GZIP = 16 + zlib.MAX_WBITS
+
+
+MALFORMED = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+"""What taking an object apart raises where it is not of the shape that it should have."""
+
+
+def metadata_of(found: object) -> dict[str, Any]:
+    """Of an object in a list; empty where it has none."""
+    metadata = found.get("metadata") if isinstance(found, dict) else None
+    return metadata if isinstance(metadata, dict) else {}
+
+
+def name_of(found: object) -> str:
+    """Of an object in a list; empty where that is no name."""
+    name = metadata_of(found).get("name")
+    return name if isinstance(name, str) and is_name(name) else ""
 
 
 def unpack(content: bytes | bytearray, encoding: str, cap: int) -> bytes | bytearray | Problem:

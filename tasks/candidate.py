@@ -3,20 +3,19 @@
 import base64
 import hashlib
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, NoReturn, TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 
 from tasks.reasons import Reason
+from tasks.refusal import Refused, refusing
 
 CERTIFICATE, KEY, CA = "tls.crt", "tls.key", "ca.crt"
 MAX_BYTES = 900 * 1024  # an API server takes 1 MiB of data; a real chain has 4 to 16 KiB
+MAX_CERTIFICATE_BYTES = 256 * 1024  # of tls.crt; OpenSSL's clients take no more than 100 KiB of a server
+MAX_KEY_BYTES = 64 * 1024  # of tls.key; RSA with 8192 bits has 7 KiB
 MAX_CERTIFICATES = 10
 MOST_KEPT = 20
 """Keys that stay on OPS, as far as they are named."""
@@ -26,31 +25,6 @@ E = TypeVar("E", bound=x509.ExtensionType)
 
 BOUNDARY = re.compile(rb"-----(BEGIN|END) ([A-Z0-9 ]{1,64})-----")
 BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
-
-
-class Refused(Exception):
-    """The Secret is not fit to be sent."""
-
-    def __init__(self, reason: Reason, detail: str = "") -> None:
-        super().__init__(reason, detail)
-        self.reason, self.detail = reason, detail
-
-
-@contextmanager
-def refusing(reason: Reason, detail: str = "") -> Iterator[None]:
-    """Turn what cryptography raises on a damaged object into a Refused, without its text."""
-    try:
-        yield
-    except (
-        ValueError,
-        TypeError,
-        UnsupportedAlgorithm,
-        InvalidSignature,
-        x509.DuplicateExtension,
-        x509.InvalidVersion,
-        x509.UnsupportedGeneralNameType,
-    ):
-        raise Refused(reason, detail) from None
 
 
 class Candidate:
@@ -99,6 +73,9 @@ class Candidate:
         size = sum(map(len, self.material.values()))
         if size > MAX_BYTES:
             raise Refused(Reason.TOO_LARGE, f"{size} bytes, at most {MAX_BYTES}")
+        for key, most in ((CERTIFICATE, MAX_CERTIFICATE_BYTES), (KEY, MAX_KEY_BYTES)):
+            if (size := len(self.material[key])) > most:
+                raise Refused(Reason.TOO_LARGE, f"{key}: {size} bytes, at most {most}")
 
     def require_certificate_blocks(self) -> None:
         for key in (CERTIFICATE, CA):
@@ -126,6 +103,8 @@ class Candidate:
         inside: bytes | None = None
         lines = self.material[key].replace(b"\r\n", b"\n").split(b"\n")
         for number, line in enumerate(lines, start=1):
+            if inside is None and b"-----" not in line:
+                continue
             boundary = BOUNDARY.fullmatch(line.rstrip(b" \t"))
             if boundary and boundary[1] == b"BEGIN" and inside is None:
                 inside = boundary[2]
@@ -154,14 +133,6 @@ class Candidate:
     def public_key(self) -> PublicKeyTypes:
         with refusing(Reason.INVALID_CERTIFICATE, "its public key"):
             return self.leaf.public_key()
-
-    @cached_property
-    def key(self) -> PrivateKeyTypes:
-        """Not fully validated: that takes OpenSSL 77 ms for 2048 bits; checks.key_signs proves it in 2."""
-        with refusing(Reason.INVALID_KEY):
-            return load_pem_private_key(
-                self.material[KEY], password=None, unsafe_skip_rsa_key_validation=True
-            )
 
     @cached_property
     def names(self) -> tuple[x509.Name, x509.Name]:

@@ -11,12 +11,16 @@ from itertools import pairwise
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import NameOID
 
-from tasks.candidate import Candidate, Refused, is_authority, refusing
+from tasks.candidate import KEY, Candidate, is_authority
+from tasks.der import algorithm_of
+from tasks.key_kinds import UNUSUAL, kind_of
 from tasks.models import Certificate, Rejection, SecretRef, Version
+from tasks.private_key import require_key
 from tasks.reasons import Reason
+from tasks.refusal import Refused, refusing, refusing_the_unforeseen
 
 CLOCK_SKEW = timedelta(minutes=5)
 MAX_NAME = 100
@@ -50,12 +54,13 @@ def has_one_key(candidate: Candidate, _: Policy) -> None:
 
 
 def can_be_parsed(candidate: Candidate, _: Policy) -> None:
-    for part in ("public_key", "key", "names", "dns_names", "is_ca"):
+    for part in ("public_key", "names", "dns_names", "is_ca"):
         getattr(candidate, part)
 
 
 def key_is_strong(candidate: Candidate, _: Policy) -> None:
     require_strength(candidate.public_key)
+    require_usual_form(candidate.leaf)
 
 
 def require_strength(key: object) -> None:
@@ -68,28 +73,18 @@ def require_strength(key: object) -> None:
             return
         case ed25519.Ed25519PublicKey():
             return
-    raise Refused(Reason.WEAK_KEY, "unusual kind of key")
+    raise Refused(Reason.WEAK_KEY, UNUSUAL)
 
 
-def key_matches(candidate: Candidate, _: Policy) -> None:
-    if candidate.key.public_key() != candidate.public_key:
-        raise Refused(Reason.KEY_MISMATCH)
+def require_usual_form(certificate: x509.Certificate) -> None:
+    """Its public key is written as all programs read it; what was parsed does not tell."""
+    with refusing(Reason.INVALID_CERTIFICATE, "its public key"):
+        kind_of(algorithm_of(certificate))
 
 
-def key_signs(candidate: Candidate, _: Policy) -> None:
-    """A wrong private exponent passes every comparison of public keys; only a signature shows it."""
-    proof = b"tls-sync: does this key sign for this certificate?"
-    key, public = candidate.key, candidate.public_key
-    with refusing(Reason.BROKEN_KEY):
-        if isinstance(key, rsa.RSAPrivateKey) and isinstance(public, rsa.RSAPublicKey):
-            signature = key.sign(proof, padding.PKCS1v15(), hashes.SHA256())
-            public.verify(signature, proof, padding.PKCS1v15(), hashes.SHA256())
-        elif isinstance(key, ec.EllipticCurvePrivateKey):
-            assert isinstance(public, ec.EllipticCurvePublicKey)  # key_matches has compared them
-            public.verify(key.sign(proof, ec.ECDSA(hashes.SHA256())), proof, ec.ECDSA(hashes.SHA256()))
-        elif isinstance(key, ed25519.Ed25519PrivateKey):
-            assert isinstance(public, ed25519.Ed25519PublicKey)
-            public.verify(key.sign(proof), proof)
+def key_is_sound(candidate: Candidate, _: Policy) -> None:
+    """The private key is that of the certificate, no part of it contradicts another, and it signs."""
+    require_key(candidate.material[KEY], candidate.public_key)
 
 
 def is_not_temporary(candidate: Candidate, _: Policy) -> None:
@@ -141,9 +136,8 @@ CHECKS: tuple[Callable[[Candidate, Policy], None], ...] = (
     can_be_parsed,
     is_not_temporary,  # before the chain: cert-manager signs it with a key that it throws away
     is_leaf,  # a CA's key must not leave OPS
-    key_matches,
     key_is_strong,
-    key_signs,
+    key_is_sound,
     is_issued,
     chain_is_in_order,
     is_valid_already,
@@ -154,10 +148,11 @@ CHECKS: tuple[Callable[[Candidate, Policy], None], ...] = (
 def examine(ref: SecretRef, secret: dict[str, object], policy: Policy) -> Certificate | Rejection:
     """The facts of a Secret as the API delivers it, or the first reason not to send it."""
     try:
-        candidate = Candidate(secret)
-        for check in CHECKS:
-            check(candidate, policy)
-        return facts(ref, candidate)
+        with refusing_the_unforeseen():
+            candidate = Candidate(secret)
+            for check in CHECKS:
+                check(candidate, policy)
+            return facts(ref, candidate)
     except Refused as refused:
         return Rejection(ref=ref, reason=refused.reason, detail=refused.detail)
 

@@ -8,7 +8,7 @@ calls.py's business.
 from collections.abc import Iterator
 from typing import Any
 
-from tasks.answers import Event, Problem, parse_event
+from tasks.answers import MALFORMED, Event, Problem, metadata_of, parse_event
 from tasks.calls import Calls, Listing
 from tasks.errors import ClusterError
 from tasks.models import SecretRef, TargetSecret
@@ -127,11 +127,12 @@ class ClusterClient(Calls):
         return version, found
 
     def _parse_versions(self, table: dict[str, Any], what: str) -> dict[str, str]:
-        try:
-            objects = [row["object"]["metadata"] for row in table.get("rows") or []]
-            return {str(one["name"]): str(one["resourceVersion"]) for one in objects}
-        except (AttributeError, KeyError, TypeError):
-            raise self._error(Code.PROTOCOL, what, detail=NO_TABLE) from None
+        """By name. A row without one costs itself: runs see what it is about all the same."""
+        rows = table.get("rows") or []
+        if not isinstance(rows, list):
+            raise self._error(Code.PROTOCOL, what, detail=NO_TABLE)
+        objects = [metadata_of(row.get("object")) for row in rows if isinstance(row, dict)]
+        return {str(one["name"]): str(one.get("resourceVersion")) for one in objects if one.get("name")}
 
     def watch_tls_secrets(
         self, namespace: str, selector: dict[str, str], version: str, seconds: int
@@ -299,7 +300,7 @@ def _read_table(table: dict[str, Any]) -> dict[str, Any]:
     rows: list[TargetSecret] | None
     try:
         rows = parse_target_secrets(table)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError):
+    except MALFORMED:
         rows = None
     return {"kind": table.get("kind"), "metadata": table["metadata"], "rows": rows}
 

@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
-from tasks.candidate import Candidate, Refused
+from tasks.candidate import Candidate
 from tasks.cluster import ClusterClient
 from tasks.models import TargetSecret, Version
+from tasks.refusal import Refused, refusing_the_unforeseen
 
 
 def read_copy(target: ClusterClient, secret: TargetSecret) -> TargetSecret | None:
@@ -15,15 +16,20 @@ def read_copy(target: ClusterClient, secret: TargetSecret) -> TargetSecret | Non
     manifest = target.tls_secret(secret.ref)
     if manifest is None:
         return None
-    candidate = Candidate(manifest)
+    data = manifest.get("data")
+    keys = frozenset(map(str, data)) if isinstance(data, dict) else frozenset[str]()
     try:
-        leaf = candidate.leaf
-        held = Version(
-            fingerprint=candidate.fingerprint,
-            not_before=leaf.not_valid_before_utc,
-            not_after=leaf.not_valid_after_utc,
-        )
+        with refusing_the_unforeseen():
+            held = _held(Candidate(manifest))
     except Refused:
         held = None
-    keys = frozenset(map(str, manifest.get("data") or {}))
     return replace(secret, was_read=True, read=held, keys=keys)
+
+
+def _held(candidate: Candidate) -> Version:
+    leaf = candidate.leaf
+    return Version(
+        fingerprint=candidate.fingerprint,
+        not_before=leaf.not_valid_before_utc,
+        not_after=leaf.not_valid_after_utc,
+    )

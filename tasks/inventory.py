@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from tasks import stopping
+from tasks.answers import MALFORMED, name_of
 from tasks.checks import Policy, examine
 from tasks.cluster import ClusterClient
 from tasks.config import Source
@@ -15,8 +17,8 @@ from tasks.errors import ClusterError
 from tasks.identity import identify_ops
 from tasks.issuance import AWAITED, Word, hear, issuance_of, renewal_of
 from tasks.limits import MOST_CERTIFICATES, too_many_secrets
-from tasks.models import Certificate, Inventory, Issuance, OnOps, Rejection, SecretRef
-from tasks.names import is_name, some
+from tasks.models import Certificate, Failure, Inventory, Issuance, OnOps, Rejection, SecretRef
+from tasks.names import some
 from tasks.reasons import Code, Reason
 
 # cert-manager's reasons (pkg/util/pki, policies/constants.go) that say: this Secret is not the right one.
@@ -102,18 +104,21 @@ def _examine_all(client: ClusterClient, source: Source, policy: Policy) -> list[
         listed += len(page)
         if listed > MOST_CERTIFICATES:  # the pages after this one are not asked for
             raise ClusterError(too_many_secrets(source))
-        found += _examine_page(page, source.namespace, policy)
+        found += _examine_page(page, source, policy)
     return found
 
 
 def _examine_page(
-    page: list[dict[str, Any]], namespace: str, policy: Policy
+    page: list[dict[str, Any]], source: Source, policy: Policy
 ) -> list[Certificate | Rejection]:
+    """Raises ClusterError where a stop is asked for: one Secret may take a second, and a page has many."""
     found = []
     for secret in page:
-        name = (secret.get("metadata") or {}).get("name")
-        if isinstance(name, str) and is_name(name):
-            found.append(examine(SecretRef(namespace=namespace, name=name), secret, policy))
+        if stopping.current().asked.is_set():
+            what = f"check secrets in {source.namespace}"
+            raise ClusterError(Failure(code=Code.INTERRUPTED, cluster=source.label, what=what))
+        if name := name_of(secret):
+            found.append(examine(SecretRef(namespace=source.namespace, name=name), secret, policy))
     return found
 
 
@@ -148,20 +153,30 @@ def _not_ready(client: ClusterClient, source: Source) -> Heard:
     return heard
 
 
-def _hear(heard: Heard, certificate: dict[str, Any], source: Source) -> None:
-    """Add what one Certificate says; of several for one Secret, the worst counts."""
-    for name, reason in _unready([certificate]).items():
+def _hear(heard: Heard, certificate: Any, source: Source) -> None:
+    """Add what one Certificate says; of several for one Secret, the worst counts.
+
+    One that can't be read costs itself: it is said by its name.
+    """
+    try:
+        reasons = _reason_of(certificate)
+    except MALFORMED:
+        name = name_of(certificate) or "one without a name"
+        heard.warnings.append(f"cert-manager's Certificate can't be read ({name}); its Secret alone decides")
+        return
+    for name, reason in reasons.items():
         if heard.unready.get(name) not in WRONG_SECRET:
             heard.unready[name] = reason
     hear(heard.words, certificate, source.selector)
 
 
-def _unready(page: Iterable[dict[str, Any]]) -> dict[str, str]:
-    unready = {}
-    for certificate in page:
-        name = (certificate.get("spec") or {}).get("secretName")
-        for condition in (certificate.get("status") or {}).get("conditions") or []:
-            if name and condition.get("type") == "Ready" and condition.get("status") == "False":
-                reason = str(condition.get("reason"))
-                unready[name] = reason if REASON.fullmatch(reason) else "unknown reason"
-    return unready
+def _reason_of(certificate: dict[str, Any]) -> dict[str, str]:
+    """Of its Secret, why it is not ready; empty where it is. MALFORMED where it is no Certificate."""
+    name = (certificate.get("spec") or {}).get("secretName") or ""
+    if not isinstance(name, str):
+        raise TypeError("not the name of a Secret")
+    for condition in (certificate.get("status") or {}).get("conditions") or []:
+        if name and condition.get("type") == "Ready" and condition.get("status") == "False":
+            reason = str(condition.get("reason"))
+            return {name: reason if REASON.fullmatch(reason) else "unknown reason"}
+    return {}

@@ -241,7 +241,7 @@ class TargetSecret(Row):
     immutable: bool = False
     terminating: bool = False
     held_by: Reason | None = None
-    """Who else looks after it, as far as its metadata tells."""
+    """Who else looks after it, as far as its metadata tells; or that this can't be read."""
     keeps_last_applied: bool = False
     """It has kubectl's annotation last-applied-configuration, which holds the key again."""
     read: Version | None = None

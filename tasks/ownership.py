@@ -14,7 +14,8 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from tasks.models import CONFIG, Absence, Certificate, ManagedKeys, Owner, TargetSecret
+from tasks.answers import MALFORMED, metadata_of, name_of
+from tasks.models import CONFIG, Absence, Certificate, ManagedKeys, Owner, SecretRef, TargetSecret
 from tasks.names import UID
 from tasks.reasons import Reason
 
@@ -212,13 +213,26 @@ def count(text: str) -> int:
 
 
 def parse_target_secrets(table: dict[str, Any]) -> list[TargetSecret]:
-    """The rows of a Table of Secrets with their metadata. Malformed ones raise what Python raises."""
+    """The rows of a Table of Secrets with their metadata. A malformed Table raises what Python raises.
+
+    A malformed row costs itself: it is there, and can't be read. One without a name is none.
+    """
     titles = [column["name"] for column in table["columnDefinitions"]]
     type_column = titles.index("Type")
-    return [
-        parse_target_secret(row["object"]["metadata"], row["cells"][type_column])
-        for row in table.get("rows") or []
-    ]
+    rows = (_parse_row(row, type_column) for row in table.get("rows") or [])
+    return [row for row in rows if row]
+
+
+def _parse_row(row: Any, type_column: int) -> TargetSecret | None:
+    try:
+        return parse_target_secret(row["object"]["metadata"], row["cells"][type_column])
+    except MALFORMED:
+        found = row.get("object") if isinstance(row, dict) else None
+        name, namespace = name_of(found), metadata_of(found).get("namespace")
+        if not name or not isinstance(namespace, str):
+            return None
+        ref = SecretRef(namespace=namespace, name=name)
+        return TargetSecret(ref=ref, uid="", resource_version="", type="", held_by=Reason.UNREADABLE)
 
 
 def parse_target_secret(metadata: dict[str, Any], secret_type: str) -> TargetSecret:

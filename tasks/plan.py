@@ -24,6 +24,7 @@ The decision table:
 | valid, routed here                   | asks for it, but has other keys  | refuse  | AdoptionWouldLoseKeys |
 | valid, routed here                   | ours, other type                   | refuse  | TypeDiffers         |
 | valid, routed here                   | ours, immutable                    | refuse  | Immutable           |
+| valid, routed here                   | there, but can't be read           | refuse  | Unreadable          |
 | valid, routed here                   | being deleted                      | refuse  | Terminating         |
 | valid, routed here, name not allowed | any                                | refuse  | HostnameNotAllowed  |
 | invalid (any check)                  | ours                               | keep    | the check's reason  |

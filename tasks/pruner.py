@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 from tasks import ownership, stopping
 from tasks.absence import clock_of
-from tasks.answers import UNCERTAIN
+from tasks.answers import MALFORMED, UNCERTAIN, name_of
 from tasks.cluster import ClusterClient
 from tasks.connections import client_of_source, client_of_target
 from tasks.errors import ClusterError, defect
@@ -104,8 +105,21 @@ class _Work:
             if error.failure.code is Code.API_MISSING:  # no cert-manager there: the Secrets alone decide
                 return frozenset()
             raise
-        specs = (item.get("spec") or {} for page in pages for item in page)
-        return frozenset(str(spec.get("secretName")) for spec in specs)
+        return frozenset(self._secret_of(item) for page in pages for item in page)
+
+    def _secret_of(self, certificate: dict[str, Any]) -> str:
+        """The name of the Secret that cert-manager is to write. Raises ClusterError: not knowing is doubt."""
+        try:
+            name = certificate["spec"]["secretName"]
+        except MALFORMED:
+            name = None
+        if not isinstance(name, str):
+            about, what = self._order.config.source, "prove what is gone"
+            detail = f"Certificate {name_of(certificate) or 'without a name'} can't be read"
+            raise ClusterError(
+                Failure(code=Code.PRUNE_REFUSED, cluster=about.label, what=what, detail=detail)
+            )
+        return name
 
     def _delete(
         self, source: ClusterClient, target: ClusterClient, row: Change, wanted: frozenset[str]

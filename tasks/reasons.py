@@ -96,6 +96,11 @@ class Reason(Told):
         "the copy carries the field `immutable`",
         "delete the copy (or take the field off, where it is false); the next run writes it",
     )
+    UNREADABLE = (
+        "Unreadable",
+        "what the target's API server lists of that Secret can't be read, so nothing is written there",
+        "look at its metadata (`kubectl get secret --output yaml`); if the copy is ours, delete it",
+    )
     TERMINATING = (
         "Terminating",
         "the copy is being deleted",
@@ -176,7 +181,7 @@ class Reason(Told):
     )
     BROKEN_KEY = (
         "BrokenKey",
-        "a signature made with the key can't be verified with the certificate",
+        "the parts of the key contradict each other, or what it signs can't be verified with the certificate",
         "re-issue the certificate with a new key",
     )
     WEAK_KEY = (
@@ -214,6 +219,11 @@ class Reason(Told):
         "NotReady",
         "cert-manager says that the Secret does not fit its Certificate",
         "look at the Certificate's status on OPS",
+    )
+    EXAMINATION_FAILED = (
+        "ExaminationFailed",
+        "it could not be examined, for a reason that tls-sync does not know; it alone is not sent",
+        "re-issue the certificate; report the type named here: it is a defect of tls-sync or of a library",
     )
 
 

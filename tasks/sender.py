@@ -12,7 +12,7 @@ from typing import Any
 
 from tasks import ownership
 from tasks.answers import UNCERTAIN
-from tasks.candidate import Candidate, Refused
+from tasks.candidate import Candidate
 from tasks.checks import Policy, examine
 from tasks.cluster import NEVER, ClusterClient
 from tasks.config import Wanted
@@ -22,6 +22,7 @@ from tasks.models import Action, Certificate, Change, Plan, Rejection, SecretRef
 from tasks.order import Order
 from tasks.plan import decide, ensure_safe_write, unread
 from tasks.reasons import Code, Reason
+from tasks.refusal import Refused, refusing_the_unforeseen
 from tasks.view import View
 
 ROUNDS = 3
@@ -113,7 +114,7 @@ class Sender:
     ) -> Certificate | Rejection:
         """The facts that the plan was made on, if the content is still the same and valid; else new ones."""
         known, now = self._known[change.certificate], datetime.now(UTC)
-        with suppress(Refused):  # examine says why
+        with suppress(Refused), refusing_the_unforeseen():  # examine says why
             if candidate.fingerprint == known.version.fingerprint and known.version.not_after > now:
                 return known
         policy = Policy(now=now, allow_self_signed=self._order.config.source.allow_self_signed)

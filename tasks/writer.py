@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tasks import stopping
+from tasks.answers import name_of
 from tasks.brake import Brake
 from tasks.cluster import ClusterClient
 from tasks.errors import ClusterError, defect
@@ -58,9 +59,9 @@ class Writer:
         missing = set(wanted)
         with ThreadPoolExecutor(CONNECTIONS) as pool:
             for page in self._pages(tuple(wanted)):
-                present = [(secret, wanted[name]) for secret in page if (name := _name(secret)) in missing]
+                present = [(secret, wanted[name]) for secret in page if (name := name_of(secret)) in missing]
                 page.clear()  # or its keys would still be here while the next page comes
-                missing -= {_name(secret) for secret, _ in present}
+                missing -= {name_of(secret) for secret, _ in present}
                 for sent in pool.map(lambda pair: self._send_all(*pair), present):
                     yield from sent
                 present.clear()
@@ -98,7 +99,3 @@ class Writer:
 
     def _failure(self, code: Code, what: str, detail: str = "") -> Failure:
         return Failure(code=code, cluster=self._order.cluster.name, what=what, detail=detail)
-
-
-def _name(secret: dict[str, Any]) -> str:
-    return str((secret.get("metadata") or {}).get("name"))

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.candidate import Candidate, Refused, refusing
+from tasks.candidate import Candidate
 from tasks.reasons import Reason
+from tasks.refusal import Refused, refusing
 from tests.factories import law
 
 CANARY = b"-----BEGIN PRIVATE KEY-----canary"

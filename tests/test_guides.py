@@ -229,6 +229,8 @@ LIMITS = [
     (exec_plugin.MOST_BYTES, 2**20, "1 MiB"),
     (exec_plugin.SECONDS, 1, "30 second"),
     (candidate.MAX_BYTES, 2**10, "900 KiB"),
+    (candidate.MAX_CERTIFICATE_BYTES, 2**10, "256 KiB"),
+    (candidate.MAX_KEY_BYTES, 2**10, "64 KiB"),
     (config_rules.MOST_CLUSTERS, 1, "1000"),
     (limits.MOST_CERTIFICATES, 1, "10000"),
     (limits.MOST_COPIES, 1, "100000"),

@@ -9,12 +9,15 @@ import pytest
 from deployments.sandbox import unfit
 from deployments.sandbox.cert_manager import Issuer
 from deployments.sandbox.certificate_resource import certificate
+from tasks.candidate import Candidate
+from tasks.checks import CHECKS, Policy
 from tasks.cluster import ClusterClient
 from tasks.config import Source
 from tasks.errors import ClusterError
 from tasks.inventory import take_inventory
 from tasks.models import Failure, Inventory, Issuance, SecretRef
 from tasks.reasons import Code, Reason
+from tasks.stopping import Stop, apart
 from tests.factories import NOW, SOURCE_NAMESPACE, rejection
 
 ISSUER = Issuer(now=NOW)
@@ -308,3 +311,100 @@ def test_inventory_is_not_taken_when_ops_fails(code: Code) -> None:
     with pytest.raises(ClusterError) as error:
         take(fit("a"), certificates=failure)
     assert error.value.failure == failure
+
+
+# -- whatever lies in a list -----------------------------------------------------------------------
+
+BAD_CERTIFICATES: dict[str, Any] = {
+    "it is a text": "canary",
+    "its spec is a text": {"metadata": {"name": "bad"}, "spec": "canary"},
+    "its status is a list": {"metadata": {"name": "bad"}, "spec": {"secretName": "a"}, "status": [1]},
+    "its conditions are a number": {
+        "metadata": {"name": "bad"},
+        "spec": {"secretName": "a"},
+        "status": {"conditions": 5},
+    },
+    "its condition is a text": waiting("a") | {"status": {"conditions": ["canary"]}},
+    "its secret's name is a list": {"metadata": {"name": "bad"}, "spec": {"secretName": ["canary"]}},
+}
+
+
+@pytest.mark.parametrize("bad", BAD_CERTIFICATES.values(), ids=BAD_CERTIFICATES)
+def test_a_certificate_that_can_not_be_read_costs_itself(bad: Any) -> None:
+    """It is said by its name where it has one, and every other one is believed."""
+    found = take(fit("a"), fit("b"), certificates=[bad, waiting("b", "SecretMismatch")])
+    assert names(found) == (["a"], [("b", Reason.NOT_READY)])
+    (warning,) = found.warnings
+    assert warning.startswith("cert-manager's Certificate can't be read (")
+    assert "canary" not in warning
+    assert ("(bad)" in warning) is (isinstance(bad, dict) and "metadata" in bad)
+
+
+@pytest.mark.parametrize("item", ["canary", 5, None, [], {"metadata": "canary"}, {"metadata": ["name"]}])
+def test_what_is_no_secret_in_a_list_costs_itself(item: Any) -> None:
+    """It has no name to be told by, and hides no other."""
+    assert names(take(item, fit("a"))) == (["a"], [])
+
+
+class Unforeseen(Exception):
+    """Nobody has foreseen it; its text could hold anything."""
+
+
+PANIC = type("PanicException", (BaseException,), {"__module__": "pyo3_runtime"})
+"""As PyO3 makes it where Rust code gives up, at its first panic: there is none to be imported."""
+
+
+@pytest.mark.parametrize(
+    "error", [Unforeseen, RecursionError, MemoryError, OverflowError, PANIC], ids=lambda one: one.__name__
+)
+def test_a_secret_whose_examination_fails_costs_itself(
+    error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever error it leads to: it is a rejection with its name and the error's type, and no text."""
+
+    def fail_for_one(candidate: Candidate, _: Policy) -> None:
+        if candidate.uid == "bad":
+            raise error("canary")
+
+    monkeypatch.setattr("tasks.checks.CHECKS", (fail_for_one, *CHECKS))
+    bad = fit("bad")
+    bad["metadata"]["uid"] = "bad"
+    found = take(fit("a"), bad, fit("c"))
+    assert names(found) == (["a", "c"], [("bad", Reason.EXAMINATION_FAILED)])
+    assert found.rejections[0].detail == error.__name__
+    assert "canary" not in found.model_dump_json()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_what_ends_a_process_is_no_property_of_a_secret(
+    error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stop goes through the examination."""
+
+    def end(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("tasks.checks.CHECKS", (end,))
+    with pytest.raises(error):
+        take(fit("a"))
+
+
+def test_a_stop_is_heard_between_the_secrets_of_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one at hand is examined to its end, no other is begun, and OPS counts as unread."""
+    examined: list[str] = []
+    stop = Stop()
+
+    def note(candidate: Candidate, _: Policy) -> None:
+        examined.append(candidate.uid)
+        stop.stop(grace=0)
+
+    class OnePage(Ops):
+        def tls_secrets(self, namespace: str, selector: dict[str, str]) -> Iterator[list[Object]]:
+            yield [secret for page in super().tls_secrets(namespace, selector) for secret in page]
+
+    monkeypatch.setattr("tasks.checks.CHECKS", (note, *CHECKS))
+    with apart(stop), pytest.raises(ClusterError) as error:
+        take_inventory(OnePage(fit("a"), fit("b"), fit("c")), SOURCE, NOW)
+    assert len(examined) == 1
+    assert error.value.failure.code is Code.INTERRUPTED
+    assert error.value.failure.what == "check secrets in certificates-ops"

@@ -383,15 +383,42 @@ def test_parse_table_takes_an_empty_list(rows: list[Any] | None) -> None:
 MALFORMED: dict[str, dict[str, Any]] = {
     "no columns": {"rows": []},
     "no column Type": {"columnDefinitions": [{"name": "Name"}], "rows": []},
-    "a row without object": {**table(), "rows": [{"cells": ["a", "b"]}]},
-    "a row without cells": {**table(), "rows": [{"object": {"metadata": listed()}}]},
-    "too few cells": {**table(), "rows": [{"cells": ["a"], "object": {"metadata": listed()}}]},
-    "a row that is a list": {**table(), "rows": [[]]},
-    "a uid that is a mapping": table(listed(uid={"x": 1})),
-    "a label that is a list": table(listed(labels={ownership.OWNER: ["canary"]})),
-    "managedFields that are a text": table(listed(managedFields="canary")),
-    "fieldsV1 that is a text": table(listed(managedFields=[{"fieldsV1": "canary"}])),
+    "rows that are a number": {**table(), "rows": 5},
 }
+UNREADABLE: dict[str, object] = {
+    "it has no cells": {"object": {"metadata": listed()}},
+    "it has too few cells": {"cells": ["a"], "object": {"metadata": listed()}},
+    "its uid is a mapping": table(listed(uid={"x": 1}))["rows"][0],
+    "a label is a list": table(listed(labels={ownership.OWNER: ["canary"]}))["rows"][0],
+    "its managedFields are a text": table(listed(managedFields="canary"))["rows"][0],
+    "its fieldsV1 are a text": table(listed(managedFields=[{"fieldsV1": "canary"}]))["rows"][0],
+}
+NAMELESS: dict[str, object] = {
+    "it has no object": {"cells": ["a", "b"]},
+    "it is a list": [],
+    "its name is a number": table(listed(name=5))["rows"][0],
+    "its name is none": table({**listed(name="../x"), "uid": 5})["rows"][0],
+    "its namespace is a list": table(listed(namespace=["canary"]))["rows"][0],
+}
+
+
+@pytest.mark.parametrize("row", UNREADABLE.values(), ids=UNREADABLE)
+def test_a_row_costs_itself_when(row: object) -> None:
+    """What can't be read of one Secret hides no other: it is there, is not ours, and stays untouched."""
+    other = listed(name="other")
+    found = ownership.parse_target_secrets({**table(other), "rows": [row, *table(other)["rows"]]})
+    assert [one.ref.name for one in found] == [target_secret().ref.name, "other"]
+    assert (found[0].held_by, found[1].held_by) == (Reason.UNREADABLE, None)
+    assert not ownership.is_ours(found[0], US)
+    assert not ownership.may_adopt(found[0], US)
+
+
+@pytest.mark.parametrize("row", NAMELESS.values(), ids=NAMELESS)
+def test_a_row_is_none_when(row: object) -> None:
+    """A row that names no Secret is left out: a write to what it may mean ends with a conflict."""
+    other = table(listed(name="other"))["rows"]
+    (found,) = ownership.parse_target_secrets({**table(), "rows": [row, *other]})
+    assert found.ref.name == "other"
 
 
 @pytest.mark.parametrize("answer", MALFORMED.values(), ids=MALFORMED)

@@ -206,6 +206,14 @@ ROWS = {
     "valid, routed here | ours, immutable | refuse | Immutable": Row(
         (LITERAL, GLOB), FIT, (target_secret(immutable=True), target_secret(immutable=True, managed=EDITED))
     ),
+    "valid, routed here | there, but can't be read | refuse | Unreadable": Row(
+        (LITERAL, GLOB),
+        FIT,
+        (
+            foreign_secret(held_by=Reason.UNREADABLE),
+            foreign_secret(held_by=Reason.UNREADABLE, uid="", type=""),
+        ),
+    ),
     "valid, routed here | being deleted | refuse | Terminating": Row(
         (LITERAL, GLOB), FIT, (target_secret(terminating=True), foreign_secret(terminating=True))
     ),

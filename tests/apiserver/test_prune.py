@@ -1,5 +1,7 @@
 """Copies whose certificate is gone from OPS, on real API servers and in the flow."""
 
+import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -230,6 +232,32 @@ def test_what_cert_manager_is_to_issue_is_not_gone(pruned: World, cert_manager: 
     age(pruned)
     for dry_run in (True, False):
         assert "(OPS has a Certificate for it)" in message(run(dry_run=dry_run))
+    assert pruned.copy(GONE)
+
+
+@pytest.mark.parametrize("spec", ["nonsense", {}, {"secretName": ["web"]}], ids=str)
+def test_a_certificate_that_can_not_be_read_deletes_nothing(
+    pruned: World, cert_manager: World, spec: object
+) -> None:
+    """It may be the one that the copy comes from: that is doubt, and it is said with its name."""
+    source = pruned.ops.secret(SOURCE_NAMESPACE, GONE)
+    assert source is not None
+    put(pruned.ops, certificate(source))
+    take_away(pruned, GONE)
+    age(pruned)
+
+    def spoil(request: Request, forward: Forward) -> Answer:
+        answer = forward()
+        if "/certificates?" not in request.path:
+            return answer
+        page = json.loads(answer.body)
+        page["items"][0]["spec"] = spec
+        return replace(answer, body=json.dumps(page).encode())
+
+    with pruned.proxy("ops") as proxy:
+        proxy.fault = spoil
+        said = message(run())
+    assert f"(Certificate {GONE} can't be read)" in said
     assert pruned.copy(GONE)
 
 

@@ -18,6 +18,7 @@ from tasks.lease import CALL_SECONDS, DURATION, ROUND_SECONDS, Lease
 from tests.fault_proxy import SlowWrites
 from tests.hook_world import PASSWORD, guarded_server, rest
 from tests.soak import grew
+from tests.spoilt import spoilt_secrets
 from tests.waiting import PATIENCE, until
 from tests.watch_soak import soak
 from tests.watching import HOLD_LEASES, LEASE, LEASES, ROOT, Process, may_watch
@@ -100,6 +101,23 @@ def test_without_prefect_copying_goes_on(watching: World, tmp_path: Path) -> Non
         assert "web-tls changed: 3 clusters: update 3" in started.said
         with guarded_server(home, port=port):
             until("the records", lambda: {"watch: start", "watch: web-tls changed"} <= states(address).keys())
+
+
+def test_a_secret_that_can_not_be_examined_costs_itself(watching: World, tmp_path: Path) -> None:
+    """Neither at the start nor later does it end the watcher, whether a route names it or not."""
+    bad = spoilt_secrets(watching)
+    for secret in bad:
+        watching.put(secret)
+    (secret,) = watching.issue("web-tls")
+    with watcher(tmp_path, f"http://127.0.0.1:{free_port()}/api") as started:
+        until("the start", lambda: watching.is_everywhere(secret))
+        for one in bad:
+            watching.put(one)
+        renewed = watching.renew(secret)
+        until("the renewal", lambda: watching.is_everywhere(renewed))
+        assert started.process.poll() is None
+    assert started.process.returncode == 0
+    assert "Traceback" not in started.said
 
 
 def test_records_that_can_not_be_written_are_counted(watching: World, tmp_path: Path) -> None:

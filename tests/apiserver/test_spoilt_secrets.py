@@ -1,0 +1,89 @@
+"""Whatever a Secret on OPS holds, or a target's API server lists of one, it costs itself alone."""
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from flows.tls_sync import tls_sync
+from tasks.models import Action
+from tasks.react import Reactor
+from tasks.reasons import Reason
+from tasks.watch import EVERYTHING
+from tests.fault_proxy import Answer, Forward, Request
+from tests.spoilt import spoilt_secrets
+from tests.world import World
+
+pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(600)]
+
+
+def fill(world: World) -> tuple[list[dict[str, Any]], set[str]]:
+    """The sound ones, and the names of the spoilt ones."""
+    spoilt = spoilt_secrets(world)
+    for secret in spoilt:
+        world.put(secret)
+    return world.issue("web-a-tls", "web-b-tls"), {one["metadata"]["name"] for one in spoilt}
+
+
+@pytest.mark.usefixtures("prefect_server", "no_waiting")
+def test_a_spoilt_secret_costs_a_run_nothing_else(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    """Routed or not, it is a rejection with its name; every other certificate is served in the same run."""
+    sound, spoilt = fill(world)
+    state = tls_sync(return_state=True)
+    assert all(map(world.is_everywhere, sound))
+    assert state.is_completed()  # what a glob finds, and is unfit, was not asked for by its name
+    inventory = world.inventory()
+    assert {one.ref.name for one in inventory.rejections} == spoilt
+    assert {one.reason for one in inventory.rejections} <= {
+        Reason.INVALID_KEY,
+        Reason.KEY_MISMATCH,
+        Reason.WEAK_KEY,
+        Reason.BROKEN_KEY,
+    }
+    assert all(name in caplog.text for name in spoilt)
+
+
+def test_a_spoilt_secret_costs_the_watcher_nothing_else(world: World) -> None:
+    """At the start and when it changes: the watcher goes on, and serves what changes beside it."""
+    sound, spoilt = fill(world)
+    reactor = Reactor()
+    try:
+        report = reactor.act([EVERYTHING])
+        assert report
+        assert {one.ref.name for one in report.inventory.rejections} == spoilt
+        renewed = world.renew(sound[0])
+        for name in ("web-bad-0-tls", "web-a-tls"):
+            again = reactor.act([name])
+            assert again
+            assert again.inventory.failure is None
+    finally:
+        reactor.close()
+    assert world.is_everywhere(renewed)
+    assert world.is_everywhere(sound[1])
+
+
+def test_a_row_that_can_not_be_read_costs_itself(world: World) -> None:
+    """Its Secret is named and not written to; all others of the namespace are served."""
+    old = world.issue("web-a-tls", "web-b-tls")
+    assert world.deliver().ok
+    renewed = [world.renew(one) for one in old]
+
+    def spoil(request: Request, forward: Forward) -> Answer:
+        answer = forward()
+        if "/namespaces/app-a/secrets" not in request.path or b'"Table"' not in answer.body:
+            return answer
+        table = json.loads(answer.body)
+        for row in table["rows"]:
+            if row["object"]["metadata"]["name"] == "web-a-tls":
+                row["object"]["metadata"]["managedFields"] = "nonsense"
+        return replace(answer, body=json.dumps(table).encode())
+
+    with world.proxy() as proxy:
+        proxy.fault = spoil
+        report = world.deliver()
+    (refused,) = [row for row in report.changes if row.action is Action.REFUSE]
+    assert (refused.target.name, refused.reason) == ("web-a-tls", Reason.UNREADABLE)
+    copies = [world.copy(name) for name in ("web-a-tls", "web-b-tls")]
+    assert [copy and copy["data"] for copy in copies] == [old[0]["data"], renewed[1]["data"]]
+    assert world.deliver().ok

@@ -1,0 +1,186 @@
+"""What is spoilt, and what becomes of it. The same seed and number give the same case, byte for byte."""
+
+import base64
+import time
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from datetime import timedelta
+from functools import cache
+from random import Random
+from typing import Any, NamedTuple
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
+from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from deployments.sandbox.manifests import Manifest
+from tasks import inventory, ownership
+from tasks.checks import Policy, examine
+from tasks.config import Source
+from tasks.models import Certificate, Rejection, SecretRef, TargetSecret
+from tasks.reasons import Reason
+from tests.der_writer import pem
+from tests.factories import NOW
+from tests.fuzz.mutations import spoil_json, spoil_pem
+from tests.written_keys import PKCS1, PKCS8, SEC1, AnyKey, der_of, next_prime, rsa_of
+
+SECONDS = 1.0
+"""Of CPU that a case may take: what is promised of any Secret; most take a hundredth of it."""
+REF = SecretRef(namespace="certificates-ops", name="web-tls")
+SOURCE = Source(namespace=REF.namespace)
+CA = ed25519.Ed25519PrivateKey.from_private_bytes(b"certificate authority for fuzz.."[:32])
+
+
+class Outcome(NamedTuple):
+    kind: str
+    what: str
+    """In one word: `fit`, a reason, or how many rows could be read."""
+    seconds: float
+
+
+def authority(name: str, key: AnyKey, subject: str, *, is_ca: bool) -> bytes:
+    """A certificate of this public key, signed by CA, whose signatures are the same each time."""
+    built = (
+        x509.CertificateBuilder()
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, subject)]))
+        .public_key(key)
+        .serial_number(0x5EED)
+        .not_valid_before(NOW - timedelta(days=10))
+        .not_valid_after(NOW + timedelta(days=80))
+        .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(subject)]), critical=False)
+        .sign(CA, None)
+    )
+    return built.public_bytes(Encoding.PEM)
+
+
+@cache
+def secrets() -> tuple[dict[str, bytes], ...]:
+    """Sound ones, with keys of all kinds in all forms."""
+    chance = Random("keys")
+    elliptic = ec.derive_private_key(chance.getrandbits(250), ec.SECP256R1())
+    larger = ec.derive_private_key(chance.getrandbits(380), ec.SECP384R1())
+    edwards = ed25519.Ed25519PrivateKey.from_private_bytes(chance.randbytes(32))
+    numbers = rsa_of(*(next_prime(chance.getrandbits(1022) | 3 << 1022) for _ in range(2)))
+    public = RSAPublicNumbers(numbers.e, numbers.n).public_key()
+    written = (
+        (public, numbers.pkcs1, PKCS1),
+        (public, numbers.pkcs8, PKCS8),
+        (elliptic.public_key(), der_of(elliptic, PrivateFormat.TraditionalOpenSSL), SEC1),
+        (larger.public_key(), der_of(larger), PKCS8),
+        (edwards.public_key(), der_of(edwards), PKCS8),
+    )
+    root = authority("Root", CA.public_key(), "Root", is_ca=True)
+    middle = authority("Root", CA.public_key(), "CA", is_ca=True)
+    return tuple(
+        {
+            "tls.crt": authority("CA", key, "web.example.org", is_ca=False) + middle,
+            "tls.key": pem(der, label),
+            "ca.crt": root,
+        }
+        for key, der, label in written
+    )
+
+
+CERTIFICATE: Manifest = {
+    "metadata": {"name": "web", "namespace": "certificates-ops"},
+    "spec": {"secretName": "web-tls"},
+    "status": {
+        "renewalTime": "2026-04-01T00:00:00Z",
+        "conditions": [{"type": "Ready", "status": "False", "reason": "Issuing"}],
+    },
+}
+ROW: Manifest = {
+    "cells": ["web-tls", "kubernetes.io/tls", 2, "5d"],
+    "object": {
+        "metadata": {
+            "namespace": "app-a",
+            "name": "web-tls",
+            "uid": "u",
+            "resourceVersion": "7",
+            "labels": ownership.labels("ops"),
+            "annotations": {ownership.SOURCE: "certificates-ops/web-tls", ownership.PRUNE: "false"},
+            "ownerReferences": [{"controller": False}],
+            "managedFields": [
+                {
+                    "manager": "tls-sync",
+                    "operation": "Apply",
+                    "time": "2026-03-01T00:00:00Z",
+                    "fieldsV1": {"f:data": {"f:tls.crt": {}}, "f:metadata": {"f:labels": {"f:x": {}}}},
+                }
+            ],
+        }
+    },
+}
+
+
+def a_secret(chance: Random) -> str:
+    data = dict(chance.choice(secrets()))
+    for _ in range(chance.choice((1, 1, 1, 2, 4))):
+        key = chance.choice(sorted(data))
+        data[key] = spoil_pem(data[key], chance)
+    manifest: Any = {"metadata": {"uid": "u"}, "data": _encoded(data)}
+    if chance.random() < 0.05:
+        manifest = spoil_json(manifest, chance)
+    found = examine(REF, manifest, Policy(now=NOW, allow_self_signed=chance.random() < 0.5))
+    assert isinstance(found, Certificate | Rejection)
+    assert found.model_dump_json()
+    return "fit" if isinstance(found, Certificate) else told(found)
+
+
+def told(found: Rejection) -> str:
+    return (
+        f"{found.reason} {found.detail}" if found.reason is Reason.EXAMINATION_FAILED else str(found.reason)
+    )
+
+
+def _encoded(data: dict[str, bytes]) -> dict[str, str]:
+    return {key: base64.b64encode(value).decode() for key, value in data.items()}
+
+
+def a_certificate(chance: Random) -> str:
+    spoilt, sound = (
+        spoil_json(deepcopy(CERTIFICATE), chance),
+        {**CERTIFICATE, "spec": {"secretName": "other"}},
+    )
+    heard = inventory.Heard({}, {}, [])
+    for one in (spoilt, sound):
+        inventory._hear(heard, one, SOURCE)
+    assert heard.unready["other"] == "Issuing"
+    assert sorted(heard.unready.keys() | heard.words.keys())
+    return f"{len(heard.warnings)} warned of"
+
+
+def a_row(chance: Random) -> str:
+    spoilt, sound = spoil_json(deepcopy(ROW), chance), deepcopy(ROW)
+    sound["object"]["metadata"]["name"] = "other"
+    columns = [{"name": name} for name in ("Name", "Type", "Data", "Age")]
+    found = ownership.parse_target_secrets({"columnDefinitions": columns, "rows": [spoilt, sound]})
+    assert all(isinstance(one, TargetSecret) for one in found)
+    assert found[-1].ref.name == "other"
+    assert found[-1].held_by is None
+    return f"{len(found)} found, {sum(one.held_by is Reason.UNREADABLE for one in found)} unreadable"
+
+
+KINDS: Sequence[Callable[[Random], str]] = (*[a_secret] * 8, a_certificate, a_row)
+
+
+def run(seed: int, cases: int) -> Iterator[Outcome]:
+    """Each case's outcome. AssertionError, with seed and number, where one is no value or takes too long."""
+    secrets()
+    for number in range(cases):
+        chance = Random(f"{seed}:{number}")
+        kind = chance.choice(KINDS)
+        begin = time.process_time()
+        try:
+            what = kind(chance)
+        except BaseException as error:
+            raise AssertionError(
+                f"seed {seed}, case {number}: {kind.__name__} raised {type(error).__name__}"
+            ) from error
+        seconds = time.process_time() - begin
+        assert seconds <= SECONDS, f"seed {seed}, case {number}: {kind.__name__} took {seconds:.1f} s of CPU"
+        yield Outcome(kind.__name__, what, seconds)
