@@ -447,7 +447,10 @@ UNFIT: dict[str, tuple[dict[str, Any], Rejection]] = {
         pair(ec.generate_private_key(ec.SECP256K1())),
         rejected(Reason.WEAK_KEY, "unusual kind of key"),
     ),
-    "its key has a wrong private exponent": (wrong_exponent(), rejected(Reason.BROKEN_KEY)),
+    "its key has a wrong private exponent": (
+        wrong_exponent(),
+        rejected(Reason.BROKEN_KEY, "its exponents do not belong together"),
+    ),
     "it is signed with its own key": (SELF_SIGNED, rejected(Reason.SELF_SIGNED)),
     "its second certificate did not issue the first": (
         secret(LEAF + OTHER.pem),

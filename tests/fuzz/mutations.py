@@ -185,7 +185,10 @@ def spoil_pem(text: bytes, chance: Random) -> bytes:
         return spoil_text(text, chance)
     block = chance.choice(blocks)
     label = chance.choice(LABELS) if chance.random() < 0.1 else block[1]
-    der = base64.b64decode(b"".join(block[2].split()) + b"===")
+    try:
+        der = base64.b64decode(b"".join(block[2].split()))
+    except ValueError:  # it was spoilt before
+        return spoil_text(text, chance)
     spoilt = pem(spoil_der(der, chance), label.decode())
     return text[: block.start()] + spoilt + text[block.end() :]
 
