@@ -64,7 +64,7 @@ def make_survey(  # noqa: PLR0913  all that was found, each passed once
         placements=tuple(sorted(placements, key=worst_first)),
         certificates=tuple(asked),
         rejections=tuple(one for one in inventory.rejections if certificate in (None, one.ref.name)),
-        warnings=inventory.warnings,
+        warnings=inventory.all_warnings,
         failure=inventory.failure,
         visits=tuple(Visit(cluster=r.cluster, failures=r.failures, warnings=r.warnings) for r in reports),
         suspended=suspended,

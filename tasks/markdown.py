@@ -99,7 +99,7 @@ def _source(report: RunReport) -> Iterator[str]:
         body = ([c.ref.name, text, say.short_date(c.version.not_after), c.issuer] for c, text in ending)
         yield from _fitting(table(("near expiry", "left", "until", "issuer"), body), head=2)
         yield ""
-    yield from _fitting([f"- ⚠️ {escape(warning)}" for warning in inventory.warnings])
+    yield from _fitting([f"- ⚠️ {escape(warning)}" for warning in inventory.all_warnings])
     if report.suspended:
         yield f"- suspended, so left out: {', '.join(report.suspended)}"
 

@@ -77,6 +77,8 @@ class Certificate(Model):
     version: Version
     leaf: str = ""
     """SHA-256 of the certificate alone, in hexadecimal: its X.509 fingerprint."""
+    warnings: tuple[str, ...] = ()
+    """What a person should know of it, though it is fit to be sent."""
 
 
 class Rejection(Model):
@@ -119,6 +121,12 @@ class Inventory(Model):
     @cached_property
     def digest(self) -> str:
         return sha256(self.model_dump_json().encode()).hexdigest()
+
+    @property
+    def all_warnings(self) -> tuple[str, ...]:
+        """Those about OPS, and those about single certificates."""
+        about = (f"{one.ref.name}: {text}" for one in self.certificates for text in one.warnings)
+        return (*self.warnings, *about)
 
     @cached_property
     def by_name(self) -> Mapping[str, Certificate]:
@@ -194,6 +202,8 @@ class TargetSecret(Row):
     read: Version | None = None
     """Facts of the certificate it really holds, where the copy had to be read."""
     was_read: bool = False
+    unfit: Reason | None = None
+    """Why what was read can't be used, whatever the time; None where it can, or wasn't read."""
 
 
 class Action(StrEnum):

@@ -91,8 +91,8 @@ def _source(report: RunReport) -> Iterator[str]:
     inventory = report.inventory
     if inventory.failure:  # nothing is known, and the first line says why
         return
-    ending = list(say.expiring(report))
-    if inventory.rejections or ending or inventory.warnings or report.suspended:
+    ending, warnings = list(say.expiring(report)), inventory.all_warnings
+    if inventory.rejections or ending or warnings or report.suspended:
         yield from ("", f"on OPS ({len(inventory.certificates)} certificates fit to be sent)")
     for rejection in inventory.rejections[: say.LOG_ROWS]:
         detail = f" ({say.plain(rejection.detail)})" if rejection.detail else ""
@@ -101,10 +101,10 @@ def _source(report: RunReport) -> Iterator[str]:
     for certificate, text in ending[: say.LOG_ROWS]:
         until = say.short_date(certificate.version.not_after)
         yield f"  expiring {certificate.ref.name}: {text} (until {until})"
-    more = sum(max(0, len(one) - say.LOG_ROWS) for one in (inventory.rejections, ending, inventory.warnings))
+    more = sum(max(0, len(one) - say.LOG_ROWS) for one in (inventory.rejections, ending, warnings))
     if more:
         yield f"  … and {more} more: see the run's artifact"
-    for warning in inventory.warnings[: say.LOG_ROWS]:
+    for warning in warnings[: say.LOG_ROWS]:
         yield f"  warning: {say.plain(warning)}"
     if report.suspended:
         yield f"  suspended, so left out: {', '.join(report.suspended)}"
