@@ -138,8 +138,8 @@ def cases() -> Mapping[str, Chain]:
     cross = certificate("R10", w.middle_key, "Root X2", w.other_key)
     second = certificate("E7", w.other_key, "R10", w.middle_key)
     of_second = w.issued_by(second, w.other_key)
-    expired = {"not_after": NOW - timedelta(days=1)}
-    later = {"not_before": NOW + timedelta(days=1)}
+    expired: dict[str, Any] = {"not_after": NOW - timedelta(days=1)}
+    later: dict[str, Any] = {"not_before": NOW + timedelta(days=1)}
     good = pki.pem(leaf, middle)
     r = rsa_key()
     rsa_root = certificate("RSA Root", r, "RSA Root", r)
