@@ -132,6 +132,13 @@ def _common_name(one: x509.Certificate) -> str:
     return str(one.subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value)
 
 
+def negative_leaf() -> x509.Certificate:
+    """One of which cryptography warns when it parses it."""
+    world = World()
+    return with_negative_serial(world.leaf, world.middle_key)
+
+
+@cache
 def cases() -> Mapping[str, Chain]:
     w = World()
     root, middle, leaf = w.root, w.middle, w.leaf

@@ -233,7 +233,10 @@ BUSY = run(
     cluster("rct", REFUSED, failures=(failure(detail="HTTP 500", transient=True),)),
     cluster("prd", row()),
     found=inventory(
-        certificate(), certificate("old-tls", age=85), rejection("x-tls"), warnings=("a-tls: not ready",)
+        certificate(),
+        certificate("old-tls", age=85, warnings=("tls.crt holds no issuer",)),
+        rejection("x-tls"),
+        warnings=("a-tls: not ready",),
     ),
     suspended=("lab",),
 )
@@ -266,6 +269,7 @@ on OPS (2 certificates fit to be sent)
     renew it
   expiring old-tls: urgent: 5 days left (until 2026-03-06)
   warning: a-tls: not ready
+  warning: old-tls: tls.crt holds no issuer
   suspended, so left out: lab"""
 
 
@@ -463,6 +467,7 @@ def reports_with(text: str) -> list[str]:
             run(found=inventory(certificate(age=85, issuer=text))),
             run(found=inventory(rejection("x", detail=text))),
             run(found=inventory(certificate(), warnings=(text,))),
+            run(found=inventory(certificate(warnings=(text,)))),
             run(cluster("dev", row(Action.REFUSE, Reason.HOSTNAME_NOT_ALLOWED, detail=text))),
             run(cluster("dev", replace(GONE, certificate=text))),
             run(cluster("dev", warnings=(text,))),
