@@ -418,6 +418,7 @@ it is no longer on OPS: the copy is kept; delete it by hand if nobody needs it |
 | old-tls | urgent: 5 days left | 2026-03-06 | R10 |
 
 - ⚠️ a-tls: not ready
+- ⚠️ old-tls: tls.crt holds no issuer
 - suspended, so left out: lab"""
 
 
