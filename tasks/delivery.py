@@ -126,7 +126,7 @@ def _make_plan(order: Order, view: View) -> Plan:
     return view.cover(plan)
 
 
-def _read_copies(target: ClusterClient, refs: Iterable[SecretRef], order: Order, view: View) -> None:
+def _read_copies(target: ClusterClient, refs: tuple[SecretRef, ...], order: Order, view: View) -> None:
     """One that may not be read costs itself alone; a cluster in trouble costs all."""
 
     def read_one(ref: SecretRef) -> TargetSecret | Failure | None:

@@ -17,7 +17,8 @@ SECONDS = 300
 NGINX = """daemon off; pid nginx.pid; error_log stderr; events {{}}
 http {{ access_log off; server {{
   listen 127.0.0.1:8443 ssl; ssl_certificate {crt}; ssl_certificate_key {key};
-}} }}
+}}
+client_body_temp_path a; proxy_temp_path b; fastcgi_temp_path c; uwsgi_temp_path d; scgi_temp_path e; }}
 """
 HAPROXY = """global
   maxconn 10
