@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import cache
+from itertools import count
 from typing import Any
 
 from cryptography import x509
@@ -21,6 +22,7 @@ NAME = "homarr.dev.example.org"
 YEARS = timedelta(days=1000)
 SHA1, MD5 = (bytes.fromhex(f"06092a864886f70d0101{last}") for last in ("05", "04"))
 SHA256 = bytes.fromhex("06092a864886f70d01010b")
+_serials = count(0x40 << 152)  # of 20 bytes each, whose highest bit makes them negative
 END = b"-----END CERTIFICATE-----\n"
 
 
@@ -55,7 +57,7 @@ def certificate(  # noqa: PLR0913  a certificate says that much
         .subject_name(named(subject))
         .issuer_name(named(issuer))
         .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
+        .serial_number(next(_serials))
         .not_valid_before(not_before)
         .not_valid_after(not_after)
     )
