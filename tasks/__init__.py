@@ -1,9 +1,9 @@
 """What tls-sync knows and does, one module per role.
 
 Pure, nouns: models, reasons, errors, order, view, rights, readiness, placement, families. Pure, rules: names,
-config_rules, limits, refusal, der, key_kinds, private_key, candidate, checks, ownership, plan, answers,
-attempts, retry, credentials, kubeconfig_context, diagnosis, servers, appraisal, samples, events, waves,
-absence, prune, fleet, sharing, recall, expiry, issuance, unrouted.
+config_rules, limits, refusal, silence, der, key_kinds, private_key, candidate, chain, checks, ownership,
+plan, answers, attempts, retry, credentials, kubeconfig_context, diagnosis, servers, appraisal, samples,
+events, waves, absence, prune, fleet, sharing, recall, expiry, issuance, unrouted.
 Pure, texts: report, room, terminal, markdown, checklist, findings, survey_text, survey_json, survey_page,
 page_style, timeline, history, fleet_report.
 I/O: files, yaml_file, config (one read), client (the library for Kubernetes, as far as we use it),

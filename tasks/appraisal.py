@@ -72,7 +72,7 @@ def make_survey(  # noqa: PLR0913  all that was found, each passed once
         issuances=tuple(one for one in inventory.issuances if certificate in (None, one.ref.name)),
         unrouted_rejections=0 if certificate else inventory.unrouted_rejections,
         unrouted_issuances=0 if certificate else inventory.unrouted_issuances,
-        warnings=inventory.warnings,
+        warnings=inventory.all_warnings,
         failure=inventory.failure,
         visits=tuple(Visit(cluster=r.cluster, failures=r.failures, warnings=r.warnings) for r in reports),
         suspended=suspended,

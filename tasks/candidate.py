@@ -8,6 +8,7 @@ from typing import Any, NoReturn, TypeVar
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.x509.oid import NameOID
 
 from tasks.reasons import Reason
 from tasks.refusal import Refused, refusing
@@ -19,11 +20,15 @@ MAX_KEY_BYTES = 64 * 1024  # of tls.key; RSA with 8192 bits has 7 KiB
 MAX_CERTIFICATES = 10
 MOST_KEPT = 20
 """Keys that stay on OPS, as far as they are named."""
+MAX_NAME = 100
+# Annotations that cert-manager writes; of a temporary certificate (since v1.13) only the first.
+CERTIFICATE_NAME, ISSUER_NAME = "cert-manager.io/certificate-name", "cert-manager.io/issuer-name"
 KEY_LABELS = frozenset({"PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"})
 
 E = TypeVar("E", bound=x509.ExtensionType)
 
 BOUNDARY = re.compile(rb"-----(BEGIN|END) ([A-Z0-9 ]{1,64})-----")
+DAMAGED = re.compile(rb"-----(BEGIN|END)")
 BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 
 
@@ -36,6 +41,10 @@ class Candidate:
         self.uid = str(metadata.get("uid", ""))
         self.resource_version = str(metadata.get("resourceVersion", ""))
         self._data: dict[str, Any] = data if isinstance(data, dict) else {}
+        annotations = metadata.get("annotations")
+        annotations = annotations if isinstance(annotations, dict) else {}
+        self.lacks_issuer = CERTIFICATE_NAME in annotations and ISSUER_NAME not in annotations
+        """cert-manager wrote it, and names no issuer."""
 
     def __repr__(self) -> str:
         return "Candidate(…)"
@@ -98,7 +107,10 @@ class Candidate:
             raise Refused(Reason.UNEXPECTED_BLOCK, f"{KEY} must hold one private key")
 
     def _labels(self, key: str) -> list[str]:
-        """Labels of the PEM blocks, as strict as OpenSSL and so nginx: boundaries fill their lines."""
+        """Labels of the PEM blocks, as strict as OpenSSL and so nginx: boundaries fill their lines.
+
+        Between blocks all else is comment, lines of dashes too.
+        """
         labels: list[str] = []
         inside: bytes | None = None
         lines = self.material[key].replace(b"\r\n", b"\n").split(b"\n")
@@ -111,7 +123,7 @@ class Candidate:
             elif boundary and inside and boundary[1] == b"END" and boundary[2] == inside:
                 labels.append(inside.decode("ascii"))
                 inside = None
-            elif boundary or b"-----" in line or (inside and not BASE64.fullmatch(line.rstrip(b" \t"))):
+            elif boundary or DAMAGED.search(line) or (inside and not BASE64.fullmatch(line.rstrip(b" \t"))):
                 raise Refused(Reason.UNEXPECTED_BLOCK, f"{key}: line {number} does not fit a PEM block")
         if inside:
             raise Refused(Reason.UNEXPECTED_BLOCK, f"{key}: the last block does not end")
@@ -124,6 +136,11 @@ class Candidate:
     @cached_property
     def chain(self) -> list[x509.Certificate]:
         return self._certificates(CERTIFICATE)
+
+    @cached_property
+    def authorities(self) -> list[x509.Certificate]:
+        """Those of ca.crt."""
+        return self._certificates(CA) if CA in self.material else []
 
     @property
     def leaf(self) -> x509.Certificate:
@@ -165,6 +182,18 @@ class Candidate:
 def is_authority(certificate: x509.Certificate) -> bool:
     constraints = _extension_of(certificate, x509.BasicConstraints)
     return constraints is not None and constraints.ca
+
+
+def may_sign_certificates(certificate: x509.Certificate) -> bool:
+    usage = _extension_of(certificate, x509.KeyUsage)
+    return usage is None or usage.key_cert_sign
+
+
+def common_name(name: x509.Name) -> str:
+    """The common name, or the whole name as RFC 4514 writes it."""
+    attributes = name.get_attributes_for_oid(NameOID.COMMON_NAME)
+    text = str(attributes[0].value) if attributes else name.rfc4514_string()
+    return text[:MAX_NAME]
 
 
 def _extension_of(certificate: x509.Certificate, kind: type[E]) -> E | None:

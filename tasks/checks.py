@@ -4,38 +4,40 @@ Pure: the clock is passed in. Nothing here logs, and no message holds more than 
 Rules and their sources: cert-manager's policy chain, RFC 5280 (chains), RFC 8555 practice of Let's Encrypt.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from itertools import pairwise
+from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import NameOID, SignatureAlgorithmOID
 
-from tasks.candidate import KEY, Candidate, is_authority
+from tasks.candidate import KEY, MAX_CERTIFICATES, Candidate, common_name, is_authority
+from tasks.chain import CLOCK_SKEW, follow_chain
 from tasks.der import algorithm_of
 from tasks.key_kinds import UNUSUAL, kind_of
 from tasks.models import Certificate, Rejection, SecretRef, Version
 from tasks.private_key import require_key
 from tasks.reasons import Reason
 from tasks.refusal import Refused, refusing, refusing_the_unforeseen
+from tasks.silence import without_warnings
 
-CLOCK_SKEW = timedelta(minutes=5)
-MAX_NAME = 100
 RSA_BITS = 2048
 MAX_RSA_BITS = 8192  # a signature with 65536 bits takes two minutes, in which no cluster is served
 CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
-# What cert-manager gives the certificate that it makes up while the issuer has not answered yet.
-TEMPORARY_SERIAL_NUMBER = "1234567890"
+HASHES = (hashes.SHA256, hashes.SHA384, hashes.SHA512)
+# The authority that cert-manager makes up, and throws away, while the issuer has not answered yet.
+TEMPORARY_ISSUER = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "cert-manager.local")])
 
 
 @dataclass(frozen=True)
 class Policy:
     """What a check must know beside the Secret."""
 
-    now: datetime
+    now: datetime | None
+    """None where it doesn't matter what time it is: a copy on a target is unfit for ever, or it is fit."""
     allow_self_signed: bool = False
 
 
@@ -56,6 +58,8 @@ def has_one_key(candidate: Candidate, _: Policy) -> None:
 def can_be_parsed(candidate: Candidate, _: Policy) -> None:
     for part in ("public_key", "names", "dns_names", "is_ca"):
         getattr(candidate, part)
+    if any(one.serial_number < 0 for one in candidate.chain):  # Go refuses the whole chain
+        raise Refused(Reason.INVALID_CERTIFICATE, "tls.crt: a negative serial number")
 
 
 def key_is_strong(candidate: Candidate, _: Policy) -> None:
@@ -88,9 +92,13 @@ def key_is_sound(candidate: Candidate, _: Policy) -> None:
 
 
 def is_not_temporary(candidate: Candidate, _: Policy) -> None:
-    subject, _issuer = candidate.names
-    numbers = subject.get_attributes_for_oid(NameOID.SERIAL_NUMBER)
-    if any(number.value == TEMPORARY_SERIAL_NUMBER for number in numbers):
+    """Its issuer's name tells, unless an authority of that name came along; or that it names none at all."""
+    if candidate.names[1] == TEMPORARY_ISSUER:
+        known = (*candidate.chain, *candidate.authorities)
+        if not any(one.subject == TEMPORARY_ISSUER and is_authority(one) for one in known):
+            raise Refused(Reason.TEMPORARY)
+    alone = len(candidate.chain) == 1 and not candidate.authorities
+    if alone and candidate.lacks_issuer:
         raise Refused(Reason.TEMPORARY)
 
 
@@ -105,31 +113,56 @@ def is_issued(candidate: Candidate, policy: Policy) -> None:
         raise Refused(Reason.SELF_SIGNED)
 
 
-def chain_is_in_order(candidate: Candidate, policy: Policy) -> None:
-    for position, (child, parent) in enumerate(pairwise(candidate.chain), start=1):
-        detail = f"certificate {position + 1} did not issue certificate {position}"
-        with refusing(Reason.CHAIN_ORDER, detail):
-            require_strength(parent.public_key())
-            child.verify_directly_issued_by(parent)
-        if not is_authority(parent):
-            raise Refused(Reason.CHAIN_ORDER, f"certificate {position + 1} is no certificate authority")
-        if parent.not_valid_after_utc <= policy.now:
-            raise Refused(Reason.CHAIN_ORDER, f"certificate {position + 1} has expired")
+def is_signed_with_a_strong_hash(candidate: Candidate, _: Policy) -> None:
+    """So must be all of tls.crt, or servers refuse to load it; but what a root says of itself is no proof."""
+    for position, one in enumerate(candidate.chain, start=1):
+        if position == 1 or one.subject != one.issuer:
+            require_strong_hash(one, f"certificate {position}")
+
+
+def require_strong_hash(certificate: x509.Certificate, what: str) -> None:
+    with refusing(Reason.WEAK_SIGNATURE, what):
+        algorithm = certificate.signature_hash_algorithm
+        is_ed25519 = certificate.signature_algorithm_oid == SignatureAlgorithmOID.ED25519
+    if not (is_ed25519 or isinstance(algorithm, HASHES)):
+        raise Refused(Reason.WEAK_SIGNATURE, f"{what}, {algorithm.name}" if algorithm else what)
+
+
+def has_its_issuer(candidate: Candidate, policy: Policy) -> tuple[str, ...]:
+    """A chain with a weak key in it is not loaded by nginx and HAProxy, or not read by Go, wherever it is."""
+    with refusing(Reason.INVALID_CERTIFICATE, "tls.crt"):
+        for one in candidate.chain[1:]:
+            require_strength(one.public_key())
+            require_usual_form(one)
+        known = list(filter(is_strong, candidate.authorities[:MAX_CERTIFICATES]))
+        return follow_chain(candidate.chain, known, policy.now)
+
+
+def is_strong(certificate: x509.Certificate) -> bool:
+    """Whether it may prove anything: with a key of any size, that could take long."""
+    with suppress(Refused), refusing(Reason.INVALID_CERTIFICATE):
+        require_strength(certificate.public_key())
+        require_usual_form(certificate)
+        return True
+    return False
 
 
 def is_valid_already(candidate: Candidate, policy: Policy) -> None:
     begins = candidate.leaf.not_valid_before_utc
-    if begins > policy.now + CLOCK_SKEW:
+    if policy.now and begins > policy.now + CLOCK_SKEW:
         raise Refused(Reason.NOT_YET_VALID, f"from {begins:%Y-%m-%d %H:%M} UTC")
 
 
 def is_not_expired(candidate: Candidate, policy: Policy) -> None:
     ends = candidate.leaf.not_valid_after_utc
-    if ends <= policy.now:
+    if policy.now and ends <= policy.now:
         raise Refused(Reason.EXPIRED, f"since {ends:%Y-%m-%d %H:%M} UTC")
 
 
-CHECKS: tuple[Callable[[Candidate, Policy], None], ...] = (
+Check = Callable[[Candidate, Policy], Iterable[str] | None]
+"""Raises Refused, or tells what is to be warned of."""
+
+CHECKS: tuple[Check, ...] = (
     is_complete,  # nothing is missing, empty or huge
     has_only_certificates,  # tls.crt and ca.crt: whole CERTIFICATE blocks and no other
     has_one_key,  # tls.key: one private key, not encrypted
@@ -138,8 +171,9 @@ CHECKS: tuple[Callable[[Candidate, Policy], None], ...] = (
     is_leaf,  # a CA's key must not leave OPS
     key_is_strong,
     key_is_sound,
+    is_signed_with_a_strong_hash,
     is_issued,
-    chain_is_in_order,
+    has_its_issuer,  # a valid one beside it; what else lies there is warned of
     is_valid_already,
     is_not_expired,
 )
@@ -148,16 +182,15 @@ CHECKS: tuple[Callable[[Candidate, Policy], None], ...] = (
 def examine(ref: SecretRef, secret: dict[str, object], policy: Policy) -> Certificate | Rejection:
     """The facts of a Secret as the API delivers it, or the first reason not to send it."""
     try:
-        with refusing_the_unforeseen():
+        with without_warnings, refusing_the_unforeseen():
             candidate = Candidate(secret)
-            for check in CHECKS:
-                check(candidate, policy)
-            return facts(ref, candidate)
+            warnings = [text for check in CHECKS for text in check(candidate, policy) or ()]
+            return facts(ref, candidate, warnings)
     except Refused as refused:
         return Rejection(ref=ref, reason=refused.reason, detail=refused.detail)
 
 
-def facts(ref: SecretRef, candidate: Candidate) -> Certificate:
+def facts(ref: SecretRef, candidate: Candidate, warnings: Iterable[str] = ()) -> Certificate:
     leaf = candidate.leaf
     return Certificate(
         ref=ref,
@@ -169,17 +202,15 @@ def facts(ref: SecretRef, candidate: Candidate) -> Certificate:
         issuer=common_name(candidate.names[1]),
         dns_names=candidate.dns_names,
         other_names=candidate.other_names,
-        version=Version(
-            fingerprint=candidate.fingerprint,
-            not_before=leaf.not_valid_before_utc,
-            not_after=leaf.not_valid_after_utc,
-        ),
+        version=version_of(candidate),
         leaf=leaf.fingerprint(hashes.SHA256()).hex(),
+        warnings=tuple(warnings),
     )
 
 
-def common_name(name: x509.Name) -> str:
-    """The common name, or the whole name as RFC 4514 writes it."""
-    attributes = name.get_attributes_for_oid(NameOID.COMMON_NAME)
-    text = str(attributes[0].value) if attributes else name.rfc4514_string()
-    return text[:MAX_NAME]
+def version_of(candidate: Candidate) -> Version:
+    return Version(
+        fingerprint=candidate.fingerprint,
+        not_before=candidate.leaf.not_valid_before_utc,
+        not_after=candidate.leaf.not_valid_after_utc,
+    )

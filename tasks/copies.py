@@ -1,35 +1,32 @@
 """Looks into what is on a target, where its metadata is not enough: once, and only for facts."""
 
+from contextlib import suppress
 from dataclasses import replace
 
 from tasks.candidate import Candidate
+from tasks.checks import Policy, examine, version_of
 from tasks.cluster import ClusterClient
-from tasks.models import TargetSecret, Version
+from tasks.config import Source
+from tasks.models import Rejection, TargetSecret
+from tasks.reasons import Reason
 from tasks.refusal import Refused, refusing_the_unforeseen
+from tasks.silence import without_warnings
 
 
-def read_copy(target: ClusterClient, secret: TargetSecret) -> TargetSecret | None:
+def read_copy(target: ClusterClient, secret: TargetSecret, source: Source) -> TargetSecret | None:
     """The same Secret, with facts of the certificate that it really holds; None where it is gone.
 
-    Raises ClusterError. The key in it is not looked at.
+    Judged by the checks that OPS's Secrets pass, but for those about time: a good one must not be replaced
+    by an older one, what nobody can use must. Raises ClusterError.
     """
     manifest = target.tls_secret(secret.ref)
     if manifest is None:
         return None
-    data = manifest.get("data")
+    held, unfit, data = None, None, manifest.get("data")
     keys = frozenset(map(str, data)) if isinstance(data, dict) else frozenset[str]()
-    try:
-        with refusing_the_unforeseen():
-            held = _held(Candidate(manifest))
-    except Refused:
-        held = None
-    return replace(secret, was_read=True, read=held, keys=keys)
-
-
-def _held(candidate: Candidate) -> Version:
-    leaf = candidate.leaf
-    return Version(
-        fingerprint=candidate.fingerprint,
-        not_before=leaf.not_valid_before_utc,
-        not_after=leaf.not_valid_after_utc,
-    )
+    with suppress(Refused), without_warnings, refusing_the_unforeseen():
+        held = version_of(Candidate(manifest))
+    found = examine(secret.ref, manifest, Policy(now=None, allow_self_signed=source.allow_self_signed))
+    if isinstance(found, Rejection) and found.reason is not Reason.EXAMINATION_FAILED:  # that proves nothing
+        unfit = found.reason
+    return replace(secret, was_read=True, read=held, keys=keys, unfit=unfit)

@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
 
+from tasks.silence import without_warnings
+
 WARN_BEFORE = timedelta(hours=72)
 
 
@@ -22,7 +24,8 @@ def end_of_token(token: str) -> datetime | None:
 def end_of_certificate(chain: str) -> datetime | None:
     """The notAfter of a client's certificate, the first one of its chain."""
     try:
-        return x509.load_pem_x509_certificate(chain.encode()).not_valid_after_utc
+        with without_warnings:
+            return x509.load_pem_x509_certificate(chain.encode()).not_valid_after_utc
     except ValueError:
         return None
 

@@ -106,12 +106,11 @@ def _decide(target: ClusterClient, order: Order, view: View) -> tuple[Order, Pla
 
 
 def _plan(target: ClusterClient, order: Order, view: View) -> Plan:
-    """The plan, for which copies that somebody edited are read: what they hold may be newer than OPS's."""
+    """The plan, for which copies are read whose metadata doesn't tell whether they may be replaced."""
     plan = _make_plan(order, view)
-    edited = unread(plan, view.secrets)
-    for ref in edited:
-        _read_edited(target, ref, view)
-    return _make_plan(order, view) if edited else plan
+    doubtful = unread(plan, view.secrets)
+    _read_copies(target, doubtful, order, view)
+    return _make_plan(order, view) if doubtful else plan
 
 
 def _make_plan(order: Order, view: View) -> Plan:
@@ -127,14 +126,24 @@ def _make_plan(order: Order, view: View) -> Plan:
     return view.cover(plan)
 
 
-def _read_edited(target: ClusterClient, ref: SecretRef, view: View) -> None:
-    try:
-        view.see(ref, read_copy(target, view.secrets[ref]))
-    except ClusterError as error:
-        if error.failure.transient:
-            raise
-        view.unknown.add(ref)
-        view.failures.append(error.failure)
+def _read_copies(target: ClusterClient, refs: tuple[SecretRef, ...], order: Order, view: View) -> None:
+    """One that may not be read costs itself alone; a cluster in trouble costs all."""
+
+    def read_one(ref: SecretRef) -> TargetSecret | Failure | None:
+        try:
+            return read_copy(target, view.secrets[ref], order.config.source)
+        except ClusterError as error:
+            if error.failure.transient:
+                raise
+            return error.failure
+
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        for ref, answer in zip(refs, pool.map(read_one, refs), strict=True):
+            if isinstance(answer, Failure):
+                view.unknown.add(ref)
+                view.failures.append(answer)
+            else:
+                view.see(ref, answer)
 
 
 def _look_at_ops_again(target: ClusterClient, order: Order, names: frozenset[str], view: View) -> Order:

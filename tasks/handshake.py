@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives import hashes
 from tasks.names import split_address
 from tasks.resolver import connect
 from tasks.servers import Leaf, Question
+from tasks.silence import without_warnings
 
 SECONDS = 2.0
 """For one address."""
@@ -89,14 +90,15 @@ def _left(deadline: float) -> float:
 
 def read_leaf(der: bytes) -> Leaf:
     """Its facts. ValueError where it is no certificate."""
-    leaf = x509.load_der_x509_certificate(der)
-    return Leaf(
-        sha256=leaf.fingerprint(hashes.SHA256()).hex(),
-        serial=f"{leaf.serial_number:x}",
-        names=_names(leaf),
-        not_before=leaf.not_valid_before_utc,
-        not_after=leaf.not_valid_after_utc,
-    )
+    with without_warnings:
+        leaf = x509.load_der_x509_certificate(der)
+        return Leaf(
+            sha256=leaf.fingerprint(hashes.SHA256()).hex(),
+            serial=f"{leaf.serial_number:x}",
+            names=_names(leaf),
+            not_before=leaf.not_valid_before_utc,
+            not_after=leaf.not_valid_after_utc,
+        )
 
 
 def _names(leaf: x509.Certificate) -> tuple[str, ...]:

@@ -108,7 +108,7 @@ def _source(report: RunReport) -> Iterator[str]:
         yield from _fitting(table(("near expiry", "left", "until", "issuer"), body), head=2)
         yield ""
     yield from (f"- {told}" for told in say.not_routed(inventory))
-    yield from _fitting([f"- ⚠️ {escape(warning)}" for warning in inventory.warnings])
+    yield from _fitting([f"- ⚠️ {escape(warning)}" for warning in inventory.all_warnings])
     if report.suspended:
         yield f"- suspended, so left out: {', '.join(report.suspended)}"
 

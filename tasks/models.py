@@ -79,6 +79,8 @@ class Certificate(Model):
     """SHA-256 of the certificate alone, in hexadecimal: its X.509 fingerprint."""
     renewal: datetime | None = None
     """When cert-manager renews it, as far as its Certificate tells."""
+    warnings: tuple[str, ...] = ()
+    """What a person should know of it, though it is fit to be sent."""
 
 
 class Rejection(Model):
@@ -156,6 +158,12 @@ class Inventory(Model):
     @cached_property
     def digest(self) -> str:
         return sha256(self.model_dump_json().encode()).hexdigest()
+
+    @property
+    def all_warnings(self) -> tuple[str, ...]:
+        """Those about OPS, and those about single certificates."""
+        about = (f"{one.ref.name}: {text}" for one in self.certificates for text in one.warnings)
+        return (*self.warnings, *about)
 
     @cached_property
     def by_name(self) -> Mapping[str, Certificate]:
@@ -249,6 +257,8 @@ class TargetSecret(Row):
     was_read: bool = False
     keys: frozenset[str] = frozenset()
     """The names of all keys of its `data`, where it was read."""
+    unfit: Reason | None = None
+    """Why what was read can't be used, whatever the time; None where it can, or wasn't read."""
 
 
 class Action(StrEnum):

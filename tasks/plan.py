@@ -11,6 +11,7 @@ The decision table:
 | valid, routed here                   | ours, edited by someone            | update  | Drifted             |
 | valid, routed here                   | ours, edited, and newer than OPS's | refuse  | WouldDowngrade      |
 | valid, routed here                   | ours, newer than OPS's             | refuse  | WouldDowngrade      |
+| valid, routed here                   | ours, newer, but unfit for any use | update  | CertificateRenewed  |
 | valid, routed here                   | not ours                           | refuse  | OwnedByOther        |
 | valid, routed here                   | another owner's copy               | refuse  | OwnedByAnotherOwner |
 | valid, routed here                   | another OPS cluster's copy | refuse  | OwnedByAnotherSourceCluster |
@@ -45,10 +46,11 @@ The decision table:
 A refusal, a check's reason, MissingOnSource and IssuanceLate make the cluster, and so the run, Failed: a
 certificate was wanted there and can't be had. Being issued: cert-manager's Certificate is there, and its
 Secret is not, or holds a temporary certificate or none; see tasks/issuance.py. Newer goes by notBefore:
-renewals end earlier, too, when lifetimes shrink. A newer copy that has expired may be replaced. Held: the
-metadata shows that someone else looks after it. It asks to be adopted where the target side has set the
-annotation tls-sync.io/adopt to our owner; other keys are those beyond tls.crt, tls.key and ca.crt, which
-`<owner>,lose-other-keys` lets go. Another OPS cluster's copy bears our owner and, in
+renewals end earlier, too, when lifetimes shrink. A newer copy that has expired may be replaced, and one that
+is unfit whatever the time: it is read before it counts as newer, and must pass the checks but for those about
+time. Held: the metadata shows that someone else looks after it. It asks to be adopted where the target side
+has set the annotation tls-sync.io/adopt to our owner; other keys are those beyond tls.crt, tls.key and
+ca.crt, which `<owner>,lose-other-keys` lets go. Another OPS cluster's copy bears our owner and, in
 tls-sync.io/source-cluster, a uid that is neither that of OPS nor in formerClusterIds.
 """
 
@@ -74,6 +76,9 @@ from tasks.models import (
 )
 from tasks.names import hostname_allowed, is_name, is_protected, some
 from tasks.reasons import Reason
+
+DOUBTFUL = frozenset({Reason.DRIFTED, Reason.ADOPTED, Reason.WOULD_DOWNGRADE})
+"""Reasons of rows that metadata alone doesn't settle."""
 
 
 class UnsafePlan(Exception):
@@ -148,8 +153,9 @@ def decide(  # noqa: PLR0913, PLR0917  one row of the table is made of these
         return row(Action.CREATE, Reason.MISSING_ON_TARGET)
     if obstacle := find_obstacle(current, owner):
         return row(Action.REFUSE, obstacle, about(obstacle, current, owner))
-    action, reason = compare(source, current, old, now) if ours else adopt(source, old, now)
-    change = row(action, reason)
+    newer = is_newer(current, old, source, now)
+    action, reason = compare(source, current, newer=newer) if ours else adopt(newer=newer)
+    change = row(action, reason, f"the copy is unfit: {current.unfit}" if current.unfit else "")
     return guarded(change, source, current) if change.writes else change
 
 
@@ -184,11 +190,8 @@ def about(obstacle: Reason, current: TargetSecret, owner: Owner) -> str:
     return ""
 
 
-def compare(
-    source: Certificate, current: TargetSecret, old: Version | None, now: datetime
-) -> tuple[Action, Reason]:
+def compare(source: Certificate, current: TargetSecret, *, newer: bool) -> tuple[Action, Reason]:
     """What to do with a copy of ours."""
-    newer = is_newer(old, source, now)
     if ownership.is_drifted(current, source):
         # What we noted on an edited copy proves nothing: only a read one can be called newer.
         downgrade = current.was_read and newer
@@ -205,16 +208,16 @@ def compare(
     return Action.UPDATE, Reason.CERTIFICATE_RENEWED
 
 
-def adopt(source: Certificate, old: Version | None, now: datetime) -> tuple[Action, Reason]:
-    """What to do with a Secret that we are asked to take over; `old` only where it has been read."""
-    if is_newer(old, source, now):
-        return Action.REFUSE, Reason.WOULD_DOWNGRADE
-    return Action.UPDATE, Reason.ADOPTED
+def adopt(*, newer: bool) -> tuple[Action, Reason]:
+    """What to do with a Secret that we are asked to take over; it is newer only where it has been read."""
+    return (Action.REFUSE, Reason.WOULD_DOWNGRADE) if newer else (Action.UPDATE, Reason.ADOPTED)
 
 
-def is_newer(old: Version | None, source: Certificate, now: datetime) -> bool:
-    """Whether what the target holds must not be replaced: it began later, and has not expired."""
-    return old is not None and old.not_before > source.version.not_before and old.not_after > now
+def is_newer(current: TargetSecret, old: Version | None, source: Certificate, now: datetime) -> bool:
+    """Whether what the target holds must not be replaced: it is fit, began later, and has not expired."""
+    if old is None or current.unfit:
+        return False
+    return old.not_before > source.version.not_before and old.not_after > now
 
 
 def written_version(current: TargetSecret | None) -> Version | None:
@@ -299,9 +302,12 @@ def with_absence(row: Change, found: Mapping[SecretRef, TargetSecret], owner: Ow
 
 
 def unread(plan: Plan, current: Mapping[SecretRef, TargetSecret]) -> tuple[SecretRef, ...]:
-    """What others wrote, and must be read before it is replaced: it could be newer than what OPS has."""
-    foreign = (c.target for c in plan.writes if c.reason in (Reason.DRIFTED, Reason.ADOPTED))
-    return tuple(ref for ref in foreign if not current[ref].was_read)
+    """What must be read before it is replaced, or not.
+
+    What others wrote could be newer than what OPS has; what began later could be unfit for any use.
+    """
+    doubtful = (c.target for c in plan.changes if c.reason in DOUBTFUL)
+    return tuple(ref for ref in doubtful if not current[ref].was_read)
 
 
 def downgrades(plan: Plan) -> frozenset[str]:

@@ -189,6 +189,11 @@ class Reason(Told):
         "the key is too weak or of an unusual kind",
         "use RSA of 2048 to 8192 bits, P-256, P-384, P-521 or Ed25519",
     )
+    WEAK_SIGNATURE = (
+        "WeakSignature",
+        "a certificate in tls.crt is signed over SHA-1, MD5 or another hash that clients refuse",
+        "have it issued by an authority that signs over SHA-256, SHA-384 or SHA-512",
+    )
     TEMPORARY = (
         "TemporaryCertificate",
         "it is cert-manager's temporary certificate",
@@ -206,8 +211,8 @@ class Reason(Told):
     )
     CHAIN_ORDER = (
         "ChainOrder",
-        "the certificates in tls.crt are no chain of valid authorities, leaf first",
-        "put the leaf first, each valid issuer after what it signed",
+        "no valid authority among the certificates in tls.crt has issued the leaf",
+        "put the leaf first, and beside it the valid authority that issued it",
     )
     NOT_YET_VALID = (
         "NotYetValid",

@@ -130,7 +130,8 @@ class Sender:
 
         decided = row()
         if decided and unread(Plan(cluster="", changes=(decided,)), self._view.secrets):
-            self._view.see(ref, read_copy(self._target, self._view.secrets[ref]))
+            copy = self._view.secrets[ref]
+            self._view.see(ref, read_copy(self._target, copy, self._order.config.source))
             return row()
         return decided
 

@@ -95,18 +95,19 @@ def _source(report: RunReport) -> Iterator[str]:
         f"{one.ref.name}: {text} (until {say.short_date(one.version.not_after)})"
         for one, text in say.expiring(report)
     ]
+    warnings = inventory.all_warnings
     rejected, awaited = say.rejected(inventory), say.not_issued(inventory, report.now)
     lists = {"rejected ": rejected, "not issued ": awaited, "expiring ": ending}
     uncounted = [*say.not_routed(inventory)]
-    if any(lists.values()) or uncounted or inventory.warnings or report.suspended:
+    if any(lists.values()) or uncounted or warnings or report.suspended:
         yield from ("", f"on OPS ({len(inventory.certificates)} certificates fit to be sent)")
     for what, told in lists.items():
         yield from (f"  {what}{one}" for one in told[: say.LOG_ROWS])
-    more = sum(max(0, len(told) - say.LOG_ROWS) for told in (*lists.values(), inventory.warnings))
+    more = sum(max(0, len(told) - say.LOG_ROWS) for told in (*lists.values(), warnings))
     if more:
         yield f"  … and {more} more: see the run's artifact"
     yield from (f"  {told}" for told in uncounted)
-    for warning in inventory.warnings[: say.LOG_ROWS]:
+    for warning in warnings[: say.LOG_ROWS]:
         yield f"  warning: {say.plain(warning)}"
     if report.suspended:
         yield f"  suspended, so left out: {', '.join(report.suspended)}"

@@ -64,6 +64,12 @@ def look(
     return make_survey(given.inventory, [given], found, {}, now=NOW, certificate=certificate)
 
 
+def test_a_survey_tells_the_warnings_of_certificates() -> None:
+    """What is odd about a fit certificate stands beside OPS's own warnings."""
+    found = factories.inventory(SOURCE.model_copy(update={"warnings": ("no issuer",)}), warnings=("ops",))
+    assert look(inventory=found).warnings == ("ops", f"{SOURCE.ref.name}: no issuer")
+
+
 def only(survey: Survey) -> Placement:
     (placement,) = survey.placements
     return placement

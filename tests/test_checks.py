@@ -3,6 +3,8 @@
 import base64
 import ssl
 import textwrap
+import warnings
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -25,13 +27,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deployments.sandbox import pki, unfit
-from deployments.sandbox.cert_manager import Issuer
+from deployments.sandbox.cert_manager import Issuer, leaf_of
 from tasks import checks
 from tasks.candidate import MAX_BYTES, MAX_CERTIFICATE_BYTES, MAX_KEY_BYTES, Candidate
 from tasks.checks import Policy, examine
 from tasks.models import Certificate, Rejection, SecretRef, Version
 from tasks.reasons import Reason
 from tasks.refusal import Refused
+from tests import chain_cases, recorded
 from tests.factories import NAME, NOW, SOURCE_NAMESPACE, law
 
 ISSUER = Issuer(now=NOW)
@@ -41,6 +44,8 @@ SECRET = ISSUER.secret(NAME, NAMES)
 CRT, KEY = (base64.b64decode(SECRET["data"][key]) for key in ("tls.crt", "tls.key"))
 BLOCK_END = b"-----END CERTIFICATE-----\n"
 LEAF, INTERMEDIATE = (part + BLOCK_END for part in CRT.split(BLOCK_END)[:2])
+
+CHAINS = chain_cases.cases()
 
 Found = Certificate | Rejection
 AnyKey = Any  # cryptography's union of keys that sign
@@ -122,6 +127,7 @@ def authority(  # noqa: PLR0913  a certificate says that much
     issuer: str = "",
     signer: AnyKey = None,
     is_ca: bool = True,
+    not_before: datetime = NOW - timedelta(days=1000),
     not_after: datetime = NOW + timedelta(days=100),
 ) -> bytes:
     """A certificate of a CA, or of what passes for one; signed with its own key unless told otherwise."""
@@ -131,7 +137,7 @@ def authority(  # noqa: PLR0913  a certificate says that much
         .subject_name(name((NameOID.COMMON_NAME, subject)))
         .public_key(key.public_key())
         .serial_number(7)
-        .not_valid_before(NOW - timedelta(days=1000))
+        .not_valid_before(not_before)
         .not_valid_after(not_after)
         .add_extension(x509.BasicConstraints(ca=is_ca, path_length=None), critical=True)
     )
@@ -143,14 +149,6 @@ def signed_by(key: AnyKey, **said: Any) -> dict[str, Any]:
     own = pki.new_key()
     leaf = issued(own, issuer=name((NameOID.COMMON_NAME, "Another CA")), signer=key)
     return secret(leaf + authority("Another CA", key, **said), pkcs8(own))
-
-
-def signed_by_one_signed_by(**said: Any) -> dict[str, Any]:
-    """A sound leaf of a sound CA, whose own issuer says this of itself."""
-    own, middle, top = pki.new_key(), pki.new_key(), pki.new_key()
-    leaf = issued(own, issuer=name((NameOID.COMMON_NAME, "Middle")), signer=middle)
-    chain = authority("Middle", middle, issuer="Top", signer=top) + authority("Top", top, **said)
-    return secret(leaf + chain, pkcs8(own))
 
 
 # -- fit -------------------------------------------------------------------------------------------
@@ -319,7 +317,8 @@ def old_encryption() -> bytes:
 SELF_SIGNED = self_signed()
 TRUNCATED = INTERMEDIATE[: len(INTERMEDIATE) // 2]
 DER = x509.load_pem_x509_certificate(LEAF).public_bytes(Encoding.DER)
-OTHER = pki.Authority("Another CA")
+OTHER = pki.Authority("Another CA", now=NOW)
+CA_PEM = ISSUER.root.pem
 PUBLIC = pki.public_pem(pki.new_key())
 EMPTY_BLOCK = b"-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"
 ONLY_CERTIFICATES, ONE_KEY = "must hold certificates only", "tls.key must hold one private key"
@@ -452,37 +451,33 @@ UNFIT: dict[str, tuple[dict[str, Any], Rejection]] = {
         rejected(Reason.BROKEN_KEY, "its exponents do not belong together"),
     ),
     "it is signed with its own key": (SELF_SIGNED, rejected(Reason.SELF_SIGNED)),
+    "a certificate is signed with SHA-1": (
+        CHAINS["a leaf signed with SHA-1, alone"].secret,
+        rejected(Reason.WEAK_SIGNATURE, "certificate 1, sha1"),
+    ),
+    "a needless certificate is signed with SHA-1": (
+        CHAINS["an extra signed with SHA-1"].secret,
+        rejected(Reason.WEAK_SIGNATURE, "certificate 3, sha1"),
+    ),
     "its second certificate did not issue the first": (
         secret(LEAF + OTHER.pem),
-        rejected(Reason.CHAIN_ORDER, "certificate 2 did not issue certificate 1"),
-    ),
-    "its third certificate did not issue the second": (
-        secret(LEAF + INTERMEDIATE + OTHER.pem),
-        rejected(Reason.CHAIN_ORDER, "certificate 3 did not issue certificate 2"),
-    ),
-    "its leaf stands twice": (
-        secret(LEAF + LEAF),
-        rejected(Reason.CHAIN_ORDER, "certificate 2 did not issue certificate 1"),
+        rejected(Reason.CHAIN_ORDER, "none of the others issued the leaf"),
     ),
     "its issuer is no authority": (
         signed_by(pki.new_key(), is_ca=False),
-        rejected(Reason.CHAIN_ORDER, "certificate 2 is no certificate authority"),
+        rejected(Reason.CHAIN_ORDER, "certificate 2 issued the leaf, but it is no certificate authority"),
     ),
     "its issuer has expired": (
         signed_by(pki.new_key(), not_after=NOW),
-        rejected(Reason.CHAIN_ORDER, "certificate 2 has expired"),
+        rejected(Reason.CHAIN_ORDER, "certificate 2 issued the leaf, but it has expired"),
     ),
-    "its issuer has expired long ago": (
-        signed_by(pki.new_key(), not_after=NOW - timedelta(days=9)),
-        rejected(Reason.CHAIN_ORDER, "certificate 2 has expired"),
+    "its issuer is not valid yet": (
+        signed_by(pki.new_key(), not_before=NOW + timedelta(minutes=5, seconds=1)),
+        rejected(Reason.CHAIN_ORDER, "certificate 2 issued the leaf, but it is not valid yet"),
     ),
-    "its issuer's issuer is no authority": (
-        signed_by_one_signed_by(is_ca=False),
-        rejected(Reason.CHAIN_ORDER, "certificate 3 is no certificate authority"),
-    ),
-    "its issuer's issuer has expired": (
-        signed_by_one_signed_by(not_after=NOW),
-        rejected(Reason.CHAIN_ORDER, "certificate 3 has expired"),
+    "its serial number is negative": (
+        CHAINS["a leaf with a negative serial number"].secret,
+        rejected(Reason.INVALID_CERTIFICATE, "tls.crt: a negative serial number"),
     ),
     "its issuer has a weak key": (
         signed_by(rsa_key(1024)),
@@ -661,9 +656,9 @@ def test_a_huge_key_is_not_even_tried(bits: int, fits: bool) -> None:
         checks.require_strength(numbers.public_key())
 
 
-@pytest.mark.parametrize("number", ["0", "1234567890123", "9"])
+@pytest.mark.parametrize("number", ["0", "1234567890", "9"])
 def test_a_serial_number_in_the_subject_is_nothing_bad(number: str) -> None:
-    """Only the one that cert-manager gives a temporary certificate makes it one."""
+    """Nor is the one that cert-manager means to give a temporary certificate: none that it writes has it."""
     key = pki.new_key()
     subject = name((NameOID.COMMON_NAME, NAMES[0]), (NameOID.SERIAL_NUMBER, number))
     assert isinstance(ask(secret(issued(key, subject=subject) + INTERMEDIATE, pkcs8(key))), Certificate)
@@ -672,3 +667,120 @@ def test_a_serial_number_in_the_subject_is_nothing_bad(number: str) -> None:
 def test_self_signed_is_refused_unless_it_is_allowed() -> None:
     """A policy that says nothing allows nothing."""
     assert not Policy(now=NOW).allow_self_signed
+
+
+# -- temporary certificates ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", recorded.KINDS)
+def test_a_real_temporary_certificate_is_rejected(kind: recorded.Kind) -> None:
+    """What cert-manager's own code made for either kind of issuer is known, whatever its Secret says."""
+    found, _ = recorded.temporary(kind)
+    now = leaf_of(found).not_valid_before_utc + timedelta(hours=1)
+    assert ask(found, now) == rejected(Reason.TEMPORARY)
+    found["metadata"]["annotations"] = {}
+    assert ask(found, now) == rejected(Reason.TEMPORARY)
+    found["metadata"]["annotations"] = SECRET["metadata"]["annotations"]  # before v1.13 it named the issuer
+    assert ask(found, now) == rejected(Reason.TEMPORARY)
+
+
+def of_local(*beside: bytes, ca_crt: bytes = b"", issuer: x509.Name | None = None) -> dict[str, Any]:
+    """A leaf of an authority with the name that cert-manager gives the one it makes up."""
+    own = pki.new_key()
+    leaf = issued(own, issuer=issuer or name((NameOID.COMMON_NAME, LOCAL)), signer=LOCAL_KEY)
+    return secret(b"".join([leaf, *beside]), pkcs8(own), ca_crt=ca_crt)
+
+
+LOCAL, LOCAL_KEY = "cert-manager.local", pki.new_key()
+LOCAL_CA = authority(LOCAL, LOCAL_KEY)
+OF_LOCAL: dict[str, tuple[dict[str, Any], Reason | None]] = {
+    "alone": (of_local(), Reason.TEMPORARY),
+    "its authority beside it": (of_local(LOCAL_CA), None),
+    "its authority in ca.crt": (of_local(ca_crt=LOCAL_CA), None),
+    "another authority beside it": (of_local(OTHER.pem), Reason.TEMPORARY),
+    "another authority in ca.crt": (of_local(ca_crt=OTHER.pem), Reason.TEMPORARY),
+    "a leaf of that name beside it": (of_local(authority(LOCAL, LOCAL_KEY, is_ca=False)), Reason.TEMPORARY),
+    "of a longer name": (
+        of_local(issuer=name((NameOID.ORGANIZATION_NAME, "x"), (NameOID.COMMON_NAME, LOCAL))),
+        None,
+    ),
+    "of a name that only begins so": (of_local(issuer=name((NameOID.COMMON_NAME, f"{LOCAL}.org"))), None),
+}
+
+
+@pytest.mark.parametrize(("found", "reason"), OF_LOCAL.values(), ids=OF_LOCAL)
+def test_temporary_is_what_cert_manager_local_issued(found: dict[str, Any], reason: Reason | None) -> None:
+    """The issuer's whole name counts, and only where no authority of that name came along."""
+    answer = ask(found)
+    assert (answer.reason if isinstance(answer, Rejection) else None) is reason
+
+
+def without_issuer(found: dict[str, Any]) -> dict[str, Any]:
+    annotations = {k: v for k, v in found["metadata"]["annotations"].items() if "issuer" not in k}
+    return {**found, "metadata": {**found["metadata"], "annotations": annotations}}
+
+
+def test_who_tells_of_no_issuer_is_temporary_only_where_nothing_else_tells_of_one() -> None:
+    """A single certificate without ca.crt whose Secret names its Certificate and no issuer is temporary."""
+    assert ask(without_issuer(secret(LEAF))) == rejected(Reason.TEMPORARY)
+    stripped = without_issuer(secret(LEAF))
+    del stripped["metadata"]["annotations"]["cert-manager.io/certificate-name"]
+    for found in (
+        secret(LEAF),
+        stripped,
+        without_issuer(secret()),
+        without_issuer(secret(LEAF, ca_crt=CA_PEM)),
+    ):
+        assert isinstance(ask(found), Certificate)
+
+
+# -- what cryptography says on the side ------------------------------------------------------------
+
+
+def oddities() -> dict[str, dict[str, Any]]:
+    key, long = pki.new_key(), x509.NameAttribute(NameOID.COMMON_NAME, "x" * 65, _validate=False)
+    return {
+        "a negative serial number": CHAINS["an extra with a negative serial number"].secret,
+        "a name that is too long": secret(issued(key, subject=x509.Name([long])) + INTERMEDIATE, pkcs8(key)),
+        "a negative serial number in ca.crt": secret(
+            ca_crt=b"".join(
+                part + BLOCK_END
+                for part in CHAINS["an extra with a negative serial number"].crt.split(BLOCK_END)[2:3]
+            )
+        ),
+    }
+
+
+@pytest.mark.parametrize(
+    "odd", ["a negative serial number", "a name that is too long", "a negative serial number in ca.crt"]
+)
+def test_no_warning_escapes(odd: str) -> None:
+    """What cryptography warns of is neither shown nor raised, in any thread; and later warnings are."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        found = oddities()[odd]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with ThreadPoolExecutor(8) as pool:
+            assert all(isinstance(one, Found) for one in pool.map(ask, [found] * 64))
+        with pytest.raises(UserWarning, match="mine"):
+            warnings.warn("mine", stacklevel=1)
+
+
+# -- copies on a target ----------------------------------------------------------------------------
+
+
+def test_without_a_moment_no_date_counts() -> None:
+    """A copy on a target is judged for ever: dates, its own and its issuer's, don't matter, all else does."""
+    timeless = Policy(now=None)
+    for found in (unfit.expired(ISSUER, NAME, NAMES), unfit.not_yet_valid(ISSUER, NAME, NAMES)):
+        assert isinstance(examine(REF, found, timeless), Certificate)
+    for said in ({"not_after": NOW}, {"not_before": NOW + timedelta(days=1)}):
+        assert isinstance(examine(REF, signed_by(pki.new_key(), **said), timeless), Certificate)
+    for found, expected in UNFIT.values():
+        if (
+            expected.reason not in (Reason.EXPIRED, Reason.NOT_YET_VALID)
+            and "valid yet" not in expected.detail
+        ):
+            again = examine(REF, found, timeless)
+            assert "expired" in expected.detail or again == expected

@@ -2,11 +2,14 @@
 
 import base64
 import json
+import warnings
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from deployments.sandbox import pki
 from tasks.credentials import end_of_certificate, end_of_token, warn_of_end
+from tests import chain_cases
 from tests.factories import NOW
 
 
@@ -27,6 +30,14 @@ def test_end_of_token_is_its_exp() -> None:
 def test_end_of_token_is_unknown_for_what_is_no_token(text: str) -> None:
     """A token of another kind, or claims that make no sense, are no error."""
     assert end_of_token(text) is None
+
+
+def test_end_of_certificate_warns_of_nothing() -> None:
+    """A negative serial number is no news here, not even where warnings are errors."""
+    negative = chain_cases.negative_leaf()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert end_of_certificate(pki.pem(negative).decode()) is not None
 
 
 def test_end_of_certificate_is_unknown_for_what_is_none() -> None:

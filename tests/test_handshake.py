@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from deployments.sandbox.cert_manager import Issuer
 from tasks import handshake
 from tasks.handshake import ask_all, read_leaf
 from tasks.servers import Leaf, Question
-from tests import tls_server
+from tests import chain_cases, tls_server
 from tests.tcp_proxy import black_hole
 from tests.tls_server import listening
 
@@ -33,6 +34,14 @@ def pair(*names: str) -> tuple[tuple[bytes, bytes], Leaf]:
 def ask(address: str, name: str = NAME, seconds: float = PATIENT) -> Leaf | str:
     question = Question(address, name)
     return ask_all([question], seconds)[question]
+
+
+def test_an_odd_certificate_is_told_without_a_warning() -> None:
+    """A negative serial number is shown as it is, even where warnings are errors."""
+    negative = chain_cases.negative_leaf()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_leaf(negative.public_bytes(Encoding.DER)).serial.startswith("-")
 
 
 def test_the_served_certificate_is_the_one_for_the_name(tmp_path: Path) -> None:

@@ -1,15 +1,17 @@
 """What OPS holds, from the answers of its API: facts, rejections, and what could not be known."""
 
+import base64
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from deployments.sandbox import unfit
-from deployments.sandbox.cert_manager import Issuer
+from deployments.sandbox import pki, unfit
+from deployments.sandbox.cert_manager import Issuer, leaf_of
 from deployments.sandbox.certificate_resource import certificate
 from tasks.candidate import Candidate
+from tasks.chain import ALONE
 from tasks.checks import CHECKS, Policy
 from tasks.cluster import ClusterClient
 from tasks.config import Source
@@ -95,6 +97,15 @@ def names(found: Inventory) -> tuple[list[str], list[tuple[str, Reason]]]:
         [one.ref.name for one in found.certificates],
         [(one.ref.name, one.reason) for one in found.rejections],
     )
+
+
+def test_inventory_tells_what_is_odd_about_a_fit_certificate() -> None:
+    """A leaf alone is fit, and its certificate carries the warning that reports show."""
+    alone = fit("a")
+    alone["data"]["tls.crt"] = base64.b64encode(pki.pem(leaf_of(alone))).decode()
+    found = take(alone, fit("b"))
+    assert names(found) == (["a", "b"], [])
+    assert found.all_warnings == (f"a: {ALONE}",)
 
 
 def test_inventory_sorts_what_is_fit_and_what_is_not() -> None:

@@ -122,6 +122,24 @@ def test_inventory_digest_differs_when_a_fact_does(other: Inventory) -> None:
     assert other.digest != inventory(certificate()).digest
 
 
+def test_inventory_of_an_earlier_version_can_be_read() -> None:
+    """A result that was stored before certificates had warnings is the same inventory, without them."""
+    one = inventory(certificate())
+    stored = one.model_dump(mode="json")
+    for each in stored["certificates"]:
+        del each["warnings"]
+    assert Inventory.model_validate(stored) == one
+
+
+def test_inventory_tells_the_warnings_of_its_certificates() -> None:
+    """After those about OPS come those about single certificates, by name; a corrected one tells the new."""
+    found = inventory(
+        certificate(warnings=("old",)), certificate("b-tls", warnings=("x", "y")), warnings=("ops",)
+    )
+    assert found.all_warnings == ("ops", f"{NAME}: old", "b-tls: x", "b-tls: y")
+    assert found.corrected({NAME: certificate(), "b-tls": None}).all_warnings == ("ops",)
+
+
 def test_a_corrected_inventory_has_a_digest_and_names_of_its_own() -> None:
     """They are of the facts after the second look, also where the first ones were asked for before."""
     first = inventory(certificate())

@@ -110,6 +110,15 @@ def edited(*, age: float, life: float = 90) -> TargetSecret:
     return target_secret(managed=EDITED, was_read=True, read=version("c3", age=age, life=life))
 
 
+NEWER = certificate(content="b2", age=1)
+
+
+def unfit_copy(noted: Certificate, **values: Any) -> TargetSecret:
+    """A copy with these notes that was read, and can't be used whatever the time."""
+    facts = {"was_read": True, "read": noted.version, "unfit": Reason.TEMPORARY}
+    return target_secret(noted, **{**facts, **values})
+
+
 ROWS = {
     "valid, routed here | absent | create | MissingOnTarget": Row((LITERAL, GLOB), FIT, NOTHING_THERE),
     "valid, routed here | ours, same content | keep | InSync": Row((LITERAL, GLOB), FIT, (target_secret(),)),
@@ -134,6 +143,7 @@ ROWS = {
             edited(age=10),
             edited(age=1, life=0.5),
             target_secret(managed=EDITED, was_read=True, read=None),
+            unfit_copy(NEWER, managed=EDITED),
         ),
     ),
     "valid, routed here | ours, edited, and newer than OPS's | refuse | WouldDowngrade": Row(
@@ -146,6 +156,9 @@ ROWS = {
             target_secret(certificate(content="b2", age=9.9)),
             target_secret(certificate(content="b2", age=1, life=6)),
         ),
+    ),
+    "valid, routed here | ours, newer, but unfit for any use | update | CertificateRenewed": Row(
+        (LITERAL, GLOB), FIT, (unfit_copy(NEWER), unfit_copy(NEWER, read=None))
     ),
     "valid, routed here | not ours | refuse | OwnedByOther": Row((LITERAL, GLOB), FIT, NOBODYS),
     "valid, routed here | another owner's copy | refuse | OwnedByAnotherOwner": Row(
@@ -179,6 +192,7 @@ ROWS = {
         (
             foreign_secret(annotations=ASKS),
             foreign_secret(annotations=ASKS, was_read=True, read=None),
+            unfit_copy(NEWER, labels={}, annotations=ASKS, managed=ManagedKeys(others=PAIR)),
             foreign_secret(annotations=ASKS, was_read=True, read=version("c3", age=20)),
             foreign_secret(annotations=ASKS, was_read=True, read=version("c3", age=1, life=0.5)),
         ),
@@ -679,6 +693,32 @@ def test_plan_does_not_take_a_moved_source_for_another_certificate(
     moved_from = certificate(age=age).model_copy(update={"ref": SecretRef(namespace=namespace, name=NAME)})
     (row,) = make(cluster(), inventory(OWN), [target_secret(moved_from)]).changes
     assert row.reason is reason
+
+
+UNREAD = {
+    "in sync": (target_secret(), False),
+    "older": (target_secret(certificate(content="b2", age=70)), False),
+    "newer": (target_secret(NEWER), True),
+    "newer, and expired": (target_secret(certificate(content="b2", age=1, life=0.5)), False),
+    "newer, and read": (target_secret(NEWER, was_read=True, read=NEWER.version), False),
+    "newer, unfit and read": (unfit_copy(NEWER), False),
+    "edited": (target_secret(managed=EDITED), True),
+    "asks to be adopted": (foreign_secret(annotations=ASKS), True),
+    "not ours": (foreign_secret(), False),
+}
+
+
+@pytest.mark.parametrize(("copy", "expected"), UNREAD.values(), ids=UNREAD)
+def test_a_copy_is_read_only_where_its_metadata_does_not_decide(copy: TargetSecret, expected: bool) -> None:
+    """Read is what others wrote, and what would be newer; and nothing twice."""
+    made = make(cluster(), inventory(OWN), [copy])
+    assert plan.unread(made, {copy.ref: copy}) == ((copy.ref,) if expected else ())
+
+
+def test_plan_says_why_a_newer_copy_is_replaced() -> None:
+    """The row of a copy that is of no use names the check that it failed, and what it held."""
+    (row,) = make(cluster(), inventory(OWN), [unfit_copy(NEWER)]).changes
+    assert (row.detail, row.old) == ("the copy is unfit: TemporaryCertificate", NEWER.version)
 
 
 @pytest.mark.parametrize("content", ["00", "ff"])

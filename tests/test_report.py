@@ -268,7 +268,7 @@ BUSY = run(
     cluster("prd", row()),
     found=inventory(
         certificate(),
-        certificate("old-tls", age=85),
+        certificate("old-tls", age=85, warnings=("tls.crt holds no issuer",)),
         rejection("x-tls"),
         issuance("n-tls"),
         issuance("o-tls", attempts=1),
@@ -315,6 +315,7 @@ on OPS (2 certificates fit to be sent)
   3 Secrets on OPS are not fit to be sent and are not routed
   1 certificate on OPS is not issued yet and is not routed
   warning: a-tls: not ready
+  warning: old-tls: tls.crt holds no issuer
   suspended, so left out: lab"""
 
 
@@ -481,6 +482,7 @@ its Certificate, Order and Challenge on OPS |
 - 3 Secrets on OPS are not fit to be sent and are not routed
 - 1 certificate on OPS is not issued yet and is not routed
 - ⚠️ a-tls: not ready
+- ⚠️ old-tls: tls.crt holds no issuer
 - suspended, so left out: lab"""
 
 
@@ -530,6 +532,7 @@ def reports_with(text: str) -> list[str]:
             run(found=inventory(certificate(age=85, issuer=text))),
             run(found=inventory(rejection("x", detail=text))),
             run(found=inventory(certificate(), warnings=(text,))),
+            run(found=inventory(certificate(warnings=(text,)))),
             run(cluster("dev", row(Action.REFUSE, Reason.HOSTNAME_NOT_ALLOWED, detail=text))),
             run(cluster("dev", replace(GONE, certificate=text))),
             run(cluster("dev", warnings=(text,))),

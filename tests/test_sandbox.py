@@ -29,6 +29,7 @@ from deployments.sandbox.cert_manager import Issuer, dns_names_of, leaf_of
 from deployments.sandbox.envtest import this_platform
 from deployments.sandbox.errors import SandboxError
 from deployments.sandbox.manifests import Manifest, object_path
+from tests import recorded
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NAMES = ["homarr.dev.example.org", "start.dev.example.org"]
@@ -279,9 +280,33 @@ def test_renew_gives_another_key_and_a_later_certificate(key: Any) -> None:
 
 
 def is_temporary(secret: Manifest) -> bool:
-    leaf = leaf_of(secret)
-    (serial,) = leaf.subject.get_attributes_for_oid(NameOID.SERIAL_NUMBER)
-    return serial.value == "1234567890" and "cert-manager.local" in leaf.issuer.rfc4514_string()
+    return leaf_of(secret).issuer.rfc4514_string() == "CN=cert-manager.local" and len(chain_of(secret)) == 1
+
+
+def told_by(secret: Manifest) -> dict[str, Any]:
+    """What a Secret shows of its certificate, without what differs from one issuance to the next."""
+    (leaf,) = chain_of(secret)
+    return {
+        "issuer": leaf.issuer,
+        "subject": leaf.subject,
+        "extensions": [(one.oid, one.critical) for one in leaf.extensions],
+        "usage": leaf.extensions.get_extension_for_class(x509.KeyUsage).value,
+        "names": dns_names_of(leaf),
+        "hash": leaf.signature_algorithm_oid,
+        "metadata": secret["metadata"],
+        "type": secret["type"],
+        "keys": sorted(secret["data"]),
+        "key": data(secret, "tls.key").splitlines()[0],
+    }
+
+
+def test_a_temporary_certificate_is_made_as_cert_manager_makes_it() -> None:
+    """What the sandbox makes shows the same as what cert-manager's own code made, and no serialNumber."""
+    real, _ = recorded.temporary("issuer")
+    made = unfit.temporary(Issuer(now=NOW), real["metadata"]["name"], dns_names_of(leaf_of(real)))
+    assert told_by(made) == told_by(real)
+    assert made["data"].keys() == {"tls.crt", "tls.key"}
+    assert not leaf_of(made).subject.get_attributes_for_oid(NameOID.SERIAL_NUMBER)
 
 
 def is_ca(secret: Manifest) -> bool:

@@ -43,8 +43,8 @@ class Issuer:
 
     def __init__(self, namespace: str = SOURCE_NAMESPACE, now: datetime | None = None) -> None:
         self.namespace = namespace
-        self.root = pki.Authority("Sandbox Root X1")
-        self.intermediate = pki.Authority("Sandbox R10", self.root)
+        self.root = pki.Authority("Sandbox Root X1", now=now)
+        self.intermediate = pki.Authority("Sandbox R10", self.root, now)
         self._now = now
 
     @property

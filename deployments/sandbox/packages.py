@@ -1,4 +1,4 @@
-"""The Debian packages that a node, its images, a browser and Prometheus come from: named, never installed."""
+"""The Debian packages of what tests run beside our own programs: named, never installed."""
 
 import os
 import shutil
@@ -33,6 +33,12 @@ MONITORING: Mapping[str, str] = {
     "prometheus-pushgateway": "prometheus-pushgateway",
     "prometheus-alertmanager": "prometheus-alertmanager",
 }
+TLS_SERVERS: Mapping[str, str] = {"nginx": "nginx", "haproxy": "haproxy"}
+
+
+def located(program: str) -> str:
+    """The path of a program that was demanded before."""
+    return shutil.which(program, path=_PATH) or program
 
 
 def _is_here(program: str) -> bool:
@@ -55,6 +61,11 @@ def demand(*programs: Mapping[str, str]) -> None:
 def demand_monitoring() -> None:
     """The same for what reads metrics, which needs no root."""
     _require("a test with Prometheus", MONITORING)
+
+
+def demand_tls_servers() -> None:
+    """The same for servers that load certificates."""
+    _require("a test with nginx and HAProxy", TLS_SERVERS)
 
 
 def _require(what: str, *programs: Mapping[str, str]) -> None:

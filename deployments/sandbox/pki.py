@@ -41,12 +41,12 @@ def pem(*certificates: x509.Certificate) -> bytes:
 
 
 class Authority:
-    """A CA: self-signed, or an intermediate one if it has a parent."""
+    """A CA, a year old: self-signed, or an intermediate one if it has a parent."""
 
-    def __init__(self, name: str, parent: "Authority | None" = None) -> None:
+    def __init__(self, name: str, parent: "Authority | None" = None, now: datetime | None = None) -> None:
         self.key = new_key()
         self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        begin = datetime.now(UTC) - timedelta(days=365)
+        begin = (now or datetime.now(UTC)) - timedelta(days=365)
         self.certificate = (parent or self).sign(
             self.key.public_key(), self.name, not_before=begin, not_after=begin + _LIFE, is_ca=True
         )
@@ -91,7 +91,7 @@ def _extensions(
     """All that strict verifiers ask for, Python 3.13's among them."""
     extensions: list[tuple[x509.ExtensionType, bool]] = [
         (x509.BasicConstraints(ca=is_ca, path_length=None), True),
-        (_key_usage(is_ca=is_ca), True),
+        (key_usage(is_ca=is_ca), True),
         (x509.SubjectKeyIdentifier.from_public_key(subject), False),
         (x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer), False),
     ]
@@ -102,7 +102,7 @@ def _extensions(
     return extensions
 
 
-def _key_usage(*, is_ca: bool) -> x509.KeyUsage:
+def key_usage(*, is_ca: bool) -> x509.KeyUsage:
     return x509.KeyUsage(
         digital_signature=True,
         content_commitment=False,

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -33,23 +34,32 @@ def staged_key(issuer: Issuer, certificate: str) -> Manifest:
 
 
 def temporary(issuer: Issuer, name: str, dns_names: Sequence[str]) -> Manifest:
-    """What cert-manager puts in place, on request, until the real one is there."""
-    key = pki.new_key()
-    subject = x509.Name(
-        [
-            x509.NameAttribute(NameOID.COMMON_NAME, dns_names[0]),
-            x509.NameAttribute(NameOID.SERIAL_NUMBER, "1234567890"),
-        ]
+    """What cert-manager puts in place, on request, until the real one is there.
+
+    It tells of no issuer; the authority that signs it is made up, and thrown away.
+    """
+    key, signer = pki.new_key(), ec.generate_private_key(ec.SECP521R1())
+    certificate = (
+        x509.CertificateBuilder()
+        .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "cert-manager.local")]))
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, dns_names[0])]))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(issuer.now)
+        .not_valid_after(issuer.now + LIFE)
+        .add_extension(pki.key_usage(is_ca=False), critical=True)
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
+        )
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(one) for one in dns_names]), critical=False)
+        .sign(signer, hashes.SHA512())
     )
-    certificate = pki.Authority("cert-manager.local").sign(
-        key.public_key(),
-        subject,
-        dns_names,
-        not_before=issuer.now,
-        not_after=issuer.now + LIFE,
-    )
-    data = {"tls.crt": pki.pem(certificate), "tls.key": _sec1(key)}
-    return issuer.manifest(name, dns_names, data)
+    manifest = issuer.manifest(name, dns_names, {"tls.crt": pki.pem(certificate), "tls.key": _sec1(key)})
+    annotations = manifest["metadata"]["annotations"]
+    for about in ("name", "kind", "group"):
+        del annotations[f"cert-manager.io/issuer-{about}"]
+    return manifest
 
 
 def not_issued(issuer: Issuer, name: str, dns_names: Sequence[str]) -> Manifest:

@@ -1,6 +1,6 @@
 """Fetches and builds what the tests on a real node need, before pytest hides the progress.
 
-With --packages it only prints the Debian packages that they, and the tests with Prometheus, need.
+With --packages it only prints the Debian packages that they, and tests with other programs of Debian, need.
 """
 
 import sys
@@ -13,7 +13,7 @@ from tests.e2e.machine import PACKAGES, prepare
 
 def main(arguments: list[str]) -> int:
     if arguments == ["--packages"]:
-        print(*packages.names(*PACKAGES, packages.MONITORING))  # noqa: T201
+        print(*packages.names(*PACKAGES, packages.MONITORING, packages.TLS_SERVERS))  # noqa: T201
         return 0
     try:
         prepare(say)

@@ -1,0 +1,3 @@
+module tls-sync/tests/go-client
+
+go 1.26.0
