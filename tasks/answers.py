@@ -1,6 +1,7 @@
 """What an API server's answer means. Pure; reads its machine-readable fields and never its texts."""
 
 import json
+import re
 import zlib
 from datetime import datetime
 from email.utils import format_datetime, parsedate_to_datetime
@@ -33,6 +34,11 @@ STATUS = {
 # Of a write that ended so, only another look at the object tells what became of it.
 UNCERTAIN = frozenset({Code.CONNECTION_LOST, Code.TIMEOUT, Code.SERVER_ERROR, Code.PROTOCOL})
 
+
+TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
+"""Of JSON, as far as it opens and closes something."""
+DEEPEST = 100
+"""Objects of Kubernetes have a tenth of it."""
 
 GZIP = 16 + zlib.MAX_WBITS
 
@@ -69,10 +75,37 @@ def unpack(content: bytes | bytearray, encoding: str, cap: int) -> bytes | bytea
     return whole if unzip.eof else Problem(Code.CONNECTION_LOST, transient=True)
 
 
+def parse_json(content: bytes | bytearray) -> Any:
+    """Of a list, too, in which one object is nested deeper than can be parsed: that costs it alone.
+
+    A server takes such managedFields from whoever may write a Secret.
+    """
+    try:
+        return json.loads(content)
+    except RecursionError:
+        return json.loads(_without_depths(content))
+
+
+def _without_depths(content: bytes | bytearray) -> bytes:
+    """The same with an empty object in place of all that is nested deeper than DEEPEST."""
+    kept, begin, depth = list[bytes](), 0, 0
+    for token in TOKEN.finditer(content):
+        if token[0] in (b"{", b"["):
+            depth += 1
+            if depth > DEEPEST and begin >= 0:
+                kept += [bytes(content[begin : token.start()]), b"{}"]
+                begin = -1
+        elif token[0] in (b"}", b"]"):
+            if depth == DEEPEST + 1:
+                begin = token.end()
+            depth -= 1
+    return b"".join(kept) + (bytes(content[begin:]) if begin >= 0 else b"")
+
+
 def parse_answer(status: int, content: bytes | bytearray) -> dict[str, Any] | Problem:
     """The JSON object of a 200 or 201 that bears metadata, as every Kubernetes object does; or a Problem."""
     try:
-        answer = json.loads(content)
+        answer = parse_json(content)
     except (ValueError, RecursionError):
         answer = None
     if status in (200, 201):
@@ -104,7 +137,7 @@ class Event(NamedTuple):
 def parse_event(line: bytes) -> Event | Problem:
     """One line of a watch by metadata. An ERROR event is what the server would have answered to a request."""
     try:
-        event = json.loads(line)
+        event = parse_json(line)
         kind, found = event["type"], event["object"]
         if kind == "ERROR":
             return _refusal(found["code"], found)

@@ -193,3 +193,23 @@ def test_date_of_an_answer_may_be_anything(header: str) -> None:
     """A hostile header is a time in UTC or none, and never an exception."""
     found = parse_date(header)
     assert found is None or found.tzinfo is not None
+
+
+@pytest.mark.parametrize("opening", ['{"a":', "[", '[{"f:a":'], ids=["objects", "lists", "both"])
+def test_what_is_nested_without_measure_costs_itself(opening: str) -> None:
+    """In place of what lies too deep stands an empty object; all around it is as the server said it."""
+    closing = "".join({"{": "}", "[": "]"}[one] for one in reversed(opening) if one in "{[")
+    deep = opening * 5000 + "{}" + closing * 5000
+    text = '{"metadata": {"name": "x{["}, "items": [1, ' + deep + ', {"b": [2]}]}'
+    answer = parse_answer(200, text.encode())
+    assert isinstance(answer, dict)
+    assert answer["metadata"] == {"name": "x{["}
+    assert (answer["items"][0], answer["items"][2]) == (1, {"b": [2]})
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 5000, '{"a":' * 5000 + "}", "[" * 5000 + "]" * 4000 + "}", "{" * 5000]
+)
+def test_what_is_nested_and_does_not_end_is_no_answer(text: str) -> None:
+    """It is a Problem, as any other nonsense is."""
+    assert isinstance(parse_answer(200, text.encode()), Problem)

@@ -1,11 +1,14 @@
 """Whatever a Secret on OPS holds, or a target's API server lists of one, it costs itself alone."""
 
+import http.client
 import json
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from deployments.sandbox.admin import Admin
+from deployments.sandbox.cert_manager import SOURCE_NAMESPACE
 from flows.tls_sync import tls_sync
 from tasks.models import Action
 from tasks.react import Reactor
@@ -14,6 +17,8 @@ from tasks.watch import EVERYTHING
 from tests.fault_proxy import Answer, Forward, Request
 from tests.spoilt import spoilt_secrets
 from tests.world import World
+
+DEEP = 3000
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(600)]
 
@@ -61,6 +66,40 @@ def test_a_spoilt_secret_costs_the_watcher_nothing_else(world: World) -> None:
         reactor.close()
     assert world.is_everywhere(renewed)
     assert world.is_everywhere(sound[1])
+
+
+def nest(admin: Admin, namespace: str, name: str) -> None:
+    """Write managedFields that are nested deeper than a parser may go; a server takes them from anyone."""
+    secret = admin.secret(namespace, name)
+    assert secret
+    fields = b'{"f:a":' * DEEP + b"{}" + b"}" * DEEP
+    entry = {"manager": "x", "operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1"}
+    secret["metadata"]["managedFields"] = [
+        *secret["metadata"]["managedFields"],
+        {**entry, "time": "2026-01-01T00:00:00Z", "fieldsV1": "HERE"},
+    ]
+    body = json.dumps(secret).encode().replace(b'"HERE"', fields)
+    path = f"/api/v1/namespaces/{namespace}/secrets/{name}"
+    connection = http.client.HTTPSConnection(*admin.address, context=admin._tls, timeout=30)
+    connection.request("PUT", path, body, {**admin._headers, "Content-Type": "application/json"})
+    assert connection.getresponse().status == http.client.OK
+    connection.close()
+
+
+def test_metadata_nested_without_measure_costs_itself(world: World) -> None:
+    """On OPS and on a target: the lists are read all the same, and every certificate is served."""
+    old = world.issue("web-a-tls", "web-b-tls")
+    world.add_neighbours()
+    assert world.deliver().ok
+    nest(world.ops, SOURCE_NAMESPACE, "web-a-tls")
+    nest(world.admin(), "app-a", "neighbour")
+    nest(world.admin(), "app-a", "web-a-tls")
+    renewed = world.renew(old[1])
+    report = world.deliver()
+    assert report.ok, report.failures
+    copy = world.copy("web-b-tls")
+    assert copy
+    assert copy["data"] == renewed["data"]
 
 
 def test_a_row_that_can_not_be_read_costs_itself(world: World) -> None:
