@@ -26,8 +26,8 @@ SECONDS = 60.0
 """For one cluster. What is left then, the next run does."""
 NO_RIGHT = (
     "where its Role or its admission policy is older than `prune: true`, apply what "
-    "`python -m deployments.target manifests` prints; another policy may bar it, too; after the crash of one of "
-    "several API servers a deletion waits for two hours at most"
+    "`python -m deployments.target manifests` prints; another policy may bar it, too; after the crash of one "
+    "of several API servers, a deletion waits for two hours at most"
 )
 
 
