@@ -28,7 +28,8 @@ SECONDS = 60.0
 """For one cluster. What is left then, the next run does."""
 NO_RIGHT = (
     "where its Role or its admission policy is older than `prune: true`, apply what "
-    "`python -m deployments.target manifests` prints; another policy may bar it, too"
+    "`python -m deployments.target manifests` prints; another policy may bar it, too; after the crash of one "
+    "of several API servers, a deletion waits for two hours at most"
 )
 
 
@@ -138,8 +139,18 @@ class _Work:
     @staticmethod
     def _note(target: ClusterClient, row: Change) -> Change:
         notes = dict.fromkeys(ownership.MARKS) | (ownership.marks(row.absence) if row.absence else {})
-        target.annotate(row.target, notes, uid=str(row.uid), version=str(row.resource_version))
+        try:
+            target.annotate(row.target, notes, uid=str(row.uid), version=str(row.resource_version))
+        except ClusterError as error:
+            raise _explained(error) from None
         return row
+
+
+def _explained(error: ClusterError) -> ClusterError:
+    """The same; where the target forbids it, with what to do."""
+    if error.failure.code is not Code.FORBIDDEN:
+        return error
+    return ClusterError(error.failure.model_copy(update={"detail": NO_RIGHT}))
 
 
 def _deleted(target: ClusterClient, row: Change) -> Change:
@@ -148,7 +159,7 @@ def _deleted(target: ClusterClient, row: Change) -> Change:
         target.delete(row.target, uid=str(row.uid), version=str(row.resource_version))
     except ClusterError as error:
         if error.failure.code is Code.FORBIDDEN:
-            raise ClusterError(error.failure.model_copy(update={"detail": NO_RIGHT})) from None
+            raise _explained(error) from None
         if error.failure.code is Code.NOT_FOUND:
             pass
         elif error.failure.code not in UNCERTAIN:

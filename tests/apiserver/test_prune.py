@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -91,8 +92,8 @@ def age(world: World, name: str = GONE, cluster: str = "dev", hours: float = 25,
     """As if so many runs had found it gone, the first of them so long ago."""
     now = datetime.now(UTC)
     notes = {
-        ownership.ORPHANED_SINCE: (now - timedelta(hours=hours)).isoformat(),
-        ownership.ORPHANED_SEEN: (now - timedelta(hours=1)).isoformat(),
+        ownership.ORPHANED_SINCE: (now - timedelta(hours=hours)).isoformat(timespec="seconds"),
+        ownership.ORPHANED_SEEN: (now - timedelta(hours=1)).isoformat(timespec="seconds"),
         ownership.ORPHANED_RUNS: str(runs),
     }
     world.admin(cluster).patch(place(name), {"metadata": {"annotations": notes}})
@@ -367,6 +368,26 @@ def test_without_the_right_the_copy_stays(pruned: World) -> None:
     assert f"dev (Forbidden: delete secret app-a/{GONE}: " in said
     assert "apply what `python -m deployments.target manifests` prints" in said
     assert pruned.copy(GONE)
+
+
+def test_without_the_policy_of_prune_nothing_is_noted(pruned: World) -> None:
+    """The first run that wants to note something is Failed, and says what to apply: not one a day later."""
+    pruned.admin().apply_file(Path("deployments/target/admission-policy.yaml"))
+    note = {"metadata": {"annotations": {ownership.ORPHANED_RUNS: "1"}}}
+
+    def may_note() -> bool:
+        try:
+            pruned.account().patch(f"{place(GONE)}?dryRun=All", note)
+        except AdminError:
+            return False
+        return True
+
+    until("notes are denied", lambda: not may_note())
+    take_away(pruned, GONE)
+    said = message(run())
+    assert f"dev (Forbidden: annotate secret app-a/{GONE}: " in said
+    assert "apply what `python -m deployments.target manifests` prints" in said
+    assert notes_on(pruned) == {}
 
 
 def test_prd_waits_for_dev(pruned: World) -> None:
