@@ -99,9 +99,12 @@ def is_pair(certificate: str, key: str) -> bool:
 
 
 def begin_of(secret: Manifest | None) -> datetime | None:
-    """When what a Secret holds began; None where it holds nothing that is valid still."""
-    found = leaf(((secret or {}).get("data") or {}).get("tls.crt", ""))
-    return found.not_valid_before_utc if found and found.not_valid_after_utc > NOW else None
+    """When what a Secret holds began; None where it holds nothing that is of use still."""
+    data = (secret or {}).get("data") or {}
+    found = leaf(data.get("tls.crt", ""))
+    if not found or not is_pair(data["tls.crt"], data.get("tls.key", "")):
+        return None
+    return found.not_valid_before_utc if found.not_valid_after_utc > NOW else None
 
 
 def texts(secret: Manifest, part: str) -> Mapping[str, str]:
