@@ -37,8 +37,8 @@ class Browser:
         self._driver = driver
         self._session = ""
 
-    def begin(self, profile: Path) -> None:
-        options = {"args": [*_FLAGS, f"--user-data-dir={profile}"], "binary": "/usr/bin/chromium"}
+    def begin(self, profile: Path, *flags: str) -> None:
+        options = {"args": [*_FLAGS, *flags, f"--user-data-dir={profile}"], "binary": "/usr/bin/chromium"}
         wanted = {"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options}}}
         self._session = self._ask("POST", "/session", wanted)["sessionId"]
 
@@ -130,8 +130,8 @@ class Browser:
 
 
 @contextmanager
-def browser() -> Iterator[Browser]:
-    """With a profile that is empty and is thrown away."""
+def browser(*flags: str) -> Iterator[Browser]:
+    """With a profile that is empty and is thrown away, and more flags for Chromium."""
     with tempfile.TemporaryDirectory(prefix="tls-sync-browser-", ignore_cleanup_errors=True) as folder:
         port, log = free_port(), Path(folder) / "chromedriver.log"
         driver = processes.spawn(["/usr/bin/chromedriver", f"--port={port}"], log, Path(folder))
@@ -142,7 +142,7 @@ def browser() -> Iterator[Browser]:
                 assert driver.poll() is None, processes.tail(log)
                 assert time.monotonic() < deadline, processes.tail(log)
                 time.sleep(0.1)
-            found.begin(Path(folder) / "profile")
+            found.begin(Path(folder) / "profile", *flags)
             yield found
         finally:
             try:
