@@ -47,6 +47,7 @@ class PrefectServer:
             "PREFECT_API_AUTH_STRING": self.password,
             "PREFECT_SERVER_API_AUTH_STRING": self.password,
             "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": self.ui,
+            "PREFECT_SERVER_UI_API_URL": "/api",  # the UI asks its own origin, whatever name it was opened by
             "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(self.home / "ui"),
             "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",

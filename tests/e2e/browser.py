@@ -30,6 +30,8 @@ _FLAGS = (
     f"--window-size={WIDTH},{HEIGHT}",
 )
 _SECONDS = 120
+_ENTER = "\ue007"
+"""What WebDriver calls this key."""
 
 
 class Browser:
@@ -86,6 +88,20 @@ class Browser:
         while not self.evaluate("document.querySelectorAll('canvas').length"):
             assert time.monotonic() < deadline, "there is no graph on the page"
             time.sleep(0.5)
+
+    def log_in(self, ui: str, password: str) -> None:
+        """In Prefect's UI, as a person does: it keeps the password for this browser."""
+        self.open(f"{ui}/login")
+        self.await_text("Login")
+        self.type("input[type=password]", f"{password}{_ENTER}")
+        deadline = time.monotonic() + _SECONDS
+        while self.evaluate("location.pathname").endswith("/login"):
+            assert time.monotonic() < deadline, self.text
+            time.sleep(0.5)
+
+    def type(self, selector: str, keys: str) -> None:
+        (element,) = self._do("element", {"using": "css selector", "value": selector}).values()
+        self._do(f"element/{element}/value", {"text": keys})
 
     def click(self, words: str) -> None:
         self._with_text(words, "click()")

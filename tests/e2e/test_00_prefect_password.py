@@ -71,6 +71,7 @@ WAYS = {
 @dataclass(frozen=True)
 class Server:
     port: int
+    password: str
     rest: Rest
     """For somebody who has the password."""
     outcome: Outcome
@@ -106,7 +107,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         )
         api = PrefectApi(settings)
         api.wait(SECONDS, lambda _: None)
-        yield Server(port, api._rest, WAYS[way])
+        yield Server(port, password, api._rest, WAYS[way])
 
 
 @contextmanager
@@ -222,3 +223,15 @@ def test_a_page_of_another_origin_reads_nothing(page: Browser, server: Server, e
     page.open(elsewhere)
     script = f'fetch("{server.api}/health").then(answer => answer.status, () => "forbidden")'
     assert page.evaluate(script) == (200 if server.outcome.page_reads else "forbidden")
+
+
+def test_the_ui_asks_for_the_password(page: Browser, server: Server) -> None:
+    """A person who has it sees the runs; where there is none, nobody is asked."""
+    ui = f"http://127.0.0.1:{server.port}"
+    page.open(f"{ui}/runs")
+    if server.password:
+        page.await_text("Login")
+        page.log_in(ui, server.password)
+        page.open(f"{ui}/runs")
+    page.await_text("Work Pools", "Event Feed")
+    assert not page.evaluate("location.pathname").endswith("/login")
