@@ -64,7 +64,7 @@ class Reader:
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     """The first shell: the server is up."""
     found = Reader(tmp_path_factory.mktemp("checkout"))
-    command = ["bash", "-ec", SERVER]
+    command = ["/bin/bash", "-ec", SERVER]
     server = processes.spawn(command, found.checkout / "server.log", found.checkout, found.environment)
     api, deadline = Rest(f"http://127.0.0.1:{found.port}/api", {}), time.monotonic() + SECONDS
     try:
