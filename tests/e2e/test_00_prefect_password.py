@@ -195,6 +195,18 @@ def _started_by(server: Server, deployment: str, flow: str, before: int) -> tupl
     return server.knows(flow), len(ours) > before
 
 
+def test_the_ui_asks_for_the_password(page: Browser, server: Server) -> None:
+    """Who has it sees the runs, and is logged in from here on; where there is none, nobody is asked."""
+    ui = f"http://127.0.0.1:{server.port}"
+    page.open(f"{ui}/runs")
+    if server.password:
+        page.await_text("Login")
+        page.log_in(ui, server.password)
+        page.open(f"{ui}/runs")
+    page.await_text("Work Pools", "Event Feed")
+    assert not page.evaluate("location.pathname").endswith("/login")
+
+
 def test_a_page_of_another_origin_starts_nothing(
     page: Browser, server: Server, deployment: str, elsewhere: str
 ) -> None:
@@ -223,15 +235,3 @@ def test_a_page_of_another_origin_reads_nothing(page: Browser, server: Server, e
     page.open(elsewhere)
     script = f'fetch("{server.api}/health").then(answer => answer.status, () => "forbidden")'
     assert page.evaluate(script) == (200 if server.outcome.page_reads else "forbidden")
-
-
-def test_the_ui_asks_for_the_password(page: Browser, server: Server) -> None:
-    """A person who has it sees the runs; where there is none, nobody is asked."""
-    ui = f"http://127.0.0.1:{server.port}"
-    page.open(f"{ui}/runs")
-    if server.password:
-        page.await_text("Login")
-        page.log_in(ui, server.password)
-        page.open(f"{ui}/runs")
-    page.await_text("Work Pools", "Event Feed")
-    assert not page.evaluate("location.pathname").endswith("/login")
