@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from deployments.hook.rest import Refused, Rest, Unreachable
+from deployments.hook.errors import Unreachable
+from deployments.hook.rest import Refused, Rest
 from deployments.sandbox import processes
 from deployments.sandbox.api_server import free_port
 
