@@ -28,12 +28,14 @@ EGRESS = {
     "pushgateway": {"to": [{"namespaceSelector": {}}], "ports": [9091]},
 }
 EXISTING = {"apiUrl": "http://prefect.example.org:4200/api", "server": {"enabled": False}}
+NONE = {"name": ""}
 VALUES: dict[str, dict[str, Any]] = {
-    "embedded": {},
-    "embedded with a password": {"prefect": {"authSecret": AUTH}},
+    "embedded": {"prefect": {"authSecret": AUTH}},
+    "embedded without a password": {"prefect": {"authSecret": NONE, "insecureNoPassword": True}},
     "existing server": {"prefect": {**EXISTING, "authSecret": AUTH}},
     "cloud": {
         "prefect": {
+            "authSecret": NONE,
             "apiUrl": "https://api.prefect.cloud/api/accounts/a/workspaces/b",
             "apiKeySecret": {"name": "prefect-cloud", "key": "key"},
             "server": {"enabled": False},
@@ -77,15 +79,17 @@ def run(*arguments: str, values: dict[str, Any] | None = None) -> subprocess.Com
     )
 
 
-def render(values: dict[str, Any] | None = None, namespace: str = "tls-sync") -> list[Manifest]:
-    done = run("template", "tls-sync", str(CHART), "--namespace", namespace, values=values)
+def render(
+    values: dict[str, Any] | None = None, namespace: str = "tls-sync", release: str = "tls-sync"
+) -> list[Manifest]:
+    done = run("template", release, str(CHART), "--namespace", namespace, values=values)
     assert done.returncode == 0, done.stderr
     return [one for one in yaml.safe_load_all(done.stdout) if one]
 
 
-def refusal(values: dict[str, Any]) -> str:
+def refusal(values: dict[str, Any], *options: str) -> str:
     """What Helm says of values that it does not take."""
-    done = run("template", "tls-sync", str(CHART), "--namespace", "tls-sync", values=values)
+    done = run("template", "tls-sync", str(CHART), "--namespace", "tls-sync", *options, values=values)
     assert done.returncode != 0, "these values were taken"
     return done.stderr
 

@@ -88,8 +88,9 @@ def test_rights_are_the_least(namespace: str) -> None:
         name: {(resource, *sorted(rule["verbs"])) for rule in role["rules"] for resource in rule["resources"]}
         for name, role in roles.items()
     }
+    reading = f"tls-sync:{namespace}:tls-sync"
     assert granted == {
-        "tls-sync": {("secrets", "get", "list"), ("certificates", "get", "list")},
+        reading: {("secrets", "get", "list"), ("certificates", "get", "list")},
         "tls-sync-worker": {
             ("jobs", "create", "delete", "get", "list", "watch"),
             ("pods", "get", "list", "watch"),
@@ -97,7 +98,7 @@ def test_rights_are_the_least(namespace: str) -> None:
         },
         "tls-sync-remove": {("jobs", "delete", "list")},
     }
-    assert roles["tls-sync"]["metadata"]["namespace"] == "certificates-ops"
+    assert roles[reading]["metadata"]["namespace"] == "certificates-ops"
     bound = {m["subjects"][0]["namespace"] for m in manifests if m["kind"].endswith("RoleBinding")}
     assert bound == {namespace}
 
@@ -105,7 +106,8 @@ def test_rights_are_the_least(namespace: str) -> None:
 def test_the_watcher_may_watch_and_hold_its_lease() -> None:
     """Beside what a run may: to watch the Secrets of the source, and one Lease. Without it, nobody may."""
     manifests = render(VALUES["everything"])
-    assert one(manifests, "Role", "tls-sync-watch")["rules"] == [
+    watching = "tls-sync-watch:tls-sync:tls-sync"
+    assert one(manifests, "Role", watching)["rules"] == [
         {"apiGroups": [""], "resources": ["secrets"], "verbs": ["watch"]}
     ]
     (hold,) = one(manifests, "Role", "tls-sync-lease")["rules"]
@@ -117,8 +119,9 @@ def test_the_watcher_may_watch_and_hold_its_lease() -> None:
         if m["kind"].endswith("RoleBinding")
     }
     both, alone = {"tls-sync", "tls-sync-watch"}, {"tls-sync-watch"}
-    assert (bound["tls-sync"], bound["tls-sync-identity"]) == (both, both)
-    assert (bound["tls-sync-watch"], bound["tls-sync-lease"]) == (alone, alone)
+    of_runs = (bound["tls-sync:tls-sync:tls-sync"], bound["tls-sync-identity:tls-sync:tls-sync"])
+    assert of_runs == (both, both)
+    assert (bound[watching], bound["tls-sync-lease"]) == (alone, alone)
     assert "tls-sync-watch" not in str(render())
 
 
@@ -243,7 +246,7 @@ def test_the_hook_finds_all_that_it_asks_for() -> None:
     (container,) = containers(pods(manifests)["tls-sync-register"])
     given = one(manifests, "ConfigMap", "tls-sync-registration")["data"]
     sources = [variable["valueFrom"] for variable in container["env"] if "valueFrom" in variable]
-    asked = {source["configMapKeyRef"]["key"] for source in sources}
+    asked = {one["configMapKeyRef"]["key"] for one in sources if "configMapKeyRef" in one}
     assert asked == {"schedule", "timezone", "active", "fleet", "work-pool"}
     assert asked <= set(given)
 
@@ -439,27 +442,25 @@ def test_every_usual_schedule_is_taken(schedule: str) -> None:
 
 
 def test_the_notes_say_what_is_open(sandbox: Sandbox, tmp_path: Path) -> None:
-    """After an installation: where Prefect is, that it has no password, and what another namespace costs."""
+    """After an installation: where Prefect and its password are, or that it has none, and what is open."""
     write_admin_kubeconfig(sandbox, tmp_path / "kubeconfig")
     where = ["--kubeconfig", str(tmp_path / "kubeconfig"), "--kube-context", context_name(SOURCE_CLUSTER)]
-    said = {}
+    warning = "Who can make pods in namespace certificates-ops"
     for namespace in NAMESPACES:
         sandbox.cluster(SOURCE_CLUSTER).admin.namespace(namespace)
         command = ["install", "tls-sync", str(CHART), "--namespace", namespace, "--dry-run=server", *where]
-        done = run(*command, values=VALUES["embedded"])
+        done = run(*command, values=VALUES["embedded without a password"])
         assert done.returncode == 0, done.stderr
-        said[namespace] = done.stdout.partition("NOTES:")[2]
-        assert f"kubectl -n {namespace} create secret generic tls-sync-kubeconfig" in said[namespace]
-        assert "It has no password" in said[namespace]
-        assert "PREFECT_API_AUTH_STRING" not in said[namespace]
-        secret = {"authSecret": {"name": "prefect-auth", "key": "auth.string"}}
-        embedded = VALUES["embedded"]
-        done = run(*command, values={**embedded, "prefect": {**embedded.get("prefect", {}), **secret}})
+        said = done.stdout.partition("NOTES:")[2]
+        assert f"kubectl -n {namespace} create secret generic tls-sync-kubeconfig" in said
+        assert "INSECURE: Prefect has no password (prefect.insecureNoPassword)." in said
+        assert "PREFECT_API_AUTH_STRING" not in said
+        assert (warning in said) == (namespace == "certificates-ops")
+        secret = {"prefect": {"authSecret": {"name": "prefect-auth", "key": "auth.string"}}}
+        done = run(*command, values=secret)
         assert done.returncode == 0, done.stderr
         assert (
             f'  export PREFECT_API_AUTH_STRING="$(kubectl -n {namespace} get secret prefect-auth \\\n'
             "    -o jsonpath='{.data.auth\\.string}' | base64 -d)\"\n"
         ) in done.stdout
-        assert "It has no password" not in done.stdout
-    warning = "Who can make pods in namespace certificates-ops"
-    assert [warning in said[namespace] for namespace in NAMESPACES] == [False, True]
+        assert "INSECURE" not in done.stdout

@@ -31,7 +31,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def world(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HookWorld]:
     made = HookWorld(server, tmp_path, monkeypatch)
     yield made
-    monkeypatch.setattr(removal, "in_cluster", lambda: (None, ""))
+    monkeypatch.setattr(removal, "in_cluster", lambda: (None, "tls-sync"))
     for name in DEPLOYMENTS:
         if deployment := HookWorld(server, tmp_path, monkeypatch).api.deployment(name):
             made.api.delete_deployment(deployment)
@@ -54,7 +54,7 @@ def existing(world: HookWorld, name: str, **fields: Any) -> None:
 
 def remove(world: HookWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a cluster: its Jobs have a test of their own."""
-    monkeypatch.setattr(removal, "in_cluster", lambda: (None, ""))
+    monkeypatch.setattr(removal, "in_cluster", lambda: (None, "tls-sync"))
     monkeypatch.setattr(removal, "end_jobs", lambda *_: ["tls-sync-abcde"])
     removal.remove(world.settings, world.say)
 
@@ -146,6 +146,65 @@ def test_another_pool_can_be_chosen(world: HookWorld, monkeypatch: pytest.Monkey
     assert deployment["work_pool_name"] == "certificates"
     remove(world, monkeypatch)
     assert pools(world) == ["ops"]
+
+
+def another_release(world: HookWorld) -> dict[str, Any]:
+    """The job template of one that is in another namespace."""
+    template: dict[str, Any] = json.loads(world.settings.template.read_text())
+    template["job_configuration"]["namespace"] = "tls-sync-web"
+    return template
+
+
+def test_another_releases_pool_is_not_overwritten(world: HookWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of two releases at one server the second is refused, and its uninstall takes nothing from the first."""
+    register(world.settings, world.say)
+    theirs = another_release(world)
+    rest(world).call("PATCH", "/work_pools/ops", {"base_job_template": theirs})
+    with pytest.raises(HookError, match="is release tls-sync in namespace tls-sync-web's"):
+        register(world.settings, world.say)
+    remove(world, monkeypatch)
+    assert world.api.deployment("tls-sync/ops") is not None
+    pool = world.api.pool()
+    assert pool is not None
+    assert pool["base_job_template"] == theirs
+    assert "work pool ops and its deployments stay: they are not this release's" in world.said
+
+
+def test_another_releases_schedule_is_not_taken(world: HookWorld) -> None:
+    """Nor with a work pool of its own: deployments have the same names, so each needs a server of its own."""
+    register(world.settings, world.say)
+    rest(world).call("PATCH", "/work_pools/ops", {"base_job_template": another_release(world)})
+    world.set(TLS_SYNC_WORK_POOL="certificates")
+    with pytest.raises(HookError, match=r"deployment tls-sync\S+ is there already, in work pool ops"):
+        register(world.settings, world.say)
+    deployment = world.api.deployment("tls-sync/ops")
+    assert deployment is not None
+    assert deployment["work_pool_name"] == "ops"
+    assert pools(world) == ["ops"]
+
+
+def test_a_release_moves_to_another_pool(world: HookWorld) -> None:
+    """Its own deployments are no other release's, whatever pool they were in."""
+    register(world.settings, world.say)
+    world.set(TLS_SYNC_WORK_POOL="certificates")
+    register(world.settings, world.say)
+    deployment = world.api.deployment("tls-sync/ops")
+    assert deployment is not None
+    assert deployment["work_pool_name"] == "certificates"
+
+
+def test_a_server_with_csrf_protection_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where Prefect wants a token with each change, the hooks register and remove all the same."""
+    (home := tmp_path / "server").mkdir()
+    with guarded_server(home, PREFECT_SERVER_CSRF_PROTECTION_ENABLED="true") as address:
+        world = HookWorld(address, tmp_path, monkeypatch)
+        register(world.settings, world.say)
+        with pytest.raises(Refused, match="403"):  # without a token
+            rest(world).call("POST", "/work_pools/filter", {})
+        assert world.api.deployment("tls-sync/ops") is not None
+        remove(world, monkeypatch)
+        assert world.api.deployment("tls-sync/ops") is None
+        assert world.api.pool() is None
 
 
 @pytest.mark.parametrize("given", ["", "ops:wrong"])

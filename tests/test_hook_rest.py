@@ -24,6 +24,9 @@ def answering(*statuses: int, content: bytes = b"") -> Iterator[tuple[Rest, list
     over = Event()
 
     class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.do_DELETE()
+
         def do_POST(self) -> None:
             self.do_DELETE()
 

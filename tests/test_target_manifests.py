@@ -72,6 +72,42 @@ def test_both_policies_are_about_the_same() -> None:
     assert {key for one in keys for key in re.findall(r'"(\S+\.(?:crt|key))"', one)} == ownership.TRAVELLING
 
 
+@pytest.mark.parametrize("prune", [False, True])
+def test_two_accounts_share_no_object_on_a_target(prune: bool) -> None:
+    """Another tls-sync's account has a namespace, roles and a policy of its own, and the same rules."""
+    (dev,) = load_config(str(EXAMPLE)).named("dev")
+    dev = dev.model_copy(update={"prune": prune})
+    ours, theirs = list(manifests(dev)), list(manifests(dev, "tls-sync-web"))
+    assert {place(one) for one in ours} & {place(one) for one in theirs} == set()
+    assert len({place(one) for one in theirs}) == len(ours)
+    user = "system:serviceaccount:{0}:{0}"
+    as_ours = str(theirs).replace("tls-sync-web", "tls-sync")
+    assert as_ours == str(ours)
+    assert user.format("tls-sync-web") in str(theirs)
+    assert user.format("tls-sync") not in str(theirs)
+    for one in theirs:
+        if one["kind"].endswith("RoleBinding"):
+            assert {(s["namespace"], s["name"]) for s in one["subjects"]} == {("tls-sync-web",) * 2}
+            assert (one["roleRef"]["kind"], one["roleRef"]["name"]) in {
+                (role["kind"], role["metadata"]["name"]) for role in theirs
+            }
+        if one["kind"] == "ValidatingAdmissionPolicyBinding":
+            assert one["spec"]["policyName"] == "tls-sync-web"
+
+
+def test_what_another_account_writes_is_labelled_alike() -> None:
+    """Whose a copy is says its owner: the label managed-by, and our annotations, do not bear the account."""
+    (dev,) = load_config(str(EXAMPLE)).named("dev")
+    (policy,) = (one for one in manifests(dev, "web") if one["kind"] == "ValidatingAdmissionPolicy")
+    assert '== "tls-sync"' in str(policy["spec"]["variables"])
+    assert "tls-sync.io/adopt" in str(policy["spec"])
+
+
+def place(manifest: dict[str, Any]) -> tuple[str, str, str]:
+    metadata = manifest["metadata"]
+    return manifest["kind"], metadata.get("namespace", ""), metadata["name"]
+
+
 def test_a_namespace_is_never_made_for_an_application() -> None:
     """A misspelt route is to fail, not to make a namespace."""
     for cluster in load_config(str(EXAMPLE)).clusters:
@@ -109,6 +145,17 @@ def test_a_context_can_not_break_out_of_its_comment() -> None:
     (dev,) = load_config(str(EXAMPLE)).named("dev")
     odd = dev.model_copy(update={"context": "x\nkind: Secret\n---\n"})
     assert list(yaml.safe_load_all(render([odd]))) == list(manifests(dev))
+
+
+def test_the_command_names_its_account_again() -> None:
+    """What is printed to be typed next makes the same objects; a name that is none is refused."""
+    printed = command("manifests", "--cluster", "dev", "--account", "tls-sync-web").stdout
+    assert "manifests --cluster dev --account tls-sync-web \\\n" in printed
+    (dev,) = load_config(str(EXAMPLE)).named("dev")
+    assert list(yaml.safe_load_all(printed)) == list(manifests(dev, "tls-sync-web"))
+    refused = command("manifests", "--account", "Web_1")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "'Web_1' is no name for a namespace" in refused.stderr
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Any
+from uuid import uuid4
 
 from deployments.hook.errors import HookError, Unreachable
 from deployments.hook.rest import Refused, Rest
@@ -54,6 +55,7 @@ class PrefectApi:
     def _greet(self) -> None:
         """A call that needs the credentials: the health endpoint answers without any."""
         try:
+            self._rest = Rest(self._settings.api_url, {**_credentials(self._settings), **self._csrf_token()})
             answer = self._rest.call_once("POST", "/work_pools/filter", {"limit": 1})
         except Refused as error:
             if error.status in (401, 403):
@@ -63,7 +65,26 @@ class PrefectApi:
                 ) from None
             raise Unreachable(f"{self._rest.shown} answers HTTP {error.status}") from None
         if not isinstance(answer, list):
-            raise Unreachable(f"{self._rest.shown}: it answers, but not as Prefect's API does")
+            raise Unreachable(self._no_prefect)
+
+    def _csrf_token(self) -> dict[str, str]:
+        """What a server with CSRF protection wants with each change; Prefect's own clients ask for it too."""
+        if self._settings.api_key:  # Prefect Cloud has none
+            return {}
+        client = str(uuid4())
+        try:
+            answer = self._rest.call_once("GET", f"/csrf-token?client={client}")
+        except Refused as error:
+            if error.status in (HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY):  # it is switched off
+                return {}
+            raise
+        if not isinstance(answer, dict) or "token" not in answer:
+            raise Unreachable(self._no_prefect)
+        return {"Prefect-Csrf-Token": str(answer["token"]), "Prefect-Csrf-Client": client}
+
+    @property
+    def _no_prefect(self) -> str:
+        return f"{self._rest.shown}: it answers, but not as Prefect's API does"
 
     @property
     def _remedy(self) -> str:
@@ -71,8 +92,9 @@ class PrefectApi:
             return "See why its pod does not run: kubectl describe pod -l app.kubernetes.io/component=server"
         return "Check prefect.apiUrl (it ends in /api) and that the network lets this namespace reach it"
 
-    def pool(self) -> Object | None:
-        found: Object | None = self._rest.found(f"/work_pools/{self._settings.pool}")
+    def pool(self, name: str = "") -> Object | None:
+        """Ours, or the one of that name."""
+        found: Object | None = self._rest.found(f"/work_pools/{name or self._settings.pool}")
         return found
 
     def write_pool(self, template: Object) -> None:

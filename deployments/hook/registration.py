@@ -4,6 +4,7 @@ import json
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 import yaml
 
@@ -13,6 +14,8 @@ from deployments.hook.prefect_api import DEPLOYMENTS, Object, PrefectApi, Say
 from deployments.hook.settings import Settings
 
 COMMAND_SECONDS = 240
+INSTANCE = "app.kubernetes.io/instance"
+"""The label that says which release made an object."""
 
 
 def register(settings: Settings, say: Say) -> None:
@@ -20,8 +23,11 @@ def register(settings: Settings, say: Say) -> None:
     say(f"configuration and kubeconfig fit together; clusters: {count}")
     api = PrefectApi(settings)
     api.wait(settings.wait_seconds, say)
-    _refuse_foreign(api.pool(), settings)
-    api.write_pool(json.loads(settings.template.read_text()))
+    template = json.loads(settings.template.read_text())
+    release = release_of(template)
+    _refuse_foreign_pool(api.pool(), release, settings)
+    _refuse_foreign_deployments(api, release)
+    api.write_pool(template)
     say(f"work pool {settings.pool} is up to date")
     with tempfile.TemporaryDirectory() as folder:
         _deploy(settings, _prefect_file(settings, Path(folder)))
@@ -32,20 +38,46 @@ def register(settings: Settings, say: Say) -> None:
         say(f"deployment {name} is up to date; {_schedule(deployment)}")
 
 
-def ours(pool: Object) -> bool:
-    """Whether a pool has our job template: its Jobs carry our label."""
-    job = pool["base_job_template"].get("job_configuration", {}).get("job_manifest")
+class Release(NamedTuple):
+    namespace: str
+    name: str
+
+
+def release_of(template: Object) -> Release | None:
+    """Whose base job template it is, by the labels of its Jobs; None where it is not one of tls-sync."""
+    configuration = template.get("job_configuration", {})
+    job = configuration.get("job_manifest")
     labels = job.get("metadata", {}).get("labels") if isinstance(job, dict) else None
-    return isinstance(labels, dict) and labels.get("app") == "tls-sync"
+    if not isinstance(labels, dict) or labels.get("app") != "tls-sync":
+        return None
+    return Release(str(configuration.get("namespace")), str(labels.get(INSTANCE)))
 
 
-def _refuse_foreign(pool: Object | None, settings: Settings) -> None:
-    if pool is not None and not (pool["type"] == "kubernetes" and ours(pool)):
-        raise HookError(
-            f"work pool {settings.pool} (type {pool['type']}) is there already and is not tls-sync's. Set "
-            f"prefect.workPool to a free name; or, if nothing uses it, delete it: "
-            f"prefect work-pool delete {settings.pool}"
-        )
+def _refuse_foreign_pool(pool: Object | None, ours: Release | None, settings: Settings) -> None:
+    if pool is None:
+        return
+    whose = release_of(pool["base_job_template"])
+    if pool["type"] == "kubernetes" and whose == ours:
+        return
+    of_another = f"release {whose.name} in namespace {whose.namespace}'s" if whose else "not tls-sync's"
+    raise HookError(
+        f"work pool {settings.pool} (type {pool['type']}) is there already and is {of_another}. Set "
+        f"prefect.workPool to a free name; or, if nothing uses it, delete it: "
+        f"prefect work-pool delete {settings.pool}"
+    )
+
+
+def _refuse_foreign_deployments(api: PrefectApi, ours: Release | None) -> None:
+    """Two releases at one server would take the deployments, and so the schedule, from each other."""
+    for name in DEPLOYMENTS:
+        deployment = api.deployment(name)
+        pool = deployment and deployment["work_pool_name"] and api.pool(deployment["work_pool_name"])
+        if pool and release_of(pool["base_job_template"]) != ours:
+            raise HookError(
+                f"deployment {name} is there already, in work pool {pool['name']}, which is not this "
+                "release's. Give each release a Prefect server, or a workspace of Prefect Cloud, of its own; "
+                f"or, if nothing needs it any more, delete it: prefect deployment delete {name}"
+            )
 
 
 def _prefect_file(settings: Settings, folder: Path) -> Path:

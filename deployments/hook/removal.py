@@ -3,18 +3,19 @@
 from deployments.hook.errors import HookError, Unreachable
 from deployments.hook.kubernetes_jobs import end_jobs, in_cluster
 from deployments.hook.prefect_api import DEPLOYMENTS, PrefectApi, Say
-from deployments.hook.registration import ours
+from deployments.hook.registration import Release, release_of
 from deployments.hook.settings import Settings
 
 
 def remove(settings: Settings, say: Say) -> None:
     api, (rest, namespace) = PrefectApi(settings), in_cluster()
-    reachable = _reachable(api, settings, say)
-    if reachable:
+    ours = Release(namespace, settings.release)
+    registered = _reachable(api, settings, say) and _has_our_pool(api, ours, settings, say)
+    if registered:
         forget_deployments(api, settings, say)
     for job in end_jobs(rest, namespace, settings.release):
         say(f"Job {job} was ended")
-    if reachable:
+    if registered:
         forget_pool(api, settings, say)
 
 
@@ -30,6 +31,14 @@ def _reachable(api: PrefectApi, settings: Settings, say: Say) -> bool:
             "uninstall with --no-hooks and delete them by hand"
         ) from None
     return True
+
+
+def _has_our_pool(api: PrefectApi, ours: Release, settings: Settings, say: Say) -> bool:
+    """Without it nothing was registered: what has our names there is another release's."""
+    pool = api.pool()
+    if pool is not None and release_of(pool["base_job_template"]) != ours:
+        say(f"work pool {settings.pool} and its deployments stay: they are not this release's")
+    return pool is not None and release_of(pool["base_job_template"]) == ours
 
 
 def forget_deployments(api: PrefectApi, settings: Settings, say: Say) -> None:
@@ -48,12 +57,8 @@ def forget_deployments(api: PrefectApi, settings: Settings, say: Say) -> None:
 
 
 def forget_pool(api: PrefectApi, settings: Settings, say: Say) -> None:
-    pool = api.pool()
-    if pool is None:
-        return
-    others = [one["name"] for one in api.deployments_of_the_pool()]
-    if others or not ours(pool):
-        say(f"work pool {settings.pool} stays: {'others use it' if others else 'it is not ours'}")
+    if api.deployments_of_the_pool():
+        say(f"work pool {settings.pool} stays: others use it")
         return
     api.delete_pool()
     say(f"work pool {settings.pool} was deleted")

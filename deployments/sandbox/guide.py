@@ -13,7 +13,7 @@ from deployments.sandbox.scenario import World
 
 _TEXT = """
 The sandbox is up: clusters ops, dev, rct and prd, and Prefect's UI at
-  {ui}
+  {ui}     which asks for the password {password}
 
 A run starts every hour, and whenever you ask for one. In another terminal, first:
 {exports}
@@ -54,6 +54,7 @@ def text(world: World, server: PrefectServer, ours: Sequence[str], say: Say) -> 
     variables = {
         "PREFECT_HOME": server.home,
         "PREFECT_API_URL": server.api,
+        "PREFECT_API_AUTH_STRING": server.password,
         "TLS_SYNC_CONFIG": world.config,
         "KUBECONFIG": world.admin_kubeconfig,
     }
@@ -65,7 +66,8 @@ def text(world: World, server: PrefectServer, ours: Sequence[str], say: Say) -> 
         f"export PATH={path}",
         *(f"export {name}={shlex.quote(str(value))}" for name, value in variables.items()),
     ]
-    return _TEXT.format(ui=server.ui, exports="\n".join(f"  {line}" for line in lines))
+    exports = "\n".join(f"  {line}" for line in lines)
+    return _TEXT.format(ui=server.ui, password=server.password, exports=exports)
 
 
 def _kubectl(say: Say) -> list[Path]:

@@ -3,9 +3,11 @@
 Doesn't import prefect: that reads its settings once, so they must be in the environment before.
 """
 
+import base64
 import http.client
 import json
 import os
+import secrets
 import signal
 import sys
 import time
@@ -31,6 +33,8 @@ class PrefectServer:
         self.port = free_port()
         self.ui = f"http://127.0.0.1:{self.port}"
         self.api = f"{self.ui}/api"
+        self.password = f"sandbox:{secrets.token_hex(16)}"
+        """Without one, any web page that is open in a browser on this machine could start a run."""
         self.process: processes.Process | None = None
 
     def use(self, **settings: str) -> None:
@@ -40,6 +44,10 @@ class PrefectServer:
         os.environ |= {
             "PREFECT_HOME": str(self.home),
             "PREFECT_API_URL": self.api,
+            "PREFECT_API_AUTH_STRING": self.password,
+            "PREFECT_SERVER_API_AUTH_STRING": self.password,
+            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": self.ui,
+            "PREFECT_SERVER_UI_API_URL": "/api",  # the UI asks its own origin, whatever name it was opened by
             "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(self.home / "ui"),
             "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -62,10 +70,12 @@ class PrefectServer:
         """What it says to a GET, or with a body to a POST; None while it does not, or has no such thing."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         with suppress(OSError, http.client.HTTPException):
+            basic = base64.b64encode(self.password.encode()).decode()
+            headers = {"Authorization": f"Basic {basic}", "Content-Type": "application/json"}
             if body is None:
-                connection.request("GET", path)
+                connection.request("GET", path, headers=headers)
             else:
-                connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
+                connection.request("POST", path, json.dumps(body), headers)
             response = connection.getresponse()
             content = response.read()
             return json.loads(content) if response.status == http.client.OK else None

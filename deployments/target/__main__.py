@@ -42,6 +42,14 @@ def main() -> int:
         type=text,
         help="only this cluster, by its name in the configuration (kubeconfig: or OPS)",
     )
+    shared.add_argument(
+        "--account",
+        metavar="NAME",
+        default="tls-sync",
+        type=_account,
+        help="of the ServiceAccount on the targets, its namespace, roles and policy (tls-sync by default); "
+        "another one for each further tls-sync that writes to the same targets",
+    )
     commands.add_parser("manifests", parents=[shared], help="print what target clusters need")
     _add_kubeconfig(
         commands.add_parser(
@@ -75,6 +83,14 @@ def _add_kubeconfig(parser: argparse.ArgumentParser) -> None:
     add("--dry-run", action="store_true", help="make no token, write nothing, and say what would be")
 
 
+def _account(given: str) -> str:
+    from tasks.names import is_namespace  # noqa: PLC0415  not for --help
+
+    if not is_namespace(text(given)):
+        raise argparse.ArgumentTypeError(f"{given!r} is no name for a namespace")
+    return given
+
+
 def _path(given: str) -> Path:
     return Path(text(given))
 
@@ -91,7 +107,7 @@ def _manifests(given: argparse.Namespace) -> int:
     from tasks.config import load_config  # noqa: PLC0415
 
     config = load_config(given.config)
-    sys.stdout.write(render(config.named(given.cluster)))
+    sys.stdout.write(render(config.named(given.cluster), given.account))
     return 0
 
 
@@ -105,7 +121,9 @@ def _kubeconfig(given: argparse.Namespace) -> int:
     if given.cluster not in {one.name for one in wanted}:
         config.named(given.cluster)  # which says what it knows
     place = _place(given, config.source.context)
-    asker = collection.Asker(given.admin_kubeconfig, given.duration, dry_run=given.dry_run)
+    asker = collection.Asker(
+        given.admin_kubeconfig, given.duration, dry_run=given.dry_run, account=given.account
+    )
     outcomes = collection.collect(asker, wanted, given.cluster, place.read())
     sys.stdout.write("".join(f"{line}\n" for line in collection.lines(outcomes)))
     if given.dry_run:

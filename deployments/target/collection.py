@@ -56,6 +56,7 @@ class Asker:
     kubeconfig: str | None
     duration: str
     dry_run: bool = False
+    account: str = ACCOUNT
 
     def contexts(self) -> frozenset[str]:
         return Kubectl(kubeconfig=self.kubeconfig).contexts()
@@ -76,8 +77,8 @@ class Asker:
         self._verify(kubectl, wanted)
         if self.dry_run:
             return Entry(cluster, {"token": "none"})
-        asked = (f"--namespace={ACCOUNT}", f"--duration={self.duration}")
-        return Entry(cluster, {"token": kubectl.run("create", "token", ACCOUNT, *asked).strip()})
+        asked = (f"--namespace={self.account}", f"--duration={self.duration}")
+        return Entry(cluster, {"token": kubectl.run("create", "token", self.account, *asked).strip()})
 
     def _verify(self, kubectl: Kubectl, wanted: Wanted) -> None:
         """A token of another cluster would be found out by the next run only."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from deployments.target.collection import ACCOUNT
 from tasks.config import Cluster
 from tasks.report import plain
 
@@ -36,8 +37,12 @@ _PRUNED: dict[str, Manifest] = {
 """What the policy says where the cluster is pruned, by the message of the rule that it stands in place of."""
 
 
-def manifests(cluster: Cluster) -> Iterator[Manifest]:
+def manifests(cluster: Cluster, account: str = ACCOUNT) -> Iterator[Manifest]:
     """All that the account of a cluster needs; the routed namespaces themselves are the applications'."""
+    return (_named(document, account) for document in _for_our_account(cluster))
+
+
+def _for_our_account(cluster: Cluster) -> Iterator[Manifest]:
     for name in (*_ONCE, _WHERE_PRUNED) if cluster.prune else _ONCE:
         for document in _documents(name):
             yield _with_prune(document) if cluster.prune else document
@@ -60,17 +65,46 @@ def _with_prune(document: Manifest) -> Manifest:
     return document
 
 
-def render(clusters: Iterable[Cluster]) -> str:
+def _named(part: Any, account: str) -> Any:
+    """The same for another account: its namespace, and all that bears its name, are called like it.
+
+    So two tls-syncs, each with an account of its own, have no object in common on a target.
+    """
+    if isinstance(part, dict):
+        return {
+            key: _name(value, account) if key in _NAMES and isinstance(value, str) else _named(value, account)
+            for key, value in part.items()
+        }
+    if isinstance(part, list):
+        return [_named(one, account) for one in part]
+    return part.replace(_USER, _user(account)) if isinstance(part, str) else part
+
+
+def _name(given: str, account: str) -> str:
+    ours = given == ACCOUNT or given.startswith(f"{ACCOUNT}-")
+    return account + given.removeprefix(ACCOUNT) if ours else given
+
+
+def _user(account: str) -> str:
+    return f"system:serviceaccount:{account}:{account}"
+
+
+_NAMES = frozenset({"name", "namespace", "policyName"})
+_USER = _user(ACCOUNT)
+
+
+def render(clusters: Iterable[Cluster], account: str = ACCOUNT) -> str:
     """As YAML, each cluster under a comment that says where it belongs."""
-    return "\n".join(map(_render, clusters))
+    return "\n".join(_render(cluster, account) for cluster in clusters)
 
 
-def _render(cluster: Cluster) -> str:
+def _render(cluster: Cluster, account: str) -> str:
     name, context = plain(cluster.name), plain(cluster.context)
-    body = yaml.safe_dump_all(manifests(cluster), explicit_start=True, sort_keys=False, width=110)
+    body = yaml.safe_dump_all(manifests(cluster, account), explicit_start=True, sort_keys=False, width=110)
+    option = "" if account == ACCOUNT else f" --account {account}"
     return (
         f"# Cluster {name}, context {context}. To apply these and nothing else:\n"
-        f"#   python -m deployments.target manifests --cluster {name} \\\n"
+        f"#   python -m deployments.target manifests --cluster {name}{option} \\\n"
         f"#     | kubectl --context {context} apply --server-side -f -\n{body}"
     )
 

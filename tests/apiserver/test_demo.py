@@ -1,7 +1,6 @@
 """`make demo` and `make sandbox` as their users start them, and the demo's independent witness."""
 
-import http.client
-import json
+import base64
 import os
 import re
 import signal
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from deployments.hook.rest import Refused, Rest
 from deployments.sandbox import demo, processes, up
 from deployments.sandbox.errors import SandboxError
 from deployments.sandbox.flow_run import Ran
@@ -146,7 +146,10 @@ def test_the_demo_succeeds(tmp_path: Path) -> None:
 
 @pytest.mark.apiserver
 def test_the_sandbox_serves_the_flow_until_it_is_interrupted(tmp_path: Path) -> None:
-    """What it prints can be typed as it is: a run for one cluster ends Completed; SIGINT ends everything."""
+    """What it prints can be typed as it is, its password included: a run for one cluster ends Completed.
+
+    Whoever does not have the password is refused; SIGINT ends everything.
+    """
     with command("up", tmp_path) as process:
         text = read_until(process, "Ctrl-C here stops")
         exports = "\n".join(re.findall(r"^  (cd .*|unset .*|export .*)$", text, re.MULTILINE))
@@ -212,15 +215,16 @@ def typed(exports: str, line: str) -> None:
 
 
 def completed_runs(text: str) -> list[dict[str, object]]:
-    (port,) = re.findall(
-        r"^export PREFECT_API_URL=http://127.0.0.1:(\d+)/api$", text.replace("  ", ""), re.MULTILINE
-    )
-    connection = http.client.HTTPConnection("127.0.0.1", int(port))
+    plain = text.replace("  ", "")
+    (port,) = re.findall(r"^export PREFECT_API_URL=http://127.0.0.1:(\d+)/api$", plain, re.MULTILINE)
+    (password,) = re.findall(r"^export PREFECT_API_AUTH_STRING=(\S+)$", plain, re.MULTILINE)
+    assert f"which asks for the password {password}\n" in text
     wanted = {"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}
-    connection.request(
-        "POST", "/api/flow_runs/filter", json.dumps(wanted), {"Content-Type": "application/json"}
-    )
-    runs: list[dict[str, object]] = json.loads(connection.getresponse().read())
+    with pytest.raises(Refused, match="401"):
+        Rest(f"http://127.0.0.1:{port}/api", {}).call("POST", "/flow_runs/filter", wanted)
+    basic = base64.b64encode(password.encode()).decode()
+    api = Rest(f"http://127.0.0.1:{port}/api", {"Authorization": f"Basic {basic}"})
+    runs: list[dict[str, object]] = api.call("POST", "/flow_runs/filter", wanted)
     return runs
 
 

@@ -270,9 +270,11 @@ def test_the_dashboard_names_metrics_that_exist() -> None:
 
 
 def test_the_chart_ships_the_dashboard() -> None:
-    """As a ConfigMap that Grafana's sidecar finds, with the file as it is."""
+    """As a ConfigMap that Grafana's sidecar finds, with the file as it is but for the release's names."""
     shown = chart.one(
         chart.render({"grafanaDashboard": {"enabled": True}}), "ConfigMap", "tls-sync-dashboard"
     )
     assert shown["metadata"]["labels"]["grafana_dashboard"] == "1"
-    assert json.loads(shown["data"]["tls-sync.json"]) == DASHBOARD
+    (text,) = shown["data"].values()
+    names = {"uid": "tls-sync-fb259095c922", "title": "tls-sync (tls-sync/tls-sync)"}
+    assert json.loads(text) == DASHBOARD | names

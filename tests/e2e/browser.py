@@ -30,6 +30,8 @@ _FLAGS = (
     f"--window-size={WIDTH},{HEIGHT}",
 )
 _SECONDS = 120
+_ENTER = "\ue007"
+"""What WebDriver calls this key."""
 
 
 class Browser:
@@ -37,8 +39,8 @@ class Browser:
         self._driver = driver
         self._session = ""
 
-    def begin(self, profile: Path) -> None:
-        options = {"args": [*_FLAGS, f"--user-data-dir={profile}"], "binary": "/usr/bin/chromium"}
+    def begin(self, profile: Path, *flags: str) -> None:
+        options = {"args": [*_FLAGS, *flags, f"--user-data-dir={profile}"], "binary": "/usr/bin/chromium"}
         wanted = {"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:chromeOptions": options}}}
         self._session = self._ask("POST", "/session", wanted)["sessionId"]
 
@@ -87,6 +89,20 @@ class Browser:
             assert time.monotonic() < deadline, "there is no graph on the page"
             time.sleep(0.5)
 
+    def log_in(self, ui: str, password: str) -> None:
+        """In Prefect's UI, as a person does: it keeps the password for this browser."""
+        self.open(f"{ui}/login")
+        self.await_text("Login")
+        self.type("input[type=password]", f"{password}{_ENTER}")
+        deadline = time.monotonic() + _SECONDS
+        while self.evaluate("location.pathname").endswith("/login"):
+            assert time.monotonic() < deadline, self.text
+            time.sleep(0.5)
+
+    def type(self, selector: str, keys: str) -> None:
+        (element,) = self._do("element", {"using": "css selector", "value": selector}).values()
+        self._do(f"element/{element}/value", {"text": keys})
+
     def click(self, words: str) -> None:
         self._with_text(words, "click()")
 
@@ -130,8 +146,8 @@ class Browser:
 
 
 @contextmanager
-def browser() -> Iterator[Browser]:
-    """With a profile that is empty and is thrown away."""
+def browser(*flags: str) -> Iterator[Browser]:
+    """With a profile that is empty and is thrown away, and more flags for Chromium."""
     with tempfile.TemporaryDirectory(prefix="tls-sync-browser-", ignore_cleanup_errors=True) as folder:
         port, log = free_port(), Path(folder) / "chromedriver.log"
         driver = processes.spawn(["/usr/bin/chromedriver", f"--port={port}"], log, Path(folder))
@@ -142,7 +158,7 @@ def browser() -> Iterator[Browser]:
                 assert driver.poll() is None, processes.tail(log)
                 assert time.monotonic() < deadline, processes.tail(log)
                 time.sleep(0.1)
-            found.begin(Path(folder) / "profile")
+            found.begin(Path(folder) / "profile", *flags)
             yield found
         finally:
             try:

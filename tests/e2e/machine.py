@@ -17,6 +17,8 @@ from deployments.sandbox.progress import Say, say
 from deployments.sandbox.workspace import workspace
 
 NAMESPACE = "tls-sync"
+PASSWORD = "admin:canary-of-these-tests"
+PASSWORD_SECRET = "tls-sync-prefect"
 UID = 10001
 PACKAGES = (packages.NODE, packages.IMAGES, packages.BROWSER)
 _VOLUMES = 3
@@ -94,16 +96,22 @@ def _furnish(machine: Machine) -> None:
     credentials = machine.directory / "targets.kubeconfig"
     write_kubeconfig(machine.sandbox, credentials, scenario.TARGETS, source=False)
     story.prepare(machine.sandbox)
-    machine.ops.namespace(NAMESPACE)
-    secret = {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": "tls-sync-kubeconfig", "namespace": NAMESPACE},
-        "stringData": {"config": credentials.read_text()},
-    }
-    machine.ops.create(secret)
+    make_secrets(machine, NAMESPACE, credentials.read_text())
     for number in range(_VOLUMES):
         machine.ops.create(_volume(machine.node, f"volume-{number}"))
+
+
+def make_secrets(machine: Machine, namespace: str, kubeconfig: str) -> None:
+    """In a release's namespace, those that it asks for: the targets' credentials, and Prefect's password."""
+    machine.ops.namespace(namespace)
+    for name, content in (
+        ("tls-sync-kubeconfig", {"config": kubeconfig}),
+        (PASSWORD_SECRET, {"auth-string": PASSWORD}),
+    ):
+        metadata = {"name": name, "namespace": namespace}
+        machine.ops.create(
+            {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": content}
+        )
 
 
 def _volume(node: Node, name: str) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """What a Prefect server knows about the runs of tls-sync, asked over its REST API."""
 
+import base64
 import http.client
 import json
 import os
@@ -37,9 +38,10 @@ class Run:
 
 
 class PrefectAPI:
-    def __init__(self, host: str, port: int = 4200) -> None:
+    def __init__(self, host: str, password: str, port: int = 4200) -> None:
         self.ui = f"http://{host}:{port}"
         self.url = f"{self.ui}/api"
+        self.password = password
         self._address = (host, port)
 
     def is_healthy(self) -> bool:
@@ -126,7 +128,13 @@ class PrefectAPI:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
         done = subprocess.run(
             [sys.executable, "-m", "prefect", *words],
-            env={**environment, "PREFECT_API_URL": self.url, "NO_PROXY": "*", "COLUMNS": "200"},
+            env={
+                **environment,
+                "PREFECT_API_URL": self.url,
+                "PREFECT_API_AUTH_STRING": self.password,
+                "NO_PROXY": "*",
+                "COLUMNS": "200",
+            },
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -148,7 +156,8 @@ class PrefectAPI:
     def _exchange(self, method: str, path: str, body: Found | None) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection(*self._address, timeout=_ANSWER_SECONDS)
         try:
-            headers = {"Content-Type": "application/json"}
+            basic = base64.b64encode(self.password.encode()).decode()
+            headers = {"Authorization": f"Basic {basic}", "Content-Type": "application/json"}
             data = None if body is None else json.dumps(body)
             connection.request(method, f"/api/{path}", data, headers)
             response = connection.getresponse()

@@ -7,7 +7,7 @@ from typing import Any
 import yaml
 
 from deployments.sandbox import scenario
-from tests.e2e.machine import NAMESPACE, CommandError, Machine
+from tests.e2e.machine import NAMESPACE, PASSWORD, PASSWORD_SECRET, CommandError, Machine
 from tests.e2e.prefect_api import PrefectAPI
 
 ROOT = Path(__file__).parents[2]
@@ -22,9 +22,15 @@ YEARLY = "17 3 1 1 *"
 class Release:
     """Installed or not; `values` are those of the last command."""
 
-    def __init__(self, machine: Machine) -> None:
-        self.machine = machine
-        self.values = values(machine)
+    def __init__(
+        self,
+        machine: Machine,
+        given: dict[str, Any] | None = None,
+        namespace: str = NAMESPACE,
+        name: str = NAME,
+    ) -> None:
+        self.machine, self.namespace, self.name = machine, namespace, name
+        self.values = given or values(machine)
 
     def install(self) -> None:
         self._apply("install", "--create-namespace")
@@ -39,13 +45,14 @@ class Release:
         self._apply("upgrade")
 
     def uninstall(self) -> None:
-        self.machine.helm("uninstall", NAME, "--namespace", NAMESPACE, "--wait", f"--timeout={_SECONDS}s")
+        where = [self.name, "--namespace", self.namespace]
+        self.machine.helm("uninstall", *where, "--wait", f"--timeout={_SECONDS}s")
 
     @property
     def prefect(self) -> PrefectAPI:
-        """The embedded server, by its Service's address; once it answers."""
-        service = self.machine.ops.get(f"/api/v1/namespaces/{NAMESPACE}/services/tls-sync-server")
-        api = PrefectAPI(service["spec"]["clusterIP"])
+        """The embedded server, by its Service's address, with its password; once it answers."""
+        service = self.machine.ops.get(f"/api/v1/namespaces/{self.namespace}/services/tls-sync-server")
+        api = PrefectAPI(service["spec"]["clusterIP"], PASSWORD)
         deadline = time.monotonic() + _SECONDS
         while not api.is_healthy():
             assert time.monotonic() < deadline, f"no answer from {api.url}"
@@ -53,9 +60,9 @@ class Release:
         return api
 
     def _apply(self, *verb: str) -> None:
-        file = self.machine.directory / "values.yaml"
+        file = self.machine.directory / f"values-{self.namespace}.yaml"
         file.write_text(yaml.safe_dump(self.values, sort_keys=False))
-        where = [NAME, str(CHART), "--namespace", NAMESPACE, "--values", str(file)]
+        where = [self.name, str(CHART), "--namespace", self.namespace, "--values", str(file)]
         try:
             self.machine.helm(*verb, *where, "--wait", f"--timeout={_SECONDS}s")
         except CommandError as error:
@@ -63,7 +70,7 @@ class Release:
 
     def _state(self) -> str:
         """For whoever has to find out why."""
-        here = ["--namespace", NAMESPACE]
+        here = ["--namespace", self.namespace]
         pods = self.machine.kubectl("get", "pods", *here, "--output=name").split()
         logs = [self._log(pod) for pod in pods]
         return "\n".join([self.machine.kubectl("get", "all", *here), *logs])
@@ -71,7 +78,7 @@ class Release:
     def _log(self, pod: str) -> str:
         try:
             return self.machine.kubectl(
-                "logs", pod, "--namespace", NAMESPACE, "--all-containers", "--tail=30"
+                "logs", pod, "--namespace", self.namespace, "--all-containers", "--tail=30"
             )
         except CommandError as error:
             return str(error)
@@ -86,5 +93,6 @@ def values(machine: Machine) -> dict[str, Any]:
             "schedule": EVERY_MINUTE,
             "config": scenario.configuration(machine.sandbox, None),
         },
+        "prefect": {"authSecret": {"name": PASSWORD_SECRET}},
         "results": {"persistence": {"enabled": True}},
     }

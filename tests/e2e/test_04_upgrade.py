@@ -6,7 +6,7 @@ import pytest
 
 from deployments.sandbox import oracle
 from deployments.sandbox.oracle import Evidence, Place
-from tests.e2e.machine import Machine
+from tests.e2e.machine import CommandError, Machine
 from tests.e2e.prefect_api import PrefectAPI
 from tests.e2e.release import YEARLY, Release
 
@@ -34,3 +34,14 @@ def test_a_changed_schedule_and_a_new_route_take_effect(
     written = set() if _NEW in before.secrets else {_NEW}  # a run of the old schedule may have been under way
     assert evidence.objections(written) == []
     assert _NEW in evidence.after.secrets
+
+
+def test_an_upgrade_without_a_password_is_refused(release: Release, prefect: PrefectAPI) -> None:
+    """Before anything changes, with what to make: so it is told to who installed when none was asked for."""
+    before = release.values
+    try:
+        with pytest.raises(CommandError, match="the Prefect server of this release has no password"):
+            release.change(prefect={})
+    finally:
+        release.values = before
+    assert prefect.crons() == [YEARLY]

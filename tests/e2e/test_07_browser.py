@@ -18,8 +18,9 @@ _TARGETS = ("dev", "rct", "prd")
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Browser]:
+def page(prefect: PrefectAPI) -> Iterator[Browser]:
     with browser() as found:
+        found.log_in(prefect.ui, prefect.password)
         yield found
 
 

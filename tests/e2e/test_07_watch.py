@@ -21,7 +21,8 @@ DEV, RCT = (Place(name, f"homarr-{name}", f"homarr-{name}-tls") for name in ("de
 PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/tls-sync-watch"
 OF_THEM = "app.kubernetes.io/component=watch"
-ROLE = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{SOURCE_NAMESPACE}/roles/tls-sync-watch"
+ROLES = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{SOURCE_NAMESPACE}/roles"
+ROLE = f"{ROLES}/tls-sync-watch:{NAMESPACE}:tls-sync"
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@
 {{- if and .Values.prefect.apiKeySecret.name .Values.prefect.server.enabled }}
 {{- fail "\n\nprefect.apiKeySecret is for Prefect Cloud; the server of this chart takes prefect.authSecret\n" }}
 {{- end }}
+{{- include "tls-sync.passwordCheck" . }}
 {{- with .Values.networkPolicy.egress }}
 {{- if .enabled }}
 {{- if not .apiServer }}
@@ -38,5 +39,24 @@
 {{- fail "\n\nnetworkPolicy.egress.prefect is empty: list the addresses of the server at prefect.apiUrl\n" }}
 {{- end }}
 {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* Prefect has a password, or somebody has said in so many words that it has none. */}}
+{{- define "tls-sync.passwordCheck" -}}
+{{- $given := or .Values.prefect.authSecret.name .Values.prefect.apiKeySecret.name }}
+{{- if and $given .Values.prefect.insecureNoPassword }}
+{{- fail "\n\nprefect.insecureNoPassword says that Prefect has no password, and prefect.authSecret or prefect.apiKeySecret names one: set one of them\n" }}
+{{- end }}
+{{- if not (or $given .Values.prefect.insecureNoPassword) }}
+{{- $what := .Release.IsUpgrade | ternary "the Prefect server of this release has no password" "Prefect has no password" }}
+{{- $make := "printf 'admin:%s' \"$(openssl rand -hex 24)\"" }}
+{{- $remedy := "make one and name it, prefect.authSecret.name=tls-sync-prefect" }}
+{{- if not .Values.prefect.server.enabled }}
+{{- $what = "neither prefect.authSecret nor prefect.apiKeySecret says how to log in at prefect.apiUrl" }}
+{{- $make = "printf '%s' '<user>:<password>'" }}
+{{- $remedy = "put the server's user and password into a Secret and name it, prefect.authSecret.name=tls-sync-prefect (for Prefect Cloud its API key: prefect.apiKeySecret.name)" }}
+{{- end }}
+{{- fail (printf "\n\n%s, and without a password any web page that is open in an operator's browser can start runs with a command of its own: %s, or say prefect.insecureNoPassword=true\n  %s | kubectl -n %s create secret generic tls-sync-prefect --from-file=auth-string=/dev/stdin\n" $what $remedy $make .Release.Namespace) }}
 {{- end }}
 {{- end }}

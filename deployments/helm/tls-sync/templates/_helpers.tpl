@@ -1,4 +1,12 @@
-{{/* Names are the same in each release: people and manifests on the targets know them. One release per cluster. */}}
+{{/*
+In the release's namespace names are the same in each release, since people and guides know them: one release per
+namespace. What lies outside of it has the release's namespace and name in its own, or two releases would collide.
+Neither a namespace nor a release's name can have a colon in it.
+*/}}
+
+{{- define "tls-sync.ofRelease" -}}
+{{ .Release.Namespace }}:{{ .Release.Name }}
+{{- end }}
 
 {{- define "tls-sync.selector" -}}
 app.kubernetes.io/instance: {{ .root.Release.Name }}

@@ -1,0 +1,237 @@
+"""What a web page in an operator's browser can start on a Prefect server: a real browser, real servers.
+
+Needs Chromium and Helm alone. Each server is set up as we ship it, and once as Prefect comes: all succeeds.
+"""
+
+import json
+import os
+import shutil
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+import pytest
+
+from deployments.hook.prefect_api import PrefectApi
+from deployments.hook.rest import Rest
+from deployments.hook.settings import Settings
+from deployments.sandbox import processes
+from deployments.sandbox.api_server import free_port
+from deployments.sandbox.prefect_server import prefect_server
+from tests import chart
+from tests.e2e.browser import Browser, browser
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
+
+ROOT = Path(__file__).parents[2]
+PASSWORD = "admin:canary-of-this-test"
+SECONDS = 600.0
+REBOUND = "rebound.example"
+"""A name of somebody else's that leads to the server: what DNS rebinding does."""
+COMMAND = "sh -c 'cat $KUBECONFIG'"
+SEND = """(async () => {
+  const send = async (path, content) => { HOW };
+  return [await send("/flows/", FLOW), await send("/deployments/DEPLOYMENT/create_flow_run", RUN)];
+})()"""
+"""A flow, and a run with a command of the page's own."""
+BY_BLOB = """const body = new Blob([content]);
+  return (await fetch(API + path, {mode: "no-cors", method: "POST", body})).type;"""
+AS_ITS_OWN = """const token = await fetch("/api/csrf-token?client=page").then(it => it.ok ? it.json() : {});
+  const headers = {"Content-Type": "application/json", "Prefect-Csrf-Client": "page"};
+  if (token.token) headers["Prefect-Csrf-Token"] = token.token;
+  return (await fetch("/api" + path, {method: "POST", headers, body: content})).status;"""
+
+
+class Outcome(NamedTuple):
+    """What comes of a page's requests."""
+
+    page_starts: bool
+    """A page of another origin, by requests that need no leave."""
+    rebound_page_starts: bool
+    """A page whose own name leads to the server."""
+    page_reads: bool
+    """A page of another origin sees an answer."""
+
+
+NOTHING = Outcome(page_starts=False, rebound_page_starts=False, page_reads=False)
+WAYS = {
+    "as Prefect comes": Outcome(page_starts=True, rebound_page_starts=True, page_reads=True),
+    "the sandbox": NOTHING,
+    "the chart": NOTHING,
+    "the chart, insecureNoPassword": Outcome(page_starts=False, rebound_page_starts=True, page_reads=False),
+}
+
+
+@dataclass(frozen=True)
+class Server:
+    port: int
+    password: str
+    rest: Rest
+    """For somebody who has the password."""
+    outcome: Outcome
+
+    @property
+    def api(self) -> str:
+        return f"http://127.0.0.1:{self.port}/api"
+
+    def knows(self, flow: str) -> bool:
+        return self.rest.found(f"/flows/name/{flow}") is not None
+
+    def runs(self, deployment: str) -> list[dict[str, Any]]:
+        asked = {"deployments": {"id": {"any_": [deployment]}}}
+        found: list[dict[str, Any]] = self.rest.call("POST", "/flow_runs/filter", asked)
+        return found
+
+
+@pytest.fixture(scope="module", params=WAYS)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A Prefect server in each way to set it up."""
+    directory, way = tmp_path_factory.mktemp("prefect"), request.param
+    with _started(way, directory) as (port, password):
+        settings = Settings(
+            api_url=f"http://127.0.0.1:{port}/api",
+            api_key="",
+            auth_string=password,
+            embedded=False,
+            pool="ops",
+            template=directory,
+            home=directory,
+            release="tls-sync",
+            wait_seconds=SECONDS,
+        )
+        api = PrefectApi(settings)
+        api.wait(SECONDS, lambda _: None)
+        yield Server(port, password, api._rest, WAYS[way])
+
+
+@contextmanager
+def _started(way: str, directory: Path) -> Iterator[tuple[int, str]]:
+    """Its port and its password."""
+    if way == "the sandbox":
+        with patch.dict(os.environ), prefect_server(directory) as found:
+            yield found.port, found.password
+        return
+    port = free_port()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    environment |= _of_the_chart(way) if way.startswith("the chart") else {}
+    environment |= {"PREFECT_HOME": str(directory), "DO_NOT_TRACK": "1"}
+    environment |= {"PREFECT_SERVER_UI_STATIC_DIRECTORY": str(directory / "ui")}
+    where = ["--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-m", "prefect", "server", "start", *where]
+    process = processes.spawn(command, directory / "server.log", ROOT, environment)
+    try:
+        yield port, environment.get("PREFECT_SERVER_API_AUTH_STRING", "")
+    finally:
+        processes.stop(process)
+
+
+def _of_the_chart(way: str) -> dict[str, str]:
+    """The environment of the server's pod, with the Secret's content in place."""
+    values = chart.VALUES["embedded" if way == "the chart" else "embedded without a password"]
+    (container,) = chart.containers(chart.pods(chart.render(values))["tls-sync-server"])
+    return {one["name"]: one.get("value", PASSWORD) for one in container["env"]}
+
+
+@pytest.fixture(scope="module")
+def deployment(server: Server) -> str:
+    """One with a work pool that takes a command from whoever starts a run, as a pool of type process does."""
+    template = {
+        "job_configuration": {"command": "{{ command }}"},
+        "variables": {"type": "object", "properties": {"command": {"type": "string"}}},
+    }
+    pool = {"name": "ops", "type": "process", "base_job_template": template}
+    server.rest.call("POST", "/work_pools/", pool)
+    flow = server.rest.call("POST", "/flows/", {"name": "tls-sync"})
+    wanted = {"name": "ops", "flow_id": flow["id"], "work_pool_name": "ops"}
+    return str(server.rest.call("POST", "/deployments/", wanted)["id"])
+
+
+@pytest.fixture(scope="module")
+def page() -> Iterator[Browser]:
+    """A missing browser fails on CI; elsewhere it skips and says how to get it."""
+    if not os.environ.get("CI") and not (shutil.which("chromium") and shutil.which("chromedriver")):
+        pytest.skip("no browser can be had: install Debian's packages chromium and chromium-driver")
+    with browser(f"--host-resolver-rules=MAP {REBOUND} 127.0.0.1") as found:
+        yield found
+
+
+class _Page(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+        self.wfile.write(b"<title>a web page</title>")
+
+    def log_message(self, *_: object) -> None:
+        """Nothing: the tests look at the server."""
+
+
+@pytest.fixture(scope="module")
+def elsewhere() -> Iterator[str]:
+    """The address of a page of another origin."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), _Page) as found:
+        threading.Thread(target=found.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{found.server_port}/"
+        found.shutdown()
+
+
+def _script(how: str, api: str, flow: str, deployment: str) -> str:
+    run = {"state": {"type": "SCHEDULED"}, "job_variables": {"command": COMMAND}}
+    made = SEND.replace("HOW", how).replace("API", json.dumps(api)).replace("DEPLOYMENT", deployment)
+    made = made.replace("FLOW", json.dumps(json.dumps({"name": flow})))
+    return made.replace("RUN", json.dumps(json.dumps(run)))
+
+
+def _started_by(server: Server, deployment: str, flow: str, before: int) -> tuple[bool, bool]:
+    """Whether the flow was made, and whether a run with the page's command was."""
+    runs = server.runs(deployment)
+    ours = [run for run in runs if run["job_variables"] == {"command": COMMAND}]
+    return server.knows(flow), len(ours) > before
+
+
+def test_the_ui_asks_for_the_password(page: Browser, server: Server) -> None:
+    """Who has it sees the runs, and is logged in from here on; where there is none, nobody is asked."""
+    ui = f"http://127.0.0.1:{server.port}"
+    page.open(f"{ui}/runs")
+    if server.password:
+        page.await_text("Login")
+        page.log_in(ui, server.password)
+        page.open(f"{ui}/runs")
+    page.await_text("Work Pools", "Event Feed")
+    assert not page.evaluate("location.pathname").endswith("/login")
+
+
+def test_a_page_of_another_origin_starts_nothing(
+    page: Browser, server: Server, deployment: str, elsewhere: str
+) -> None:
+    """Without CORS, by a body without a type, which asks no leave: no flow is made, and no run is started."""
+    before, flow = len(server.runs(deployment)), "from-another-origin"
+    page.open(elsewhere)
+    sent = page.evaluate(_script(BY_BLOB, server.api, flow, deployment))
+    assert sent == ["opaque", "opaque"], "the browser did not send it"
+    assert _started_by(server, deployment, flow, before) == (server.outcome.page_starts,) * 2
+
+
+def test_a_page_under_a_name_that_leads_to_the_server_starts_nothing(
+    page: Browser, server: Server, deployment: str
+) -> None:
+    """A foreign Host header: to the browser, server and page are one origin, and CORS does not count."""
+    before, flow = len(server.runs(deployment)), "from-a-foreign-host"
+    page.open(f"http://{REBOUND}:{server.port}/ui-settings")
+    assert page.evaluate("location.host") == f"{REBOUND}:{server.port}"
+    expected = [201, 201] if server.outcome.rebound_page_starts else [401, 401]
+    assert page.evaluate(_script(AS_ITS_OWN, server.api, flow, deployment)) == expected
+    assert _started_by(server, deployment, flow, before) == (server.outcome.rebound_page_starts,) * 2
+
+
+def test_a_page_of_another_origin_reads_nothing(page: Browser, server: Server, elsewhere: str) -> None:
+    """Not even what needs no password: CORS allows the UI's own address alone."""
+    page.open(elsewhere)
+    script = f'fetch("{server.api}/health").then(answer => answer.status, () => "forbidden")'
+    assert page.evaluate(script) == (200 if server.outcome.page_reads else "forbidden")
