@@ -1,6 +1,7 @@
 """A run in this process, for who typed it and waits for its end."""
 
 import argparse
+import secrets
 import sys
 import threading
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 import httpx
 from prefect.context import SettingsContext, SyncClientContext, get_settings_context
 from prefect.settings import PREFECT_API_URL
+from pydantic import SecretStr
 
 from flows.tls_sync import tls_sync
 
@@ -30,6 +32,7 @@ tls_sync.serialize_parameters = as_they_are  # type: ignore[method-assign]  # of
 def run(given: argparse.Namespace) -> int:
     """Exit status 0 where the run is Completed, 1 where it is Failed, or where none can begin."""
     with ExitStack() as stack:
+        stack.enter_context(guarded_server())
         try:
             with saying_so(PREFECT_API_URL.value()):
                 stack.enter_context(SyncClientContext.get_or_create())  # the flow takes its client, too
@@ -56,6 +59,22 @@ def saying_so(api: str | None) -> Iterator[None]:
         yield
     finally:
         told.cancel()
+
+
+def guarded_server() -> SettingsContext:
+    """Prefect's settings; where Prefect starts a server for this run alone, that one asks for a password.
+
+    It listens on a port of this machine as long as the run takes. Without a password, any web page that is
+    open in a browser here could leave a flow run in the database that a later server reads.
+    """
+    context = get_settings_context()
+    settings, server = context.settings, context.settings.server
+    if settings.api.url or server.api.auth_string:
+        return SettingsContext(profile=context.profile, settings=settings)
+    password = {"auth_string": SecretStr(f"tls-sync:{secrets.token_urlsafe()}")}
+    guarded = server.model_copy(update={"api": server.api.model_copy(update=password)})
+    changed = {"server": guarded, "api": settings.api.model_copy(update=password)}
+    return SettingsContext(profile=context.profile, settings=settings.model_copy(update=changed))
 
 
 def fewer_errands() -> SettingsContext:

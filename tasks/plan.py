@@ -238,13 +238,15 @@ def written_version(current: TargetSecret | None) -> Version | None:
 def guarded(change: Change, source: Certificate, current: TargetSecret) -> Change:
     """An update, bound to the very object and state that the decision was made on."""
     adopted = change.reason is Reason.ADOPTED
-    ending = [ownership.ADOPT, *[ownership.LAST_APPLIED] * current.keeps_last_applied]
+    ending = [ownership.ADOPT, *[ownership.LAST_APPLIED] * current.keeps_last_applied] if adopted else []
+    # Its certificate is not gone: a copy that is written before each run would keep its notes otherwise.
+    ending += sorted(ownership.MARKS & current.annotations.keys())
     return replace(
         change,
         uid=current.uid,
         resource_version=current.resource_version,
         extra_keys=tuple(sorted(extra_keys(source, current, adopted=adopted))),
-        extra_annotations=tuple(ending) if adopted else (),
+        extra_annotations=tuple(ending),
     )
 
 

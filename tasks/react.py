@@ -98,6 +98,8 @@ class Reactor:
                     inventory = take_inventory(client, source, now)
         except ClusterError as error:
             return Inventory(failure=error.failure)
+        except Exception as error:  # noqa: BLE001  its text could hold anything; the watcher goes on
+            return Inventory(failure=defect(source.label, "read the certificates", error))
         with self._lock:
             self._inventory, self._age = inventory, self._age + 1
         return inventory

@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 from prefect import Flow
 from prefect.settings import (
+    PREFECT_API_URL,
     PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED,
     PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+    PREFECT_SERVER_API_AUTH_STRING,
     get_current_settings,
     temporary_settings,
 )
 
-from flows.by_hand import as_they_are, fewer_errands, saying_so
+from flows.by_hand import as_they_are, fewer_errands, guarded_server, saying_so
 from flows.tls_sync import tls_sync
 
 ROOT = Path(__file__).parents[1]
@@ -94,6 +96,40 @@ def test_the_servers_version_is_asked_for_once_unless_more_is_asked_for() -> Non
     assert changed == before.model_copy(update={"server_version_check_enabled": False})
     with temporary_settings({PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: True}), fewer_errands():
         assert get_current_settings().client.server_version_check_enabled
+
+
+def test_a_server_of_the_run_alone_asks_for_a_password() -> None:
+    """Each run has a new one, and its client knows it; a server that is there already keeps its own."""
+    found = []
+    for _ in range(2):
+        with guarded_server():
+            settings = get_current_settings()
+        assert settings.server.api.auth_string == settings.api.auth_string
+        found.append(settings.api.auth_string)
+    assert None not in found
+    assert found[0] != found[1]
+    for kept in ({PREFECT_API_URL: "http://127.0.0.1:4200/api"}, {PREFECT_SERVER_API_AUTH_STRING: "own:one"}):
+        with temporary_settings(kept):
+            before = get_current_settings()
+            with guarded_server():
+                assert get_current_settings() == before
+
+
+@pytest.mark.apiserver
+def test_nobody_without_the_password_reaches_the_server_of_a_run(tmp_path: Path) -> None:
+    """A real one, as Prefect starts it: who has no password gets nothing, and the run's client is served."""
+    script = (
+        "import httpx; from flows.by_hand import guarded_server; from prefect import get_client\n"
+        "with guarded_server(), get_client(sync_client=True) as client:\n"
+        "    stranger = httpx.post(f'{client.api_url}flows/', json={'name': 'not-ours'})\n"
+        "    print(stranger.status_code, len(client.read_flows()))\n"
+    )
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_")}
+    environment |= {"PREFECT_HOME": str(tmp_path), "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["401", "0"]
 
 
 def test_a_prefect_that_is_silent_is_told_to_be_waited_for(tmp_path: Path) -> None:

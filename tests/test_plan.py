@@ -669,6 +669,18 @@ def test_plan_ends_annotations_only_where_it_adopts() -> None:
         assert (row.action, row.extra_annotations) == (Action.UPDATE, ())
 
 
+def test_plan_ends_the_notes_of_a_copy_that_it_writes() -> None:
+    """Its certificate is there: however often it is edited and written, no note of an absence stays on it."""
+    notes = dict.fromkeys(ownership.MARKS, "3")
+    renewed = certificate(content="b2", age=70)
+    for copy in (
+        target_secret(annotations=ownership.annotations(OWN) | notes, managed=EDITED),
+        target_secret(renewed, annotations=ownership.annotations(renewed) | notes),
+    ):
+        (row,) = make(cluster(), inventory(OWN), [copy]).changes
+        assert (row.action, row.extra_annotations) == (Action.UPDATE, tuple(sorted(ownership.MARKS)))
+
+
 def test_plan_lets_go_of_a_newer_copy_at_the_moment_it_expires() -> None:
     """A copy that ends now is as good as none."""
     ending = target_secret(certificate(content="b2", age=1, life=1))

@@ -192,6 +192,17 @@ def test_what_comes_back_is_not_gone(pruned: World) -> None:
     assert notes_on(pruned)[ownership.ORPHANED_RUNS] == "1"
 
 
+def test_a_copy_that_is_written_keeps_no_notes(pruned: World) -> None:
+    """Its certificate is there: who edits the copy before each run, so that each writes it, saves no note."""
+    age(pruned)
+    pruned.admin().patch(place(GONE), {"data": {"note": "bm90ZQ=="}})
+    run()
+    assert notes_on(pruned) == {}
+    copy = pruned.copy(GONE, "dev")
+    assert copy is not None
+    assert "note" not in copy["data"]
+
+
 @pytest.mark.parametrize(
     ("gone", "told"),
     [
