@@ -22,6 +22,7 @@ pytestmark = pytest.mark.apiserver
 NAMESPACE_ROLE = Path(__file__).parents[2] / "deployments" / "target" / "namespace-role.yaml"
 OURS = {
     "tls-sync.io/source",
+    "tls-sync.io/source-cluster",
     "tls-sync.io/fingerprint",
     "tls-sync.io/not-before",
     "tls-sync.io/not-after",
