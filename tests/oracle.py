@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from cryptography import x509
 
@@ -240,8 +241,9 @@ class Oracle:
             return readable and namespace == SOURCE_NAMESPACE
         if resource != "secrets" or namespace not in self._routed[cluster]:
             return False
-        applied = verb == "patch" and "fieldManager=tls-sync&" in entry["requestURI"]
-        return applied or verb in ("get", "list")
+        manager = parse_qs(urlsplit(entry["requestURI"]).query).get("fieldManager")
+        written = verb == "patch" and manager == ["tls-sync"]  # an apply, or the patch that comes before it
+        return written or verb in ("get", "list")
 
     def _sample(self, cluster: str) -> None:
         """1 and 3, of what is there at this moment."""
