@@ -73,8 +73,8 @@ class Reason(Told):
         "OwnedByAnotherSourceCluster",
         "a tls-sync of the same `owner` on another OPS cluster wrote that Secret",
         (
-            "see which OPS cluster wrote it, and give each its own `owner`; or, where it was rebuilt as this "
-            "one, put its uid into source.formerClusterIds"
+            "find out which OPS cluster wrote it, and give each its own `owner`; or, if this one replaces it, "
+            "put its uid into source.formerClusterIds"
         ),
     )
     ADOPTED = "Adopted", "the target asked for it to be taken over (annotation tls-sync.io/adopt)"
@@ -82,8 +82,8 @@ class Reason(Told):
         "AdoptionWouldLoseKeys",
         "it asks to be taken over, and would lose keys that tls-sync does not send",
         (
-            "keep them in another Secret, or send the certificate under another name (route, `name`); where "
-            "they may go, annotate it with tls-sync.io/adopt: <owner>,lose-other-keys"
+            "keep them in another Secret, or send the certificate under another name (route, `name`); if "
+            "they may be lost, annotate it with tls-sync.io/adopt: <owner>,lose-other-keys"
         ),
     )
     TYPE_DIFFERS = (
@@ -98,7 +98,7 @@ class Reason(Told):
     )
     UNREADABLE = (
         "Unreadable",
-        "what the target's API server lists of that Secret can't be read, so nothing is written there",
+        "the metadata that the target's API server lists of that Secret can't be parsed, so it is not written",
         "look at its metadata (`kubectl get secret --output yaml`); if the copy is ours, delete it",
     )
     TERMINATING = (
@@ -128,7 +128,7 @@ class Reason(Told):
         "IssuanceLate",
         "cert-manager should have issued it by now",
         (
-            "look why: `cmctl status certificate <certificate>`, or describe its Certificate, Order and "
+            "see why: `cmctl status certificate <certificate>`, or describe its Certificate, Order and "
             "Challenge on OPS"
         ),
     )
@@ -191,8 +191,8 @@ class Reason(Told):
     )
     WEAK_SIGNATURE = (
         "WeakSignature",
-        "a certificate in tls.crt is signed over SHA-1, MD5 or another hash that clients refuse",
-        "have it issued by an authority that signs over SHA-256, SHA-384 or SHA-512",
+        "a certificate in tls.crt is signed with SHA-1, MD5 or another hash that clients refuse",
+        "have it issued by an authority that signs with SHA-256, SHA-384 or SHA-512",
     )
     TEMPORARY = (
         "TemporaryCertificate",
@@ -228,7 +228,7 @@ class Reason(Told):
     EXAMINATION_FAILED = (
         "ExaminationFailed",
         "it could not be examined, for a reason that tls-sync does not know; it alone is not sent",
-        "re-issue the certificate; report the type named here: it is a defect of tls-sync or of a library",
+        "re-issue the certificate; report the error type named here: it is a defect of tls-sync or of a library",
     )
 
 

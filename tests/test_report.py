@@ -306,7 +306,7 @@ on OPS (2 certificates fit to be sent)
   rejected x-tls: Expired: its notAfter has passed (since 2026): find out why cert-manager does not
     renew it
   not issued o-tls: IssuanceLate: cert-manager should have issued it by now (Certificate o-tls,
-    since 2026-03-01 11:55 UTC, failed attempts: 1): look why: `cmctl status certificate
+    since 2026-03-01 11:55 UTC, failed attempts: 1): see why: `cmctl status certificate
     <certificate>`, or describe its Certificate, Order and Challenge on OPS
   not issued n-tls: IssuancePending: cert-manager has yet to issue it (Certificate n-tls, since
     2026-03-01 11:55 UTC): nothing to do: a run after the issuance sends it; after an hour, or a
@@ -472,7 +472,7 @@ it is no longer on OPS: the copy is kept; delete it by hand if nobody needs it |
 | n-tls | IssuancePending | cert-manager has yet to issue it: Certificate n-tls, since 2026-03-01 11:55 UTC \
 | nothing to do: a run after the issuance sends it; after an hour, or a failed attempt, it is late |
 | o-tls | IssuanceLate | cert-manager should have issued it by now: Certificate o-tls, since 2026-03-01 \
-11:55 UTC, failed attempts: 1 | look why: \\`cmctl status certificate \\<certificate\\>\\`, or describe \
+11:55 UTC, failed attempts: 1 | see why: \\`cmctl status certificate \\<certificate\\>\\`, or describe \
 its Certificate, Order and Challenge on OPS |
 
 | near expiry | left | until | issuer |
