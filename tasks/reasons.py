@@ -73,8 +73,8 @@ class Reason(Told):
         "OwnedByAnotherSourceCluster",
         "a tls-sync of the same `owner` on another OPS cluster wrote that Secret",
         (
-            "find out which OPS cluster wrote it, and give each its own `owner`; or, if this one replaces it, "
-            "put its uid into source.formerClusterIds"
+            "find out which OPS cluster wrote it, and give each its own `owner`; or, if this one replaces "
+            "it, put its uid into source.formerClusterIds"
         ),
     )
     ADOPTED = "Adopted", "the target asked for it to be taken over (annotation tls-sync.io/adopt)"
@@ -98,7 +98,7 @@ class Reason(Told):
     )
     UNREADABLE = (
         "Unreadable",
-        "the metadata that the target's API server lists of that Secret can't be parsed, so it is not written",
+        "its metadata, as the target's API server lists it, can't be parsed, so the Secret is not written",
         "look at its metadata (`kubectl get secret --output yaml`); if the copy is ours, delete it",
     )
     TERMINATING = (
@@ -228,7 +228,7 @@ class Reason(Told):
     EXAMINATION_FAILED = (
         "ExaminationFailed",
         "it could not be examined, for a reason that tls-sync does not know; it alone is not sent",
-        "re-issue the certificate; report the error type named here: it is a defect of tls-sync or of a library",
+        "re-issue the certificate; report the error type named here: tls-sync or a library has a defect",
     )
 
 
