@@ -42,7 +42,7 @@
 {{- end }}
 {{- end }}
 
-{{/* Prefect has a password, or somebody has said in so many words that it has none. */}}
+{{/* Prefect has a password, or the values say explicitly that it has none. */}}
 {{- define "tls-sync.passwordCheck" -}}
 {{- $given := or .Values.prefect.authSecret.name .Values.prefect.apiKeySecret.name }}
 {{- if and $given .Values.prefect.insecureNoPassword }}

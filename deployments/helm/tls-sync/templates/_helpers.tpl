@@ -1,6 +1,7 @@
 {{/*
-In the release's namespace names are the same in each release, since people and guides know them: one release per
-namespace. What lies outside of it has the release's namespace and name in its own, or two releases would collide.
+In the release's namespace the names are the same for each release, since people and guides know them: so there is one
+release per namespace. What lies outside of it has the release's namespace and name in its name, or two releases would
+collide.
 Neither a namespace nor a release's name can have a colon in it.
 */}}
 
