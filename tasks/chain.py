@@ -1,4 +1,4 @@
-"""Which of the certificates in tls.crt lead on from the leaf, and which are beside the way. Pure.
+"""Which of the certificates in tls.crt are part of the leaf's chain, and which are not. Pure.
 
 Servers send the first one with the key, and after it the others as they stand. Clients take of these what
 they need, in any order, and leave the rest: so what a client doesn't need is no reason to refuse.

@@ -1,6 +1,6 @@
-"""When a certificate is near its end: one rule for reports, the inventory, events and alerts. Pure.
+"""When a certificate is near its expiry: one rule for reports, the inventory, events and alerts. Pure.
 
-It is late once a tenth of the time between its renewal and its end has passed, and urgent once half of it has
+It is late once a tenth of the time between renewal and expiry has passed, and urgent once half of it has
 passed and less than seven days are left. The renewal is the Certificate's status.renewalTime; where that is
 not known, cert-manager's default: after two thirds of the life. So nothing is said before cert-manager itself
 is late: an issuance takes a while, and one that failed is tried again. The alerts of the chart have the same
