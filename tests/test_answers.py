@@ -161,7 +161,7 @@ def test_answer_without_name_is_about_nothing_in_particular() -> None:
 @law
 @given(moment=st.datetimes(min_value=datetime(1970, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001  what is asked for
 def test_date_of_an_answer_is_the_servers_time(moment: datetime) -> None:
-    """As HTTP has servers write it, to the second."""
+    """The Date header is read as HTTP prescribes it, to the second."""
     moment = moment.replace(microsecond=0)
     assert parse_date(format_datetime(moment, usegmt=True)) == moment
 
@@ -211,5 +211,5 @@ def test_what_is_nested_without_measure_costs_itself(opening: str) -> None:
     "text", ["[" * 5000, '{"a":' * 5000 + "}", "[" * 5000 + "]" * 4000 + "}", "{" * 5000]
 )
 def test_what_is_nested_and_does_not_end_is_no_answer(text: str) -> None:
-    """It is a Problem, as any other nonsense is."""
+    """Nested content that is cut off is a Problem, like any other invalid answer."""
     assert isinstance(parse_answer(200, text.encode()), Problem)

@@ -126,7 +126,7 @@ def test_what_nobody_issues_is_refused(case: str) -> None:
 
 
 def test_each_case_has_a_row() -> None:
-    """No case goes untold; what a program refuses we refuse, but for a leaf whose issuer clients may have."""
+    """Each case has a row; we refuse what a program refuses, except a leaf whose issuer clients may have."""
     assert {*TABLE, *UNUSUAL} == {*CASES}
     served = {case for case, row in TABLE.items() if row.nginx and row.haproxy and not row.go}
     assert {case for case, row in TABLE.items() if isinstance(row.ours, tuple)} == served | {"leaf alone"}
@@ -145,7 +145,7 @@ def servers() -> Iterator[None]:
 
 @pytest.mark.parametrize("case", TABLE)
 def test_nginx_and_haproxy_say_what_the_table_says(servers: None, case: str) -> None:
-    """The programs themselves load each chain, or refuse it."""
+    """HAProxy and nginx load the chains that the table says they load, and refuse the others."""
     chain, row = CASES[case], TABLE[case]
     assert (tls_programs.nginx_takes(chain), tls_programs.haproxy_takes(chain)) == (row.nginx, row.haproxy)
 

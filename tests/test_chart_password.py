@@ -44,7 +44,7 @@ def test_an_existing_server_without_credentials_is_refused() -> None:
 
 @pytest.mark.parametrize("prefect", [{}, EXISTING], ids=["embedded", "existing server"])
 def test_who_wants_no_password_says_so(prefect: dict[str, Any]) -> None:
-    """With a value that says what it is, and which is refused beside a password."""
+    """A value with an explicit name allows it, and is refused beside a password."""
     render({"prefect": {**prefect, "authSecret": NONE, "insecureNoPassword": True}})
     said = refusal({"prefect": {**prefect, "authSecret": AUTH, "insecureNoPassword": True}})
     assert "prefect.insecureNoPassword says that Prefect has no password" in said
@@ -68,7 +68,7 @@ def test_every_client_has_the_password() -> None:
 
 
 def test_no_other_origin_is_allowed_by_cors() -> None:
-    """The UI's own address alone; and where there is no password, changes need a token of Prefect's."""
+    """CORS allows only the UI's own address; where there is no password, changes need a CSRF token."""
     for way in ("embedded", "embedded without a password"):
         given = server(render(VALUES[way]))
         assert given["PREFECT_SERVER_CORS_ALLOWED_ORIGINS"]["value"] == "http://127.0.0.1:4200"

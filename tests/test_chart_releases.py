@@ -38,7 +38,7 @@ def rendered() -> dict[tuple[str, str], list[Manifest]]:
 
 
 def test_no_two_releases_share_an_object(rendered: dict[tuple[str, str], list[Manifest]]) -> None:
-    """Neither cluster-wide nor in the source's namespace, whatever the releases and namespaces are called."""
+    """No object outside of their namespaces is in both, whatever releases and namespaces are called."""
     objects = {
         release: {identity(manifest, release[0]) for manifest in manifests}
         for release, manifests in rendered.items()

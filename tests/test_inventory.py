@@ -155,7 +155,7 @@ def test_what_stays_on_ops_is_told_within_bounds() -> None:
 
 
 def test_an_ops_that_is_not_pinned_is_warned_of() -> None:
-    """With the uid to paste; nothing but the pin tells another OPS from this one."""
+    """The warning has the uid to paste: only the pin distinguishes this OPS from another one."""
     loose = SOURCE.model_copy(update={"cluster_id": None})
     told = f"source.clusterId is not pinned; that of OPS is {OPS_ID}"
     assert take(fit("a"), source=loose).warnings == (told,)
@@ -342,7 +342,7 @@ BAD_CERTIFICATES: dict[str, Any] = {
 
 @pytest.mark.parametrize("bad", BAD_CERTIFICATES.values(), ids=BAD_CERTIFICATES)
 def test_a_certificate_that_can_not_be_read_costs_itself(bad: Any) -> None:
-    """It is said by its name where it has one, and every other one is believed."""
+    """A warning names it where it has a name, and every other Certificate counts."""
     found = take(fit("a"), fit("b"), certificates=[bad, waiting("b", "SecretMismatch")])
     assert names(found) == (["a"], [("b", Reason.NOT_READY)])
     (warning,) = found.warnings
@@ -353,7 +353,7 @@ def test_a_certificate_that_can_not_be_read_costs_itself(bad: Any) -> None:
 
 @pytest.mark.parametrize("item", ["canary", 5, None, [], {"metadata": "canary"}, {"metadata": ["name"]}])
 def test_what_is_no_secret_in_a_list_costs_itself(item: Any) -> None:
-    """It has no name to be told by, and hides no other."""
+    """An item that is no Secret has no name to report, and hides no other item."""
     assert names(take(item, fit("a"))) == (["a"], [])
 
 
@@ -371,7 +371,7 @@ PANIC = type("PanicException", (BaseException,), {"__module__": "pyo3_runtime"})
 def test_a_secret_whose_examination_fails_costs_itself(
     error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever error it leads to: it is a rejection with its name and the error's type, and no text."""
+    """Whatever it raises, the Secret is rejected with its name and the error's type, and no text."""
 
     def fail_for_one(candidate: Candidate, _: Policy) -> None:
         if candidate.uid == "bad":
@@ -390,7 +390,7 @@ def test_a_secret_whose_examination_fails_costs_itself(
 def test_what_ends_a_process_is_no_property_of_a_secret(
     error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stop goes through the examination."""
+    """An exception that ends the process, such as a stop, passes through the examination."""
 
     def end(*_: object) -> None:
         raise error

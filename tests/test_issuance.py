@@ -51,7 +51,7 @@ SINCE = {
 
 @pytest.mark.parametrize(("given", "since"), SINCE.values(), ids=SINCE)
 def test_an_issuance_counts_from_when_ready_last_changed(given: dict[str, Any], since: object) -> None:
-    """Never from when Issuing began, which each attempt begins anew."""
+    """The time of Issuing does not count, since each attempt sets it anew."""
     found = word_of(given, {})
     assert found is not None
     assert (found[0], found[1].certificate, found[1].since) == (NAME, "homarr", since)
@@ -62,7 +62,7 @@ def test_an_issuance_counts_from_when_ready_last_changed(given: dict[str, Any], 
     [(0, 0), (3, 3), (-1, 0), ("1", 0), (None, 0), (10**9, MOST_ATTEMPTS)],
 )
 def test_failed_attempts_are_a_number(attempts: object, counted: int) -> None:
-    """Anything else is none, and a monstrous one is cut."""
+    """What is no number counts as no failed attempt, and too large a number is cut."""
     found = word_of(manifest(failedIssuanceAttempts=attempts), {})
     assert found is not None
     assert found[1].attempts == counted
@@ -90,7 +90,7 @@ ISSUANCES = {
 
 @pytest.mark.parametrize(("found", "said", "awaited"), ISSUANCES.values(), ids=ISSUANCES)
 def test_what_is_awaited_is_an_issuance(found: Any, said: Word, *, awaited: bool) -> None:
-    """Where a Certificate is to bring what is fit; what is unfit for another reason stays that."""
+    """A Certificate makes an issuance of a missing or temporary Secret, and of no other unfit one."""
     made = issuance_of(REF, found, said, NOW)
     assert (made is not None) is awaited
     if made:
@@ -122,7 +122,7 @@ def test_a_selector_takes_what_the_template_labels() -> None:
 
 
 def test_of_two_certificates_for_one_secret_the_worse_one_counts() -> None:
-    """Failed attempts first, then who waits longer; whatever the order of the list."""
+    """The one with more failed attempts counts, then the one that waits longer, in any order of the list."""
     failing, waiting, new = word(attempts=1), word(since=OLD, share=0.7), word(share=0.5)
     for one, other, worst in ((failing, waiting, failing), (waiting, new, waiting), (failing, new, failing)):
         for made in (worse(one, other), worse(other, one)):
@@ -132,7 +132,7 @@ def test_of_two_certificates_for_one_secret_the_worse_one_counts() -> None:
 
 
 def test_the_renewal_is_that_of_the_status() -> None:
-    """To the second; and of a renewed certificate whose status is yet to follow, after the same share."""
+    """It is known to the second; of a renewed certificate, whose status may be older, by the same share."""
     now_held, next_one = version(age=10, life=90), version(age=0, life=90)
     status = {
         "notBefore": told(now_held.not_before),
@@ -147,7 +147,7 @@ def test_the_renewal_is_that_of_the_status() -> None:
 
 @pytest.mark.parametrize("renewal", [NOW + 9999 * HOUR, NOW - 9999 * HOUR, "", None, ["x"]], ids=str)
 def test_a_renewal_outside_of_the_life_is_none(renewal: Any) -> None:
-    """Nobody is left without a warning by what stands there."""
+    """A renewalTime outside of the certificate's life is ignored, so that no warning is missing."""
     held = version()
     status = {
         "notBefore": told(held.not_before),
@@ -191,7 +191,7 @@ certificates = anything | st.fixed_dictionaries(
 @law
 @given(certificates, certificates)
 def test_whatever_a_certificate_holds_it_raises_nothing(one: object, other: object) -> None:
-    """Of any two, what is said can be told and compared, or nothing is said."""
+    """Whatever two Certificates hold, what they say can be printed and compared, or is ignored."""
     said = [found[1] for each in (one, other) if (found := word_of(each, {"team": "web"}))]
     for each in said:
         made = issuance_of(REF, rejection(reason=Reason.TEMPORARY), worse(each, said[0]), NOW)

@@ -110,7 +110,7 @@ def test_who_wrote_a_secret_of_ops_is_not_kept() -> None:
 
 
 def test_an_answer_bears_the_servers_time() -> None:
-    """Whether or not anything is taken from it; where the server tells none, there is none."""
+    """The server's time is there whether or not the answer is used; without a Date header there is none."""
     told = datetime(2026, 3, 1, 12, tzinfo=UTC)
     for taken in (None, dict):
         ask = Ask("GET", "/", "application/json", read=taken)

@@ -60,7 +60,7 @@ def failure(seconds: float = PATIENT) -> Failure:
 
 
 def test_a_cluster_has_no_more_time_than_its_deadline(name_server: NameServer) -> None:
-    """However often it is asked, and one thread is left behind."""
+    """It fails at its deadline however often its name is looked up, and one thread is left behind."""
     for _ in range(3):
         assert failure(seconds=0.3).code is Code.DEADLINE
     assert name_server.asked == [NAME]
@@ -91,7 +91,7 @@ def test_a_name_that_does_not_exist_is_told(name_server: NameServer) -> None:
 
 
 def test_a_stop_is_heard_while_a_name_is_looked_up(name_server: NameServer) -> None:
-    """Nothing has been sent, so that nothing is to be waited for."""
+    """A stop ends the wait for a name at once, since nothing has been sent yet."""
     timer = threading.Timer(0.3, stopping.asked.set)
     timer.start()
     assert failure().code is Code.INTERRUPTED
@@ -150,7 +150,7 @@ def test_a_push_is_lost_in_its_time(
 def test_a_scheduler_whose_name_is_not_found_ends_the_run(
     name_server: NameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing was read by then, and the sentence is that for one who does not answer."""
+    """The run ends before anything is read, and says that the scheduler does not answer."""
     monkeypatch.setattr(runners, "ANSWER_SECONDS", 0.3)
     with pytest.raises(TimeoutError):
         runners._knock(f"tcp://{NAME}:8786")

@@ -88,7 +88,7 @@ def test_where_ops_is_not_known_a_stamp_says_nothing() -> None:
 
 
 def test_a_stamp_that_our_entry_does_not_own_is_an_edit() -> None:
-    """Someone wrote it by hand; or an earlier version left it behind."""
+    """A stamp that someone wrote by hand, or that an earlier version left behind, counts as an edit."""
     managed = ManagedKeys(ours=PAIR, ours_metadata=ownership.METADATA)
     edited = target_secret(managed=managed)
     assert ownership.is_ours(edited, US)
@@ -97,7 +97,7 @@ def test_a_stamp_that_our_entry_does_not_own_is_an_edit() -> None:
 
 
 def test_a_patch_that_waits_for_its_apply_is_ours_and_drifted() -> None:
-    """A run that was killed between its two requests: the next one goes on."""
+    """After a run that was killed between its two requests, the next one completes the copy."""
     begun = target_secret(managed=ManagedKeys(ours=frozenset(), others=PAIR))
     assert ownership.is_ours(begun, US)
     assert ownership.is_drifted(begun, SOURCE)
@@ -129,14 +129,14 @@ def test_the_other_ops_is_named_only_by_its_uid(noted: str, told: str) -> None:
     ],
 )
 def test_adoption_loses_only_what_may_go(asked: str, keys: frozenset[str], lost: frozenset[str]) -> None:
-    """What we send counts as no loss; anything else needs the target's word, to the letter."""
+    """Keys that we send are not lost; any other key needs the exact annotation on the target."""
     foreign = target_secret(labels={}, annotations={ownership.ADOPT: asked}, was_read=True, keys=keys)
     assert ownership.keys_to_lose(foreign, US) == lost
     assert ownership.keys_to_lose(target_secret(keys=keys), US) == frozenset()
 
 
 def test_what_another_ops_wrote_is_not_adopted() -> None:
-    """As with another owner's copy: somebody looks after it. Once its label is off, it may be handed over."""
+    """A copy that another OPS wrote can be adopted only once its owner label is removed."""
     asks = STAMPED_ELSEWHERE | {ownership.ADOPT: OWNER}
     assert not ownership.may_adopt(target_secret(annotations=asks), US)
     assert ownership.may_adopt(target_secret(annotations=asks, labels={}), US)

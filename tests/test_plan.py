@@ -375,7 +375,7 @@ def test_plan_takes_off_what_others_added() -> None:
 def test_plan_names_each_key_that_a_patch_has_to_take_off(
     secret: TargetSecret, gone: tuple[str, ...]
 ) -> None:
-    """All that is there and is not sent, or the copy would hold a part of each for a moment."""
+    """The patch names each key that is there and is not sent, so that no version has a part of each."""
     source = OWN.model_copy(update={"version": version("d4")}) if not secret.was_read else OWN
     (row,) = make(cluster(), inventory(source), [secret]).changes
     assert (row.writes, row.extra_keys) == (True, gone)
@@ -632,7 +632,7 @@ def test_a_write_takes_the_certificate_that_its_row_names() -> None:
 
 
 def test_nothing_is_written_on_behalf_of_an_unknown_ops() -> None:
-    """A copy could not say where it came from, nor ours be told from another's."""
+    """Without the uid of OPS nothing is written, since a copy could not name its source."""
     with pytest.raises(plan.UnsafePlan, match="it is not known which OPS this is"):
         plan.ensure_safe_write(CREATE, cluster(), OWN, None, replace(US, cluster_id=""))
 
@@ -722,7 +722,7 @@ UNREAD = {
 
 @pytest.mark.parametrize(("copy", "expected"), UNREAD.values(), ids=UNREAD)
 def test_a_copy_is_read_only_where_its_metadata_does_not_decide(copy: TargetSecret, expected: bool) -> None:
-    """Read is what others wrote, and what would be newer; and nothing twice."""
+    """A run reads what others wrote and what would be newer, and nothing twice."""
     made = make(cluster(), inventory(OWN), [copy])
     assert plan.unread(made, {copy.ref: copy}) == ((copy.ref,) if expected else ())
 

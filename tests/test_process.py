@@ -77,7 +77,7 @@ def guarded() -> bool:
 
 
 def test_no_other_process_of_the_user_looks_into_one_of_ours() -> None:
-    """Neither by /proc nor as a debugger, where this system would let it look into any other one."""
+    """Neither /proc nor a debugger can read it, where this system lets the user read other processes."""
     with child(as_nobody) as (pid, _), child(lambda: looked_into(pid)) as (_, found):
         if "environ" not in found:
             pytest.skip("this system lets no process look into another one")
@@ -87,14 +87,14 @@ def test_no_other_process_of_the_user_looks_into_one_of_ours() -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may")
 def test_root_can_measure_a_process_of_ours() -> None:
-    """As benchmarks do, and whoever looks for where memory went."""
+    """Root can measure the memory of a process of ours, as benchmarks do."""
     with child(guarded) as (pid, _):
         assert "Pss:" in Path(f"/proc/{pid}/smaps_rollup").read_text()
         assert Path(f"/proc/{pid}/smaps").read_text()
 
 
 def test_a_process_of_ours_leaves_no_core() -> None:
-    """Neither a file, nor what is piped to a program, which no limit ends."""
+    """A crash writes no core file, and pipes no core to a program, which RLIMIT_CORE would not prevent."""
 
     def told() -> list[int]:
         guarded()
@@ -119,7 +119,7 @@ for module in ("tls_sync", "fleet", "preflight", "inventory"):
 
 
 def test_each_flow_keeps_to_itself() -> None:
-    """Also where a worker runs it: from its import on, before any key."""
+    """Each flow's process is protected from its import on, before any key is read, in a worker, too."""
     modules = ("tls_sync", "fleet", "preflight", "inventory")
     assert printed(EACH_FLOW).splitlines() == [f"{module} 0 False" for module in modules]
 
@@ -134,7 +134,7 @@ def load() -> bool:
 
 
 def test_a_client_certificate_touches_no_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is loaded where nothing can be written."""
+    """The client certificate is loaded where no file can be written."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     assert load()
 
@@ -142,7 +142,7 @@ def test_a_client_certificate_touches_no_disk(tmp_path: Path, monkeypatch: pytes
 def test_a_kill_while_a_client_certificate_is_loaded_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody takes away a file after SIGKILL."""
+    """After SIGKILL no file is left, since the certificate was in memory."""
 
     def killed(*_: Any, **__: Any) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
@@ -157,7 +157,7 @@ def test_a_kill_while_a_client_certificate_is_loaded_leaves_nothing(
 def test_a_client_certificate_is_loaded_by_a_process_that_cant_be_dumped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As an ordinary user, to whom /proc/PID of such a process belongs no longer."""
+    """It is loaded in the process of an ordinary user, who does not own /proc/PID of such a process."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     with child(lambda: guarded() and load()) as (_, found):
         assert found is True
@@ -166,7 +166,7 @@ def test_a_client_certificate_is_loaded_by_a_process_that_cant_be_dumped(
 def test_without_files_in_memory_a_private_one_is_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As on another system than Linux; it is gone at once."""
+    """On another system than Linux a private file is used, and deleted at once."""
     monkeypatch.delattr(os, "memfd_create")
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     assert load()
@@ -174,7 +174,7 @@ def test_without_files_in_memory_a_private_one_is_used(
 
 
 def test_no_descriptor_is_left_by_a_client_certificate() -> None:
-    """However many clusters there are, and whether it fits or not."""
+    """No descriptor stays open, however many clusters there are, and whether the certificate fits or not."""
     before = len(list(Path("/proc/self/fd").iterdir()))
     for _ in range(3):
         load()

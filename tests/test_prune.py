@@ -242,7 +242,7 @@ def test_a_newer_copy_anywhere_is_doubt_about_ops(absence: Absence, prune: bool)
 
 
 def test_newer_copies_are_named_and_not_all() -> None:
-    """In the order of the alphabet, and no more of them than a person reads."""
+    """Newer copies are named in alphabetical order, and only some of them."""
     (_, one), (_, two) = (world(gone=0, cluster=cluster) for cluster in ("rct", "dev"))
     found = newer_than_ops(
         [with_row(one, Reason.WOULD_DOWNGRADE), *[with_row(two, Reason.WOULD_DOWNGRADE)] * 99]
@@ -263,7 +263,7 @@ def test_what_waits_is_said_where_something_is_gone_alone() -> None:
 
 
 def test_notes_end_whatever_else_there_is() -> None:
-    """What is back on OPS is not gone any more, or it would count from before: in a run that failed, too."""
+    """The notes of a certificate that is back on OPS are removed, in a run that failed, too."""
     order, report = world()
     back = with_row(called(Reason.IN_SYNC, report), Reason.WOULD_DOWNGRADE)
     back = back.model_copy(update={"failures": (Failure(code=Code.TIMEOUT, cluster="dev", what="x"),)})
@@ -297,14 +297,14 @@ def test_a_clock_that_differs_is_not_gone_by(ahead: timedelta) -> None:
 
 
 def test_a_server_that_tells_no_time_is_not_gone_by() -> None:
-    """Then nobody knows how much has passed."""
+    """Nothing is noted or deleted there, since nobody knows how much time has passed."""
     clock = clock_of(None, NOW)
     assert clock.now == NOW
     assert "have no Date that can be read" in clock.trouble
 
 
 def test_the_targets_time_decides_and_is_noted() -> None:
-    """What our clock says is no reason: fewer copies are due by the target's, and a note bears that."""
+    """Whether a copy is due is decided by the target's time, not by ours, and a note has that time."""
     early = NOW - timedelta(minutes=4)
     order, report = world()
     (one,) = plan_prune([order], [report], NOW)
@@ -316,14 +316,14 @@ def test_the_targets_time_decides_and_is_noted() -> None:
 
 @pytest.mark.parametrize("minutes", [3, -3])
 def test_notes_by_our_own_clock_are_still_notes(minutes: int) -> None:
-    """Earlier versions made them by ours: they count, unless they are of the target's future."""
+    """Notes that earlier versions made by our clock count, unless they lie in the target's future."""
     now = NOW + timedelta(minutes=minutes)
     (one,) = planned(world(absence=replace(DUE, runs=2, seen=NOW, since=NOW - DAY)), now=now)
     assert [row.absence.runs for row in one.notes if row.absence] == ([] if minutes > 0 else [1])
 
 
 def test_each_report_goes_by_the_targets_time() -> None:
-    """And says where that can't be: the copy is kept without a word about when it goes."""
+    """Reports go by the target's time, or say which clock is wrong and not when the copy is deleted."""
     order, report = world()
     plan = Plan(cluster="dev", changes=report.changes)
     clocks = (Clock(NOW), Clock(NOW - DAY), Clock(NOW, "x"))
@@ -341,7 +341,7 @@ PAUSES = st.sampled_from([1, 49, 50, 60, 6 * 60, 12 * 60, 24 * 60 - 100, 24 * 60
 @f.law
 @given(steps=st.lists(st.tuples(PAUSES, MOSTLY, MOSTLY), min_size=3, max_size=12))
 def test_no_copy_goes_before_three_runs_and_a_day(steps: list[tuple[int, bool, bool]]) -> None:
-    """However often runs come, whatever they find: since it was last there, three saw it gone, over a day."""
+    """In any sequence of runs, three find the certificate gone, over a day, before a deletion."""
     order, start = world(copies=1)
     other, healthy = world(gone=0, copies=1, cluster="rct")
     now, absence, noted = NOW, Absence(source=DUE.source), list[datetime]()
@@ -638,7 +638,7 @@ def test_a_wrong_note_is_not_made(changes: dict[str, Any], rule: str) -> None:
 
 @pytest.mark.parametrize("absence", [DUE, replace(DUE, runs=1)], ids=["a deletion", "a note"])
 def test_where_something_comes_first_nothing_is_deleted(absence: Absence) -> None:
-    """A refusal here, a newer copy anywhere, a failure and a wrong clock are looked at once more."""
+    """A refusal here, a newer copy anywhere, a failure and a wrong clock are checked before each deletion."""
     order, report = world(absence=absence)
     (one,) = planned((order, report))
     failed = report.model_copy(update={"failures": (Failure(code=Code.TIMEOUT, cluster="dev", what="x"),)})

@@ -62,7 +62,7 @@ def notes(api: MemoryApi) -> Manifest:
 
 @pytest.mark.parametrize("minutes", [0, 4, -4])
 def test_a_note_bears_the_targets_time(minutes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ours is no more than compared with it."""
+    """A note has the target's time; ours is only compared with it."""
     api = MemoryApi({"app": WRITES}, policy=False)
     told = datetime.now(UTC).replace(microsecond=0) + minutes * MINUTE
     api.clock = lambda: told
@@ -79,7 +79,7 @@ def test_a_note_bears_the_targets_time(minutes: int, monkeypatch: pytest.MonkeyP
 def test_by_a_clock_that_is_wrong_nothing_is_noted(
     minutes: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And the report says of the copy why not; nothing has failed."""
+    """With a wrong clock nothing is noted, and the copy's row says why; nothing has failed."""
     api = MemoryApi({"app": WRITES}, policy=False)
     told = None if minutes is None else datetime.now(UTC).replace(microsecond=0) + minutes * MINUTE
     api.clock = lambda: told

@@ -103,7 +103,7 @@ def test_no_more_lookups_hang_than_there_is_room_for(
 def test_without_a_thread_for_it_a_lookup_fails_and_leaves_nothing(
     name_server: NameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where a pod's limit of threads is reached; a later one is made as ever."""
+    """Where no thread can be started the lookup fails, and a later one is made as ever."""
 
     def start(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
@@ -119,7 +119,7 @@ def test_without_a_thread_for_it_a_lookup_fails_and_leaves_nothing(
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "[::1]"])
 def test_an_address_needs_no_thread(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
-    """Nobody is asked for what is no name."""
+    """An address is not looked up."""
     monkeypatch.setattr(threading, "Thread", None)
     assert lookup((address, 443), later())[0][4][:2] == (address.strip("[]"), 443)
 

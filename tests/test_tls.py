@@ -30,7 +30,7 @@ PATIENT = 60.0
 
 
 def test_a_context_is_pythons_default_one() -> None:
-    """In all that counts for who is trusted, and how strictly, whatever Python it is."""
+    """The context trusts whom Python's default one trusts, as strictly, in each version of Python."""
     ours, theirs = (make(cadata=CA.pem.decode()) for make in (verifying, ssl.create_default_context))
     names = ("verify_mode", "check_hostname", "verify_flags", "options", "minimum_version", "maximum_version")
     for name in (*names, "protocol", "security_level", "hostname_checks_common_name"):
@@ -79,7 +79,7 @@ def by_a_handshake(address: str) -> None:
 def test_no_session_key_is_written(
     address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, speak: Callable[[str], None]
 ) -> None:
-    """Whatever the environment asks for; with the keys, what was recorded of the network could be read."""
+    """No key is written whatever the environment asks for; with it, recorded traffic could be read."""
     for name in (ADDRESS, GATEWAY_CA):
         monkeypatch.setenv(name, "")
     speak(address)
@@ -91,7 +91,7 @@ def test_no_session_key_is_written(
 def test_a_place_for_session_keys_that_is_none_fails_nothing(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Python's own context would not be made at all."""
+    """An SSLKEYLOGFILE that can't be written fails nothing, though it fails Python's own context."""
     monkeypatch.setenv(KEY_LOG, "/nowhere/keys")
     by_the_transport(address)
 

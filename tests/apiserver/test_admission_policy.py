@@ -166,14 +166,14 @@ def test_a_secret_is_taken_over_only_where_it_asks_for_it(
 
 @pytest.mark.parametrize("way", [by_apply, by_post])
 def test_nothing_is_made_with_what_is_not_ours(thief: Rest, way: Way) -> None:
-    """A new copy has our three keys alone, and none of the fields by which others would keep or lose it."""
+    """A Secret with a fourth key, or with immutable, owners, finalizers or notes, is not created."""
     assert let_through(thief, way, FOREIGN) == set()
     assert way(thief, {"data": {"ca.crt": "eA=="}})
 
 
 @WAYS
 def test_nothing_that_is_not_ours_is_added(thief: Rest, way: Way) -> None:
-    """Nor does a copy get any of this later, whichever way it is written."""
+    """The same additions to an existing copy are denied, whichever way it is written."""
     by_apply(thief, {})
     assert let_through(thief, way, FOREIGN) == set()
     assert way(thief, {"data": {"tls.crt": "eHg=", "ca.crt": "eA=="}})["data"]["tls.crt"] == "eHg="
@@ -306,7 +306,7 @@ def may_go(somebody: Rest, admin: Admin, notes: Manifest) -> bool:
 
 @WAYS
 def test_a_note_says_when_it_was_made(pruning: Rest, way: Way) -> None:
-    """By the API server's clock: it is neither backdated nor changed to an earlier time, but it may end."""
+    """A note has no earlier time than the API server's clock, new or changed, and it can be removed."""
     backdated = {f"{hours} hours": noted(hours) for hours in (0.5, 25, 1000)}
     assert let_through(pruning, way, backdated) == set()
     way(pruning, noted())
@@ -325,7 +325,7 @@ def test_what_is_no_time_is_no_note(pruning: Rest) -> None:
 
 @pytest.mark.parametrize(("hours", "goes"), [(0, False), (23.5, False), (24.1, True), (1000, True)], ids=str)
 def test_a_copy_goes_a_day_after_its_note(world: World, pruning: Rest, hours: float, goes: bool) -> None:
-    """By the API server's clock, however the note came to be there."""
+    """A copy can be deleted a day after its note, by the API server's clock, whoever wrote the note."""
     assert may_go(pruning, world.admin(), noted(hours)) is goes
 
 
@@ -343,7 +343,7 @@ def test_a_copy_goes_a_day_after_its_note(world: World, pruning: Rest, hours: fl
     ids=["two runs", "no number", "no runs", "not seen", "no note", "kept by the target", "not ours"],
 )
 def test_only_what_three_runs_have_noted_goes(world: World, pruning: Rest, notes: Manifest) -> None:
-    """All notes are there, nobody of the target keeps the copy, and it is one of ours."""
+    """Only a copy of ours can be deleted that has all notes and that nobody of the target keeps."""
     assert not may_go(pruning, world.admin(), notes)
     again = {"metadata": {"labels": LABEL, "annotations": {"tls-sync.io/prune": "true"}}}
     assert may_go(pruning, world.admin(), merged(again, noted(25)))
@@ -352,7 +352,7 @@ def test_only_what_three_runs_have_noted_goes(world: World, pruning: Rest, notes
 def test_an_api_server_that_is_gone_delays_a_deletion_and_hastens_none(
     world: World, pruning: Rest, other_server: Callable[[float], object]
 ) -> None:
-    """Its Lease stands still until it is collected: what it saw a day after the note may go, no other."""
+    """Until its Lease is removed, only a copy can be deleted that was due when the server was last there."""
     other_server(-2)
     until("its Lease is known", lambda: not may_go(pruning, world.admin(), noted(25)))
     assert may_go(pruning, world.admin(), noted(26.2))
@@ -370,7 +370,7 @@ def test_a_clock_that_is_ahead_hastens_no_deletion(
 
 
 def test_where_nothing_is_pruned_any_more_notes_end(world: World, pruning: Rest) -> None:
-    """What is printed then bars deletions and new notes; the Leases' policy stays, and bars no renewal."""
+    """Without prune, deletions and new notes are denied; the Leases' policy stays, and denies no renewal."""
     by_apply(pruning, {})
     apply_policies(world.admin(), prune=False)
     until("notes are denied", lambda: not let_through(pruning, by_merge_patch, {"now": noted()}))

@@ -86,7 +86,7 @@ STATES: dict[str, tuple[dict[str, Any], Reason]] = {
 def test_a_certificate_without_secret_is_pending_until_it_is_late(
     ops: World, state: dict[str, Any], reason: Reason
 ) -> None:
-    """Named literally, it fails the cluster only when it is late; what else is routed is served."""
+    """A literal route to it fails the cluster only when it is late; the other certificates are served."""
     awaited(ops, **state)
     report = ops.deliver()
     row = row_of(report)
@@ -109,7 +109,7 @@ def test_what_is_there_until_the_issuance_is_pending_too(ops: World, make: Any) 
 
 
 def test_a_copy_is_kept_while_its_certificate_is_issued_again(ops: World) -> None:
-    """As after its Secret was deleted: routed literally or by a glob, the copy stays and is no orphan."""
+    """After its Secret was deleted, the copy stays and is no orphan, routed literally or by a glob."""
     (secret,) = ops.issue(NAME)
     ops.run()
     ops.ops.delete(SECRET)
@@ -142,7 +142,7 @@ def test_a_selector_leaves_other_certificates_alone(ops: World) -> None:
 
 @pytest.mark.usefixtures("prefect_server", "no_waiting")
 def test_a_run_waits_for_an_issuance_and_fails_when_it_is_late(ops: World) -> None:
-    """Completed, and each wave served, while it is pending; Failed with its reason; then all is there."""
+    """While it is pending, runs are Completed and serve each wave; once it is late, they are Failed."""
 
     def in_waves(config: dict[str, Any]) -> None:
         for number, cluster in enumerate(config["clusters"], start=1):
@@ -170,7 +170,7 @@ def test_a_run_waits_for_an_issuance_and_fails_when_it_is_late(ops: World) -> No
 
 
 def test_the_watcher_waits_for_an_issuance(ops: World) -> None:
-    """No failure at its start, nor for a temporary certificate; the real one is sent as it comes."""
+    """The watcher fails neither at its start nor for a temporary certificate, and sends the real one."""
     awaited(ops, timedelta(0))
     reactor = Reactor()
     seen = [reactor.act([EVERYTHING])]
@@ -195,7 +195,7 @@ def test_the_watcher_waits_for_an_issuance(ops: World) -> None:
 
 
 def test_the_inventory_tells_what_is_pending(ops: World) -> None:
-    """Status, verdict and document; it needs nobody until it is late."""
+    """Status, verdict and document show it, and the inventory is not ok once it is late."""
     ops.run()
     awaited(ops, timedelta(minutes=1))
     found = survey(load_config())
@@ -233,7 +233,7 @@ def test_the_preflight_tells_what_is_pending(ops: World) -> None:
 
 
 def test_a_root_that_no_route_names_is_counted(ops: World) -> None:
-    """In a run of one cluster, too; named by a glob of any cluster, it is listed."""
+    """It is counted in a run of one cluster, too, and listed where a glob of any cluster names it."""
     ops.put(unfit.authority(ops.issuer, "root-ca"))
     report = told_of(ops)
     assert (report.inventory.rejections, report.inventory.unrouted_rejections) == ((), 1)

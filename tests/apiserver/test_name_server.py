@@ -95,7 +95,7 @@ def test_the_preflight_names_the_cluster_and_looks_at_the_others(
 def test_a_run_serves_the_others_and_hears_a_stop_meanwhile(
     world: World, name_server: Silent, tmp_path: Path
 ) -> None:
-    """While the name of one cluster is looked up; then it ends, and reports that cluster as interrupted."""
+    """While one cluster's name is looked up, the others are served; a stop ends the run with a report."""
     world.issue("web-tls")
     with world.reached_at(f"https://{NAME}:6443"), begun(tmp_path, "flows") as run:
         until("the others are served", lambda: world.copy("web-tls", "rct") and world.copy("web-tls", "prd"))
@@ -111,7 +111,7 @@ def test_a_run_serves_the_others_and_hears_a_stop_meanwhile(
 def test_the_watcher_hears_a_stop_while_a_name_is_looked_up(
     world: World, name_server: Silent, tmp_path: Path, cluster: str
 ) -> None:
-    """Whether it is OPS that can't be found, or a target."""
+    """The watcher ends at a stop while the name of OPS, or of a target, is looked up."""
     world.issue("web-tls")
     with (
         world.reached_at(f"https://{NAME}:6443", cluster),

@@ -193,7 +193,7 @@ def test_what_comes_back_is_not_gone(pruned: World) -> None:
 
 
 def test_a_copy_that_is_written_keeps_no_notes(pruned: World) -> None:
-    """Its certificate is there: who edits the copy before each run, so that each writes it, saves no note."""
+    """A copy that each run writes, because someone edits it, keeps no notes: its certificate is on OPS."""
     age(pruned)
     pruned.admin().patch(place(GONE), {"data": {"note": "bm90ZQ=="}})
     run()

@@ -90,7 +90,7 @@ def differing(by: timedelta) -> Fault:
 
 @pytest.mark.parametrize("clusters", [("dev", "rct", "prd"), ("rct",)], ids=["all", "one that isn't pruned"])
 def test_an_older_ops_has_nothing_noted(pruned: World, clusters: tuple[str, ...]) -> None:
-    """What is gone from an OPS that knows less than any target has perhaps only been forgotten."""
+    """Nothing is noted while any target has a newer copy than OPS, which may have been restored."""
     restore_ops(pruned, *clusters)
     oracle = pruned.oracle()
     for _ in range(3):
@@ -105,7 +105,7 @@ def test_an_older_ops_has_nothing_noted(pruned: World, clusters: tuple[str, ...]
 
 @pytest.mark.parametrize("clusters", [("dev", "rct", "prd"), ("rct",)], ids=["all", "one that isn't pruned"])
 def test_an_older_ops_has_nothing_deleted(pruned: World, clusters: tuple[str, ...]) -> None:
-    """Not even what was due before OPS was restored; once OPS knows as much as targets, it goes."""
+    """Even what was due before OPS was restored is kept until no target has a newer copy any more."""
     restore_ops(pruned, *clusters)
     age(pruned)
     oracle = pruned.oracle()
@@ -237,7 +237,7 @@ def test_a_server_without_a_clock_has_nothing_deleted(pruned: World, date: str) 
 
 
 def test_a_note_of_the_future_counts_as_none(pruned: World) -> None:
-    """It starts anew, by the target's time."""
+    """A note of the future is replaced by a first one, with the target's time."""
     take_away(pruned, GONE)
     age(pruned)
     soon = {ownership.ORPHANED_SEEN: (datetime.now(UTC) + 4 * MINUTE).isoformat()}

@@ -133,7 +133,7 @@ def die_at_the_patch(number: int, *, after: bool, call: Callable[[], ClusterRepo
 def test_each_version_is_wholly_old_or_wholly_new(
     world: World, ca: bool, happen: Callable[[World], None]
 ) -> None:
-    """Key by key: at no moment does the Secret hold what neither side had, nor a part of each."""
+    """No version of the Secret holds a value that neither side had, or a part of each."""
     before, renewed = prepared(world, happen, ca=ca)
     row = world.row("web-tls")
     assert (row.applied, row.failed) == (True, False)
@@ -148,7 +148,7 @@ def test_each_version_is_wholly_old_or_wholly_new(
 def test_killed_at_either_of_the_two_requests_the_next_run_completes_it(
     world: World, ca: bool, happen: Callable[[World], None], number: int, after: bool
 ) -> None:
-    """What is between them is whole, ours and told; then it is in sync, and at rest."""
+    """Between the two requests the copy is whole and ours; the next run brings it in sync."""
     before, renewed = prepared(world, happen, ca=ca)
     die_at_the_patch(number, after=after, call=world.deliver)
     between = world.copy("web-tls")
@@ -190,7 +190,7 @@ def owners_of_data(copy: Manifest) -> set[tuple[str, str]]:
 
 
 def test_adoption_loses_no_key_unasked(world: World) -> None:
-    """A keystore beside the certificate: refused, and named; untouched until its end is asked for."""
+    """The run refuses, names the keys, and changes nothing until the annotation lets them go."""
     (secret,) = world.issue("web-tls")
     hand_over(world, **{"keystore.jks": STRANGE, "tls-combined.pem": STRANGE})
     before = world.versions()

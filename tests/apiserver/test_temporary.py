@@ -198,7 +198,7 @@ def test_a_run_replaces_a_temporary_copy(world: World) -> None:
 
 
 def test_the_watcher_replaces_a_temporary_copy(world: World, tmp_path: Path) -> None:
-    """With the event of the real certificate, too."""
+    """The watcher replaces it with the event of the real certificate, too."""
     copied_once(world, temporary(world))
     with may_watch(world.ops), watcher(tmp_path, PREFECT_API_URL=NOBODY) as started:
         started.wait_until_it_says("start: ")

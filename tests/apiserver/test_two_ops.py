@@ -95,7 +95,7 @@ def test_a_second_ops_of_the_same_owner_writes_over_nothing(second: World) -> No
 
 @pytest.mark.usefixtures("prefect_server", "no_waiting")
 def test_the_run_of_a_second_ops_is_failed_and_says_why(second: World) -> None:
-    """Through the flow: the reason is in the run's message."""
+    """The flow's run is Failed, and its message has the reason."""
     assert second.deliver().ok
     before = second.versions()
     act_as(second, "prd")

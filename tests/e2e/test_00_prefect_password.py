@@ -196,7 +196,7 @@ def _started_by(server: Server, deployment: str, flow: str, before: int) -> tupl
 
 
 def test_the_ui_asks_for_the_password(page: Browser, server: Server) -> None:
-    """Who has it sees the runs, and is logged in from here on; where there is none, nobody is asked."""
+    """Whoever has it sees the runs, and is logged in from here on; where there is none, nobody is asked."""
     ui = f"http://127.0.0.1:{server.port}"
     page.open(f"{ui}/runs")
     if server.password:
@@ -210,7 +210,7 @@ def test_the_ui_asks_for_the_password(page: Browser, server: Server) -> None:
 def test_a_page_of_another_origin_starts_nothing(
     page: Browser, server: Server, deployment: str, elsewhere: str
 ) -> None:
-    """Without CORS, by a body without a type, which asks no leave: no flow is made, and no run is started."""
+    """A body without a type needs no permission by CORS; where there is a password, nothing is started."""
     before, flow = len(server.runs(deployment)), "from-another-origin"
     page.open(elsewhere)
     sent = page.evaluate(_script(BY_BLOB, server.api, flow, deployment))
@@ -221,7 +221,7 @@ def test_a_page_of_another_origin_starts_nothing(
 def test_a_page_under_a_name_that_leads_to_the_server_starts_nothing(
     page: Browser, server: Server, deployment: str
 ) -> None:
-    """A foreign Host header: to the browser, server and page are one origin, and CORS does not count."""
+    """Page and server have one origin, with a foreign Host; where there is a password, nothing is started."""
     before, flow = len(server.runs(deployment)), "from-a-foreign-host"
     page.open(f"http://{REBOUND}:{server.port}/ui-settings")
     assert page.evaluate("location.host") == f"{REBOUND}:{server.port}"
@@ -231,7 +231,7 @@ def test_a_page_under_a_name_that_leads_to_the_server_starts_nothing(
 
 
 def test_a_page_of_another_origin_reads_nothing(page: Browser, server: Server, elsewhere: str) -> None:
-    """Not even what needs no password: CORS allows the UI's own address alone."""
+    """The page can't read even what needs no password: CORS allows only the UI's own address."""
     page.open(elsewhere)
     script = f'fetch("{server.api}/health").then(answer => answer.status, () => "forbidden")'
     assert page.evaluate(script) == (200 if server.outcome.page_reads else "forbidden")

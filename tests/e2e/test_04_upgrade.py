@@ -37,7 +37,7 @@ def test_a_changed_schedule_and_a_new_route_take_effect(
 
 
 def test_an_upgrade_without_a_password_is_refused(release: Release, prefect: PrefectAPI) -> None:
-    """Before anything changes, with what to make: so it is told to who installed when none was asked for."""
+    """Helm refuses before anything changes, and says what to make, where a release has no password yet."""
     before = release.values
     try:
         with pytest.raises(CommandError, match="the Prefect server of this release has no password"):
