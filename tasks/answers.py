@@ -35,8 +35,8 @@ STATUS = {
 UNCERTAIN = frozenset({Code.CONNECTION_LOST, Code.TIMEOUT, Code.SERVER_ERROR, Code.PROTOCOL})
 
 
-TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
-"""Of JSON, as far as it opens and closes something."""
+TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*+"?|[\[\]{}]', re.DOTALL)
+"""Of JSON, as far as it opens and closes something; a text that does not end goes on until the end."""
 DEEPEST = 100
 """Objects of Kubernetes have a tenth of it."""
 

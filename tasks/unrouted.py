@@ -5,16 +5,17 @@ A CA's root lies beside the leaves that it signs, and nobody wants it sent.
 
 from tasks.config import SyncConfig
 from tasks.models import Inventory
-from tasks.names import matches
+from tasks.names import is_glob, matches
 
 
 def routed(inventory: Inventory, config: SyncConfig) -> Inventory:
     """The inventory as a report lists it; also of one cluster, all routes of the configuration count."""
     routes = (route for cluster in config.clusters for route in cluster.routes)
     patterns = {pattern for route in routes for pattern in route.certificates}
+    globs = {pattern for pattern in patterns if is_glob(pattern)}
 
     def is_routed(name: str) -> bool:
-        return any(matches(pattern, name) for pattern in patterns)
+        return name in patterns or any(matches(glob, name) for glob in globs)
 
     rejections = tuple(one for one in inventory.rejections if is_routed(one.ref.name))
     issuances = tuple(one for one in inventory.issuances if is_routed(one.ref.name))

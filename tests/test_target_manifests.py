@@ -95,6 +95,15 @@ def test_two_accounts_share_no_object_on_a_target(prune: bool) -> None:
             assert one["spec"]["policyName"] == one["metadata"]["name"]
 
 
+def test_another_account_has_its_rights_where_the_routes_say() -> None:
+    """Also in namespaces that are called like the account of ours, whose name is replaced elsewhere."""
+    (dev,) = load_config(str(EXAMPLE)).named("dev")
+    route = dev.routes[0].model_copy(update={"namespaces": ("tls-sync-demo", "tls-sync")})
+    dev = dev.model_copy(update={"routes": (route,)})
+    named = [one["metadata"].get("namespace") for one in manifests(dev, "web") if one["kind"] == "Role"]
+    assert sorted(filter(None, named)) == ["tls-sync", "tls-sync-demo"]
+
+
 def test_what_another_account_writes_is_labelled_alike() -> None:
     """Whose a copy is says its owner: the label managed-by, and our annotations, do not bear the account."""
     (dev,) = load_config(str(EXAMPLE)).named("dev")

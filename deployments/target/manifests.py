@@ -39,18 +39,18 @@ _PRUNED: dict[str, Manifest] = {
 
 def manifests(cluster: Cluster, account: str = ACCOUNT) -> Iterator[Manifest]:
     """All that the account of a cluster needs; the routed namespaces themselves are the applications'."""
-    return (_named(document, account) for document in _for_our_account(cluster))
-
-
-def _for_our_account(cluster: Cluster) -> Iterator[Manifest]:
     for name in (*_ONCE, _WHERE_PRUNED) if cluster.prune else _ONCE:
         for document in _documents(name):
-            yield _with_prune(document) if cluster.prune else document
+            yield _adapted(document, cluster, account)
     for namespace in cluster.namespaces_of(None):
         for document in _documents(_PER_NAMESPACE):
-            metadata = {**document["metadata"], "namespace": namespace}
-            placed = {**document, "metadata": metadata}
-            yield _with_prune(placed) if cluster.prune else placed
+            adapted = _adapted(document, cluster, account)
+            yield {**adapted, "metadata": {**adapted["metadata"], "namespace": namespace}}
+
+
+def _adapted(document: Manifest, cluster: Cluster, account: str) -> Manifest:
+    named: Manifest = _named(document, account)
+    return _with_prune(named) if cluster.prune else named
 
 
 def _with_prune(document: Manifest) -> Manifest:
