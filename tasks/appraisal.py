@@ -41,10 +41,9 @@ STATUSES = {
 
 def status_of(change: Change, *, seen: bool) -> Status:
     """What a row of a plan says of the Secret that is there, or not (`seen`)."""
-    if (
-        change.action is Action.NOTHING and change.reason is not Reason.ISSUANCE_PENDING
-    ):  # wanted, and it can't be had; what is there is not ours
-        return Status.FOREIGN if seen else Status.MISSING
+    if change.action is Action.NOTHING:  # wanted, and it can't be had; what is there is not ours
+        absent = Status.PENDING if change.reason is Reason.ISSUANCE_PENDING else Status.MISSING
+        return Status.FOREIGN if seen else absent
     return STATUSES.get(change.reason, Status.REFUSED)
 
 

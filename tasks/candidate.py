@@ -10,6 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.x509.oid import NameOID
 
+from tasks.names import data_keys
 from tasks.reasons import Reason
 from tasks.refusal import Refused, refusing
 
@@ -60,7 +61,7 @@ class Candidate:
     @property
     def kept_keys(self) -> tuple[str, ...]:
         """Names of what does not travel; the first ones, where there are very many."""
-        return tuple(sorted(str(key) for key in self._data if key not in (CERTIFICATE, KEY, CA))[:MOST_KEPT])
+        return tuple(sorted(data_keys(self._data) - {CERTIFICATE, KEY, CA})[:MOST_KEPT])
 
     def _decode(self, key: str) -> bytes:
         with refusing(Reason.INVALID_ENCODING, key):

@@ -8,6 +8,7 @@ from tasks.checks import Policy, examine, version_of
 from tasks.cluster import ClusterClient
 from tasks.config import Source
 from tasks.models import Rejection, TargetSecret
+from tasks.names import data_keys
 from tasks.reasons import Reason
 from tasks.refusal import Refused, refusing_the_unforeseen
 from tasks.silence import without_warnings
@@ -23,7 +24,7 @@ def read_copy(target: ClusterClient, secret: TargetSecret, source: Source) -> Ta
     if manifest is None:
         return None
     held, unfit, data = None, None, manifest.get("data")
-    keys = frozenset(map(str, data)) if isinstance(data, dict) else frozenset[str]()
+    keys = data_keys(data) if isinstance(data, dict) else frozenset[str]()
     with suppress(Refused), without_warnings, refusing_the_unforeseen():
         held = version_of(Candidate(manifest))
     found = examine(secret.ref, manifest, Policy(now=None, allow_self_signed=source.allow_self_signed))

@@ -1,7 +1,7 @@
 """Names of Kubernetes objects, DNS names, and the globs over them. Matched whole, always."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cache
 from ipaddress import ip_address
 
@@ -15,6 +15,7 @@ GLOB = re.compile(r"[-a-z0-9.*]{1,253}")
 ADDRESS = re.compile(r"(\[(?P<v6>[0-9a-f:.]{2,45})\]|(?P<host>[a-z0-9.-]{1,253}))(:(?P<port>[0-9]{1,5}))?")
 LABEL_KEY = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+DATA_KEY = re.compile(r"[-._A-Za-z0-9]{1,253}")  # of a Secret or ConfigMap
 UID = re.compile(r"[0-9a-f-]{36}")
 
 FIRST, LONGEST = 20, 253
@@ -37,6 +38,13 @@ def some(names: Sequence[str]) -> str:
     """For a person: the first ones, none longer than a DNS name may be, and how many more there are."""
     shown = [name if len(name) <= LONGEST else f"{name[:LONGEST]}…" for name in names[:FIRST]]
     return ", ".join(shown) + (f" and {len(names) - FIRST:,} more" if len(names) > FIRST else "")
+
+
+def data_keys(names: Iterable[object]) -> frozenset[str]:
+    """Names of keys of a Secret's data, as an API server takes them; what is none is told as that."""
+    return frozenset(
+        str(one) if DATA_KEY.fullmatch(str(one)) else "a key without a valid name" for one in names
+    )
 
 
 def is_protected(namespace: str) -> bool:

@@ -20,6 +20,8 @@ SECONDS = 30.0
 search list."""
 MOST = 512
 """Lookups at a time: as many as hang take a thread each."""
+MOST_OF_ONE = 4
+"""Lookups of one place at a time. One that has hung for SECONDS is not joined: the next may be answered."""
 STEP_SECONDS = 0.1
 """In which a stop is heard."""
 
@@ -39,7 +41,7 @@ class Stopped(OSError):
 
 class _Lookup:
     def __init__(self, place: Place) -> None:
-        self._place = place
+        self._place, self._begun = place, time.monotonic()
         self.done = threading.Event()
         self.found: Found = ()
         self.trouble: Exception | None = None
@@ -51,9 +53,15 @@ class _Lookup:
         except Exception as error:  # noqa: BLE001  raised again where it is waited for
             self.trouble = error
         with _lock:
-            del _under_way[self._place]
+            _under_way[self._place].remove(self)
+            if not _under_way[self._place]:
+                del _under_way[self._place]
             _room.release()
         self.done.set()
+
+    @property
+    def hangs(self) -> bool:
+        return time.monotonic() - self._begun >= SECONDS
 
     def answer(self) -> Found:
         if self.trouble:  # of each who waits, an error of its own
@@ -61,7 +69,8 @@ class _Lookup:
         return self.found
 
 
-_under_way: dict[Place, _Lookup] = {}
+_under_way: dict[Place, list[_Lookup]] = {}
+"""Of each place, in the order in which they began."""
 _lock = threading.Lock()
 _room = threading.BoundedSemaphore(MOST)
 
@@ -79,7 +88,8 @@ os.register_at_fork(after_in_child=_forget)
 def lookup(place: Place, deadline: float, stopped: threading.Event | None = None) -> Found:
     """The addresses of a place. Raises LookupTimeout, Stopped, or what socket.getaddrinfo raises.
 
-    `deadline` is a moment of time.monotonic(). A lookup of the same name that is under way is joined.
+    `deadline` is a moment of time.monotonic(). A lookup of the same name that is under way is joined, unless
+    it hangs.
     """
     if _is_address(place[0]):
         return _ask(place)
@@ -148,13 +158,19 @@ def _ask(place: Place) -> Found:
 
 def _joined(place: Place) -> _Lookup | None:
     with _lock:
-        return _under_way.get(place)
+        return _last(place)
+
+
+def _last(place: Place) -> _Lookup | None:
+    """The one to be joined; None where another one is to begin."""
+    found = _under_way.get(place, [])
+    return found[-1] if found and (not found[-1].hangs or len(found) >= MOST_OF_ONE) else None
 
 
 def _begun(place: Place) -> _Lookup:
     """For who has a place in the room; the one that somebody else has begun meanwhile, if there is one."""
     with _lock:
-        one = _under_way.get(place)
+        one = _last(place)
         if one is None:
             one = _Lookup(place)
             try:
@@ -162,7 +178,7 @@ def _begun(place: Place) -> _Lookup:
             except RuntimeError:
                 _room.release()
                 raise OSError(errno.EAGAIN, "no thread is left for a lookup") from None
-            _under_way[place] = one
+            _under_way.setdefault(place, []).append(one)
         else:
             _room.release()
         return one

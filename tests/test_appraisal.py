@@ -113,6 +113,14 @@ def test_every_refusal_has_its_remedy_and_what_a_run_heals_has_none() -> None:
     assert only(look(copy(OLD))).remedy == ""
 
 
+@pytest.mark.parametrize(("seen", "status"), [(True, Status.FOREIGN), (False, Status.PENDING)])
+def test_a_foreign_secret_in_the_place_of_a_pending_one_is_told(seen: bool, status: Status) -> None:
+    """It will be refused once the certificate is issued, and a person can see to it before."""
+    place = SecretRef(namespace="a", name="b")
+    change = Change(action=Action.NOTHING, reason=Reason.ISSUANCE_PENDING, target=place, certificate="b")
+    assert status_of(change, seen=seen) is status
+
+
 @pytest.mark.parametrize("action", Action)
 @pytest.mark.parametrize("reason", Reason)
 def test_no_reason_but_in_sync_is_in_sync(action: Action, reason: Reason) -> None:

@@ -278,3 +278,11 @@ def test_host_is_refused(text: str) -> None:
 def test_an_address_is_a_host_and_a_port(text: str, expected: tuple[str, int] | None) -> None:
     """A name or IP address, IPv6 in brackets, with 443 where no port is given; nothing else."""
     assert names.split_address(text) == expected
+
+
+def test_a_key_of_data_is_told_by_its_name_or_not_at_all() -> None:
+    """What no API server takes as the name of a key could be any text, and stands in no report."""
+    assert names.data_keys(["tls.crt", "key_store-1.JKS"]) == {"tls.crt", "key_store-1.JKS"}
+    for text in ("", "a b", "a\n", "../x", "é", "a" * 254, 5.5):
+        (told,) = names.data_keys([text])
+        assert told in ("a key without a valid name", "5.5")

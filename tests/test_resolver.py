@@ -65,6 +65,20 @@ def test_a_lookup_under_way_is_joined(name_server: NameServer) -> None:
     assert sorted(name_server.asked) == ["another.example.org", NAME]
 
 
+def test_a_lookup_that_hangs_for_ever_is_not_joined_for_ever(
+    name_server: NameServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once the name server is back, the next lookup is answered; of one name a few hang at most."""
+    monkeypatch.setattr(resolver, "SECONDS", 0.2)
+    for _ in range(2 * resolver.MOST_OF_ONE):
+        with pytest.raises(LookupTimeout):
+            lookup((NAME, 443), later())
+    assert name_server.asked == [NAME] * resolver.MOST_OF_ONE
+    monkeypatch.setattr(resolver, "MOST_OF_ONE", resolver.MOST_OF_ONE + 1)
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: ADDRESS)
+    assert lookup((NAME, 443), later()) == ADDRESS
+
+
 def test_a_name_is_looked_up_anew_for_each_connection(name_server: NameServer) -> None:
     """An answer is not kept: a name may lead elsewhere by now."""
     name_server.go.set()
