@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from flows.tls_sync import tls_sync
 from tasks import transport
 from tasks.models import ClusterReport
 from tasks.reasons import Reason
@@ -141,6 +142,18 @@ def test_each_version_is_wholly_old_or_wholly_new(
     assert [data for data in seen if data not in (before["data"], renewed["data"])] == []
     assert seen[-1] == renewed["data"]
     assert world.row("web-tls").reason is Reason.IN_SYNC
+
+
+@pytest.mark.usefixtures("prefect_server", "no_waiting")
+@pytest.mark.parametrize("happen", [add_ca, add_keys])
+def test_a_run_of_the_flow_replaces_wholly_too(world: World, happen: Callable[[World], None]) -> None:
+    """While OPS renews, no version of a copy with foreign keys has anything but all old or all new values."""
+    before, renewed = prepared(world, happen, ca=False)
+    assert tls_sync(return_state=True).is_completed()
+    seen = versions_since(world, before)
+    assert [data for data in seen if data not in (before["data"], renewed["data"])] == []
+    assert seen[-1] == renewed["data"]
+    assert world.is_everywhere(renewed)
 
 
 @situations
