@@ -15,6 +15,7 @@ from tasks.models import Change, ClusterReport
 from tasks.react import Reactor
 from tasks.reasons import Reason
 from tasks.watch import EVERYTHING
+from tests.apiserver.test_prune import age, grant, notes_on
 from tests.world import Manifest, World
 
 pytestmark = pytest.mark.apiserver
@@ -191,3 +192,33 @@ def test_a_stamp_of_another_ops_put_there_by_hand_is_heeded(second: World) -> No
     row = rows(second.deliver())[NAMES[0]]
     assert (row.reason, row.failed) == (Reason.OWNED_BY_ANOTHER_SOURCE_CLUSTER, True)
     assert "source.formerClusterIds" in row.reason.remedy
+
+
+@pytest.mark.usefixtures("prefect_server", "no_waiting")
+def test_a_second_ops_prunes_no_copy_of_the_first(second: World) -> None:
+    """Its whole runs neither note nor delete what it never had, though they delete what it lost itself."""
+    first, lost = NAMES[:2]
+    for name in NAMES[1:]:
+        second.ops.delete(f"{SECRETS}/{name}")
+    second.admin("prd").delete(f"{SECRETS}/{first}")
+    for number in range(4):
+        name = f"web-own-{number}-tls"
+        second.admin("prd").create(second.issuer.secret(name, [f"{name}.example.org"]))
+    second.edit_config(lambda document: document["clusters"][0].update(prune=True))
+    grant(second, "dev")
+    assert tls_sync(return_state=True).is_completed()
+    before = second.versions()
+    act_as(second, "prd")
+    assert tls_sync(return_state=True).is_completed()
+    assert before.items() <= second.versions().items()
+    assert notes_on(second, first) == {}
+    second.admin("prd").delete(f"{SECRETS}/{lost}")
+    for name in (first, lost):
+        age(second, name)
+    noted = second.copy(first)
+    assert tls_sync(return_state=True).is_completed()
+    assert second.copy(lost) is None
+    copy = second.copy(first)
+    assert noted is not None
+    assert copy is not None
+    assert copy["data"] == noted["data"]
