@@ -122,6 +122,7 @@ def _started(way: str, directory: Path) -> Iterator[tuple[int, str]]:
     environment |= _of_the_chart(way) if way.startswith("the chart") else {}
     environment |= {"PREFECT_HOME": str(directory), "DO_NOT_TRACK": "1"}
     environment |= {"PREFECT_SERVER_UI_STATIC_DIRECTORY": str(directory / "ui")}
+    environment |= {"PREFECT_SERVER_API_PORT": str(port)}  # its UI asks there; with `--port` alone, at 4200
     where = ["--host", "127.0.0.1", "--port", str(port)]
     command = [sys.executable, "-m", "prefect", "server", "start", *where]
     process = processes.spawn(command, directory / "server.log", ROOT, environment)
