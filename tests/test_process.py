@@ -124,6 +124,33 @@ def test_each_flow_keeps_to_itself() -> None:
     assert printed(EACH_FLOW).splitlines() == [f"{module} 0 False" for module in modules]
 
 
+EACH_COMMAND = """
+import ctypes, os, runpy, sys
+sys.argv[1:] = {arguments}
+config = os.environ["TLS_SYNC_CONFIG"] = {config!r}
+def told(event, details):
+    if event == "open" and str(details[0]) == config:
+        os.write(1, b"%d" % ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))
+sys.addaudithook(told)
+try:
+    runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
+except SystemExit as end:
+    os.write(1, b" %d" % end.code)
+    os._exit(0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "arguments"), [("flows", ["--preflight"]), ("flows.watch", ["--port=0"])], ids=str
+)
+def test_the_process_of_a_command_keeps_to_itself(tmp_path: Path, module: str, arguments: list[str]) -> None:
+    """It can't be dumped by the time at which it opens its configuration, before it reads any credential."""
+    config = tmp_path / "tls-sync.yaml"
+    config.write_text("nonsense")
+    script = EACH_COMMAND.format(arguments=arguments, config=str(config), module=module)
+    assert printed(script) == "0 1"
+
+
 def load() -> bool:
     """A client certificate of a kubeconfig, as at each connection to a cluster that knows us by one."""
     written = document()
