@@ -9,16 +9,21 @@ from typing import Any
 
 import pytest
 
+from deployments.sandbox import certificate_resource
 from deployments.sandbox.admin import Admin
 from deployments.sandbox.cert_manager import SOURCE_NAMESPACE
 from flows.tls_sync import tls_sync
+from tasks.config import load_config
 from tasks.models import Action
+from tasks.placement import Status
+from tasks.preflight import preflight
 from tasks.react import Reactor
 from tasks.reasons import Reason
+from tasks.survey import survey
 from tasks.watch import EVERYTHING
 from tests.fault_proxy import Answer, Forward, Request
 from tests.spoilt import spoilt_secrets
-from tests.world import World
+from tests.world import TARGETS, World
 
 DEEP = 3000
 
@@ -128,27 +133,79 @@ def test_metadata_nested_without_measure_costs_itself(world: World) -> None:
     assert copy["data"] == renewed["data"]
 
 
+def spoil_row(request: Request, forward: Forward) -> Answer:
+    """The row of web-a-tls in a target's table is malformed."""
+    answer = forward()
+    if "/namespaces/app-a/secrets" not in request.path or b'"Table"' not in answer.body:
+        return answer
+    table = json.loads(answer.body)
+    for row in table["rows"]:
+        if row["object"]["metadata"]["name"] == "web-a-tls":
+            row["object"]["metadata"]["managedFields"] = "nonsense"
+    return replace(answer, body=json.dumps(table).encode())
+
+
 def test_a_row_that_can_not_be_read_costs_itself(world: World) -> None:
     """Its Secret is named and not written to; all others of the namespace are served."""
     old = world.issue("web-a-tls", "web-b-tls")
     assert world.deliver().ok
     renewed = [world.renew(one) for one in old]
 
-    def spoil(request: Request, forward: Forward) -> Answer:
-        answer = forward()
-        if "/namespaces/app-a/secrets" not in request.path or b'"Table"' not in answer.body:
-            return answer
-        table = json.loads(answer.body)
-        for row in table["rows"]:
-            if row["object"]["metadata"]["name"] == "web-a-tls":
-                row["object"]["metadata"]["managedFields"] = "nonsense"
-        return replace(answer, body=json.dumps(table).encode())
-
     with world.proxy() as proxy:
-        proxy.fault = spoil
+        proxy.fault = spoil_row
         report = world.deliver()
     (refused,) = [row for row in report.changes if row.action is Action.REFUSE]
     assert (refused.target.name, refused.reason) == ("web-a-tls", Reason.UNREADABLE)
     copies = [world.copy(name) for name in ("web-a-tls", "web-b-tls")]
     assert [copy and copy["data"] for copy in copies] == [old[0]["data"], renewed[1]["data"]]
     assert world.deliver().ok
+
+
+def test_the_inventory_tells_everything_else(world: World) -> None:
+    """Beside spoilt Secrets and a row that can't be read, each other copy has its status."""
+    _, spoilt = fill(world)
+    world.run()
+    with world.proxy() as proxy:
+        proxy.fault = spoil_row
+        found = survey(load_config())
+    told = {(one.cluster, one.certificate): one for one in found.placements}
+    assert {one.ref.name for one in found.rejections} == routed(spoilt)
+    assert found.unrouted_rejections == len(spoilt) - len(routed(spoilt))
+    in_sync = {place for place, one in told.items() if one.status is Status.IN_SYNC}
+    sound = {(cluster, name) for cluster in TARGETS for name in ("web-a-tls", "web-b-tls")}
+    assert in_sync == sound - {("dev", "web-a-tls")}
+    assert told["dev", "web-a-tls"].reason == Reason.UNREADABLE
+
+
+def odd_certificate(world: World) -> None:
+    """A Certificate whose fields are of other types than cert-manager writes."""
+    sound = world.issuer.secret("web-odd-tls", ["web-odd.example.org"])
+    manifest = certificate_resource.certificate(sound)
+    spec = {"secretName": ["web-odd-tls"], "dnsNames": 7, "issuerRef": "none"}
+    certificate_resource.put(world.ops, manifest | {"spec": spec, "status": {"conditions": "nonsense"}})
+
+
+def test_a_certificate_that_can_not_be_parsed_costs_the_preflight_nothing(cert_manager: World) -> None:
+    """The preflight reports that OPS and each cluster are ready."""
+    cert_manager.issue("web-a-tls")
+    odd_certificate(cert_manager)
+    found = preflight(load_config())
+    assert [trouble for one in (found.ops, *found.clusters) for trouble in one.troubles] == []
+
+
+def test_what_can_not_be_parsed_costs_the_watcher_nothing_else(cert_manager: World) -> None:
+    """Metadata nested without measure and a Certificate of other types: each renewal beside them arrives."""
+    old = cert_manager.issue("web-a-tls", "web-b-tls")
+    odd_certificate(cert_manager)
+    reactor = Reactor()
+    try:
+        with nested(cert_manager.ops, SOURCE_NAMESPACE, "web-a-tls"):
+            assert reactor.act([EVERYTHING])
+            renewed = cert_manager.renew(old[1])
+            for name in ("web-a-tls", "web-b-tls"):
+                report = reactor.act([name])
+                assert report
+                assert report.inventory.failure is None
+            assert cert_manager.is_everywhere(renewed)
+    finally:
+        reactor.close()
