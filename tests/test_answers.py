@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime
 from email.utils import format_datetime
-from time import process_time
+from time import thread_time
 from typing import Any
 
 import pytest
@@ -219,6 +219,6 @@ def test_what_is_nested_and_does_not_end_is_no_answer(text: str) -> None:
 def test_a_text_in_it_that_does_not_end_is_gone_through_once() -> None:
     """Or a hostile server would hold the whole run for hours: with 100,000 quotes it was minutes."""
     hostile = b"[" * 20_000 + b'"' + b'\\"' * 100_000
-    began = process_time()
+    began = thread_time()
     assert isinstance(parse_answer(200, hostile), Problem)
-    assert process_time() - began < 1
+    assert thread_time() - began < 1

@@ -102,7 +102,7 @@ def test_a_server_of_the_run_alone_asks_for_a_password() -> None:
     """Each run has a new one, and its client knows it; a server that is there already keeps its own."""
     found = []
     for _ in range(2):
-        with guarded_server():
+        with temporary_settings(restore_defaults={PREFECT_API_URL}), guarded_server():
             settings = get_current_settings()
         assert settings.server.api.auth_string == settings.api.auth_string
         found.append(settings.api.auth_string)

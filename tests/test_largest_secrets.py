@@ -64,8 +64,8 @@ def test_the_largest_secrets_take_less_than_a_second(subtests: pytest.Subtests) 
     for name, material in data().items():
         written = {key: base64.b64encode(value).decode() for key, value in material.items()}
         with subtests.test(name):
-            begin = time.process_time()
+            begin = time.thread_time()
             found = examine(REF, {"type": "kubernetes.io/tls", "data": written}, Policy(now=NOW))
-            took = time.process_time() - begin
+            took = time.thread_time() - begin
             assert isinstance(found, Certificate | Rejection)
             assert took < 1

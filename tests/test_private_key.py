@@ -49,10 +49,11 @@ def test_a_part_beyond_the_modulus_is_not_worked_with(size: int) -> None:
     """Primes far larger than they can be cost no more than it takes to read them."""
     oversized = generated()._replace(p=2**size - 1, q=2**size - 1)
     public = rsa.RSAPublicNumbers(generated().e, generated().n).public_key()
-    begin = time.process_time()
+    written = pem(oversized.pkcs1, PKCS1)
+    begin = time.thread_time()
     with pytest.raises(Refused, match="larger than its modulus"):
-        require_key(pem(oversized.pkcs1, PKCS1), public)
-    assert time.process_time() - begin < 1  # a promise: no Secret takes more than a second of CPU
+        require_key(written, public)
+    assert time.thread_time() - begin < 1  # a promise: no Secret takes more than a second of CPU
 
 
 def test_a_refused_rsa_key_says_which_rule_it_breaks() -> None:

@@ -1,6 +1,6 @@
 """What reports leave out: what is unfit on OPS, and wanted by nobody."""
 
-from time import process_time
+from time import thread_time
 from typing import Any
 
 import pytest
@@ -66,7 +66,7 @@ def test_thousands_of_names_and_routes_are_looked_up() -> None:
     """Literal names are not compared with as many names on OPS: a report would take a minute."""
     found = inventory(*(rejection(f"old-{number}-tls") for number in range(3000)))
     routes = config(*(f"web-{number}-tls" for number in range(3000)), "old-1-tls", "old-200*-tls")
-    began = process_time()
+    began = thread_time()
     names = set(listed(routed(found, routes)))
-    assert process_time() - began < 1
+    assert thread_time() - began < 1
     assert names == {"old-1-tls", "old-200-tls"} | {f"old-200{digit}-tls" for digit in range(10)}

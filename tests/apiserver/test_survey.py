@@ -168,7 +168,8 @@ def test_no_key_is_told(world: World) -> None:
     """Neither of a copy that was edited, and so was read, nor of any other."""
     (secret,) = world.issue("web-tls")
     world.deliver()
-    other = world.issuer.secret("web-tls", ["web-tls.example.org"])
+    older = datetime.now(UTC) - timedelta(days=30)
+    other = world.issuer.secret("web-tls", ["web-tls.example.org"], not_before=older)
     world.admin().patch("/api/v1/namespaces/app-a/secrets/web-tls", {"data": other["data"]})
     found = look()
     assert of(found).status is Status.DRIFTED

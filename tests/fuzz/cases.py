@@ -26,8 +26,8 @@ from tests.factories import NOW
 from tests.fuzz.mutations import spoil_json, spoil_pem
 from tests.written_keys import PKCS1, PKCS8, SEC1, AnyKey, der_of, next_prime, rsa_of
 
-SECONDS = 1.0
-"""Of CPU that a case may take: what is promised of any Secret; most take a hundredth of it."""
+SECONDS, NOISE = 1.0, 2.0
+"""Of CPU that a case may take, as is promised of any Secret; and the factor that a busy machine may add."""
 REF = SecretRef(namespace="certificates-ops", name="web-tls")
 SOURCE = Source(namespace=REF.namespace)
 CA = ed25519.Ed25519PrivateKey.from_private_bytes(b"certificate authority for fuzz.."[:32])
@@ -174,13 +174,15 @@ def run(seed: int, cases: int) -> Iterator[Outcome]:
     for number in range(cases):
         chance = Random(f"{seed}:{number}")
         kind = chance.choice(KINDS)
-        begin = time.process_time()
+        begin = time.thread_time()
         try:
             what = kind(chance)
         except BaseException as error:
             raise AssertionError(
                 f"seed {seed}, case {number}: {kind.__name__} raised {type(error).__name__}"
             ) from error
-        seconds = time.process_time() - begin
-        assert seconds <= SECONDS, f"seed {seed}, case {number}: {kind.__name__} took {seconds:.1f} s of CPU"
+        seconds = time.thread_time() - begin
+        assert seconds <= NOISE * SECONDS, (
+            f"seed {seed}, case {number}: {kind.__name__} took {seconds:.1f} s of CPU"
+        )
         yield Outcome(kind.__name__, what, seconds)
