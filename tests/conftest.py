@@ -8,6 +8,7 @@ import pytest
 
 from deployments.sandbox.control_plane import Sandbox
 from deployments.sandbox.errors import SandboxError
+from tasks import stopping
 from tests.world import CLUSTERS, World
 
 Part = TypeVar("Part")
@@ -36,6 +37,14 @@ def running(part: AbstractContextManager[Part], without: str) -> Iterator[Part]:
         yield found
     finally:
         part.__exit__(None, None, None)
+
+
+@pytest.fixture(autouse=True)
+def _same_process_for_each_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A stop that one test asks for does not stop the next, and no terminal sets the width of a table."""
+    monkeypatch.delenv("COLUMNS", raising=False)
+    yield
+    stopping.asked.clear()
 
 
 @pytest.fixture

@@ -133,7 +133,7 @@ def rsa_keys() -> Iterator[tuple[str, bytes, str, bytes, Reason | None]]:
         "d by Carmichael": (sound._replace(d=pow(sound.e, -1, lcm(p - 1, q - 1))), None),
         "swapped, with the other coefficient": (sound._replace(p=q, q=p), broken),
         "one prime far smaller": (rsa_of(MERSENNE, other.q), None),
-        "of a composite prime": (rsa_of(composite, q), broken),
+        "of a composite prime": (rsa_of(composite, other.q), broken),
         "of one prime twice": (sound._replace(q=p, n=p * p), broken),
         "of close primes": (rsa_of(p, close), broken),
         "of 1 and n": (sound._replace(p=1, q=sound.n, dp=0, dq=sound.d, qi=0), broken),
