@@ -19,10 +19,11 @@ sandbox: $(READY) ## four clusters, Prefect with its UI, the flow served; until 
 test: $(READY) ## all tests; the first time builds kube-apiserver and etcd if none is at hand
 	@# Here, since pytest would hide the progress. What can't be had makes tests skip, and CI fail.
 	@$(BIN)/python -m deployments.sandbox fetch || test -z "$$CI"
-	$(BIN)/python -m pytest
+	@# Two processes: each has API servers of its own, and one waits while the other computes.
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 test-unit: $(READY) ## the pure tests, in seconds
-	$(BIN)/python -m pytest -m "not apiserver and not e2e"
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not apiserver and not e2e"
 
 e2e: $(READY) ## the chart on a real node, watcher, worker, fleet, alerts, benchmarks in small; as root, on Debian; half an hour
 	@# What takes minutes the first time, and what is missing, is said before pytest hides it.

@@ -31,11 +31,9 @@ status = command.run(command.make_parser().parse_args([]))  # nothing answers th
 assert status == 1
 assert not [name for name in command.UNUSED if name in sys.modules]
 sys.modules["flows.by_hand"].tls_sync.serialize_parameters({"cluster": "dev"})
-assert not {"fastapi", "coolname._impl", "pathspec.gitignore"} & set(sys.modules)
-from prefect.utilities.filesystem import filter_files
+assert not {"fastapi", "coolname._impl"} & set(sys.modules)
 from prefect.utilities.names import generate_slug
 assert generate_slug(2).count("-") == 1
-assert filter_files(root=sys.argv[1], ignore_patterns=["*"]) is not None
 from prefect.blocks.notifications import SlackWebhook
 from prefect.blocks.webhook import Webhook
 """
@@ -49,7 +47,7 @@ def test_a_run_imports_nothing_that_it_does_not_use(tmp_path: Path) -> None:
         "PREFECT_HOME": str(tmp_path),
         "PREFECT_API_URL": "http://127.0.0.1:1/api",
     }
-    command = [sys.executable, "-c", A_RUN, str(tmp_path)]
+    command = [sys.executable, "-c", A_RUN]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert done.stderr.startswith("tls-sync: no run can begin: ")
