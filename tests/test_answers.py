@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.answers import Problem, is_about, parse_answer, parse_date
+from tasks.answers import Problem, is_about, parse_answer, parse_date, parse_json
 from tasks.reasons import Code
 from tests.factories import law
 
@@ -194,6 +194,22 @@ def test_date_of_an_answer_may_be_anything(header: str) -> None:
     """A hostile header is a time in UTC or none, and never an exception."""
     found = parse_date(header)
     assert found is None or found.tzinfo is not None
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (rb'{"a\ud800": ["\uDFFF", "x"]}', {"a?": ["?", "x"]}),
+        (b'"\xed\xa0\x80"', "?"),
+        (rb'"\ud83d\ude00"', "\N{GRINNING FACE}"),
+        (rb'"\\ud800 \u003c"', r"\ud800 <"),
+        ('"\N{HANGUL SYLLABLE HAN}"'.encode(), "\N{HANGUL SYLLABLE HAN}"),
+    ],
+)
+def test_half_of_a_surrogate_pair_can_be_told_of(content: bytes, found: Any) -> None:
+    """It is read as a question mark: reports, which are UTF-8, can say it; what is whole stays as it is."""
+    assert parse_json(content) == found
+    json.dumps(parse_json(content), ensure_ascii=False).encode()
 
 
 @pytest.mark.parametrize("opening", ['{"a":', "[", '[{"f:a":'], ids=["objects", "lists", "both"])

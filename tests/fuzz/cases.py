@@ -1,6 +1,7 @@
 """What is spoilt, and what becomes of it. The same seed and number give the same case, byte for byte."""
 
 import base64
+import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
@@ -17,6 +18,7 @@ from cryptography.x509.oid import NameOID
 
 from deployments.sandbox.manifests import Manifest
 from tasks import inventory, ownership
+from tasks.answers import parse_json
 from tasks.checks import Policy, examine
 from tasks.config import Source
 from tasks.models import Certificate, Rejection, SecretRef, TargetSecret
@@ -124,7 +126,7 @@ def a_secret(chance: Random) -> str:
         data[key] = spoil_pem(data[key], chance)
     manifest: Any = {"metadata": {"uid": "u"}, "data": _encoded(data)}
     if chance.random() < 0.05:
-        manifest = spoil_json(manifest, chance)
+        manifest = _as_read(spoil_json(manifest, chance))
     found = examine(REF, manifest, Policy(now=NOW, allow_self_signed=chance.random() < 0.5))
     assert isinstance(found, Certificate | Rejection)
     assert found.model_dump_json()
@@ -137,13 +139,18 @@ def told(found: Rejection) -> str:
     )
 
 
+def _as_read(spoilt: Any) -> Any:
+    """As an answer brings it."""
+    return parse_json(json.dumps(spoilt).encode())
+
+
 def _encoded(data: dict[str, bytes]) -> dict[str, str]:
     return {key: base64.b64encode(value).decode() for key, value in data.items()}
 
 
 def a_certificate(chance: Random) -> str:
     spoilt, sound = (
-        spoil_json(deepcopy(CERTIFICATE), chance),
+        _as_read(spoil_json(deepcopy(CERTIFICATE), chance)),
         {**CERTIFICATE, "spec": {"secretName": "other"}},
     )
     heard = inventory.Heard({}, {}, [])
@@ -155,7 +162,7 @@ def a_certificate(chance: Random) -> str:
 
 
 def a_row(chance: Random) -> str:
-    spoilt, sound = spoil_json(deepcopy(ROW), chance), deepcopy(ROW)
+    spoilt, sound = _as_read(spoil_json(deepcopy(ROW), chance)), deepcopy(ROW)
     sound["object"]["metadata"]["name"] = "other"
     columns = [{"name": name} for name in ("Name", "Type", "Data", "Age")]
     found = ownership.parse_target_secrets({"columnDefinitions": columns, "rows": [spoilt, sound]})
