@@ -27,7 +27,7 @@ from tasks.liveness import Liveness, serve
 from tasks.models import Requests
 from tasks.pushgateway import ADDRESS, push
 from tests import chart
-from tests.factories import NOW, certificate, inventory, rejection
+from tests.factories import NOW, certificate, inventory, issuance, rejection
 from tests.fault_proxy import Answer, Forward, Request
 from tests.monitoring import Alertmanager, Prometheus, Pushgateway, demand
 from tests.test_metrics import DOWN, KEPT, NEW, REFUSED, Broken, cluster, report
@@ -213,7 +213,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
     with pytest.MonkeyPatch.context() as patch, Pushgateway(directory) as gateway:
         patch.setenv(ADDRESS, gateway.url)
         ends = NOW + timedelta(days=9)
-        found = inventory(certificate("web-tls", version=NEW), rejection("old-tls"), credential_ends=ends)
+        unfit = (rejection("old-tls"), issuance("new-tls"))
+        found = inventory(certificate("web-tls", version=NEW), *unfit, credential_ends=ends)
         whole = report(cluster("dev", KEPT, REFUSED), cluster("rct", failures=(DOWN,)), inventory=found)
         assert push(whole) == push(report(cluster("rct", KEPT))) == push(whole) == ""
         failure = DOWN.model_copy(update={"cluster": "OPS"})
