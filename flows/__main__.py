@@ -4,8 +4,8 @@ import argparse
 import os
 import sys
 
-from tasks.arguments import text
-from tasks.ending import at_once, ended, last_words
+from tasks.runtime.arguments import text
+from tasks.runtime.command import at_once, ended, last_words
 
 # Where PREFECT_API_URL names no server, Prefect starts one for this run; on a small machine that takes 40 s.
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
@@ -134,19 +134,19 @@ def command(name: str, given: argparse.Namespace) -> int:
     """Each is imported by itself: one that needs no Prefect does not wait for it."""
     from importlib import import_module  # noqa: PLC0415  not for --help
 
-    from tasks.process import keep_to_itself  # noqa: PLC0415
+    from tasks.orchestration.process import keep_to_itself  # noqa: PLC0415
 
     keep_to_itself()
     return int(import_module(f"flows.commands.{name}").main(given))
 
 
 def run(given: argparse.Namespace) -> int:
-    from tasks.imports import importing, later, without  # noqa: PLC0415  not for --help
+    from tasks.runtime.imports import importing, later, without  # noqa: PLC0415  not for --help
 
     with importing():
-        from tasks.errors import ConfigError  # noqa: PLC0415
-        from tasks.process import keep_to_itself  # noqa: PLC0415
-        from tasks.pushgateway import load_config_or_tell  # noqa: PLC0415
+        from tasks.domain.errors import ConfigError  # noqa: PLC0415
+        from tasks.metrics.pushgateway import load_config_or_tell  # noqa: PLC0415
+        from tasks.orchestration.process import keep_to_itself  # noqa: PLC0415
 
     keep_to_itself()
     try:
@@ -155,7 +155,7 @@ def run(given: argparse.Namespace) -> int:
         sys.stderr.write(f"tls-sync: {error}\n")
         return 1
     with importing(), without(*UNUSED), later(*UNTIL_USED):
-        from flows import by_hand  # noqa: PLC0415  after the environment
+        from flows.commands import run as by_hand  # noqa: PLC0415  after the environment
 
     return by_hand.run(given)
 

@@ -1,6 +1,6 @@
 """A fleet of runs: one run of tls-sync/group per group of clusters, wave after wave, and one verdict.
 
-For configurations that are too large for one process. What is decided stands in tasks/fleet.py.
+For configurations that are too large for one process. What is decided stands in tasks/fleet/groups.py.
 """
 
 from datetime import UTC, datetime
@@ -12,17 +12,17 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from flows.fleet_runs import serve
-from flows.publication import hand_over_the_log
-from tasks import fleet_report
-from tasks.config import SyncConfig
-from tasks.ending import Stage, reached
-from tasks.fleet import Outcome, waves_of
-from tasks.process import prepare
-from tasks.pushgateway import load_config_or_tell, push_fleet
-from tasks.retry import RUN
-from tasks.stopping import begin
-from tasks.terminal import records
+from tasks.config.schema import SyncConfig
+from tasks.fleet import report
+from tasks.fleet.groups import Outcome, waves_of
+from tasks.fleet.runs import serve
+from tasks.metrics.pushgateway import load_config_or_tell, push_fleet
+from tasks.orchestration.process import prepare
+from tasks.orchestration.publish import hand_over_the_log
+from tasks.orchestration.task_options import RUN
+from tasks.report.terminal import records
+from tasks.runtime.command import Stage, reached
+from tasks.runtime.shutdown import begin
 
 prepare()
 
@@ -55,21 +55,21 @@ def tls_sync_fleet(
     if signal:
         hand_over_the_log()
         raise signal
-    ending = fleet_report.verdict(outcomes, config)
+    ending = report.verdict(outcomes, config)
     make = Completed if ending.ok else Failed
     return make(name=ending.name, message=ending.message)
 
 
 def publish(outcomes: list[Outcome], config: SyncConfig, began: datetime, *, dry_run: bool) -> None:
     """To people, then to Prometheus; a dry run tells this one nothing."""
-    ok, logger = fleet_report.verdict(outcomes, config).ok, get_run_logger()
+    ok, logger = report.verdict(outcomes, config).ok, get_run_logger()
     say = logger.info if ok else logger.error
-    for part in records(fleet_report.render(outcomes, config)):
+    for part in records(report.render(outcomes, config)):
         say("%s", part)
     reached(Stage.REPORTED)
     try:
         create_markdown_artifact(
-            fleet_report.render_markdown(outcomes, config),
+            report.render_markdown(outcomes, config),
             key="dry-run-tls-sync-fleet" if dry_run else "tls-sync-fleet",
             description="What became of each group of clusters",
         )

@@ -7,13 +7,13 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from tasks import findings, survey_text
-from tasks.config import load_config
-from tasks.process import prepare
-from tasks.report import LOG_ROWS
-from tasks.stopping import begin
-from tasks.survey import survey
-from tasks.terminal import WIDTH
+from tasks.config.schema import load_config
+from tasks.inventory import summary, table
+from tasks.inventory.collect import survey
+from tasks.orchestration.process import prepare
+from tasks.report.rows import LOG_ROWS
+from tasks.report.terminal import WIDTH
+from tasks.runtime.shutdown import begin
 
 prepare()
 
@@ -36,11 +36,11 @@ def inventory(
 ) -> State[None]:
     begin()
     found = survey(load_config(), cluster)
-    ending, logger = findings.verdict(found), get_run_logger()
+    ending, logger = summary.verdict(found), get_run_logger()
     say = logger.info if ending.ok else logger.error
-    say("%s", survey_text.render(found, WIDTH, rows=LOG_ROWS))
+    say("%s", table.render(found, WIDTH, rows=LOG_ROWS))
     create_markdown_artifact(
-        survey_text.render_markdown(found),
+        table.render_markdown(found),
         key="tls-sync-inventory",
         description="Which certificate is where, until when, and whether it is the right one",
     )

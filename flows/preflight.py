@@ -7,11 +7,11 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from tasks import checklist
-from tasks.config import load_config
-from tasks.preflight import preflight as look
-from tasks.process import prepare
-from tasks.stopping import begin
+from tasks.config.schema import load_config
+from tasks.orchestration.process import prepare
+from tasks.preflight import render
+from tasks.preflight.probe import preflight as look
+from tasks.runtime.shutdown import begin
 
 prepare()
 
@@ -34,11 +34,11 @@ def preflight(
 ) -> State[None]:
     begin()
     found = look(load_config(), cluster)
-    ending, logger = checklist.verdict(found), get_run_logger()
+    ending, logger = render.verdict(found), get_run_logger()
     say = logger.info if ending.ok else logger.error
-    say("%s", checklist.render(found))
+    say("%s", render.render(found))
     create_markdown_artifact(
-        checklist.render_markdown(found), key="tls-sync-preflight", description="Whether runs can work"
+        render.render_markdown(found), key="tls-sync-preflight", description="Whether runs can work"
     )
     make = Completed if ending.ok else Failed
     return make(name=ending.name, message=ending.message)

@@ -10,22 +10,22 @@ from prefect.client.schemas.objects import State
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
-from flows.publication import final_state, hand_over_the_log, publish, run_name, tell_the_fleet
-from tasks import tally
-from tasks.collect import collect
-from tasks.kubeconfig import held
-from tasks.limits import bounded
-from tasks.models import RunReport
-from tasks.order import orders_for
-from tasks.process import prepare
-from tasks.pruning import prune_clusters
-from tasks.pushgateway import load_config_or_tell
-from tasks.retry import RUN
-from tasks.runners import runner_of
-from tasks.stopping import begin
-from tasks.sync import sync_clusters
-from tasks.unrouted import routed
-from tasks.waves import share_of
+from tasks.collect_certificates import collect
+from tasks.config.limits import bounded
+from tasks.domain.models import RunReport
+from tasks.kube import request_counts
+from tasks.kubeconfig.reader import held
+from tasks.metrics.pushgateway import load_config_or_tell
+from tasks.orchestration.process import prepare
+from tasks.orchestration.publish import final_state, hand_over_the_log, publish, run_name, tell_the_fleet
+from tasks.orchestration.task_options import RUN
+from tasks.orchestration.task_runners import runner_of
+from tasks.plan.spec import orders_for
+from tasks.plan.unrouted import routed
+from tasks.plan.waves import share_of
+from tasks.prune_cluster import prune_clusters
+from tasks.runtime.shutdown import begin
+from tasks.sync_cluster import sync_clusters
 
 prepare()
 
@@ -55,7 +55,7 @@ def tls_sync(
     urgent_only: bool = Field(default=False, description="Write only copies that end within 24 hours."),
 ) -> State[None]:
     begin()
-    began, before = datetime.now(UTC), tally.made()
+    began, before = datetime.now(UTC), request_counts.made()
     config, until = load_config_or_tell(), began + RUN
     clusters = config.select(cluster, certificate, group)
     with held(), runner_of(config.task_runner, until) as submit:  # the kubeconfig, as it is now
@@ -84,7 +84,7 @@ def tls_sync(
         owner=config.owner,
         configured=config.names,
         began=began,
-        requests=tally.since(before),
+        requests=request_counts.since(before),
     )
     if group and not (signal or inventory.failure):
         tell_the_fleet(share_of(orders, reports))

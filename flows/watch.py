@@ -6,9 +6,9 @@ import signal
 import socket
 import sys
 
-from tasks.arguments import text
-from tasks.ending import ended
-from tasks.names import is_name, is_namespace
+from tasks.domain.names import is_name, is_namespace
+from tasks.runtime.arguments import text
+from tasks.runtime.command import ended
 
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
@@ -42,10 +42,10 @@ def main() -> int:
 
 def watch(port: int, namespace: str, name: str, context: str | None) -> int:
     """Until told to stop; without a `name` there is no Lease to hold."""
-    from flows.watcher import Watcher  # noqa: PLC0415  not for --help
-    from tasks.errors import ConfigError  # noqa: PLC0415
-    from tasks.lease import Lease  # noqa: PLC0415
-    from tasks.process import prepare  # noqa: PLC0415
+    from tasks.domain.errors import ConfigError  # noqa: PLC0415
+    from tasks.orchestration.process import prepare  # noqa: PLC0415
+    from tasks.watch.lease import Lease  # noqa: PLC0415
+    from tasks.watch.watcher import Watcher  # noqa: PLC0415  not for --help
 
     prepare()
     identity = f"{socket.gethostname()}_{os.getpid()}"

@@ -6,10 +6,10 @@ from typing import TypeVar
 
 import pytest
 
-from deployments.sandbox.control_plane import Sandbox
+from deployments.sandbox.clusters.control_plane import Sandbox
 from deployments.sandbox.errors import SandboxError
-from tasks import stopping
-from tests.world import CLUSTERS, World
+from tasks.runtime import shutdown
+from tests.support.clusters import CLUSTERS, World
 
 Part = TypeVar("Part")
 
@@ -44,7 +44,7 @@ def _same_process_for_each_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     """A stop that one test asks for does not stop the next, and no terminal sets the width of a table."""
     monkeypatch.delenv("COLUMNS", raising=False)
     yield
-    stopping.asked.clear()
+    shutdown.asked.clear()
 
 
 @pytest.fixture
@@ -68,8 +68,8 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 @pytest.fixture
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retries follow at once; their number and conditions stay as they are."""
-    from tasks.collect import collect_certificates  # noqa: PLC0415
-    from tasks.sync import sync_cluster  # noqa: PLC0415
+    from tasks.collect_certificates import collect_certificates  # noqa: PLC0415
+    from tasks.sync_cluster import sync_cluster  # noqa: PLC0415
 
     for task in (collect_certificates, sync_cluster):
         monkeypatch.setattr(task, "retry_delay_seconds", [0.0, 0.0, 0.0])

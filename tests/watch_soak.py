@@ -12,14 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from deployments.sandbox.control_plane import Sandbox
-from deployments.sandbox.prefect_server import prefect_server
+from deployments.sandbox.clusters.control_plane import Sandbox
+from deployments.sandbox.demo.prefect_server import prefect_server
 from deployments.sandbox.progress import say
 from tests.soak import Figures, conclude, figures
-from tests.tcp_proxy import TcpProxy, tcp_proxy
-from tests.waiting import until
-from tests.watching import Arrivals, may_watch, watcher
-from tests.world import CLUSTERS, World
+from tests.support.clusters import CLUSTERS, World
+from tests.support.tcp_proxy import TcpProxy, tcp_proxy
+from tests.support.waiting import until
+from tests.support.watcher_process import Arrivals, may_watch, watcher
 
 NAMES = tuple(f"web-{number}-tls" for number in range(20))
 PER_SECOND = 25.0

@@ -1,9 +1,9 @@
 """What a run will be given, checked before it is scheduled: the configuration and the kubeconfig."""
 
 from deployments.hook.errors import HookError
-from tasks.config import load_config
-from tasks.errors import ClusterError, ConfigError
-from tasks.kubeconfig import connect
+from tasks.config.schema import load_config
+from tasks.domain.errors import ClusterError, ConfigError
+from tasks.kubeconfig.reader import connect
 
 REMEDY = (
     "Put the kubeconfig into the Secret that tlsSync.kubeconfigSecret names, in the release's namespace,\n"

@@ -9,7 +9,7 @@ from http.client import HTTPException
 from typing import Any
 
 from deployments.hook.errors import HookError, Unreachable
-from tasks.names import without_user
+from tasks.domain.names import without_user
 
 SECONDS = 15.0
 SILENCE_SECONDS = 60.0

@@ -61,11 +61,12 @@ def _guarded(given: argparse.Namespace) -> int:
 def _carry_out(given: argparse.Namespace) -> int:
     """Imported here, so that also a Ctrl-C during the imports ends without a traceback."""
     if given.command == "fetch":
-        from deployments.sandbox.binaries import locate  # noqa: PLC0415
+        from deployments.sandbox.programs.binaries import locate  # noqa: PLC0415
 
         locate("etcd", "kube-apiserver", "kubectl", "helm")
         return 0
-    from deployments.sandbox import demo, renewal, up  # noqa: PLC0415
+    from deployments.sandbox.demo import demo, up  # noqa: PLC0415
+    from deployments.sandbox.world import renewal  # noqa: PLC0415
 
     if given.command == "renew":
         return renewal.renew_by_name(given.name)

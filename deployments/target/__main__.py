@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deployments.target.errors import TargetError
-from tasks.arguments import text
-from tasks.ending import ended
+from tasks.runtime.arguments import text
+from tasks.runtime.command import ended
 
 if TYPE_CHECKING:  # what needs no dependency is imported before the first try
     from deployments.target.places import Place
@@ -57,7 +57,7 @@ def main() -> int:
         )
     )
     given = parser.parse_args()
-    from tasks.errors import ConfigError  # noqa: PLC0415  not for --help
+    from tasks.domain.errors import ConfigError  # noqa: PLC0415  not for --help
 
     try:
         return _manifests(given) if given.command == "manifests" else _kubeconfig(given)
@@ -84,7 +84,7 @@ def _add_kubeconfig(parser: argparse.ArgumentParser) -> None:
 
 
 def _account(given: str) -> str:
-    from tasks.names import is_namespace  # noqa: PLC0415  not for --help
+    from tasks.domain.names import is_namespace  # noqa: PLC0415  not for --help
 
     if not is_namespace(text(given)):
         raise argparse.ArgumentTypeError(f"{given!r} is no name for a namespace")
@@ -104,7 +104,7 @@ def _pair(given: str) -> tuple[str, str]:
 
 def _manifests(given: argparse.Namespace) -> int:
     from deployments.target.manifests import render  # noqa: PLC0415
-    from tasks.config import load_config  # noqa: PLC0415
+    from tasks.config.schema import load_config  # noqa: PLC0415
 
     config = load_config(given.config)
     sys.stdout.write(render(config.named(given.cluster), given.account))
@@ -113,7 +113,7 @@ def _manifests(given: argparse.Namespace) -> int:
 
 def _kubeconfig(given: argparse.Namespace) -> int:
     from deployments.target import collection  # noqa: PLC0415
-    from tasks.config import load_config  # noqa: PLC0415
+    from tasks.config.schema import load_config  # noqa: PLC0415
 
     config = load_config(given.config)
     contexts, servers = dict(given.context), dict(given.server)

@@ -10,11 +10,11 @@ from deployments.target.document import Document, Entry, document_of, entries_of
 from deployments.target.errors import TargetError
 from deployments.target.kubectl import Kubectl
 from deployments.target.places import Place
-from tasks.config import SyncConfig
-from tasks.credentials import WARN_BEFORE
-from tasks.errors import ClusterError
-from tasks.kubeconfig import accepted
-from tasks.names import UID
+from tasks.config.schema import SyncConfig
+from tasks.domain.errors import ClusterError
+from tasks.domain.names import UID
+from tasks.kubeconfig.expiry import WARN_BEFORE
+from tasks.kubeconfig.reader import accepted
 
 ACCOUNT = "tls-sync"
 """Of the ServiceAccount and its namespace, on each cluster."""

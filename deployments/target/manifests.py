@@ -7,8 +7,8 @@ from typing import Any
 import yaml
 
 from deployments.target.collection import ACCOUNT
-from tasks.config import Cluster
-from tasks.report import plain
+from tasks.config.schema import Cluster
+from tasks.report.rows import plain
 
 Manifest = dict[str, Any]
 

@@ -14,9 +14,9 @@ import yaml
 from deployments.target.document import Document
 from deployments.target.errors import TargetError
 from deployments.target.kubectl import Kubectl
-from tasks.files import FileError, FileMissing, read_file
-from tasks.kubeconfig import MAX_BYTES
-from tasks.yaml_file import YamlError, parse_yaml
+from tasks.kubeconfig.reader import MAX_BYTES
+from tasks.runtime.files import FileError, FileMissing, read_file
+from tasks.runtime.yaml_file import YamlError, parse_yaml
 
 KEY = "config"
 

@@ -3,9 +3,9 @@
 import argparse
 import sys
 
-from tasks.cluster_ids import cluster_ids
-from tasks.errors import ClusterError
-from tasks.report import plain
+from tasks.domain.errors import ClusterError
+from tasks.preflight.cluster_ids import cluster_ids
+from tasks.report.rows import plain
 
 
 def main(_given: argparse.Namespace) -> int:

@@ -7,10 +7,11 @@ import shutil
 import sys
 from pathlib import Path
 
-from tasks import findings, survey_json, survey_page, survey_text
-from tasks.config import load_config
-from tasks.errors import ConfigError
-from tasks.survey import survey
+from tasks.config.schema import load_config
+from tasks.domain.errors import ConfigError
+from tasks.inventory import document, summary, table
+from tasks.inventory import page as survey_page
+from tasks.inventory.collect import survey
 
 
 def main(given: argparse.Namespace) -> int:
@@ -25,11 +26,11 @@ def main(given: argparse.Namespace) -> int:
     if page and (trouble := _write(page, survey_page.render(found))):
         return complain(f"{page} can't be written: {trouble}")
     if given.json:
-        sys.stdout.write(f"{json.dumps(survey_json.document(found), indent=2)}\n")
+        sys.stdout.write(f"{json.dumps(document.document(found), indent=2)}\n")
     elif page:
-        sys.stdout.write(f"{findings.verdict(found).message}\nwritten to {page}\n")
+        sys.stdout.write(f"{summary.verdict(found).message}\nwritten to {page}\n")
     else:
-        sys.stdout.write(f"{survey_text.render(found, terminal_width())}\n")
+        sys.stdout.write(f"{table.render(found, terminal_width())}\n")
     return 0 if found.ok else 1
 
 

@@ -4,7 +4,7 @@ import argparse
 import logging
 import sys
 
-from flows.prefect_runs import RunsError, find_run, prefect_api, read_logs
+from tasks.orchestration.run_history import RunsError, find_run, prefect_api, read_logs
 
 
 def main(given: argparse.Namespace) -> int:

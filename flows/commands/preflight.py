@@ -3,10 +3,10 @@
 import argparse
 import sys
 
-from tasks import checklist
-from tasks.config import load_config
-from tasks.errors import ConfigError
-from tasks.preflight import preflight
+from tasks.config.schema import load_config
+from tasks.domain.errors import ConfigError
+from tasks.preflight import render
+from tasks.preflight.probe import preflight
 
 
 def main(given: argparse.Namespace) -> int:
@@ -16,5 +16,5 @@ def main(given: argparse.Namespace) -> int:
     except ConfigError as error:
         sys.stderr.write(f"tls-sync: {error}\n")
         return 1
-    sys.stdout.write(f"{checklist.render(found)}\n")
-    return 0 if checklist.verdict(found).ok else 1
+    sys.stdout.write(f"{render.render(found)}\n")
+    return 0 if render.verdict(found).ok else 1

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from deployments.sandbox import certificate_resource
-from deployments.sandbox.binaries import locate
-from deployments.sandbox.control_plane import Sandbox
+from deployments.sandbox.clusters.control_plane import Sandbox
 from deployments.sandbox.errors import SandboxError
-from tests.operator_of import Operator
-from tests.world import World
+from deployments.sandbox.programs.binaries import locate
+from deployments.sandbox.world import certificate_resource
+from tests.support.cli_user import Operator
+from tests.support.clusters import World
 
 SECRET = "/api/v1/namespaces/tls-sync/secrets/tls-sync-kubeconfig"
 

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple
 
-from tests.fault_proxy import LOST, Answer, Fault, Forward, Request
-from tests.tcp_proxy import TcpProxy, black_hole, tcp_proxy
-from tests.world import World
+from tests.support.clusters import World
+from tests.support.fault_proxy import LOST, Answer, Fault, Forward, Request
+from tests.support.tcp_proxy import TcpProxy, black_hole, tcp_proxy
 
 Inject = Callable[[World], AbstractContextManager[None]]
 

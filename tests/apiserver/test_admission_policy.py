@@ -6,18 +6,18 @@ from typing import Any
 
 import pytest
 
-from deployments.sandbox.admin import Admin
-from deployments.sandbox.api_server import LOOPBACK, Setting
-from deployments.sandbox.control_plane import Sandbox
-from deployments.sandbox.rest import AdminError, Rest
+from deployments.sandbox.clusters.admin import Admin
+from deployments.sandbox.clusters.api_server import LOOPBACK, Setting
+from deployments.sandbox.clusters.control_plane import Sandbox
+from deployments.sandbox.clusters.rest import AdminError, Rest
 from deployments.target.manifests import manifests
-from tasks import ownership
-from tasks.config import load_config
-from tasks.reasons import Reason
+from tasks.config.schema import load_config
+from tasks.domain.reasons import Reason
+from tasks.plan import ownership
 from tests.conftest import running_sandbox
-from tests.memory_api import merged
-from tests.waiting import until
-from tests.world import Manifest, World
+from tests.support.clusters import Manifest, World
+from tests.support.in_memory_api import merged
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.apiserver
 

@@ -12,13 +12,14 @@ from urllib.parse import urlencode
 import pytest
 import yaml
 
-from deployments.sandbox.kubeconfig import context_name
-from deployments.sandbox.rest import AdminError, Rest
-from tasks.answers import Problem, parse_answer
-from tasks.cluster import JSON, MERGE, METADATA, NEVER, TABLE, ClusterClient
-from tasks.kubeconfig import connect
-from tasks.transport import Ask
-from tests.memory_api import (
+from deployments.sandbox.clusters.rest import AdminError, Rest
+from deployments.sandbox.world.kubeconfig import context_name
+from tasks.kube.client import JSON, MERGE, METADATA, NEVER, TABLE, ClusterClient
+from tasks.kube.responses import Problem, parse_answer
+from tasks.kube.transport import Ask
+from tasks.kubeconfig.reader import connect
+from tests.support.clusters import World
+from tests.support.in_memory_api import (
     ACCOUNT,
     WRITES,
     Answer,
@@ -31,7 +32,6 @@ from tests.memory_api import (
     merged,
     path_of,
 )
-from tests.world import World
 
 pytestmark = pytest.mark.apiserver
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from deployments.sandbox.control_plane import Sandbox
-from deployments.sandbox.manifests import Manifest
-from tasks.models import ClusterReport
-from tasks.reasons import Code, Reason
+from deployments.sandbox.clusters.control_plane import Sandbox
+from deployments.sandbox.clusters.manifests import Manifest
+from tasks.domain.models import ClusterReport
+from tasks.domain.reasons import Code, Reason
 from tests.apiserver.scenarios import at_the_third_write
 from tests.conftest import running_sandbox
-from tests.oracle import Oracle
-from tests.world import World, codes
+from tests.support.clusters import World, codes
+from tests.support.invariants import Oracle
 
 pytestmark = pytest.mark.apiserver
 

@@ -10,10 +10,10 @@ import threading
 
 import pytest
 
-from tasks import transport
-from tasks.transport import Ask, Reply, Transport
-from tests.oracle import Oracle
-from tests.world import Manifest, World
+from tasks.kube import transport
+from tasks.kube.transport import Ask, Reply, Transport
+from tests.support.clusters import Manifest, World
+from tests.support.invariants import Oracle
 
 pytestmark = pytest.mark.apiserver
 

@@ -19,19 +19,19 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Scheduled
 
-from deployments.sandbox.api_server import free_port
+from deployments.sandbox.clusters.api_server import free_port
 from flows.tls_sync import tls_sync
-from tasks import attendance
-from tasks.models import RunReport
-from tasks.reasons import Code
+from tasks.domain.models import RunReport
+from tasks.domain.reasons import Code
+from tasks.orchestration import remote_futures
 from tests.apiserver.test_prune import GONE, NAMES, age, configure, grant, take_away
-from tests.canary import found_below, found_in
-from tests.dask_cluster import DaskCluster
-from tests.fault_proxy import Answer, Forward, Request, SlowWrites
-from tests.prefect_command import ROOT, environment, make_pool, prefect
-from tests.tcp_proxy import TcpProxy
-from tests.waiting import until
-from tests.world import TARGETS, Manifest, World
+from tests.support.clusters import TARGETS, Manifest, World
+from tests.support.dask_cluster import DaskCluster
+from tests.support.fault_proxy import Answer, Forward, Request, SlowWrites
+from tests.support.prefect_command import ROOT, environment, make_pool, prefect
+from tests.support.secret_scan import found_below, found_in
+from tests.support.tcp_proxy import TcpProxy
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("prefect_server", "no_waiting")]
 
@@ -357,8 +357,8 @@ def test_a_scheduler_that_has_no_worker_left_does_not_keep_the_run(
 ) -> None:
     """As where the only worker dies of an order that it can't read: said, and given up after minutes."""
     world.issue("web-tls")
-    monkeypatch.setattr(attendance, "COUNT_SECONDS", 0.2)
-    monkeypatch.setattr(attendance, "ALONE_SECONDS", 3.0)
+    monkeypatch.setattr(remote_futures, "COUNT_SECONDS", 0.2)
+    monkeypatch.setattr(remote_futures, "ALONE_SECONDS", 3.0)
     without = given | {"PYTHONPATH": str(tmp_path), "PYTHONSAFEPATH": "1"}
     with DaskCluster(tmp_path / "dask", given, workers=0) as cluster:
         cluster._environment = without  # of the worker alone: tls-sync is not installed there

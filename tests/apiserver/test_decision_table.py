@@ -1,14 +1,14 @@
-"""Each row of the decision table in tasks/plan.py, on a real API server."""
+"""Each row of the decision table in tasks/plan/decide.py, on a real API server."""
 
 import base64
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from deployments.sandbox import unfit
-from tasks.models import Action
-from tasks.reasons import Reason
-from tests.world import World
+from deployments.sandbox.world import unfit
+from tasks.domain.models import Action
+from tasks.domain.reasons import Reason
+from tests.support.clusters import World
 
 pytestmark = pytest.mark.apiserver
 

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tasks import cluster, writer
-from tasks.candidate import Candidate
-from tasks.models import Action, Certificate, Change
-from tasks.reasons import Code, Reason
-from tasks.sender import Sender
-from tests.world import NAMESPACES, World, codes
+from tasks.domain.models import Action, Certificate, Change
+from tasks.domain.reasons import Code, Reason
+from tasks.kube import client
+from tasks.source.tls_secret import Candidate
+from tasks.target import write
+from tasks.target.apply import Sender
+from tests.support.clusters import NAMESPACES, World, codes
 
 pytestmark = pytest.mark.apiserver
 
@@ -97,8 +98,8 @@ def test_few_certificates_are_read_one_by_one_and_many_by_one_list(world: World)
 
 def test_lists_are_read_page_by_page(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is lost where lists come in several pages."""
-    monkeypatch.setattr(cluster, "DATA_PAGE", 2)
-    monkeypatch.setattr(cluster, "METADATA_PAGE", 2)
+    monkeypatch.setattr(client, "DATA_PAGE", 2)
+    monkeypatch.setattr(client, "METADATA_PAGE", 2)
     world.issue(*(f"web-{n}-tls" for n in range(5)))
     assert world.deliver().counts == {Action.CREATE: 5}
     assert world.deliver().counts == {Action.KEEP: 5}
@@ -155,18 +156,18 @@ def test_a_certificate_of_a_glob_deleted_since_the_list_is_no_failure(world: Wor
     assert (report.changes, report.ok, world.versions()) == ((), True, {})
 
 
-WRITE = writer.Writer.write
+WRITE = write.Writer.write
 
 
 def race(world: World, monkeypatch: pytest.MonkeyPatch, meanwhile: object) -> None:
     """Let something happen between a writer's plan and its first write."""
-    original = writer.Writer.write
+    original = write.Writer.write
 
-    def late(self: writer.Writer, plan: object) -> object:
+    def late(self: write.Writer, plan: object) -> object:
         meanwhile()  # type: ignore[operator]
         return original(self, plan)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(writer.Writer, "write", late)
+    monkeypatch.setattr(write.Writer, "write", late)
 
 
 @pytest.mark.parametrize("equal", [False, True], ids=["other content", "equal content"])
@@ -204,7 +205,7 @@ def test_a_create_never_overwrites_another_tls_syncs(
     before: dict[str, str] = {}
 
     def meanwhile() -> None:
-        monkeypatch.setattr(writer.Writer, "write", WRITE)
+        monkeypatch.setattr(write.Writer, "write", WRITE)
         original = world.config_path.read_text()
         world.config_path.write_text(original.replace("owner: ops", f"owner: {owner}"))
         world.put(newer)

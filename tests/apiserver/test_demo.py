@@ -14,11 +14,12 @@ from pathlib import Path
 import pytest
 
 from deployments.hook.rest import Refused, Rest
-from deployments.sandbox import demo, processes, up
+from deployments.sandbox import processes
+from deployments.sandbox.demo import demo, up
+from deployments.sandbox.demo.flow_run import Ran
+from deployments.sandbox.demo.story import STEPS
 from deployments.sandbox.errors import SandboxError
-from deployments.sandbox.flow_run import Ran
-from deployments.sandbox.oracle import COPIES, Evidence, Place, Snapshot
-from deployments.sandbox.story import STEPS
+from deployments.sandbox.world.oracle import COPIES, Evidence, Place, Snapshot
 
 ROOT = Path(__file__).parents[2]
 COPY = Place("dev", "homarr-dev", "homarr-dev-tls")

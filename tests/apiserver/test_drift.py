@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from deployments.sandbox.admin import Admin
-from tasks.models import Action
-from tasks.reasons import Reason
-from tests.world import Manifest, World
+from deployments.sandbox.clusters.admin import Admin
+from tasks.domain.models import Action
+from tasks.domain.reasons import Reason
+from tests.support.clusters import Manifest, World
 
 pytestmark = pytest.mark.apiserver
 

@@ -18,9 +18,9 @@ from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
 from deployments.hook.errors import Unreachable
-from tests.hook_world import PASSWORD, guarded_server, rest
-from tests.waiting import until
-from tests.world import World
+from tests.support.clusters import World
+from tests.support.hook_environment import PASSWORD, guarded_server, rest
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 

@@ -19,14 +19,14 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from deployments.sandbox import pki
-from deployments.sandbox.kubeconfig import context_name
-from tasks import process
-from tasks.delivery import deliver
-from tasks.models import ClusterReport
-from tasks.reasons import Code
-from tests.oracle import Oracle
-from tests.world import ACCOUNT, Manifest, World, codes
+from deployments.sandbox.clusters import pki
+from deployments.sandbox.world.kubeconfig import context_name
+from tasks.domain.models import ClusterReport
+from tasks.domain.reasons import Code
+from tasks.orchestration import process
+from tasks.target.sync import deliver
+from tests.support.clusters import ACCOUNT, Manifest, World, codes
+from tests.support.invariants import Oracle
 
 pytestmark = pytest.mark.apiserver
 

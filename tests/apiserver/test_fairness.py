@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.fairness import QUEUES, REJECT, bystander, few_seats, listening
-from tests.world import ACCOUNT, World
+from tests.support.clusters import ACCOUNT, World
+from tests.support.priority_and_fairness import QUEUES, REJECT, bystander, few_seats, listening
 
 pytestmark = pytest.mark.apiserver
 

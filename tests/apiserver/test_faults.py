@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from tasks import calls, cluster
-from tasks.models import Action, Change, ClusterReport
-from tasks.reasons import Code, Reason
-from tasks.sender import Sender
-from tests.fault_proxy import LONG, LOST, Answer, Fault, Forward, Request, fault_proxy
-from tests.tcp_proxy import TcpProxy, tcp_proxy
-from tests.world import World, codes
+from tasks.domain.models import Action, Change, ClusterReport
+from tasks.domain.reasons import Code, Reason
+from tasks.kube import calls, client
+from tasks.target.apply import Sender
+from tests.support.clusters import World, codes
+from tests.support.fault_proxy import LONG, LOST, Answer, Fault, Forward, Request, fault_proxy
+from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 
 pytestmark = pytest.mark.apiserver
 
@@ -172,7 +172,7 @@ def test_a_list_without_end_is_cut_off(world: World, monkeypatch: pytest.MonkeyP
     world.issue("web-tls", "web-2-tls", "web-3-tls")
     inventory = world.inventory()
     world.deliver(inventory=inventory)
-    monkeypatch.setattr(cluster, "METADATA_PAGE", 1)
+    monkeypatch.setattr(client, "METADATA_PAGE", 1)
     page = len(json.dumps(world.admin().get("/api/v1/namespaces/app-a/secrets?limit=1")))
     monkeypatch.setattr(calls, "LIST_BYTES", page * 3 // 2)
     assert codes(world.deliver(inventory=inventory)) == [Code.TOO_MUCH]

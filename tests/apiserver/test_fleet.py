@@ -14,14 +14,14 @@ import pytest
 from prefect.client.schemas.objects import State
 
 from deployments.hook.rest import Rest
-from flows import fleet_runs
 from flows.fleet import tls_sync_fleet
-from flows.prefect_runs import prefect_api, read_runs
-from tasks import fleet
-from tests.fault_proxy import SlowWrites
-from tests.prefect_command import ROOT, environment, make_pool, prefect, rest
-from tests.waiting import until
-from tests.world import World
+from tasks.fleet import groups
+from tasks.fleet import runs as fleet_runs
+from tasks.orchestration.run_history import prefect_api, read_runs
+from tests.support.clusters import World
+from tests.support.fault_proxy import SlowWrites
+from tests.support.prefect_command import ROOT, environment, make_pool, prefect, rest
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
@@ -189,15 +189,15 @@ def test_a_group_that_never_begins_costs_its_own_time(
     """It is given up and cancelled; the others are served, and PRD waits, since nobody knows how DEV is."""
     (secret,) = grouped.issue("web-tls")
     pods.never = {"eu"}
-    is_late = fleet.is_late
+    is_late = groups.is_late
 
-    def late(now: datetime, started: datetime, end: datetime, *, begun: bool) -> fleet.Lapse | None:
+    def late(now: datetime, started: datetime, end: datetime, *, begun: bool) -> groups.Lapse | None:
         """Its time to begin is up as soon as its neighbour has ended: no clock decides this test."""
         seen = states(pods)
         up = seen.get("us") == "Completed" and "wave-2" not in seen
-        return is_late(now + fleet.BEGIN if up else now, started, end, begun=begun)
+        return is_late(now + groups.BEGIN if up else now, started, end, begun=begun)
 
-    monkeypatch.setattr(fleet, "is_late", late)
+    monkeypatch.setattr(groups, "is_late", late)
     state = run()
     assert state.message == "2 of 3 groups failed: eu (NotBegun), wave-2 (ClustersFailed, urgent only)"
     assert states(pods)["eu"] == "Cancelled"
@@ -210,7 +210,7 @@ def test_a_group_that_never_begins_costs_its_own_time(
 def test_a_wave_ends_in_its_time(grouped: World, pods: Pods, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its time is up, so its runs are told to stop, and the next wave has its turn."""
     pods.never = {"eu", "us"}
-    monkeypatch.setattr(fleet, "end_of_wave", lambda now, _until, _left: now + timedelta(seconds=45))
+    monkeypatch.setattr(groups, "end_of_wave", lambda now, _until, _left: now + timedelta(seconds=45))
     grouped.issue("web-tls")
     state = run()
     assert state.message is not None

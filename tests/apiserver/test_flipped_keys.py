@@ -3,13 +3,13 @@
 import pytest
 
 from flows.tls_sync import tls_sync
-from tasks.react import Reactor
-from tasks.reasons import Reason
-from tasks.watch import EVERYTHING
+from tasks.domain.reasons import Reason
+from tasks.watch.reactor import Reactor
+from tasks.watch.source_watch import EVERYTHING
 from tests.apiserver.test_flow import artifacts
-from tests.der_writer import pem
-from tests.world import Manifest, World
-from tests.written_keys import NAMES, PKCS1, certified, generated
+from tests.support.clusters import Manifest, World
+from tests.support.der_writer import pem
+from tests.support.written_keys import NAMES, PKCS1, certified, generated
 
 pytestmark = pytest.mark.apiserver
 

@@ -22,12 +22,12 @@ from prefect.exceptions import FailedRun
 from prefect.flow_engine import run_flow
 
 from flows.tls_sync import tls_sync
-from tasks.config import load_config
-from tasks.errors import ConfigError
-from tasks.log import LOGGERS
-from tasks.pace import REFUSALS
-from tests.fault_proxy import Answer, Forward, Request
-from tests.world import ROUTES, TARGETS, World
+from tasks.config.schema import load_config
+from tasks.domain.errors import ConfigError
+from tasks.kube.throttle import REFUSALS
+from tasks.orchestration.log import LOGGERS
+from tests.support.clusters import ROUTES, TARGETS, World
+from tests.support.fault_proxy import Answer, Forward, Request
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("prefect_server", "no_waiting")]
 
@@ -216,7 +216,7 @@ def test_more_copies_than_a_run_takes_on_touch_no_cluster(
 ) -> None:
     """At the limit all is copied; beyond it the run is Failed, says how many, and no target hears of it."""
     world.issue("web-a-tls", "web-b-tls")
-    monkeypatch.setattr("tasks.limits.MOST_COPIES", 2 * len(world.targets) - 1)
+    monkeypatch.setattr("tasks.config.limits.MOST_COPIES", 2 * len(world.targets) - 1)
     start = world.log_position("dev")
     state = run(**parameters)
     assert (state.is_failed(), state.name) == (True, "TooMany")
@@ -224,7 +224,7 @@ def test_more_copies_than_a_run_takes_on_touch_no_cluster(
     assert state.message.startswith("nothing was written: TooMany: look at 6 copies: ")
     assert "TooMany" in next(iter(artifacts(state).values()))
     assert world.requests("dev", start) == []
-    monkeypatch.setattr("tasks.limits.MOST_COPIES", 2 * len(world.targets))
+    monkeypatch.setattr("tasks.config.limits.MOST_COPIES", 2 * len(world.targets))
     assert run(**parameters).is_completed()
 
 

@@ -15,16 +15,16 @@ from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_API_URL
 from prefect.states import Scheduled
 
-from deployments.sandbox.api_server import free_port
-from flows.prefect_runs import prefect_api, read_runs
-from flows.record import Recorder
+from deployments.sandbox.clusters.api_server import free_port
 from flows.tls_sync import tls_sync
-from tasks.history import Run
-from tasks.models import RunReport
+from flows.watch_record import Recorder
+from tasks.domain.models import RunReport
+from tasks.orchestration.run_history import prefect_api, read_runs
+from tasks.report.history import Run
 from tests.apiserver.test_flow import run, run_id, stopped
-from tests.hook_world import PASSWORD, guarded_server
-from tests.tls_server import listening, plaintext
-from tests.world import TARGETS, World
+from tests.support.clusters import TARGETS, World
+from tests.support.hook_environment import PASSWORD, guarded_server
+from tests.support.tls_server import listening, plaintext
 
 pytestmark = pytest.mark.apiserver
 

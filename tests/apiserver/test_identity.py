@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deployments.sandbox.kubeconfig import context_name
+from deployments.sandbox.world.kubeconfig import context_name
 from flows.commands.cluster_ids import main as print_cluster_ids
-from tasks import cluster_ids
-from tasks.kubeconfig import Access, connect
-from tasks.models import ClusterReport
-from tasks.reasons import Code, Reason
-from tests.fault_proxy import Answer, Forward, Request
-from tests.world import TARGETS, Manifest, World, codes
+from tasks.domain.models import ClusterReport
+from tasks.domain.reasons import Code, Reason
+from tasks.kubeconfig.reader import Access, connect
+from tasks.preflight import cluster_ids
+from tests.support.clusters import TARGETS, Manifest, World, codes
+from tests.support.fault_proxy import Answer, Forward, Request
 
 pytestmark = pytest.mark.apiserver
 

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from prefect.settings import PREFECT_API_URL
 
-from tasks.models import Action
-from tests.fault_proxy import Answer, Forward, Request, SlowWrites
-from tests.world import World
+from tasks.domain.models import Action
+from tests.support.clusters import World
+from tests.support.fault_proxy import Answer, Forward, Request, SlowWrites
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("prefect_server")]
 

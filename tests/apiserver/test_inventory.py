@@ -2,10 +2,10 @@
 
 import pytest
 
-from deployments.sandbox import certificate_resource, unfit
-from tasks.errors import ClusterError
-from tasks.reasons import Code, Reason
-from tests.world import World
+from deployments.sandbox.world import certificate_resource, unfit
+from tasks.domain.errors import ClusterError
+from tasks.domain.reasons import Code, Reason
+from tests.support.clusters import World
 
 pytestmark = pytest.mark.apiserver
 

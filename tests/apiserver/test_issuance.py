@@ -6,23 +6,24 @@ from typing import Any
 
 import pytest
 
-from deployments.sandbox import certificate_resource, unfit
-from deployments.sandbox.cert_manager import SOURCE_NAMESPACE
+from deployments.sandbox.world import certificate_resource, unfit
+from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE
 from flows.tls_sync import tls_sync
-from tasks import stopping, survey_json, survey_text
-from tasks.config import load_config
-from tasks.models import Action, Change, ClusterReport, RunReport
-from tasks.placement import Status
-from tasks.preflight import preflight
-from tasks.react import Reactor
-from tasks.readiness import Mark
-from tasks.reasons import Reason
-from tasks.report import expiring, verdict
-from tasks.survey import survey
-from tasks.unrouted import routed
-from tasks.watch import EVERYTHING
+from tasks.config.schema import load_config
+from tasks.domain.models import Action, Change, ClusterReport, RunReport
+from tasks.domain.reasons import Reason
+from tasks.inventory import document, table
+from tasks.inventory.collect import survey
+from tasks.inventory.model import Status
+from tasks.plan.unrouted import routed
+from tasks.preflight.model import Mark
+from tasks.preflight.probe import preflight
+from tasks.report.rows import expiring, verdict
+from tasks.runtime import shutdown
+from tasks.watch.reactor import Reactor
+from tasks.watch.source_watch import EVERYTHING
 from tests.apiserver.test_flow import artifacts
-from tests.world import World
+from tests.support.clusters import World
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(900)]
 
@@ -39,7 +40,7 @@ def ops(cert_manager: World) -> World:
     """OPS with cert-manager's Certificates, and with one of the two that the routes name literally."""
     cert_manager.configure(LITERAL)
     cert_manager.issue("web-b-tls")
-    stopping.begin()
+    shutdown.begin()
     return cert_manager
 
 
@@ -201,12 +202,12 @@ def test_the_inventory_tells_what_is_pending(ops: World) -> None:
     found = survey(load_config())
     assert found.ok
     assert found.counts == {Status.PENDING: 3, Status.IN_SYNC: 3}
-    text = survey_text.render(found)
+    text = table.render(found)
     assert text.startswith(
         "inventory: 6 copies of 2 certificates, 3 pending, the others in sync; 1 not issued"
     )
     assert f"not issued on OPS: {NAME}: IssuancePending: " in text
-    (told,) = json.loads(json.dumps(survey_json.document(found)))["issuances"]
+    (told,) = json.loads(json.dumps(document.document(found)))["issuances"]
     assert (told["name"], told["reason"], told["failedAttempts"]) == (NAME, "IssuancePending", 0)
     awaited(ops, HOUR * 2)
     assert not survey(load_config()).ok
@@ -239,7 +240,7 @@ def test_a_root_that_no_route_names_is_counted(ops: World) -> None:
     assert (report.inventory.rejections, report.inventory.unrouted_rejections) == ((), 1)
     found = survey(load_config(), "dev")
     assert (found.rejections, found.unrouted_rejections) == ((), 1)
-    assert "1 Secret on OPS is not fit to be sent and is not routed" in survey_text.render(found)
+    assert "1 Secret on OPS is not fit to be sent and is not routed" in table.render(found)
 
     def on_prd(config: dict[str, Any]) -> None:
         config["clusters"][-1]["routes"].append({"certificates": ["root-*"], "namespaces": ["app-b"]})

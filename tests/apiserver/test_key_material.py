@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deployments.sandbox import unfit
-from tests.canary import found_below
-from tests.waiting import until
-from tests.world import Manifest, World
+from deployments.sandbox.world import unfit
+from tests.support.clusters import Manifest, World
+from tests.support.secret_scan import found_below
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.apiserver
 
@@ -25,9 +25,9 @@ ROOT = Path(__file__).parents[2]
 DRIVER = """
 import json, os, pathlib, sys
 from flows.tls_sync import tls_sync
-from tasks.collect import collect_certificates
-from tasks.sender import Sender
-from tasks.sync import sync_cluster
+from tasks.collect_certificates import collect_certificates
+from tasks.target.apply import Sender
+from tasks.sync_cluster import sync_cluster
 for task in (collect_certificates, sync_cluster):
     task.retry_delay_seconds = [0.0, 0.0, 0.0]
 apply = Sender._apply

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from deployments.sandbox.kubeconfig import context_name
-from tasks.models import ClusterReport
-from tasks.reasons import Reason
-from tests.operator_of import Done, Operator
-from tests.world import Manifest, World
+from deployments.sandbox.world.kubeconfig import context_name
+from tasks.domain.models import ClusterReport
+from tasks.domain.reasons import Reason
+from tests.support.cli_user import Done, Operator
+from tests.support.clusters import Manifest, World
 
 pytestmark = pytest.mark.apiserver
 

@@ -22,17 +22,18 @@ from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_API_URL
 
 from flows.tls_sync import tls_sync
-from tasks import metrics, tally
-from tasks.liveness import Liveness, serve
-from tasks.models import Requests
-from tasks.pushgateway import ADDRESS, push
-from tests import chart
-from tests.factories import NOW, certificate, inventory, issuance, rejection
-from tests.fault_proxy import Answer, Forward, Request
-from tests.monitoring import Alertmanager, Prometheus, Pushgateway, demand
-from tests.test_metrics import DOWN, KEPT, NEW, REFUSED, Broken, cluster, report
-from tests.waiting import until
-from tests.world import TARGETS, World
+from tasks.domain.models import Requests
+from tasks.kube import request_counts
+from tasks.metrics import registry
+from tasks.metrics.pushgateway import ADDRESS, push
+from tasks.watch.health import Liveness, serve
+from tests.support import chart
+from tests.support.clusters import TARGETS, World
+from tests.support.factories import NOW, certificate, inventory, issuance, rejection
+from tests.support.fault_proxy import Answer, Forward, Request
+from tests.support.monitoring import Alertmanager, Prometheus, Pushgateway, demand
+from tests.support.waiting import until
+from tests.unit.metrics.test_registry import DOWN, KEPT, NEW, REFUSED, Broken, cluster, report
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
@@ -220,10 +221,10 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
         failure = DOWN.model_copy(update={"cluster": "OPS"})
         requests = (Requests(verb="GET", code="200", count=9),)
         assert push(report(inventory=inventory(failure=failure), requests=requests)) == ""
-        metrics.heard("ops")
+        registry.heard("ops")
         with pytest.raises(RuntimeError):
-            tally.Counted(Broken()).request("GET", "https://ops.example.org")  # type: ignore[arg-type]
-        port = serve(0, Liveness(), metrics.exposition).server_port
+            request_counts.Counted(Broken()).request("GET", "https://ops.example.org")  # type: ignore[arg-type]
+        port = serve(0, Liveness(), registry.exposition).server_port
         with Prometheus(directory, {"pushgateway": gateway.port, "watcher": port}) as prometheus:
             heard, pushed = "tls_sync_watch_last_heard_timestamp_seconds", "tls_sync_last_run_failures"
             until("the first scrapes", lambda: prometheus.query(heard) and prometheus.query(pushed))

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from prefect.settings import PREFECT_API_URL
 
-from tests.waiting import PATIENCE, until
-from tests.world import World
+from tests.support.clusters import World
+from tests.support.waiting import PATIENCE, until
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("prefect_server")]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deployments.sandbox.kubeconfig import context_name
-from deployments.sandbox.rest import AdminError, Rest
-from tests import oracle as module
-from tests.world import Manifest, World
+from deployments.sandbox.clusters.rest import AdminError, Rest
+from deployments.sandbox.world.kubeconfig import context_name
+from tests.support import invariants as module
+from tests.support.clusters import Manifest, World
 
 pytestmark = pytest.mark.apiserver
 

@@ -16,18 +16,19 @@ from typing import Any
 import pytest
 import yaml
 
-from deployments.sandbox import certificate_resource, pki
-from deployments.sandbox.control_plane import Sandbox
-from deployments.sandbox.kubeconfig import context_name
-from tasks import checklist
-from tasks.config import load_config
-from tasks.preflight import preflight
-from tasks.readiness import Check, Finding, Mark, Preflight, Readiness
-from tasks.rights import NEEDED
+from deployments.sandbox.clusters import pki
+from deployments.sandbox.clusters.control_plane import Sandbox
+from deployments.sandbox.world import certificate_resource
+from deployments.sandbox.world.kubeconfig import context_name
+from tasks.config.schema import load_config
+from tasks.kube.permissions import NEEDED
+from tasks.preflight import render
+from tasks.preflight.model import Check, Finding, Mark, Preflight, Readiness
+from tasks.preflight.probe import preflight
 from tests.apiserver.scenarios import over_quota, webhook_that_is_down
-from tests.canary import found_in
-from tests.fault_proxy import Answer, Forward, Request
-from tests.world import ACCOUNT, CLUSTERS, TARGETS, World
+from tests.support.clusters import ACCOUNT, CLUSTERS, TARGETS, World
+from tests.support.fault_proxy import Answer, Forward, Request
+from tests.support.secret_scan import found_in
 
 pytestmark = pytest.mark.apiserver
 
@@ -90,8 +91,8 @@ def test_all_is_fine_in_the_sandbox(world: World) -> None:
     assert [marks(one) for one in found.clusters] == ["✓" * 9] * 3
     assert marks(found.ops) == "✓✓✓✓✓✓✓-✓"
     assert others_are_ready(found)
-    assert checklist.verdict(found).message == "preflight: OPS and 3 clusters ready"
-    assert checklist.render(found).endswith("\nOPS: 1 TLS Secret in certificates-ops")
+    assert render.verdict(found).message == "preflight: OPS and 3 clusters ready"
+    assert render.render(found).endswith("\nOPS: 1 TLS Secret in certificates-ops")
 
 
 def test_nothing_is_written(world: World) -> None:
@@ -128,9 +129,7 @@ def test_an_unknown_context_is_named(world: World) -> None:
     assert (trouble.check, trouble.name) == (Check.CONTEXT, "KubeconfigInvalid")
     assert "no context of that name in `contexts`; known are: cluster-ops" in trouble.text
     assert others_are_ready(found, "dev")
-    assert checklist.verdict(found).message == (
-        "preflight: 1 of 3 clusters not ready: dev (KubeconfigInvalid)"
-    )
+    assert render.verdict(found).message == ("preflight: 1 of 3 clusters not ready: dev (KubeconfigInvalid)")
 
 
 def test_a_cluster_that_is_down_is_named(world: World) -> None:
@@ -144,7 +143,7 @@ def test_a_cluster_that_is_down_is_named(world: World) -> None:
     assert (trouble.check, trouble.name) == (Check.REACHABLE, "Unreachable")
     assert marks(of("rct", found)) == "✓✗------✓"
     assert others_are_ready(found, "rct")
-    assert checklist.verdict(found).message == "preflight: 1 of 3 clusters not ready: rct (Unreachable)"
+    assert render.verdict(found).message == "preflight: 1 of 3 clusters not ready: rct (Unreachable)"
 
 
 def test_ops_that_is_down_hides_no_target(world: World) -> None:
@@ -153,7 +152,7 @@ def test_ops_that_is_down_hides_no_target(world: World) -> None:
     found = look()
     assert marks(found.ops) == "✓✗------✓"
     assert others_are_ready(found, "OPS")
-    assert checklist.verdict(found).message == "preflight: OPS not ready (Unreachable)"
+    assert render.verdict(found).message == "preflight: OPS not ready (Unreachable)"
 
 
 def test_a_wrong_ca_is_named(world: World) -> None:
@@ -184,7 +183,7 @@ def test_a_missing_pin_can_be_pasted(world: World) -> None:
     """It is no failure, and the remedy is the very line."""
     world.configure(clusterId=None)
     found = look()
-    assert checklist.verdict(found).ok
+    assert render.verdict(found).ok
     for name in TARGETS:
         trouble = the_only_trouble(of(name, found))
         assert (trouble.check, trouble.mark) == (Check.CLUSTER_ID, Mark.LOOK)
@@ -341,7 +340,7 @@ def test_a_credential_that_ends_soon_is_named(world: World) -> None:
         trouble = the_only_trouble(of(name, found))
         assert (trouble.check, trouble.mark) == (Check.CREDENTIAL, Mark.LOOK)
         assert "ends in 2 hours" in trouble.text
-    assert checklist.verdict(found).message == "preflight: OPS and 3 clusters ready; have a look at OPS, dev"
+    assert render.verdict(found).message == "preflight: OPS and 3 clusters ready; have a look at OPS, dev"
 
 
 def test_a_credential_that_nobody_knows_is_named(world: World) -> None:
@@ -424,7 +423,7 @@ def test_no_text_of_a_server_and_no_token_is_told(world: World) -> None:
         proxy.fault = chatter
         found = look()
     assert not of("dev", found).ready
-    text = checklist.render(found) + checklist.render_markdown(found) + checklist.verdict(found).message
+    text = render.render(found) + render.render_markdown(found) + render.verdict(found).message
     assert phrase not in text
     users = yaml.safe_load(world.kubeconfig.read_text())["users"]
     tokens = {user["name"]: user["user"]["token"].encode() for user in users}

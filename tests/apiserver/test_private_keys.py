@@ -7,13 +7,13 @@ from urllib.parse import quote
 
 import pytest
 
-from deployments.sandbox.admin import Admin
-from deployments.sandbox.cert_manager import SOURCE_NAMESPACE, Issuer
-from tasks.models import Certificate
-from tests.factories import NOW
-from tests.test_checks import ask, secret
-from tests.world import World
-from tests.written_keys import Written, written_keys
+from deployments.sandbox.clusters.admin import Admin
+from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE, Issuer
+from tasks.domain.models import Certificate
+from tests.support.clusters import World
+from tests.support.factories import NOW
+from tests.support.written_keys import Written, written_keys
+from tests.unit.source.test_checks import ask, secret
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(600)]
 """By Go's crypto/tls, as most programs that would serve the key."""

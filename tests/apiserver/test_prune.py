@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 from prefect.client.schemas.objects import State
 
-from deployments.sandbox.cert_manager import SOURCE_NAMESPACE
-from deployments.sandbox.certificate_resource import certificate, put
-from deployments.sandbox.rest import AdminError, Rest
+from deployments.sandbox.clusters.rest import AdminError, Rest
+from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE
+from deployments.sandbox.world.certificate_resource import certificate, put
 from deployments.target.manifests import manifests
 from flows.tls_sync import tls_sync
-from tasks import ownership
-from tasks.config import load_config
-from tests.fault_proxy import LOST, Answer, Forward, Request
-from tests.waiting import until
-from tests.world import NAMESPACES, Manifest, World
+from tasks.config.schema import load_config
+from tasks.plan import ownership
+from tests.support.clusters import NAMESPACES, Manifest, World
+from tests.support.fault_proxy import LOST, Answer, Forward, Request
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("prefect_server", "no_waiting")]
 

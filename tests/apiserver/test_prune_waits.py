@@ -7,8 +7,11 @@ from email.utils import format_datetime, parsedate_to_datetime
 
 import pytest
 
-from deployments.sandbox.cert_manager import SOURCE_NAMESPACE
-from tasks import connections, delivery, ownership, pruner, pruning, sender
+from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE
+from tasks import prune_cluster
+from tasks.kube import pool
+from tasks.plan import ownership
+from tasks.target import apply, prune, sync
 from tests.apiserver.test_flow import artifacts
 from tests.apiserver.test_prune import (
     GONE,
@@ -24,13 +27,13 @@ from tests.apiserver.test_prune import (
     run,
     take_away,
 )
-from tests.fault_proxy import Answer, Fault, Forward, Request
-from tests.world import Manifest, World
+from tests.support.clusters import Manifest, World
+from tests.support.fault_proxy import Answer, Fault, Forward, Request
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("prefect_server", "no_waiting")]
 
 RENEWED = NAMES[5:]
-CLOCKED = (connections, delivery, pruner, pruning, sender)
+CLOCKED = (pool, sync, prune, prune_cluster, apply)
 MINUTE, DAY = timedelta(minutes=1), timedelta(days=1)
 
 

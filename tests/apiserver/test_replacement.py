@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from flows.tls_sync import tls_sync
-from tasks import transport
-from tasks.models import ClusterReport
-from tasks.reasons import Reason
-from tasks.transport import Ask, Reply, Transport
-from tests.world import Manifest, World
+from tasks.domain.models import ClusterReport
+from tasks.domain.reasons import Reason
+from tasks.kube import transport
+from tasks.kube.transport import Ask, Reply, Transport
+from tests.support.clusters import Manifest, World
 
 pytestmark = pytest.mark.apiserver
 

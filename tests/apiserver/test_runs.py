@@ -13,11 +13,11 @@ from urllib.parse import urlsplit
 import pytest
 from prefect.settings import PREFECT_API_URL
 
-from deployments.sandbox.prefect_server import PrefectServer, end
-from tasks.reasons import Code
-from tests.fault_proxy import Answer, Forward, Request
-from tests.tcp_proxy import TcpProxy, tcp_proxy
-from tests.world import TARGETS, World
+from deployments.sandbox.demo.prefect_server import PrefectServer, end
+from tasks.domain.reasons import Code
+from tests.support.clusters import TARGETS, World
+from tests.support.fault_proxy import Answer, Forward, Request
+from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 
 pytestmark = pytest.mark.apiserver
 

@@ -14,13 +14,14 @@ from typing import Any
 import pytest
 import yaml
 
-from deployments.sandbox import api_server, renewal, scenario
-from deployments.sandbox.admin import Admin, AdminError
-from deployments.sandbox.cert_manager import Issuer
-from deployments.sandbox.control_plane import Sandbox
+from deployments.sandbox.clusters import api_server
+from deployments.sandbox.clusters.admin import Admin, AdminError
+from deployments.sandbox.clusters.control_plane import Sandbox
+from deployments.sandbox.clusters.manifests import Manifest
 from deployments.sandbox.errors import SandboxError
-from deployments.sandbox.kubeconfig import write_kubeconfig
-from deployments.sandbox.manifests import Manifest
+from deployments.sandbox.world import renewal, scenario
+from deployments.sandbox.world.cert_manager import Issuer
+from deployments.sandbox.world.kubeconfig import write_kubeconfig
 
 pytestmark = pytest.mark.apiserver
 
@@ -206,7 +207,7 @@ def test_servers_end_with_their_parent(number: signal.Signals, tmp_path: Path) -
 # A thread that ends restarts a server: Linux would then take the server's parent for dead.
 PARENT = """
 import signal, threading, time
-from deployments.sandbox.control_plane import Sandbox
+from deployments.sandbox.clusters.control_plane import Sandbox
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a job in the background
 with Sandbox(("ops",)) as sandbox:

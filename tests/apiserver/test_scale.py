@@ -16,10 +16,10 @@ import pytest
 from prefect.settings import PREFECT_API_URL
 
 from deployments.sandbox import processes
-from deployments.sandbox.control_plane import Sandbox
+from deployments.sandbox.clusters.control_plane import Sandbox
 from tests.benchmarks.memory import MIB, Peak
 from tests.conftest import running_sandbox
-from tests.world import World
+from tests.support.clusters import World
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("prefect_server")]
 

@@ -4,10 +4,10 @@ import logging
 
 import pytest
 
-from tasks import transport
-from tasks.models import ClusterReport
+from tasks.domain.models import ClusterReport
+from tasks.kube import transport
 from tests.apiserver.scenarios import NAMES, SCENARIOS, Scenario
-from tests.world import World
+from tests.support.clusters import World
 
 pytestmark = pytest.mark.apiserver
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.soak import grew, soak
-from tests.world import World
+from tests.support.clusters import World
 
 pytestmark = pytest.mark.apiserver
 

@@ -9,21 +9,21 @@ from typing import Any
 
 import pytest
 
-from deployments.sandbox import certificate_resource
-from deployments.sandbox.admin import Admin
-from deployments.sandbox.cert_manager import SOURCE_NAMESPACE
+from deployments.sandbox.clusters.admin import Admin
+from deployments.sandbox.world import certificate_resource
+from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE
 from flows.tls_sync import tls_sync
-from tasks.config import load_config
-from tasks.models import Action
-from tasks.placement import Status
-from tasks.preflight import preflight
-from tasks.react import Reactor
-from tasks.reasons import Reason
-from tasks.survey import survey
-from tasks.watch import EVERYTHING
-from tests.fault_proxy import Answer, Forward, Request
-from tests.spoilt import spoilt_secrets
-from tests.world import TARGETS, World
+from tasks.config.schema import load_config
+from tasks.domain.models import Action
+from tasks.domain.reasons import Reason
+from tasks.inventory.collect import survey
+from tasks.inventory.model import Status
+from tasks.preflight.probe import preflight
+from tasks.watch.reactor import Reactor
+from tasks.watch.source_watch import EVERYTHING
+from tests.support.clusters import TARGETS, World
+from tests.support.fault_proxy import Answer, Forward, Request
+from tests.support.spoilt import spoilt_secrets
 
 DEEP = 3000
 

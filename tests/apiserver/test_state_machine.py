@@ -1,4 +1,4 @@
-"""The story of tests/test_state_machine.py on real API servers: the same rules, the same laws.
+"""The story of tests/unit/plan/test_state_machine.py on real API servers: the same rules, the same laws.
 
 `TLS_SYNC_STEPS=200 pytest tests/apiserver/test_state_machine.py` is the long form.
 """
@@ -8,13 +8,13 @@ import time
 import pytest
 from hypothesis.stateful import run_state_machine_as_test
 
-from deployments.sandbox.kubeconfig import context_name
-from tasks.kubeconfig import connect
-from tasks.transport import Transport
+from deployments.sandbox.world.kubeconfig import context_name
+from tasks.kube.transport import Transport
+from tasks.kubeconfig.reader import connect
 from tests.apiserver.test_contract import exchange_over
-from tests.memory_api import Hand
-from tests.test_state_machine import STEPS, Fleet, SyncMachine, config_for, profile
-from tests.world import World
+from tests.support.clusters import World
+from tests.support.in_memory_api import Hand
+from tests.unit.plan.test_state_machine import STEPS, Fleet, SyncMachine, config_for, profile
 
 pytestmark = pytest.mark.apiserver
 

@@ -13,17 +13,17 @@ from typing import Any
 
 import pytest
 
-from deployments.sandbox.cert_manager import leaf_of
-from tasks import findings, survey_text
-from tasks.config import load_config
-from tasks.errors import ConfigError
-from tasks.placement import Likeness, Placement, Status, Survey
-from tasks.survey import survey
-from tests import tls_server
-from tests.canary import found_in
-from tests.fault_proxy import Answer, Forward, Request
-from tests.tls_server import listening
-from tests.world import ROUTES, TARGETS, World
+from deployments.sandbox.world.cert_manager import leaf_of
+from tasks.config.schema import load_config
+from tasks.domain.errors import ConfigError
+from tasks.inventory import summary, table
+from tasks.inventory.collect import survey
+from tasks.inventory.model import Likeness, Placement, Status, Survey
+from tests.support import tls_server
+from tests.support.clusters import ROUTES, TARGETS, World
+from tests.support.fault_proxy import Answer, Forward, Request
+from tests.support.secret_scan import found_in
+from tests.support.tls_server import listening
 
 pytestmark = pytest.mark.apiserver
 
@@ -108,7 +108,7 @@ def test_a_cluster_that_is_down_is_unknown_and_hides_no_other(world: World) -> N
     found = look()
     assert statuses(found) == {"dev": "in sync", "rct": "unknown", "prd": "in sync"}
     assert of(found, "rct").reason == "Unreachable"
-    assert findings.verdict(found).message == (
+    assert summary.verdict(found).message == (
         "inventory: 1 of 3 clusters not fully read: rct (Unreachable); 1 of 3 copies not in sync (unknown 1)"
     )
 
@@ -133,7 +133,7 @@ def test_without_ops_the_copies_are_told(world: World) -> None:
     held = of(found).held
     assert held is not None
     assert held.not_after == leaf_of(secret).not_valid_after_utc
-    assert findings.verdict(found).message.startswith("inventory: OPS can't be read (Unreachable)")
+    assert summary.verdict(found).message.startswith("inventory: OPS can't be read (Unreachable)")
     assert not found.ok
 
 
@@ -174,7 +174,7 @@ def test_no_key_is_told(world: World) -> None:
     found = look()
     assert of(found).status is Status.DRIFTED
     keys = {n: base64.b64decode(s["data"]["tls.key"]) for n, s in (("ours", secret), ("edited", other))}
-    said = found.model_dump_json() + survey_text.render(found) + survey_text.render_markdown(found)
+    said = found.model_dump_json() + table.render(found) + table.render_markdown(found)
     assert found_in(said.encode(), keys) == set()
 
 
@@ -232,7 +232,7 @@ def test_addresses_in_trouble_fail_and_delay_nothing(world: World) -> None:
     assert details[mute] == "no answer in 2 s"
     assert "no TLS" in details[plain]
     assert found.ok
-    assert findings.verdict(found).message.endswith("all in sync; 4 served unknown")
+    assert summary.verdict(found).message.endswith("all in sync; 4 served unknown")
 
 
 def test_a_run_asks_no_address(world: World) -> None:
@@ -323,7 +323,7 @@ def test_the_flow_ends_with_the_verdict(world: World) -> None:
 
 def test_a_cluster_that_hangs_costs_its_own_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its deadline ends it, and the others are told meanwhile."""
-    monkeypatch.setattr("tasks.survey.CLUSTER_SECONDS", 15.0)
+    monkeypatch.setattr("tasks.inventory.collect.CLUSTER_SECONDS", 15.0)
     world.issue("web-tls")
 
     def hang(request: Request, forward: Forward) -> Answer:

@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from deployments.sandbox.kubeconfig import context_name, write_admin_kubeconfig
+from deployments.sandbox.world.kubeconfig import context_name, write_admin_kubeconfig
 from deployments.target.document import Entry, document_of, entries_of
-from tasks import checklist
-from tasks.config import load_config
-from tasks.credentials import end_of_token
-from tasks.preflight import preflight
-from tests.canary import found_in
-from tests.operator_of import Operator
-from tests.world import Manifest, World
+from tasks.config.schema import load_config
+from tasks.kubeconfig.expiry import end_of_token
+from tasks.preflight import render
+from tasks.preflight.probe import preflight
+from tests.support.cli_user import Operator
+from tests.support.clusters import Manifest, World
+from tests.support.secret_scan import found_in
 
 pytestmark = pytest.mark.apiserver
 
@@ -49,7 +49,7 @@ def test_a_bare_cluster_is_served_after_both_commands(world: World, operator: Op
     world.kubeconfig.write_bytes(base64.b64decode(operator.secret()["data"]["config"]))
     deadline = time.monotonic() + SECONDS  # an API server takes some seconds to heed a new policy
     while (found := preflight(load_config())).clusters[0].troubles:
-        assert time.monotonic() < deadline, checklist.render(found)
+        assert time.monotonic() < deadline, render.render(found)
         time.sleep(0.2)
     report = world.deliver("bare")
     assert report.ok, report.failures

@@ -12,17 +12,17 @@ from typing import Any
 import pytest
 from prefect.client.schemas.objects import State
 
-from deployments.sandbox import certificate_resource, unfit
-from deployments.sandbox.cert_manager import SOURCE_NAMESPACE
+from deployments.sandbox.world import certificate_resource, unfit
+from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE
 from flows.tls_sync import tls_sync
-from tasks import checks
-from tasks.models import Action
-from tasks.reasons import Reason
-from tests import recorded
+from tasks.domain.models import Action
+from tasks.domain.reasons import Reason
+from tasks.source import checks
 from tests.apiserver.test_flow import artifacts
-from tests.waiting import until
-from tests.watching import may_watch, watcher
-from tests.world import Manifest, World
+from tests.support import recorded
+from tests.support.clusters import Manifest, World
+from tests.support.waiting import until
+from tests.support.watcher_process import may_watch, watcher
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(600)]
 

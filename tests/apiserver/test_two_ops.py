@@ -6,17 +6,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from deployments.sandbox.cert_manager import SOURCE_NAMESPACE
-from deployments.sandbox.kubeconfig import grant_source
+from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE
+from deployments.sandbox.world.kubeconfig import grant_source
 from flows.commands.inventory import main as print_inventory
 from flows.tls_sync import tls_sync
-from tasks.connections import kept
-from tasks.models import Change, ClusterReport
-from tasks.react import Reactor
-from tasks.reasons import Reason
-from tasks.watch import EVERYTHING
+from tasks.domain.models import Change, ClusterReport
+from tasks.domain.reasons import Reason
+from tasks.kube.pool import kept
+from tasks.watch.reactor import Reactor
+from tasks.watch.source_watch import EVERYTHING
 from tests.apiserver.test_prune import age, grant, notes_on
-from tests.world import Manifest, World
+from tests.support.clusters import Manifest, World
 
 pytestmark = pytest.mark.apiserver
 

@@ -9,21 +9,24 @@ from contextlib import contextmanager, suppress
 import pytest
 import yaml
 
-from deployments.sandbox import certificate_resource
-from deployments.sandbox.cert_manager import SOURCE_NAMESPACE
-from tasks import react, stopping, transport, watch
-from tasks.config import load_config
-from tasks.connections import kept
-from tasks.errors import ClusterError
-from tasks.models import Action, RunReport
-from tasks.react import Reactor
-from tasks.reasons import Code, Reason
-from tasks.report import verdict
-from tasks.watch import EVERYTHING, Watch
-from tests.fault_proxy import Answer, Forward, Request, SlowWrites
-from tests.tcp_proxy import TcpProxy, tcp_proxy
-from tests.watching import may_watch
-from tests.world import World
+from deployments.sandbox.world import certificate_resource
+from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE
+from tasks.config.schema import load_config
+from tasks.domain.errors import ClusterError
+from tasks.domain.models import Action, RunReport
+from tasks.domain.reasons import Code, Reason
+from tasks.kube import transport
+from tasks.kube.pool import kept
+from tasks.report.rows import verdict
+from tasks.runtime import shutdown
+from tasks.watch import reactor as react
+from tasks.watch import source_watch
+from tasks.watch.reactor import Reactor
+from tasks.watch.source_watch import EVERYTHING, Watch
+from tests.support.clusters import World
+from tests.support.fault_proxy import Answer, Forward, Request, SlowWrites
+from tests.support.tcp_proxy import TcpProxy, tcp_proxy
+from tests.support.watcher_process import may_watch
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(600)]
 
@@ -33,8 +36,8 @@ SECONDS = 120.0
 @pytest.fixture(autouse=True)
 def soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes a minute takes seconds."""
-    monkeypatch.setattr(watch, "WATCH_SECONDS", 2)
-    monkeypatch.setattr(watch, "SPARE_SECONDS", 5.0)
+    monkeypatch.setattr(source_watch, "WATCH_SECONDS", 2)
+    monkeypatch.setattr(source_watch, "SPARE_SECONDS", 5.0)
     monkeypatch.setattr(transport, "READ_SECONDS", 4.0)
     monkeypatch.setattr(react, "PAUSES", (0.1,))
 
@@ -43,7 +46,7 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 def watching(world: World) -> Iterator[World]:
     """tls-sync may watch, as the chart lets its watcher."""
     with may_watch(world.ops):
-        stopping.begin()
+        shutdown.begin()
         yield world
 
 
@@ -93,7 +96,7 @@ class Seen:
 
     def end(self) -> None:
         self._ended.set()
-        stopping.stop(grace=0)
+        shutdown.stop(grace=0)
 
 
 @contextmanager
@@ -108,7 +111,7 @@ def followed() -> Iterator[Seen]:
     finally:
         seen.end()
         thread.join(SECONDS)
-        stopping.begin()
+        shutdown.begin()
 
 
 def test_each_change_is_seen(watching: World) -> None:

@@ -11,19 +11,19 @@ from typing import Any
 
 import pytest
 
-from deployments.sandbox import certificate_resource
-from deployments.sandbox.api_server import free_port
-from deployments.sandbox.cert_manager import SOURCE_NAMESPACE
-from tasks.lease import CALL_SECONDS, DURATION, ROUND_SECONDS, Lease
-from tests.fault_proxy import SlowWrites
-from tests.hook_world import PASSWORD, guarded_server, rest
+from deployments.sandbox.clusters.api_server import free_port
+from deployments.sandbox.world import certificate_resource
+from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE
+from tasks.watch.lease import CALL_SECONDS, DURATION, ROUND_SECONDS, Lease
 from tests.soak import grew
-from tests.spoilt import spoilt_secrets
-from tests.waiting import PATIENCE, until
+from tests.support.clusters import World
+from tests.support.fault_proxy import SlowWrites
+from tests.support.hook_environment import PASSWORD, guarded_server, rest
+from tests.support.spoilt import spoilt_secrets
+from tests.support.waiting import PATIENCE, until
+from tests.support.watcher_process import HOLD_LEASES, LEASE, LEASES, ROOT, Process, may_watch
+from tests.support.watcher_process import watcher as watching_process
 from tests.watch_soak import soak
-from tests.watching import HOLD_LEASES, LEASE, LEASES, ROOT, Process, may_watch
-from tests.watching import watcher as watching_process
-from tests.world import World
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -264,7 +264,7 @@ def test_a_lease_has_one_holder(watching: World, monkeypatch: pytest.MonkeyPatch
     one, two = (Lease(SOURCE_NAMESPACE, "tls-sync-watch", name, "cluster-ops") for name in ("one", "two"))
     assert (one.round(), two.round(), one.round()) == (True, False, True)
     assert (one.held, two.held) == (True, False)
-    monkeypatch.setattr("tasks.lease.DURATION", 1.0)
+    monkeypatch.setattr("tasks.watch.lease.DURATION", 1.0)
     assert two.round() is False  # it has changed since
     until("the takeover", two.round)
     (lease,) = watching.ops.list(LEASES)

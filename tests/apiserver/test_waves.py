@@ -7,9 +7,9 @@ import pytest
 from prefect.client.schemas.objects import State
 
 from flows.tls_sync import tls_sync
-from tasks.react import Reactor
-from tasks.watch import EVERYTHING
-from tests.world import TARGETS, World
+from tasks.watch.reactor import Reactor
+from tasks.watch.source_watch import EVERYTHING
+from tests.support.clusters import TARGETS, World
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("prefect_server", "no_waiting")]
 

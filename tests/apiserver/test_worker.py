@@ -17,14 +17,15 @@ from deployments.hook.errors import HookError
 from deployments.hook.kubernetes_jobs import end_jobs
 from deployments.hook.registration import register
 from deployments.hook.rest import Rest
-from deployments.sandbox import kubeconfig, processes
-from deployments.sandbox.admin import AdminError
-from deployments.sandbox.api_server import ApiServer
-from deployments.sandbox.control_plane import Sandbox
-from deployments.sandbox.kubeconfig import SOURCE_CLUSTER
-from tests import chart
-from tests.hook_world import PASSWORD, ROOT, HookWorld, guarded_server
-from tests.waiting import until
+from deployments.sandbox import processes
+from deployments.sandbox.clusters.admin import AdminError
+from deployments.sandbox.clusters.api_server import ApiServer
+from deployments.sandbox.clusters.control_plane import Sandbox
+from deployments.sandbox.world import kubeconfig
+from deployments.sandbox.world.kubeconfig import SOURCE_CLUSTER
+from tests.support import chart
+from tests.support.hook_environment import PASSWORD, ROOT, HookWorld, guarded_server
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(2400)]
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from deployments.sandbox.demo.prefect_server import ROOT
 from deployments.sandbox.errors import SandboxError
-from deployments.sandbox.prefect_server import ROOT
 from deployments.sandbox.progress import say
 from tests.benchmarks import results
 from tests.benchmarks.parts import PARTS, QUICK_PARTS, stage

@@ -10,9 +10,9 @@ from urllib3 import BaseHTTPResponse
 from urllib3.connectionpool import HTTPConnectionPool
 
 from deployments.sandbox.progress import Say
-from tasks.models import Action
-from tasks.order import Order
-from tasks.transport import Transport
+from tasks.domain.models import Action
+from tasks.kube.transport import Transport
+from tasks.plan.spec import Order
 from tests.benchmarks.delivering import deliver_all
 from tests.benchmarks.fleet import fleet
 from tests.benchmarks.results import Result, seconds

@@ -4,13 +4,13 @@ import time
 from http import HTTPStatus
 
 from deployments.sandbox.progress import Say
-from tasks.models import Action
+from tasks.domain.models import Action
 from tests.benchmarks.delivering import deliver_all
 from tests.benchmarks.results import Result
 from tests.benchmarks.sizes import Size
 from tests.benchmarks.world import World
-from tests.fairness import bystander, few_seats, listening
-from tests.world import ACCOUNT
+from tests.support.clusters import ACCOUNT
+from tests.support.priority_and_fairness import bystander, few_seats, listening
 
 SERVER = "dev"
 

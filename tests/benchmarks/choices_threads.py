@@ -13,15 +13,16 @@ from unittest.mock import patch
 
 from deployments.sandbox.progress import Say
 from flows.tls_sync import SIDE_BY_SIDE
-from tasks import delivery, kubeconfig, writer
-from tasks.kubeconfig import CONNECTIONS
-from tasks.models import Action
+from tasks.domain.models import Action
+from tasks.kubeconfig import reader
+from tasks.kubeconfig.reader import CONNECTIONS
+from tasks.target import sync, write
 from tests.benchmarks.delivering import deliver_all
 from tests.benchmarks.fleet import Fleet, fleet
 from tests.benchmarks.results import Result
 from tests.benchmarks.sizes import Size
 from tests.benchmarks.world import World
-from tests.tcp_proxy import black_hole
+from tests.support.tcp_proxy import black_hole
 
 LATENCY = 0.02
 IN_USE = (SIDE_BY_SIDE, CONNECTIONS)
@@ -76,7 +77,7 @@ def _with_black_holes(many: Fleet, size: Size, pair: tuple[int, int]) -> float:
 @contextmanager
 def _connections(number: int) -> Iterator[None]:
     with ExitStack() as stack:
-        for module in (delivery, writer, kubeconfig):
+        for module in (sync, write, reader):
             stack.enter_context(patch.object(module, "CONNECTIONS", number))
         yield
 

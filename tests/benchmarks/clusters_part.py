@@ -10,10 +10,10 @@ from typing import Any
 
 from deployments.sandbox.errors import SandboxError
 from deployments.sandbox.progress import Say
-from tasks.delivery import deliver
-from tasks.models import Action
-from tasks.order import Order
-from tasks.retry import CLUSTER_SECONDS
+from tasks.domain.models import Action
+from tasks.orchestration.task_options import CLUSTER_SECONDS
+from tasks.plan.spec import Order
+from tasks.target.sync import deliver
 from tests.benchmarks import recording
 from tests.benchmarks.replay import CONCURRENCIES, Floor
 from tests.benchmarks.results import Pair, Result, seconds

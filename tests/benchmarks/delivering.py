@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from deployments.sandbox.errors import SandboxError
-from tasks.delivery import deliver
-from tasks.models import Action
-from tasks.order import Order
-from tasks.retry import CLUSTER_SECONDS
+from tasks.domain.models import Action
+from tasks.orchestration.task_options import CLUSTER_SECONDS
+from tasks.plan.spec import Order
+from tasks.target.sync import deliver
 
 
 def deliver_all(

@@ -6,7 +6,7 @@ A program of its own: Prefect reads its settings once, when it is imported.
 from prefect import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 
-from deployments.sandbox.prefect_server import ROOT
+from deployments.sandbox.demo.prefect_server import ROOT
 
 POOL = "bench"
 

@@ -11,9 +11,9 @@ from unittest.mock import patch
 
 import yaml
 
-from deployments.sandbox.kubeconfig import SOURCE_CLUSTER, context_name, write_kubeconfig
 from deployments.sandbox.progress import Say
-from tasks.order import Order
+from deployments.sandbox.world.kubeconfig import SOURCE_CLUSTER, context_name, write_kubeconfig
+from tasks.plan.spec import Order
 from tests.benchmarks.flow_process import FlowProcess
 from tests.benchmarks.fronts import Fronts, fronts, identity
 from tests.benchmarks.world import NAMESPACES, SETTLE_SECONDS, World, count_secrets

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from deployments.sandbox import processes
+from deployments.sandbox.demo.prefect_server import ROOT
 from deployments.sandbox.errors import SandboxError
-from deployments.sandbox.prefect_server import ROOT
 from deployments.sandbox.progress import Say, Waiting
 from tests.benchmarks import requests_made
 from tests.benchmarks.memory import Peak

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deployments.sandbox.binaries import locate
 from deployments.sandbox.errors import SandboxError
+from deployments.sandbox.programs.binaries import locate
 from deployments.sandbox.progress import Say, Waiting
 from tests.benchmarks.usage import Usage, usage
 from tests.benchmarks.world import TARGETS, Copy, World

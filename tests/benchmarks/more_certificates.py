@@ -5,7 +5,7 @@ and would make any growth look small. Whole runs, with their requests and memory
 """
 
 from deployments.sandbox.progress import Say
-from tasks.models import Action
+from tasks.domain.models import Action
 from tests.benchmarks.clusters_part import deliver_all
 from tests.benchmarks.flow_process import FlowProcess
 from tests.benchmarks.growth import grown

@@ -1,7 +1,7 @@
 """Growth: 3, 30, 300 clusters with one certificate each; and 300 with thirty black holes among them."""
 
 from deployments.sandbox.progress import Say
-from tasks.retry import CLUSTER_SECONDS
+from tasks.orchestration.task_options import CLUSTER_SECONDS
 from tests.benchmarks.fleet import Fleet, fleet
 from tests.benchmarks.flow_process import Run
 from tests.benchmarks.growth import grown
@@ -9,7 +9,7 @@ from tests.benchmarks.results import Result
 from tests.benchmarks.sizes import Size
 from tests.benchmarks.usage import cpu_of
 from tests.benchmarks.world import World
-from tests.tcp_proxy import black_hole
+from tests.support.tcp_proxy import black_hole
 
 KEYS = ("first_sync_seconds", "first_sync_cpu_seconds", "unchanged_seconds", "unchanged_cpu_seconds")
 

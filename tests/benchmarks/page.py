@@ -6,7 +6,7 @@ bench.json is what was measured last, here. docs/benchmark.json is the copy that
 import re
 import sys
 
-from deployments.sandbox.prefect_server import ROOT
+from deployments.sandbox.demo.prefect_server import ROOT
 from tests.benchmarks import results
 from tests.benchmarks.figures import BLOCKS, plots
 from tests.benchmarks.sentences import Measured

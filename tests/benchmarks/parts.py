@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from deployments.sandbox.control_plane import Sandbox
-from deployments.sandbox.prefect_server import ROOT, PrefectServer, prefect_server
+from deployments.sandbox.clusters.control_plane import Sandbox
+from deployments.sandbox.demo.prefect_server import ROOT, PrefectServer, prefect_server
 from deployments.sandbox.progress import Say
 from tests.benchmarks import (
     choices_lists,

@@ -5,15 +5,15 @@ import statistics
 import time
 from itertools import cycle, islice
 
-from deployments.sandbox.cert_manager import SOURCE_NAMESPACE, Issuer
+from deployments.sandbox.demo.prefect_server import PrefectServer
 from deployments.sandbox.errors import SandboxError
-from deployments.sandbox.kubeconfig import SOURCE_CLUSTER
-from deployments.sandbox.prefect_server import PrefectServer
 from deployments.sandbox.progress import Say
+from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE, Issuer
+from deployments.sandbox.world.kubeconfig import SOURCE_CLUSTER
 from tests.benchmarks.results import Result
 from tests.benchmarks.world import TARGETS, World
-from tests.waiting import until
-from tests.watching import Arrivals, may_watch, watcher
+from tests.support.waiting import until
+from tests.support.watcher_process import Arrivals, may_watch, watcher
 
 APART = (1.2, 1.8)
 """Seconds between two renewals: what follows within one second is gathered, and would wait for that alone."""

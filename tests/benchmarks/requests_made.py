@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 
-from deployments.sandbox.control_plane import Sandbox
+from deployments.sandbox.clusters.control_plane import Sandbox
 
 AUDIT_SECONDS = 1.0
 """An audit log has the last request some moments after its answer."""

@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from deployments.sandbox.binaries import locate
+from deployments.sandbox.programs.binaries import locate
 from deployments.sandbox.progress import Say
 
 PACKAGES = ("prefect", "kubernetes", "pydantic", "cryptography")

@@ -7,12 +7,12 @@ import time
 
 import yaml
 
-from deployments.sandbox.kubeconfig import SOURCE_CLUSTER, context_name
-from deployments.sandbox.prefect_server import ROOT
+from deployments.sandbox.demo.prefect_server import ROOT
 from deployments.sandbox.progress import Say
+from deployments.sandbox.world.kubeconfig import SOURCE_CLUSTER, context_name
 from tests.benchmarks.results import Result, seconds
 from tests.benchmarks.world import World
-from tests.tcp_proxy import TcpProxy, tcp_proxy
+from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 
 MORE_S = 0.4
 LOOK_SECONDS = 0.002

@@ -2,10 +2,10 @@
 
 import math
 
-from deployments.sandbox.cert_manager import SOURCE_NAMESPACE
-from deployments.sandbox.kubeconfig import SOURCE_CLUSTER
 from deployments.sandbox.progress import Say
-from tasks.cluster import DATA_PAGE, METADATA_PAGE
+from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE
+from deployments.sandbox.world.kubeconfig import SOURCE_CLUSTER
+from tasks.kube.client import DATA_PAGE, METADATA_PAGE
 from tests.benchmarks.flow_process import FlowProcess, Run
 from tests.benchmarks.kubectl_loop import Loop, time_loop
 from tests.benchmarks.results import Pair, Result, seconds

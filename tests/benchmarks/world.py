@@ -10,16 +10,16 @@ from typing import Any
 
 import yaml
 
-from deployments.sandbox import certificate_resource
-from deployments.sandbox.admin import Admin
-from deployments.sandbox.cert_manager import SOURCE_NAMESPACE, Issuer
-from deployments.sandbox.control_plane import Sandbox
-from deployments.sandbox.kubeconfig import SOURCE_CLUSTER, context_name, write_kubeconfig
-from tasks.cluster import ClusterClient
-from tasks.config import SyncConfig, load_config
-from tasks.inventory import take_inventory
-from tasks.kubeconfig import connect
-from tasks.order import Order, orders_for
+from deployments.sandbox.clusters.admin import Admin
+from deployments.sandbox.clusters.control_plane import Sandbox
+from deployments.sandbox.world import certificate_resource
+from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE, Issuer
+from deployments.sandbox.world.kubeconfig import SOURCE_CLUSTER, context_name, write_kubeconfig
+from tasks.config.schema import SyncConfig, load_config
+from tasks.kube.client import ClusterClient
+from tasks.kubeconfig.reader import connect
+from tasks.plan.spec import Order, orders_for
+from tasks.source.read import take_inventory
 
 TARGETS = ("dev", "rct", "prd")
 NAMESPACES = tuple(f"team-{number}" for number in range(4))

@@ -5,8 +5,8 @@ With --packages it only prints the Debian packages that they, and tests with oth
 
 import sys
 
-from deployments.sandbox import packages
 from deployments.sandbox.errors import SandboxError
+from deployments.sandbox.programs import packages
 from deployments.sandbox.progress import say
 from tests.e2e.machine import PACKAGES, prepare
 

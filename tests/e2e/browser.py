@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from deployments.sandbox import processes
-from deployments.sandbox.api_server import free_port
+from deployments.sandbox.clusters.api_server import free_port
 
 WIDTH, HEIGHT = 1500, 900
 _FLAGS = (

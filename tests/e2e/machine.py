@@ -7,14 +7,17 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from deployments.sandbox import images, packages, scenario, story
-from deployments.sandbox.admin import Admin
-from deployments.sandbox.binaries import locate
-from deployments.sandbox.control_plane import Sandbox
-from deployments.sandbox.kubeconfig import SOURCE_CLUSTER, write_admin_kubeconfig, write_kubeconfig
-from deployments.sandbox.node import PROGRAMS, Node
+from deployments.sandbox.clusters.admin import Admin
+from deployments.sandbox.clusters.control_plane import Sandbox
+from deployments.sandbox.demo import story
+from deployments.sandbox.demo.workspace import workspace
+from deployments.sandbox.node import images
+from deployments.sandbox.node.node import PROGRAMS, Node
+from deployments.sandbox.programs import packages
+from deployments.sandbox.programs.binaries import locate
 from deployments.sandbox.progress import Say, say
-from deployments.sandbox.workspace import workspace
+from deployments.sandbox.world import scenario
+from deployments.sandbox.world.kubeconfig import SOURCE_CLUSTER, write_admin_kubeconfig, write_kubeconfig
 
 NAMESPACE = "tls-sync"
 PASSWORD = "admin:canary-of-these-tests"

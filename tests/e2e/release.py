@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from deployments.sandbox import scenario
+from deployments.sandbox.world import scenario
 from tests.e2e.machine import NAMESPACE, PASSWORD, PASSWORD_SECRET, CommandError, Machine
 from tests.e2e.prefect_api import PrefectAPI
 

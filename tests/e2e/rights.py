@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from deployments.sandbox.api_server import ApiServer
-from deployments.sandbox.rest import Rest
+from deployments.sandbox.clusters.api_server import ApiServer
+from deployments.sandbox.clusters.rest import Rest
 
 _TOKEN_SECONDS = 3600
 _NODE_AUTHORIZER = "node authorizer does not support user rule resolution"

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tasks import survey_page
-from tasks.models import Certificate
-from tasks.placement import Status, Survey
-from tests import factories
+from tasks.domain.models import Certificate
+from tasks.inventory import page as survey_page
+from tasks.inventory.model import Status, Survey
 from tests.e2e.browser import HEIGHT, WIDTH, Browser, browser
-from tests.survey_example import example, placement
+from tests.support import factories
+from tests.support.inventory_example import example, placement
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 

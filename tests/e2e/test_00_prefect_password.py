@@ -22,10 +22,10 @@ from deployments.hook.prefect_api import PrefectApi
 from deployments.hook.rest import Rest
 from deployments.hook.settings import Settings
 from deployments.sandbox import processes
-from deployments.sandbox.api_server import free_port
-from deployments.sandbox.prefect_server import prefect_server
-from tests import chart
+from deployments.sandbox.clusters.api_server import free_port
+from deployments.sandbox.demo.prefect_server import prefect_server
 from tests.e2e.browser import Browser, browser
+from tests.support import chart
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 

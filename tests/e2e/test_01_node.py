@@ -72,8 +72,8 @@ _NODE = """
 import sys, time
 from pathlib import Path
 from deployments.sandbox import network
-from deployments.sandbox.container_runtime import ContainerRuntime
-from deployments.sandbox.namespaces import Namespaces
+from deployments.sandbox.node.container_runtime import ContainerRuntime
+from deployments.sandbox.node.namespaces import Namespaces
 with Namespaces(Path(sys.argv[1]) / "node") as namespaces:
     found = network.free()
     found.connect(namespaces)

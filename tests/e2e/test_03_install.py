@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from deployments.sandbox import oracle
-from deployments.sandbox.kubeconfig import SOURCE_CLUSTER
+from deployments.sandbox.world import oracle
+from deployments.sandbox.world.kubeconfig import SOURCE_CLUSTER
 from tests.e2e import records, rights
 from tests.e2e.machine import NAMESPACE, UID, Machine
 from tests.e2e.prefect_api import RUN_SECONDS, PrefectAPI, Run

@@ -4,8 +4,8 @@ import copy
 
 import pytest
 
-from deployments.sandbox import oracle
-from deployments.sandbox.oracle import Evidence, Place
+from deployments.sandbox.world import oracle
+from deployments.sandbox.world.oracle import Evidence, Place
 from tests.e2e.machine import CommandError, Machine
 from tests.e2e.prefect_api import PrefectAPI
 from tests.e2e.release import YEARLY, Release

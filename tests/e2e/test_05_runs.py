@@ -2,10 +2,10 @@
 
 import pytest
 
-from deployments.sandbox import oracle
-from deployments.sandbox.kubeconfig import SOURCE_CLUSTER
-from deployments.sandbox.oracle import Evidence, Place
-from deployments.sandbox.renewal import renew
+from deployments.sandbox.world import oracle
+from deployments.sandbox.world.kubeconfig import SOURCE_CLUSTER
+from deployments.sandbox.world.oracle import Evidence, Place
+from deployments.sandbox.world.renewal import renew
 from tests.e2e.machine import Machine
 from tests.e2e.prefect_api import PrefectAPI
 

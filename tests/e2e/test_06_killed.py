@@ -8,9 +8,9 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from deployments.sandbox import oracle
-from deployments.sandbox.oracle import Evidence, Place
-from deployments.sandbox.renewal import renew
+from deployments.sandbox.world import oracle
+from deployments.sandbox.world.oracle import Evidence, Place
+from deployments.sandbox.world.renewal import renew
 from tests.e2e.machine import NAMESPACE, Machine
 from tests.e2e.prefect_api import RUN_SECONDS, PrefectAPI
 from tests.e2e.witness import Witness

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from deployments.sandbox.renewal import renew
+from deployments.sandbox.world.renewal import renew
 from tests.e2e.browser import Browser, browser
 from tests.e2e.machine import Machine
 from tests.e2e.prefect_api import PrefectAPI, Run

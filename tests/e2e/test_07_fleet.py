@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from deployments.sandbox import oracle
-from deployments.sandbox.oracle import Evidence, Place
-from deployments.sandbox.renewal import renew
+from deployments.sandbox.world import oracle
+from deployments.sandbox.world.oracle import Evidence, Place
+from deployments.sandbox.world.renewal import renew
 from tests.e2e import records
 from tests.e2e.machine import Machine
 from tests.e2e.prefect_api import PrefectAPI, Run

@@ -6,9 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from deployments.sandbox import oracle
-from deployments.sandbox.cert_manager import SOURCE_NAMESPACE, Issuer
-from deployments.sandbox.oracle import Evidence
+from deployments.sandbox.world import oracle
+from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE, Issuer
+from deployments.sandbox.world.oracle import Evidence
 from tests.e2e import records
 from tests.e2e.machine import Machine
 from tests.e2e.prefect_api import PrefectAPI

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 import pytest
 import yaml
 
-from deployments.sandbox import oracle
-from deployments.sandbox.admin import Admin
-from deployments.sandbox.cert_manager import Issuer
-from deployments.sandbox.kubeconfig import context_name
-from deployments.sandbox.oracle import Evidence, Place
+from deployments.sandbox.clusters.admin import Admin
+from deployments.sandbox.world import oracle
+from deployments.sandbox.world.cert_manager import Issuer
+from deployments.sandbox.world.kubeconfig import context_name
+from deployments.sandbox.world.oracle import Evidence, Place
 from deployments.target.manifests import render
-from tasks.config import SyncConfig
+from tasks.config.schema import SyncConfig
 from tests.e2e import inventory
 from tests.e2e.machine import NAMESPACE, PASSWORD_SECRET, Machine, make_secrets
 from tests.e2e.prefect_api import PrefectAPI

@@ -4,16 +4,16 @@ from urllib.parse import quote
 
 import pytest
 
-from deployments.sandbox import oracle
-from deployments.sandbox.cert_manager import SOURCE_NAMESPACE
-from deployments.sandbox.kubeconfig import SOURCE_CLUSTER
-from deployments.sandbox.manifests import Manifest, Manifests
-from deployments.sandbox.oracle import Evidence, Place
-from deployments.sandbox.renewal import renew
+from deployments.sandbox.clusters.manifests import Manifest, Manifests
+from deployments.sandbox.world import oracle
+from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE
+from deployments.sandbox.world.kubeconfig import SOURCE_CLUSTER
+from deployments.sandbox.world.oracle import Evidence, Place
+from deployments.sandbox.world.renewal import renew
 from tests.e2e.machine import NAMESPACE, Machine
 from tests.e2e.prefect_api import PrefectAPI
 from tests.e2e.release import Release
-from tests.waiting import until
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 

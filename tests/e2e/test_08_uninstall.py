@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from deployments.sandbox import oracle
-from deployments.sandbox.oracle import Evidence
+from deployments.sandbox.world import oracle
+from deployments.sandbox.world.oracle import Evidence
 from tests.e2e import inventory
 from tests.e2e.machine import Machine
 from tests.e2e.release import Release

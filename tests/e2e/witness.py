@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from deployments.sandbox import cgroups
-from deployments.sandbox.rest import AdminError
+from deployments.sandbox.clusters.rest import AdminError
+from deployments.sandbox.node import cgroups
 from tests.e2e.machine import NAMESPACE, Machine
 
 RUN_LABEL = "prefect.io/flow-run-id"

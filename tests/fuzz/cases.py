@@ -16,17 +16,18 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicNumbers
 from cryptography.hazmat.primitives.serialization import Encoding, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from deployments.sandbox.manifests import Manifest
-from tasks import inventory, ownership
-from tasks.answers import parse_json
-from tasks.checks import Policy, examine
-from tasks.config import Source
-from tasks.models import Certificate, Rejection, SecretRef, TargetSecret
-from tasks.reasons import Reason
-from tests.der_writer import pem
-from tests.factories import NOW
+from deployments.sandbox.clusters.manifests import Manifest
+from tasks.config.schema import Source
+from tasks.domain.models import Certificate, Rejection, SecretRef, TargetSecret
+from tasks.domain.reasons import Reason
+from tasks.kube.responses import parse_json
+from tasks.plan import ownership
+from tasks.source import read
+from tasks.source.checks import Policy, examine
 from tests.fuzz.mutations import spoil_json, spoil_pem
-from tests.written_keys import PKCS1, PKCS8, SEC1, AnyKey, der_of, next_prime, rsa_of
+from tests.support.der_writer import pem
+from tests.support.factories import NOW
+from tests.support.written_keys import PKCS1, PKCS8, SEC1, AnyKey, der_of, next_prime, rsa_of
 
 SECONDS, NOISE = 1.0, 2.0
 """Of CPU that a case may take, as is promised of any Secret; and the factor that a busy machine may add."""
@@ -153,9 +154,9 @@ def a_certificate(chance: Random) -> str:
         _as_read(spoil_json(deepcopy(CERTIFICATE), chance)),
         {**CERTIFICATE, "spec": {"secretName": "other"}},
     )
-    heard = inventory.Heard({}, {}, [])
+    heard = read.Heard({}, {}, [])
     for one in (spoilt, sound):
-        inventory._hear(heard, one, SOURCE)
+        read._hear(heard, one, SOURCE)
     assert heard.unready["other"] == "Issuing"
     assert sorted(heard.unready.keys() | heard.words.keys())
     return f"{len(heard.warnings)} warned of"

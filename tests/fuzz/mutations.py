@@ -5,8 +5,8 @@ import re
 from random import Random
 from typing import Any
 
-from tasks.der import elements
-from tests.der_writer import element, pem
+from tasks.source.der import elements
+from tests.support.der_writer import element, pem
 
 DEEPEST = 12
 MANY = 2000

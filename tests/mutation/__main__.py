@@ -17,18 +17,18 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 KNOWN = Path(__file__).with_name("survivors.txt")
 TESTS = {
-    "plan": "tests/test_plan.py tests/test_ownership.py",
-    "checks": "tests/test_checks.py",
-    "retry": "tests/test_retry.py",
-    "answers": "tests/test_answers.py",
-    "names": "tests/test_names.py",
-    "ownership": "tests/test_ownership.py tests/test_plan.py",
-    "absence": "tests/test_prune.py",
-    "prune": "tests/test_prune.py",
-    "waves": "tests/test_waves.py",
-    "fleet": "tests/test_fleet.py",
+    "plan/decide": "tests/unit/plan/test_decide.py tests/unit/plan/test_ownership.py",
+    "source/checks": "tests/unit/source/test_checks.py",
+    "orchestration/task_options": "tests/unit/orchestration/test_task_options.py",
+    "kube/responses": "tests/unit/kube/test_responses.py",
+    "domain/names": "tests/unit/domain/test_names.py",
+    "plan/ownership": "tests/unit/plan/test_ownership.py tests/unit/plan/test_decide.py",
+    "plan/orphans": "tests/unit/plan/test_prune.py",
+    "plan/prune": "tests/unit/plan/test_prune.py",
+    "plan/waves": "tests/unit/plan/test_waves.py",
+    "fleet/groups": "tests/unit/fleet/test_groups.py",
 }
-"""Modules of tasks/, and the tests that must notice."""
+"""Modules of tasks/, without .py, and the tests that must notice."""
 SECONDS = 120
 """A mutant that takes longer loops for ever, and is noticed."""
 
@@ -53,14 +53,14 @@ test-command = "{command}"
 [cosmic-ray.distributor]
 name = "local"
 """
-    path = folder / f"{module}.toml"
+    path = folder / f"{module.replace('/', '.')}.toml"
     path.write_text(text)
     return path
 
 
 def mutate(module: str, copy: Path) -> tuple[int, list[Survivor]]:
     """How many mutants there were, and those that no test noticed."""
-    config, session = configure(module, copy.parent), copy.parent / f"{module}.sqlite"
+    config, session = configure(module, copy.parent), copy.parent / f"{module.replace('/', '.')}.sqlite"
     for step in (["init", str(config), str(session)], ["exec", str(config), str(session)]):
         subprocess.run([sys.executable, "-m", "cosmic_ray.cli", *step], cwd=copy, check=True)
     dumped = subprocess.run(

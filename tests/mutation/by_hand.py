@@ -15,8 +15,8 @@ DELIVERY, FAULTS, FLOW, IDENTITY, TABLE = (
     f"tests/apiserver/test_{name}.py" for name in ("delivery", "faults", "flow", "identity", "decision_table")
 )
 
-PRUNE, PRUNED = "tests/test_prune.py", "tests/apiserver/test_prune.py"
-PRUNER = "tests/test_pruner.py"
+PRUNE, PRUNED = "tests/unit/plan/test_prune.py", "tests/apiserver/test_prune.py"
+PRUNER = "tests/unit/target/test_prune.py"
 
 
 class Mutant(NamedTuple):
@@ -31,146 +31,178 @@ class Mutant(NamedTuple):
 MUTANTS = (
     Mutant(
         "no uid",
-        "sender",
+        "target/apply",
         '{"uid": change.uid, "resourceVersion"',
         '{"resourceVersion"',
         f"{DELIVERY} -k update",
     ),
     Mutant(
         "no resourceVersion",
-        "sender",
+        "target/apply",
         ', "resourceVersion": change.resource_version}',
         "}",
         f"{DELIVERY} -k swap",
     ),
-    Mutant("creates take over", "cluster", 'NEVER = "1"', 'NEVER = "0"', f"{DELIVERY} -k create_never"),
-    Mutant("force always", "cluster", "str(uid is not None).lower()", '"true"', f"{FAULTS} -k forced"),
-    Mutant("downgrades", "plan", "old.not_before > source", "old.not_before < source", TABLE),
-    Mutant("retries of the library", "transport", "retries=False", "retries=3", f"{FAULTS} -k in_secret"),
+    Mutant("creates take over", "kube/client", 'NEVER = "1"', 'NEVER = "0"', f"{DELIVERY} -k create_never"),
+    Mutant("force always", "kube/client", "str(uid is not None).lower()", '"true"', f"{FAULTS} -k forced"),
+    Mutant("downgrades", "plan/decide", "old.not_before > source", "old.not_before < source", TABLE),
+    Mutant(
+        "retries of the library", "kube/transport", "retries=False", "retries=3", f"{FAULTS} -k in_secret"
+    ),
     Mutant(
         "redirects",
-        "transport",
+        "kube/transport",
         "retries=False,\n            redirect=False",
         "retries=5,\n            redirect=True",
         "tests/apiserver/test_scenarios.py -k redirect",
     ),
     Mutant(
         "no check of names",
-        "names",
+        "domain/names",
         "return SUBDOMAIN.fullmatch(text) is not None",
         "return True",
-        "tests/test_names.py",
+        "tests/unit/domain/test_names.py",
     ),
     Mutant(
         "staged keys",
-        "cluster",
+        "kube/client",
         'labels.append("!cert-manager.io/next-private-key")',
         "pass",
         "tests/apiserver/test_inventory.py",
     ),
     Mutant(
         "anonymous",
-        "cluster",
+        "kube/client",
         'user["username"] in ("", ANONYMOUS)',
         'user["username"] == ""',
         f"{IDENTITY} -k nobody",
     ),
     Mutant(
         "OPS as target",
-        "identity",
+        "target/identity",
         "if found == order.inventory.cluster_id",
         "if not found",
         f"{IDENTITY} -k ops_is",
     ),
     Mutant(
         "one cluster twice",
-        "identity",
+        "target/identity",
         "_uid_of(one, order) == found]",
         "False]",
         f"{IDENTITY} -k two_entries",
     ),
-    Mutant("no review of rights", "rights", "needed - self.verbs", "set()", f"{IDENTITY} -k missing"),
-    Mutant("no deadline", "watchdog", "handle.cut()", "pass", f"{FAULTS} -k drip"),
-    Mutant("endless lists", "calls", "left - size", "left", f"{FAULTS} -k without_end"),
-    Mutant("any uid", "cluster", "not UID.fullmatch(uid)", "False", f"{FAULTS} -k wrong_answer"),
+    Mutant(
+        "no review of rights", "kube/permissions", "needed - self.verbs", "set()", f"{IDENTITY} -k missing"
+    ),
+    Mutant("no deadline", "kube/deadline", "handle.cut()", "pass", f"{FAULTS} -k drip"),
+    Mutant("endless lists", "kube/calls", "left - size", "left", f"{FAULTS} -k without_end"),
+    Mutant("any uid", "kube/client", "not UID.fullmatch(uid)", "False", f"{FAULTS} -k wrong_answer"),
     Mutant(
         "lost answers are failures",
-        "sender",
+        "target/apply",
         "code not in UNCERTAIN | {Code.CONFLICT}",
         "True",
         f"{FAULTS} -k lost",
     ),
     Mutant(
         "lost answers are successes",
-        "sender",
+        "target/apply",
         "row.reason is Reason.IN_SYNC",
         "row",
         f"{FAULTS} -k never_arrived",
     ),
-    Mutant("never given up", "brake", "self._failures >= GIVE_UP_AFTER", "False", f"{FAULTS} -k in_peace"),
-    Mutant("altered data", "cluster", 'answer.get("data") != sent', "False", f"{DELIVERY} -k mutating"),
+    Mutant(
+        "never given up", "target/brake", "self._failures >= GIVE_UP_AFTER", "False", f"{FAULTS} -k in_peace"
+    ),
+    Mutant("altered data", "kube/client", 'answer.get("data") != sent', "False", f"{DELIVERY} -k mutating"),
     Mutant(
         "errors told",
-        "writer",
+        "target/write",
         "except Exception as error:",
         "except ZeroDivisionError as error:",
         f"{DELIVERY} -k unforeseen",
     ),
     Mutant(
-        "old list", "delivery", "names = downgrades(plan)", "names = frozenset()", f"{DELIVERY} -k old_list"
+        "old list",
+        "target/sync",
+        "names = downgrades(plan)",
+        "names = frozenset()",
+        f"{DELIVERY} -k old_list",
     ),
-    Mutant("annotations stay", "plan", "current.keeps_last_applied]", "False]", f"{IDENTITY} -k asks_for_it"),
+    Mutant(
+        "annotations stay",
+        "plan/decide",
+        "current.keeps_last_applied]",
+        "False]",
+        f"{IDENTITY} -k asks_for_it",
+    ),
     Mutant(
         "writes after the end",
-        "stopping",
+        "runtime/shutdown",
         "        self.asked.set()",
         "        pass",
         "tests/apiserver/test_interruption.py",
     ),
     Mutant(
         "attempts forgotten",
-        "sync",
+        "sync_cluster",
         "with_earlier_writes(report, _WRITTEN.pop(key, ()))",
         "report",
         f"{FLOW} -k earlier",
     ),
     Mutant(
         "results of other routes",
-        "order",
+        "plan/spec",
         "told = (\n            *config,",
         "told = (",
         f"{FLOW} -k routes_changed",
     ),
     Mutant(
         "any module in results",
-        "collect",
+        "collect_certificates",
         "object_decoder=None",
         "object_decoder='x'",
         "tests/apiserver/test_flow.py -k resumed",
     ),
-    Mutant("two runs prune", "absence", "absence.runs >= RUNS", "absence.runs >= 2", PRUNE),
-    Mutant("no day of grace", "absence", "now - absence.since >= GRACE", "True", PRUNE),
-    Mutant("old notes count", "absence", "now - seen <= STALE", "True", PRUNE),
-    Mutant("runs at once count", "absence", "APART if absence.runs", "AGREED * 0 if absence.runs", PRUNE),
-    Mutant("any clock will do", "absence", "abs(told - ours) <= AGREED", "True", PRUNE),
+    Mutant("two runs prune", "plan/orphans", "absence.runs >= RUNS", "absence.runs >= 2", PRUNE),
+    Mutant("no day of grace", "plan/orphans", "now - absence.since >= GRACE", "True", PRUNE),
+    Mutant("old notes count", "plan/orphans", "now - seen <= STALE", "True", PRUNE),
     Mutant(
-        "our clock counts", "pruner", "clock_of(target.server_time, ", "clock_of(datetime.now(UTC), ", PRUNER
+        "runs at once count", "plan/orphans", "APART if absence.runs", "AGREED * 0 if absence.runs", PRUNE
     ),
-    Mutant("an older OPS is believed", "prune", "if row.reason is Reason.WOULD_DOWNGRADE", "if False", PRUNE),
-    Mutant("trouble is no matter", "prune", "report.changes if row.failed]", "()]", PRUNE),
-    Mutant("any share goes", "prune", "int(existing * SHARE)", "existing", PRUNE),
-    Mutant("eleven at once", "prune", "most = min(MOST, ", "most = max(0, ", PRUNE),
-    Mutant("an empty OPS is believed", "prune", "gone and not inventory.certificates", "False", PRUNED),
-    Mutant("sixty in all", "prune", "if total > MOST_IN_ALL:", "if False:", PRUNE),
-    Mutant("kept copies go", "prune", "and not row.absence.kept]", "]", PRUNE),
-    Mutant("edited copies go", "ownership", "if is_untouched(secret) else", "if True else", PRUNE),
-    Mutant("lists are believed", "pruner", "source.target_secret(ref) is not None", "False", PRUNED),
-    Mutant("Certificates don't matter", "pruner", "row.certificate in wanted", "False", PRUNED),
-    Mutant("lost deletions fail", "pruner", "elif error.failure.code not in UNCERTAIN", "elif True", PRUNED),
-    Mutant("any object is deleted", "cluster", '"preconditions": preconditions', '"x": {}', PRUNED),
-    Mutant("PRD at once", "pruning", "one if well else", "one if True else", PRUNED),
-    Mutant("any OPS", "identity", "source.cluster_id not in (None, found)", "False", PRUNED),
-    Mutant("readable results", "process", "os.umask(0o077)", "pass", "tests/apiserver/test_runs.py -k alone"),
+    Mutant("any clock will do", "plan/orphans", "abs(told - ours) <= AGREED", "True", PRUNE),
+    Mutant(
+        "our clock counts",
+        "target/prune",
+        "clock_of(target.server_time, ",
+        "clock_of(datetime.now(UTC), ",
+        PRUNER,
+    ),
+    Mutant(
+        "an older OPS is believed", "plan/prune", "if row.reason is Reason.WOULD_DOWNGRADE", "if False", PRUNE
+    ),
+    Mutant("trouble is no matter", "plan/prune", "report.changes if row.failed]", "()]", PRUNE),
+    Mutant("any share goes", "plan/prune", "int(existing * SHARE)", "existing", PRUNE),
+    Mutant("eleven at once", "plan/prune", "most = min(MOST, ", "most = max(0, ", PRUNE),
+    Mutant("an empty OPS is believed", "plan/prune", "gone and not inventory.certificates", "False", PRUNED),
+    Mutant("sixty in all", "plan/prune", "if total > MOST_IN_ALL:", "if False:", PRUNE),
+    Mutant("kept copies go", "plan/prune", "and not row.absence.kept]", "]", PRUNE),
+    Mutant("edited copies go", "plan/ownership", "if is_untouched(secret) else", "if True else", PRUNE),
+    Mutant("lists are believed", "target/prune", "source.target_secret(ref) is not None", "False", PRUNED),
+    Mutant("Certificates don't matter", "target/prune", "row.certificate in wanted", "False", PRUNED),
+    Mutant(
+        "lost deletions fail", "target/prune", "elif error.failure.code not in UNCERTAIN", "elif True", PRUNED
+    ),
+    Mutant("any object is deleted", "kube/client", '"preconditions": preconditions', '"x": {}', PRUNED),
+    Mutant("PRD at once", "prune_cluster", "one if well else", "one if True else", PRUNED),
+    Mutant("any OPS", "target/identity", "source.cluster_id not in (None, found)", "False", PRUNED),
+    Mutant(
+        "readable results",
+        "orchestration/process",
+        "os.umask(0o077)",
+        "pass",
+        "tests/apiserver/test_runs.py -k alone",
+    ),
 )
 
 

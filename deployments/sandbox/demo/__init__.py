@@ -1,0 +1,1 @@
+"""What make demo and make sandbox show, step by step."""

@@ -1,0 +1,108 @@
+"""The guided tour: runs the real flow six times, shows its reports, and checks each one on the clusters."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from deployments.sandbox.clusters.control_plane import Sandbox
+from deployments.sandbox.demo import flow_run, narration, story
+from deployments.sandbox.demo.flow_run import Ran
+from deployments.sandbox.demo.prefect_server import PrefectServer, prefect_server
+from deployments.sandbox.demo.story import STEPS, Step
+from deployments.sandbox.demo.workspace import workspace
+from deployments.sandbox.errors import SandboxError
+from deployments.sandbox.progress import Waiting, say
+from deployments.sandbox.world import oracle, scenario
+from deployments.sandbox.world.oracle import Evidence, Place
+
+
+def run() -> int:
+    """Exit status 0 if every run ended as it should and every check held."""
+    clock = Waiting("", say)
+    say("starting a Prefect server and four clusters; this takes up to a minute")
+    with (
+        workspace() as directory,
+        prefect_server(directory, **flow_run.SETTINGS) as server,
+        Sandbox(directory=directory / "clusters") as sandbox,
+    ):
+        _furnish(sandbox, directory, server)
+        failed = [step for number, step in enumerate(STEPS, 1) if not _play(number, step, sandbox, server)]
+    narration.heading("The end")
+    if failed:
+        narration.bad(f"FAILED: {len(failed)} of {len(STEPS)} steps, see `differs` above")
+        return 1
+    narration.good(f"All {len(STEPS)} runs ended as they should, and every check held ({clock.seconds} s).")
+    narration.paragraph("To play with the same clusters and with Prefect's UI: make sandbox")
+    return 0
+
+
+def _furnish(sandbox: Sandbox, directory: Path, server: PrefectServer) -> None:
+    narration.progress("filling OPS with certificates, and giving tls-sync its rights on each cluster")
+    world = scenario.build(sandbox, directory)
+    story.prepare(sandbox)
+    os.environ |= {"TLS_SYNC_CONFIG": str(world.config), "KUBECONFIG": str(world.kubeconfig)}
+    server.wait(say)
+
+
+def _play(number: int, step: Step, sandbox: Sandbox, server: PrefectServer) -> bool:
+    narration.heading(f"{number} of {len(STEPS)}: {step.title}")
+    narration.paragraph(step.look)
+    step.prepare(sandbox)
+    before = oracle.look(sandbox)
+    try:
+        ran = flow_run.run(step.progress, dict(step.parameters))
+    except Exception as error:
+        log = server.log
+        raise SandboxError(
+            f"the flow could not be run: {error!r}\nThe Prefect server's log is {log}."
+        ) from error
+    evidence = Evidence(before, oracle.look(sandbox))
+    narration.report(ran.report)
+    objections = [*_state(step, ran), *evidence.objections(step.written, step.left_alone)]
+    objections += numbers(ran, evidence, step.written)
+    for objection in objections:
+        narration.bad(f"differs: {objection}")
+    if not objections:
+        narration.good(f"state:   {ran.state}, as it should be")
+        narration.good(f"checked: {_summary(step, evidence)}")
+    return not objections
+
+
+def _state(step: Step, ran: Ran) -> list[str]:
+    if ran.state == step.state:
+        return []
+    return [f"the run is {ran.state}, and should be {step.state}: {ran.message}"]
+
+
+def numbers(ran: Ran, evidence: Evidence, written: Iterable[Place]) -> list[str]:
+    """Where the report's table says other numbers than the clusters show."""
+    said = ran.written()
+    clusters = {*said, *(place.cluster for place in written)}
+    return [
+        f"{name}: the report says (created, updated) {said.get(name)}, the cluster {evidence.counts(name)}"
+        for name in sorted(clusters)
+        if said.get(name) != evidence.counts(name)
+    ]
+
+
+def _summary(step: Step, evidence: Evidence) -> str:
+    parts = [f"{len(evidence.seen)} copies equal OPS's byte for byte", _changes(evidence)]
+    if step.left_alone:
+        parts.append(f"no request went to {_list(step.left_alone)}")
+    if down := set(story.TARGETS) - evidence.after.clusters:
+        parts.append(f"{_list(down)} is down and can't be looked at")
+    return "; ".join(parts)
+
+
+def _changes(evidence: Evidence) -> str:
+    created, updated = sorted(evidence.created), sorted(evidence.updated)
+    if not created and not updated:
+        return "no Secret was written on any cluster"
+    words = [f"{len(created)} Secrets created"] if created else []
+    words += [f"written: {_list(map(str, updated))}"] if updated else []
+    return f"{', '.join(words)}, and no other Secret was touched"
+
+
+def _list(words: Iterable[str]) -> str:
+    *first, last = sorted(words)
+    return f"{', '.join(first)} and {last}" if first else last

@@ -1,0 +1,116 @@
+"""A Prefect server of our own on a free port, with its files in one directory.
+
+Doesn't import prefect: that reads its settings once, so they must be in the environment before.
+"""
+
+import base64
+import http.client
+import json
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from deployments.sandbox import processes
+from deployments.sandbox.clusters.api_server import free_port
+from deployments.sandbox.errors import SandboxError
+from deployments.sandbox.progress import Say, Waiting
+
+ROOT = Path(__file__).parents[3]
+START_SECONDS = 180
+
+
+class PrefectServer:
+    def __init__(self, directory: Path) -> None:
+        self.home = directory / "prefect"
+        self.home.mkdir()
+        self.log = directory / "prefect-server.log"
+        self.port = free_port()
+        self.ui = f"http://127.0.0.1:{self.port}"
+        self.api = f"{self.ui}/api"
+        self.password = f"sandbox:{secrets.token_hex(16)}"
+        """Without one, any web page that is open in a browser on this machine could start a run."""
+        self.process: processes.Process | None = None
+
+    def use(self, **settings: str) -> None:
+        """Let this process and its children know this server, and nothing of the user's own Prefect."""
+        for name in [name for name in os.environ if name.startswith("PREFECT_")]:
+            del os.environ[name]
+        os.environ |= {
+            "PREFECT_HOME": str(self.home),
+            "PREFECT_API_URL": self.api,
+            "PREFECT_API_AUTH_STRING": self.password,
+            "PREFECT_SERVER_API_AUTH_STRING": self.password,
+            "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": self.ui,
+            "PREFECT_SERVER_UI_API_URL": "/api",  # the UI asks its own origin, whatever name it was opened by
+            "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(self.home / "ui"),
+            "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "DO_NOT_TRACK": "1",
+            "TMPDIR": str(self.home.parent),
+            "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1"])),
+            **settings,
+        }
+
+    def start(self) -> None:
+        """Without waiting: it takes long, and the clusters can start beside it."""
+        where = ["--host", "127.0.0.1", "--port", str(self.port)]
+        command = [sys.executable, "-m", "prefect", "server", "start", *where]
+        self.process = processes.spawn(command, self.log, ROOT)
+
+    def wait(self, say: Say) -> None:
+        wait_for(self, "/api/health", self.process, self.log, say)
+
+    def answer(self, path: str, body: Any = None) -> Any:
+        """What it says to a GET, or with a body to a POST; None while it does not, or has no such thing."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        with suppress(OSError, http.client.HTTPException):
+            basic = base64.b64encode(self.password.encode()).decode()
+            headers = {"Authorization": f"Basic {basic}", "Content-Type": "application/json"}
+            if body is None:
+                connection.request("GET", path, headers=headers)
+            else:
+                connection.request("POST", path, json.dumps(body), headers)
+            response = connection.getresponse()
+            content = response.read()
+            return json.loads(content) if response.status == http.client.OK else None
+        return None
+
+
+def wait_for(
+    server: PrefectServer, path: str, process: processes.Process | None, log: Path, say: Say
+) -> None:
+    """Until Prefect's API has an answer, for which `process` must live."""
+    what = log.stem.replace("-", " ")
+    waiting = Waiting(f"starting the {what}", say)
+    while server.answer(path) is None:
+        if process is None or process.poll() is not None or waiting.seconds > START_SECONDS:
+            raise SandboxError(f"the {what} did not start:\n{processes.tail(log)}\nThe whole log is {log}.")
+        waiting.tick()
+        time.sleep(0.2)
+    say(f"{what} ready after another {waiting.seconds} s")
+
+
+def end(process: processes.Process | None) -> None:
+    """With the runs that it may have started, also where it is dead already."""
+    if process is not None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+@contextmanager
+def prefect_server(directory: Path, **settings: str) -> Iterator[PrefectServer]:
+    """Starting; not yet ready."""
+    server = PrefectServer(directory)
+    server.use(**settings)
+    try:
+        server.start()
+        yield server
+    finally:
+        end(server.process)

@@ -1,0 +1,122 @@
+"""The six steps of the demo: what happens before each run, and what it must come to."""
+
+import base64
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from deployments.sandbox.clusters.control_plane import Sandbox
+from deployments.sandbox.world.kubeconfig import SOURCE_CLUSTER
+from deployments.sandbox.world.oracle import COPIES, Place
+from deployments.sandbox.world.renewal import renew
+
+TARGETS = ("dev", "rct", "prd")
+
+
+def _nothing(_: Sandbox) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Step:
+    title: str
+    look: str
+    prepare: Callable[[Sandbox], None] = _nothing
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    progress: str = "running the flow"
+    state: str = "Completed"
+    written: frozenset[Place] = frozenset()
+    left_alone: frozenset[str] = frozenset()
+    """Clusters that must not get a single request."""
+
+
+def prepare(sandbox: Sandbox) -> None:
+    """Beside the copies to come, a Secret that belongs to the application there."""
+    for cluster in TARGETS:
+        metadata = {"name": "homarr-settings", "namespace": f"homarr-{cluster}"}
+        secret = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": metadata,
+            "data": {"token": _encoded("own")},
+        }
+        sandbox.cluster(cluster).admin.create(secret)
+
+
+def _renew(*names: str) -> Callable[[Sandbox], None]:
+    def act(sandbox: Sandbox) -> None:
+        for name in names:
+            renew(sandbox.cluster(SOURCE_CLUSTER).admin, name)
+
+    return act
+
+
+def _edit_by_hand(sandbox: Sandbox) -> None:
+    path = "/api/v1/namespaces/homarr-dev/secrets/homarr-dev-tls"
+    sandbox.cluster("dev").admin.patch(path, {"data": {"tls.crt": _encoded("edited by hand")}})
+
+
+def _stop_rct(sandbox: Sandbox) -> None:
+    _renew("homarr-dev-tls", "homarr-rct-tls", "homarr-prd-tls")(sandbox)
+    sandbox.cluster("rct").stop(grace=0)
+
+
+def _start_rct(sandbox: Sandbox) -> None:
+    sandbox.cluster("rct").start()
+
+
+def _encoded(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def _homarr(cluster: str) -> Place:
+    return Place(cluster, f"homarr-{cluster}", f"homarr-{cluster}-tls")
+
+
+STEPS = (
+    Step(
+        "The first run creates every copy",
+        "OPS has seven certificates that are fit to be sent, and the clusters have none of them. Look at the "
+        "rows of each cluster: the wildcard goes to two namespaces, under another name. Two more Secrets on "
+        "OPS are not fit to be sent, and the end of the report says why.",
+        progress="loading Prefect and the flow, and running it",
+        written=frozenset(COPIES),
+    ),
+    Step(
+        "The second run has nothing to do",
+        "Nothing has changed since, so look for `keep` and zeros: a run at rest writes nothing.",
+    ),
+    Step(
+        "A certificate is renewed on OPS",
+        "cert-manager has renewed headlamp-prd-tls: another key, a later date. Only its copy moves, and the "
+        "row shows the old and the new version.",
+        prepare=_renew("headlamp-prd-tls"),
+        written=frozenset({Place("prd", "headlamp-prd", "headlamp-prd-tls")}),
+    ),
+    Step(
+        "A run for one cluster only, after an edit by hand",
+        "Someone has edited the copy of homarr-dev-tls on DEV. A run with cluster=dev finds the edit without "
+        "reading any other copy and repairs it (Drifted); the other clusters are not even asked.",
+        prepare=_edit_by_hand,
+        parameters={"cluster": "dev"},
+        progress="running the flow with cluster=dev",
+        written=frozenset({_homarr("dev")}),
+        left_alone=frozenset({"rct", "prd"}),
+    ),
+    Step(
+        "One cluster is down",
+        "RCT has stopped, and one certificate for each cluster has been renewed. DEV and PRD get theirs, and "
+        "the run is Failed, naming RCT and the reason.",
+        prepare=_stop_rct,
+        progress="running the flow; RCT is tried four times, which takes about 20 s by design",
+        state="ClustersFailed",
+        written=frozenset({_homarr("dev"), _homarr("prd")}),
+    ),
+    Step(
+        "It is back, and the next run heals it",
+        "RCT has started again. Nobody has to repeat anything: the next run sends what RCT has missed, and "
+        "only that.",
+        prepare=_start_rct,
+        written=frozenset({_homarr("rct")}),
+    ),
+)

@@ -1,0 +1,82 @@
+"""The playground: clusters, a Prefect server with its UI, and the flow with its schedule, until Ctrl-C."""
+
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from deployments.sandbox import processes
+from deployments.sandbox.clusters.control_plane import Sandbox
+from deployments.sandbox.demo import guide
+from deployments.sandbox.demo.prefect_server import ROOT, PrefectServer, end, prefect_server, wait_for
+from deployments.sandbox.demo.workspace import workspace
+from deployments.sandbox.errors import SandboxError
+from deployments.sandbox.progress import Say, say
+from deployments.sandbox.world import scenario
+
+_DEPLOYMENT = "/api/deployments/name/tls-sync/ops"
+_SETTINGS = {"PREFECT_RUNNER_POLL_FREQUENCY": "2"}  # seconds until a run that was asked for starts
+
+
+def run() -> int:
+    ours = sorted(name for name in os.environ if name.startswith("PREFECT_"))
+    say("starting a Prefect server and four clusters; this takes up to a minute")
+    with (
+        workspace() as directory,
+        prefect_server(directory, **_SETTINGS) as server,
+        Sandbox(directory=directory / "clusters") as sandbox,
+    ):
+        world = scenario.build(sandbox, directory)
+        os.environ |= {"TLS_SYNC_CONFIG": str(world.config), "KUBECONFIG": str(world.kubeconfig)}
+        server.wait(say)
+        with _served(server, directory, say) as (runner, log):
+            print(guide.text(world, server, ours, say), flush=True)  # noqa: T201
+            watched = {
+                "the Prefect server": (_pid(server.process), server.log),
+                "the flow's runner": (runner, log),
+            }
+            watch(watched | _clusters(sandbox))
+    return 0
+
+
+@contextmanager
+def _served(server: PrefectServer, directory: Path, say: Say) -> Iterator[tuple[int, Path]]:
+    """The flow's runner, from the moment that its deployment exists."""
+    log = directory / "flow-runner.log"
+    process = processes.spawn([sys.executable, "-m", "deployments.sandbox.demo.serve"], log, ROOT)
+    try:
+        wait_for(server, _DEPLOYMENT, process, log, say)
+        yield process.pid, log
+    finally:
+        end(process)
+
+
+def _clusters(sandbox: Sandbox) -> dict[str, tuple[int, Path]]:
+    servers = [sandbox.cluster(name) for name in sandbox.names]
+    found = {f"the API server of {server.name}": (server.pid, server.log) for server in servers}
+    return {"etcd": (sandbox.pids[0], sandbox.directory / "etcd.log"), **found}
+
+
+def _pid(process: processes.Process | None) -> int:
+    return process.pid if process else 0
+
+
+def watch(children: dict[str, tuple[int, Path]]) -> None:
+    """Until one of them dies, or Ctrl-C."""
+    while True:
+        for name, (pid, log) in children.items():
+            if _has_ended(pid):
+                raise SandboxError(
+                    f"{name} died, so everything is stopped. Its last lines:\n{processes.tail(log)}\n"
+                    f"The whole log is {log}."
+                )
+        time.sleep(0.5)
+
+
+def _has_ended(pid: int) -> bool:
+    """Without taking the exit status from the Popen object that waits for it."""
+    if not hasattr(os, "waitid"):  # macOS before Python 3.13: a death there shows in the next run
+        return False
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None

@@ -1,0 +1,1 @@
+"""A real Kubernetes node: containerd, kubelet, network, images."""

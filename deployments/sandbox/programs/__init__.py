@@ -1,0 +1,1 @@
+"""Finds or builds the programs that the sandbox runs."""

@@ -1,0 +1,109 @@
+"""Builds the programs of the control plane and of a node from source, pinned by go.mod and go.sum in go/."""
+
+import hashlib
+import re
+import shutil
+import subprocess
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from deployments.sandbox import processes
+from deployments.sandbox.errors import SandboxError
+from deployments.sandbox.programs.envtest import publish
+from deployments.sandbox.progress import Say, Waiting
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a program comes from. Each folder is a Go module: their requirements clash."""
+
+    folder: str
+    module: str
+    package: str
+    minutes: float  # on two cores, after the programs above it
+
+    @property
+    def directory(self) -> Path:
+        return Path(__file__).parent / "go" / self.folder
+
+    @property
+    def version(self) -> str:
+        """For a program of our own, which has no version, a digest of its source."""
+        if not self.module:
+            parts = [file.read_bytes() for file in sorted(self.directory.iterdir())]
+            return f"{self.folder}-{hashlib.sha256(b''.join(parts)).hexdigest()[:12]}"
+        text = (self.directory / "go.mod").read_text()
+        found = re.search(rf"^require {re.escape(self.module)} (v\S+)$", text, re.MULTILINE)
+        if not found:
+            raise SandboxError(f"{self.directory}/go.mod doesn't require {self.module}")
+        return found[1]
+
+
+def _kubernetes(program: str, minutes: float) -> Source:
+    return Source("kubernetes", "k8s.io/kubernetes", f"k8s.io/kubernetes/cmd/{program}", minutes)
+
+
+SOURCES = {
+    "kube-apiserver": _kubernetes("kube-apiserver", 7),
+    "kubectl": _kubernetes("kubectl", 1),
+    "etcd": Source("etcd", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/server/v3", 1),
+    "kube-controller-manager": _kubernetes("kube-controller-manager", 1.6),
+    "kubelet": _kubernetes("kubelet", 0.7),
+    "kube-scheduler": _kubernetes("kube-scheduler", 0.2),
+    "kube-proxy": _kubernetes("kube-proxy", 0.3),
+    "coredns": Source("coredns", "github.com/coredns/coredns", "github.com/coredns/coredns", 3.2),
+    "helm": Source("helm", "helm.sh/helm/v3", "helm.sh/helm/v3/cmd/helm", 2.4),
+    "pause": Source("pause", "", ".", 0.1),
+}
+
+
+def build(name: str, program: Path, say: Say) -> None:
+    """Build one program with Go and put it at the path given, complete or not at all."""
+    go = shutil.which("go")
+    if go is None:
+        raise SandboxError(
+            f"There is no {name} here, and no Go to build it with. Install Go 1.26 or newer "
+            f"(https://go.dev/dl), or set KUBEBUILDER_ASSETS to a folder that holds {name}."
+        )
+    source = SOURCES[name]
+    say(
+        f"building {name} {source.version} with Go: about {source.minutes:g} min on two cores, as it "
+        f"is compiled from source; it happens once, then it lies in {program.parent}"
+    )
+    program.parent.mkdir(parents=True, exist_ok=True)
+    partial = program.with_name(f"{name}.partial")
+    partial.unlink(missing_ok=True)  # go build won't overwrite what is no program
+    _run([go, *_arguments(source), "-o", str(partial), source.package], source, program, say)
+    publish(partial, program)
+
+
+def _arguments(source: Source) -> list[str]:
+    flags = "-s -w"
+    if source.folder == "kubernetes":
+        # Without these the server calls itself v0.0.0-master, which clients refuse.
+        major, minor, _ = source.version.removeprefix("v").split(".")
+        stamp = {"gitVersion": source.version, "gitMajor": major, "gitMinor": minor}
+        for key, value in stamp.items():
+            flags += f" -X k8s.io/component-base/version.{key}={value}"
+    return ["build", "-trimpath", "-ldflags", flags]
+
+
+def _run(command: list[str], source: Source, program: Path, say: Say) -> None:
+    log = program.with_name(f"{program.name}.log")
+    log.unlink(missing_ok=True)
+    environment = {"CGO_ENABLED": "0", "GOWORK": "off", "GOFLAGS": ""}
+    process = processes.spawn(command, log, source.directory, environment)
+    waiting = Waiting(f"building {program.name}", say)
+    try:
+        while process.poll() is None:
+            waiting.tick()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.5)
+    finally:
+        processes.stop(process)
+    if process.returncode:
+        raise SandboxError(
+            f"go build of {program.name} failed:\n{processes.tail(log)}\nThe whole log is {log}."
+        )
+    say(f"built {program.name} in {waiting.seconds} s")

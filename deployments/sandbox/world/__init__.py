@@ -1,0 +1,1 @@
+"""The certificates and clusters of the example, and what must be true of them."""

@@ -1,0 +1,121 @@
+"""Kubeconfigs: tls-sync's own, with the rights that it ships with, and one for people."""
+
+import base64
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import yaml
+
+from deployments.sandbox.clusters.api_server import ApiServer
+from deployments.sandbox.clusters.control_plane import Sandbox
+from deployments.sandbox.clusters.rest import AdminError, Rest
+from deployments.sandbox.errors import SandboxError
+from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE
+
+SOURCE_CLUSTER = "ops"
+
+_DEPLOYMENTS = Path(__file__).parents[2]
+_SERVICE_ACCOUNT = "tls-sync"  # in the namespace of the same name, as the files have it
+_TOKEN_SECONDS = 30 * 24 * 60 * 60
+_POLICY_SECONDS = 60
+
+
+def context_name(cluster: str) -> str:
+    return f"cluster-{cluster}"
+
+
+def write_kubeconfig(
+    sandbox: Sandbox, path: Path, targets: Mapping[str, Sequence[str]], *, source: bool = True
+) -> None:
+    """Set up tls-sync's account on OPS and in the targets' namespaces; write tokens of a month.
+
+    Without the source: for a run in OPS, where the account is made by Helm.
+    """
+    if source:
+        grant_source(sandbox.cluster(SOURCE_CLUSTER))
+    for name, namespaces in targets.items():
+        _grant_target(sandbox.cluster(name), namespaces)
+    servers = [sandbox.cluster(name) for name in ((SOURCE_CLUSTER, *targets) if source else targets)]
+    tokens = {
+        server: server.admin.token(_SERVICE_ACCOUNT, _SERVICE_ACCOUNT, _TOKEN_SECONDS) for server in servers
+    }
+    for name, namespaces in targets.items():
+        if namespaces:
+            _await_policy(sandbox.cluster(name), tokens[sandbox.cluster(name)], namespaces[0])
+    _write(path, tokens)
+
+
+def write_account(server: ApiServer, user: str, path: Path) -> None:
+    """For one of the users that a server has beside its admin."""
+    _write(path, {server: server.tokens[user]})
+
+
+def write_admin_kubeconfig(sandbox: Sandbox, path: Path) -> None:
+    """For people: all rights on all clusters, as long as the sandbox runs."""
+    servers = [sandbox.cluster(name) for name in sandbox.names]
+    _write(path, {server: server.admin_token for server in servers})
+
+
+def grant_source(server: ApiServer) -> None:
+    """The release's own namespace and ServiceAccount are made by Helm, where there is Helm."""
+    server.admin.namespace(SOURCE_NAMESPACE)
+    server.admin.namespace(_SERVICE_ACCOUNT)
+    account = {
+        "apiVersion": "v1",
+        "kind": "ServiceAccount",
+        "metadata": {"name": _SERVICE_ACCOUNT, "namespace": _SERVICE_ACCOUNT},
+    }
+    server.admin.ensure(account)
+    server.admin.apply_file(_DEPLOYMENTS / "source" / "rbac.yaml")
+
+
+def _grant_target(server: ApiServer, namespaces: Sequence[str]) -> None:
+    server.admin.apply_file(_DEPLOYMENTS / "target" / "rbac.yaml")
+    server.admin.apply_file(_DEPLOYMENTS / "target" / "admission-policy.yaml")
+    for namespace in namespaces:
+        server.admin.namespace(namespace)
+        server.admin.apply_file(_DEPLOYMENTS / "target" / "namespace-role.yaml", namespace)
+
+
+def _await_policy(server: ApiServer, token: str, namespace: str) -> None:
+    """An API server takes some seconds to heed a new policy: until it denies what the Role would allow."""
+    account = Rest(*server.admin.address, server.ca_pem, token)
+    manifest = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "probe"}, "type": "Opaque"}
+    deadline = time.monotonic() + _POLICY_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            account.post(f"/api/v1/namespaces/{namespace}/secrets?dryRun=All", manifest)
+        except AdminError as error:
+            if "ValidatingAdmissionPolicy" in str(error):
+                return
+        time.sleep(0.1)
+    raise SandboxError(f"{server.name} does not heed the admission policy after {_POLICY_SECONDS} s")
+
+
+def _write(path: Path, tokens: Mapping[ApiServer, str]) -> None:
+    names = {server: context_name(server.name) for server in tokens}
+    content = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [
+            {
+                "name": name,
+                "cluster": {
+                    "server": server.url,
+                    "certificate-authority-data": base64.b64encode(server.ca_pem).decode(),
+                },
+            }
+            for server, name in names.items()
+        ],
+        "users": [{"name": name, "user": {"token": tokens[server]}} for server, name in names.items()],
+        "contexts": [{"name": name, "context": {"cluster": name, "user": name}} for name in names.values()],
+        "current-context": next(iter(names.values())),
+    }
+    partial = path.with_name(f".{path.name}.partial")
+    partial.unlink(missing_ok=True)
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        yaml.safe_dump(content, file, sort_keys=False)
+    partial.replace(path)

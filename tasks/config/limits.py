@@ -1,0 +1,55 @@
+"""How much one run takes on. Beyond it nothing is begun, nothing is lost, and a person is told. Pure.
+
+A run holds a fact for each certificate and a row for each copy, so these two decide on its memory.
+"""
+
+from collections.abc import Sequence
+
+from tasks.config.schema import Cluster, Source
+from tasks.domain.models import Failure, Inventory
+from tasks.domain.names import is_glob, matches
+from tasks.domain.reasons import Code
+
+MOST_CERTIFICATES = 10_000
+"""Secrets that a list of OPS may have."""
+MOST_COPIES = 100_000
+"""That one run looks at, over all its clusters."""
+
+
+def too_many_secrets(source: Source) -> Failure:
+    """Said as soon as a list has more: how many there are in all, nobody has counted."""
+    what, detail = f"list secrets in {source.namespace}", f"more than {MOST_CERTIFICATES:,} TLS Secrets"
+    return Failure(code=Code.TOO_MANY, cluster=source.label, what=what, detail=detail)
+
+
+def bounded(
+    inventory: Inventory, source: Source, clusters: Sequence[Cluster], certificate: str | None = None
+) -> Inventory:
+    """The inventory; or, where there would be too much to do with it, one that says so and has nothing else.
+
+    For a dry run as well: it holds as many rows as any other.
+    """
+    count = 0 if inventory.failure else copies_of(inventory, clusters, certificate)
+    if count <= MOST_COPIES:
+        return inventory
+    what, detail = f"look at {count:,} copies", f"at most {MOST_COPIES:,}"
+    return Inventory(failure=Failure(code=Code.TOO_MANY, cluster=source.label, what=what, detail=detail))
+
+
+def copies_of(inventory: Inventory, clusters: Sequence[Cluster], certificate: str | None = None) -> int:
+    """How many copies the routes ask for, there or not; no two routes of a cluster ask for the same one.
+
+    Counted without a thought for any single copy: for 100,000 of them, that would take a second.
+    """
+    names = set(inventory.sources)
+    names = names if certificate is None else {certificate}
+    taken_in: dict[str, int] = {}
+    for pattern in {one for cluster in clusters for route in cluster.routes for one in route.certificates}:
+        literal = int(certificate in (None, pattern))  # counts even if OPS does not have it
+        taken_in[pattern] = sum(matches(pattern, name) for name in names) if is_glob(pattern) else literal
+    return sum(
+        taken_in[pattern] * len(route.namespaces)
+        for cluster in clusters
+        for route in cluster.routes
+        for pattern in route.certificates
+    )

@@ -1,0 +1,288 @@
+"""What a configuration may say: rules for single values, and rules that hold across the file. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from pydantic import ValidationError
+
+from tasks.domain import names
+from tasks.report.rows import plain
+
+MOST_CLUSTERS = 1000
+"""In one configuration."""
+
+MOST_FAULTS = 100
+"""That are told: a person reads no more at a time. Patterns that all overlap could be a million pairs."""
+
+Fault = tuple[str, str]
+"""Path in the file, and what is wrong there with the remedy."""
+
+# pydantic's type of error -> what a person should do. Anything else gets pydantic's own sentence.
+REMEDIES = {
+    "missing": "is required; add it",
+    "extra_forbidden": "unknown key; correct or remove it",
+    "string_type": "must be text; put it in quotes",
+    "bool_type": "must be true or false, without quotes",
+    "int_type": "must be a whole number, without quotes",
+    "float_type": "must be a number, without quotes; it is a share: 0.2 for 20 %",
+    "invalid_key": "must be text; put it in quotes",
+    "tuple_type": "must be a list",
+    "too_short": "must not be empty; give at least one, or remove the block",
+    "string_too_short": "must not be empty",
+    "less_than": "must be below 1; it is a share: 0.2 for 20 %",
+    "model_type": "must be a mapping",
+    "dict_type": "must be a mapping",
+}
+
+
+def namespace(text: str) -> str:
+    if not names.is_namespace(text):
+        raise ValueError("not a namespace; use a DNS-1123 label: a-z, 0-9 and -, at most 63")
+    return text
+
+
+def target_namespace(text: str) -> str:
+    if names.is_protected(text):
+        raise ValueError(
+            "a protected namespace (kube-*, default, cert-manager, argocd, tls-sync), "
+            "to which nothing is sent; route to the application's own namespace"
+        )
+    return namespace(text)
+
+
+def name(text: str) -> str:
+    if not names.is_name(text):
+        raise ValueError("not the name of a Secret; use a DNS-1123 subdomain: a-z, 0-9, - and .")
+    return text
+
+
+def label(text: str) -> str:
+    if not names.is_namespace(text):
+        raise ValueError("use a DNS-1123 label: a-z, 0-9 and -, at most 63")
+    return text
+
+
+def pattern(text: str) -> str:
+    if names.is_glob(text) and names.GLOB.fullmatch(text):
+        return text
+    if not names.is_name(text):
+        raise ValueError("neither the name of a Secret nor a glob of names (only * is special)")
+    return text
+
+
+def context(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("not the name of a context; it has a character that can't be seen")
+    return text
+
+
+def hostname(text: str) -> str:
+    if not names.is_hostname_pattern(text):
+        raise ValueError("not a DNS name; write it in lower case, * for a whole label: *.example.org")
+    return text
+
+
+def address(text: str) -> str:
+    if not names.split_address(text):
+        raise ValueError("not an address; write host or host:port in lower case: ingress.example.org:443")
+    return text
+
+
+def selector(labels: dict[str, str]) -> dict[str, str]:
+    for key, value in labels.items():
+        if not (names.LABEL_KEY.fullmatch(key) and names.LABEL_VALUE.fullmatch(value)):
+            raise ValueError("not a label and its value, as in `team: web`")
+    return labels
+
+
+def schema_faults(document: dict[str, Any], error: ValidationError) -> Iterator[Fault]:
+    """Findings of pydantic, with paths as the file has them."""
+    for finding in error.errors(include_url=False, include_context=False, include_input=False):
+        if finding["type"] == "too_short" and _at(document, finding["loc"]):
+            continue  # pydantic counts only the valid items, and has said what is wrong with the others
+        message = finding["msg"].removeprefix("Value error, ")
+        yield spell(document, finding["loc"]), REMEDIES.get(finding["type"], message)
+
+
+def spell(document: Any, location: tuple[int | str, ...]) -> str:
+    """A path as people write it; a cluster also by its name: `clusters[1] (rct).routes[0].name`."""
+    path = ""
+    for depth, step in enumerate(location):
+        path += f"[{step}]" if isinstance(step, int) else f"{'.' if path else ''}{plain(step)}"
+        if depth == 1 and location[0] == "clusters":
+            cluster = _at(document, location[:2])
+            called = cluster.get("name") if isinstance(cluster, dict) else None
+            path += f" ({called})" if isinstance(called, str) and names.is_namespace(called) else ""
+    return path
+
+
+def _at(document: Any, location: tuple[int | str, ...]) -> Any:
+    """What stands at a path of the raw document, or None."""
+    for step in location:
+        try:
+            document = document[step]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return document
+
+
+def too_many_clusters(document: dict[str, Any]) -> list[Fault]:
+    """Told alone, before anything else is looked at: there could be as many faults as clusters."""
+    count = len(_list(document, "clusters"))
+    if count <= MOST_CLUSTERS:
+        return []
+    told = f"are {count:,}, and may be {MOST_CLUSTERS:,} at most; make two configurations"
+    return [("clusters", f"{told}, each with an `owner` of its own")]
+
+
+def cross_faults(document: dict[str, Any]) -> Iterator[Fault]:
+    """Rules between values. Works on the raw document, so that one typing error hides no other fault."""
+    clusters = [
+        (spell(document, ("clusters", index)), cluster)
+        for index, cluster in enumerate(_list(document, "clusters"))
+        if isinstance(cluster, dict)
+    ]
+    yield from _twice(clusters, "name", "the name of another cluster, too; give each its own")
+    yield from _twice(clusters, "context", "the context of another cluster, too; one each")
+    yield from _twice(clusters, "clusterId", "the clusterId of another cluster, too; one each")
+    source = document.get("source")
+    source_context = source.get("context") if isinstance(source, dict) else None
+    yield from _prune_faults(clusters, source)
+    yield from _former_faults(source)
+    yield from _runner_faults(document.get("taskRunner"))
+    for path, cluster in clusters:
+        if source_context is not None and cluster.get("context") == source_context:
+            yield f"{path}.context", "the context of the source, too; OPS can't be its own target"
+        if cluster.get("protected") is True and not cluster.get("clusterId"):
+            message = "is required where protected is true: the uid of its namespace kube-system"
+            yield f"{path}.clusterId", message
+        yield from _route_faults(path, cluster)
+    yield from _mixed_groups(clusters)
+
+
+RUNNERS = {"dask": (("tcp", "tls"), "tcp://scheduler:8786"), "ray": (("ray",), "ray://head:10001")}
+"""Type of task runner -> the schemes that its address may have, and an example."""
+
+
+def _runner_faults(runner: Any) -> Iterator[Fault]:
+    """Workers elsewhere are reached by an address; threads have none."""
+    if not isinstance(runner, dict):
+        return
+    type_, address = runner.get("type", "threads"), runner.get("address")
+    if type_ == "threads" and address is not None:
+        yield "taskRunner.address", "goes with type: dask or type: ray; threads are of the run's own process"
+    if not isinstance(type_, str) or type_ not in RUNNERS:
+        return
+    schemes, example = RUNNERS[type_]
+    if address is None:
+        yield "taskRunner.address", f"is required where type is {type_}: {example}"
+    elif isinstance(address, str) and not _is_at(address, schemes):
+        yield "taskRunner.address", f"not an address for {type_}; write it as in {example}"
+
+
+def _is_at(address: str, schemes: tuple[str, ...]) -> bool:
+    """Whether it is `scheme://host:port`, and nothing more."""
+    scheme, _, rest = address.partition("://")
+    has_port = ":" in rest.rpartition("]")[2]
+    return scheme in schemes and has_port and names.split_address(rest) is not None
+
+
+def group_of_wave(wave: int) -> str:
+    """The group of a cluster that names none."""
+    return f"wave-{wave}"
+
+
+def _mixed_groups(clusters: list[tuple[str, dict[str, Any]]]) -> Iterator[Fault]:
+    """The runs of a fleet follow each other wave by wave, so a group is of one wave."""
+    first: dict[str, int] = {}
+    for path, cluster in clusters:
+        wave = cluster.get("wave", 1)
+        if type(wave) is not int:
+            continue
+        group = cluster.get("group") or group_of_wave(wave)
+        if isinstance(group, str) and first.setdefault(group, wave) != wave:
+            told = f"of waves {first[group]} and {wave}; give the clusters of each wave a group of their own"
+            yield f"{path}.group", f"the group {group!r} can't be {told}"
+
+
+def _prune_faults(clusters: list[tuple[str, dict[str, Any]]], source: Any) -> Iterator[Fault]:
+    """Nothing is deleted in a cluster that is not pinned, nor where OPS itself is not."""
+    pruned = [(path, cluster) for path, cluster in clusters if cluster.get("prune") is True]
+    for path, cluster in pruned:
+        if not cluster.get("clusterId") and cluster.get("protected") is not True:  # which asks for it, too
+            yield f"{path}.clusterId", "is required where prune is true: the uid of its namespace kube-system"
+    if pruned and isinstance(source, dict) and not source.get("clusterId"):
+        message = "is required where a cluster has prune: true: the uid of OPS's namespace kube-system"
+        yield "source.clusterId", message
+
+
+def _former_faults(source: Any) -> Iterator[Fault]:
+    """An OPS cluster that was rebuilt is another one than the present one, which has to be known."""
+    former = _list(source, "formerClusterIds") if isinstance(source, dict) else []
+    if former and not source.get("clusterId"):
+        yield "source.clusterId", "is required with formerClusterIds: the uid of OPS's namespace kube-system"
+    seen: set[str] = set()
+    for index, one in enumerate(former):
+        path = f"source.formerClusterIds[{index}]"
+        if not isinstance(one, str):
+            continue
+        if one in seen:
+            yield path, "is there twice; keep one of them"
+        elif one == source.get("clusterId"):
+            yield path, "is the present clusterId; give those of clusters that it replaces"
+        seen.add(one)
+
+
+def _twice(clusters: list[tuple[str, dict[str, Any]]], key: str, message: str) -> Iterator[Fault]:
+    seen: set[str] = set()
+    for path, cluster in clusters:
+        value = cluster.get(key)
+        if isinstance(value, str) and value in seen:
+            yield f"{path}.{key}", message
+        elif isinstance(value, str):
+            seen.add(value)
+
+
+def _route_faults(path: str, cluster: dict[str, Any]) -> Iterator[Fault]:
+    """Two ways to write one Secret: the later would undo the earlier at every run."""
+    targets: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for index, route in enumerate(_list(cluster, "routes")):
+        if not isinstance(route, dict):
+            continue
+        here, sent = f"{path}.routes[{index}]", _texts(route, "certificates")
+        renamed = route.get("name")
+        if renamed is not None and (len(sent) != 1 or names.is_glob(sent[0])):
+            yield f"{here}.name", "goes with exactly one certificate, without a glob; split the route"
+        written = [renamed] if isinstance(renamed, str) else sent
+        for ns in filter(names.is_namespace, _texts(route, "namespaces")):
+            targets[ns] += [(here, one) for one in written if names.GLOB.fullmatch(one)]
+    for ns, in_namespace in targets.items():
+        for later, one, other in islice(_written_twice(in_namespace), MOST_FAULTS):
+            both = " and ".join(dict.fromkeys((one, other)))
+            yield later, f"writes a Secret in {ns} that is written already ({both}); keep one of them"
+
+
+def _written_twice(written: list[tuple[str, str]]) -> Iterator[tuple[str, str, str]]:
+    """Each pattern that overlaps an earlier one: its path, the earlier one, and itself.
+
+    Of two names without a glob it is looked up: there may be thousands.
+    """
+    earlier: dict[str, None] = {}
+    globs: list[str] = []
+    for path, one in written:
+        others = earlier if names.is_glob(one) else [*globs, *([one] if one in earlier else [])]
+        yield from ((path, other, one) for other in others if names.overlap(other, one))
+        if names.is_glob(one) and one not in earlier:
+            globs.append(one)
+        earlier[one] = None
+
+
+def _list(mapping: dict[str, Any], key: str) -> list[Any]:
+    value = mapping.get(key)
+    return value if isinstance(value, list) else []
+
+
+def _texts(mapping: dict[str, Any], key: str) -> list[str]:
+    return [value for value in _list(mapping, key) if isinstance(value, str)]

@@ -1,0 +1,248 @@
+"""The configuration: who gets what. Default deny: what no route names goes nowhere.
+
+Pure but for one read. Every fault of a file is reported at once, with its path in the file and the remedy.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, ValidationError
+from pydantic.alias_generators import to_camel
+
+from tasks.config import rules
+from tasks.domain.errors import ConfigError
+from tasks.domain.models import Model, Row, SecretRef
+from tasks.domain.names import is_glob, is_name, matches
+from tasks.runtime.yaml_file import YamlError, read_yaml
+
+VARIABLE = "TLS_SYNC_CONFIG"
+MAX_BYTES = 1024 * 1024
+
+Namespace = Annotated[str, AfterValidator(rules.namespace)]
+TargetNamespace = Annotated[str, AfterValidator(rules.target_namespace)]
+Name = Annotated[str, AfterValidator(rules.name)]
+Label = Annotated[str, AfterValidator(rules.label)]
+Pattern = Annotated[str, AfterValidator(rules.pattern)]
+Hostname = Annotated[str, AfterValidator(rules.hostname)]
+Address = Annotated[str, AfterValidator(rules.address)]
+Context = Annotated[str, Field(min_length=1), AfterValidator(rules.context)]
+ClusterId = Annotated[str, Field(min_length=1)]
+Selector = Annotated[dict[str, str], AfterValidator(rules.selector)]
+
+
+class Section(Model):
+    model_config = ConfigDict(alias_generator=to_camel)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted(Row):
+    """One Secret that a route asks for on one target."""
+
+    target: SecretRef
+    certificate: str
+    literal: bool
+    """Named without a glob: its absence is a failure."""
+
+
+class Route(Section):
+    certificates: tuple[Pattern, ...] = Field(min_length=1)
+    namespaces: tuple[TargetNamespace, ...] = Field(min_length=1)
+    name: Name | None = None
+    served: tuple[Address, ...] = ()
+    """Where applications serve these certificates; only the inventory asks there."""
+
+    def sends(self, certificate: str) -> bool:
+        return any(matches(pattern, certificate) for pattern in self.certificates)
+
+    def wants(self, available: frozenset[str]) -> Iterator[Wanted]:
+        """What this route asks for, given the names that OPS has; literal names even if it has not."""
+        for pattern in self.certificates:
+            literal = not is_glob(pattern)
+            names = {pattern} if literal else {n for n in available if matches(pattern, n)}
+            for certificate in names:
+                for namespace in self.namespaces:
+                    target = SecretRef(namespace=namespace, name=self.name or certificate)
+                    yield Wanted(target=target, certificate=certificate, literal=literal)
+
+
+class Cluster(Section):
+    name: Label
+    context: Context
+    protected: StrictBool = False
+    cluster_id: str | None = Field(default=None, min_length=1)
+    suspended: StrictBool = False
+    allow_exec: StrictBool = False
+    """The kubeconfig may name a program for this cluster that gives the credential."""
+    wave: StrictInt = Field(default=1, ge=1, le=99)
+    """Served after the lower ones; see tasks/plan/waves.py."""
+    prune: StrictBool = False
+    """Copies whose certificate is gone from OPS are deleted at last; see tasks/plan/prune.py."""
+    group: Label | None = None
+    """Served by a run of its own, where a fleet of runs does the work; see tasks/fleet/groups.py."""
+    hostnames: tuple[Hostname, ...] = Field(min_length=1)
+    routes: tuple[Route, ...] = Field(min_length=1)
+
+    @property
+    def group_name(self) -> str:
+        return self.group or rules.group_of_wave(self.wave)
+
+    def namespaces_of(self, certificate: str | None) -> tuple[str, ...]:
+        """Where routes send a certificate; without one, all routed namespaces. Sorted."""
+        routes = (r for r in self.routes if certificate is None or r.sends(certificate))
+        return tuple(sorted({namespace for route in routes for namespace in route.namespaces}))
+
+    def served_at(self, certificate: str, namespace: str) -> tuple[str, ...]:
+        """The addresses at which a certificate of this namespace is served."""
+        routes = (r for r in self.routes if r.sends(certificate) and namespace in r.namespaces)
+        return tuple(sorted({address for route in routes for address in route.served}))
+
+    def wants(self, available: frozenset[str], asked: str | None = None) -> tuple[Wanted, ...]:
+        """What the routes ask for, sorted; a certificate that a person asked for counts as named."""
+        names = available | ({asked} if asked and self.routes_certificate(asked) else frozenset())
+        wanted = [want for route in self.routes for want in route.wants(names)]
+        wanted = [replace(w, literal=True) if w.certificate == asked else w for w in wanted]
+        return tuple(sorted(wanted, key=lambda want: (want.target.namespace, want.target.name)))
+
+    def routes_certificate(self, certificate: str) -> bool:
+        return any(route.sends(certificate) for route in self.routes)
+
+
+class Source(Section):
+    namespace: Namespace
+    context: Context | None = None
+    cluster_id: str | None = Field(default=None, min_length=1)
+    former_cluster_ids: tuple[ClusterId, ...] = ()
+    """Of OPS clusters that this one replaces: what they wrote is ours."""
+    selector: Selector = Field(default_factory=dict)
+    allow_self_signed: StrictBool = False
+    allow_exec: StrictBool = False
+
+    @property
+    def label(self) -> str:
+        """What OPS is called in messages."""
+        return "OPS"
+
+
+class Waves(Section):
+    max_failed_share: StrictFloat = Field(default=0.2, ge=0, lt=1)
+    """Of a wave's copies; where more are not as they should be, the waves after it wait."""
+
+
+class TaskRunner(Section):
+    """Where the clusters are served; see tasks/orchestration/task_runners.py."""
+
+    type: Literal["threads", "dask", "ray"] = "threads"
+    address: str | None = None
+    """Of Dask's scheduler or of Ray's head; threads are of the run's own process."""
+
+
+class SyncConfig(Section):
+    owner: Label
+    source: Source
+    waves: Waves = Waves()
+    task_runner: TaskRunner = TaskRunner()
+    clusters: tuple[Cluster, ...] = Field(min_length=1)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(cluster.name for cluster in self.clusters)
+
+    @property
+    def suspended(self) -> tuple[str, ...]:
+        return tuple(cluster.name for cluster in self.clusters if cluster.suspended)
+
+    def members(self, group: str | None) -> tuple[str, ...]:
+        """Every cluster of a group, suspended or not; of no group in particular, all."""
+        return tuple(cluster.name for cluster in self.clusters if group in (None, cluster.group_name))
+
+    @property
+    def first_wave(self) -> tuple[Cluster, ...]:
+        """Of those that are not suspended."""
+        awake = [cluster for cluster in self.clusters if not cluster.suspended]
+        first = min((cluster.wave for cluster in awake), default=0)
+        return tuple(cluster for cluster in awake if cluster.wave == first)
+
+    def named(self, cluster: str | None) -> tuple[Cluster, ...]:
+        """One cluster, even if it is suspended, or all of them. Raises ConfigError where it is unknown."""
+        chosen = tuple(c for c in self.clusters if cluster in (None, c.name))
+        if not chosen:
+            known = ", ".join(c.name for c in self.clusters)
+            raise ConfigError(f"cluster={cluster!r}: no such cluster; known are: {known}")
+        return chosen
+
+    def grouped(self, group: str) -> tuple[Cluster, ...]:
+        """The clusters of a group that are not suspended. Raises ConfigError where there are none."""
+        members = tuple(c for c in self.clusters if c.group_name == group)
+        if not members:
+            known = ", ".join(dict.fromkeys(c.group_name for c in self.clusters))
+            raise ConfigError(f"group={group!r}: no such group; known are: {known}")
+        awake = tuple(c for c in members if not c.suspended)
+        if not awake:
+            raise ConfigError(f"group={group!r}: all its clusters are suspended")
+        return awake
+
+    def select(
+        self, cluster: str | None, certificate: str | None, group: str | None = None
+    ) -> tuple[Cluster, ...]:
+        """The clusters that a run is for, suspended ones left out.
+
+        Raises ConfigError where cluster or group is unknown or suspended, or no route names the certificate.
+        """
+        if cluster is not None and group is not None:
+            raise ConfigError(f"cluster={cluster!r} and group={group!r}: give one of them")
+        chosen = self.named(cluster) if group is None else self.grouped(group)
+        if cluster is not None and chosen[0].suspended:
+            raise ConfigError(f"cluster={cluster!r}: it is suspended; set `suspended: false` first")
+        chosen = tuple(c for c in chosen if not c.suspended)
+        if certificate is None:
+            return chosen
+        if not is_name(certificate):
+            raise ConfigError(f"certificate={certificate!r}: not the name of a Secret")
+        routing = tuple(c for c in chosen if c.routes_certificate(certificate))
+        if not routing:
+            for one in self.clusters:
+                if one.suspended and one.routes_certificate(certificate):
+                    raise ConfigError(f"certificate={certificate!r}: only suspended clusters get it")
+            patterns = {p for c in chosen for route in c.routes for p in route.certificates}
+            known = ", ".join(sorted(patterns))
+            raise ConfigError(f"certificate={certificate!r}: no route sends it; routed are: {known}")
+        return routing
+
+
+def load_config(path: str | None = None) -> SyncConfig:
+    """Read and validate the file that TLS_SYNC_CONFIG names; ConfigError lists all that is wrong with it."""
+    where = path or os.environ.get(VARIABLE)
+    if not where:
+        raise ConfigError(
+            f"{VARIABLE} is not set: let it name your configuration; "
+            "deployments/tls-sync.yaml is a commented example"
+        )
+    try:
+        return parse_config(read_yaml(Path(where), MAX_BYTES, aliases=True))
+    except YamlError as error:
+        raise ConfigError(f"configuration {where}: {error}") from None
+    except ConfigError as error:
+        raise ConfigError(f"configuration {where}: {error}") from None
+
+
+def parse_config(document: Any) -> SyncConfig:
+    """Validate a parsed document as a whole."""
+    if not isinstance(document, dict):
+        raise ConfigError("the file must be a mapping with owner, source and clusters")
+    faults = rules.too_many_clusters(document)
+    if not faults:
+        faults = list(rules.cross_faults(document))
+        try:
+            config = SyncConfig.model_validate(document)
+        except ValidationError as error:
+            faults = [*rules.schema_faults(document, error), *faults]
+        else:
+            if not faults:
+                return config
+    lines = "".join(f"\n  {path}: {message}" for path, message in faults[: rules.MOST_FAULTS])
+    if len(faults) > rules.MOST_FAULTS:
+        lines += f"\n  and {len(faults) - rules.MOST_FAULTS:,} more"
+    raise ConfigError(f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'}{lines}") from None

@@ -1,0 +1,22 @@
+"""A cluster may be tried several times; its report tells of all attempts. Pure."""
+
+from tasks.domain.models import Action, Change, ClusterReport
+from tasks.domain.reasons import Reason
+
+
+def with_earlier_writes(report: ClusterReport, earlier: tuple[Change, ...]) -> ClusterReport:
+    """The last attempt's report, in which what earlier attempts wrote is still counted as written.
+
+    A later attempt sees such a copy in sync, or, where it came to nothing, does not see it at all.
+    """
+    written = {change.target: change for change in earlier}
+    rows = {change.target: change for change in report.changes}
+    for target, change in written.items():
+        now = rows.get(target)
+        if now is None or (now.action is Action.KEEP and now.reason is Reason.IN_SYNC):
+            rows[target] = change
+    return report.model_copy(update={"changes": tuple(rows.values())})
+
+
+def writes_of(report: ClusterReport) -> tuple[Change, ...]:
+    return tuple(change for change in report.changes if change.applied)

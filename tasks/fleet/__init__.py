@@ -1,0 +1,1 @@
+"""One flow run per group of clusters, where one run would be too small."""

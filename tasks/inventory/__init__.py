@@ -1,0 +1,1 @@
+"""Which certificate is where, until when, and whether it is the right one."""

@@ -1,0 +1,94 @@
+"""Which certificate is where: OPS, the dry run of each cluster, and what is served. Writes nothing."""
+
+import time
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+from tasks.config.limits import bounded
+from tasks.config.schema import Cluster, SyncConfig
+from tasks.domain.errors import ClusterError, ConfigError, defect
+from tasks.domain.models import ClusterReport, Inventory
+from tasks.inventory import tls_probe
+from tasks.inventory.evaluate import make_survey, questions_of
+from tasks.inventory.model import Survey
+from tasks.inventory.served import Leaf, Question
+from tasks.kube.pool import client_of_source
+from tasks.kubeconfig.reader import contexts
+from tasks.orchestration.task_options import CLUSTER_SECONDS
+from tasks.plan.observed import View
+from tasks.plan.spec import Order
+from tasks.plan.unrouted import routed
+from tasks.runtime.shutdown import stop
+from tasks.source.read import take_inventory
+from tasks.target.sync import view_cluster
+
+SIDE_BY_SIDE = 16
+
+
+def survey(config: SyncConfig, cluster: str | None = None, certificate: str | None = None) -> Survey:
+    """OPS first, then clusters and addresses side by side. Raises ConfigError where nothing can be asked."""
+    targets = _chosen(config, cluster, certificate)
+    try:
+        contexts()
+    except ClusterError as error:
+        raise ConfigError(f"kubeconfig: {error.failure.detail}") from None
+    inventory = _read_ops(config)
+    if not inventory.failure and (failure := bounded(inventory, config.source, targets, certificate).failure):
+        raise ConfigError(f"{failure}. To do: ask for one cluster, or for one certificate")
+    orders = [Order(config, one, inventory, dry_run=True, certificate=certificate) for one in targets]
+    found, answers = _ask(orders)
+    return make_survey(
+        routed(inventory, config),
+        orders,
+        found,
+        answers,
+        now=datetime.now(UTC),
+        certificate=certificate,
+        suspended=() if cluster else config.suspended,
+    )
+
+
+def _chosen(config: SyncConfig, cluster: str | None, certificate: str | None) -> tuple[Cluster, ...]:
+    """A suspended cluster may be asked for by its name: a survey only reads."""
+    if cluster is None:
+        return config.select(None, certificate)
+    found = config.named(cluster)
+    awake = tuple(one.model_copy(update={"suspended": False}) for one in found)
+    config.model_copy(update={"clusters": awake}).select(cluster, certificate)  # is it one that goes there?
+    return found
+
+
+def _read_ops(config: SyncConfig) -> Inventory:
+    source = config.source
+    try:
+        with client_of_source(source, time.monotonic() + CLUSTER_SECONDS) as client:
+            return take_inventory(client, source, datetime.now(UTC))
+    except ClusterError as error:
+        return Inventory(failure=error.failure)
+    except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
+        return Inventory(failure=defect(source.label, "read the certificates", error))
+
+
+def _ask(
+    orders: Iterable[Order],
+) -> tuple[dict[str, tuple[ClusterReport, View]], dict[Question, Leaf | str]]:
+    orders = list(orders)
+    questions = {question for order in orders for question in questions_of(order)}
+    with ThreadPoolExecutor(SIDE_BY_SIDE + 1) as pool:
+        try:
+            served = pool.submit(tls_probe.ask_all, questions)
+            found = dict(pool.map(_view, orders))
+            return found, served.result()
+        except BaseException:  # Ctrl-C, or what Prefect makes of a SIGTERM; no write is under way
+            stop(grace=0)
+            raise
+
+
+def _view(order: Order) -> tuple[str, tuple[ClusterReport, View]]:
+    name = order.cluster.name
+    try:
+        return name, view_cluster(order, time.monotonic() + CLUSTER_SECONDS)
+    except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
+        failure = defect(name, "look at the cluster", error)
+        return name, (ClusterReport(cluster=name, dry_run=True, failures=(failure,)), View())

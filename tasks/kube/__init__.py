@@ -1,0 +1,1 @@
+"""Talks to one Kubernetes API server: requests, their limits and deadlines, and the answers, checked."""

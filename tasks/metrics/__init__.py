@@ -1,0 +1,1 @@
+"""What Prometheus reads: definitions, samples, and the way to a Pushgateway."""

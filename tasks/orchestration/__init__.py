@@ -1,0 +1,1 @@
+"""Prefect around the work: task options, fan-out, task runners, publication of reports."""

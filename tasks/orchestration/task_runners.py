@@ -1,0 +1,132 @@
+"""Where the tasks of a run are done: in threads of its process, or by workers of Dask or Ray. A shell.
+
+A worker gets an order and brings a report: no key travels. Whatever becomes of it, the run has an end.
+"""
+
+import asyncio
+import copyreg
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from functools import partial
+from importlib import import_module
+from typing import Any
+from urllib.parse import urlsplit
+
+from prefect.settings import PREFECT_API_URL
+from prefect.utilities.annotations import opaque
+
+from tasks.config.schema import TaskRunner
+from tasks.domain.errors import ConfigError
+from tasks.orchestration.fan_out import Submit, in_a_thread
+from tasks.orchestration.remote_futures import Attendance, Coming
+from tasks.runtime.resolver import connect
+
+ANSWER_SECONDS = 10.0
+"""In which a scheduler must answer. Ray's library takes up to half a minute for what follows."""
+CALLED = {"dask": "Dask's scheduler", "ray": "Ray's head"}
+
+
+@contextmanager
+def runner_of(chosen: TaskRunner, until: datetime) -> Iterator[Submit]:
+    """How a task is submitted. Raises ConfigError where there can be no workers: nothing was read by then."""
+    if chosen.type == "threads":
+        yield in_a_thread
+        return
+    with ExitStack() as stack:
+        runner = _started(chosen, stack)
+        attendance = stack.enter_context(Attendance(until, _counter(chosen, runner)))
+        yield partial(_submit, runner, attendance)
+
+
+def _counter(chosen: TaskRunner, runner: Any) -> Callable[[], int] | None:
+    """What asks Dask's scheduler how many workers it has; Ray's library does not tell."""
+    return (lambda: len(runner.client.nthreads())) if chosen.type == "dask" else None
+
+
+def _reduced(sealed: Any) -> tuple[Any, tuple[Any]]:
+    return opaque, (sealed.unwrap(),)
+
+
+# Prefect's wrapper for what it is not to look into: out of a pickle, it comes with one wrapper too many.
+copyreg.pickle(opaque, _reduced)
+
+
+def _submit(runner: Any, attendance: Attendance, task: Any, **parameters: Any) -> Coming:
+    given = {name: opaque(value) for name, value in parameters.items()}
+    future = runner.submit(task, given)
+    return attendance.expect(future, parameters["order"].cluster.name, str(task.task_run_name))
+
+
+def _started(chosen: TaskRunner, stack: ExitStack) -> Any:
+    """At work from here on, until the stack is left."""
+    address, made = str(chosen.address), _made(chosen)
+    if not PREFECT_API_URL.value():
+        raise ConfigError(
+            f"taskRunner.type: {chosen.type}: workers need a Prefect server that they reach, too; "
+            "let PREFECT_API_URL name it"
+        )
+    try:
+        _knock(address)
+        if chosen.type == "dask":
+            asyncio.run(_greet(address))
+        with _same_signals():
+            runner = stack.enter_context(made)
+        if chosen.type == "dask":
+            runner.client.nthreads()  # connects
+    except Exception as error:  # noqa: BLE001  a library's text, which could hold anything, ends here
+        raise ConfigError(
+            f"taskRunner.address: {CALLED[chosen.type]} does not answer at {address} "
+            f"({type(error).__name__}); look whether it runs, and whether it is reached from here"
+            f"{_tls(address)}"
+        ) from None
+    return runner
+
+
+def _tls(address: str) -> str:
+    wanted = "; tls:// needs DASK_DISTRIBUTED__COMM__TLS__… here, as on scheduler and workers"
+    return wanted if address.startswith("tls:") else ""
+
+
+@contextmanager
+def _same_signals() -> Iterator[None]:
+    """Ray puts its own handler in the place of ours, which says how a run that is told to stop ends."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    if threading.current_thread() is threading.main_thread():
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _made(chosen: TaskRunner) -> Any:
+    try:
+        library = import_module(f"prefect_{chosen.type}")
+    except ImportError:
+        raise ConfigError(
+            f"taskRunner.type: {chosen.type} is not installed here; install tls-sync with its extra "
+            f"`{chosen.type}`, here and on the workers"
+        ) from None
+    if chosen.type == "dask":
+        # A scheduler that dies is told as WorkerLost, per cluster, and needs no traceback beside it.
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+        return library.DaskTaskRunner(address=chosen.address, client_kwargs={"timeout": ANSWER_SECONDS})
+    return library.RayTaskRunner(address=chosen.address, init_kwargs={"log_to_driver": False})
+
+
+def _knock(address: str) -> None:
+    """Libraries wait long for who isn't there."""
+    at = urlsplit(address)
+    connect((at.hostname or "", at.port or 0), time.monotonic() + ANSWER_SECONDS).close()
+
+
+async def _greet(address: str) -> None:
+    """Dask's own client would wait for ever for who is there and says nothing."""
+    distributed = import_module("distributed")
+    how = distributed.Security().get_connection_args("client")
+    async with asyncio.timeout(ANSWER_SECONDS):
+        comm = await distributed.comm.connect(address, timeout=ANSWER_SECONDS, **how)
+    await comm.close()

@@ -1,0 +1,100 @@
+"""Clusters in waves: DEV before RCT before PRD. Pure.
+
+The clusters of a wave are served side by side. The next wave begins once this one has ended, and writes only
+if no more than the configured share of this one's wanted copies is not as OPS has it. Where it is more, all
+waves that follow wait, except for copies that end within a day: there, urgency wins.
+
+A run by hand for one cluster is a wave of its own: who asks for PRD by name gets PRD.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from itertools import groupby
+from typing import NamedTuple
+
+from tasks.domain.models import Change, ClusterReport, Failure, Plan, SecretRef
+from tasks.domain.reasons import Code
+from tasks.plan.spec import Order
+
+URGENT = timedelta(hours=24)
+
+
+class Share(NamedTuple):
+    """Of the copies that a wave, or a part of one, is to have: all, and those not as OPS has them."""
+
+    wanted: int = 0
+    missing: int = 0
+
+    def within(self, most: float) -> bool:
+        return self.wanted == 0 or self.missing / self.wanted <= most
+
+
+def waves_of(orders: Iterable[Order]) -> list[tuple[Order, ...]]:
+    """The first wave first; within one, in the order of the configuration."""
+    ordered = sorted(orders, key=_wave)
+    return [tuple(wave) for _, wave in groupby(ordered, key=_wave)]
+
+
+def held_back(wave: Iterable[Order], why: str) -> tuple[Order, ...]:
+    """The wave as it may go although one before it went badly."""
+    return tuple(replace(order, urgent_only=True, held_by=why) for order in wave)
+
+
+def went_well(wave: Iterable[Order], reports: Iterable[ClusterReport]) -> bool:
+    """Whether the next wave may begin."""
+    return not what_holds(wave, reports)
+
+
+def what_holds(wave: Iterable[Order], reports: Iterable[ClusterReport]) -> str:
+    """How the wave went, where the next one may not begin; empty where it may."""
+    orders = tuple(wave)
+    most, share = orders[0].config.waves.max_failed_share, share_of(orders, reports)
+    if share.within(most):
+        return ""
+    missing = f"{share.missing} of {share.wanted} copies are not as on OPS"
+    return f"in wave {_wave(orders[0])}, {missing}: more than waves.maxFailedShare, {most:g}"
+
+
+def share_of(wave: Iterable[Order], reports: Iterable[ClusterReport]) -> Share:
+    """A cluster without a report has none of its copies."""
+    by_name = {report.cluster: report for report in reports}
+    wanted = there = 0
+    for order in wave:
+        targets = _wanted(order)
+        wanted += len(targets)
+        if report := by_name.get(order.cluster.name):
+            there += sum(_is_well(change, report) and change.target in targets for change in report.changes)
+    return Share(wanted, wanted - there)
+
+
+def urgent(plan: Plan, now: datetime) -> tuple[Plan, tuple[Change, ...]]:
+    """Of the writes, those that may not wait; and those that wait."""
+    waiting = tuple(change for change in plan.writes if not _is_urgent(change, now))
+    held = {change.target for change in waiting}
+    kept = tuple(change for change in plan.changes if change.target not in held)
+    return plan.model_copy(update={"changes": kept}), waiting
+
+
+def failure_of(order: Order, waiting: int, planned: int) -> Failure:
+    """What is to be said of a cluster whose wave waits."""
+    what, why = f"write {waiting} of {planned} secrets", order.held_by or "urgent_only was asked for"
+    return Failure(code=Code.HELD_BACK, cluster=order.cluster.name, what=what, detail=why)
+
+
+def _wave(order: Order) -> int:
+    return order.cluster.wave
+
+
+def _wanted(order: Order) -> set[SecretRef]:
+    names = frozenset(one.ref.name for one in order.inventory.certificates)
+    wants = order.cluster.wants(names, order.asked_for)
+    return {want.target for want in wants if order.certificate in (None, want.certificate)}
+
+
+def _is_well(change: Change, report: ClusterReport) -> bool:
+    return not change.failed and (change.applied or report.dry_run or not change.writes)
+
+
+def _is_urgent(change: Change, now: datetime) -> bool:
+    return change.old is not None and change.old.not_after - now < URGENT

@@ -1,0 +1,193 @@
+"""Asks OPS and each target whether runs can work. Writes nothing anywhere: what must be tried is a dry run.
+
+It goes the way of a run and needs no right more than one. What follows from the answers: diagnosis.py.
+"""
+
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from tasks.config.schema import Cluster, Source, SyncConfig
+from tasks.domain.errors import ClusterError, ConfigError, defect
+from tasks.domain.models import Failure, Inventory, Issuance, SecretRef
+from tasks.domain.reasons import Code
+from tasks.kube.client import NEVER, ClusterClient
+from tasks.kube.permissions import NEEDED_ON_OPS, Rights, needed
+from tasks.kubeconfig.reader import CONNECTIONS, connect, contexts
+from tasks.orchestration.task_options import CLUSTER_SECONDS
+from tasks.plan import ownership
+from tasks.plan.unrouted import routed
+from tasks.preflight import diagnose
+from tasks.preflight.diagnose import Rehearsal
+from tasks.preflight.model import Check, Finding, Mark, Preflight, Readiness
+from tasks.runtime.shutdown import stop
+from tasks.source.issuance import Word, hear, issuance_of
+
+SIDE_BY_SIDE = 16
+
+
+def preflight(config: SyncConfig, cluster: str | None = None) -> Preflight:
+    """OPS first, then the targets side by side. Raises ConfigError where nothing can be asked at all."""
+    # A suspended cluster may be asked for: how else to know that it can come back?
+    targets = config.named(cluster) if cluster else config.select(None, None)
+    try:
+        contexts()
+    except ClusterError as error:
+        raise ConfigError(f"kubeconfig: {error.failure.detail}") from None
+    ops = _visited(config.source.label, lambda visit: _visit_ops(visit, config))
+
+    def visited(target: Cluster) -> Readiness:
+        return _visited(target.name, lambda visit: _visit_target(visit, target, config.owner, ops.uid))
+
+    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+        try:
+            found = list(pool.map(visited, targets))
+        except BaseException:  # Ctrl-C, or what Prefect makes of a SIGTERM; no write is under way
+            stop(grace=0)
+            raise
+    left_out = () if cluster else config.suspended
+    return Preflight(
+        ops=ops,
+        clusters=diagnose.with_neighbours(found, config.clusters, targets),
+        suspended=left_out,
+        served_by="" if config.task_runner.type == "threads" else f"{config.task_runner.type} workers",
+    )
+
+
+class _Visit:
+    """What is found in one cluster, step by step."""
+
+    def __init__(self, cluster: str) -> None:
+        self.cluster, self.uid, self.who = cluster, "", ""
+        self.step = Check.CONTEXT
+        self.findings: list[Finding] = []
+
+
+def _visited(cluster: str, call: Callable[[_Visit], None]) -> Readiness:
+    visit = _Visit(cluster)
+    try:
+        call(visit)
+    except ClusterError as error:
+        visit.findings += diagnose.of_failure(error.failure, visit.step)
+    except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
+        visit.findings += diagnose.of_failure(defect(cluster, "make the preflight", error), visit.step)
+    return Readiness(cluster=cluster, findings=tuple(visit.findings), uid=visit.uid)
+
+
+@contextmanager
+def _greeted(visit: _Visit, context: str | None, *, allow_exec: bool) -> Iterator[ClusterClient]:
+    """A cluster that knows us, and whose uid we know."""
+    access = connect(visit.cluster, context, allow_exec=allow_exec)
+    visit.findings.append(diagnose.of_credential(access.ends, datetime.now(UTC)))
+    with ClusterClient(visit.cluster, access, time.monotonic() + CLUSTER_SECONDS) as client:
+        visit.step = Check.IDENTITY
+        visit.who = diagnose.known_as(client.require_identity())
+        visit.findings += diagnose.of_greeting(visit.who)
+        visit.step = Check.CLUSTER_ID
+        visit.uid = client.cluster_id()
+        yield client
+
+
+def _visit_ops(visit: _Visit, config: SyncConfig) -> None:
+    source = config.source
+    with _greeted(visit, source.context, allow_exec=source.allow_exec) as client:
+        same = diagnose.of_uid_of_ops(source, visit.uid)
+        visit.findings.append(same)
+        if same.mark is Mark.BAD:
+            return
+        visit.step = Check.RIGHTS
+        rights = _rights(client, source.namespace, NEEDED_ON_OPS)
+        visit.findings.append(diagnose.of_rights_on_ops(source.namespace, rights))
+        if "list" in rights.verbs or "*" in rights.verbs:
+            visit.step = Check.NAMESPACES
+            _, secrets = client.tls_versions(source.namespace, source.selector)
+            issuances, unread = _issuances(client, source, frozenset(secrets))
+            awaited = routed(Inventory(issuances=issuances), config).issuances
+            visit.findings += diagnose.of_sources(source.namespace, len(secrets), unread, len(awaited))
+            visit.findings += diagnose.of_issuances(awaited, datetime.now(UTC))
+
+
+def _issuances(
+    client: ClusterClient, source: Source, secrets: frozenset[str]
+) -> tuple[tuple[Issuance, ...], Failure | None]:
+    """What Certificates are to bring beside these Secrets; or why they can't be read."""
+    words: dict[str, Word] = {}
+    try:
+        for page in client.certificates(source.namespace):
+            for certificate in page:
+                hear(words, certificate, source.selector)
+    except ClusterError as error:
+        if error.failure.code in (Code.API_MISSING, Code.FORBIDDEN):
+            return (), error.failure
+        raise
+    now = datetime.now(UTC)
+    found = (
+        issuance_of(SecretRef(namespace=source.namespace, name=name), None, word, now)
+        for name, word in sorted(words.items())
+        if name not in secrets
+    )
+    return tuple(one for one in found if one), None
+
+
+def _visit_target(visit: _Visit, cluster: Cluster, owner: str, ops: str) -> None:
+    with _greeted(visit, cluster.context, allow_exec=cluster.allow_exec) as client:
+        same = diagnose.of_uid(cluster, visit.uid, ops)
+        visit.findings.append(same)
+        if same.mark is Mark.BAD:
+            return
+        visit.step = Check.RIGHTS
+        names, verbs = cluster.namespaces_of(None), needed(prune=cluster.prune)
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            reviews = pool.map(lambda name: _rights(client, name, verbs), names)
+            rights = dict(zip(names, reviews, strict=True))
+            visit.findings += diagnose.of_rights(cluster, rights)
+            visit.step = Check.NAMESPACES
+            allowed = [name for name in names if not rights[name].missing()]
+            if not allowed:
+                return
+            asked = allowed if client.heeds_dry_run(allowed[0]) else []
+            tried = pool.map(lambda name: _rehearse(client, name, owner), asked)
+            rehearsals = dict(zip(asked, tried, strict=True))
+        visit.findings += diagnose.of_rehearsals(cluster, visit.who, rehearsals)
+
+
+def _rights(client: ClusterClient, namespace: str, needed: frozenset[str]) -> Rights:
+    """Where an authorizer can't list its rules, it is asked for each verb that it did not name."""
+    rights = client.rights(namespace)
+    if rights.complete or "*" in rights.verbs:
+        return rights
+    more = {verb for verb in sorted(needed - rights.verbs) if client.may(verb, namespace)}
+    return Rights(verbs=rights.verbs | more)
+
+
+def _rehearse(client: ClusterClient, namespace: str, owner: str) -> Rehearsal:
+    """Two Secrets in a dry run, which differ only in what the shipped policy looks at."""
+    ref = SecretRef(namespace=namespace, name=f"tls-sync-preflight-{secrets.token_hex(4)}")
+    try:
+        client.rehearse(ref, _body(ref, ownership.labels(owner)))
+    except ClusterError as error:
+        if error.failure.transient and error.failure.code is not Code.SERVER_ERROR:  # a webhook that is down
+            raise
+        return Rehearsal(error.failure)
+    try:
+        client.rehearse(ref, _body(ref, {}))
+    except ClusterError as error:
+        if error.failure.code not in (Code.FORBIDDEN, Code.INVALID):
+            raise
+        return Rehearsal(guarded=True)
+    return Rehearsal()
+
+
+def _body(ref: SecretRef, labels: dict[str, str]) -> dict[str, object]:
+    """Empty values: a key would be more than the question needs."""
+    metadata = {"name": ref.name, "namespace": ref.namespace, "labels": labels, "resourceVersion": NEVER}
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": ownership.SECRET_TYPE,
+        "metadata": metadata,
+        "data": {"tls.crt": "", "tls.key": ""},
+    }

@@ -1,0 +1,78 @@
+"""The Prefect task that prunes one cluster, and its fan-out. A shell around tasks/target/prune.py."""
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from prefect import task
+
+from tasks.domain.errors import ClusterFailed, defect
+from tasks.domain.models import ClusterReport
+from tasks.orchestration.fan_out import Job, Submit, in_a_thread, side_by_side
+from tasks.orchestration.remote_tasks import at_work
+from tasks.plan.prune import Pruning, merged, newer_than_ops, plan_prune
+from tasks.plan.spec import Order
+from tasks.plan.waves import waves_of, went_well
+from tasks.target.prune import prune
+
+
+@task(
+    name="prune-cluster",
+    description="Delete copies whose certificate has long been gone from OPS, where the cluster is pruned.",
+    persist_result=False,
+    log_prints=False,
+)
+def prune_cluster(order: Order, pruning: Pruning, report: ClusterReport, newer: str) -> ClusterReport:
+    with at_work() as requests:
+        pruned = prune(order, pruning, report, newer).model_copy(update={"requests": requests()})
+    if len(pruned.failures) > len(report.failures):
+        raise ClusterFailed(pruned) from None
+    return pruned
+
+
+def prune_clusters(
+    orders: Iterable[Order], reports: Iterable[ClusterReport], submit: Submit = in_a_thread
+) -> tuple[tuple[ClusterReport, ...], BaseException | None]:
+    """The reports of a whole run, with what was deleted; and what told us to stop, if anything did.
+
+    Wave after wave: where one went badly, nothing is deleted in those that follow.
+    """
+    orders, found = tuple(orders), {report.cluster: report for report in reports}
+    planned = {one.cluster: one for one in plan_prune(orders, found.values(), datetime.now(UTC))}
+    submit_one = partial(_submit, submit, newer_than_ops(found.values()) if planned else "")
+    signal: BaseException | None = None
+    well = True
+    for wave in waves_of(orders) if planned else ():
+        here = [(order, planned[order.cluster.name]) for order in wave if order.cluster.name in planned]
+        todo = [(order, one if well else one._replace(deletes=())) for order, one in here]
+        well = well and went_well(wave, [found[order.cluster.name] for order in wave])
+        done, signal = _prune_wave(todo, found, submit_one)
+        well = well and all(len(one.failures) == len(found[one.cluster].failures) for one in done)
+        found |= {report.cluster: report for report in done}
+        if signal:
+            break
+    return tuple(found.values()), signal
+
+
+def _prune_wave(
+    todo: Iterable[tuple[Order, Pruning]],
+    found: dict[str, ClusterReport],
+    submit: Callable[[Order, Pruning, ClusterReport], Any],
+) -> tuple[list[ClusterReport], BaseException | None]:
+    """Where there is nothing to do, there is no task either."""
+    todo = tuple(todo)
+    idle = [merged(found[one.cluster], one.waiting, one.failures) for _, one in todo if not one.rows]
+    busy = [(order, one, found[one.cluster]) for order, one in todo if one.rows]
+    jobs = (Job(partial(submit, *each), partial(_defect_report, each[-1])) for each in busy)
+    done, signal = side_by_side(jobs)
+    return [*idle, *done], signal
+
+
+def _submit(submit: Submit, newer: str, order: Order, pruning: Pruning, report: ClusterReport) -> Any:
+    named = prune_cluster.with_options(task_run_name=f"prune-{pruning.cluster}")
+    return submit(named, order=order, pruning=pruning, report=report, newer=newer)
+
+
+def _defect_report(before: ClusterReport, error: BaseException) -> ClusterReport:
+    return merged(before, (), [defect(before.cluster, "prune", error)])

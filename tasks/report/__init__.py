@@ -1,0 +1,1 @@
+"""What people read after a run: the verdict, the terminal table, the Markdown artifact, the history."""

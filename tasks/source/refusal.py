@@ -1,0 +1,56 @@
+"""What is said of a Secret that is not fit to be sent: a reason, and a detail without a byte of its data."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from cryptography import x509
+from cryptography.exceptions import InternalError, InvalidSignature, UnsupportedAlgorithm
+
+from tasks.domain.reasons import Reason
+
+
+class Refused(Exception):
+    """The Secret is not fit to be sent."""
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        super().__init__(reason, detail)
+        self.reason, self.detail = reason, detail
+
+
+@contextmanager
+def refusing(reason: Reason, detail: str = "") -> Iterator[None]:
+    """Turn what cryptography raises on a damaged object into a Refused, without its text."""
+    try:
+        yield
+    except (
+        ValueError,
+        TypeError,
+        InternalError,
+        UnsupportedAlgorithm,
+        InvalidSignature,
+        x509.DuplicateExtension,
+        x509.InvalidVersion,
+        x509.UnsupportedGeneralNameType,
+    ):
+        raise Refused(reason, detail) from None
+
+
+@contextmanager
+def refusing_the_unforeseen() -> Iterator[None]:
+    """Turn any other error into a Refused, told by its type alone: its text could hold anything.
+
+    So whatever a Secret holds, it costs itself. What ends a process, or a run, goes through.
+    """
+    try:
+        yield
+    except Refused:
+        raise
+    except BaseException as error:
+        if isinstance(error, Exception) or is_panic(error):
+            raise Refused(Reason.EXAMINATION_FAILED, type(error).__name__) from None
+        raise
+
+
+def is_panic(error: BaseException) -> bool:
+    """Whether Rust code gave up: PyO3 makes that no Exception, and its class can't be imported."""
+    return (type(error).__module__, type(error).__name__) == ("pyo3_runtime", "PanicException")

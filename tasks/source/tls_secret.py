@@ -1,0 +1,205 @@
+"""A Secret being taken apart. Holds key material: made, used and forgotten inside one function call."""
+
+import base64
+import hashlib
+import re
+from functools import cached_property
+from typing import Any, NoReturn, TypeVar
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.x509.oid import NameOID
+
+from tasks.domain.names import data_keys
+from tasks.domain.reasons import Reason
+from tasks.source.refusal import Refused, refusing
+
+CERTIFICATE, KEY, CA = "tls.crt", "tls.key", "ca.crt"
+MAX_BYTES = 900 * 1024  # an API server takes 1 MiB of data; a real chain has 4 to 16 KiB
+MAX_CERTIFICATE_BYTES = 256 * 1024  # of tls.crt; OpenSSL's clients take no more than 100 KiB of a server
+MAX_KEY_BYTES = 64 * 1024  # of tls.key; RSA with 8192 bits has 7 KiB
+MAX_CERTIFICATES = 10
+MOST_KEPT = 20
+"""Keys that stay on OPS, as far as they are named."""
+MAX_NAME = 100
+# Annotations that cert-manager writes; of a temporary certificate (since v1.13) only the first.
+CERTIFICATE_NAME, ISSUER_NAME = "cert-manager.io/certificate-name", "cert-manager.io/issuer-name"
+KEY_LABELS = frozenset({"PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"})
+
+E = TypeVar("E", bound=x509.ExtensionType)
+
+BOUNDARY = re.compile(rb"-----(BEGIN|END) ([A-Z0-9 ]{1,64})-----")
+DAMAGED = re.compile(rb"-----(BEGIN|END)")
+BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
+
+
+class Candidate:
+    """The data of one Secret, decoded and parsed on demand; every fault is a Refused."""
+
+    def __init__(self, secret: dict[str, Any]) -> None:
+        metadata, data = secret.get("metadata"), secret.get("data")
+        metadata = metadata if isinstance(metadata, dict) else {}
+        self.uid = str(metadata.get("uid", ""))
+        self.resource_version = str(metadata.get("resourceVersion", ""))
+        self._data: dict[str, Any] = data if isinstance(data, dict) else {}
+        annotations = metadata.get("annotations")
+        annotations = annotations if isinstance(annotations, dict) else {}
+        self.lacks_issuer = CERTIFICATE_NAME in annotations and ISSUER_NAME not in annotations
+        """cert-manager wrote it, and names no issuer."""
+
+    def __repr__(self) -> str:
+        return "Candidate(…)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("key material is never pickled")
+
+    @cached_property
+    def material(self) -> dict[str, bytes]:
+        """What travels, decoded. An empty ca.crt says nothing and stays at home."""
+        return {key: value for key in (CERTIFICATE, KEY, CA) if (value := self._decode(key))}
+
+    @property
+    def kept_keys(self) -> tuple[str, ...]:
+        """Names of what does not travel; the first ones, where there are very many."""
+        return tuple(sorted(data_keys(self._data) - {CERTIFICATE, KEY, CA})[:MOST_KEPT])
+
+    def _decode(self, key: str) -> bytes:
+        with refusing(Reason.INVALID_ENCODING, key):
+            return base64.b64decode(self._data.get(key) or "", validate=True)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest over the sorted (key, length, value) of all that travels."""
+        digest = hashlib.sha256()
+        for key, value in sorted(self.material.items()):
+            digest.update(b"%d:%b%d:" % (len(key), key.encode(), len(value)))
+            digest.update(value)
+        return f"v1:sha256:{digest.hexdigest()}"
+
+    def require_data(self) -> None:
+        missing = [key for key in (CERTIFICATE, KEY) if not self.material.get(key)]
+        if missing:
+            raise Refused(Reason.MISSING_DATA, ", ".join(missing))
+        size = sum(map(len, self.material.values()))
+        if size > MAX_BYTES:
+            raise Refused(Reason.TOO_LARGE, f"{size} bytes, at most {MAX_BYTES}")
+        for key, most in ((CERTIFICATE, MAX_CERTIFICATE_BYTES), (KEY, MAX_KEY_BYTES)):
+            if (size := len(self.material[key])) > most:
+                raise Refused(Reason.TOO_LARGE, f"{key}: {size} bytes, at most {most}")
+
+    def require_certificate_blocks(self) -> None:
+        for key in (CERTIFICATE, CA):
+            if key not in self.material:
+                continue
+            labels = self._labels(key)
+            if set(labels) != {"CERTIFICATE"}:
+                raise Refused(Reason.UNEXPECTED_BLOCK, f"{key} must hold certificates only")
+            if key == CERTIFICATE and len(labels) > MAX_CERTIFICATES:
+                detail = f"{key} holds {len(labels)} certificates, at most {MAX_CERTIFICATES}"
+                raise Refused(Reason.UNEXPECTED_BLOCK, detail)
+            if len(self._certificates(key)) != len(labels):
+                raise Refused(Reason.INVALID_CERTIFICATE, key)
+
+    def require_key_block(self) -> None:
+        if b"ENCRYPTED" in self.material[KEY]:  # in the label (PKCS#8) or in a header (RFC 1421)
+            raise Refused(Reason.ENCRYPTED_KEY)
+        labels = [label for label in self._labels(KEY) if label != "EC PARAMETERS"]
+        if len(labels) != 1 or labels[0] not in KEY_LABELS:
+            raise Refused(Reason.UNEXPECTED_BLOCK, f"{KEY} must hold one private key")
+
+    def _labels(self, key: str) -> list[str]:
+        """Labels of the PEM blocks, as strict as OpenSSL and so nginx: boundaries fill their lines.
+
+        Between blocks all else is comment, lines of dashes too.
+        """
+        labels: list[str] = []
+        inside: bytes | None = None
+        lines = self.material[key].replace(b"\r\n", b"\n").split(b"\n")
+        for number, line in enumerate(lines, start=1):
+            if inside is None and b"-----" not in line:
+                continue
+            boundary = BOUNDARY.fullmatch(line.rstrip(b" \t"))
+            if boundary and boundary[1] == b"BEGIN" and inside is None:
+                inside = boundary[2]
+            elif boundary and inside and boundary[1] == b"END" and boundary[2] == inside:
+                labels.append(inside.decode("ascii"))
+                inside = None
+            elif boundary or DAMAGED.search(line) or (inside and not BASE64.fullmatch(line.rstrip(b" \t"))):
+                raise Refused(Reason.UNEXPECTED_BLOCK, f"{key}: line {number} does not fit a PEM block")
+        if inside:
+            raise Refused(Reason.UNEXPECTED_BLOCK, f"{key}: the last block does not end")
+        return labels
+
+    def _certificates(self, key: str) -> list[x509.Certificate]:
+        with refusing(Reason.INVALID_CERTIFICATE, key):
+            return x509.load_pem_x509_certificates(self.material.get(key, b""))
+
+    @cached_property
+    def chain(self) -> list[x509.Certificate]:
+        return self._certificates(CERTIFICATE)
+
+    @cached_property
+    def authorities(self) -> list[x509.Certificate]:
+        """Those of ca.crt."""
+        return self._certificates(CA) if CA in self.material else []
+
+    @property
+    def leaf(self) -> x509.Certificate:
+        return self.chain[0]
+
+    @cached_property
+    def public_key(self) -> PublicKeyTypes:
+        with refusing(Reason.INVALID_CERTIFICATE, "its public key"):
+            return self.leaf.public_key()
+
+    @cached_property
+    def names(self) -> tuple[x509.Name, x509.Name]:
+        """Subject and issuer."""
+        with refusing(Reason.INVALID_CERTIFICATE, "its names"):
+            return self.leaf.subject, self.leaf.issuer
+
+    @cached_property
+    def _alternative_names(self) -> list[x509.GeneralName]:
+        return list(self._extension(x509.SubjectAlternativeName) or ())
+
+    @property
+    def dns_names(self) -> tuple[str, ...]:
+        return tuple(n.value for n in self._alternative_names if isinstance(n, x509.DNSName))
+
+    @property
+    def other_names(self) -> tuple[str, ...]:
+        """Their kinds only: a value could be anything."""
+        others = (n for n in self._alternative_names if not isinstance(n, x509.DNSName))
+        return tuple(type(name).__name__ for name in others)
+
+    @cached_property
+    def is_ca(self) -> bool:
+        return is_authority(self.leaf)
+
+    def _extension(self, kind: type[E]) -> E | None:
+        return _extension_of(self.leaf, kind)
+
+
+def is_authority(certificate: x509.Certificate) -> bool:
+    constraints = _extension_of(certificate, x509.BasicConstraints)
+    return constraints is not None and constraints.ca
+
+
+def may_sign_certificates(certificate: x509.Certificate) -> bool:
+    usage = _extension_of(certificate, x509.KeyUsage)
+    return usage is None or usage.key_cert_sign
+
+
+def common_name(name: x509.Name) -> str:
+    """The common name, or the whole name as RFC 4514 writes it."""
+    attributes = name.get_attributes_for_oid(NameOID.COMMON_NAME)
+    text = str(attributes[0].value) if attributes else name.rfc4514_string()
+    return text[:MAX_NAME]
+
+
+def _extension_of(certificate: x509.Certificate, kind: type[E]) -> E | None:
+    with refusing(Reason.INVALID_CERTIFICATE, "its extensions"):
+        try:
+            return certificate.extensions.get_extension_for_class(kind).value
+        except x509.ExtensionNotFound:
+            return None

@@ -1,0 +1,179 @@
+"""One Secret on its way: check again, decide again where something has moved, apply, see what became of it.
+
+A private key exists here as long as `send` runs.
+"""
+
+from base64 import b64encode
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+from tasks.config.schema import Wanted
+from tasks.domain.errors import ClusterError
+from tasks.domain.models import Action, Certificate, Change, Plan, Rejection, SecretRef, TargetSecret
+from tasks.domain.reasons import Code, Reason
+from tasks.kube.client import NEVER, ClusterClient
+from tasks.kube.responses import UNCERTAIN
+from tasks.plan import ownership
+from tasks.plan.decide import decide, ensure_safe_write, unread
+from tasks.plan.observed import View
+from tasks.plan.spec import Order
+from tasks.source.checks import Policy, examine
+from tasks.source.refusal import Refused, refusing_the_unforeseen
+from tasks.source.tls_secret import Candidate
+from tasks.target.read import read_copy
+
+ROUNDS = 3
+"""Further attempts at one Secret, each on fresh facts, where a write came to nothing certain."""
+
+ALTERED = "altered by the target's admission"
+"""In place of the fingerprint."""
+
+
+class Sender:
+    """Usable from several threads, each with Secrets of its own."""
+
+    def __init__(self, source: ClusterClient, target: ClusterClient, order: Order, view: View) -> None:
+        self._source, self._target, self._order, self._view = source, target, order, view
+        self._known = order.inventory.by_name
+
+    @cached_property
+    def _wants(self) -> dict[SecretRef, Wanted]:
+        """Asked only where a Secret has moved since the plan was made."""
+        wants = self._order.cluster.wants(frozenset(self._known), self._order.asked_for)
+        return {want.target: want for want in wants}
+
+    def send(self, secret: dict[str, Any] | None, change: Change) -> Change | None:
+        """Write. Where that came to nothing certain, look at both sides again and decide anew."""
+        try:
+            return self._check_and_apply(secret, change)
+        except ClusterError as error:
+            trouble = error
+        uncertain = False
+        for number in range(ROUNDS):
+            code = trouble.failure.code
+            uncertain = uncertain or code in UNCERTAIN
+            # A policy may have kept us from a Secret that appeared meanwhile; more looks tell no more.
+            barred = code is Code.FORBIDDEN and number == 0 and change.action is Action.CREATE
+            if not barred and code not in UNCERTAIN | {Code.CONFLICT}:
+                raise trouble
+            current, now = self._look_again(change.target, trouble)
+            if barred and current is None:
+                raise trouble
+            try:
+                row = self._check_and_apply(now, change, again=True)
+            except ClusterError as error:
+                trouble = error
+                continue
+            if uncertain and row and row.reason is Reason.IN_SYNC:  # so it did take place
+                return replace(change, applied=True, new=row.new)
+            return row
+        raise trouble
+
+    def source_secret(self, name: str) -> dict[str, Any] | None:
+        return self._source.tls_secret(SecretRef(namespace=self._order.config.source.namespace, name=name))
+
+    def _look_again(
+        self, target: SecretRef, trouble: ClusterError
+    ) -> tuple[TargetSecret | None, dict[str, Any] | None]:
+        """What both sides hold now; the trouble that led here, where one of them can't be seen."""
+        try:
+            current = self._target.target_secret(target)
+            self._view.see(target, current)
+            return current, self.source_secret(self._wants[target].certificate)
+        except ClusterError:
+            raise trouble from None
+
+    def _check_and_apply(
+        self, secret: dict[str, Any] | None, change: Change, *, again: bool = False
+    ) -> Change | None:
+        """Send what OPS has now: as planned if nothing has moved, else as the table says of the new facts."""
+        candidate = Candidate(secret or {})
+        certificate = self._check_again(candidate, secret, change) if secret else None
+        if again or certificate != self._known[change.certificate]:
+            decided = self._decide_again(change, certificate)
+            if decided is None or not decided.writes:
+                return decided
+            change = decided
+        if not isinstance(certificate, Certificate):
+            return change
+        cluster, owner = self._order.cluster, self._order.owner
+        ensure_safe_write(change, cluster, certificate, self._view.secrets.get(change.target), owner)
+        try:
+            self._apply(change, certificate, candidate)
+        except ClusterError as error:
+            if error.failure.code is Code.ALTERED:
+                self._mark_altered(change, certificate, candidate)
+            raise
+        return replace(change, applied=True)
+
+    def _check_again(
+        self, candidate: Candidate, secret: dict[str, Any], change: Change
+    ) -> Certificate | Rejection:
+        """The facts that the plan was made on, if the content is still the same and valid; else new ones."""
+        known, now = self._known[change.certificate], datetime.now(UTC)
+        with suppress(Refused), refusing_the_unforeseen():  # examine says why
+            if candidate.fingerprint == known.version.fingerprint and known.version.not_after > now:
+                return known
+        policy = Policy(now=now, allow_self_signed=self._order.config.source.allow_self_signed)
+        return examine(known.ref, secret, policy)
+
+    def _decide_again(self, change: Change, source: Certificate | Rejection | None) -> Change | None:
+        """Something has moved since the plan was made: the same table, the new facts."""
+        ref, owner, clock = change.target, self._order.owner, datetime.now(UTC)
+        want, hostnames = self._wants[ref], self._order.cluster.hostnames
+
+        def row() -> Change | None:
+            return decide(want, source, self._view.secrets.get(ref), hostnames, owner, clock)
+
+        decided = row()
+        if decided and unread(Plan(cluster="", changes=(decided,)), self._view.secrets):
+            copy = self._view.secrets[ref]
+            self._view.see(ref, read_copy(self._target, copy, self._order.config.source))
+            return row()
+        return decided
+
+    def _apply(self, change: Change, certificate: Certificate, candidate: Candidate) -> None:
+        body = self._body(change, certificate, candidate.material)
+        if change.uid and (change.extra_keys or change.extra_annotations):
+            # A forced apply leaves what other managers added in place. A patch takes it off in the moment in
+            # which the new values come; then the apply owns them. What a kill in between leaves is Drifted.
+            patch = self._body(change, certificate, candidate.material)
+            patch["data"] |= dict.fromkeys(change.extra_keys)
+            patch["metadata"]["annotations"] |= dict.fromkeys(change.extra_annotations)
+            version = self._target.replace(change.target, patch, uid=change.uid)
+            body["metadata"]["resourceVersion"] = version
+        self._target.apply(change.target, body, uid=change.uid)
+
+    def _mark_altered(self, change: Change, certificate: Certificate, candidate: Candidate) -> None:
+        """Note on a copy that it does not hold what we sent, so that no later run takes it for good."""
+        with suppress(ClusterError):  # Altered again, if nothing else
+            current = self._target.target_secret(change.target)
+            if current and ownership.is_ours(current, self._order.owner):
+                bound = replace(change, uid=current.uid, resource_version=current.resource_version)
+                body = self._body(bound, certificate, candidate.material)
+                body["metadata"]["annotations"][ownership.FINGERPRINT] = ALTERED
+                self._target.apply(change.target, body, uid=current.uid)
+
+    def _body(self, change: Change, certificate: Certificate, data: dict[str, bytes]) -> dict[str, Any]:
+        """Our metadata and the data, nothing else of the source; uid and resourceVersion on an update."""
+        metadata: dict[str, Any] = {
+            "name": change.target.name,
+            "namespace": change.target.namespace,
+            "labels": ownership.labels(self._order.config.owner),
+            "annotations": ownership.annotations(certificate) | ownership.stamp(self._order.owner),
+        }
+        metadata |= (
+            {"uid": change.uid, "resourceVersion": change.resource_version}
+            if change.uid
+            else {"resourceVersion": NEVER}
+        )
+        return {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "type": ownership.SECRET_TYPE,
+            "metadata": metadata,
+            "data": {key: b64encode(value).decode("ascii") for key, value in data.items()},
+        }

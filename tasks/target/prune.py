@@ -1,0 +1,172 @@
+"""Deletes copies in one cluster, and notes on others that their certificate is gone. What, prune.py decides.
+
+Before each deletion, OPS is asked for the source by its name: a list that was not whole, a selector that was
+changed, a certificate that came back a moment ago all end here. No key is read.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+from tasks.domain.errors import ClusterError, defect
+from tasks.domain.models import Change, ClusterReport, Failure, SecretRef
+from tasks.domain.reasons import Code
+from tasks.kube.client import ClusterClient
+from tasks.kube.pool import client_of_source, client_of_target
+from tasks.kube.responses import MALFORMED, UNCERTAIN, name_of
+from tasks.plan import ownership
+from tasks.plan.decide import UnsafePlan
+from tasks.plan.orphans import clock_of
+from tasks.plan.prune import Pruning, ensure_safe_prune, merged, timed
+from tasks.plan.spec import Order
+from tasks.runtime import shutdown
+from tasks.target.identity import identify_ops, verify_identity
+
+SECONDS = 60.0
+"""For one cluster. What is left then, the next run does."""
+NO_RIGHT = (
+    "where its Role or its admission policy is older than `prune: true`, apply what "
+    "`python -m deployments.target manifests` prints; another policy may bar it, too; after the crash of one "
+    "of several API servers, a deletion waits for two hours at most"
+)
+
+
+def prune(order: Order, pruning: Pruning, report: ClusterReport, newer: str) -> ClusterReport:
+    """The report, with what became of the pruning; in a dry run OPS is asked, too, and nothing is changed.
+
+    `newer` is what `newer_than_ops` says of all clusters of the run. Expected failures are in the report.
+    """
+    work = _Work(order, pruning, report, newer)
+    try:
+        work.carry_out()
+    except ClusterError as error:
+        work.failures.append(error.failure)
+    except UnsafePlan as error:
+        name, what = order.cluster.name, "check what is to be deleted"
+        work.failures.append(Failure(code=Code.UNSAFE_PLAN, cluster=name, what=what, detail=str(error)))
+    except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
+        work.failures.append(defect(order.cluster.name, "prune", error))
+    return merged(report, work.done, work.failures)
+
+
+class _Work:
+    def __init__(self, order: Order, pruning: Pruning, report: ClusterReport, newer: str) -> None:
+        self._order, self._report, self._newer = order, report, newer
+        self._planned = pruning._replace(notes=(), ended=()) if order.dry_run else pruning
+        self.done = list(pruning.waiting)
+        self.failures = list(pruning.failures)
+
+    def carry_out(self) -> None:
+        if not self._planned.rows:
+            return
+        deadline = time.monotonic() + SECONDS
+        with client_of_target(self._order.cluster, deadline) as target:
+            pruning = self._timed(target)
+            for row in (*pruning.notes, *pruning.ended):
+                self._try(partial(self._note, target, row))
+            if pruning.deletes:
+                with client_of_source(self._order.config.source, deadline) as source:
+                    wanted = self._prove(source)
+                    for row in pruning.deletes:
+                        self._try(partial(self._delete, source, target, row, wanted))
+
+    def _timed(self, target: ClusterClient) -> Pruning:
+        """What may be done by the clock of the target, which is the right one."""
+        verify_identity(target, self._order, datetime.now(UTC))
+        clock = clock_of(target.server_time, datetime.now(UTC))
+        pruning = timed(self._planned, clock, self._order.config.source.namespace)
+        self.done = list(pruning.waiting)
+        if not self._order.dry_run:
+            ensure_safe_prune(pruning, self._order, self._report, self._newer, clock)
+        return pruning
+
+    def _try(self, step: Callable[[], Change]) -> None:
+        """One Secret, at no cost to the others. Where someone was faster, the next run looks."""
+        if shutdown.current().asked.is_set():
+            return
+        try:
+            self.done.append(step())
+        except ClusterError as error:
+            if error.failure.code not in (Code.CONFLICT, Code.NOT_FOUND):
+                self.failures.append(error.failure)
+
+    def _prove(self, source: ClusterClient) -> frozenset[str]:
+        """It is OPS, and shows us all of its Secrets. Returns those that cert-manager is to write."""
+        about, what = self._order.config.source, "prove what is gone"
+        found, _ = identify_ops(source, about, datetime.now(UTC))
+        if not about.cluster_id or found != self._order.inventory.cluster_id:
+            raise ClusterError(Failure(code=Code.WRONG_CLUSTER, cluster=about.label, what=what))
+        if not source.may("list", about.namespace):
+            raise ClusterError(Failure(code=Code.FORBIDDEN, cluster=about.label, what=what))
+        try:
+            pages = list(source.certificates(about.namespace))
+        except ClusterError as error:
+            if error.failure.code is Code.API_MISSING:  # no cert-manager there: the Secrets alone decide
+                return frozenset()
+            raise
+        return frozenset(self._secret_of(item) for page in pages for item in page)
+
+    def _secret_of(self, certificate: dict[str, Any]) -> str:
+        """The name of the Secret that cert-manager is to write. Raises ClusterError: not knowing is doubt."""
+        try:
+            name = certificate["spec"]["secretName"]
+        except MALFORMED:
+            name = None
+        if not isinstance(name, str):
+            about, what = self._order.config.source, "prove what is gone"
+            detail = f"Certificate {name_of(certificate) or 'without a name'} can't be read"
+            raise ClusterError(
+                Failure(code=Code.PRUNE_REFUSED, cluster=about.label, what=what, detail=detail)
+            )
+        return name
+
+    def _delete(
+        self, source: ClusterClient, target: ClusterClient, row: Change, wanted: frozenset[str]
+    ) -> Change:
+        ref = SecretRef(namespace=self._order.config.source.namespace, name=row.certificate)
+        if row.certificate in wanted:
+            raise self._refusal(row, "OPS has a Certificate for it")
+        if source.target_secret(ref) is not None:
+            raise self._refusal(row, "OPS has its source, though no list showed it")
+        return row if self._order.dry_run else _deleted(target, row)
+
+    def _refusal(self, row: Change, detail: str) -> ClusterError:
+        name, what = self._order.cluster.name, f"delete secret {row.target}"
+        return ClusterError(Failure(code=Code.PRUNE_REFUSED, cluster=name, what=what, detail=detail))
+
+    @staticmethod
+    def _note(target: ClusterClient, row: Change) -> Change:
+        notes = dict.fromkeys(ownership.MARKS) | (ownership.marks(row.absence) if row.absence else {})
+        try:
+            target.annotate(row.target, notes, uid=str(row.uid), version=str(row.resource_version))
+        except ClusterError as error:
+            raise _explained(error) from None
+        return row
+
+
+def _explained(error: ClusterError) -> ClusterError:
+    """The same; where the target forbids it, with what to do."""
+    if error.failure.code is not Code.FORBIDDEN:
+        return error
+    return ClusterError(error.failure.model_copy(update={"detail": NO_RIGHT}))
+
+
+def _deleted(target: ClusterClient, row: Change) -> Change:
+    """Gone, also where the answer was lost. Raises ClusterError."""
+    try:
+        target.delete(row.target, uid=str(row.uid), version=str(row.resource_version))
+    except ClusterError as error:
+        if error.failure.code is Code.FORBIDDEN:
+            raise _explained(error) from None
+        if error.failure.code is Code.NOT_FOUND:
+            pass
+        elif error.failure.code not in UNCERTAIN:
+            raise
+        else:
+            now = target.target_secret(row.target)
+            if now and now.uid == row.uid and not now.terminating:
+                raise
+    return replace(row, applied=True)

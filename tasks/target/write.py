@@ -1,0 +1,101 @@
+"""Carries out the writes of one plan: a page of OPS's Secrets at a time, several threads, one Secret each.
+
+A private key exists here from the moment OPS's answer arrives until the targets of that page have it.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from tasks.domain.errors import ClusterError, defect
+from tasks.domain.models import Change, Failure, Plan, SecretRef
+from tasks.domain.reasons import Code
+from tasks.kube.client import ClusterClient
+from tasks.kube.responses import name_of
+from tasks.kubeconfig.reader import CONNECTIONS
+from tasks.plan.decide import UnsafePlan
+from tasks.plan.observed import View
+from tasks.plan.spec import Order
+from tasks.runtime import shutdown
+from tasks.target.apply import Sender
+from tasks.target.brake import Brake
+
+LIST_FROM_SHARE = 0.25
+"""From this share of OPS's certificates on, one list costs less than a request for each."""
+
+Outcome = tuple[SecretRef, Change | None, Failure | None]
+"""Target, its row if there is one left to report, and what went wrong."""
+
+
+class Writer:
+    """Carries out the writes of one plan in one cluster."""
+
+    def __init__(self, source: ClusterClient, target: ClusterClient, order: Order, view: View) -> None:
+        self._source, self._order = source, order
+        self._sender, self._brake = Sender(source, target, order, view), Brake()
+        self._stopped = shutdown.current().asked
+
+    def write(self, plan: Plan) -> tuple[tuple[Change, ...], list[Failure]]:
+        """All rows of the plan as they turned out, and what went wrong."""
+        wanted: dict[str, list[Change]] = defaultdict(list)
+        for change in plan.writes:
+            wanted[change.certificate].append(change)
+        outcomes: dict[SecretRef, Change | None] = {change.target: change for change in plan.changes}
+        failures: list[Failure] = []
+        try:
+            for target, outcome, failure in self._deliver(wanted):
+                outcomes[target] = outcome
+                failures += [failure] if failure else []
+        except ClusterError as error:  # OPS could not be read to the end; what was written stays said
+            failures.append(error.failure)
+        rows = tuple(change for change in outcomes.values() if change)
+        left = sum(row.writes and not row.applied for row in rows)
+        if left and self._stopped.is_set():
+            failures.append(self._failure(Code.INTERRUPTED, f"write {left} of {len(plan.writes)} secrets"))
+        return rows, failures
+
+    def _deliver(self, wanted: dict[str, list[Change]]) -> Iterator[Outcome]:
+        missing = set(wanted)
+        with ThreadPoolExecutor(CONNECTIONS) as pool:
+            for page in self._pages(tuple(wanted)):
+                present = [(secret, wanted[name]) for secret in page if (name := name_of(secret)) in missing]
+                page.clear()  # or its keys would still be here while the next page comes
+                missing -= {name_of(secret) for secret, _ in present}
+                for sent in pool.map(lambda pair: self._send_all(*pair), present):
+                    yield from sent
+                present.clear()
+        for name in missing:
+            yield from self._send_all(None, wanted[name])
+
+    def _pages(self, names: tuple[str, ...]) -> Iterator[list[dict[str, Any]]]:
+        """The Secrets of that name that OPS has now: one list where many are wanted, else one by one."""
+        source = self._order.config.source
+        if len(names) > 1 and len(names) >= LIST_FROM_SHARE * len(self._order.inventory.certificates):
+            yield from self._source.tls_secrets(source.namespace, source.selector)
+            return
+        for name in names:
+            secret = self._sender.source_secret(name)
+            yield [secret] if secret else []
+
+    def _send_all(self, secret: dict[str, Any] | None, changes: list[Change]) -> list[Outcome]:
+        return [self._send(secret, change) for change in changes]
+
+    def _send(self, secret: dict[str, Any] | None, change: Change) -> Outcome:
+        if self._brake.is_on or self._stopped.is_set():
+            return change.target, change, None
+        what = f"write secret {change.target}"
+        try:
+            outcome = self._sender.send(secret, change)
+        except ClusterError as error:
+            self._brake.record(error.failure.code)
+            return change.target, change, error.failure
+        except UnsafePlan as error:
+            return change.target, change, self._failure(Code.UNSAFE_PLAN, what, str(error))
+        except Exception as error:  # noqa: BLE001  its text could hold a key; other rows stay said
+            return change.target, change, defect(self._order.cluster.name, what, error)
+        self._brake.record(None)
+        return change.target, outcome, None
+
+    def _failure(self, code: Code, what: str, detail: str = "") -> Failure:
+        return Failure(code=code, cluster=self._order.cluster.name, what=what, detail=detail)

@@ -1,0 +1,239 @@
+"""Brings what has changed on OPS to the clusters at once, in this process, with connections kept.
+
+What is decided and written is delivery.py's business, as in a run. A cluster that fails, or takes long, is
+left to itself until it is in sync again, so that it holds up no other one. Only the first wave is served: the
+others wait for a run, which sees first how it went there.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from tasks.config.limits import bounded
+from tasks.config.schema import Cluster, SyncConfig, load_config
+from tasks.domain.attempts import writes_of
+from tasks.domain.errors import ClusterError, defect
+from tasks.domain.models import ClusterReport, Inventory, RunReport
+from tasks.domain.reasons import Code
+from tasks.kube.pool import client_of_source
+from tasks.orchestration.task_options import CLUSTER_SECONDS
+from tasks.plan.spec import Order, orders_for
+from tasks.plan.unrouted import routed
+from tasks.source.read import examine_changed, take_inventory
+from tasks.target.sync import deliver
+from tasks.watch.source_watch import EVERYTHING
+
+SIDE_BY_SIDE = 32
+PATIENCE = 10.0
+"""Seconds that the others wait for a cluster."""
+PAUSES = (2.0, 5.0, 12.0, 30.0, 60.0)
+"""Before a cluster that is left to itself is tried again; the last one ever after."""
+
+Tell = Callable[[RunReport], None]
+
+
+@dataclass
+class _Trouble:
+    """A cluster in which not all is well; it is tried again, with all of OPS."""
+
+    apart: bool
+    """Left out where something changes: it would hold up the others, and gets all of it later."""
+    attempt: int = 0
+    due: float = 0.0
+    work: Future[ClusterReport] | None = None
+    age: int = 0
+    """That of the inventory with which the work began."""
+    certificate: str | None = None
+    """The only one that the work is about."""
+    owed: bool = False
+    """Somebody was told that its report would follow."""
+
+
+class Reactor:
+    """One thread acts; `heal` may be called by another one."""
+
+    def __init__(self) -> None:
+        self._inventory: Inventory | None = None
+        self._age = 0
+        """Counts what became of the inventory, so that a slow cluster knows whether it has seen all of it."""
+        self._troubles: dict[str, _Trouble] = {}
+        self._lock = threading.Lock()
+        self._pool = ThreadPoolExecutor(SIDE_BY_SIDE)
+        self._closed = False
+
+    def act(self, names: Iterable[str]) -> RunReport | None:
+        """What became of it; None where no route sends any of these. Raises ConfigError.
+
+        Where OPS could not be read the report says so, and nothing was done: ask again.
+        """
+        config, began = load_config(), datetime.now(UTC)
+        wanted = [name for name in names if name == EVERYTHING or _is_routed(config, name)]
+        if not wanted:
+            return None
+        certificate = wanted[0] if len(wanted) == 1 and wanted[0] != EVERYTHING else None
+        clusters = [c for c in config.first_wave if certificate is None or c.routes_certificate(certificate)]
+        inventory = bounded(self._look(config, certificate), config.source, clusters, certificate)
+        orders = orders_for(
+            config,
+            clusters,
+            inventory,
+            dry_run=False,
+            certificate=certificate,
+            asked=False,
+        )
+        reports, pending = self._deliver(orders)
+        return _report(config, inventory, reports, pending=pending, certificate=certificate, began=began)
+
+    def _look(self, config: SyncConfig, certificate: str | None) -> Inventory:
+        source, now = config.source, datetime.now(UTC)
+        try:
+            with client_of_source(source, time.monotonic() + CLUSTER_SECONDS) as client:
+                if certificate and self._inventory:
+                    found = examine_changed(client, source, certificate, now)
+                    inventory = self._inventory.corrected({certificate: found})
+                else:
+                    inventory = take_inventory(client, source, now)
+        except ClusterError as error:
+            return Inventory(failure=error.failure)
+        except Exception as error:  # noqa: BLE001  its text could hold anything; the watcher goes on
+            return Inventory(failure=defect(source.label, "read the certificates", error))
+        with self._lock:
+            self._inventory, self._age = inventory, self._age + 1
+        return inventory
+
+    def _deliver(self, orders: Sequence[Order]) -> tuple[tuple[ClusterReport, ...], tuple[str, ...]]:
+        """The reports of the clusters that were done in time, and the names of the others."""
+        running: dict[str, tuple[Order, Future[ClusterReport]]] = {}
+        with self._lock:
+            apart = {name for name, trouble in self._troubles.items() if trouble.apart or trouble.work}
+            for order in orders:
+                if order.cluster.name not in apart and (future := self._begin(order)):
+                    running[order.cluster.name] = order, future
+        wait([future for _, future in running.values()], PATIENCE)
+        done = {name: future.result() for name, (_, future) in running.items() if future.done()}
+        with self._lock:
+            for name in running.keys() - done.keys():
+                self._leave_at_work(*running[name])
+            for name, report in done.items():
+                self._note(name, report)
+        left = tuple(order.cluster.name for order in orders if order.cluster.name not in done)
+        return tuple(done.values()), left
+
+    def _begin(self, order: Order) -> Future[ClusterReport] | None:
+        """For who has the lock; None where nothing begins any more."""
+        return None if self._closed else self._pool.submit(_delivered, order)
+
+    def _leave_at_work(self, order: Order, future: Future[ClusterReport]) -> None:
+        """It had a trouble already, then what it does now is not all that it needs."""
+        name = order.cluster.name
+        age = -1 if name in self._troubles else self._age
+        self._troubles[name] = _Trouble(
+            apart=True, work=future, age=age, certificate=order.certificate, owed=True
+        )
+
+    def _note(self, name: str, report: ClusterReport) -> None:
+        """A failure that time may heal sets a cluster apart; another one is looked at again, now and then."""
+        known = self._troubles.get(name)
+        if report.failures and (known is None or (_may_pass(report) and not known.work)):
+            pause = PAUSES[0] if _may_pass(report) else PAUSES[-1]
+            self._troubles[name] = _Trouble(apart=_may_pass(report), due=time.monotonic() + pause)
+
+    def heal(self, tell: Tell) -> None:
+        """Try each cluster again whose time has come, with all of OPS; tell of those that are done.
+
+        Waits for none of them. Raises ConfigError.
+        """
+        if not self.troubled:  # as a rule: this is asked every second
+            return
+        config = load_config()
+        known = {cluster.name: cluster for cluster in config.first_wave}
+        with self._lock:
+            for name in self._troubles.keys() - known.keys():
+                del self._troubles[name]
+            finished = [(name, one) for name, one in self._troubles.items() if one.work and one.work.done()]
+            for name, trouble in self._troubles.items():
+                if not trouble.work and trouble.due <= time.monotonic():
+                    self._try_again(config, known[name], trouble)
+        for name, trouble in finished:
+            self._finish(config, name, trouble, tell)
+
+    def _try_again(self, config: SyncConfig, cluster: Cluster, trouble: _Trouble) -> None:
+        if self._inventory:
+            (order,) = orders_for(config, [cluster], self._inventory, dry_run=False, certificate=None)
+            trouble.work, trouble.age = self._begin(order), self._age
+
+    def _finish(self, config: SyncConfig, name: str, trouble: _Trouble, tell: Tell) -> None:
+        """A cluster goes along with the others again only if nothing changed on OPS meanwhile."""
+        assert trouble.work
+        report = trouble.work.result()
+        with self._lock:
+            inventory, is_over = self._inventory, not report.failures and trouble.age == self._age
+            if is_over:
+                del self._troubles[name]
+            else:
+                self._troubles[name] = _again(trouble, report)
+        if inventory and (is_over or trouble.owed or writes_of(report)):
+            tell(_report(config, inventory, (report,), certificate=trouble.certificate))
+
+    def close(self) -> None:
+        """Wait for what is under way; tasks/runtime/shutdown.py ends it. Nothing begins any more."""
+        with self._lock:
+            self._closed = True
+        self._pool.shutdown()
+
+    @property
+    def troubled(self) -> frozenset[str]:
+        """Clusters in which not all is well."""
+        with self._lock:
+            return frozenset(self._troubles)
+
+
+def _again(trouble: _Trouble, report: ClusterReport) -> _Trouble:
+    """At once where it only has yet to see what changed meanwhile."""
+    if not report.failures:
+        return _Trouble(apart=True, attempt=trouble.attempt)
+    attempt = trouble.attempt + 1
+    pause = PAUSES[min(attempt, len(PAUSES) - 1)] if _may_pass(report) else PAUSES[-1]
+    return _Trouble(apart=_may_pass(report), attempt=attempt, due=time.monotonic() + pause)
+
+
+def _may_pass(report: ClusterReport) -> bool:
+    """Whether time may heal it: also where only ours ran out."""
+    return report.transient or any(failure.code is Code.DEADLINE for failure in report.failures)
+
+
+def _is_routed(config: SyncConfig, name: str) -> bool:
+    return any(one.routes_certificate(name) for one in config.first_wave)
+
+
+def _report(  # noqa: PLR0913  what a report is made of
+    config: SyncConfig,
+    inventory: Inventory,
+    clusters: tuple[ClusterReport, ...],
+    *,
+    pending: tuple[str, ...] = (),
+    certificate: str | None = None,
+    began: datetime | None = None,
+) -> RunReport:
+    return RunReport(
+        now=datetime.now(UTC),
+        certificate=certificate,
+        suspended=config.suspended,
+        inventory=routed(inventory, config),
+        clusters=clusters,
+        pending=pending,
+        owner=config.owner,
+        configured=config.names,
+        began=began,
+    )
+
+
+def _delivered(order: Order) -> ClusterReport:
+    try:
+        return deliver(order, time.monotonic() + CLUSTER_SECONDS)
+    except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
+        failure = defect(order.cluster.name, "bring the cluster in sync", error)
+        return ClusterReport(cluster=order.cluster.name, failures=(failure,))

@@ -1,0 +1,123 @@
+"""The chart as Helm renders it, with values of a release and of each way to have Prefect."""
+
+import json
+import os
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deployments.sandbox.errors import SandboxError
+from deployments.sandbox.programs.binaries import locate
+
+ROOT = Path(__file__).parents[2]
+CHART = ROOT / "deployments" / "helm" / "tls-sync"
+
+Manifest = dict[str, Any]
+
+AUTH = {"name": "prefect-auth", "key": "auth"}
+CA = {"configMap": "ca", "key": "ca.crt"}
+EGRESS = {
+    "enabled": True,
+    "apiServer": [{"cidr": "10.0.0.1/32", "ports": [6443]}],
+    "targets": [{"cidr": "192.0.2.10/32", "ports": [6443, 443]}],
+    "prefect": [{"cidr": "198.51.100.7/32", "ports": [4200]}],
+    "pushgateway": {"to": [{"namespaceSelector": {}}], "ports": [9091]},
+}
+EXISTING = {"apiUrl": "http://prefect.example.org:4200/api", "server": {"enabled": False}}
+NONE = {"name": ""}
+VALUES: dict[str, dict[str, Any]] = {
+    "embedded": {"prefect": {"authSecret": AUTH}},
+    "embedded without a password": {"prefect": {"authSecret": NONE, "insecureNoPassword": True}},
+    "existing server": {"prefect": {**EXISTING, "authSecret": AUTH}},
+    "cloud": {
+        "prefect": {
+            "authSecret": NONE,
+            "apiUrl": "https://api.prefect.cloud/api/accounts/a/workspaces/b",
+            "apiKeySecret": {"name": "prefect-cloud", "key": "key"},
+            "server": {"enabled": False},
+        }
+    },
+    "everything": {
+        "image": {"pullSecrets": ["registry"]},
+        "worker": {"replicas": 2},
+        "watch": {"enabled": True, "replicas": 2},
+        "results": {"persistence": {"enabled": True}},
+        "networkPolicy": {"egress": EGRESS, "watchFrom": [{"podSelector": {}}]},
+        "metrics": {"pushgateway": {"url": "https://pushgateway:9091", "authSecret": AUTH, "ca": CA}},
+        "grafanaDashboard": {"enabled": True},
+    },
+    "nothing that lasts": {
+        "prefect": {"server": {"persistence": {"enabled": False}}},
+        "networkPolicy": {"enabled": False},
+        "tlsSync": {"sourceRole": False, "suspend": True},
+    },
+}
+NAMESPACES = ("tls-sync", "certificates-ops")
+
+
+@cache
+def helm() -> str:
+    """A missing Helm fails in CI and skips elsewhere."""
+    try:
+        return str(locate("helm")["helm"])
+    except SandboxError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"no Helm can be had: {error}")
+
+
+def run(*arguments: str, values: dict[str, Any] | None = None) -> subprocess.CompletedProcess[str]:
+    """Helm with the values of a release, and these over them."""
+    given = ["--values", str(CHART / "ci" / "values.yaml"), "--values", "-"]
+    command = [helm(), *arguments, *given]
+    return subprocess.run(
+        command, input=json.dumps(values or {}), capture_output=True, text=True, check=False
+    )
+
+
+def render(
+    values: dict[str, Any] | None = None, namespace: str = "tls-sync", release: str = "tls-sync"
+) -> list[Manifest]:
+    done = run("template", release, str(CHART), "--namespace", namespace, values=values)
+    assert done.returncode == 0, done.stderr
+    return [one for one in yaml.safe_load_all(done.stdout) if one]
+
+
+def refusal(values: dict[str, Any], *options: str) -> str:
+    """What Helm says of values that it does not take."""
+    done = run("template", "tls-sync", str(CHART), "--namespace", "tls-sync", *options, values=values)
+    assert done.returncode != 0, "these values were taken"
+    return done.stderr
+
+
+def one(manifests: list[Manifest], kind: str, name: str) -> Manifest:
+    (found,) = (m for m in manifests if (m["kind"], m["metadata"]["name"]) == (kind, name))
+    return found
+
+
+def work_pool(manifests: list[Manifest]) -> Manifest:
+    """The base job template that the hook gives to Prefect."""
+    template: Manifest = json.loads(
+        one(manifests, "ConfigMap", "tls-sync-registration")["data"]["work-pool.json"]
+    )
+    return template
+
+
+def pods(manifests: list[Manifest]) -> dict[str, Manifest]:
+    """Each pod template by its owner's name; that of a run among them."""
+    found = {}
+    for manifest in [*manifests, work_pool(manifests)["job_configuration"]["job_manifest"]]:
+        spec = manifest.get("spec", {})
+        spec = spec.get("jobTemplate", {}).get("spec", spec)
+        if "template" in spec:
+            found[manifest["metadata"].get("name", "run")] = spec["template"]
+    return found
+
+
+def containers(pod: Manifest) -> list[Manifest]:
+    spec = pod["spec"]
+    return [*spec.get("initContainers", []), *spec["containers"]]

@@ -1,0 +1,232 @@
+"""A small world of real clusters for one test: emptied before it, configured by it."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deployments.sandbox.clusters.admin import Admin
+from deployments.sandbox.clusters.control_plane import Sandbox
+from deployments.sandbox.clusters.rest import Rest
+from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE, Issuer
+from deployments.sandbox.world.kubeconfig import context_name, write_kubeconfig
+from tasks.config.schema import SyncConfig, load_config
+from tasks.domain.models import Change, ClusterReport, Inventory
+from tasks.domain.reasons import Code
+from tasks.kube.client import ClusterClient
+from tasks.kubeconfig.reader import connect
+from tasks.plan.spec import Order
+from tasks.source.read import take_inventory
+from tasks.target.sync import deliver
+from tests.support.fault_proxy import FaultProxy, fault_proxy
+from tests.support.invariants import Oracle
+
+CLUSTERS = ("ops", "dev", "rct", "prd")
+TARGETS = CLUSTERS[1:]
+NAMESPACES = ("app-a", "app-b")
+ROUTES = [{"certificates": ["web-*"], "namespaces": ["app-a"]}]
+ACCOUNT = "system:serviceaccount:tls-sync:tls-sync"
+
+Manifest = dict[str, Any]
+
+
+def codes(report: ClusterReport) -> list[Code]:
+    return [failure.code for failure in report.failures]
+
+
+class World:
+    def __init__(self, sandbox: Sandbox, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.sandbox, self.directory = sandbox, directory
+        self.targets = tuple(name for name in TARGETS if name in sandbox.names)
+        self.issuer = Issuer()
+        self._book: list[Manifest] = []
+        self.config_path = directory / "tls-sync.yaml"
+        self.kubeconfig = directory / "kubeconfig"
+        self._empty()
+        write_kubeconfig(sandbox, self.kubeconfig, dict.fromkeys(self.targets, NAMESPACES))
+        monkeypatch.setenv("KUBECONFIG", str(self.kubeconfig))
+        monkeypatch.setenv("TLS_SYNC_CONFIG", str(self.config_path))
+        self.configure()
+
+    @property
+    def ops(self) -> Admin:
+        return self.admin("ops")
+
+    def admin(self, cluster: str = "dev") -> Admin:
+        return self.sandbox.cluster(cluster).admin
+
+    def configure(
+        self,
+        routes: Sequence[Mapping[str, Any]] = ROUTES,
+        clusters: Sequence[str] = (),
+        **settings: Any,
+    ) -> SyncConfig:
+        """The same routes for each cluster, or for these; `settings` are further keys of every cluster."""
+        entries = [
+            {
+                "name": name,
+                "context": context_name(name),
+                "clusterId": self.admin(name).cluster_id(),
+                "hostnames": ["*.example.org"],
+                "routes": list(routes),
+                **settings,
+            }
+            for name in clusters or self.targets
+        ]
+        source = {"namespace": SOURCE_NAMESPACE, "context": "cluster-ops", "clusterId": self.ops.cluster_id()}
+        document = {"owner": "ops", "source": source, "clusters": entries}
+        self.config_path.write_text(yaml.safe_dump(document))
+        return load_config()
+
+    def edit_config(self, change: Callable[[Manifest], object]) -> None:
+        """Change the configuration as it stands, by what this does to the parsed document."""
+        document = yaml.safe_load(self.config_path.read_text())
+        change(document)
+        self.config_path.write_text(yaml.safe_dump(document))
+
+    @contextmanager
+    def down(self, cluster: str = "dev") -> Iterator[None]:
+        """Meanwhile the API server of this cluster is stopped."""
+        server = self.sandbox.cluster(cluster)
+        server.stop()
+        try:
+            yield
+        finally:
+            server.start()
+
+    def account(self, cluster: str = "dev") -> Rest:
+        """Somebody with tls-sync's credential for this cluster."""
+        users = yaml.safe_load(self.kubeconfig.read_text())["users"]
+        (token,) = (user["user"]["token"] for user in users if user["name"] == context_name(cluster))
+        server = self.sandbox.cluster(cluster)
+        return Rest(*server.admin.address, server.ca_pem, token)
+
+    def edit_kubeconfig(self, section: str, cluster: str, /, **changes: str) -> None:
+        """Change a cluster's entry in one section: `clusters`, `users` or `contexts`."""
+        document = yaml.safe_load(self.kubeconfig.read_text())
+        (entry,) = (entry for entry in document[section] if entry["name"] == context_name(cluster))
+        entry[section.removesuffix("s")].update(changes)
+        self.kubeconfig.write_text(yaml.safe_dump(document))
+
+    @contextmanager
+    def proxy(self, cluster: str = "dev") -> Iterator[FaultProxy]:
+        """Meanwhile tls-sync talks to this cluster through a proxy that can make faults."""
+        server = self.sandbox.cluster(cluster)
+        with fault_proxy(server, self.sandbox.authority) as proxy, self.reached_at(proxy.url, cluster):
+            yield proxy
+
+    @contextmanager
+    def reached_at(self, url: str, cluster: str = "dev") -> Iterator[None]:
+        """Meanwhile the kubeconfig has this address for a cluster."""
+        self.edit_kubeconfig("clusters", cluster, server=url)
+        try:
+            yield
+        finally:
+            self.edit_kubeconfig("clusters", cluster, server=self.sandbox.cluster(cluster).url)
+
+    def issue(self, *names: str, **options: Any) -> list[Manifest]:
+        """Put fresh certificates on OPS, named after their DNS name's first label."""
+        secrets = [self.issuer.secret(name, [f"{name}.example.org"], **options) for name in names]
+        for secret in secrets:
+            self.put(secret)
+        return secrets
+
+    def put(self, secret: Manifest, cluster: str = "ops") -> Manifest:
+        """Create a Secret, or replace it whole."""
+        namespace, name = secret["metadata"]["namespace"], secret["metadata"]["name"]
+        admin = self.admin(cluster)
+        if cluster == "ops":
+            self._book.append(secret)
+        exists = admin.secret(namespace, name) is not None
+        return admin.replace(secret) if exists else admin.create(secret)
+
+    def renew(self, secret: Manifest) -> Manifest:
+        return self.put(self.issuer.renew(secret))
+
+    def oracle(self, namespaces: Sequence[str] = ("app-a",), clusters: Sequence[str] = ()) -> Oracle:
+        """The witness of what is done from now on, where these namespaces are routed, on these clusters."""
+        return Oracle(self.sandbox, dict.fromkeys(clusters or self.targets, namespaces), lambda: self._book)
+
+    def add_neighbours(self, cluster: str = "dev") -> None:
+        """Secrets that are none of our business, beside the copies and where nothing is routed."""
+        ours = {"app.kubernetes.io/managed-by": "tls-sync"}
+        for namespace, name, labels in (
+            ("app-a", "neighbour", {}),
+            ("app-a", "web-of-stage-tls", ours | {"tls-sync.io/owner": "stage"}),
+            ("app-b", "not-routed", ours | {"tls-sync.io/owner": "ops"}),
+        ):
+            secret = self.issuer.secret(name, [f"{name}.example.org"])
+            secret["metadata"] = {"name": name, "namespace": namespace, "labels": labels}
+            self.put(secret, cluster)
+
+    def copy(self, name: str, cluster: str = "dev", namespace: str = "app-a") -> Manifest | None:
+        return self.admin(cluster).secret(namespace, name)
+
+    def is_everywhere(self, secret: Manifest, namespace: str = "app-a") -> bool:
+        """Whether each target has what this Secret of OPS holds."""
+        name = secret["metadata"]["name"]
+        copies = [self.copy(name, cluster, namespace) for cluster in self.targets]
+        return all(copy is not None and copy["data"] == secret["data"] for copy in copies)
+
+    def inventory(self) -> Inventory:
+        source = load_config().source
+        with ClusterClient("ops", connect("ops", source.context), time.monotonic() + 60) as client:
+            return take_inventory(client, source, datetime.now(UTC))
+
+    def deliver(
+        self, cluster: str = "dev", inventory: Inventory | None = None, seconds: float = 60, **options: Any
+    ) -> ClusterReport:
+        """What the flow's task does for one cluster, without Prefect; with so many seconds' time."""
+        return deliver(self.order(cluster, inventory, **options), time.monotonic() + seconds)
+
+    def order(self, cluster: str = "dev", inventory: Inventory | None = None, **options: Any) -> Order:
+        """What the flow hands to that task."""
+        config = load_config()
+        chosen = next(one for one in config.clusters if one.name == cluster)
+        return Order(config, chosen, inventory or self.inventory(), **options)
+
+    def run(self, seconds: float = 60) -> dict[str, ClusterReport]:
+        """What a run of the flow does, without Prefect: OPS is listed, then all clusters side by side."""
+        inventory = self.inventory()
+        with ThreadPoolExecutor(len(self.targets)) as pool:
+            reports = pool.map(lambda name: self.deliver(name, inventory, seconds), self.targets)
+            return dict(zip(self.targets, reports, strict=True))
+
+    def row(self, name: str, cluster: str = "dev", **options: Any) -> Change:
+        """Deliver, and the one row of the report about a target Secret."""
+        report = self.deliver(cluster, **options)
+        assert not report.failures, report.failures
+        (row,) = [change for change in report.changes if change.target.name == name]
+        return row
+
+    def versions(self, cluster: str = "dev") -> dict[str, str]:
+        """The resourceVersion of every Secret in the routed namespaces."""
+        return {
+            f"{namespace}/{secret['metadata']['name']}": secret["metadata"]["resourceVersion"]
+            for namespace in NAMESPACES
+            for secret in self.admin(cluster).secrets(namespace)
+        }
+
+    def requests(self, cluster: str, since: int = 0) -> list[Manifest]:
+        """tls-sync's own requests in a cluster's audit log, from a position of the log on."""
+        log = self.sandbox.cluster(cluster).audit()[since:]
+        return [e for e in log if e["user"]["username"] == ACCOUNT and e["stage"] == "ResponseComplete"]
+
+    def log_position(self, cluster: str) -> int:
+        return len(self.sandbox.cluster(cluster).audit())
+
+    def _empty(self) -> None:
+        for cluster in ("ops", *self.targets):
+            admin = self.admin(cluster)
+            for namespace in (SOURCE_NAMESPACE,) if cluster == "ops" else NAMESPACES:
+                for secret in admin.secrets(namespace):
+                    path = f"/api/v1/namespaces/{namespace}/secrets/{secret['metadata']['name']}"
+                    if secret["metadata"].get("finalizers"):
+                        admin.patch(path, {"metadata": {"finalizers": None}})
+                admin.delete(f"/api/v1/namespaces/{namespace}/secrets")

@@ -1,0 +1,152 @@
+"""Models for tests, each a plain and healthy one unless told otherwise."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from hypothesis import HealthCheck, settings
+from pydantic import TypeAdapter
+
+from tasks.config.schema import Cluster
+from tasks.domain.models import (
+    Certificate,
+    Inventory,
+    Issuance,
+    ManagedKeys,
+    OnOps,
+    Owner,
+    Rejection,
+    Row,
+    SecretRef,
+    TargetSecret,
+    Version,
+)
+from tasks.domain.reasons import Reason
+from tasks.plan import ownership
+
+R = TypeVar("R", bound=Row)
+
+law = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""For properties: a busy machine is no reason to fail."""
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+OWNER = "ops"
+OPS_ID = "5d0c9a52-5a4e-4f0e-9d0b-6f1f0c6f2b11"
+US = Owner(name=OWNER, cluster_id=OPS_ID)
+SOURCE_NAMESPACE = "certificates-ops"
+NAME = "homarr-dev-tls"
+NAMESPACE = "homarr-dev"
+HOSTNAMES = ("*.dev.example.org",)
+PAIR = frozenset({"tls.crt", "tls.key"})
+METADATA = ownership.STAMPED
+
+
+def version(content: str = "a1", *, age: float = 10, life: float = 90) -> Version:
+    """What was issued `age` days before NOW for `life` days."""
+    begin = NOW - timedelta(days=age)
+    return Version(
+        fingerprint=f"v1:sha256:{content * 32}", not_before=begin, not_after=begin + timedelta(days=life)
+    )
+
+
+def certificate(name: str = NAME, content: str = "a1", **values: Any) -> Certificate:
+    """A fit certificate on OPS; `age` and `life` in days, anything else is a field."""
+    age, life = values.pop("age", 10), values.pop("life", 90)
+    fields: dict[str, Any] = {
+        "ref": SecretRef(namespace=SOURCE_NAMESPACE, name=name),
+        "uid": f"uid-of-{name}",
+        "resource_version": "7",
+        "keys": ("tls.crt", "tls.key"),
+        "serial": "5eed",
+        "issuer": "R10",
+        "dns_names": ("homarr.dev.example.org",),
+        "version": version(content, age=age, life=life),
+    }
+    return Certificate(**{**fields, **values})
+
+
+def rejection(name: str = NAME, reason: Reason = Reason.EXPIRED, detail: str = "since 2026") -> Rejection:
+    return Rejection(ref=SecretRef(namespace=SOURCE_NAMESPACE, name=name), reason=reason, detail=detail)
+
+
+def issuance(name: str = NAME, *, minutes: float = 5, **values: Any) -> Issuance:
+    """What cert-manager has had to issue for so long."""
+    ref = SecretRef(namespace=SOURCE_NAMESPACE, name=name)
+    since = NOW - timedelta(minutes=minutes)
+    return Issuance(ref=ref, certificate=name, since=since, **values)
+
+
+def inventory(*found: OnOps, **values: Any) -> Inventory:
+    return Inventory(
+        certificates=tuple(one for one in found if isinstance(one, Certificate)),
+        rejections=tuple(one for one in found if isinstance(one, Rejection)),
+        issuances=tuple(one for one in found if isinstance(one, Issuance)),
+        **values,
+    )
+
+
+def target_secret(
+    holds: Certificate | None = None,
+    *,
+    namespace: str = NAMESPACE,
+    name: str | None = None,
+    owner: str = OWNER,
+    stamped: bool = True,
+    **values: Any,
+) -> TargetSecret:
+    """Our copy of a certificate, as a run would find it that wrote it before; labelled ones bear our stamp.
+
+    Not `stamped`, it is as an earlier version wrote it.
+    """
+    source = holds or certificate()
+    fields: dict[str, Any] = {
+        "ref": SecretRef(namespace=namespace, name=name or source.ref.name),
+        "uid": "uid-of-copy",
+        "resource_version": "41",
+        "type": ownership.SECRET_TYPE,
+        "labels": ownership.labels(owner),
+        "annotations": ownership.annotations(source),
+        "managed": ManagedKeys(ours=frozenset(source.keys), ours_metadata=METADATA),
+    }
+    if not stamped:
+        fields["managed"] = replace(fields["managed"], ours_metadata=ownership.METADATA)
+    fields |= values
+    stamp = ownership.stamp(US) if stamped and fields["labels"] else {}
+    return TargetSecret(**{**fields, "annotations": stamp | fields["annotations"]})
+
+
+def through_json(row: R) -> R:
+    """As it comes out of the result storage, and no text of it the same object."""
+    adapter = TypeAdapter(type(row))
+    # By the standard library: pydantic's own parser gives one object for equal texts.
+    return adapter.validate_python(json.loads(adapter.dump_json(row)))
+
+
+def foreign_secret(namespace: str = NAMESPACE, name: str = NAME, **values: Any) -> TargetSecret:
+    """A Secret that someone else made with `kubectl create`."""
+    return target_secret(
+        namespace=namespace,
+        name=name,
+        **{"labels": {}, "annotations": {}, "managed": ManagedKeys(others=PAIR), **values},
+    )
+
+
+def route(
+    certificates: Iterable[str] = (NAME,), namespaces: Iterable[str] = (NAMESPACE,), name: str | None = None
+) -> dict[str, Any]:
+    return {"certificates": list(certificates), "namespaces": list(namespaces), "name": name}
+
+
+def cluster(
+    *routes: Mapping[str, Any], name: str = "dev", hostnames: Iterable[str] = HOSTNAMES, **values: Any
+) -> Cluster:
+    """A cluster with these routes, or with one that sends NAME to NAMESPACE."""
+    document: dict[str, Any] = {
+        "name": name,
+        "context": f"cluster-{name}",
+        "hostnames": list(hostnames),
+        "routes": [dict(one) for one in routes] or [route()],
+    }
+    return Cluster.model_validate({**document, **values})

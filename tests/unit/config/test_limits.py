@@ -1,0 +1,125 @@
+"""How much one run takes on: counted before anything is done, refused beyond, and said so."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.config import limits
+from tasks.config.limits import bounded, copies_of
+from tasks.config.schema import Cluster, Source, SyncConfig
+from tasks.domain.errors import ConfigError
+from tasks.domain.models import Failure, Inventory, RunReport
+from tasks.domain.reasons import Code
+from tasks.inventory import collect
+from tasks.report.rows import verdict
+from tasks.watch.reactor import Reactor
+from tasks.watch.source_watch import EVERYTHING
+from tests.support.factories import (
+    NOW,
+    SOURCE_NAMESPACE,
+    certificate,
+    cluster,
+    inventory,
+    law,
+    rejection,
+    route,
+)
+
+SOURCE = Source.model_validate({"namespace": SOURCE_NAMESPACE})
+NAMES = ("a-tls", "b-tls", "web-1", "web-2", "x")
+OPS = inventory(*(certificate(name) for name in NAMES[:3]), *(rejection(name) for name in NAMES[3:]))
+EVERYWHERE = route(("*-tls", "web-*", "not-there"), ("one", "two", "three"))
+
+
+def clusters(number: int, *routes: dict[str, Any]) -> list[Cluster]:
+    return [cluster(*routes, name=f"c-{n}") for n in range(number)]
+
+
+@law
+@given(
+    number=st.integers(0, 3),
+    patterns=st.lists(
+        st.sampled_from(["*", "*-tls", "web-*", "a-tls", "not-there"]), min_size=1, unique=True
+    ),
+    namespaces=st.lists(st.sampled_from(["one", "two", "three"]), min_size=1, unique=True),
+)
+def test_as_many_copies_are_counted_as_are_wanted(
+    number: int, patterns: list[str], namespaces: list[str]
+) -> None:
+    """Pattern by pattern, there or not, what is counted is what the routes ask for, over all clusters."""
+    names = frozenset(NAMES)
+    routed = clusters(number, *(route((pattern,), namespaces) for pattern in patterns))
+    wanted = sum(len(one.wants(names)) for one in routed)
+    assert copies_of(OPS, routed) == wanted
+    for name in ("a-tls", "web-2", "not-there"):
+        only = sum(want.certificate == name for one in routed for want in one.wants(names | {name}))
+        assert copies_of(OPS, routed, name) == only
+
+
+def test_a_run_looks_at_as_many_copies_as_the_limit_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the limit the inventory stays; one beyond, it says how many, how many at most, and what to do."""
+    many = clusters(4, EVERYWHERE)  # two by each glob, and one that is not there, to three namespaces
+    assert copies_of(OPS, many) == 60
+    monkeypatch.setattr(limits, "MOST_COPIES", 60)
+    assert bounded(OPS, SOURCE, many) is OPS
+    monkeypatch.setattr(limits, "MOST_COPIES", 59)
+    assert bounded(OPS, SOURCE, many[:3]) is OPS
+    assert bounded(OPS, SOURCE, many, "a-tls") is OPS
+    beyond = bounded(OPS, SOURCE, many)
+    assert beyond == Inventory(failure=beyond.failure)
+    told = verdict(RunReport(inventory=beyond, now=NOW))
+    assert (told.ok, told.name) == (False, "TooMany")
+    assert told.message == (
+        "nothing was written: TooMany: look at 60 copies: it is more than one run takes on (at most 59). "
+        f"To do: {Code.TOO_MANY.remedy}"
+    )
+
+
+def test_the_limits_are_what_the_guides_say() -> None:
+    """Ten thousand certificates and a hundred thousand copies, with a comma for who reads them."""
+    assert "at most 100,000" in str(bounded(OPS, SOURCE, [cluster(route(("*",), ["one"]))] * 20_001).failure)
+    assert limits.too_many_secrets(SOURCE).detail == "more than 10,000 TLS Secrets"
+
+
+def test_what_could_not_be_read_stays_what_it_is() -> None:
+    """Where OPS can't be read, that is what is said, and no limit."""
+    unread = Inventory(failure=Failure(code=Code.UNREACHABLE, cluster="OPS", what="list secrets"))
+    assert bounded(unread, SOURCE, clusters(1)) is unread
+
+
+CONFIG = SyncConfig(owner="ops", source=SOURCE, clusters=tuple(clusters(4, EVERYWHERE)))
+
+
+def test_the_inventory_command_refuses_what_a_run_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would hold as many rows; so it asks no cluster, and says how to ask for less."""
+    monkeypatch.setattr(limits, "MOST_COPIES", 59)
+    monkeypatch.setattr(collect, "contexts", tuple)
+    monkeypatch.setattr(collect, "_read_ops", lambda _: OPS)
+    with pytest.raises(ConfigError, match=r"look at 60 copies.*at most 59.*ask for one cluster"):
+        collect.survey(CONFIG)
+
+
+@pytest.mark.parametrize(("most", "told"), [(60, 4), (59, 0)])
+def test_the_watcher_serves_no_cluster_beyond_the_limit(
+    monkeypatch: pytest.MonkeyPatch, most: int, told: int
+) -> None:
+    """What it was to do is left to be asked for again, with the reason."""
+    served: list[str] = []
+    monkeypatch.setattr(limits, "MOST_COPIES", most)
+    monkeypatch.setattr("tasks.watch.reactor.load_config", lambda: CONFIG)
+    monkeypatch.setattr(Reactor, "_look", lambda *_: OPS)
+    monkeypatch.setattr(Reactor, "_deliver", _noting(served))
+    report = Reactor().act([EVERYTHING])
+    assert report is not None
+    assert (len(served), report.inventory.failure is None) == (told, bool(told))
+
+
+def _noting(served: list[str]) -> Callable[..., tuple[tuple[()], tuple[()]]]:
+    def deliver(_: Reactor, orders: Any) -> tuple[tuple[()], tuple[()]]:
+        served.extend(order.cluster.name for order in orders)
+        return (), ()
+
+    return deliver

@@ -1,0 +1,466 @@
+"""The chart: what Helm makes of it in each way to have Prefect, and which values it refuses."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deployments.sandbox.clusters.control_plane import Sandbox
+from deployments.sandbox.world.kubeconfig import SOURCE_CLUSTER, context_name, write_admin_kubeconfig
+from tasks.config.schema import SyncConfig
+from tests.conftest import running_sandbox
+from tests.support.chart import (
+    CHART,
+    NAMESPACES,
+    VALUES,
+    Manifest,
+    containers,
+    helm,
+    one,
+    pods,
+    refusal,
+    render,
+    run,
+    work_pool,
+)
+
+pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(1500)]
+WAYS = pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
+TOKEN_NEEDED = {"run", "tls-sync-worker", "tls-sync-watch", "tls-sync-remove"}
+"""Pods that ask something of Kubernetes."""
+EMPTY = {"title", "default", "description"}
+"""What a schema says to people."""
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    """OPS as it is before an installation: the one that others share has objects of the chart by now."""
+    yield from running_sandbox(Sandbox((SOURCE_CLUSTER,)))
+
+
+@WAYS
+def test_helm_finds_no_fault(values: dict[str, Any]) -> None:
+    """`helm lint --strict` is silent about the chart in each way."""
+    done = run("lint", str(CHART), "--strict", values=values)
+    assert done.returncode == 0, done.stdout
+
+
+@WAYS
+def test_every_container_is_confined(values: dict[str, Any]) -> None:
+    """No pod runs as root, may gain a privilege, or writes elsewhere than in its volumes."""
+    for name, pod in pods(render(values)).items():
+        security = pod["spec"]["securityContext"]
+        assert security["runAsNonRoot"] is True, name
+        assert (security["runAsUser"], security["runAsGroup"]) == (10001, 10001), name
+        assert security["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        for container in containers(pod):
+            confined = {
+                "allowPrivilegeEscalation": False,
+                "privileged": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert container["securityContext"] == confined, name
+            assert set(container["resources"]) == {"requests", "limits"}, name
+            assert set(container["resources"]["limits"]) == {"cpu", "memory"}, name
+
+
+@WAYS
+def test_only_pods_that_need_it_get_a_token(values: dict[str, Any]) -> None:
+    """The server and the hook that registers can't ask anything of Kubernetes."""
+    for name, pod in pods(render(values)).items():
+        assert pod["spec"]["automountServiceAccountToken"] is (name in TOKEN_NEEDED), name
+
+
+@pytest.mark.parametrize("namespace", NAMESPACES)
+def test_rights_are_the_least(namespace: str) -> None:
+    """Cluster-wide only the uid of kube-system; the worker makes Jobs and sees pods, and no Secret."""
+    manifests = render(namespace=namespace)
+    (cluster_role,) = (m for m in manifests if m["kind"] == "ClusterRole")
+    assert cluster_role["rules"] == [
+        {"apiGroups": [""], "resources": ["namespaces"], "resourceNames": ["kube-system"], "verbs": ["get"]}
+    ]
+    roles = {m["metadata"]["name"]: m for m in manifests if m["kind"] == "Role"}
+    granted = {
+        name: {(resource, *sorted(rule["verbs"])) for rule in role["rules"] for resource in rule["resources"]}
+        for name, role in roles.items()
+    }
+    reading = f"tls-sync:{namespace}:tls-sync"
+    assert granted == {
+        reading: {("secrets", "get", "list"), ("certificates", "get", "list")},
+        "tls-sync-worker": {
+            ("jobs", "create", "delete", "get", "list", "watch"),
+            ("pods", "get", "list", "watch"),
+            ("pods/log", "get"),
+        },
+        "tls-sync-remove": {("jobs", "delete", "list")},
+    }
+    assert roles[reading]["metadata"]["namespace"] == "certificates-ops"
+    bound = {m["subjects"][0]["namespace"] for m in manifests if m["kind"].endswith("RoleBinding")}
+    assert bound == {namespace}
+
+
+def test_the_watcher_may_watch_and_hold_its_lease() -> None:
+    """Beside what a run may: to watch the Secrets of the source, and one Lease. Without it, nobody may."""
+    manifests = render(VALUES["everything"])
+    watching = "tls-sync-watch:tls-sync:tls-sync"
+    assert one(manifests, "Role", watching)["rules"] == [
+        {"apiGroups": [""], "resources": ["secrets"], "verbs": ["watch"]}
+    ]
+    (hold,) = one(manifests, "Role", "tls-sync-lease")["rules"]
+    assert (hold["resources"], hold["verbs"]) == (["leases"], ["get", "update"])
+    assert hold["resourceNames"] == [one(manifests, "Lease", "tls-sync-watch")["metadata"]["name"]]
+    bound = {
+        m["roleRef"]["name"]: {subject["name"] for subject in m["subjects"]}
+        for m in manifests
+        if m["kind"].endswith("RoleBinding")
+    }
+    both, alone = {"tls-sync", "tls-sync-watch"}, {"tls-sync-watch"}
+    of_runs = (bound["tls-sync:tls-sync:tls-sync"], bound["tls-sync-identity:tls-sync:tls-sync"])
+    assert of_runs == (both, both)
+    assert (bound[watching], bound["tls-sync-lease"]) == (alone, alone)
+    assert "tls-sync-watch" not in str(render())
+
+
+def test_the_watcher_has_the_configuration_and_probes() -> None:
+    """A pod like a run's, with a Lease of the release's namespace; stalled, it is started again."""
+    pod = pods(render(VALUES["everything"], "certificates-ops"))["tls-sync-watch"]
+    (container,) = pod["spec"]["containers"]
+    lease = "--lease=certificates-ops/tls-sync-watch"
+    assert container["args"] == ["python", "-m", "flows.watch", lease]
+    given = {variable["name"] for variable in container["env"]}
+    assert {"TLS_SYNC_CONFIG", "KUBECONFIG", "PREFECT_API_URL"} <= given
+    assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "http"}
+
+
+@WAYS
+def test_no_secret_is_in_a_manifest(values: dict[str, Any]) -> None:
+    """The chart makes no Secret, and credentials reach a container by reference alone."""
+    manifests = render(values)
+    assert "Secret" not in {m["kind"] for m in manifests}
+    for name, pod in pods(manifests).items():
+        for container in containers(pod):
+            for variable in container.get("env", []):
+                if variable["name"].endswith(("API_KEY", "AUTH_STRING")):
+                    assert set(variable["valueFrom"]) == {"secretKeyRef"}, name
+
+
+def test_runs_get_prefects_credentials_by_reference() -> None:
+    """The worker is told which Secret to name in a run's pod, instead of copying the value into the Job."""
+    for way, kind in (("existing server", "API_AUTH_STRING"), ("cloud", "API_KEY")):
+        worker = one(render(VALUES[way]), "Deployment", "tls-sync-worker")
+        (container,) = worker["spec"]["template"]["spec"]["containers"]
+        given = {variable["name"]: variable for variable in container["env"]}
+        reference = given[f"PREFECT_{kind}"]["valueFrom"]["secretKeyRef"]
+        prefix = f"PREFECT_INTEGRATIONS_KUBERNETES_WORKER_{kind}_SECRET"
+        assert given[f"{prefix}_NAME"]["value"] == reference["name"]
+        assert given[f"{prefix}_KEY"]["value"] == reference["key"]
+
+
+def test_the_kubeconfig_is_a_whole_volume_for_its_group() -> None:
+    """Without subPath, so that a rotated Secret arrives; readable by the pod's group alone."""
+    for name, pod in pods(render()).items():
+        volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
+        if "kubeconfig" not in volumes:
+            assert name not in {"run", "tls-sync-register"}
+            continue
+        assert volumes["kubeconfig"]["secret"]["defaultMode"] == 0o440, name
+        mounts = [m for c in containers(pod) for m in c["volumeMounts"] if m["name"] == "kubeconfig"]
+        assert mounts == [{"name": "kubeconfig", "mountPath": "/etc/tls-sync-kubeconfig", "readOnly": True}]
+
+
+@pytest.mark.parametrize("namespace", NAMESPACES)
+def test_the_worker_watches_its_namespace_alone_and_makes_no_pool(namespace: str) -> None:
+    """Without the setting it would watch all of the cluster; a pool made by it would survive an uninstall."""
+    worker = one(render(namespace=namespace), "Deployment", "tls-sync-worker")
+    (container,) = worker["spec"]["template"]["spec"]["containers"]
+    given = {variable["name"]: variable.get("value") for variable in container["env"]}
+    assert given["PREFECT_INTEGRATIONS_KUBERNETES_OBSERVER_NAMESPACES"] == namespace
+    assert "--no-create-pool-if-not-found" in container["args"]
+
+
+def test_the_work_pool_is_the_file_that_is_shipped() -> None:
+    """With default values the chart registers deployments/work-pool.json as it stands."""
+    shipped = json.loads((CHART.parents[1] / "work-pool.json").read_text())
+    assert work_pool(render()) == shipped
+
+
+def test_values_reach_the_work_pool() -> None:
+    """Image, resources, Secret, results and namespace of a run are those of the values."""
+    values = {
+        "image": {"repository": "registry.example.org/tls-sync", "digest": f"sha256:{'a' * 64}"},
+        "tlsSync": {
+            "kubeconfigSecret": "other",
+            "logLevel": "DEBUG",
+            "resources": {"limits": {"cpu": 1, "memory": "300Mi"}},
+        },
+        "results": {"persistence": {"enabled": True}},
+    }
+    template = work_pool(render(values, "certificates-ops"))
+    spec = template["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]
+    volumes = {volume["name"]: volume for volume in spec["volumes"]}
+    defaults = {name: schema["default"] for name, schema in template["variables"]["properties"].items()}
+    assert template["job_configuration"]["namespace"] == "certificates-ops"
+    assert spec["containers"][0]["image"] == f"registry.example.org/tls-sync@sha256:{'a' * 64}"
+    assert volumes["kubeconfig"]["secret"]["secretName"] == "other"
+    assert volumes["results"] == {
+        "name": "results",
+        "persistentVolumeClaim": {"claimName": "tls-sync-results"},
+    }
+    assert defaults == {
+        "log_level": "DEBUG",
+        "cpu_request": "100m",
+        "memory_request": "128Mi",
+        "cpu_limit": "1",
+        "memory_limit": "300Mi",
+    }
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"tlsSync": {"schedule": "*/5 * * * *"}},
+        {"tlsSync": {"timezone": "Europe/Paris"}},
+        {"tlsSync": {"suspend": True}},
+        {"tlsSync": {"resources": {"limits": {"memory": "300Mi"}}}},
+        {"tlsSync": {"kubeconfigSecret": "other"}},
+    ],
+    ids=str,
+)
+def test_what_the_hook_registers_is_in_an_object_that_is_no_hook(values: dict[str, Any]) -> None:
+    """Argo CD syncs, and so runs the hook, only when an object that isn't a hook has changed."""
+    changed = {
+        after["metadata"]["name"]
+        for before, after in zip(render(), render(values), strict=True)
+        if before != after
+    }
+    assert changed - {"tls-sync-register"} == {"tls-sync-registration"}
+
+
+def test_the_hook_finds_all_that_it_asks_for() -> None:
+    """Each key that it takes from a ConfigMap is there."""
+    manifests = render()
+    (container,) = containers(pods(manifests)["tls-sync-register"])
+    given = one(manifests, "ConfigMap", "tls-sync-registration")["data"]
+    sources = [variable["valueFrom"] for variable in container["env"] if "valueFrom" in variable]
+    asked = {one["configMapKeyRef"]["key"] for one in sources if "configMapKeyRef" in one}
+    assert asked == {"schedule", "timezone", "active", "fleet", "work-pool"}
+    assert asked <= set(given)
+
+
+def test_hooks_leave_nothing_when_they_succeed() -> None:
+    """Each object of a hook is deleted after it; a rollback registers, too; all of the remover are hooks."""
+    manifests = render()
+    hooks = {
+        m["metadata"]["name"]: m for m in manifests if "helm.sh/hook" in m["metadata"].get("annotations", {})
+    }
+    assert set(hooks) == {"tls-sync-register", "tls-sync-remove"}
+    registers = hooks["tls-sync-register"]["metadata"]["annotations"]["helm.sh/hook"]
+    assert registers == "post-install,post-upgrade,post-rollback"
+    for manifest in manifests:
+        notes = manifest["metadata"].get("annotations", {})
+        if "helm.sh/hook" in notes:
+            assert notes["helm.sh/hook-delete-policy"] == "before-hook-creation,hook-succeeded"
+    of_the_remover = [m for m in manifests if m["metadata"]["name"] == "tls-sync-remove"]
+    assert {m["kind"] for m in of_the_remover} == {
+        *("ServiceAccount", "Role", "RoleBinding", "NetworkPolicy", "Job"),
+    }
+    for manifest in of_the_remover:
+        assert manifest["metadata"]["annotations"]["helm.sh/hook"] == "pre-delete"
+        assert manifest["metadata"]["annotations"]["argocd.argoproj.io/hook"] == "PostDelete"
+
+
+def test_every_pod_has_a_network_policy_that_lets_nothing_in() -> None:
+    """But for the server, which our own pods reach on its port, and the watcher's metrics."""
+    manifests = render(VALUES["everything"])
+    policies = [m["spec"] for m in manifests if m["kind"] == "NetworkPolicy"]
+    for name, pod in pods(manifests).items():
+        labels = pod["metadata"]["labels"].items()
+        (policy,) = (p for p in policies if p["podSelector"]["matchLabels"].items() <= labels)
+        assert policy["policyTypes"] == ["Ingress", "Egress"], name
+        assert ("ingress" in policy) == (name in {"tls-sync-server", "tls-sync-watch"}), name
+        assert "0.0.0.0/0" not in json.dumps(policy), name
+    nobody_named = render({"watch": {"enabled": True}})
+    assert "ingress" not in one(nobody_named, "NetworkPolicy", "tls-sync-watch")["spec"]
+
+
+def test_targets_are_reached_by_what_copies_alone() -> None:
+    """The worker and the hooks have no business with targets, and the server none outside."""
+    manifests = render(VALUES["everything"])
+    reaching = {
+        m["metadata"]["name"]
+        for m in manifests
+        if m["kind"] == "NetworkPolicy" and "192.0.2.10/32" in json.dumps(m)
+    }
+    assert reaching == {"tls-sync-run", "tls-sync-watch"}
+    assert "egress" not in one(manifests, "NetworkPolicy", "tls-sync-server")["spec"]
+
+
+def test_a_disruption_budget_only_where_there_are_replicas() -> None:
+    """A budget for a single pod would block each drain of its node."""
+    assert "PodDisruptionBudget" not in {m["kind"] for m in render()}
+    one(render(VALUES["everything"]), "PodDisruptionBudget", "tls-sync-worker")
+
+
+def test_what_is_old_is_cleaned_up() -> None:
+    """Runs by the server, results on the volume by a CronJob, both by the age that was chosen."""
+    manifests = render({**VALUES["everything"], "retention": {"days": 7}})
+    server = one(manifests, "Deployment", "tls-sync-server")["spec"]["template"]["spec"]["containers"][0]
+    given = {variable["name"]: variable.get("value") for variable in server["env"]}
+    assert given["PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED"] == "events,flow_runs"
+    assert given["PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD"] == str(7 * 86400)
+    cleaner = one(manifests, "CronJob", "tls-sync-results")["spec"]["jobTemplate"]["spec"]["template"]
+    assert "+7" in containers(cleaner)[0]["args"]
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({"tlsSync": {"shedule": "0 * * * *"}}, ["'/tlsSync'", "'shedule' not allowed"]),
+        ({"tlsSync": {"schedule": "every hour"}}, ["'/tlsSync/schedule'", "every hour"]),
+        ({"tlsSync": {"schedule": "x * * * *"}}, ["tlsSync.schedule", "minute hour day month weekday"]),
+        *(
+            ({"tlsSync": {"schedule": wrong}}, ["tlsSync.schedule", "each number in its range"])
+            for wrong in (
+                "60 * * * *",
+                "0 25 * * *",
+                "0 0-24 * * *",
+                "0 0 0 * *",
+                "0 0 * 1,13 *",
+                "0 0 * * 8",
+            )
+        ),
+        ({"tlsSync": {"timezone": "Europe Paris"}}, ["'/tlsSync/timezone'"]),
+        ({"tlsSync": {"resources": {"limits": {"memory": "lots"}}}}, ["/limits/memory'", "lots"]),
+        ({"tlsSync": {"resources": {"limits": {"memory": "256"}}}}, ["/limits/memory'", "256"]),
+        ({"tlsSync": {"resources": {"limits": {"cpu": "half"}}}}, ["/limits/cpu'", "half"]),
+        ({"tlsSync": {"kubeconfigSecret": "My Secret"}}, ["'/tlsSync/kubeconfigSecret'"]),
+        ({"tlsSync": {"config": {"owner": 1}}}, ["'/tlsSync/config/owner'", "want string"]),
+        ({"tlsSync": {"config": {"cluster": []}}}, ["'/tlsSync/config'", "'cluster' not allowed"]),
+        ({"image": {"digest": "sha256:1"}}, ["'/image/digest'"]),
+        ({"image": {"pullPolicy": "Sometimes"}}, ["'/image/pullPolicy'"]),
+        ({"prefect": {"apiUrl": "http://prefect:4200"}}, ["'/prefect/apiUrl'"]),
+        ({"prefect": {"apiUrl": "http://prefect:4200/api"}}, ["prefect.server.enabled=false"]),
+        ({"prefect": {"server": {"enabled": False}}}, ["no Prefect server", "prefect.apiUrl"]),
+        ({"prefect": {"apiKeySecret": {"name": "a"}}}, ["prefect.authSecret"]),
+        ({"prefect": {"apiKey": "pnu_123"}}, ["'/prefect'", "'apiKey' not allowed"]),
+        ({"worker": {"replicas": 0}}, ["'/worker/replicas'"]),
+        ({"retention": {"days": 0}}, ["'/retention/days'"]),
+        ({"networkPolicy": {"egress": {"enabled": True}}}, ["networkPolicy.egress.apiServer is empty"]),
+        (
+            {"networkPolicy": {"egress": {"targets": [{"cidr": "0.0.0.0/0", "ports": [443]}]}}},
+            ["/targets/0/cidr'"],
+        ),
+        ({"kubeconfig": "apiVersion: v1"}, ["'kubeconfig' not allowed"]),
+    ],
+)
+def test_wrong_values_are_refused_by_name(values: dict[str, Any], words: list[str]) -> None:
+    """Helm stops before it sends anything, and says which value is wrong."""
+    said = refusal(values)
+    assert [word for word in words if word not in said] == [], said
+
+
+def test_a_release_without_configuration_is_refused() -> None:
+    """A schedule that can do nothing is no release; the message says what to give."""
+    done = subprocess.run([helm(), "template", str(CHART)], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert "tlsSync.config is empty" in done.stderr
+
+
+def tidy(schema: Any) -> Any:
+    """A schema as the chart has it: without words for people, and what may be null as a list of types."""
+    if isinstance(schema, list):
+        return [tidy(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if {"type": "null"} in schema.get("anyOf", []):
+        (rest,) = (part for part in schema["anyOf"] if part != {"type": "null"})
+        schema = {**rest, "type": [rest["type"], "null"]}
+    return {
+        key: {name: tidy(one) for name, one in value.items()} if key == "properties" else tidy(value)
+        for key, value in schema.items()
+        if key not in EMPTY
+    }
+
+
+@pytest.mark.parametrize("fleet", [False, True])
+def test_the_schedule_is_the_fleets_where_it_is_enabled(fleet: bool) -> None:
+    """The hook is told which of the two deployments has the schedule; by default it is tls-sync/ops."""
+    values = {"tlsSync": {"fleet": {"enabled": True}}} if fleet else {}
+    manifests = render(values)
+    assert one(manifests, "ConfigMap", "tls-sync-registration")["data"]["fleet"] == str(fleet).lower()
+    (container,) = pods(manifests)["tls-sync-register"]["spec"]["containers"]
+    given = {variable["name"]: variable for variable in container["env"]}
+    reference = given["TLS_SYNC_FLEET"]["valueFrom"]["configMapKeyRef"]
+    assert reference == {"name": "tls-sync-registration", "key": "fleet"}
+
+
+def test_a_fleet_is_on_or_off() -> None:
+    """No other word, and no other key."""
+    assert "/tlsSync/fleet/enabled" in refusal({"tlsSync": {"fleet": {"enabled": "yes"}}})
+    assert "groups" in refusal({"tlsSync": {"fleet": {"groups": ["eu"]}}})
+
+
+def test_the_schema_knows_the_configuration() -> None:
+    """values.schema.json has under tlsSync.config what tasks/config/schema.py takes, no more and no less."""
+    ours = SyncConfig.model_json_schema(by_alias=True)
+    wanted = {name: tidy(part) for name, part in ours.pop("$defs").items()} | {"SyncConfig": tidy(ours)}
+    shipped = json.loads((CHART / "values.schema.json").read_text())["$defs"]
+    assert {name: shipped.get(name) for name in wanted} == wanted
+
+
+def collection(manifest: Manifest, namespace: str) -> str:
+    """The path to make an object at."""
+    version, kind = manifest["apiVersion"], manifest["kind"].lower()
+    plural = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
+    root = f"/apis/{version}" if "/" in version else f"/api/{version}"
+    if kind.startswith("cluster"):
+        return f"{root}/{plural}"
+    return f"{root}/namespaces/{manifest['metadata'].get('namespace', namespace)}/{plural}"
+
+
+@pytest.mark.parametrize("namespace", NAMESPACES)
+@WAYS
+def test_an_api_server_takes_all_of_it(sandbox: Sandbox, values: dict[str, Any], namespace: str) -> None:
+    """Each object passes a real API server's validation, in both namespaces, each field known to it."""
+    ops = sandbox.cluster(SOURCE_CLUSTER).admin
+    for name in NAMESPACES:
+        ops.namespace(name)
+    for manifest in render(values, namespace):
+        ops.post(f"{collection(manifest, namespace)}?dryRun=All&fieldValidation=Strict", manifest)
+
+
+@pytest.mark.parametrize(
+    "schedule", ["59 23 31 12 7", "*/5 * * * *", "0,30 8-18/2 01-09 jan-mar mon-fri", "05 00 * 1,12 0"]
+)
+def test_every_usual_schedule_is_taken(schedule: str) -> None:
+    """The range of each field is checked, and nothing that is within it is refused."""
+    assert one(render({"tlsSync": {"schedule": schedule}}, "tls-sync"), "Job", "tls-sync-register")
+
+
+def test_the_notes_say_what_is_open(sandbox: Sandbox, tmp_path: Path) -> None:
+    """After an installation: where Prefect and its password are, or that it has none, and what is open."""
+    write_admin_kubeconfig(sandbox, tmp_path / "kubeconfig")
+    where = ["--kubeconfig", str(tmp_path / "kubeconfig"), "--kube-context", context_name(SOURCE_CLUSTER)]
+    warning = "Who can make pods in namespace certificates-ops"
+    for namespace in NAMESPACES:
+        sandbox.cluster(SOURCE_CLUSTER).admin.namespace(namespace)
+        command = ["install", "tls-sync", str(CHART), "--namespace", namespace, "--dry-run=server", *where]
+        done = run(*command, values=VALUES["embedded without a password"])
+        assert done.returncode == 0, done.stderr
+        said = done.stdout.partition("NOTES:")[2]
+        assert f"kubectl -n {namespace} create secret generic tls-sync-kubeconfig" in said
+        assert "INSECURE: Prefect has no password (prefect.insecureNoPassword)." in said
+        assert "PREFECT_API_AUTH_STRING" not in said
+        assert (warning in said) == (namespace == "certificates-ops")
+        secret = {"prefect": {"authSecret": {"name": "prefect-auth", "key": "auth.string"}}}
+        done = run(*command, values=secret)
+        assert done.returncode == 0, done.stderr
+        assert (
+            f'  export PREFECT_API_AUTH_STRING="$(kubectl -n {namespace} get secret prefect-auth \\\n'
+            "    -o jsonpath='{.data.auth\\.string}' | base64 -d)\"\n"
+        ) in done.stdout
+        assert "INSECURE" not in done.stdout

@@ -1,0 +1,158 @@
+"""prefect.yaml: no key is misspelt, and deploying is safe to repeat."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prefect.cli.deploy._models import (
+    ConcurrencyLimitSpec,
+    DeploymentConfig,
+    PrefectYamlModel,
+    RawScheduleConfig,
+    WorkPoolConfig,
+)
+
+from flows.fleet import tls_sync_fleet
+from flows.inventory import inventory
+from flows.preflight import preflight
+from flows.tls_sync import tls_sync
+from tasks.fleet.groups import SIDE_BY_SIDE
+from tests.support.prefect_command import ROOT, deployments, environment, make_pool, prefect, rest
+
+DOCUMENT = yaml.safe_load((ROOT / "prefect.yaml").read_text())
+TEMPLATE = yaml.safe_load((ROOT / "deployments" / "work-pool.json").read_text())
+
+
+def unknown_keys(document: dict[str, Any]) -> Iterator[str]:
+    """Keys that Prefect would drop in silence, at each level."""
+    top = {field.alias or name for name, field in PrefectYamlModel.model_fields.items()}
+    yield from set(document) - top
+    for deployment in document.get("deployments", []):
+        yield from set(deployment) - set(DeploymentConfig.model_fields)
+        yield from set(deployment.get("work_pool", {})) - set(WorkPoolConfig.model_fields)
+        yield from set(deployment.get("concurrency_limit", {})) - set(ConcurrencyLimitSpec.model_fields)
+        yield from set(deployment.get("work_pool", {}).get("job_variables", {})) - set(
+            TEMPLATE["variables"]["properties"]
+        )
+        for schedule in deployment.get("schedules", []):
+            yield from set(schedule) - set(RawScheduleConfig.model_fields)
+
+
+def test_no_key_is_misspelt() -> None:
+    """Prefect drops unknown keys without a word; here they are an error."""
+    assert list(unknown_keys(DOCUMENT)) == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ("pul",),
+        ("deployments", 0, "schedulez"),
+        ("deployments", 0, "work_pool", "nam"),
+        ("deployments", 0, "work_pool", "job_variables", "memory_limt"),
+        ("deployments", 0, "concurrency_limit", "collision"),
+        ("deployments", 0, "schedules", 0, "time_zone"),
+    ],
+)
+def test_a_misspelt_key_would_be_found(path: tuple[str | int, ...]) -> None:
+    """At each level of the file."""
+    document = yaml.safe_load((ROOT / "prefect.yaml").read_text())
+    place = document
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = 1
+    assert list(unknown_keys(document)) == [path[-1]]
+
+
+def test_each_deployment_fits_its_flow() -> None:
+    """Entrypoint, flow and exactly its parameters, with the defaults of the flow."""
+    fitting = {
+        "flows/tls_sync.py:tls_sync": tls_sync.parameters.properties,
+        "flows/fleet.py:tls_sync_fleet": tls_sync_fleet.parameters.properties,
+        "flows/preflight.py:preflight": preflight.parameters.properties,
+        "flows/inventory.py:inventory": inventory.parameters.properties,
+    }
+    for deployment in DOCUMENT["deployments"]:
+        properties = fitting[deployment["entrypoint"]]
+        assert deployment["parameters"] == {key: one.get("default") for key, one in properties.items()}
+    assert {deployment["entrypoint"] for deployment in DOCUMENT["deployments"]} == set(fitting)
+
+
+def test_a_fleet_has_slots_of_its_own() -> None:
+    """As many groups run at a time as a fleet starts; fleets and runs by schedule take no slot of theirs."""
+    found = {
+        f"{one['entrypoint'].rpartition(':')[2]}/{one['name']}": one.get("concurrency_limit", {}).get("limit")
+        for one in DOCUMENT["deployments"]
+    }
+    assert found["tls_sync/group"] == SIDE_BY_SIDE
+    assert (found["tls_sync/ops"], found["tls_sync_fleet/ops"]) == (1, 1)
+
+
+@pytest.fixture
+def env(prefect_server: Path) -> dict[str, str]:
+    given = environment(prefect_server)
+    make_pool(given)
+    return given
+
+
+def deploy(env: dict[str, str]) -> None:
+    done = prefect("deploy", "--all", "--prefect-file", "prefect.yaml", env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.apiserver
+@pytest.mark.timeout(1500)
+def test_deploying_twice_makes_one_deployment_and_one_schedule(env: dict[str, str]) -> None:
+    """The second time it changes cron and time zone to those of the environment, and adds nothing."""
+    deploy(env)
+    first = rest().call("GET", "/deployments/name/tls-sync/ops")
+    (schedule,) = first["schedules"]
+    assert (schedule["schedule"]["cron"], schedule["schedule"]["timezone"]) == ("0 * * * *", "Etc/UTC")
+    assert schedule["active"] is True
+    assert first["concurrency_options"]["collision_strategy"] == "ENQUEUE"
+    assert first["global_concurrency_limit"]["limit"] == 1
+    before = {one["id"] for one in deployments()}
+    deploy(
+        {
+            **env,
+            "TLS_SYNC_SCHEDULE": "*/5 6-22 * * 1-5",
+            "TLS_SYNC_TIMEZONE": "Europe/Paris",
+            "TLS_SYNC_SCHEDULE_ACTIVE": "false",
+        }
+    )
+    second = rest().call("GET", "/deployments/name/tls-sync/ops")
+    (changed,) = second["schedules"]
+    assert (changed["schedule"]["cron"], changed["schedule"]["timezone"]) == (
+        "*/5 6-22 * * 1-5",
+        "Europe/Paris",
+    )
+    assert changed["active"] is False
+    assert {one["id"] for one in deployments()} == before
+    for asked in ("preflight", "inventory"):
+        assert rest().call("GET", f"/deployments/name/tls-sync-{asked}/ops")["schedules"] == []
+
+
+@pytest.mark.apiserver
+@pytest.mark.timeout(1500)
+@pytest.mark.parametrize("active", ["true", "false"])
+def test_one_schedule_is_active_never_both(env: dict[str, str], active: str) -> None:
+    """TLS_SYNC_FLEET moves the schedule to the fleet; where it is switched off, neither of them runs."""
+    for fleet in ("false", "true"):
+        deploy({**env, "TLS_SYNC_FLEET": fleet, "TLS_SYNC_SCHEDULE_ACTIVE": active})
+        found = {}
+        for name in ("tls-sync", "tls-sync-fleet"):
+            (schedule,) = rest().call("GET", f"/deployments/name/{name}/ops")["schedules"]
+            found[name] = schedule["active"]
+        scheduled = "tls-sync-fleet" if fleet == "true" else "tls-sync"
+        assert found == {name: name == scheduled and active == "true" for name in found}
+
+
+@pytest.mark.apiserver
+@pytest.mark.timeout(1500)
+def test_a_wrong_schedule_is_an_error(env: dict[str, str]) -> None:
+    """Prefect refuses a cron that is none, and says so by its exit status."""
+    done = prefect("deploy", "--all", env={**env, "TLS_SYNC_SCHEDULE": "99 * * * *"})
+    assert done.returncode != 0
+    assert "cron" in (done.stdout + done.stderr).lower()

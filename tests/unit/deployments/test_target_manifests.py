@@ -1,0 +1,182 @@
+"""What `python -m deployments.target manifests` prints is what the files say, for the routed namespaces."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from deployments.target.manifests import manifests, render
+from tasks.config.schema import load_config
+from tasks.plan import ownership
+from tasks.plan.orphans import RUNS
+
+ROOT = Path(__file__).parents[3]
+TARGET = ROOT / "deployments" / "target"
+EXAMPLE = ROOT / "deployments" / "tls-sync.yaml"
+
+
+def documents(name: str) -> list[Any]:
+    return list(yaml.safe_load_all((TARGET / name).read_text()))
+
+
+def in_namespace(document: dict[str, Any], namespace: str) -> dict[str, Any]:
+    return document | {"metadata": document["metadata"] | {"namespace": namespace}}
+
+
+def test_the_files_are_the_only_truth() -> None:
+    """The account and the policy as they are; the Role and its binding in each routed namespace, no other."""
+    (dev,) = load_config(str(EXAMPLE)).named("dev")
+    expected = documents("rbac.yaml") + documents("admission-policy.yaml")
+    for namespace in ("headlamp-dev", "homarr-dev"):
+        expected += [in_namespace(document, namespace) for document in documents("namespace-role.yaml")]
+    assert list(manifests(dev)) == expected
+    assert list(yaml.safe_load_all(render([dev]))) == expected
+
+
+def test_only_where_a_cluster_is_pruned_may_anything_be_deleted() -> None:
+    """Its Role has the verb, its policy lets go what is noted, and one more asks for the note's age."""
+    (dev,) = load_config(str(EXAMPLE)).named("dev")
+    pruned = list(manifests(dev.model_copy(update={"prune": True})))
+    age = documents("prune-policy.yaml")
+    assert [one for one in pruned if one in age] == age
+    rest = [one for one in pruned if one not in age]
+    differing = [new for old, new in zip(manifests(dev), rest, strict=True) if old != new]
+    assert [one["kind"] for one in differing] == ["ValidatingAdmissionPolicy", "Role", "Role"]
+    policy, *roles = differing
+    assert all("delete" in rule["verbs"] for role in roles for rule in role["rules"])
+    before = documents("admission-policy.yaml")[0]["spec"]["validations"]
+    changed = [(a, b) for a, b in zip(before, policy["spec"]["validations"], strict=True) if a != b]
+    assert [old["message"] for old, _ in changed] == [
+        "tls-sync deletes nothing",
+        "tls-sync notes nothing to be deleted (annotations tls-sync.io/orphaned-*)",
+    ]
+    assert f'orphaned-runs"]) >= {RUNS}' in changed[0][1]["expression"]
+
+
+def test_both_policies_are_about_the_same() -> None:
+    """The same user, the copies by the label that all of them have, and the notes that runs write."""
+    (always, _), (age, _) = documents("admission-policy.yaml"), documents("prune-policy.yaml")
+    assert always["spec"]["matchConditions"] == age["spec"]["matchConditions"]
+    selector = age["spec"]["matchConstraints"]["objectSelector"]
+    assert selector == {"matchLabels": {ownership.MANAGED_BY: ownership.FIELD_MANAGER}}
+    (notes,) = (one for one in always["spec"]["variables"] if one["name"] == "notes")
+    assert set(yaml.safe_load(notes["expression"])) == ownership.MARKS
+    since = [one["expression"] for one in age["spec"]["variables"]]
+    assert all(f'"{ownership.ORPHANED_SINCE}"' in one for one in since)
+    keys = (one["expression"] for one in always["spec"]["validations"] if "tls.crt" in one["expression"])
+    assert {key for one in keys for key in re.findall(r'"(\S+\.(?:crt|key))"', one)} == ownership.TRAVELLING
+
+
+@pytest.mark.parametrize("prune", [False, True])
+def test_two_accounts_share_no_object_on_a_target(prune: bool) -> None:
+    """Another tls-sync's account has a namespace, roles and a policy of its own, and the same rules."""
+    (dev,) = load_config(str(EXAMPLE)).named("dev")
+    dev = dev.model_copy(update={"prune": prune})
+    ours, theirs = list(manifests(dev)), list(manifests(dev, "tls-sync-web"))
+    assert {place(one) for one in ours} & {place(one) for one in theirs} == set()
+    assert len({place(one) for one in theirs}) == len(ours)
+    user = "system:serviceaccount:{0}:{0}"
+    as_ours = str(theirs).replace("tls-sync-web", "tls-sync")
+    assert as_ours == str(ours)
+    assert user.format("tls-sync-web") in str(theirs)
+    assert user.format("tls-sync") not in str(theirs)
+    for one in theirs:
+        if one["kind"].endswith("RoleBinding"):
+            assert {(s["namespace"], s["name"]) for s in one["subjects"]} == {("tls-sync-web",) * 2}
+            assert (one["roleRef"]["kind"], one["roleRef"]["name"]) in {
+                (role["kind"], role["metadata"]["name"]) for role in theirs
+            }
+        if one["kind"] == "ValidatingAdmissionPolicyBinding":
+            assert one["spec"]["policyName"] == one["metadata"]["name"]
+
+
+def test_another_account_has_its_rights_where_the_routes_say() -> None:
+    """Also in namespaces that are called like the account of ours, whose name is replaced elsewhere."""
+    (dev,) = load_config(str(EXAMPLE)).named("dev")
+    route = dev.routes[0].model_copy(update={"namespaces": ("tls-sync-demo", "tls-sync")})
+    dev = dev.model_copy(update={"routes": (route,)})
+    named = [one["metadata"].get("namespace") for one in manifests(dev, "web") if one["kind"] == "Role"]
+    assert sorted(filter(None, named)) == ["tls-sync", "tls-sync-demo"]
+
+
+def test_what_another_account_writes_is_labelled_alike() -> None:
+    """Whose a copy is says its owner: the label managed-by, and our annotations, do not bear the account."""
+    (dev,) = load_config(str(EXAMPLE)).named("dev")
+    (policy,) = (one for one in manifests(dev, "web") if one["kind"] == "ValidatingAdmissionPolicy")
+    assert '== "tls-sync"' in str(policy["spec"]["variables"])
+    assert "tls-sync.io/adopt" in str(policy["spec"])
+
+
+def place(manifest: dict[str, Any]) -> tuple[str, str, str]:
+    metadata = manifest["metadata"]
+    return manifest["kind"], metadata.get("namespace", ""), metadata["name"]
+
+
+def test_a_namespace_is_never_made_for_an_application() -> None:
+    """A misspelt route is to fail, not to make a namespace."""
+    for cluster in load_config(str(EXAMPLE)).clusters:
+        made = [d["metadata"]["name"] for d in manifests(cluster) if d["kind"] == "Namespace"]
+        assert made == ["tls-sync"]
+
+
+def command(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "deployments.target", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"TLS_SYNC_CONFIG": str(EXAMPLE)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_each_cluster_stands_under_its_name_and_context() -> None:
+    """Without --cluster all of them, each under a comment that says where it belongs."""
+    done = command("manifests")
+    assert (done.returncode, done.stderr) == (0, "")
+    heads = [line for line in done.stdout.splitlines() if line.startswith("# Cluster ")]
+    assert heads == [
+        f"# Cluster {name}, context cluster-{name}. To apply these and nothing else:"
+        for name in ("dev", "rct", "prd")
+    ]
+    only = command("manifests", "--cluster", "rct").stdout
+    assert "# Cluster dev" not in only
+    assert "homarr-rct" in only
+
+
+def test_a_context_can_not_break_out_of_its_comment() -> None:
+    """Whatever a configuration calls a context, what is printed stays the same manifests."""
+    (dev,) = load_config(str(EXAMPLE)).named("dev")
+    odd = dev.model_copy(update={"context": "x\nkind: Secret\n---\n"})
+    assert list(yaml.safe_load_all(render([odd]))) == list(manifests(dev))
+
+
+def test_the_command_names_its_account_again() -> None:
+    """What is printed to be typed next makes the same objects; a name that is none is refused."""
+    printed = command("manifests", "--cluster", "dev", "--account", "tls-sync-web").stdout
+    assert "manifests --cluster dev --account tls-sync-web \\\n" in printed
+    (dev,) = load_config(str(EXAMPLE)).named("dev")
+    assert list(yaml.safe_load_all(printed)) == list(manifests(dev, "tls-sync-web"))
+    refused = command("manifests", "--account", "Web_1")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "'Web_1' is no name for a namespace" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("--cluster", "nowhere"), "no such cluster; known are: dev, rct, prd"),
+        (("--config", "/nowhere.yaml"), "configuration /nowhere.yaml: the file does not exist"),
+    ],
+)
+def test_a_wrong_word_is_one_clear_sentence(arguments: tuple[str, str], text: str) -> None:
+    """Nothing is printed that could be applied."""
+    done = command("manifests", *arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert text in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,131 @@
+"""The base job template of the pool: what it fixes, what people may vary, and what Kubernetes says to it."""
+
+import asyncio
+import copy
+import json
+import re
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from prefect.client.schemas.objects import FlowRun
+from prefect_kubernetes.worker import (  # type: ignore[import-untyped]  # it ships no types
+    KubernetesWorkerJobConfiguration,
+)
+
+from deployments.hook.rest import Refused
+from deployments.sandbox.clusters.control_plane import Sandbox
+from deployments.sandbox.world.kubeconfig import SOURCE_CLUSTER
+from tests.support.chart import VALUES, render, work_pool
+from tests.support.prefect_command import environment, make_pool, rest
+
+pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(1500)]
+TEMPLATE = json.loads((Path(__file__).parents[3] / "deployments" / "work-pool.json").read_text())
+HARMFUL: dict[str, Any] = {
+    "image": "evil",
+    "command": "evil",
+    "env": {"KUBECONFIG": "/evil", "EVIL": "1"},
+    "namespace": "kube-system",
+    "service_account_name": "evil",
+    "job_manifest": {"spec": {}},
+    "name": "evil",
+    "labels": {"evil": "1"},
+    "cluster_config": None,
+}
+
+
+def job(template: dict[str, Any] = TEMPLATE, **variables: Any) -> dict[str, Any]:
+    """The Job that the worker would make for a run with these variables."""
+    run = FlowRun(id=uuid4(), flow_id=uuid4(), name="sync all")
+    made = asyncio.run(
+        KubernetesWorkerJobConfiguration.from_template_and_values(copy.deepcopy(template), variables)
+    )
+    made.prepare_for_flow_run(run)
+    assert made.namespace == "tls-sync"
+    manifest: dict[str, Any] = made.job_manifest
+    return manifest
+
+
+def container(manifest: dict[str, Any]) -> dict[str, Any]:
+    (only,) = manifest["spec"]["template"]["spec"]["containers"]
+    return dict(only)
+
+
+def without_run(manifest: dict[str, Any]) -> str:
+    """As text, without what names one run."""
+    return re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID", json.dumps(manifest, sort_keys=True))
+
+
+def test_people_may_vary_resources_and_log_level_alone() -> None:
+    """Each variable is used, each placeholder is a variable, and an unknown one is refused by the schema."""
+    used = set(re.findall(r"\{\{ (\w+) \}\}", json.dumps(TEMPLATE["job_configuration"])))
+    offered = set(TEMPLATE["variables"]["properties"])
+    assert used == offered == {"log_level", "cpu_request", "cpu_limit", "memory_request", "memory_limit"}
+    assert TEMPLATE["variables"]["additionalProperties"] is False
+
+
+def test_a_run_has_the_resources_that_were_promised(prefect_server: Path) -> None:
+    """128Mi and 100m asked for, 256Mi and 500m at most; a person's wish replaces one of them."""
+    made = container(job(memory_limit="384Mi", log_level="DEBUG"))
+    assert made["resources"] == {
+        "requests": {"cpu": "100m", "memory": "128Mi"},
+        "limits": {"cpu": "500m", "memory": "384Mi"},
+    }
+    assert {"name": "PREFECT_LOGGING_LEVEL", "value": "DEBUG"} in made["env"]
+
+
+def test_nothing_else_changes_the_job(prefect_server: Path) -> None:
+    """Image, command, environment, account and namespace can't be set from Prefect, even past its schema."""
+    assert without_run(job(**HARMFUL)) == without_run(job())
+
+
+def test_a_run_has_its_pushgateway_and_the_password_by_reference(prefect_server: Path) -> None:
+    """What the chart says of the Pushgateway reaches the Job as it is, and no value of a Secret with it."""
+    env = container(job(work_pool(render(VALUES["everything"]))))["env"]
+    assert {"name": "TLS_SYNC_PUSHGATEWAY", "value": "https://pushgateway:9091"} in env
+    (auth,) = (one["valueFrom"] for one in env if one["name"] == "TLS_SYNC_PUSHGATEWAY_AUTH")
+    assert auth == {"secretKeyRef": {"name": "prefect-auth", "key": "auth", "optional": True}}
+
+
+def test_the_command_is_the_one_that_survives_an_eviction(prefect_server: Path) -> None:
+    """`prefect flow-run execute` under SIGTERM has the run started again, and the pod has a minute for it."""
+    made = job()
+    assert container(made)["args"] == ["prefect", "flow-run", "execute"]
+    rescheduling = {"name": "PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR", "value": "reschedule"}
+    assert rescheduling in container(made)["env"]
+    assert made["spec"]["backoffLimit"] == 0
+    assert made["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 60
+
+
+def test_jobs_are_found_by_the_label_that_people_know(prefect_server: Path) -> None:
+    """`kubectl get jobs -l app=tls-sync` lists runs, and `-l app=tls-sync` their pods."""
+    made = job()
+    assert made["metadata"]["labels"]["app"] == "tls-sync"
+    assert made["spec"]["template"]["metadata"]["labels"]["app"] == "tls-sync"
+
+
+def test_an_unknown_variable_is_refused_by_prefect(prefect_server: Path) -> None:
+    """A misspelt `memory_limt` is an error of `prefect deployment run`, not a run with other limits."""
+    make_pool(environment(prefect_server), "misspelt")
+    flow = rest().call("POST", "/flows/", {"name": "misspelt"})
+    wanted = {"name": "x", "flow_id": flow["id"], "work_pool_name": "misspelt"}
+    rest().call("POST", "/deployments/", {**wanted, "job_variables": {"memory_limit": "300Mi"}})
+    with pytest.raises(Refused) as refused:
+        rest().call("POST", "/deployments/", {**wanted, "job_variables": {"memory_limt": "300Mi"}})
+    assert refused.value.status in (409, 422)
+
+
+def test_an_api_server_takes_the_job(sandbox: Sandbox, prefect_server: Path) -> None:
+    """The worker's Job passes a real API server's validation, and stays as confined as it was written."""
+    ops = sandbox.cluster(SOURCE_CLUSTER).admin
+    ops.namespace("tls-sync")
+    path = "/apis/batch/v1/namespaces/tls-sync/jobs?dryRun=All"
+    made = ops.post(path, job())
+    pod = made["spec"]["template"]["spec"]
+    assert pod["securityContext"]["runAsUser"] == 10001
+    assert pod["containers"][0]["securityContext"]["readOnlyRootFilesystem"] is True
+    strict = job()
+    for field in ("parallelism", "completions"):  # the worker wants them there, Kubernetes does not know them
+        del strict["spec"]["template"]["spec"][field]
+    ops.post(f"{path}&fieldValidation=Strict", strict)

@@ -1,0 +1,201 @@
+"""What the guides tell to type can be typed: commands, options, values, objects and files exist."""
+
+import inspect
+import re
+import subprocess
+import sys
+from contextlib import closing
+from functools import cache
+from pathlib import Path
+from sqlite3 import connect
+from typing import Any
+
+import pytest
+import yaml
+
+from tasks.config.schema import load_config
+from tasks.domain.reasons import Code
+from tasks.preflight import render
+from tasks.preflight.model import Check, Finding, Mark, Preflight, Readiness
+from tests.unit.docs.test_guides import ENGLISH, GUIDES, ROOT, blocks, prose, read, spans
+
+CHART = ROOT / "deployments" / "helm" / "tls-sync"
+NOT_ITS_OPTION = {"--build-arg", "--watch", "--tag"}
+"""Of other programs; those of `python -m …` stand alone in the prose, too."""
+MAKEFILE = (ROOT / "Makefile").read_text()
+
+
+def typed(page: str) -> list[str]:
+    """All that stands in code: one line per command, continued ones joined."""
+    text = "\n".join((*blocks(page), *spans(page)))
+    return re.sub(r"\\\n\s*", " ", text).splitlines()
+
+
+def commands(page: str, program: str) -> list[str]:
+    """What follows each call of a program, up to a pipe or the line's end."""
+    return [found for line in typed(page) for found in re.findall(rf"(?<!\S){program} ([^|…\n]*)", line)]
+
+
+@cache
+def options(module: str, *command: str) -> frozenset[str]:
+    call = [sys.executable, "-m", module, *command, "--help"]
+    done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=True)
+    return frozenset(re.findall(r"--[a-z-]+", done.stdout))
+
+
+def flags(text: str) -> set[str]:
+    return set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", text))
+
+
+@pytest.mark.parametrize("page", GUIDES)
+def test_every_option_of_ours_exists(page: str) -> None:
+    """Each `python -m …`, and each option that the prose names alone, is one of the program's."""
+    known = {name: options(name) for name in ("flows.watch", "flows")}
+    for command in ("manifests", "kubeconfig"):
+        known[f"deployments.target {command}"] = options("deployments.target", command)
+    called = commands(page, "python -m")
+    assert len(called) > 10
+    for call in filter(None, called):
+        program = next(name for name in known if call == name or call.startswith(f"{name} "))
+        assert flags(call) <= known[program], call
+    alone = {span.split()[0] for span in spans(page) if span.startswith("--")}
+    assert alone - NOT_ITS_OPTION <= options("deployments.target", "kubeconfig")
+
+
+@pytest.mark.parametrize("page", GUIDES)
+def test_every_command_of_prefect_exists(page: str) -> None:
+    """Prefect's command line has each command, with each of its options."""
+    from prefect.cli._app import _app  # noqa: PLC0415  Prefect, for this test alone
+
+    called = [re.sub(r"^--no-prompt ", "", call) for call in commands(page, "prefect")]
+    assert len(called) > 30
+    for call in filter(None, called):
+        command: Any = _app
+        for word in call.split():
+            if command.default_command:
+                break
+            assert word in command, call
+            command = command[word]
+        known = {name for argument in command.assemble_argument_collection() for name in argument.names}
+        assert flags(call) <= known, call
+
+
+@pytest.mark.parametrize("page", GUIDES)
+def test_every_deployment_and_work_pool_is_in_prefect_yaml(page: str) -> None:
+    """What is run, inspected or deleted by its name is registered under that name."""
+    from flows.fleet import tls_sync_fleet  # noqa: PLC0415  Prefect, for these tests alone
+    from flows.inventory import inventory  # noqa: PLC0415
+    from flows.preflight import preflight  # noqa: PLC0415
+    from flows.tls_sync import tls_sync  # noqa: PLC0415
+
+    names = {
+        "flows/tls_sync.py:tls_sync": tls_sync.name,
+        "flows/fleet.py:tls_sync_fleet": tls_sync_fleet.name,
+        "flows/preflight.py:preflight": preflight.name,
+        "flows/inventory.py:inventory": inventory.name,
+    }
+    deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+    there = {f"{names[one['entrypoint']]}/{one['name']}" for one in deployments}
+    text = "\n".join(typed(page))
+    assert there == set(re.findall(r"prefect deployment (?:schedule )?[a-z]+ ([a-z]\S*/\S+)", text))
+    pools = set(re.findall(r"prefect work-pool (?:inspect|resume|delete|create) (\S+)", text))
+    assert pools == {one["work_pool"]["name"] for one in deployments}
+
+
+@pytest.mark.parametrize("page", GUIDES)
+def test_every_value_of_the_chart_exists(page: str) -> None:
+    """Each path under one of the chart's keys leads to a value in its values.yaml."""
+    values = yaml.safe_load((CHART / "values.yaml").read_text())
+    named = [re.match(r"([A-Za-z]+(?:\.[A-Za-z]+)+)(?::.*)?$", span) for span in spans(page)]
+    paths = {found[1] for found in named if found and found[1].split(".")[0] in values}
+    assert len(paths) > 20
+    for path in paths - {"prefect.yaml"}:
+        at = values
+        for key in path.split("."):
+            assert key in at, path
+            at = at[key]
+
+
+@pytest.mark.parametrize("page", GUIDES)
+def test_every_object_on_ops_is_one_of_the_charts(page: str) -> None:
+    """Deployments, Jobs, the Service and ConfigMaps have the names and labels that the chart gives them."""
+    made = "".join(path.read_text() for path in (CHART / "templates").iterdir())
+    made += (CHART / "files" / "work-pool.json").read_text()
+    text = "\n".join(typed(page))
+    names = set(re.findall(r"(?:deploy/|job/|service/|configmap )(tls-sync-[a-z]+)", text))
+    assert len(names) > 5
+    assert {name for name in names if f"name: {name}\n" not in made} == set()
+    for component in re.findall(r"app\.kubernetes\.io/component=([a-z]+)", text):
+        assert f'"component" "{component}"' in made
+    assert '"app": "tls-sync"' in made
+    assert "/var/lib/prefect" in made
+
+
+@pytest.mark.parametrize("page", GUIDES)
+def test_every_target_of_make_exists(page: str) -> None:
+    """`make …` names a rule of the Makefile."""
+    rules = set(re.findall(r"^([a-z0-9-]+):", MAKEFILE, re.MULTILINE))
+    rules |= set(re.findall(r"^READY := (\S+)$", MAKEFILE, re.MULTILINE))
+    called = {call.split()[0] for call in commands(page, "make") if call}
+    assert called
+    assert called <= rules
+
+
+def test_the_guides_values_serve_the_command_that_reads_them(tmp_path: Path) -> None:
+    """The values as shown hold a configuration, and the guide's one-liner makes a file of it."""
+    (values,) = [block for block in blocks(ENGLISH) if block.startswith("```yaml\nimage")]
+    (script,) = re.findall(r"python -c '([^']+)'", read(ENGLISH))
+    call = [sys.executable, "-c", script]
+    text = "\n".join(values.splitlines()[1:-1])
+    done = subprocess.run(call, input=text, capture_output=True, text=True, check=True)
+    file = tmp_path / "tls-sync.yaml"
+    file.write_text(done.stdout)
+    assert [cluster.context for cluster in load_config(str(file)).clusters] == ["cluster-dev"]
+    assert set(yaml.safe_load(text)) <= set(yaml.safe_load((CHART / "values.yaml").read_text()))
+
+
+def test_the_backup_is_a_whole_database(tmp_path: Path) -> None:
+    """The guide's script copies a database that is in use, with what is not yet in its main file."""
+    (script,) = re.findall(r"<<'EOF'\n(.+?)EOF", read(ENGLISH), re.DOTALL)
+    with closing(connect(tmp_path / "prefect.db")) as used:
+        used.execute("PRAGMA journal_mode=WAL")
+        used.execute("CREATE TABLE flow_run (name)")
+        used.execute("INSERT INTO flow_run VALUES ('sync all')")
+        used.commit()
+        exec(script.replace("/var/lib/prefect", str(tmp_path)))
+        with closing(connect(tmp_path / "copy.db")) as copy:
+            assert copy.execute("SELECT name FROM flow_run").fetchall() == [("sync all",)]
+
+
+def test_the_guides_preflight_is_what_is_printed() -> None:
+    """The sample is, line for line, what the code makes of such findings."""
+    fine = tuple(Finding(check=check, mark=Mark.FINE) for check in Check)
+    unknown = "no context of that name in `contexts`; known are: cluster-dev, cluster-prd"
+    code = Code.KUBECONFIG
+    bad = Finding(
+        check=Check.CONTEXT,
+        mark=Mark.BAD,
+        name=str(code),
+        text=f"read context cluster-rct: {code.sentence} ({unknown})",
+        remedy=code.remedy,
+    )
+    held = Finding(check=Check.NAMESPACES, mark=Mark.FINE, text="12 TLS Secrets in certificates-ops")
+    ops = tuple(finding for finding in fine if finding.check is not Check.POLICY)
+    found = Preflight(
+        ops=Readiness(cluster="OPS", findings=(*ops, held)),
+        clusters=(
+            Readiness(cluster="dev", findings=fine),
+            Readiness(cluster="rct", findings=(bad,)),
+        ),
+    )
+    (sample,) = [block for block in blocks(ENGLISH) if block.startswith("```\npreflight")]
+    assert render.render(found) == "\n".join(sample.splitlines()[1:-1])
+
+
+@pytest.mark.parametrize("page", GUIDES)
+def test_every_line_that_a_symptom_quotes_is_said_by_the_code(page: str) -> None:
+    """What people may search for stands in the code as they read it."""
+    said = inspect.cleandoc((ROOT / "tasks" / "kubeconfig" / "reader.py").read_text())
+    for words in ("of that name in `", "does not exist or can't be read", "the Secret mounted at "):
+        assert words in said
+        assert words in re.sub(r"\s+", " ", prose(page))

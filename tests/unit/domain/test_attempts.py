@@ -1,0 +1,45 @@
+"""What a cluster's report says after several attempts."""
+
+from tasks.domain.attempts import with_earlier_writes, writes_of
+from tasks.domain.models import Action, Change, ClusterReport, SecretRef
+from tasks.domain.reasons import Reason
+
+
+def change(name: str, action: Action, reason: Reason, *, applied: bool = False) -> Change:
+    target = SecretRef(namespace="app-a", name=name)
+    return Change(action=action, reason=reason, certificate=name, target=target, applied=applied)
+
+
+def report(*changes: Change) -> ClusterReport:
+    return ClusterReport(cluster="dev", changes=changes)
+
+
+CREATED = change("web-tls", Action.CREATE, Reason.MISSING_ON_TARGET, applied=True)
+IN_SYNC = change("web-tls", Action.KEEP, Reason.IN_SYNC)
+RENEWED = change("web-tls", Action.UPDATE, Reason.CERTIFICATE_RENEWED, applied=True)
+PLANNED = change("api-tls", Action.CREATE, Reason.MISSING_ON_TARGET)
+
+
+def test_a_write_of_an_earlier_attempt_is_still_a_write() -> None:
+    """A copy that the last attempt found in sync is reported as what the first one did to it."""
+    assert with_earlier_writes(report(IN_SYNC), (CREATED,)).changes == (CREATED,)
+
+
+def test_a_write_is_told_where_the_last_attempt_saw_nothing() -> None:
+    """Where the last attempt broke off before its list, the first one's writes are in the report."""
+    assert with_earlier_writes(report(), (CREATED,)).changes == (CREATED,)
+
+
+def test_what_the_last_attempt_did_itself_counts() -> None:
+    """A second write of the same copy replaces the first in the report."""
+    assert with_earlier_writes(report(RENEWED), (CREATED,)).changes == (RENEWED,)
+
+
+def test_only_what_was_written_is_carried_on() -> None:
+    """A row that was planned and not carried out is left to the next attempt's plan."""
+    assert writes_of(report(CREATED, IN_SYNC, PLANNED)) == (CREATED,)
+
+
+def test_without_an_earlier_attempt_the_report_is_the_report() -> None:
+    """Nothing is added and the order of the rows is kept."""
+    assert with_earlier_writes(report(PLANNED, IN_SYNC), ()) == report(PLANNED, IN_SYNC)

@@ -1,0 +1,91 @@
+"""Tasks side by side, with futures that a test brings to their end."""
+
+import gc
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+from prefect.logging import disable_run_logger
+
+from tasks.domain.errors import ClusterFailed
+from tasks.domain.models import ClusterReport, Failure
+from tasks.domain.reasons import Code
+from tasks.orchestration.fan_out import Job, side_by_side
+
+
+class Told(BaseException):
+    """As a signal makes it."""
+
+
+class Text(str):
+    """A result of which one can see that it is let go; a plain text can't be watched."""
+
+    __slots__ = ("__weakref__",)
+
+
+class Future:
+    """Ends as soon as somebody waits for it."""
+
+    def __init__(self, result: Any) -> None:
+        self._result = result
+
+    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
+        callback(self)
+
+    def result(self, *, raise_on_failure: bool) -> Any:
+        assert not raise_on_failure
+        return self._result
+
+
+def failed(cluster: str) -> ClusterReport:
+    failure = Failure(code=Code.INTERNAL, cluster=cluster, what="bring the cluster in sync")
+    return ClusterReport(cluster=cluster, failures=(failure,))
+
+
+def job(cluster: str, result: Any = None) -> Job:
+    text = ClusterReport(cluster=cluster).model_dump_json()
+    return Job(lambda: Future(text if result is None else result), lambda _: failed(cluster))
+
+
+def test_reports_come_in_the_order_of_the_jobs() -> None:
+    """Whichever ends first; those of failed tasks and of defects stand among the others."""
+    jobs = (job("a"), job("b", ClusterFailed(failed("b"))), job("c", OSError("canary")), job("d"))
+    reports, told = side_by_side(jobs)
+    assert reports == (ClusterReport(cluster="a"), failed("b"), failed("c"), ClusterReport(cluster="d"))
+    assert told is None
+
+
+def test_a_signal_between_two_jobs_ends_the_submissions() -> None:
+    """What was begun is reported, what was not is not, and the signal is handed on."""
+
+    def interrupted() -> Any:
+        raise Told
+
+    with disable_run_logger():
+        reports, told = side_by_side((job("a"), job("b")._replace(submit=interrupted), job("c")))
+    assert reports == (ClusterReport(cluster="a"),)
+    assert isinstance(told, Told)
+
+
+def test_results_are_let_go_as_soon_as_they_are_read() -> None:
+    """A run of fifty thousand copies never holds the texts of all its clusters."""
+    alive: weakref.WeakSet[Any] = weakref.WeakSet()
+    most = 0
+
+    class Watched(Future):
+        def result(self, *, raise_on_failure: bool) -> Any:
+            nonlocal most
+            gc.collect()
+            most = max(most, len(alive))
+            text = Text(super().result(raise_on_failure=raise_on_failure))
+            alive.add(text)
+            return text
+
+    def watched(number: int) -> Job:
+        name = f"c{number}"
+        text = ClusterReport(cluster=name).model_dump_json()
+        return Job(lambda: Watched(text), lambda _: failed(name))
+
+    reports, _ = side_by_side(map(watched, range(20)))
+    assert len(reports) == 20
+    assert most <= 1

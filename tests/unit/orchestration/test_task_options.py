@@ -1,0 +1,60 @@
+"""What is tried again, and how long we wait before it."""
+
+import pytest
+
+from tasks.domain.errors import ClusterError, ClusterFailed
+from tasks.domain.models import ClusterReport, Failure
+from tasks.domain.reasons import Code
+from tasks.orchestration.task_options import LONGEST_PAUSE, may_pass, pause_asked_for
+
+
+class Ended:
+    """A state as Prefect's retry condition gets it."""
+
+    def __init__(self, result: object) -> None:
+        self._result = result
+
+    def result(self, *, raise_on_failure: bool = True) -> object:
+        assert not raise_on_failure
+        return self._result
+
+
+def failure(*, transient: bool) -> Failure:
+    return Failure(code=Code.UNREACHABLE, cluster="dev", what="list secrets in app-a", transient=transient)
+
+
+@pytest.mark.parametrize("transient", [True, False])
+def test_what_may_pass_is_tried_again(transient: bool) -> None:
+    """A failure says of itself whether time may heal it; one such failure of several is enough."""
+    one, other = failure(transient=transient), failure(transient=False)
+    report = ClusterReport(cluster="dev", failures=(other, one))
+    assert may_pass(None, None, Ended(ClusterError(one))) is transient
+    assert may_pass(None, None, Ended(ClusterFailed(report))) is transient
+
+
+@pytest.mark.parametrize("result", [RuntimeError("x"), None, {"transient": True}])
+def test_what_nobody_foresaw_is_not_tried_again(result: object) -> None:
+    """A defect would be the same defect the second time."""
+    assert may_pass(None, None, Ended(result)) is False
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("7", 7),
+        (" 7 ", 7),
+        ("0", 1),
+        ("86400", LONGEST_PAUSE),
+        ("9" * 400, 1),
+        ("-1", 1),
+        ("1.5", 1),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", 1),
+        ("٣", 1),
+        ("soon", 1),
+        ("", 1),
+        (None, 1),
+    ],
+)
+def test_a_pause_is_what_was_asked_for_within_reason(said: str | None, seconds: float) -> None:
+    """Whole seconds up to a limit; a second where the header says nothing of use."""
+    assert pause_asked_for(said) == seconds

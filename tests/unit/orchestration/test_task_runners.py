@@ -1,0 +1,297 @@
+"""Where tasks are done: what is refused before a run, and what holds for tasks in another process."""
+
+import logging
+import pickle
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import cloudpickle  # type: ignore[import-untyped]  # it has none
+import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.utilities.annotations import opaque
+
+from tasks.config.schema import TaskRunner, parse_config
+from tasks.domain.errors import ClusterError, ConfigError
+from tasks.domain.models import ClusterReport, Requests
+from tasks.domain.reasons import Code
+from tasks.kube import request_counts
+from tasks.orchestration import remote_futures, task_runners
+from tasks.orchestration.fan_out import in_a_thread
+from tasks.orchestration.recall import LABEL, is_recalled, labels_of
+from tasks.runtime import shutdown
+from tests.support.factories import cluster
+from tests.support.scripts import printed
+
+
+def soon() -> datetime:
+    """Asked anew by each test: a module may be imported long before it runs."""
+    return datetime.now(UTC) + timedelta(minutes=5)
+
+
+DASK = TaskRunner(type="dask", address="tcp://scheduler:8786")
+RAY = TaskRunner(type="ray", address="ray://head:10001")
+
+
+def refusal(chosen: TaskRunner, api: str = "http://prefect:4200/api") -> str:
+    with (
+        temporary_settings({PREFECT_API_URL: api or None}),
+        pytest.raises(ConfigError) as caught,
+        task_runners.runner_of(chosen, soon()),
+    ):
+        pass
+    assert caught.value.__cause__ is None
+    return str(caught.value)
+
+
+def parsed(**chosen: Any) -> TaskRunner:
+    document = {
+        "owner": "ops",
+        "source": {"namespace": "certificates-ops"},
+        "clusters": [cluster().model_dump(mode="json", by_alias=True, exclude_none=True)],
+        "taskRunner": chosen,
+    }
+    return parse_config(document).task_runner
+
+
+def test_threads_are_the_default() -> None:
+    """Who configures nothing has what there was before, and nothing of Dask or Ray is loaded for it."""
+    assert parsed() == TaskRunner(type="threads", address=None)
+    with task_runners.runner_of(TaskRunner(), soon()) as submit:
+        assert submit is in_a_thread
+    script = "import sys, flows.tls_sync; print({'distributed', 'prefect_dask', 'ray'} & {*sys.modules})"
+    assert printed(script) == "set()"
+
+
+@pytest.mark.parametrize("address", ["tcp://scheduler:8786", "tls://10.0.0.1:8786", "tcp://[fd00::1]:8786"])
+def test_an_address_of_dask(address: str) -> None:
+    """A host or an address, and a port, by TCP or TLS."""
+    assert parsed(type="dask", address=address).address == address
+
+
+FAULTS = {
+    "no address for dask": ({"type": "dask"}, "is required where type is dask: tcp://scheduler:8786"),
+    "no address for ray": ({"type": "ray"}, "is required where type is ray: ray://head:10001"),
+    "an address for threads": (
+        {"address": "tcp://scheduler:8786"},
+        "goes with type: dask or type: ray; threads are of the run's own process",
+    ),
+    "ray's address for dask": (
+        {"type": "dask", "address": "ray://head:10001"},
+        "not an address for dask; write it as in tcp://scheduler:8786",
+    ),
+    "dask's address for ray": (
+        {"type": "ray", "address": "tcp://head:10001"},
+        "not an address for ray; write it as in ray://head:10001",
+    ),
+    "no port": (
+        {"type": "dask", "address": "tcp://scheduler"},
+        "not an address for dask; write it as in tcp://scheduler:8786",
+    ),
+    "a password": (
+        {"type": "dask", "address": "tcp://me:hunter2@scheduler:8786"},
+        "not an address for dask; write it as in tcp://scheduler:8786",
+    ),
+}
+
+
+@pytest.mark.parametrize(("chosen", "message"), FAULTS.values(), ids=FAULTS)
+def test_a_task_runner_is_refused_with(chosen: dict[str, str], message: str) -> None:
+    """Each fault stands at the address, with what to write there; what was written is not repeated."""
+    with pytest.raises(ConfigError) as caught:
+        parsed(**chosen)
+    assert str(caught.value) == f"1 fault\n  taskRunner.address: {message}"
+
+
+@pytest.mark.parametrize("chosen", [DASK, RAY], ids=["dask", "ray"])
+def test_an_extra_that_is_missing_is_named(chosen: TaskRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the library is not installed, the run ends with what to install."""
+    monkeypatch.setitem(sys.modules, f"prefect_{chosen.type}", None)
+    assert refusal(chosen) == (
+        f"taskRunner.type: {chosen.type} is not installed here; install tls-sync with its extra "
+        f"`{chosen.type}`, here and on the workers"
+    )
+
+
+def test_workers_need_a_prefect_server_that_they_reach() -> None:
+    """One that a run starts for itself is none."""
+    assert "let PREFECT_API_URL name it" in refusal(DASK, api="")
+
+
+@pytest.mark.parametrize("library", [pickle, cloudpickle])
+def test_an_order_survives_the_way_to_a_worker(library: Any) -> None:
+    """What Prefect is not to look into arrives in one wrapper, as it was sent."""
+    assert task_runners  # which sees to it
+    arrived = pickle.loads(library.dumps(opaque("order")))
+    assert (type(arrived), arrived.unwrap()) == (opaque, "order")
+
+
+RECALLED = {
+    "at work": ({}, "RUNNING", 1, 1, False),
+    "told to stop": (labels_of(1), "RUNNING", 1, 1, True),
+    "told to stop at an attempt before": (labels_of(1), "RUNNING", 2, 2, False),
+    "begun once more meanwhile": ({}, "RUNNING", 2, 1, True),
+    "cancelled": ({}, "CANCELLING", 1, 1, True),
+    "crashed": ({}, "CRASHED", 1, 1, True),
+    "a label that makes no sense": ({LABEL: "yes"}, "RUNNING", 1, 1, False),
+}
+
+
+@pytest.mark.parametrize(("labels", "state", "attempts", "mine", "recalled"), RECALLED.values(), ids=RECALLED)
+def test_a_task_elsewhere_ends_with_its_run(
+    labels: dict[str, Any], state: str, attempts: int, mine: int, recalled: bool
+) -> None:
+    """Told to stop, over, or begun once more; what an earlier attempt was told does not count."""
+    assert is_recalled(labels, state, attempts, mine) is recalled
+
+
+def test_a_stop_of_one_run_stops_no_other() -> None:
+    """A worker may serve two runs side by side, and each has its own."""
+    one, other = shutdown.Stop(), shutdown.Stop()
+    with shutdown.apart(one):
+        assert shutdown.current() is one
+        shutdown.current().stop(grace=60)
+    with shutdown.apart(other):
+        assert not shutdown.current().asked.is_set()
+    assert not shutdown.current().asked.is_set()
+    assert one.asked.is_set()
+
+
+class Pool:
+    def urlopen(self, *_: Any, **__: Any) -> Any:
+        raise OSError
+
+
+def test_a_book_of_its_own_is_counted_nowhere_else() -> None:
+    """Two tasks in one process count apart, in whichever thread; the process counts neither."""
+    before, books = request_counts.made(), [Counter[request_counts.Outcome]() for _ in range(2)]
+    for number, book in enumerate(books, start=1):
+        with request_counts.counted_in(book):
+            counted = request_counts.Counted(Pool())  # type: ignore[arg-type]  # all that is used of one
+        for _ in range(number):
+            thread = threading.Thread(target=_failing, args=(counted.request,))
+            thread.start()
+            thread.join()
+    assert [request_counts.told(book) for book in books] == [
+        (Requests(verb="GET", code="none", count=1),),
+        (Requests(verb="GET", code="none", count=2),),
+    ]
+    assert request_counts.since(before) == ()
+
+
+def _failing(request: Callable[..., Any]) -> None:
+    with pytest.raises(OSError):  # noqa: PT011  Pool's
+        request("GET", "https://dev")
+
+
+class Future:
+    """As Prefect has them: of a task that ends when it is told to."""
+
+    def __init__(self, result: Any = None, state: str = "Completed") -> None:
+        self._result, self.state = result, type("State", (), {"name": state})
+        self._calls: list[Callable[[Any], Any]] = []
+
+    def add_done_callback(self, call: Callable[[Any], Any]) -> None:
+        self._calls.append(call)
+
+    def result(self, *, raise_on_failure: bool) -> Any:
+        assert not raise_on_failure
+        if isinstance(self._result, Exception):
+            raise self._result
+        return self._result
+
+    def end(self) -> None:
+        for call in self._calls:
+            call(self)
+
+
+REPORT = ClusterReport(cluster="dev", requests=(Requests(verb="GET", code="200", count=7),))
+
+
+@pytest.mark.parametrize(("state", "counted"), [("Completed", 7), ("Cached", 0)])
+def test_what_a_worker_asked_is_counted_once(state: str, counted: int) -> None:
+    """Not again where an earlier attempt of the run has counted it."""
+    before, future = request_counts.made(), Future(REPORT.model_dump_json(), state)
+    with remote_futures.Attendance(soon()) as waiting:
+        coming = waiting.expect(future, "dev", "sync-dev")
+        future.end()
+        assert coming.result(timeout=60) == REPORT.model_dump_json()
+        for _ in range(2):
+            coming.fetch()
+    assert sum(one.count for one in request_counts.since(before)) == counted
+
+
+def test_a_worker_that_is_lost_is_a_failure_of_its_cluster() -> None:
+    """By the type of the library's error, whose text could hold anything."""
+    future = Future(OSError("token abc"))
+    with remote_futures.Attendance(soon()) as waiting:
+        coming = waiting.expect(future, "dev", "sync-dev")
+        future.end()
+        error = coming.result(timeout=60, raise_on_failure=False)
+    assert isinstance(error, ClusterError)
+    assert (error.failure.code, error.failure.detail) == (Code.WORKER_LOST, "OSError")
+    assert (error.failure.cluster, error.failure.what) == ("dev", "run task sync-dev")
+
+
+def test_a_run_does_not_wait_beyond_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task that never comes costs its own cluster, and only that time."""
+    monkeypatch.setattr(remote_futures, "LATE_SECONDS", 0.2)
+    began = time.monotonic()
+    with remote_futures.Attendance(datetime.now(UTC)) as waiting:
+        error = waiting.expect(Future(), "dev", "sync-dev").result(timeout=60, raise_on_failure=False)
+    assert time.monotonic() - began < 30
+    assert (error.failure.code, error.failure.detail) == (Code.WORKER_LOST, "the time of the run is up")
+
+
+def test_a_run_without_any_worker_says_so_and_has_an_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where each worker that comes dies of its order; a scheduler that does not answer proves nothing."""
+    monkeypatch.setattr(remote_futures, "COUNT_SECONDS", 0.02)
+    monkeypatch.setattr(remote_futures, "ALONE_SECONDS", 0.3)
+    monkeypatch.setattr(remote_futures, "get_run_logger", lambda: logging.getLogger("a-run"))
+    silent_until = time.monotonic() + 0.6
+
+    def workers() -> int:
+        if time.monotonic() < silent_until:
+            raise OSError
+        return 0
+
+    with remote_futures.Attendance(soon(), workers) as waiting:
+        error = waiting.expect(Future(), "dev", "sync-dev").result(timeout=60, raise_on_failure=False)
+    assert (error.failure.code, error.failure.detail) == (Code.WORKER_LOST, "no worker for 0 s")
+    assert time.monotonic() > silent_until + 0.2
+    assert caplog.messages == ["the task runner has no worker: the run waits for one; see its log"]
+
+
+def test_a_run_with_a_worker_is_not_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it takes, while somebody is there."""
+    monkeypatch.setattr(remote_futures, "COUNT_SECONDS", 0.01)
+    monkeypatch.setattr(remote_futures, "ALONE_SECONDS", 0.05)
+    future = Future("{}")
+    with remote_futures.Attendance(soon(), lambda: 1) as waiting:
+        coming = waiting.expect(future, "dev", "sync-dev")
+        with pytest.raises(TimeoutError):
+            coming.result(timeout=0.5)
+
+
+def test_told_to_stop_a_run_waits_for_workers_no_longer_than_a_pod_may(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What has not come by then was interrupted; the workers were told."""
+    told = threading.Event()
+    monkeypatch.setattr(remote_futures, "STOP_SECONDS", 0.2)
+    monkeypatch.setattr(remote_futures, "_call_back", told.set)
+    with remote_futures.Attendance(soon()) as waiting:
+        coming = waiting.expect(Future(), "dev", "sync-dev")
+        shutdown.asked.set()
+        try:
+            error = coming.result(timeout=60, raise_on_failure=False)
+            assert told.wait(60)
+        finally:
+            shutdown.asked.clear()
+    assert error.failure.code is Code.INTERRUPTED

@@ -1,0 +1,671 @@
+"""Anything may happen in any order on OPS, on a target and on the way: what holds after each step of it.
+
+`TLS_SYNC_STEPS=10000 pytest tests/unit/plan/test_state_machine.py` takes so many steps, others each
+time; without it, a thousand that are always the same. Nothing here asks tasks/ what is ours, whole or newer.
+"""
+
+import base64
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE, Issuer
+from tasks.config.schema import SyncConfig, parse_config
+from tasks.domain.errors import ClusterError
+from tasks.domain.models import ClusterReport, Inventory
+from tasks.kube.client import APPLY, MERGE
+from tasks.kube.transport import Ask, Reply
+from tasks.plan.spec import Order
+from tasks.source.read import take_inventory
+from tasks.target import sync as delivery
+from tasks.target import write as writer
+from tasks.target.sync import deliver
+from tests.support.in_memory_api import (
+    READS,
+    WRITES,
+    Event,
+    Fault,
+    Hand,
+    Killed,
+    Manifest,
+    MemoryApi,
+    Wire,
+    WiredClient,
+    Written,
+    path_of,
+)
+
+STEPS = os.environ.get("TLS_SYNC_STEPS")
+NAMES = ("web-a", "web-b")
+TARGETS = (("app-a", "web-a"), ("app-a", "web-b"), ("app-b", "web-a"))
+ROUTES = [
+    {"certificates": ["web-*"], "namespaces": ["app-a"]},
+    {"certificates": ["web-a"], "namespaces": ["app-b"]},
+]
+Data = dict[str, str]
+NOW = datetime.now(UTC).replace(microsecond=0)
+ISSUER = Issuer()
+CA = base64.b64encode(ISSUER.root.pem).decode()
+NEWER = 200
+"""So many hours newer than all that OPS has."""
+
+
+@cache
+def issued(name: str, number: int, *, expired: bool = False) -> Data:
+    """A certificate that begins `number` hours after the first one."""
+    begin = NOW - timedelta(days=20) + timedelta(hours=number)
+    end = NOW - timedelta(hours=1) if expired else begin + timedelta(days=90)
+    data: Data = ISSUER.secret(name, [f"{name}.example.org"], not_before=begin, not_after=end)["data"]
+    return data
+
+
+@cache
+def leaf(certificate: str) -> x509.Certificate | None:
+    try:
+        return x509.load_pem_x509_certificates(base64.b64decode(certificate))[0]
+    except ValueError:
+        return None
+
+
+@cache
+def is_pair(certificate: str, key: str) -> bool:
+    found = leaf(certificate)
+    try:
+        private = load_pem_private_key(base64.b64decode(key), None)
+    except ValueError:
+        return False
+    spki = Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+    return found is not None and found.public_key().public_bytes(*spki) == private.public_key().public_bytes(
+        *spki
+    )
+
+
+def begin_of(secret: Manifest | None) -> datetime | None:
+    """When what a Secret holds began; None where it holds nothing that is of use still."""
+    data = (secret or {}).get("data") or {}
+    found = leaf(data.get("tls.crt", ""))
+    if not found or not is_pair(data["tls.crt"], data.get("tls.key", "")):
+        return None
+    return found.not_valid_before_utc if found.not_valid_after_utc > NOW else None
+
+
+def texts(secret: Manifest, part: str) -> Mapping[str, str]:
+    return secret["metadata"].get(part) or {}
+
+
+def is_ours(secret: Manifest) -> bool:
+    labels, managers = texts(secret, "labels"), secret["metadata"].get("managedFields", [])
+    return (
+        labels.get("app.kubernetes.io/managed-by") == "tls-sync"
+        and labels.get("tls-sync.io/owner") == "ops"
+        and bool(texts(secret, "annotations").get("tls-sync.io/source"))
+        and any(one["manager"] == "tls-sync" for one in managers)
+        and texts(secret, "annotations").get(STAMP) != ELSEWHERE
+    )
+
+
+def asks_for_us(secret: Manifest) -> bool:
+    labels = texts(secret, "labels")
+    others = labels.get("app.kubernetes.io/managed-by") == "tls-sync" and (
+        labels.get("tls-sync.io/owner", "ops"),
+        texts(secret, "annotations").get(STAMP) == ELSEWHERE,
+    ) != ("ops", False)
+    return texts(secret, "annotations").get("tls-sync.io/adopt") in ("ops", LET_GO) and not others
+
+
+def would_lose_keys(secret: Manifest) -> bool:
+    """Whether taking it over would take off what we don't send, though nobody said that it may go."""
+    further = set(secret["data"]) - {"tls.crt", "tls.key", "ca.crt"}
+    return bool(further) and texts(secret, "annotations").get("tls-sync.io/adopt") != LET_GO
+
+
+def is_blocked(secret: Manifest, begin: datetime) -> bool:
+    """Whether there is a reason not to write a certificate of this begin over a Secret."""
+    data_managers = [
+        one["manager"] for one in secret["metadata"]["managedFields"] if "f:data" in one.get("fieldsV1", {})
+    ]
+    held = (begin_of(secret) or begin) > begin
+    return (
+        not (is_ours(secret) or asks_for_us(secret))
+        or (not is_ours(secret) and would_lose_keys(secret))
+        or "deletionTimestamp" in secret["metadata"]
+        or "immutable" in secret
+        or secret["type"] != "kubernetes.io/tls"
+        or any(manager.startswith("cert-manager") for manager in data_managers)
+        or held
+    )
+
+
+Doing = Callable[[Hand, str, str], object]
+Place = tuple[str, str]
+"""Namespace and name of a Secret."""
+Deed = tuple[str, str]
+"""Kind and name of what someone does to it."""
+
+
+def editing(number: int, *keys: str, expired: bool = False, manager: str = "kubectl-edit") -> Doing:
+    def edit(hand: Hand, namespace: str, name: str) -> None:
+        data = issued(name, number, expired=expired)
+        hand.patch(namespace, name, {"data": {key: data[key] for key in keys}}, manager)
+
+    return edit
+
+
+def stealing(number: int, kind: str = "kubernetes.io/tls", **annotations: str) -> Doing:
+    def steal(hand: Hand, namespace: str, name: str) -> None:
+        hand.delete(namespace, name)
+        metadata = {"name": name, "namespace": namespace, "annotations": annotations}
+        hand.create(secret_of(metadata, issued(name, number)) | {"type": kind})
+
+    return steal
+
+
+def patching(**changes: Any) -> Doing:
+    return lambda hand, namespace, name: hand.patch(namespace, name, changes)
+
+
+def tagging(part: str, key: str, value: str | None) -> Doing:
+    return patching(metadata={part: {key: value}})
+
+
+def co_own(hand: Hand, namespace: str, name: str) -> None:
+    if found := hand.get(namespace, name):
+        metadata = {"name": name, "namespace": namespace}
+        hand.apply(secret_of(metadata, found["data"]) | {"type": found["type"]}, "deployer")
+
+
+def terminate(hand: Hand, namespace: str, name: str) -> None:
+    hand.hold(namespace, name, ["example.org/hold"])
+    hand.delete(namespace, name)
+
+
+def delete(hand: Hand, namespace: str, name: str) -> None:
+    hand.hold(namespace, name, None)
+    hand.delete(namespace, name)
+
+
+def secret_of(metadata: Manifest, data: Mapping[str, str]) -> Manifest:
+    whole = {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls"}
+    return whole | {"metadata": metadata, "data": dict(data)}
+
+
+ADOPT, LAST_APPLIED = "tls-sync.io/adopt", "kubectl.kubernetes.io/last-applied-configuration"
+OWNED_BY, OWNER = "app.kubernetes.io/managed-by", "tls-sync.io/owner"
+PAIR = ("tls.crt", "tls.key")
+STAMP, ELSEWHERE = "tls-sync.io/source-cluster", "00000000-0000-4000-8000-000000000000"
+LET_GO = "ops,lose-other-keys"
+GARBAGE = base64.b64encode(b"garbage").decode()
+EDITS: dict[str, Doing] = {
+    "tls.crt": editing(1, "tls.crt"),
+    "tls.key": editing(1, "tls.key"),
+    "both": editing(1, *PAIR),
+    "both, newer": editing(NEWER, *PAIR),
+    "tls.crt, newer": editing(NEWER, "tls.crt"),
+    "both, newer and expired": editing(NEWER, *PAIR, expired=True),
+    "garbage": patching(data={"tls.crt": GARBAGE}),
+    "empty": patching(data={"tls.crt": ""}),
+    "the same by another manager": co_own,
+    "the fingerprint": tagging("annotations", "tls-sync.io/fingerprint", "x"),
+    "the source": tagging("annotations", "tls-sync.io/source", "certificates-ops/web-b"),
+    "the begin": tagging("annotations", "tls-sync.io/not-before", "2020-01-01"),
+    "no end": tagging("annotations", "tls-sync.io/not-after", None),
+    "a team's label": tagging("labels", "team", "web"),
+}
+ADDITIONS: dict[str, Doing] = {
+    "another key": patching(data={"extra": GARBAGE}),
+    "ca.crt": patching(data={"ca.crt": GARBAGE}),
+    "no ca.crt": patching(data={"ca.crt": None}),
+}
+THEFTS: dict[str, Doing] = {
+    "another": stealing(1),
+    "a newer one": stealing(NEWER),
+    "another type": stealing(1, "Opaque"),
+    "a kubectl loop's, that asks for us": stealing(1, **{ADOPT: "ops", LAST_APPLIED: "{}"}),
+    "cert-manager's": editing(2, *PAIR, manager="cert-manager-certificates-issuing"),
+}
+LABELS: dict[str, Doing] = {
+    "off": tagging("labels", OWNED_BY, None),
+    "on": tagging("labels", OWNED_BY, "tls-sync"),
+    "other owner": tagging("labels", OWNER, "stage"),
+    "own owner": tagging("labels", OWNER, "ops"),
+    "ask for us": tagging("annotations", ADOPT, "ops"),
+    "ask for us, other keys may go": tagging("annotations", ADOPT, LET_GO),
+    "another OPS": tagging("annotations", STAMP, ELSEWHERE),
+    "no OPS": tagging("annotations", STAMP, None),
+}
+MARKS: dict[str, Doing] = {
+    "immutable": patching(immutable=True),
+    "mutable": patching(immutable=False),
+    "unmarked": patching(immutable=None),
+}
+DELETIONS: dict[str, Doing] = {
+    "held back": terminate,
+    "release": lambda hand, namespace, name: hand.hold(namespace, name, None),
+    "delete": delete,
+}
+DEEDS = {
+    "edit": EDITS,
+    "add": ADDITIONS,
+    "steal": THEFTS,
+    "label": LABELS,
+    "mark": MARKS,
+    "delete": DELETIONS,
+}
+PLACES = st.sampled_from(TARGETS)
+
+
+def deeds(*kinds: str) -> st.SearchStrategy[Deed]:
+    return st.sampled_from([(kind, name) for kind in kinds for name in DEEDS[kind]])
+
+
+FaultAt = tuple[str, int, str, Event]
+FAULTS: st.SearchStrategy[FaultAt] = st.one_of(
+    st.tuples(st.just("dev"), st.integers(0, 1), st.just("PATCH"), st.sampled_from(Fault)),
+    st.tuples(st.just("dev"), st.integers(0, 6), st.just(""), st.sampled_from(Fault)),
+    st.tuples(st.just("ops"), st.integers(0, 3), st.just(""), st.sampled_from(Fault)),
+)
+
+
+@dataclass
+class Fleet:
+    """OPS and one target: hands with all rights, and the ways of tls-sync's account."""
+
+    hands: Mapping[str, Hand]
+    ways: Mapping[str, Callable[[Ask], Reply]]
+    config: SyncConfig
+
+    def wire(self, cluster: str, on_write: Callable[[Written], object] = lambda _: None) -> Wire:
+        exchange = self.hands[cluster].exchange
+
+        def look(path: str) -> Manifest | None:
+            status, found = exchange(Ask("GET", path, "application/json"))
+            return found if status == 200 else None
+
+        return Wire(self.ways[cluster], look, on_write)
+
+
+def config_for(cluster_id: str) -> SyncConfig:
+    cluster = {
+        "name": "dev",
+        "context": "cluster-dev",
+        "clusterId": cluster_id,
+        "hostnames": ["*.example.org"],
+    }
+    source = {"namespace": SOURCE_NAMESPACE, "context": "cluster-ops"}
+    return parse_config({"owner": "ops", "source": source, "clusters": [cluster | {"routes": ROUTES}]})
+
+
+def memory_fleet() -> Fleet:
+    apis = {"ops": MemoryApi({SOURCE_NAMESPACE: READS}), "dev": MemoryApi({"app-a": WRITES, "app-b": WRITES})}
+    hands = {name: Hand(api.exchange) for name, api in apis.items()}
+    return Fleet(hands, {name: api.answer for name, api in apis.items()}, config_for(apis["dev"].uid))
+
+
+@dataclass
+class Run:
+    ops: Wire
+    dev: Wire
+    report: ClusterReport | None = None
+    """None where it was killed, or could not read OPS."""
+
+    @property
+    def wrote(self) -> set[str]:
+        return {one.path for one in self.dev.written}
+
+    @property
+    def rows(self) -> dict[str, tuple[str, str]]:
+        """What a next run is to say of each Secret, if nothing happens in between."""
+        assert self.report
+        return {
+            path_of(row.target.namespace, row.target.name): ("keep", "InSync")
+            if row.applied
+            else (row.action.value, row.reason.value)
+            for row in self.report.changes
+        }
+
+
+@contextmanager
+def wired(run: Run) -> Iterator[None]:
+    """Clients on the wires of this run; one thread each, so that the same steps give the same story."""
+    with (
+        patch.object(delivery, "client_of_target", lambda *_: WiredClient("dev", run.dev)),
+        patch.object(delivery, "client_of_source", lambda *_: WiredClient("OPS", run.ops)),
+        patch.object(delivery, "CONNECTIONS", 1),
+        patch.object(writer, "CONNECTIONS", 1),
+    ):
+        yield
+
+
+class SyncMachine(RuleBasedStateMachine):
+    """Its rules and laws, for any fleet."""
+
+    make_fleet: Callable[[], Fleet]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fleet = fleet = type(self).make_fleet()
+        self.ops, self.dev = fleet.hands["ops"], fleet.hands["dev"]
+        self.number = 2
+        self.on_ops: dict[str, Data] = {}
+        self.snapshots: list[dict[str, Data]] = [{}]
+        self.inventories: list[Inventory] = []
+        self.ever: set[frozenset[tuple[str, str]]] = set()
+        """All that OPS had at any time, each with all of its keys."""
+        self.edited: set[Place] = set()
+        for hand, namespace in ((self.ops, SOURCE_NAMESPACE), (self.dev, "app-a"), (self.dev, "app-b")):
+            for name in hand.names(namespace):
+                hand.hold(namespace, name, None)
+                hand.delete(namespace, name)
+
+    # On OPS.
+
+    def put(self, name: str, data: Data) -> None:
+        self.set_ops(self.on_ops | {name: data})
+
+    def set_ops(self, wanted: dict[str, Data]) -> None:
+        manifests = {
+            name: secret_of({"name": name, "namespace": SOURCE_NAMESPACE}, data)
+            for name, data in wanted.items()
+        }
+        self.ops.restore(SOURCE_NAMESPACE, manifests)
+        self.on_ops = wanted
+        self.snapshots.append(wanted)
+        self.ever |= {frozenset(data.items()) for data in wanted.values()}
+
+    @initialize(ca=st.booleans())
+    def begin(self, ca: bool) -> None:
+        self.renew_all(ca)
+        self.sync()
+
+    @rule(ca=st.booleans())
+    def renew_all(self, ca: bool) -> None:
+        for name in NAMES:
+            self.renew(name, ca)
+
+    @rule(name=st.sampled_from(NAMES), ca=st.booleans())
+    def renew(self, name: str, ca: bool) -> None:
+        self.number += 1
+        self.put(name, issued(name, self.number) | ({"ca.crt": CA} if ca else {}))
+
+    @rule(name=st.sampled_from(NAMES))
+    def corrupt(self, name: str) -> None:
+        """Its key is that of another certificate."""
+        self.number += 1
+        self.put(name, issued(name, self.number) | {"tls.key": issued(name, 0)["tls.key"]})
+
+    @rule(name=st.sampled_from(NAMES))
+    def expire(self, name: str) -> None:
+        self.number += 1
+        self.put(name, issued(name, self.number, expired=True))
+
+    @rule(name=st.sampled_from(NAMES))
+    def delete_on_ops(self, name: str) -> None:
+        self.set_ops({known: data for known, data in self.on_ops.items() if known != name})
+
+    @rule(back=st.integers(1, 5))
+    def restore_ops(self, back: int) -> None:
+        """To what it was some changes ago."""
+        self.set_ops(self.snapshots[-min(back, len(self.snapshots))])
+
+    # On the target.
+
+    def by_hand(self, place: Place, deed: Deed) -> None:
+        kind, name = deed
+        DEEDS[kind][name](self.dev, *place)
+        self.edited.add(place)
+
+    def by_hand_and_sync(self, place: Place, deed: Deed, then: bool) -> None:
+        self.by_hand(place, deed)
+        if then:
+            self.sync()
+
+    @rule(place=PLACES, deed=deeds("edit", "add"), then=st.booleans())
+    def edit(self, place: Place, deed: Deed, then: bool) -> None:
+        self.by_hand_and_sync(place, deed, then)
+
+    @rule(place=PLACES, deed=deeds("steal"), then=st.booleans())
+    def steal(self, place: Place, deed: Deed, then: bool) -> None:
+        self.by_hand_and_sync(place, deed, then)
+
+    @rule(place=PLACES, deed=deeds("label"), then=st.booleans())
+    def relabel(self, place: Place, deed: Deed, then: bool) -> None:
+        self.by_hand_and_sync(place, deed, then)
+
+    @rule(place=PLACES, deed=deeds("mark"), then=st.booleans())
+    def mark(self, place: Place, deed: Deed, then: bool) -> None:
+        self.by_hand_and_sync(place, deed, then)
+
+    @rule(place=PLACES, deed=deeds("delete"), then=st.booleans())
+    def delete(self, place: Place, deed: Deed, then: bool) -> None:
+        self.by_hand_and_sync(place, deed, then)
+
+    # Runs.
+
+    @rule()
+    def take_inventory(self) -> None:
+        run = Run(self.fleet.wire("ops"), self.fleet.wire("dev"))
+        self.inventories.append(self.inventory(run))
+
+    def inventory(self, run: Run) -> Inventory:
+        return take_inventory(WiredClient("OPS", run.ops), self.fleet.config.source, datetime.now(UTC))
+
+    def run(self, *events: FaultAt, inventory: Inventory | None = None, **options: Any) -> Run:
+        run = Run(self.fleet.wire("ops"), self.fleet.wire("dev", self.overwritten))
+        for cluster, number, method, event in events:
+            (run.ops if cluster == "ops" else run.dev).at(number, event, method)
+        with wired(run):
+            try:
+                found = inventory or self.inventory(run)
+                order = Order(self.fleet.config, self.fleet.config.clusters[0], found, **options)
+                run.report = deliver(order, float("inf"))
+            except (ClusterError, Killed):
+                assert run.ops.faults or run.dev.faults, "it failed by itself"
+        self.check(run)
+        return run
+
+    def overwritten(self, write: Written) -> None:
+        """What was edited by hand is ours again."""
+        metadata = write.after["metadata"]
+        self.edited.discard((metadata["namespace"], metadata["name"]))
+
+    @rule()
+    def sync(self) -> None:
+        """Where nothing goes wrong, all that can be delivered is, and a second run has nothing to do."""
+        before = {target: self.dev.get(*target) for target in TARGETS}
+        first = self.run()
+        assert first.report
+        self.check_truth(first)
+        for target in TARGETS:
+            self.check_delivered(before[target], target, first)
+        second = self.run()
+        assert second.report
+        assert not second.dev.written, "the second run writes"
+        assert second.rows == first.rows
+        assert second.report.failures == first.report.failures
+
+    @rule(certificate=st.sampled_from(NAMES), dry_run=st.booleans())
+    def sync_one(self, certificate: str, dry_run: bool) -> None:
+        run = self.run(certificate=certificate, dry_run=dry_run)
+        assert not (dry_run and run.dev.written)
+        if not dry_run:
+            self.check_truth(run)
+
+    @precondition(lambda self: self.inventories)
+    @rule(back=st.integers(1, 3))
+    def sync_with_an_old_inventory(self, back: int) -> None:
+        self.check_truth(self.run(inventory=self.inventories[-min(back, len(self.inventories))]))
+
+    @rule(faults=st.lists(FAULTS, min_size=1, max_size=3))
+    def sync_with_faults(self, faults: list[FaultAt]) -> None:
+        """Also those that kill it."""
+        self.check_told(self.run(*faults), set())
+
+    @rule(
+        number=st.integers(0, 1),
+        fault=st.sampled_from(Fault),
+        place=PLACES,
+        deed=st.none() | deeds("edit") | deeds("add"),
+        then=st.booleans(),
+    )
+    def sync_with_a_failing_write(
+        self, number: int, fault: Fault, place: Place, deed: Deed | None, then: bool
+    ) -> None:
+        """Where there is something to write; and then, it may be, all goes well."""
+        if deed:
+            self.by_hand(place, deed)
+        else:
+            self.renew_all(ca=False)
+        self.check_told(self.run(("dev", number, "PATCH", fault)), set())
+        if then:
+            self.sync()
+
+    @rule(number=st.integers(0, 8), renewed=st.booleans(), gone=st.none() | PLACES)
+    def sync_interleaved(self, number: int, renewed: bool, gone: Place | None) -> None:
+        """Another whole run takes place in the middle of one, and OPS may be newer then."""
+        inner: list[Run] = []
+        if gone:
+            self.by_hand(gone, ("delete", "delete"))
+
+        def meanwhile() -> None:
+            if renewed:
+                self.renew_all(ca=False)
+            inner.append(self.run())
+
+        run = self.run(("dev", number, "", meanwhile))
+        self.check_told(run, {path for one in inner for path in one.wrote})
+
+    @rule(number=st.integers(0, 8), place=PLACES, deed=deeds(*DEEDS))
+    def sync_meanwhile(self, number: int, place: Place, deed: Deed) -> None:
+        """Someone does something in the middle of a run."""
+        run = self.run(("dev", number, "", lambda: self.by_hand(place, deed)))
+        self.check_told(run, {path_of(*place)})
+
+    @rule(number=st.integers(0, 8), name=st.sampled_from(NAMES), back=st.booleans())
+    def sync_while_ops_changes(self, number: int, name: str, back: bool) -> None:
+        change = (lambda: self.restore_ops(2)) if back else (lambda: self.renew(name, ca=False))
+        self.check_truth(self.run(("dev", number, "", change)))
+
+    # Laws.
+
+    def check(self, run: Run) -> None:
+        """Of every run, whatever happened to it."""
+        for ask in (*run.ops.asked, *run.dev.asked):
+            review = ask.method == "POST" and ask.path.rpartition("/")[2].startswith("selfsubject")
+            assert (
+                review or ask.method == "GET" or (ask.method, ask.kind) == ("PATCH", APPLY) or _is_bound(ask)
+            )
+        assert not run.ops.written
+        for write in run.dev.written:
+            self.check_write(write)
+
+    def check_write(self, write: Written) -> None:
+        before, after = write.before, write.after
+        if before is not None:
+            assert is_ours(before) or asks_for_us(before), "a foreign Secret was written"
+        assert is_ours(after)
+        assert after["type"] == "kubernetes.io/tls"
+        assert frozenset(after["data"].items()) in self.ever, "not what OPS had at any time, key by key"
+        assert is_pair(after["data"]["tls.crt"], after["data"]["tls.key"]), "they don't fit"
+        begun, begins = begin_of(before), begin_of(after)
+        assert begins
+        assert begun is None or begun <= begins, "a valid newer certificate was replaced by an older one"
+
+    def check_truth(self, run: Run) -> None:
+        """Without faults: what the report calls written was written, and nothing else."""
+        assert run.report
+        applied = {
+            path_of(row.target.namespace, row.target.name) for row in run.report.changes if row.applied
+        }
+        assert applied == run.wrote
+
+    def check_told(self, run: Run, by_others: set[str]) -> None:
+        """With faults: each write is in the report, as a write or as a failure, and none is made up."""
+        if run.report is None:
+            return
+        rows = {path_of(row.target.namespace, row.target.name): row for row in run.report.changes}
+        applied = {path for path, row in rows.items() if row.applied}
+        assert applied <= run.wrote | by_others
+        failed = " ".join(failure.what for failure in run.report.failures)
+        untold = {path for path in run.wrote - applied - by_others if str(rows[path].target) not in failed}
+        assert not untold
+
+    def check_delivered(self, before: Manifest | None, target: tuple[str, str], run: Run) -> None:
+        """What is fit on OPS is on the target, whole, or there is a reason."""
+        wanted, now = self.on_ops.get(target[1]), self.dev.get(*target)
+        source = {"data": wanted} if wanted else None
+        begin = begin_of(source)
+        if wanted is None or begin is None or not is_pair(wanted["tls.crt"], wanted["tls.key"]):
+            assert path_of(*target) not in run.wrote
+        elif before is not None and is_blocked(before, begin):
+            assert run.rows[path_of(*target)][0] == "refuse"
+            assert now == before
+        else:
+            assert now is not None
+            assert is_ours(now)
+            assert now["data"] == wanted
+
+    @invariant()
+    def every_copy_is_whole(self) -> None:
+        for target in set(TARGETS) - self.edited:
+            copy = self.dev.get(*target)
+            if copy is not None and is_ours(copy):
+                assert frozenset(copy["data"].items()) in self.ever
+                assert is_pair(copy["data"]["tls.crt"], copy["data"]["tls.key"])
+
+
+def _is_bound(ask: Ask) -> bool:
+    """A merge patch of one object in one state."""
+    about = (ask.body or {}).get("metadata", {})
+    return ask.kind == MERGE and bool(about.get("uid") and about.get("resourceVersion"))
+
+
+class MemoryMachine(SyncMachine):
+    make_fleet = staticmethod(memory_fleet)
+
+
+def profile(steps: int, per_example: int = 25) -> settings:
+    return settings(
+        max_examples=max(1, steps // per_example),
+        stateful_step_count=per_example,
+        deadline=None,
+        database=None,
+        phases=(Phase.generate, Phase.shrink),
+        derandomize=STEPS is None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+def test_whatever_happens_copies_stay_whole_ours_and_told() -> None:
+    """In any order of events, what the laws of SyncMachine say holds."""
+    run_state_machine_as_test(MemoryMachine, settings=profile(int(STEPS or 1000)))
+
+
+@pytest.mark.parametrize(
+    ("number", "fault"), [(0, Fault.LOST_ANSWER), (0, Fault.KILLED_AFTER), (1, Fault.LOST_REQUEST)]
+)
+def test_a_repair_that_breaks_off_in_the_middle_is_completed(number: int, fault: Fault) -> None:
+    """Where a ca.crt added by hand is gone and the apply has yet to follow, this run or the next does it."""
+    machine = MemoryMachine()
+    machine.begin(ca=False)
+    machine.by_hand(TARGETS[0], ("add", "ca.crt"))
+    machine.run(("dev", number, "PATCH", fault))
+    machine.sync()

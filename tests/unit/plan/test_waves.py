@@ -1,0 +1,236 @@
+"""Waves: who may follow whom, and what can't wait."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tasks import sync_cluster
+from tasks.config.schema import SyncConfig, parse_config
+from tasks.domain.errors import ConfigError
+from tasks.domain.models import Action, Change, ClusterReport, Failure, Inventory, Plan, SecretRef
+from tasks.domain.reasons import Code, Reason
+from tasks.plan import waves
+from tasks.plan.spec import Order, orders_for
+from tests.support.factories import NOW, certificate, inventory, version
+
+NAMES = [f"web-{number}-tls" for number in range(10)]
+OPS = inventory(*(certificate(name) for name in NAMES))
+
+
+def document(**settings: Any) -> dict[str, Any]:
+    route = {"certificates": ["web-*"], "namespaces": ["app-a"]}
+    clusters = [
+        {"name": name, "context": name, "wave": wave, "hostnames": ["*.example.org"], "routes": [route]}
+        for name, wave in (("prd", 3), ("dev", 1), ("rct", 2), ("qa", 1))
+    ]
+    return {"owner": "ops", "source": {"namespace": "certificates-ops"}, "clusters": clusters, **settings}
+
+
+def orders(found: Inventory = OPS, certificate: str | None = None, **settings: Any) -> tuple[Order, ...]:
+    config = parse_config(document(**settings))
+    return orders_for(config, config.clusters, found, dry_run=False, certificate=certificate)
+
+
+def names(wave: tuple[Order, ...]) -> list[str]:
+    return [order.cluster.name for order in wave]
+
+
+def row(name: str, action: Action = Action.UPDATE, *, applied: bool = False, **values: Any) -> Change:
+    reason = values.pop("reason", Reason.CERTIFICATE_RENEWED)
+    target = SecretRef(namespace="app-a", name=name)
+    return Change(action=action, reason=reason, target=target, certificate=name, applied=applied, **values)
+
+
+def report(cluster: str, bad: int = 0, **values: Any) -> ClusterReport:
+    """All ten copies written, but for so many."""
+    rows = tuple(row(name, applied=number >= bad) for number, name in enumerate(NAMES))
+    return ClusterReport(cluster=cluster, changes=values.pop("changes", rows), **values)
+
+
+def at_rest(*names: str) -> tuple[Change, ...]:
+    return tuple(row(name, Action.KEEP, reason=Reason.IN_SYNC) for name in names)
+
+
+DOWN = Failure(code=Code.UNREACHABLE, cluster="dev", what="list secrets")
+
+
+def test_the_lower_numbers_go_first() -> None:
+    """Within a wave, the order is that of the configuration."""
+    assert [names(wave) for wave in waves.waves_of(orders())] == [["dev", "qa"], ["rct"], ["prd"]]
+
+
+def test_without_numbers_there_is_one_wave() -> None:
+    """As before there were waves."""
+    plain = document()
+    for cluster in plain["clusters"]:
+        del cluster["wave"]
+    config = parse_config(plain)
+    made = orders_for(config, config.clusters, OPS, dry_run=False, certificate=None)
+    assert [names(wave) for wave in waves.waves_of(made)] == [["prd", "dev", "rct", "qa"]]
+
+
+BAD = {
+    "all is well": ((report("dev"), report("qa")), True),
+    "two of twenty": ((report("dev", 2), report("qa")), True),
+    "four of twenty is the share itself": ((report("dev", 2), report("qa", 2)), True),
+    "five of twenty": ((report("dev", 5), report("qa")), False),
+    "a cluster that is down fails with all its copies": (
+        (report("dev", changes=(), failures=(DOWN,)), report("qa")),
+        False,
+    ),
+    "refusals count": (
+        (
+            report("dev", changes=tuple(row(n, Action.REFUSE, reason=Reason.OWNED_BY_OTHER) for n in NAMES)),
+            report("qa"),
+        ),
+        False,
+    ),
+    "in sync is as good as written": (
+        (
+            report("dev", changes=tuple(row(n, Action.KEEP, reason=Reason.IN_SYNC) for n in NAMES)),
+            report("qa"),
+        ),
+        True,
+    ),
+    "what a dry run would write": ((report("dev", 10, dry_run=True), report("qa", 10, dry_run=True)), True),
+    "rows that nobody wants make nothing better": (
+        (
+            report("dev", changes=at_rest(*(f"old-{name}" for name in NAMES))),
+            report("qa"),
+        ),
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize(("reports", "well"), BAD.values(), ids=BAD)
+def test_the_next_wave_begins_if_few_copies_failed(reports: tuple[ClusterReport, ...], well: bool) -> None:
+    """At most the configured share, a fifth by default, of all copies wanted in the wave."""
+    assert waves.went_well(waves.waves_of(orders())[0], reports) is well
+
+
+def test_the_share_is_counted_to_the_copy() -> None:
+    """As a run tells it to its fleet: what is wanted, and what is not there; nothing of nothing at first."""
+    dev, qa = waves.waves_of(orders())[0]
+    assert waves.share_of([dev, qa], [report("dev", 3), report("qa")]) == waves.Share(20, 3)
+    assert waves.share_of([dev, qa], [report("qa")]) == waves.Share(20, 10)
+    assert waves.Share() == waves.Share(0, 0)
+
+
+def test_a_wave_of_one_cluster_is_judged_like_any() -> None:
+    """PRD alone in its wave, whichever it is."""
+    (rct,) = waves.waves_of(orders())[1]
+    assert [waves.went_well([rct], [report("rct", bad)]) for bad in (2, 3)] == [True, False]
+
+
+def test_who_waits_hears_how_the_wave_before_went() -> None:
+    """Its number, its copies, and the setting; or that somebody asked for what is urgent only."""
+    wave = waves.waves_of(orders())[0]
+    why = waves.what_holds(wave, (report("dev", 5), report("qa")))
+    assert why == "in wave 1, 5 of 20 copies are not as on OPS: more than waves.maxFailedShare, 0.2"
+    (prd,) = waves.held_back(waves.waves_of(orders())[2], why)
+    assert waves.failure_of(prd, 1, 2).detail == why
+    (asked,) = waves.held_back([prd], "")
+    assert waves.failure_of(asked, 1, 2).detail == "urgent_only was asked for"
+    assert waves.what_holds(wave, (report("dev"), report("qa"))) == ""
+
+
+def test_the_share_is_a_setting() -> None:
+    """With none allowed, one copy is too many."""
+    strict = orders(waves={"maxFailedShare": 0})
+    assert waves.went_well(waves.waves_of(strict)[0], (report("dev"), report("qa")))
+    assert not waves.went_well(waves.waves_of(strict)[0], (report("dev", 1), report("qa")))
+
+
+def test_where_nothing_is_wanted_nothing_can_fail() -> None:
+    """An empty OPS holds back nobody; nor does a run for one certificate count the others."""
+    empty = ClusterReport(cluster="dev"), ClusterReport(cluster="qa")
+    assert waves.went_well(waves.waves_of(orders(inventory()))[0], empty)
+    one = waves.waves_of(orders(certificate="web-3-tls"))[0]
+    done = tuple(ClusterReport(cluster=n, changes=(row("web-3-tls", applied=True),)) for n in ("dev", "qa"))
+    assert waves.went_well(one, done)
+
+
+def test_what_ends_within_a_day_does_not_wait() -> None:
+    """Nor what has ended; a copy that is not there yet does."""
+    soon, just = version("b2", age=89.5), version("b5", age=89)
+    later, over = version("b3", age=88.5), version("b4", age=91)
+    plan = Plan(
+        cluster="prd",
+        changes=(
+            row("a-tls", old=soon),
+            row("b-tls", old=later),
+            row("c-tls", old=over),
+            row("d-tls", Action.CREATE, reason=Reason.MISSING_ON_TARGET),
+            row("e-tls", Action.KEEP, reason=Reason.IN_SYNC, old=soon),
+            row("f-tls", old=just),
+        ),
+    )
+    to_do, waiting = waves.urgent(plan, NOW)
+    assert [change.target.name for change in to_do.writes] == ["a-tls", "c-tls"]
+    assert [change.target.name for change in waiting] == ["b-tls", "d-tls", "f-tls"]  # f: a whole day is left
+    assert just.not_after - NOW == waves.URGENT
+    assert [change.target.name for change in to_do.changes] == ["a-tls", "c-tls", "e-tls"]
+    assert timedelta(hours=24) == waves.URGENT
+
+
+def test_told_to_stop_the_waves_that_follow_do_not_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their clusters are in the report all the same, as interrupted."""
+    told, begun = KeyboardInterrupt(), list[list[str]]()
+
+    def stopped(wave: tuple[Order, ...], _: object) -> tuple[tuple[ClusterReport, ...], BaseException]:
+        begun.append(names(wave))
+        return (report("dev"), report("qa")), told
+
+    monkeypatch.setattr(sync_cluster, "_sync_wave", stopped)
+    reports, signal = sync_cluster.sync_clusters(orders())
+    assert signal is told
+    assert begun == [["dev", "qa"]]
+    assert [one.cluster for one in reports] == ["dev", "qa", "rct", "prd"]
+    assert [[failure.code for failure in one.failures] for one in reports[2:]] == [[Code.INTERRUPTED]] * 2
+
+
+def test_a_held_back_order_is_another_order() -> None:
+    """A resumed run does not take what a cluster did while it waited for all that it is to do."""
+    (order,) = waves.waves_of(orders())[2]
+    (held,) = waves.held_back([order], "in wave 1, all is broken")
+    assert held.urgent_only
+    assert held.digest != order.digest
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"waves": {"maxFailedShare": 20}}, "waves.maxFailedShare: must be below 1; it is a share: 0.2"),
+        ({"waves": {"maxFailedShare": -0.1}}, "waves.maxFailedShare: "),
+        ({"waves": {"share": 0.1}}, "waves.share: unknown key"),
+        ({"wave": 0}, "clusters[0] (prd).wave: "),
+        ({"wave": 1.5}, "clusters[0] (prd).wave: must be a whole number"),
+        ({"wave": "2"}, "clusters[0] (prd).wave: must be a whole number, without quotes"),
+        ({"wave": True}, "clusters[0] (prd).wave: "),
+    ],
+)
+def test_what_is_no_wave_is_refused(change: dict[str, Any], fault: str) -> None:
+    """With its path in the file."""
+    given = document()
+    if "wave" in change:
+        given["clusters"][0].update(change)
+    else:
+        given.update(change)
+    with pytest.raises(ConfigError) as error:
+        parse_config(given)
+    assert fault in str(error.value)
+
+
+def test_the_first_wave_is_that_of_the_clusters_awake() -> None:
+    """Where DEV is suspended, the watcher serves who comes next."""
+    given = document()
+    assert [c.name for c in parse_config(given).first_wave] == ["dev", "qa"]
+    for cluster in given["clusters"]:
+        cluster["suspended"] = cluster["wave"] == 1
+    config: SyncConfig = parse_config(given)
+    assert [c.name for c in config.first_wave] == ["rct"]
+    for cluster in given["clusters"]:
+        cluster["suspended"] = True
+    assert parse_config(given).first_wave == ()

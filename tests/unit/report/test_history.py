@@ -1,0 +1,164 @@
+"""What is made of Prefect's runs: who asked, which were for a cluster, and how they are told."""
+
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.report import history
+from tasks.report.history import Outcome, Run, concerns, who_asked
+
+ROOT = Path(__file__).parents[3]
+GOOD, BAD = Outcome(type="COMPLETED"), Outcome(type="FAILED", message="dev: Unreachable: it is down")
+
+
+def run(**values: Any) -> Run:
+    fields = {
+        "id": "0f3a9c1e-0000-4000-8000-000000000000",
+        "name": "sync all",
+        "flow": "tls-sync",
+        "who": "schedule",
+        "began": datetime(2026, 3, 1, 12, tzinfo=UTC),
+        "took": timedelta(seconds=42),
+        "type": "COMPLETED",
+        "state": "Completed",
+    }
+    return Run.model_validate(fields | values)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"scheduled": True}, "schedule"),
+        ({"deployed": True}, "by hand"),
+        ({}, "shell"),
+        ({"creator": "automation on renewal"}, "automation on renewal"),
+        ({"deployed": True, "tags": ["tls-sync", "alice"]}, "by hand (alice)"),
+        ({"scheduled": True, "tags": ["tls-sync", "auto-scheduled"]}, "schedule"),
+    ],
+)
+def test_who_asked_is_told_as_far_as_prefect_knows(given: dict[str, Any], expected: str) -> None:
+    """The schedule, an automation, a shell or a person; and the tags that were given along."""
+    plain = {"scheduled": False, "creator": "", "deployed": False, "tags": [], "usual": ["tls-sync"]}
+    assert who_asked(**{**plain, **given}) == expected
+
+
+@pytest.mark.parametrize(
+    ("given", "wanted", "failed"),
+    [
+        (run(clusters={"dev": GOOD, "rct": GOOD}), True, False),
+        (run(clusters={"dev": BAD, "rct": GOOD}, type="FAILED"), True, True),
+        (run(clusters={"dev": GOOD, "rct": BAD}, type="FAILED"), True, False),
+        (run(clusters={"rct": BAD}, type="FAILED", parameters={"cluster": "rct"}), False, False),
+        (run(type="FAILED"), True, True),
+        (run(type="FAILED", parameters={"cluster": "rct"}), False, False),
+        (run(type="FAILED", parameters={"group": "eu"}, clusters={"rct": BAD}), False, False),
+        (run(type="RUNNING"), True, False),
+        (run(clusters={"rct": GOOD}), False, False),
+        (run(type="CRASHED", clusters={"rct": GOOD}), True, True),
+    ],
+)
+def test_a_run_is_for_a_cluster(given: Run, wanted: bool, failed: bool) -> None:
+    """Where it was asked for it, or for all; it failed for it where it did there, or never got there."""
+    assert concerns(given, "dev", failed=False) is wanted
+    assert concerns(given, "dev", failed=True) is failed
+
+
+def test_the_failures_of_all_are_those_of_the_runs() -> None:
+    """Without a cluster the run's own end counts."""
+    assert concerns(run(type="CRASHED"), None, failed=True)
+    assert not concerns(run(), None, failed=True)
+    assert concerns(run(), None, failed=False)
+
+
+def test_a_run_is_told_in_one_line() -> None:
+    """When, how long, which, who, how, and what became of each cluster."""
+    text = history.render(
+        [run(clusters={"rct": BAD, "dev": GOOD}, type="FAILED", state="ClustersFailed", message="1 of 2")],
+        cluster=None,
+        zone=UTC,
+        width=100,
+    )
+    assert text.splitlines() == [
+        "began                took  run       by        state           clusters     id",
+        "2026-03-01 12:00:00  42 s  sync all  schedule  ClustersFailed  dev ✓ rct ✗  0f3a9c1e",
+        "",
+        "sync all (0f3a9c1e): ClustersFailed",
+        "  1 of 2",
+    ]
+
+
+def test_the_failure_of_a_cluster_is_its_own() -> None:
+    """Asked for one cluster, its message is told, and not that of all."""
+    given = run(clusters={"dev": BAD}, type="FAILED", state="ClustersFailed", message="everything")
+    text = history.render([given], cluster="dev", zone=UTC, width=100)
+    assert "dev: Unreachable: it is down" in text
+    assert "everything" not in text
+
+
+def test_no_message_steers_the_terminal() -> None:
+    """Names and messages could be anybody's: on one line each, without control characters."""
+    given = run(name="sync \x1b[2J", type="FAILED", message="a\x1b]0;x\x07\nb" + "x" * 5000)
+    text = history.render([given], cluster=None, zone=UTC, width=100)
+    assert "\x1b" not in text
+    assert "\x07" not in text
+    assert len(text) < 3000
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(None, "-"), (0.84, "0.8 s"), (42, "42 s"), (185, "3 min 5 s"), (7500, "125 min 0 s")],
+)
+def test_a_duration_is_told(seconds: float | None, expected: str) -> None:
+    """In seconds, then in minutes."""
+    took = None if seconds is None else timedelta(seconds=seconds)
+    assert history.duration(took) == expected
+
+
+def test_the_document_keeps_its_form() -> None:
+    """Programs rely on these keys: where one has to go or to change, schemaVersion changes with it."""
+    (entry,) = history.document([run(clusters={"dev": GOOD}, parameters={"cluster": None})])["runs"]
+    assert " ".join(entry) == (
+        "id name flow parameters by createdAt beganAt seconds stateType state message clusters"
+    )
+    assert entry["clusters"] == {"dev": {"stateType": "COMPLETED", "message": ""}}
+    assert (entry["beganAt"], entry["seconds"]) == ("2026-03-01T12:00:00+00:00", 42.0)
+    assert history.document([]) == {"schemaVersion": 1, "runs": []}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--json"], "--json goes with --inventory or --history"),
+        (["--html", "x"], "--html goes with --inventory"),
+        (["--failed"], "--failed goes with --history"),
+        (["--inventory", "--history"], "--inventory and --history: one at a time"),
+        (["--inventory", "--dry-run"], "--dry-run does not go with --inventory"),
+        (["--inventory", "--json", "--html", "x"], "--json and --html: one at a time"),
+        (["--history", "--certificate", "x"], "--certificate does not go with --history"),
+        (["--logs", "x", "--cluster", "dev"], "--cluster does not go with --logs"),
+        (["--logs", ""], "--logs: is empty; is a variable not set?"),
+        (["--cluster", ""], "--cluster: is empty; is a variable not set?"),
+        (["--certificate", " "], "--certificate: is empty; is a variable not set?"),
+        (["--group", ""], "--group: is empty; is a variable not set?"),
+        (["--html", ""], "--html: is empty; is a variable not set?"),
+        (["--history", "--limit", "0"], "a number from 1 to 1000"),
+        (["--preflight", "--json"], "--preflight goes with --cluster alone"),
+    ],
+)
+def test_what_does_not_go_together_is_said(arguments: list[str], told: str) -> None:
+    """Before anything is asked, with exit status 2."""
+    done = subprocess.run(
+        [sys.executable, "-m", "flows", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "TLS_SYNC_CONFIG": "", "KUBECONFIG": ""},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert told in done.stderr

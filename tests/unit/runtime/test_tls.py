@@ -1,0 +1,114 @@
+"""Our TLS: it verifies as Python's default does, and writes no session key anywhere."""
+
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tasks.inventory.served import Leaf, Question
+from tasks.inventory.tls_probe import ask_all
+from tasks.kube.client import ClusterClient
+from tasks.kubeconfig.reader import accepted
+from tasks.metrics.pushgateway import ADDRESS, push
+from tasks.metrics.pushgateway import CA as GATEWAY_CA
+from tasks.runtime.tls import KEY_LOG, verifying
+from tests.support import tls_server
+from tests.support.tls_server import listening
+from tests.support.waiting import until
+from tests.unit.flows.test_run import EXAMPLE, ROOT
+from tests.unit.kubeconfig.test_reader import CA, document
+from tests.unit.metrics.test_registry import report
+from tests.unit.runtime.test_name_servers import KUBE_SYSTEM
+
+PATIENT = 60.0
+
+
+def test_a_context_is_pythons_default_one() -> None:
+    """The context trusts whom Python's default one trusts, as strictly, in each version of Python."""
+    ours, theirs = (make(cadata=CA.pem.decode()) for make in (verifying, ssl.create_default_context))
+    names = ("verify_mode", "check_hostname", "verify_flags", "options", "minimum_version", "maximum_version")
+    for name in (*names, "protocol", "security_level", "hostname_checks_common_name"):
+        assert getattr(ours, name) == getattr(theirs, name), name
+    assert ours.get_ciphers() == theirs.get_ciphers()
+    assert ours.get_ca_certs(binary_form=True) == [ssl.PEM_cert_to_DER_cert(CA.pem.decode())]
+    assert verifying().cert_store_stats() == ssl.create_default_context().cert_store_stats()
+
+
+@pytest.fixture
+def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Of a server that speaks TLS; session keys are to go to tmp_path/keys."""
+    with listening(tls_server.answering(tmp_path, *CA.serving(), KUBE_SYSTEM)) as found:
+        monkeypatch.setenv(KEY_LOG, str(tmp_path / "keys"))
+        yield found
+
+
+def by_python(address: str) -> None:
+    """What any other client does."""
+    with (
+        socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2]))) as plain,
+        ssl.create_default_context(cadata=CA.pem.decode()).wrap_socket(plain, server_hostname="127.0.0.1"),
+    ):
+        pass
+
+
+def by_the_transport(address: str) -> None:
+    written = document()
+    written["clusters"][0]["cluster"]["server"] = f"https://{address}"
+    access = accepted("dev", "cluster-dev", written)
+    with ClusterClient("dev", access, time.monotonic() + PATIENT) as client:
+        assert client.cluster_id() in KUBE_SYSTEM
+
+
+def to_the_pushgateway(address: str) -> None:
+    os.environ |= {ADDRESS: f"https://{address}", GATEWAY_CA: CA.pem.decode()}
+    until("a push over TLS", lambda: push(report(group="eu")) == "")
+
+
+def by_a_handshake(address: str) -> None:
+    question = Question(address, "web.example.org")
+    assert isinstance(ask_all([question], PATIENT)[question], Leaf)
+
+
+@pytest.mark.parametrize("speak", [by_the_transport, to_the_pushgateway, by_a_handshake])
+def test_no_session_key_is_written(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, speak: Callable[[str], None]
+) -> None:
+    """No key is written whatever the environment asks for; with it, recorded traffic could be read."""
+    for name in (ADDRESS, GATEWAY_CA):
+        monkeypatch.setenv(name, "")
+    speak(address)
+    assert not (tmp_path / "keys").exists()
+    by_python(address)
+    assert b"SECRET" in (tmp_path / "keys").read_bytes(), "the variable means nothing to this Python"
+
+
+def test_a_place_for_session_keys_that_is_none_fails_nothing(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An SSLKEYLOGFILE that can't be written fails nothing, though it fails Python's own context."""
+    monkeypatch.setenv(KEY_LOG, "/nowhere/keys")
+    by_the_transport(address)
+
+
+@pytest.mark.parametrize("command", [["flows"], ["flows", "--history"]])
+def test_prefects_client_writes_no_session_key_either(
+    address: str, tmp_path: Path, command: list[str]
+) -> None:
+    """What a command of ours calls or starts speaks TLS without that variable, too."""
+    environment = os.environ | {
+        "TLS_SYNC_CONFIG": str(EXAMPLE),
+        "PREFECT_HOME": str(tmp_path),
+        "PREFECT_API_URL": f"https://{address}/api",
+        "PREFECT_API_SSL_CERT_FILE": str(tmp_path / "ca.pem"),
+    }
+    (tmp_path / "ca.pem").write_bytes(CA.pem)
+    subprocess.run(
+        [sys.executable, "-m", *command], cwd=ROOT, env=environment, capture_output=True, check=False
+    )
+    assert not (tmp_path / "keys").exists()

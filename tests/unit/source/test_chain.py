@@ -1,0 +1,167 @@
+"""Which chains are sent: what programs that serve and verify them made of each, and what we make of it.
+
+The table was filled by what Debian 12's nginx 1.22.1 and HAProxy 2.6.12 (both with OpenSSL 3.0.19) and Go
+1.26.8 said; where these programs are, they are asked again.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import pytest
+
+from deployments.sandbox.programs import packages
+from tasks.domain.models import Certificate, SecretRef
+from tasks.domain.reasons import Reason
+from tasks.source.chain import ALONE
+from tasks.source.checks import Policy, examine
+from tests.conftest import running
+from tests.support import chain_cases, tls_programs
+from tests.support.factories import NOW, SOURCE_NAMESPACE
+from tests.support.tls_programs import Chain
+
+REF = SecretRef(namespace=SOURCE_NAMESPACE, name="web-tls")
+CASES = chain_cases.cases()
+
+
+class Row(NamedTuple):
+    nginx: bool
+    haproxy: bool
+    go: str
+    """What a Go client complains of, or the server that Go makes; empty where nothing is wrong."""
+    ours: Reason | tuple[str, ...] = ()
+    """Why we refuse it, or of what we warn."""
+
+
+def nobody(ours: Reason, go: str = "") -> Row:
+    """Refused by nginx and HAProxy."""
+    return Row(nginx=False, haproxy=False, go=go, ours=ours)
+
+
+def clients(ours: Reason, go: str) -> Row:
+    """Served by nginx and HAProxy, and refused by Go."""
+    return Row(nginx=True, haproxy=True, go=go, ours=ours)
+
+
+def fine(*warnings: str) -> Row:
+    return Row(nginx=True, haproxy=True, go="", ours=warnings)
+
+
+def useless(position: int, name: str, why: str) -> Row:
+    return fine(f"certificate {position} in tls.crt, {name}, is of no use: {why}")
+
+
+EXPIRED, EARLY = "it has expired", "it is not valid yet"
+NO_CA, NO_PART = "it is no certificate authority", "it has no part in the leaf's chain"
+UNKNOWN, PAIR = "signed by unknown authority", "private key does not match public key"
+
+TABLE = {
+    "leaf and issuer": fine(),
+    "with the root": fine(),
+    "leaf alone": Row(nginx=True, haproxy=True, go=UNKNOWN, ours=(ALONE,)),
+    "two cross-signed intermediates": fine(),
+    "two cross-signed intermediates, the other way round": fine(),
+    "the issuer twice": fine(),
+    "the leaf twice": fine(),
+    "the root before the issuer": fine(),
+    "two intermediates in the wrong order": fine(),
+    "two intermediates, issued by the second": fine(),
+    "its issuer with the right to sign": fine(),
+    "an expired extra cross-sign": useless(3, "Root X1", EXPIRED),
+    "an extra cross-sign that is not valid yet": useless(3, "Root X1", EARLY),
+    "an expired cross-signed intermediate": useless(2, "R10", EXPIRED),
+    "an unrelated authority": useless(3, "Extra", NO_PART),
+    "an unrelated leaf": useless(3, "Extra", NO_CA),
+    "a root without basicConstraints": useless(3, "Root X1", NO_CA),
+    "a root signed with SHA-1": useless(3, "RSA Root", NO_PART),
+    "an RSA root right above the leaf": fine(),
+    "lines of dashes": fine(),
+    "dashes at the end of a comment": fine(),
+    # how it is written
+    "CR-only line ends": nobody(Reason.UNEXPECTED_BLOCK, "failed to find any PEM data"),
+    "a blank line inside a block": nobody(Reason.UNEXPECTED_BLOCK),
+    "a byte order mark": clients(Reason.UNEXPECTED_BLOCK, PAIR),
+    "a BEGIN in a comment": nobody(Reason.UNEXPECTED_BLOCK),
+    "a BEGIN after blanks": nobody(Reason.UNEXPECTED_BLOCK, PAIR),
+    "a BEGIN after dashes": nobody(Reason.UNEXPECTED_BLOCK, PAIR),
+    # who issued it
+    "the issuer first": nobody(Reason.IS_CA, PAIR),
+    "an unrelated authority alone": clients(Reason.CHAIN_ORDER, UNKNOWN),
+    "its issuer expired": clients(Reason.CHAIN_ORDER, "has expired or is not yet valid"),
+    "its issuer not valid yet": clients(Reason.CHAIN_ORDER, "has expired or is not yet valid"),
+    "its issuer no authority": clients(Reason.CHAIN_ORDER, UNKNOWN),
+    "its issuer without the right to sign": clients(Reason.CHAIN_ORDER, UNKNOWN),
+    # how strong it is
+    "its issuer with RSA of 1024 bits": nobody(Reason.WEAK_KEY),
+    "a leaf signed with SHA-1": nobody(Reason.WEAK_SIGNATURE, "insecure algorithm SHA1-RSA"),
+    "a leaf signed with SHA-1, alone": nobody(Reason.WEAK_SIGNATURE, "insecure algorithm SHA1-RSA"),
+    "a leaf signed with MD5": nobody(Reason.WEAK_SIGNATURE, "insecure algorithm MD5-RSA"),
+    "a leaf signed with MD5, alone": nobody(Reason.WEAK_SIGNATURE, "insecure algorithm MD5-RSA"),
+    "an extra signed with SHA-1": nobody(Reason.WEAK_SIGNATURE),
+    "an extra with RSA of 1024 bits": nobody(Reason.WEAK_KEY),
+    "an extra with RSA of 10240 bits": clients(Reason.WEAK_KEY, "RSA key larger than 8192 bits"),
+    "an extra on secp256k1": clients(Reason.WEAK_KEY, "unsupported elliptic curve"),
+    "an extra with a negative serial number": clients(Reason.INVALID_CERTIFICATE, "negative serial number"),
+    "a leaf with a negative serial number": clients(Reason.INVALID_CERTIFICATE, "negative serial number"),
+}
+UNUSUAL = ("an extra with DSA", "an extra on P-224", "an extra with Ed448", "an END in a comment")
+"""No authority issues, and no program writes, these: refused, though programs take them."""
+
+
+def made_of(chain: Chain) -> Reason | tuple[str, ...]:
+    found = examine(REF, chain.secret, Policy(now=NOW))
+    return found.warnings if isinstance(found, Certificate) else found.reason
+
+
+@pytest.mark.parametrize("case", TABLE)
+def test_chain_is_sent_refused_or_warned_of(case: str) -> None:
+    """What programs serve and verify is sent, with a warning of each certificate that is of no use there."""
+    assert made_of(CASES[case]) == TABLE[case].ours
+
+
+@pytest.mark.parametrize("case", UNUSUAL)
+def test_what_nobody_issues_is_refused(case: str) -> None:
+    """A certificate of an unusual kind is refused wherever it stands, and so is a block that only ends."""
+    assert made_of(CASES[case]) in (Reason.WEAK_KEY, Reason.UNEXPECTED_BLOCK)
+
+
+def test_each_case_has_a_row() -> None:
+    """Each case has a row; we refuse what a program refuses, except a leaf whose issuer clients may have."""
+    assert {*TABLE, *UNUSUAL} == {*CASES}
+    served = {case for case, row in TABLE.items() if row.nginx and row.haproxy and not row.go}
+    assert {case for case, row in TABLE.items() if isinstance(row.ours, tuple)} == served | {"leaf alone"}
+
+
+@contextmanager
+def programs() -> Iterator[None]:
+    packages.demand_tls_servers()
+    yield
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[None]:
+    yield from running(programs(), "nginx or HAProxy can't be had")
+
+
+@pytest.mark.parametrize("case", TABLE)
+def test_nginx_and_haproxy_say_what_the_table_says(servers: None, case: str) -> None:
+    """HAProxy and nginx load the chains that the table says they load, and refuse the others."""
+    chain, row = CASES[case], TABLE[case]
+    assert (tls_programs.nginx_takes(chain), tls_programs.haproxy_takes(chain)) == (row.nginx, row.haproxy)
+
+
+@contextmanager
+def go_programs() -> Iterator[dict[str, str]]:
+    yield tls_programs.errors_of_go(CASES, chain_cases.NAME, NOW)
+
+
+@pytest.fixture(scope="module")
+def errors_of_go() -> Iterator[dict[str, str]]:
+    yield from running(go_programs(), "Go can't be had")
+
+
+@pytest.mark.parametrize("case", TABLE)
+def test_go_says_what_the_table_says(errors_of_go: dict[str, str], case: str) -> None:
+    """A Go client verifies what a Go server serves, or both refuse it."""
+    expected, error = TABLE[case].go, errors_of_go[case]
+    assert (expected in error) if expected else not error, error

@@ -1,0 +1,200 @@
+"""What cert-manager's Certificates tell of what is yet to be issued, and of when it is renewed."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.domain.models import Issuance, SecretRef
+from tasks.domain.reasons import Reason
+from tasks.source.issuance import MOST_ATTEMPTS, Word, issuance_of, renewal_of, word_of, worse
+from tests.support.factories import NAME, NOW, SOURCE_NAMESPACE, certificate, law, rejection, version
+
+REF = SecretRef(namespace=SOURCE_NAMESPACE, name=NAME)
+HOUR = timedelta(hours=1)
+OLD = NOW - 500 * HOUR
+
+
+def manifest(
+    ready: str | None = "False", *, changed: Any = NOW, created: Any = OLD, **status: Any
+) -> dict[str, Any]:
+    """A Certificate whose condition Ready last changed then; None has no condition yet."""
+    issuing = {"type": "Issuing", "status": "True", "lastTransitionTime": NOW.isoformat()}
+    condition = {"type": "Ready", "status": ready, "lastTransitionTime": told(changed)}
+    return {
+        "metadata": {"name": "homarr", "creationTimestamp": told(created)},
+        "spec": {"secretName": NAME},
+        "status": {"conditions": [issuing, *([condition] if ready else [])], **status},
+    }
+
+
+def told(moment: Any) -> Any:
+    return moment.isoformat() if hasattr(moment, "isoformat") else moment
+
+
+def word(**values: Any) -> Word:
+    return Word(**{"certificate": "homarr", "since": NOW - HOUR / 2, **values})
+
+
+SINCE = {
+    "not ready: since it changed": (manifest(changed=NOW - HOUR), NOW - HOUR),
+    "ready, with a temporary one: since it changed": (manifest("True", changed=NOW - HOUR), NOW - HOUR),
+    "no condition yet: since it was made": (manifest(None, created=NOW - HOUR), NOW - HOUR),
+    "a condition without a time: since it was made": (manifest(changed="soon", created=OLD), OLD),
+    "no time at all": (manifest(changed=None, created=7), None),
+    "a time without a zone": (manifest(changed="2026-03-01T12:00:00", created=None), None),
+    "a time that no zone has": (manifest(changed="0001-01-01T00:00:00+23:59", created=None), None),
+}
+
+
+@pytest.mark.parametrize(("given", "since"), SINCE.values(), ids=SINCE)
+def test_an_issuance_counts_from_when_ready_last_changed(given: dict[str, Any], since: object) -> None:
+    """The time of Issuing does not count, since each attempt sets it anew."""
+    found = word_of(given, {})
+    assert found is not None
+    assert (found[0], found[1].certificate, found[1].since) == (NAME, "homarr", since)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "counted"),
+    [(0, 0), (3, 3), (-1, 0), ("1", 0), (None, 0), (10**9, MOST_ATTEMPTS)],
+)
+def test_failed_attempts_are_a_number(attempts: object, counted: int) -> None:
+    """What is no number counts as no failed attempt, and too large a number is cut."""
+    found = word_of(manifest(failedIssuanceAttempts=attempts), {})
+    assert found is not None
+    assert found[1].attempts == counted
+
+
+ISSUANCES = {
+    "no Secret": (None, word(), True),
+    "a temporary certificate": (rejection(reason=Reason.TEMPORARY), word(), True),
+    "a temporary certificate, and ready": (rejection(reason=Reason.TEMPORARY), word(ready=True), True),
+    "an empty tls.crt": (rejection(reason=Reason.MISSING_DATA), word(), True),
+    "a temporary certificate for long": (
+        rejection(reason=Reason.TEMPORARY),
+        word(ready=True, since=OLD),
+        True,
+    ),
+    "any other rejection": (rejection(reason=Reason.EXPIRED), word(), False),
+    "a fit Secret": (certificate(), word(), False),
+    "no time is known": (None, word(since=None), False),
+    "no Secret, and ready a moment ago": (None, word(ready=True), True),
+    "no Secret that we list, and ready for long": (None, word(ready=True, since=OLD), False),
+    "no Secret, and none that the selector would take": (None, word(selected=False), False),
+    "no Secret for long": (None, word(since=OLD), True),
+}
+
+
+@pytest.mark.parametrize(("found", "said", "awaited"), ISSUANCES.values(), ids=ISSUANCES)
+def test_what_is_awaited_is_an_issuance(found: Any, said: Word, *, awaited: bool) -> None:
+    """A Certificate makes an issuance of a missing or temporary Secret, and of no other unfit one."""
+    made = issuance_of(REF, found, said, NOW)
+    assert (made is not None) is awaited
+    if made:
+        held = getattr(found, "reason", None)
+        assert made == Issuance(ref=REF, certificate="homarr", since=said.since or NOW, attempts=0, held=held)
+
+
+def test_an_issuance_is_late_after_an_hour_or_a_failed_attempt() -> None:
+    """Before that it is pending, also where our clock is behind OPS's."""
+    fresh = Issuance(ref=REF, certificate="homarr", since=NOW)
+    reasons = [fresh.reason(NOW + HOUR * share) for share in (-1, 0, 0.99, 1, 500)]
+    assert reasons == [Reason.ISSUANCE_PENDING] * 3 + [Reason.ISSUANCE_LATE] * 2
+    assert Issuance(ref=REF, certificate="homarr", since=NOW, attempts=1).reason(NOW) is Reason.ISSUANCE_LATE
+
+
+def test_a_selector_takes_what_the_template_labels() -> None:
+    """A Certificate whose Secret will not have the labels is another team's."""
+    labelled = manifest()
+    labelled["spec"]["secretTemplate"] = {"labels": {"team": "web", "tier": "front"}}
+    for one, selector, expected in (
+        (labelled, {"team": "web"}, True),
+        (labelled, {"team": "api"}, False),
+        (manifest(), {"team": "web"}, False),
+        (manifest(), {}, True),
+    ):
+        found = word_of(one, selector)
+        assert found is not None
+        assert found[1].selected is expected
+
+
+def test_of_two_certificates_for_one_secret_the_worse_one_counts() -> None:
+    """The one with more failed attempts counts, then the one that waits longer, in any order of the list."""
+    failing, waiting, new = word(attempts=1), word(since=OLD, share=0.7), word(share=0.5)
+    for one, other, worst in ((failing, waiting, failing), (waiting, new, waiting), (failing, new, failing)):
+        for made in (worse(one, other), worse(other, one)):
+            assert (made.attempts, made.since) == (worst.attempts, worst.since)
+    assert worse(waiting, new).share == worse(new, waiting).share == 0.5
+    assert worse(new, None) == new
+
+
+def test_the_renewal_is_that_of_the_status() -> None:
+    """It is known to the second; of a renewed certificate, whose status may be older, by the same share."""
+    now_held, next_one = version(age=10, life=90), version(age=0, life=90)
+    status = {
+        "notBefore": told(now_held.not_before),
+        "notAfter": told(now_held.not_after),
+        "renewalTime": told(now_held.not_after - 240 * HOUR),
+    }
+    found = word_of(manifest(**status), {})
+    assert found is not None
+    assert renewal_of(now_held, found[1]) == now_held.not_after - 240 * HOUR
+    assert renewal_of(next_one, found[1]) == next_one.not_after - 240 * HOUR
+
+
+@pytest.mark.parametrize("renewal", [NOW + 9999 * HOUR, NOW - 9999 * HOUR, "", None, ["x"]], ids=str)
+def test_a_renewal_outside_of_the_life_is_none(renewal: Any) -> None:
+    """A renewalTime outside of the certificate's life is ignored, so that no warning is missing."""
+    held = version()
+    status = {
+        "notBefore": told(held.not_before),
+        "notAfter": told(held.not_after),
+        "renewalTime": told(renewal),
+    }
+    found = word_of(manifest(**status), {})
+    assert found is not None
+    assert renewal_of(held, found[1]) is None
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=30),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+times = st.sampled_from(["2026-03-01T12:00:00Z", "0001-01-01T00:00:00Z", "9999-12-31T23:59:59Z"]) | anything
+conditions = st.lists(
+    st.fixed_dictionaries({"type": st.just("Ready"), "status": anything, "lastTransitionTime": times})
+    | anything,
+    max_size=3,
+)
+certificates = anything | st.fixed_dictionaries(
+    {
+        "metadata": anything | st.fixed_dictionaries({"name": anything, "creationTimestamp": times}),
+        "spec": anything | st.fixed_dictionaries({"secretName": st.just(NAME), "secretTemplate": anything}),
+        "status": anything
+        | st.fixed_dictionaries(
+            {
+                "conditions": conditions | anything,
+                "failedIssuanceAttempts": anything,
+                "notBefore": times,
+                "notAfter": times,
+                "renewalTime": times,
+            }
+        ),
+    }
+)
+
+
+@law
+@given(certificates, certificates)
+def test_whatever_a_certificate_holds_it_raises_nothing(one: object, other: object) -> None:
+    """Whatever two Certificates hold, what they say can be printed and compared, or is ignored."""
+    said = [found[1] for each in (one, other) if (found := word_of(each, {"team": "web"}))]
+    for each in said:
+        made = issuance_of(REF, rejection(reason=Reason.TEMPORARY), worse(each, said[0]), NOW)
+        assert made is None or (made.reason(NOW).remedy and made.detail.isprintable())
+        renewal = renewal_of(version(), each)
+        assert renewal is None or version().not_before <= renewal <= version().not_after

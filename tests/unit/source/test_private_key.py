@@ -1,0 +1,118 @@
+"""A private key: which kinds, written how, consistent in what, and bounded before it is worked with."""
+
+import time
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from deployments.sandbox.clusters import pki
+from deployments.sandbox.world.cert_manager import Issuer
+from tasks.domain.models import Certificate, Rejection
+from tasks.domain.reasons import Reason
+from tasks.source import checks, der
+from tasks.source.private_key import require_key
+from tasks.source.refusal import Refused
+from tests.support.der_writer import element, integer, pem, sequence
+from tests.support.factories import NOW
+from tests.support.written_keys import PKCS1, Rsa, Written, generated, rsa_of, written_keys
+from tests.unit.source.test_checks import ask, secret
+
+KEYS = written_keys(Issuer(now=NOW))
+
+
+@pytest.mark.parametrize("written", KEYS.values(), ids=KEYS)
+def test_key_is_fit_or_refused(written: Written) -> None:
+    """Each key of the table is fit, or refused for its own reason; what is told has no byte of it."""
+    found = ask(secret(written.crt, written.key))
+    reason = found.reason if isinstance(found, Rejection) else None
+    assert reason == written.expected
+    told = found.model_dump_json()
+    assert not any(line.decode() in told for line in written.key.splitlines() if not line.startswith(b"--"))
+
+
+@pytest.mark.parametrize("bit", [0, 1, 500, 1000])
+@pytest.mark.parametrize("part", Rsa._fields)
+def test_every_bit_of_an_rsa_key_counts(part: str, bit: int) -> None:
+    """One flipped bit in any of its numbers, and it is refused before it signs anything."""
+    flipped = generated().flipped(part, bit)
+    public = rsa.RSAPublicNumbers(generated().e, generated().n).public_key()
+    require_key(pem(generated().pkcs1, PKCS1), public)
+    with pytest.raises(Refused) as refused:
+        require_key(pem(flipped.pkcs1, PKCS1), public)
+    assert refused.value.reason in {Reason.BROKEN_KEY, Reason.KEY_MISMATCH}
+    assert refused.value.detail or refused.value.reason is Reason.KEY_MISMATCH
+
+
+@pytest.mark.parametrize("size", [2**13, 2**15, 2**21])
+def test_a_part_beyond_the_modulus_is_not_worked_with(size: int) -> None:
+    """Primes far larger than they can be cost no more than it takes to read them."""
+    oversized = generated()._replace(p=2**size - 1, q=2**size - 1)
+    public = rsa.RSAPublicNumbers(generated().e, generated().n).public_key()
+    written = pem(oversized.pkcs1, PKCS1)
+    begin = time.thread_time()
+    with pytest.raises(Refused, match="larger than its modulus"):
+        require_key(written, public)
+    assert time.thread_time() - begin < 1  # a promise: no Secret takes more than a second of CPU
+
+
+def test_a_refused_rsa_key_says_which_rule_it_breaks() -> None:
+    """For each rule a sentence of its own, without a number of the key."""
+    details = {name: found.detail for name, found in refused("RSA ") if not name.endswith("PKCS#8")}
+    assert details["RSA with an exponent too large"].startswith("its public exponent")
+    assert details["RSA of close primes"].startswith("its primes")
+    assert details["RSA with d beyond n"].startswith("a part of it")
+    assert details["RSA with a bit of dp flipped"].startswith("its exponents")
+    assert details["RSA with a bit of qi flipped"].startswith("its coefficient")
+    assert details["RSA of a composite prime"] == ""  # only its signature tells
+
+
+def refused(prefix: str) -> list[tuple[str, Rejection]]:
+    found = [(name, ask(secret(one.crt, one.key))) for name, one in KEYS.items() if name.startswith(prefix)]
+    return [(name, one) for name, one in found if isinstance(one, Rejection)]
+
+
+def test_a_key_of_an_unusual_kind_is_named() -> None:
+    """What Go does not know is refused by its name, in the key as in the certificate."""
+    details = {name: found.detail for name, found in refused("")}
+    assert details["RSA as RSASSA-PSS"] == details["RSA whose certificate says RSASSA-PSS"] == "RSASSA-PSS"
+    explicit = [detail for name, detail in details.items() if "spell" in name]
+    assert explicit == ["explicit EC parameters"] * 4
+
+
+def test_a_private_exponent_may_be_as_large_as_the_modulus() -> None:
+    """The edges of the rules hold: 3 and 2^31 - 1 as public exponents, and d by either of two formulas."""
+    for name in ("with exponent 3", "with the largest exponent", "d by Carmichael"):
+        one = KEYS[f"RSA {name}"]
+        assert isinstance(ask(secret(one.crt, one.key)), Certificate)
+    small = rsa_of(generated().p, generated().q, 2**31 - 1)
+    assert small.d < small.n
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\x30", b"\x30\x05\0", b"\x30\x80\0\0", b"\x30\x85\0\0\0\0\1\0", b"\x30\x84\xff\xff\xff\xff\0"],
+    ids=bytes.hex,
+)
+def test_der_that_is_cut_off_is_an_error_that_is_known(content: bytes) -> None:
+    """No length makes the reader go beyond the end, or wait."""
+    with pytest.raises(ValueError, match=r"cut off|can't be read|not enough values"):
+        der.sequence(content, most=3)
+
+
+def test_der_is_read_one_level_at_a_time() -> None:
+    """However deep it is nested, and however many elements there are, no more is read than was asked for."""
+    deep = b""
+    for _ in range(50_000):
+        deep = element(der.SEQUENCE, deep)
+    assert len(der.sequence(deep, most=3)) == 1
+    with pytest.raises(ValueError, match="not such a sequence"):
+        der.sequence(sequence(*[integer(1)] * 100_000), most=3)
+
+
+def test_the_form_of_a_certificates_key_is_read_from_its_bytes() -> None:
+    """With and without a version, the AlgorithmIdentifier is that of the public key."""
+    certificate = Issuer(now=NOW).leaf(pki.new_key(), ["a.example.org"])
+    assert der.algorithm_of(certificate).hex() == "06072a8648ce3d020106082a8648ce3d030107"
+    checks.require_usual_form(certificate)
+    assert isinstance(certificate, x509.Certificate)

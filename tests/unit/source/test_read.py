@@ -1,0 +1,422 @@
+"""What OPS holds, from the answers of its API: facts, rejections, and what could not be known."""
+
+import base64
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from deployments.sandbox.clusters import pki
+from deployments.sandbox.world import unfit
+from deployments.sandbox.world.cert_manager import Issuer, leaf_of
+from deployments.sandbox.world.certificate_resource import certificate
+from tasks.config.schema import Source
+from tasks.domain.errors import ClusterError
+from tasks.domain.models import Failure, Inventory, Issuance, SecretRef
+from tasks.domain.reasons import Code, Reason
+from tasks.kube.client import ClusterClient
+from tasks.runtime.shutdown import Stop, apart
+from tasks.source.chain import ALONE
+from tasks.source.checks import CHECKS, Policy
+from tasks.source.read import take_inventory
+from tasks.source.tls_secret import Candidate
+from tests.support.factories import NOW, SOURCE_NAMESPACE, rejection
+
+ISSUER = Issuer(now=NOW)
+NAMES = ["homarr.dev.example.org"]
+OPS_ID = "6f1f0c6f-0000-4000-8000-000000000001"
+SOURCE = Source.model_validate(
+    {"namespace": SOURCE_NAMESPACE, "selector": {"team": "web"}, "clusterId": OPS_ID}
+)
+EMPTY = "OPS holds no certificate; nothing is sent"
+
+Object = dict[str, Any]
+
+
+class Ops(ClusterClient):
+    """OPS's API, reduced to its identity and the two lists that are read from it."""
+
+    credential_ends = None
+
+    def __init__(self, *secrets: Object, certificates: list[Object] | Failure | None = None) -> None:
+        self._secrets, self._certificates = secrets, certificates or []
+
+    def require_identity(self) -> str:
+        return "somebody"
+
+    def cluster_id(self) -> str:
+        return OPS_ID
+
+    def tls_secrets(self, namespace: str, selector: dict[str, str]) -> Iterator[list[Object]]:
+        """One Secret per page, to whoever asks for the right ones."""
+        if (namespace, selector) == (SOURCE.namespace, SOURCE.selector):
+            yield from ([secret] for secret in self._secrets)
+
+    def certificates(self, namespace: str) -> Iterator[list[Object]]:
+        if isinstance(self._certificates, Failure):
+            raise ClusterError(self._certificates)
+        if namespace == SOURCE.namespace:
+            yield from ([certificate] for certificate in self._certificates)
+
+
+def fit(name: str) -> Object:
+    return ISSUER.secret(name, NAMES)
+
+
+def waiting(secret: str, reason: object = "Issuing", status: str = "False", kind: str = "Ready") -> Object:
+    """A Certificate with one condition."""
+    conditions = [{"type": "Issuing", "status": "False"}, {"type": kind, "status": status, "reason": reason}]
+    return {"spec": {"secretName": secret}, "status": {"conditions": conditions}}
+
+
+def take(
+    *secrets: Object, certificates: list[Object] | Failure | None = None, source: Source = SOURCE
+) -> Inventory:
+    return take_inventory(Ops(*secrets, certificates=certificates), source, NOW)
+
+
+def test_a_list_of_ops_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the limit all are examined; one beyond, OPS counts as unread, and no later page is asked for."""
+    monkeypatch.setattr("tasks.source.read.MOST_CERTIFICATES", 2)
+    monkeypatch.setattr("tasks.config.limits.MOST_CERTIFICATES", 2)
+    secrets = [fit(f"web-{number}-tls") for number in range(5)]
+    assert len(take(*secrets[:2]).certificates) == 2
+    ops = Ops(*secrets)
+    pages = ops.tls_secrets(SOURCE.namespace, SOURCE.selector)
+    monkeypatch.setattr(ops, "tls_secrets", lambda *_: pages)
+    with pytest.raises(ClusterError) as error:
+        take_inventory(ops, SOURCE, NOW)
+    failure = error.value.failure
+    assert (failure.code, failure.transient) == (Code.TOO_MANY, False)
+    assert (failure.what, failure.detail) == ("list secrets in certificates-ops", "more than 2 TLS Secrets")
+    assert len(list(pages)) == 2
+
+
+def names(found: Inventory) -> tuple[list[str], list[tuple[str, Reason]]]:
+    return (
+        [one.ref.name for one in found.certificates],
+        [(one.ref.name, one.reason) for one in found.rejections],
+    )
+
+
+def test_inventory_tells_what_is_odd_about_a_fit_certificate() -> None:
+    """A leaf alone is fit, and its certificate carries the warning that reports show."""
+    alone = fit("a")
+    alone["data"]["tls.crt"] = base64.b64encode(pki.pem(leaf_of(alone))).decode()
+    found = take(alone, fit("b"))
+    assert names(found) == (["a", "b"], [])
+    assert found.all_warnings == (f"a: {ALONE}",)
+
+
+def test_inventory_sorts_what_is_fit_and_what_is_not() -> None:
+    """All pages count, each Secret once, sorted by name; what is unfit says why."""
+    found = take(
+        fit("b"), unfit.expired(ISSUER, "d", NAMES), fit("a"), unfit.mismatched_key(ISSUER, "c", NAMES)
+    )
+    assert names(found) == (["a", "b"], [("c", Reason.KEY_MISMATCH), ("d", Reason.EXPIRED)])
+    assert (found.warnings, found.failure) == ((), None)
+
+
+def test_inventory_is_the_same_whatever_the_order_of_the_list() -> None:
+    """The same Secrets in another order are the same inventory, with the same digest."""
+    secrets = [fit("a"), unfit.expired(ISSUER, "b", NAMES), fit("c")]
+    one, other = take(*secrets), take(*reversed(secrets))
+    assert (one, one.digest) == (other, other.digest)
+
+
+def test_inventory_holds_no_key() -> None:
+    """Of the keys that the list brought along nothing is left, whether fit or not."""
+    secrets = [fit("a"), unfit.weak_key(ISSUER, "b", NAMES), unfit.mismatched_key(ISSUER, "c", NAMES)]
+    told = take(*secrets).model_dump_json()
+    assert not any(secret["data"]["tls.key"][100:140] in told for secret in secrets)
+
+
+def test_inventory_says_which_keys_stay_on_ops() -> None:
+    """A keystore does not travel: named in one quiet line, whatever its value; three keys are no news."""
+    further = fit("b")
+    further["data"] |= {"keystore.jks": "c2VjcmV0", "tls-combined.pem": "c2VjcmV0", "ca.crt": ""}
+    found = take(fit("a"), further)
+    told = "keys beyond tls.crt, tls.key and ca.crt stay on OPS: b (keystore.jks, tls-combined.pem)"
+    assert (found.warnings, names(found)) == ((told,), (["a", "b"], []))
+    assert "secret" not in found.model_dump_json()
+    assert [one.kept_keys for one in found.certificates] == [(), ("keystore.jks", "tls-combined.pem")]
+
+
+def test_what_stays_on_ops_is_told_within_bounds() -> None:
+    """However many keys a Secret has, and however many Secrets have some."""
+    crowded = [fit(f"web-{number:02}") for number in range(30)]
+    for one in crowded:
+        one["data"] |= {f"{number:03}{'x' * 240}": "" for number in range(100)}
+    found = take(*crowded)
+    (told,) = found.warnings
+    assert told.endswith("and 10 more")
+    assert len(told) < 20 * 300
+    assert {len(one.kept_keys) for one in found.certificates} == {20}
+
+
+def test_an_ops_that_is_not_pinned_is_warned_of() -> None:
+    """The warning has the uid to paste: only the pin distinguishes this OPS from another one."""
+    loose = SOURCE.model_copy(update={"cluster_id": None})
+    told = f"source.clusterId is not pinned; that of OPS is {OPS_ID}"
+    assert take(fit("a"), source=loose).warnings == (told,)
+
+
+def test_inventory_of_nothing_says_so() -> None:
+    """An empty OPS is no failure, but nobody overlooks it."""
+    assert take() == Inventory(warnings=(EMPTY,), cluster_id=OPS_ID)
+
+
+@pytest.mark.parametrize("name", ["..", "", "a/../b", "Upper", "a\nb", None, 5])
+def test_inventory_leaves_out_what_has_no_name(name: object) -> None:
+    """A Secret whose name is none is not even mentioned: no such object can exist."""
+    hostile = fit("x")
+    hostile["metadata"]["name"] = name
+    assert names(take(hostile, fit("a"))) == (["a"], [])
+
+
+def test_inventory_goes_by_the_sources_policy() -> None:
+    """The policy reaches the checks, and the namespace is the source's, whatever a Secret says."""
+    lenient = SOURCE.model_copy(update={"allow_self_signed": True})
+    ca = unfit.authority(ISSUER, "ca")
+    stranger = fit("a")
+    stranger["metadata"]["namespace"] = "kube-system"
+    found = take(ca, stranger, source=lenient)
+    assert found.rejections == (rejection("ca", Reason.IS_CA, ""),)
+    assert [str(one.ref) for one in found.certificates] == ["certificates-ops/a"]
+
+
+WRONG = ["InvalidKeyPair", "IncorrectCertificate", "IncorrectIssuer", "SecretMismatch", "MissingData"]
+
+
+@pytest.mark.parametrize("reason", WRONG)
+def test_inventory_believes_cert_manager_that_a_secret_is_wrong(reason: str) -> None:
+    """Where cert-manager says that the Secret does not fit its Certificate, the Secret stays at home."""
+    found = take(fit("a"), fit("b"), certificates=[waiting("a", reason)])
+    assert found.rejections == (rejection("a", Reason.NOT_READY, reason),)
+    assert (names(found)[0], found.warnings) == (["b"], ())
+
+
+def test_inventory_warns_when_a_renewal_fails() -> None:
+    """A Certificate that is not ready for another reason is a warning: its old Secret may be good still."""
+    found = take(fit("a"), fit("b"), certificates=[waiting("b", "Issuing"), waiting("a", "Failed")])
+    assert names(found) == (["a", "b"], [])
+    assert found.warnings == (
+        "a: cert-manager says that it is not ready (Failed)",
+        "b: cert-manager says that it is not ready (Issuing)",
+    )
+
+
+def test_inventory_keeps_its_own_reason_for_what_is_unfit_anyway() -> None:
+    """A Secret that a check refuses is told once, by the check's reason."""
+    found = take(unfit.expired(ISSUER, "a", NAMES), fit("b"), certificates=[waiting("a", "InvalidKeyPair")])
+    assert names(found) == (["b"], [("a", Reason.EXPIRED)])
+    assert found.warnings == ()
+
+
+def test_inventory_warns_of_a_certificate_without_secret() -> None:
+    """A Certificate that never got its Secret is mentioned, though there is nothing to send."""
+    warning = "x: cert-manager says that it is not ready (DoesNotExist)"
+    assert take(fit("a"), certificates=[waiting("x", "DoesNotExist")]).warnings == (warning,)
+    assert take(certificates=[waiting("x", "DoesNotExist")]).warnings == (EMPTY, warning)
+
+
+def issued(secret: str, minutes: float = 5, name: str = "", **status: object) -> Object:
+    """A Certificate that has not been ready for so long."""
+    begun = (NOW - timedelta(minutes=minutes)).isoformat()
+    condition = {"type": "Ready", "status": "False", "reason": "DoesNotExist", "lastTransitionTime": begun}
+    return {
+        "metadata": {"name": name or secret},
+        "spec": {"secretName": secret, "secretTemplate": {"labels": SOURCE.selector}},
+        "status": {"conditions": [condition], **status},
+    }
+
+
+@pytest.mark.parametrize(
+    ("secrets", "held"),
+    [
+        ([], None),
+        ([unfit.temporary(ISSUER, "a", NAMES)], Reason.TEMPORARY),
+        ([unfit.not_issued(ISSUER, "a", NAMES)], Reason.MISSING_DATA),
+    ],
+    ids=["no Secret", "a temporary certificate", "an empty tls.crt"],
+)
+def test_inventory_knows_what_is_being_issued(secrets: list[Object], held: Reason | None) -> None:
+    """It is no rejection and no warning, but an issuance, with its Certificate's name and time."""
+    found = take(fit("b"), *secrets, certificates=[issued("a", name="web")])
+    begun = NOW - timedelta(minutes=5)
+    ref = SecretRef(namespace=SOURCE_NAMESPACE, name="a")
+    assert found.issuances == (Issuance(ref=ref, certificate="web", since=begun, held=held),)
+    assert (names(found), found.warnings) == ((["b"], []), ())
+
+
+def test_inventory_without_certificates_knows_no_issuance() -> None:
+    """Where they can't be read, the Secrets alone decide, as ever."""
+    failure = Failure(code=Code.FORBIDDEN, cluster="ops", what="list")
+    found = take(unfit.temporary(ISSUER, "a", NAMES), certificates=failure)
+    assert (names(found), found.issuances) == (([], [("a", Reason.TEMPORARY)]), ())
+
+
+def test_inventory_counts_the_worse_of_two_certificates_of_a_secret() -> None:
+    """Whatever their order: failed attempts, a Secret that one of them calls wrong."""
+    failing = [issued("a"), issued("a", failedIssuanceAttempts=2)]
+    wrong = [waiting("b", "SecretMismatch"), waiting("b", "Issuing"), waiting("b", status="True")]
+    for certificates in (failing + wrong, [*reversed(failing), *reversed(wrong)]):
+        found = take(fit("b"), certificates=certificates)
+        assert [one.attempts for one in found.issuances] == [2]
+        assert names(found) == ([], [("b", Reason.NOT_READY)])
+
+
+def test_inventory_knows_when_cert_manager_renews() -> None:
+    """The renewal of each fit certificate is that of its Certificate's status; unknown where it has none."""
+    told = certificate(fit("a"))
+    found = take(fit("a"), fit("b"), certificates=[told, waiting("b", status="True")])
+    renewals = {
+        one.ref.name: one.renewal and f"{one.renewal:%Y-%m-%dT%H:%M:%SZ}" for one in found.certificates
+    }
+    assert renewals == {"a": told["status"]["renewalTime"], "b": None}
+
+
+@pytest.mark.parametrize("reason", ["a sentence with blanks", "", "x" * 65, "a\nb", None, ["x"]])
+def test_inventory_does_not_repeat_a_reason_that_is_none(reason: object) -> None:
+    """A reason that is not one CamelCase word could be anything, and is not repeated."""
+    (warning,) = take(fit("a"), certificates=[waiting("a", reason)]).warnings
+    expected = "None" if reason is None else "unknown reason"
+    assert warning == f"a: cert-manager says that it is not ready ({expected})"
+
+
+@pytest.mark.parametrize(
+    "certificate",
+    [
+        pytest.param(waiting("a", "InvalidKeyPair", status="True"), id="it is ready"),
+        pytest.param(waiting("a", "InvalidKeyPair", status="Unknown"), id="nobody knows"),
+        pytest.param(waiting("a", "InvalidKeyPair", kind="Issuing"), id="another condition is false"),
+        pytest.param({}, id="it is empty"),
+        pytest.param({"spec": {"secretName": "a"}, "status": None}, id="it has no status yet"),
+        pytest.param({"spec": None, "status": waiting("a")["status"]}, id="it names no Secret"),
+    ],
+)
+def test_inventory_has_nothing_to_say_when(certificate: Object) -> None:
+    """Only a condition Ready that is False, of a Certificate with a Secret, says anything."""
+    assert take(fit("a"), certificates=[certificate]).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("code", "why"),
+    [
+        (Code.API_MISSING, "unknown here"),
+        (Code.FORBIDDEN, "not for us to read (no right)"),
+        (Code.SERVER_ERROR, "unreadable (ServerError)"),
+    ],
+)
+def test_inventory_goes_on_without_cert_managers_word(code: Code, why: str) -> None:
+    """Where Certificates can't be read the Secrets alone decide, and that is said."""
+    found = take(fit("a"), certificates=Failure(code=code, cluster="ops", what="list"))
+    assert names(found) == (["a"], [])
+    assert found.warnings == (f"cert-manager's Certificates are {why}; the Secrets alone decide",)
+
+
+@pytest.mark.parametrize("code", [Code.UNREACHABLE, Code.TIMEOUT, Code.DEADLINE], ids=str)
+def test_inventory_is_not_taken_when_ops_fails(code: Code) -> None:
+    """Where OPS does not answer, nothing is known."""
+    failure = Failure(code=code, cluster="ops", what="list")
+    with pytest.raises(ClusterError) as error:
+        take(fit("a"), certificates=failure)
+    assert error.value.failure == failure
+
+
+# -- whatever lies in a list -----------------------------------------------------------------------
+
+BAD_CERTIFICATES: dict[str, Any] = {
+    "it is a text": "canary",
+    "its spec is a text": {"metadata": {"name": "bad"}, "spec": "canary"},
+    "its status is a list": {"metadata": {"name": "bad"}, "spec": {"secretName": "a"}, "status": [1]},
+    "its conditions are a number": {
+        "metadata": {"name": "bad"},
+        "spec": {"secretName": "a"},
+        "status": {"conditions": 5},
+    },
+    "its condition is a text": waiting("a") | {"status": {"conditions": ["canary"]}},
+    "its secret's name is a list": {"metadata": {"name": "bad"}, "spec": {"secretName": ["canary"]}},
+}
+
+
+@pytest.mark.parametrize("bad", BAD_CERTIFICATES.values(), ids=BAD_CERTIFICATES)
+def test_a_certificate_that_can_not_be_read_costs_itself(bad: Any) -> None:
+    """A warning names it where it has a name, and every other Certificate counts."""
+    found = take(fit("a"), fit("b"), certificates=[bad, waiting("b", "SecretMismatch")])
+    assert names(found) == (["a"], [("b", Reason.NOT_READY)])
+    (warning,) = found.warnings
+    assert warning.startswith("cert-manager's Certificate can't be read (")
+    assert "canary" not in warning
+    assert ("(bad)" in warning) is (isinstance(bad, dict) and "metadata" in bad)
+
+
+@pytest.mark.parametrize("item", ["canary", 5, None, [], {"metadata": "canary"}, {"metadata": ["name"]}])
+def test_what_is_no_secret_in_a_list_costs_itself(item: Any) -> None:
+    """An item that is no Secret has no name to report, and hides no other item."""
+    assert names(take(item, fit("a"))) == (["a"], [])
+
+
+class Unforeseen(Exception):
+    """Nobody has foreseen it; its text could hold anything."""
+
+
+PANIC = type("PanicException", (BaseException,), {"__module__": "pyo3_runtime"})
+"""As PyO3 makes it where Rust code gives up, at its first panic: there is none to be imported."""
+
+
+@pytest.mark.parametrize(
+    "error", [Unforeseen, RecursionError, MemoryError, OverflowError, PANIC], ids=lambda one: one.__name__
+)
+def test_a_secret_whose_examination_fails_costs_itself(
+    error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it raises, the Secret is rejected with its name and the error's type, and no text."""
+
+    def fail_for_one(candidate: Candidate, _: Policy) -> None:
+        if candidate.uid == "bad":
+            raise error("canary")
+
+    monkeypatch.setattr("tasks.source.checks.CHECKS", (fail_for_one, *CHECKS))
+    bad = fit("bad")
+    bad["metadata"]["uid"] = "bad"
+    found = take(fit("a"), bad, fit("c"))
+    assert names(found) == (["a", "c"], [("bad", Reason.EXAMINATION_FAILED)])
+    assert found.rejections[0].detail == error.__name__
+    assert "canary" not in found.model_dump_json()
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_what_ends_a_process_is_no_property_of_a_secret(
+    error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An exception that ends the process, such as a stop, passes through the examination."""
+
+    def end(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("tasks.source.checks.CHECKS", (end,))
+    with pytest.raises(error):
+        take(fit("a"))
+
+
+def test_a_stop_is_heard_between_the_secrets_of_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one at hand is examined to its end, no other is begun, and OPS counts as unread."""
+    examined: list[str] = []
+    stop = Stop()
+
+    def note(candidate: Candidate, _: Policy) -> None:
+        examined.append(candidate.uid)
+        stop.stop(grace=0)
+
+    class OnePage(Ops):
+        def tls_secrets(self, namespace: str, selector: dict[str, str]) -> Iterator[list[Object]]:
+            yield [secret for page in super().tls_secrets(namespace, selector) for secret in page]
+
+    monkeypatch.setattr("tasks.source.checks.CHECKS", (note, *CHECKS))
+    with apart(stop), pytest.raises(ClusterError) as error:
+        take_inventory(OnePage(fit("a"), fit("b"), fit("c")), SOURCE, NOW)
+    assert len(examined) == 1
+    assert error.value.failure.code is Code.INTERRUPTED
+    assert error.value.failure.what == "check secrets in certificates-ops"
