@@ -42,9 +42,10 @@ soak: $(READY) ## 100,000 spoilt Secrets, 300 runs with a third of the calls fai
 bench: $(READY) ## against a kubectl loop and a bare client, and how it grows; writes bench.json; 20 minutes
 	$(BIN)/python -m tests.benchmarks
 
-lint: $(READY) ## style
+lint: $(READY) ## style, and who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache --config pyproject.toml
 
 types: $(READY) ## types
 	$(BIN)/mypy

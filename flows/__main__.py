@@ -5,7 +5,8 @@ import os
 import sys
 
 from tasks.runtime.arguments import text
-from tasks.runtime.command import at_once, ended, last_words
+from tasks.runtime.command import at_once, ended
+from tasks.runtime.signals import last_words
 
 # Where PREFECT_API_URL names no server, Prefect starts one for this run; on a small machine that takes 40 s.
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
@@ -145,7 +146,7 @@ def run(given: argparse.Namespace) -> int:
 
     with importing():
         from tasks.domain.errors import ConfigError  # noqa: PLC0415
-        from tasks.metrics.pushgateway import load_config_or_tell  # noqa: PLC0415
+        from tasks.metrics.push import load_config_or_tell  # noqa: PLC0415
         from tasks.orchestration.process import keep_to_itself  # noqa: PLC0415
 
     keep_to_itself()

@@ -12,17 +12,17 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 from pydantic import Field
 
+from tasks.config.limits import RUN
 from tasks.config.schema import SyncConfig
 from tasks.fleet import report
 from tasks.fleet.groups import Outcome, waves_of
 from tasks.fleet.runs import serve
-from tasks.metrics.pushgateway import load_config_or_tell, push_fleet
+from tasks.metrics.push import load_config_or_tell, push_fleet
 from tasks.orchestration.process import prepare
 from tasks.orchestration.publish import hand_over_the_log
-from tasks.orchestration.task_options import RUN
 from tasks.report.terminal import records
-from tasks.runtime.command import Stage, reached
 from tasks.runtime.shutdown import begin
+from tasks.runtime.signals import Stage, reached
 
 prepare()
 

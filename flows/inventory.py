@@ -7,12 +7,12 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from tasks.config.schema import load_config
+from tasks.config.load import load_config
+from tasks.domain.text import WIDTH
 from tasks.inventory import summary, table
 from tasks.inventory.collect import survey
 from tasks.orchestration.process import prepare
 from tasks.report.rows import LOG_ROWS
-from tasks.report.terminal import WIDTH
 from tasks.runtime.shutdown import begin
 
 prepare()

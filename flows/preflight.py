@@ -7,7 +7,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from tasks.config.schema import load_config
+from tasks.config.load import load_config
 from tasks.orchestration.process import prepare
 from tasks.preflight import render
 from tasks.preflight.probe import preflight as look

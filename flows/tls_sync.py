@@ -11,14 +11,13 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
 from tasks.collect_certificates import collect
-from tasks.config.limits import bounded
+from tasks.config.limits import RUN, bounded
 from tasks.domain.models import RunReport
 from tasks.kube import request_counts
 from tasks.kubeconfig.reader import held
-from tasks.metrics.pushgateway import load_config_or_tell
+from tasks.metrics.push import load_config_or_tell
 from tasks.orchestration.process import prepare
 from tasks.orchestration.publish import final_state, hand_over_the_log, publish, run_name, tell_the_fleet
-from tasks.orchestration.task_options import RUN
 from tasks.orchestration.task_runners import runner_of
 from tasks.plan.spec import orders_for
 from tasks.plan.unrouted import routed

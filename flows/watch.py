@@ -42,6 +42,7 @@ def main() -> int:
 
 def watch(port: int, namespace: str, name: str, context: str | None) -> int:
     """Until told to stop; without a `name` there is no Lease to hold."""
+    from flows.watch_record import Recorder  # noqa: PLC0415
     from tasks.domain.errors import ConfigError  # noqa: PLC0415
     from tasks.orchestration.process import prepare  # noqa: PLC0415
     from tasks.watch.lease import Lease  # noqa: PLC0415
@@ -50,7 +51,7 @@ def watch(port: int, namespace: str, name: str, context: str | None) -> int:
     prepare()
     identity = f"{socket.gethostname()}_{os.getpid()}"
     try:
-        watcher = Watcher(Lease(namespace, name, identity, context) if name else None, port)
+        watcher = Watcher(Lease(namespace, name, identity, context) if name else None, port, Recorder())
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: watcher.end())
         return watcher.run()

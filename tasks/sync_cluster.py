@@ -7,13 +7,13 @@ from typing import Any
 from prefect import task
 from prefect.context import TaskRunContext
 
-from tasks.collect_certificates import CAREFULLY, deadline_of_task
 from tasks.domain.attempts import with_earlier_writes, writes_of
 from tasks.domain.errors import ClusterFailed, defect
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import Change, ClusterReport, Failure
-from tasks.domain.reasons import Code
 from tasks.orchestration.fan_out import Job, Submit, in_a_thread, side_by_side
 from tasks.orchestration.remote_tasks import at_work, here
+from tasks.orchestration.task_options import CAREFULLY, deadline_of_task
 from tasks.plan.spec import Order
 from tasks.plan.waves import held_back, waves_of, what_holds
 from tasks.target.sync import deliver

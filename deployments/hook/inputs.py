@@ -1,7 +1,7 @@
 """What a run will be given, checked before it is scheduled: the configuration and the kubeconfig."""
 
 from deployments.hook.errors import HookError
-from tasks.config.schema import load_config
+from tasks.config.load import load_config
 from tasks.domain.errors import ClusterError, ConfigError
 from tasks.kubeconfig.reader import connect
 

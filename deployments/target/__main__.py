@@ -104,7 +104,7 @@ def _pair(given: str) -> tuple[str, str]:
 
 def _manifests(given: argparse.Namespace) -> int:
     from deployments.target.manifests import render  # noqa: PLC0415
-    from tasks.config.schema import load_config  # noqa: PLC0415
+    from tasks.config.load import load_config  # noqa: PLC0415
 
     config = load_config(given.config)
     sys.stdout.write(render(config.named(given.cluster), given.account))
@@ -113,7 +113,7 @@ def _manifests(given: argparse.Namespace) -> int:
 
 def _kubeconfig(given: argparse.Namespace) -> int:
     from deployments.target import collection  # noqa: PLC0415
-    from tasks.config.schema import load_config  # noqa: PLC0415
+    from tasks.config.load import load_config  # noqa: PLC0415
 
     config = load_config(given.config)
     contexts, servers = dict(given.context), dict(given.server)

@@ -8,7 +8,7 @@ import yaml
 
 from deployments.target.collection import ACCOUNT
 from tasks.config.schema import Cluster
-from tasks.report.rows import plain
+from tasks.domain.text import plain
 
 Manifest = dict[str, Any]
 

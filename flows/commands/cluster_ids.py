@@ -4,8 +4,8 @@ import argparse
 import sys
 
 from tasks.domain.errors import ClusterError
+from tasks.domain.text import plain
 from tasks.preflight.cluster_ids import cluster_ids
-from tasks.report.rows import plain
 
 
 def main(_given: argparse.Namespace) -> int:

@@ -6,9 +6,9 @@ import shutil
 import sys
 from itertools import islice
 
+from tasks.domain.text import plain
 from tasks.orchestration.run_history import RunsError, prefect_api, read_runs
 from tasks.report import history
-from tasks.report.rows import plain
 
 RUNS = 20
 """How many are shown unless told otherwise."""

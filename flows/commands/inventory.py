@@ -7,7 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from tasks.config.schema import load_config
+from tasks.config.load import load_config
 from tasks.domain.errors import ConfigError
 from tasks.inventory import document, summary, table
 from tasks.inventory import page as survey_page

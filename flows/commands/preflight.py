@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from tasks.config.schema import load_config
+from tasks.config.load import load_config
 from tasks.domain.errors import ConfigError
 from tasks.preflight import render
 from tasks.preflight.probe import preflight

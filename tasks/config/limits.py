@@ -4,11 +4,19 @@ A run holds a fact for each certificate and a row for each copy, so these two de
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 
 from tasks.config.schema import Cluster, Source
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import Failure, Inventory
 from tasks.domain.names import is_glob, matches
-from tasks.domain.reasons import Code
+
+CLUSTER_SECONDS = 300.0
+"""What one cluster, or the list of OPS, may take in all, attempts and delays included."""
+
+RUN = timedelta(minutes=50)
+"""What a run may take in all: the next one begins an hour after it."""
+
 
 MOST_CERTIFICATES = 10_000
 """Secrets that a list of OPS may have."""

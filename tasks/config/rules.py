@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tasks.domain import names
-from tasks.report.rows import plain
+from tasks.domain.text import plain
 
 MOST_CLUSTERS = 1000
 """In one configuration."""

@@ -3,23 +3,17 @@
 Pure but for one read. Every fault of a file is reported at once, with its path in the file and the remedy.
 """
 
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, StrictBool, StrictFloat, StrictInt, ValidationError
+from pydantic import AfterValidator, ConfigDict, Field, StrictBool, StrictFloat, StrictInt
 from pydantic.alias_generators import to_camel
 
 from tasks.config import rules
 from tasks.domain.errors import ConfigError
 from tasks.domain.models import Model, Row, SecretRef
 from tasks.domain.names import is_glob, is_name, matches
-from tasks.runtime.yaml_file import YamlError, read_yaml
-
-VARIABLE = "TLS_SYNC_CONFIG"
-MAX_BYTES = 1024 * 1024
 
 Namespace = Annotated[str, AfterValidator(rules.namespace)]
 TargetNamespace = Annotated[str, AfterValidator(rules.target_namespace)]
@@ -210,39 +204,3 @@ class SyncConfig(Section):
             known = ", ".join(sorted(patterns))
             raise ConfigError(f"certificate={certificate!r}: no route sends it; routed are: {known}")
         return routing
-
-
-def load_config(path: str | None = None) -> SyncConfig:
-    """Read and validate the file that TLS_SYNC_CONFIG names; ConfigError lists all that is wrong with it."""
-    where = path or os.environ.get(VARIABLE)
-    if not where:
-        raise ConfigError(
-            f"{VARIABLE} is not set: let it name your configuration; "
-            "deployments/tls-sync.yaml is a commented example"
-        )
-    try:
-        return parse_config(read_yaml(Path(where), MAX_BYTES, aliases=True))
-    except YamlError as error:
-        raise ConfigError(f"configuration {where}: {error}") from None
-    except ConfigError as error:
-        raise ConfigError(f"configuration {where}: {error}") from None
-
-
-def parse_config(document: Any) -> SyncConfig:
-    """Validate a parsed document as a whole."""
-    if not isinstance(document, dict):
-        raise ConfigError("the file must be a mapping with owner, source and clusters")
-    faults = rules.too_many_clusters(document)
-    if not faults:
-        faults = list(rules.cross_faults(document))
-        try:
-            config = SyncConfig.model_validate(document)
-        except ValidationError as error:
-            faults = [*rules.schema_faults(document, error), *faults]
-        else:
-            if not faults:
-                return config
-    lines = "".join(f"\n  {path}: {message}" for path, message in faults[: rules.MOST_FAULTS])
-    if len(faults) > rules.MOST_FAULTS:
-        lines += f"\n  and {len(faults) - rules.MOST_FAULTS:,} more"
-    raise ConfigError(f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'}{lines}") from None

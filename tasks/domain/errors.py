@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import ClusterReport, Failure
-from tasks.domain.reasons import Code
 
 
 class Told(Exception):

@@ -11,7 +11,8 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.domain.reasons import NOT_OURS, QUIET, Code, Reason
+from tasks.domain.failure_codes import Code
+from tasks.domain.reasons import NOT_OURS, QUIET, Reason
 
 ISSUANCE_PATIENCE = timedelta(hours=1)
 """An issuance that takes longer is late; with ACME it takes up to a minute."""

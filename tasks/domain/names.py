@@ -1,9 +1,12 @@
 """Names of Kubernetes objects, DNS names, and the globs over them. Matched whole, always."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import cache
 from ipaddress import ip_address
+
+OPS = "OPS"
+
 
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # RFC 1123 label, as Kubernetes has it
 SUBDOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
@@ -18,8 +21,6 @@ LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 DATA_KEY = re.compile(r"[-._A-Za-z0-9]{1,253}")  # of a Secret or ConfigMap
 UID = re.compile(r"[0-9a-f-]{36}")
 
-FIRST, LONGEST = 20, 253
-"""Of a list of names in a message: how many, and characters of each."""
 
 # Where a certificate never goes: the cluster's own namespaces, and those of the tools that rule it.
 PROTECTED = frozenset({"default", "cert-manager", "argocd", "tls-sync"})
@@ -32,12 +33,6 @@ def is_namespace(text: str) -> bool:
 def is_name(text: str) -> bool:
     """True for the name of a Secret. `..` and the empty name, which reach other objects, are not."""
     return SUBDOMAIN.fullmatch(text) is not None
-
-
-def some(names: Sequence[str]) -> str:
-    """For a person: the first ones, none longer than a DNS name may be, and how many more there are."""
-    shown = [name if len(name) <= LONGEST else f"{name[:LONGEST]}…" for name in names[:FIRST]]
-    return ", ".join(shown) + (f" and {len(names) - FIRST:,} more" if len(names) > FIRST else "")
 
 
 def data_keys(names: Iterable[object]) -> frozenset[str]:

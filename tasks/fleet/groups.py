@@ -14,14 +14,12 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from tasks.config.schema import Cluster
-from tasks.plan.waves import Share
+from tasks.plan.waves import Share, share_in
 
 SIDE_BY_SIDE = 10
 """Groups at a time; the deployment tls-sync/group takes as many runs."""
 BEGIN = timedelta(minutes=5)
 """In which the run of a group must have begun: a worker, a pod, an image."""
-WANTED, MISSING = "tls-sync.wanted", "tls-sync.missing"
-"""Labels of a group's run, by which it tells how it went."""
 
 
 class Group(NamedTuple):
@@ -80,18 +78,6 @@ def parameters_of(
     """What a group's run is asked for: what the fleet was asked for, or less."""
     asked = {"certificate": certificate, "dry_run": dry_run, "urgent_only": urgent_only}
     return {"cluster": None, "group": group.name, **asked}
-
-
-def labels_of(share: Share) -> dict[str, bool | int | float | str]:
-    return {WANTED: share.wanted, MISSING: share.missing}
-
-
-def share_in(labels: Mapping[str, Any]) -> Share | None:
-    """What a group's run told; None where it told nothing that makes sense."""
-    wanted, missing = labels.get(WANTED), labels.get(MISSING)
-    if type(wanted) is int and type(missing) is int and 0 <= missing <= wanted:
-        return Share(wanted, missing)
-    return None
 
 
 def ended(begun: Outcome, *, name: str, type_: str, labels: Mapping[str, Any]) -> Outcome:

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from tasks.config.schema import SyncConfig
-from tasks.domain.names import some
+from tasks.domain import text
+from tasks.domain.text import some
 from tasks.fleet.groups import Lapse, Outcome
-from tasks.report import rows as say
 from tasks.report.markdown import escape, table
-from tasks.report.rows import NAMED, Verdict
+from tasks.report.verdict import NAMED, Verdict
 
 WAITED = (
     "urgent only, since too much failed in a wave before: mend what failed there; the groups' own reports "
@@ -44,7 +44,7 @@ def _state(one: Outcome) -> str:
 
 def render(outcomes: Sequence[Outcome], config: SyncConfig) -> str:
     """For the log."""
-    lines = [f"tls-sync fleet: {verdict(outcomes, config).message}", "", *say.table(COLUMNS, rows(outcomes))]
+    lines = [f"tls-sync fleet: {verdict(outcomes, config).message}", "", *text.table(COLUMNS, rows(outcomes))]
     return "\n".join([*lines, *([""] if explained(outcomes) else []), *explained(outcomes)])
 
 

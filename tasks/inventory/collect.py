@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
-from tasks.config.limits import bounded
+from tasks.config.limits import CLUSTER_SECONDS, bounded
 from tasks.config.schema import Cluster, SyncConfig
 from tasks.domain.errors import ClusterError, ConfigError, defect
 from tasks.domain.models import ClusterReport, Inventory
@@ -15,7 +15,6 @@ from tasks.inventory.model import Survey
 from tasks.inventory.served import Leaf, Question
 from tasks.kube.pool import client_of_source
 from tasks.kubeconfig.reader import contexts
-from tasks.orchestration.task_options import CLUSTER_SECONDS
 from tasks.plan.observed import View
 from tasks.plan.spec import Order
 from tasks.plan.unrouted import routed

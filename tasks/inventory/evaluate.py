@@ -3,12 +3,12 @@
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
+from tasks.domain import annotations
 from tasks.domain.models import Action, Certificate, Change, ClusterReport, Inventory, SecretRef, TargetSecret
 from tasks.domain.reasons import QUIET, Reason
 from tasks.inventory import served
 from tasks.inventory.model import Content, Placement, Served, Status, Survey, Visit
 from tasks.inventory.served import Leaf, Question
-from tasks.plan import ownership
 from tasks.plan.observed import View
 from tasks.plan.spec import Order
 
@@ -160,10 +160,10 @@ def held_by(change: Change, secret: TargetSecret | None) -> Content | None:
     if secret is None or change.old is None:
         return None
     notes, old = secret.annotations, change.old
-    same = notes.get(ownership.FINGERPRINT) == old.fingerprint
+    same = notes.get(annotations.FINGERPRINT) == old.fingerprint
     return Content(
         fingerprint=old.fingerprint,
-        serial=notes.get(ownership.SERIAL, "") if same else "",
+        serial=notes.get(annotations.SERIAL, "") if same else "",
         not_before=old.not_before,
         not_after=old.not_after,
     )

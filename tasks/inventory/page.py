@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from hashlib import sha256
 from html import escape
 
+from tasks.domain.text import plain, short_date
 from tasks.inventory import page_style, summary, timeline
 from tasks.inventory.model import MEANINGS, Placement, Status, Survey
 from tasks.inventory.table import COLUMNS
-from tasks.report import rows as say
 
 POLICY = "default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
 
@@ -28,7 +28,7 @@ def render(survey: Survey) -> str:
             f'<meta http-equiv="Content-Security-Policy" content="{POLICY.format(digest=digest)}">',
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             '<meta name="referrer" content="no-referrer">',
-            f"<title>tls-sync inventory, {say.short_date(survey.now)}</title>",
+            f"<title>tls-sync inventory, {short_date(survey.now)}</title>",
             f"<style>{page_style.STYLE}</style>",
             "</head>",
             "<body>",
@@ -48,7 +48,7 @@ def render(survey: Survey) -> str:
 
 def text(value: str) -> str:
     """Anything as text of the page."""
-    return escape(say.plain(value))
+    return escape(plain(value))
 
 
 def _header(survey: Survey) -> Iterator[str]:

@@ -5,10 +5,14 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from tasks.domain.errors import tell
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import Certificate, Inventory, RunReport
-from tasks.domain.reasons import Code, Reason
+from tasks.domain.reasons import Reason
+from tasks.domain.text import short_date
 from tasks.inventory.model import Content, Likeness, Placement, Served, Status, Survey, days_until
 from tasks.report import rows as say
+from tasks.report import verdict as run_verdict
+from tasks.report.verdict import NAMED, Verdict, about_ops
 
 MARKS = {
     Status.IN_SYNC: "✓",
@@ -30,7 +34,7 @@ LIKENESSES = {
 }
 
 
-def verdict(survey: Survey) -> say.Verdict:
+def verdict(survey: Survey) -> Verdict:
     """How it ended, in one line: `inventory: 2 of 9 copies not in sync (stale 2); 1 near expiry`."""
     parts = [*_troubles(survey)]
     bad = [one for one in survey.placements if not one.ok and one.status is not Status.IN_SYNC]
@@ -46,9 +50,9 @@ def verdict(survey: Survey) -> say.Verdict:
         parts.append("no copy is wanted, and none is there")
     ending = len(list(expiring(survey)))
     rejected, awaited = len(survey.rejections), len(survey.issuances)
-    parts += [*_served(survey), *say.about_ops(rejected, awaited, ending, survey.suspended)]
+    parts += [*_served(survey), *about_ops(rejected, awaited, ending, survey.suspended)]
     name = "Completed" if survey.ok else "NotInSync"
-    return say.Verdict(ok=survey.ok, name=name, message=f"inventory: {'; '.join(parts)}")
+    return Verdict(ok=survey.ok, name=name, message=f"inventory: {'; '.join(parts)}")
 
 
 def _copies(count: int) -> str:
@@ -64,8 +68,8 @@ def _troubles(survey: Survey) -> Iterator[str]:
     if survey.failure:
         yield f"OPS can't be read ({survey.failure.code})"
     if failed := [visit for visit in survey.visits if visit.failures]:
-        told = ", ".join(f"{visit.cluster} ({visit.failures[0].code})" for visit in failed[: say.NAMED])
-        told += f" and {len(failed) - say.NAMED} more" if len(failed) > say.NAMED else ""
+        told = ", ".join(f"{visit.cluster} ({visit.failures[0].code})" for visit in failed[:NAMED])
+        told += f" and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
         yield f"{len(failed)} of {len(survey.visits)} clusters not fully read: {told}"
 
 
@@ -79,7 +83,7 @@ def _served(survey: Survey) -> Iterator[str]:
 
 def expiring(survey: Survey) -> Iterator[tuple[Certificate, str]]:
     """As in the report of a run."""
-    return say.expiring(RunReport(inventory=_held(survey), now=survey.now))
+    return run_verdict.expiring(RunReport(inventory=_held(survey), now=survey.now))
 
 
 def _held(survey: Survey) -> Inventory:
@@ -181,4 +185,4 @@ def until(content: Content | None) -> str:
 
 
 def date(moment: datetime | None) -> str:
-    return say.short_date(moment) if moment else "-"
+    return short_date(moment) if moment else "-"

@@ -3,11 +3,11 @@
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
+from tasks.domain import text as texts
+from tasks.domain.text import fold, plain
 from tasks.inventory import summary
 from tasks.inventory.model import Placement, Survey
 from tasks.report import markdown
-from tasks.report import rows as say
-from tasks.report.terminal import fold
 
 LEAST_NAME = 8
 """Characters that stay of a name where a terminal is too narrow for it."""
@@ -54,7 +54,7 @@ def render(survey: Survey, width: int | None = None, rows: int | None = None) ->
         lines += ["", f"… and {len(survey.placements) - len(shown)} more rows: see the run's artifact"]
     lines += _told(shown)
     if notes := [*summary.notes(survey), *summary.expiry_notes(survey)]:
-        lines += ["", *(say.plain(note) for note in notes[:rows])]
+        lines += ["", *(plain(note) for note in notes[:rows])]
     folded = width or 100
     verdict, rest = lines[0], lines[1:]
     return "\n".join([*fold(verdict, folded), *_fold_prose(rest, folded)])
@@ -76,16 +76,16 @@ def _told(shown: Iterable[Placement]) -> Iterator[str]:
         differing = [served for served in one.served if served.detail]
         if one.remedy or differing:
             yield ""
-            yield say.plain(f"{one.certificate} in {one.cluster}, {one.place}: {one.status}")
+            yield plain(f"{one.certificate} in {one.cluster}, {one.place}: {one.status}")
         if one.remedy:
-            yield f"  {say.plain(summary.why(one))}"
+            yield f"  {plain(summary.why(one))}"
         for served in differing:
-            yield f"  {say.plain(summary.served_as(served))}"
+            yield f"  {plain(summary.served_as(served))}"
 
 
 def _table(survey: Survey, shown: list[Placement], width: int | None) -> list[str]:
     columns = [one for one in COLUMNS if one.title != "served" or any(row.served for row in shown)]
-    cells = {one: [one.title, *(say.plain(one.cell(row, survey)) for row in shown)] for one in columns}
+    cells = {one: [one.title, *(plain(one.cell(row, survey)) for row in shown)] for one in columns}
     while width and (over := _width(cells.values()) - width) > 0:
         dropped = max(cells, key=lambda one: one.rank)
         if not dropped.rank:
@@ -93,7 +93,7 @@ def _table(survey: Survey, shown: list[Placement], width: int | None) -> list[st
             break
         del cells[dropped]
     header, *body = zip(*cells.values(), strict=True)
-    return [Row(line) for line in say.table(header, body)]
+    return [Row(line) for line in texts.table(header, body)]
 
 
 def _width(columns: Iterable[list[str]]) -> int:

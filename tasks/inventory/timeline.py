@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from tasks.domain import expiry
 from tasks.domain.expiry import Level
+from tasks.domain.text import plain, short_date
 from tasks.inventory.model import Survey, days_until
-from tasks.report import rows as say
 
 WIDTH, LABEL, RIGHT = 1000, 210, 180
 """Units of the picture: in all, for the names, and for the days at the other side."""
@@ -132,7 +132,7 @@ def _histogram(lines: list[Line], scale: Scale, now: datetime) -> Iterator[str]:
         left, right = scale.x(begin), scale.x(begin + week)
         height = round(room * count / most, 1)
         middle, width = round((left + right) / 2, 1), round(max(right - left - 2, 1), 1)
-        told = f"{count} from {say.short_date(begin)} on"
+        told = f"{count} from {short_date(begin)} on"
         yield (
             f'<rect x="{left + 1:.1f}" y="{base - height:.1f}" width="{width}" height="{height}" class="bar">'
             f"<title>{told}</title></rect>"
@@ -180,11 +180,11 @@ def _rows(lines: list[Line], scale: Scale, now: datetime) -> Iterator[str]:
 
 
 def _row(line: Line, scale: Scale, now: datetime, ground: str) -> Iterator[str]:
-    name, kind, days = say.plain(line.name), level(line, now), days_until(line.end, now) or 0
+    name, kind, days = plain(line.name), level(line, now), days_until(line.end, now) or 0
     begin, end, today = scale.x(line.begin or line.end), scale.x(line.end), scale.x(now)
     due = line.due
-    renewal = f", renewal due {say.short_date(due)}" if due else ""
-    yield f"<title>{escape(name)}: until {say.short_date(line.end)}, {days} d{renewal}</title>"
+    renewal = f", renewal due {short_date(due)}" if due else ""
+    yield f"<title>{escape(name)}: until {short_date(line.end)}, {days} d{renewal}</title>"
     yield f'<rect width="{WIDTH}" height="{ROW}" class="{ground}"/>'
     label = name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 13]}…{name[-12:]}"
     yield f'<text x="0" y="14">{escape(label)}</text>'
@@ -198,11 +198,11 @@ def _row(line: Line, scale: Scale, now: datetime, ground: str) -> Iterator[str]:
     if line.end > scale.last:
         yield f'<path d="M{end} 4l7 6l-7 6z" class="ink"/>'
     for at, who in line.others:
-        where = f"{escape(say.plain(who))}: until {say.short_date(at)}"
+        where = f"{escape(plain(who))}: until {short_date(at)}"
         yield f'<path d="M{scale.x(at)} 3l6 7l-6 7l-6 -7z" class="diamond"><title>{where}</title></path>'
     sign = {"ended": "✗ ", "urgent": "‼ ", "due": "! "}.get(kind, "")
     first = min((at for at, _ in line.others), default=line.end)
     copy = f"◇ {days_until(first, now)} d / " if first < line.end else ""
     strong = ' class="strong"' if sign or copy else ""
-    told = f"{copy}{sign}{days} d, {say.short_date(line.end)}"
+    told = f"{copy}{sign}{days} d, {short_date(line.end)}"
     yield f'<text x="{WIDTH - RIGHT + 10}" y="14"{strong}>{told}</text>'

@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from tasks.domain.errors import ClusterError
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import Failure
-from tasks.domain.reasons import Code
 from tasks.kube.responses import is_about
 from tasks.kube.transport import Ask, Reply, Transport, TransportError
 from tasks.kubeconfig.reader import Access

@@ -8,15 +8,16 @@ calls.py's business.
 from collections.abc import Iterator
 from typing import Any
 
+from tasks.domain.annotations import FIELD_MANAGER, PRUNE_MANAGER, SECRET_TYPE
 from tasks.domain.errors import ClusterError
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import SecretRef, TargetSecret
 from tasks.domain.names import UID, is_name, is_namespace
-from tasks.domain.reasons import Code
 from tasks.kube.calls import Calls, Listing
 from tasks.kube.permissions import Rights, parse_rights
 from tasks.kube.responses import MALFORMED, Event, Problem, metadata_of, parse_event
+from tasks.kube.target_secrets import parse_target_secrets
 from tasks.kube.transport import Ask
-from tasks.plan.ownership import FIELD_MANAGER, PRUNE_MANAGER, SECRET_TYPE, parse_target_secrets
 
 METADATA_PAGE = 500
 NO_TABLE = "not a table of Secrets"

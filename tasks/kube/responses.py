@@ -7,8 +7,8 @@ from datetime import datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any, NamedTuple
 
+from tasks.domain.failure_codes import Code
 from tasks.domain.names import is_name
-from tasks.domain.reasons import Code
 
 
 class Problem(NamedTuple):

@@ -10,6 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from weakref import WeakValueDictionary
 
+LONGEST_PAUSE = 32.0
+"""Seconds that an API server may ask us to wait before another request: its own never ask for more."""
+
+
 REFUSALS = 5
 """In a row, with nothing answered in between, after which the server is left in peace."""
 CALM_SECONDS = 30.0
@@ -71,3 +75,10 @@ def pace_of(server: str) -> Pace:
     """The same one for all clients of a server, by its address, as long as there is any."""
     with _lock:
         return _known.setdefault(server, Pace())
+
+
+def pause_asked_for(retry_after: str | None) -> float:
+    """Seconds to wait where a server says Retry-After; one second where it says nothing of use."""
+    text = (retry_after or "").strip()
+    seconds = float(text) if text.isascii() and text.isdigit() and len(text) < 10 else 1.0
+    return min(max(seconds, 1.0), LONGEST_PAUSE)

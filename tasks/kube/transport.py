@@ -24,14 +24,13 @@ from urllib3.exceptions import (
     SSLError,
 )
 
-from tasks.domain.reasons import Code
+from tasks.domain.annotations import FIELD_MANAGER
+from tasks.domain.failure_codes import Code
 from tasks.kube.deadline import Watchdog
 from tasks.kube.request_counts import Counted
 from tasks.kube.responses import Problem, parse_answer, parse_date, unpack
-from tasks.kube.throttle import pace_of
+from tasks.kube.throttle import pace_of, pause_asked_for
 from tasks.kubeconfig.sdk import ApiClient, ApiException
-from tasks.orchestration.task_options import pause_asked_for
-from tasks.plan.ownership import FIELD_MANAGER
 from tasks.runtime import shutdown
 from tasks.runtime.resolver import LookupTimeout, Stopped
 

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tasks.domain.reasons import Code
+from tasks.domain.failure_codes import Code
 from tasks.kubeconfig.context import Context
 from tasks.kubeconfig.exec_plugin import ExecError, run_plugin
 from tasks.kubeconfig.expiry import end_of_certificate, end_of_token

@@ -4,8 +4,8 @@ import base64
 from typing import Any, NoReturn
 
 from tasks.domain.errors import ClusterError
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import Failure
-from tasks.domain.reasons import Code
 
 FLATTEN = "write it with `kubectl config view --raw --flatten`"
 

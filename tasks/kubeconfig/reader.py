@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from tasks.domain.names import is_host, some
+from tasks.domain.names import is_host
+from tasks.domain.text import some
 from tasks.kubeconfig.authentication import Authentication
 from tasks.kubeconfig.context import Context
 from tasks.kubeconfig.sdk import ApiClient, Configuration

@@ -21,12 +21,12 @@ from typing import NamedTuple
 
 from tasks.domain.expiry import renewal_due, renewal_of_copy
 from tasks.domain.models import Certificate, Change, ClusterReport, RunReport, Version
+from tasks.domain.names import OPS
 from tasks.domain.reasons import Reason
 from tasks.metrics import definitions as f
 from tasks.metrics.definitions import FEWEST, MOST, MOST_COPIES, Family, Kind
-from tasks.report.rows import verdict
+from tasks.report.verdict import verdict
 
-OPS = "OPS"
 UNREADABLE = "ConfigurationInvalid"
 UNKNOWN_OWNER = "unknown"
 """Where the configuration is too broken to say whose it is."""

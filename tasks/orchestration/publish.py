@@ -17,13 +17,12 @@ from prefect.logging.handlers import APILogHandler
 from prefect.states import Completed, Failed
 
 from tasks.domain.models import RunReport
-from tasks.fleet.groups import labels_of
-from tasks.metrics.pushgateway import push
-from tasks.plan.waves import Share
+from tasks.metrics.push import push
+from tasks.plan.waves import Share, labels_of
 from tasks.report import markdown, terminal
 from tasks.report.events import MOST, events_of
-from tasks.report.rows import verdict
-from tasks.runtime.command import Stage, reached
+from tasks.report.verdict import verdict
+from tasks.runtime.signals import Stage, reached
 
 
 def run_name() -> str:

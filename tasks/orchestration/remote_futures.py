@@ -22,8 +22,8 @@ from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
 
 from tasks.domain.errors import ClusterError
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import ClusterReport, Failure, Requests
-from tasks.domain.reasons import Code
 from tasks.kube import request_counts
 from tasks.orchestration.fan_out import report_of
 from tasks.orchestration.recall import labels_of

@@ -1,34 +1,22 @@
-"""What is tried again, and when. Knows Prefect's states by their protocol only.
+"""How every task of ours is tried again and kept, and until when it may work.
 
 Tried again: what may pass by itself (no connection, no answer in time, HTTP 408, 409, 429, 5xx).
 Not: 401, 403, 422, refusals, a broken configuration, which need a person.
 """
 
-from datetime import timedelta
+import time
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
+from prefect.context import TaskRunContext
+from prefect.serializers import JSONSerializer
+
+from tasks.config.limits import CLUSTER_SECONDS
 from tasks.domain.errors import ClusterError, ClusterFailed
 
 DELAYS = [2.0, 5.0, 12.0]
 """Seconds before the second, third and fourth attempt, before jitter."""
 JITTER = 0.5
-CLUSTER_SECONDS = 300.0
-"""What one cluster, or the list of OPS, may take in all, attempts and delays included."""
-
-
-LONGEST_PAUSE = 32.0
-"""Seconds that an API server may ask us to wait before another request: its own never ask for more."""
-
-
-def pause_asked_for(retry_after: str | None) -> float:
-    """Seconds to wait where a server says Retry-After; one second where it says nothing of use."""
-    text = (retry_after or "").strip()
-    seconds = float(text) if text.isascii() and text.isdigit() and len(text) < 10 else 1.0
-    return min(max(seconds, 1.0), LONGEST_PAUSE)
-
-
-RUN = timedelta(minutes=50)
-"""What a run may take in all: the next one begins an hour after it."""
 
 
 class FinishedState(Protocol):
@@ -41,3 +29,28 @@ def may_pass(_task: Any, _run: Any, state: FinishedState) -> bool:
     if isinstance(error, ClusterError):
         return error.failure.transient
     return isinstance(error, ClusterFailed) and error.report.transient
+
+
+RESULTS = JSONSerializer(object_encoder="tasks.domain.errors.written", object_decoder=None)
+"""Plain JSON: Prefect's own decoder would import any class that a file in the result storage names."""
+
+CAREFULLY: dict[str, Any] = {
+    "retries": len(DELAYS),
+    "retry_delay_seconds": DELAYS,
+    "retry_jitter_factor": JITTER,
+    "retry_condition_fn": may_pass,
+    "persist_result": True,
+    "cache_result_in_memory": False,  # or each would be held to the end of the run
+    "result_serializer": RESULTS,
+    "log_prints": False,
+}
+"""How every task of ours is tried again and kept."""
+
+
+def deadline_of_task(until: datetime | None = None) -> float:
+    """The moment of time.monotonic() at which this task's time, counted from its first attempt, is up."""
+    context, now = TaskRunContext.get(), datetime.now(UTC)
+    begun = (context.task_run.start_time if context else None) or now
+    end = begun + timedelta(seconds=CLUSTER_SECONDS)
+    left = (min(end, until or end) - now).total_seconds()
+    return time.monotonic() + min(left, CLUSTER_SECONDS)  # also where the clock was set back meanwhile

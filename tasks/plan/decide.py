@@ -59,6 +59,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from tasks.config.schema import Cluster, Wanted
+from tasks.domain import annotations
 from tasks.domain.models import (
     Action,
     Certificate,
@@ -73,16 +74,15 @@ from tasks.domain.models import (
     TargetSecret,
     Version,
 )
-from tasks.domain.names import hostname_allowed, is_name, is_protected, some
+from tasks.domain.names import is_name
 from tasks.domain.reasons import Reason
+from tasks.domain.text import some
 from tasks.plan import ownership
+from tasks.plan.ownership import may_write
+from tasks.plan.safety import misfits
 
 DOUBTFUL = frozenset({Reason.DRIFTED, Reason.ADOPTED, Reason.WOULD_DOWNGRADE})
 """Reasons of rows that metadata alone doesn't settle."""
-
-
-class UnsafePlan(Exception):
-    """A plan breaks a safety rule; nothing of it may be written."""
 
 
 def make_plan(  # noqa: PLR0913  the facts that decide, each passed once
@@ -173,8 +173,8 @@ def find_obstacle(current: TargetSecret, owner: Owner) -> Reason | None:
         (current.held_by is not None, current.held_by),
         (ownership.is_anothers(current, owner), Reason.OWNED_BY_ANOTHER_OWNER),
         (ownership.is_from_elsewhere(current, owner), Reason.OWNED_BY_ANOTHER_SOURCE_CLUSTER),
-        (not _may_write(current, owner), Reason.OWNED_BY_OTHER),
-        (current.type != ownership.SECRET_TYPE, Reason.TYPE_DIFFERS),
+        (not may_write(current, owner), Reason.OWNED_BY_OTHER),
+        (current.type != annotations.SECRET_TYPE, Reason.TYPE_DIFFERS),
         (bool(ownership.keys_to_lose(current, owner)), Reason.ADOPTION_WOULD_LOSE_KEYS),
         (current.immutable, Reason.IMMUTABLE),
     )
@@ -196,14 +196,14 @@ def compare(source: Certificate, current: TargetSecret, *, newer: bool) -> tuple
         # What we noted on an edited copy proves nothing: only a read one can be called newer.
         downgrade = current.was_read and newer
         return (Action.REFUSE, Reason.WOULD_DOWNGRADE) if downgrade else (Action.UPDATE, Reason.DRIFTED)
-    sent_from = current.annotations.get(ownership.SOURCE, "")
+    sent_from = current.annotations.get(annotations.SOURCE, "")
     if sent_from.rpartition("/")[2] != source.ref.name:
         return Action.UPDATE, Reason.SOURCE_CHANGED
     if newer:
         return Action.REFUSE, Reason.WOULD_DOWNGRADE
     if sent_from != str(source.ref):
         return Action.UPDATE, Reason.SOURCE_CHANGED
-    if current.annotations.get(ownership.FINGERPRINT) == source.version.fingerprint:
+    if current.annotations.get(annotations.FINGERPRINT) == source.version.fingerprint:
         return Action.KEEP, Reason.IN_SYNC
     return Action.UPDATE, Reason.CERTIFICATE_RENEWED
 
@@ -227,9 +227,9 @@ def written_version(current: TargetSecret | None) -> Version | None:
     notes = current.annotations
     try:
         return Version(
-            fingerprint=notes[ownership.FINGERPRINT],
-            not_before=ownership.moment(notes[ownership.NOT_BEFORE]),
-            not_after=ownership.moment(notes[ownership.NOT_AFTER]),
+            fingerprint=notes[annotations.FINGERPRINT],
+            not_before=ownership.moment(notes[annotations.NOT_BEFORE]),
+            not_after=ownership.moment(notes[annotations.NOT_AFTER]),
         )
     except (KeyError, ValueError):
         return None
@@ -238,9 +238,9 @@ def written_version(current: TargetSecret | None) -> Version | None:
 def guarded(change: Change, source: Certificate, current: TargetSecret) -> Change:
     """An update, bound to the very object and state that the decision was made on."""
     adopted = change.reason is Reason.ADOPTED
-    ending = [ownership.ADOPT, *[ownership.LAST_APPLIED] * current.keeps_last_applied] if adopted else []
+    ending = [annotations.ADOPT, *[annotations.LAST_APPLIED] * current.keeps_last_applied] if adopted else []
     # Its certificate is not gone: a copy that is written before each run would keep its notes otherwise.
-    ending += sorted(ownership.MARKS & current.annotations.keys())
+    ending += sorted(annotations.MARKS & current.annotations.keys())
     return replace(
         change,
         uid=current.uid,
@@ -257,15 +257,6 @@ def extra_keys(source: Certificate, current: TargetSecret, *, adopted: bool) -> 
     return foreign | (ours - sent) if foreign or adopted else frozenset()
 
 
-def misfits(source: Certificate, hostnames: tuple[str, ...]) -> str:
-    """What of the certificate's names may not be sent to the cluster; empty where all may."""
-    strangers = [name for name in source.dns_names if not hostname_allowed(name, hostnames)]
-    strangers += source.other_names
-    if not source.dns_names:
-        strangers.append("no DNS name at all")
-    return some([name or "an empty name" for name in strangers])
-
-
 def leftovers(
     cluster: Cluster,
     on_source: set[str],
@@ -277,7 +268,7 @@ def leftovers(
     for secret in found.values():
         if secret.ref in wanted or not ownership.is_ours(secret, owner):
             continue
-        noted = secret.annotations[ownership.SOURCE].rpartition("/")[2]
+        noted = secret.annotations[annotations.SOURCE].rpartition("/")[2]
         name = noted if is_name(noted) else "unknown"
         routed = any(want.target == secret.ref for want in cluster.wants(frozenset({name})))
         gone = name not in on_source and routed
@@ -295,7 +286,7 @@ def with_absence(row: Change, found: Mapping[SecretRef, TargetSecret], owner: Ow
     secret = found.get(row.target)
     if row.writes or secret is None:
         return row
-    is_marked = not ownership.MARKS.isdisjoint(secret.annotations)
+    is_marked = not annotations.MARKS.isdisjoint(secret.annotations)
     told = row.reason is Reason.GONE_FROM_SOURCE or is_marked  # of few rows; who owns it is asked of these
     if not (told and ownership.is_ours(secret, owner)):
         return row
@@ -315,43 +306,3 @@ def unread(plan: Plan, current: Mapping[SecretRef, TargetSecret]) -> tuple[Secre
 def downgrades(plan: Plan) -> frozenset[str]:
     """Certificates of which a target has a newer one: OPS may have renewed them since it was listed."""
     return frozenset(c.certificate for c in plan.changes if c.reason is Reason.WOULD_DOWNGRADE)
-
-
-def ensure_safe(
-    plan: Plan, cluster: Cluster, inventory: Inventory, current: Iterable[TargetSecret], owner: Owner
-) -> None:
-    """Check what must hold for every write, from the facts and not from the decision. Raises UnsafePlan."""
-    found = {secret.ref: secret for secret in current}
-    sources = inventory.by_name
-    targets = [change.target for change in plan.writes]
-    if plan.cluster != cluster.name or len(set(targets)) != len(targets):
-        raise UnsafePlan("it is for another cluster, or writes a Secret twice")
-    for change in plan.writes:
-        ensure_safe_write(change, cluster, sources.get(change.certificate), found.get(change.target), owner)
-
-
-def ensure_safe_write(
-    change: Change, cluster: Cluster, source: Certificate | None, secret: TargetSecret | None, owner: Owner
-) -> None:
-    """What must hold for one write; `source` and `secret` are what is on both sides. Raises UnsafePlan."""
-    rules = {
-        "no route leads there": change.target.namespace in cluster.namespaces_of(change.certificate),
-        "a protected namespace": not is_protected(change.target.namespace),
-        "not the name of a Secret": is_name(change.target.name),
-        "no fit certificate to write": source is not None
-        and (source.ref.name, source.version) == (change.certificate, change.new),
-        "a name that may not be sent": source is not None and not misfits(source, cluster.hostnames),
-        "a create of what exists": change.action is not Action.CREATE or secret is None,
-        "an update of what isn't ours": change.action is not Action.UPDATE
-        or (secret is not None and _may_write(secret, owner) and change.uid == secret.uid),
-        "an adoption that would lose keys": secret is None or not ownership.keys_to_lose(secret, owner),
-        "it is not known which OPS this is": bool(owner.cluster_id),
-        "an update without a version": change.action is not Action.UPDATE or bool(change.resource_version),
-    }
-    broken = [rule for rule, holds in rules.items() if not holds]
-    if broken:
-        raise UnsafePlan(f"{change.target}: {', '.join(broken)}")
-
-
-def _may_write(secret: TargetSecret, owner: Owner) -> bool:
-    return ownership.is_ours(secret, owner) or ownership.may_adopt(secret, owner)

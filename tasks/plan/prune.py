@@ -27,11 +27,13 @@ from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import Absence, Action, Change, ClusterReport, Failure, Inventory
-from tasks.domain.names import is_protected, some
-from tasks.domain.reasons import NOT_OURS, Code, Reason
-from tasks.plan.decide import UnsafePlan
+from tasks.domain.names import is_protected
+from tasks.domain.reasons import NOT_OURS, Reason
+from tasks.domain.text import some
 from tasks.plan.orphans import Clock, is_due, is_from, next_note, outlook, waiting, wants_note
+from tasks.plan.safety import UnsafePlan
 from tasks.plan.spec import Order
 
 SHARE = 0.3

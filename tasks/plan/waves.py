@@ -7,15 +7,19 @@ waves that follow wait, except for copies that end within a day: there, urgency 
 A run by hand for one cluster is a wave of its own: who asks for PRD by name gets PRD.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import groupby
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import Change, ClusterReport, Failure, Plan, SecretRef
-from tasks.domain.reasons import Code
 from tasks.plan.spec import Order
+
+WANTED, MISSING = "tls-sync.wanted", "tls-sync.missing"
+"""Labels of a group's run, by which it tells how it went."""
+
 
 URGENT = timedelta(hours=24)
 
@@ -98,3 +102,15 @@ def _is_well(change: Change, report: ClusterReport) -> bool:
 
 def _is_urgent(change: Change, now: datetime) -> bool:
     return change.old is not None and change.old.not_after - now < URGENT
+
+
+def labels_of(share: Share) -> dict[str, bool | int | float | str]:
+    return {WANTED: share.wanted, MISSING: share.missing}
+
+
+def share_in(labels: Mapping[str, Any]) -> Share | None:
+    """What a group's run told; None where it told nothing that makes sense."""
+    wanted, missing = labels.get(WANTED), labels.get(MISSING)
+    if type(wanted) is int and type(missing) is int and 0 <= missing <= wanted:
+        return Share(wanted, missing)
+    return None

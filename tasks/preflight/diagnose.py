@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 from tasks.config.limits import MOST_CERTIFICATES
 from tasks.config.schema import Cluster, Source
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import Failure, Issuance
-from tasks.domain.reasons import Code, Reason
+from tasks.domain.reasons import Reason
 from tasks.kube.permissions import HARMLESS_ON_OPS, NEEDED_ON_OPS, Rights, needed
 from tasks.kubeconfig.expiry import warn_of_end
 from tasks.preflight.model import Check, Finding, Mark, Readiness

@@ -10,14 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
+from tasks.config.limits import CLUSTER_SECONDS
 from tasks.config.schema import Cluster, Source, SyncConfig
+from tasks.domain import annotations
 from tasks.domain.errors import ClusterError, ConfigError, defect
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import Failure, Inventory, Issuance, SecretRef
-from tasks.domain.reasons import Code
 from tasks.kube.client import NEVER, ClusterClient
 from tasks.kube.permissions import NEEDED_ON_OPS, Rights, needed
 from tasks.kubeconfig.reader import CONNECTIONS, connect, contexts
-from tasks.orchestration.task_options import CLUSTER_SECONDS
 from tasks.plan import ownership
 from tasks.plan.unrouted import routed
 from tasks.preflight import diagnose
@@ -187,7 +188,7 @@ def _body(ref: SecretRef, labels: dict[str, str]) -> dict[str, object]:
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "type": ownership.SECRET_TYPE,
+        "type": annotations.SECRET_TYPE,
         "metadata": metadata,
         "data": {"tls.crt": "", "tls.key": ""},
     }

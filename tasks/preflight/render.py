@@ -2,15 +2,16 @@
 
 from collections.abc import Iterator
 
+from tasks.domain import text
+from tasks.domain.text import fold
 from tasks.preflight.model import MEANINGS, Check, Finding, Mark, Preflight, Readiness
 from tasks.report import markdown
-from tasks.report import rows as say
-from tasks.report.terminal import fold
+from tasks.report.verdict import Verdict
 
 LEGEND = "  ".join(f"{mark} {meaning}" for mark, meaning in MEANINGS.items())
 
 
-def verdict(preflight: Preflight) -> say.Verdict:
+def verdict(preflight: Preflight) -> Verdict:
     """How it ended, in one line: `preflight: 1 of 3 clusters not ready: rct (Unreachable)`."""
     bad = [cluster for cluster in preflight.clusters if not cluster.ready]
     parts = [] if preflight.ops.ready else [f"OPS not ready ({_first(preflight.ops)})"]
@@ -18,11 +19,11 @@ def verdict(preflight: Preflight) -> say.Verdict:
         names = ", ".join(f"{cluster.cluster} ({_first(cluster)})" for cluster in bad)
         parts.append(f"{len(bad)} of {_clusters(preflight)} not ready: {names}")
     if parts:
-        return say.Verdict(ok=False, name="ClustersNotReady", message=f"preflight: {'; '.join(parts)}")
+        return Verdict(ok=False, name="ClustersNotReady", message=f"preflight: {'; '.join(parts)}")
     parts = [f"OPS and {_clusters(preflight)} ready"]
     if looks := [one.cluster for one in (preflight.ops, *preflight.clusters) if one.troubles]:
         parts.append(f"have a look at {', '.join(looks)}")
-    return say.Verdict(ok=True, name="Completed", message=f"preflight: {'; '.join(parts)}")
+    return Verdict(ok=True, name="Completed", message=f"preflight: {'; '.join(parts)}")
 
 
 def _clusters(preflight: Preflight) -> str:
@@ -39,7 +40,7 @@ def _first(cluster: Readiness) -> str:
 def render(preflight: Preflight) -> str:
     """The verdict, the table, and what to do."""
     header, rows = _overview(preflight)
-    lines = [verdict(preflight).message, "", *say.table(header, rows), "", LEGEND]
+    lines = [verdict(preflight).message, "", *text.table(header, rows), "", LEGEND]
     for cluster in _worst_first(preflight):
         if cluster.troubles:
             lines += ["", cluster.cluster]
@@ -85,7 +86,7 @@ def _told(finding: Finding) -> str:
 
 
 def _text(finding: Finding) -> str:
-    return say.plain(f"{finding.name}: {finding.text}" if finding.name else finding.text)
+    return text.plain(f"{finding.name}: {finding.text}" if finding.name else finding.text)
 
 
 def _notes(preflight: Preflight) -> Iterator[str]:

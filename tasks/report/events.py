@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 from tasks.domain.expiry import Level, level_of, level_of_copy
 from tasks.domain.models import Action, Change, RunReport, SecretRef, Version
+from tasks.domain.names import OPS
 from tasks.domain.reasons import Reason
-from tasks.metrics.samples import OPS
 
 SYNCED, DELETED, REFUSED, EXPIRING = (
     f"tls-sync.certificate.{one}" for one in ("synced", "deleted", "refused", "expiring")

@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import Field
 
+from tasks.domain import text
 from tasks.domain.models import Model
-from tasks.report import rows as say
-from tasks.report.terminal import fold
+from tasks.domain.text import fold
 
 SCHEMA_VERSION = 1
 """Of the document. What is there keeps its name and meaning; new keys may be added."""
@@ -81,10 +81,10 @@ def render(runs: Iterable[Run], *, cluster: str | None, zone: tzinfo | None, wid
     found = list(runs)
     header = ["began", "took", "run", "by", "state", "clusters", "id"]
     body = [_row(run, zone) for run in found]
-    lines = say.table(header, body)
+    lines = text.table(header, body)
     for run in found:
         if said := list(_said(run, cluster)):
-            lines += ["", say.plain(f"{run.name} ({run.id[:8]}): {run.state}")]
+            lines += ["", text.plain(f"{run.name} ({run.id[:8]}): {run.state}")]
             lines += [part for line in said for part in fold(f"  {line}", width)]
     return "\n".join(lines)
 
@@ -102,7 +102,7 @@ def _said(run: Run, cluster: str | None) -> Iterator[str]:
     message = (outcome.message if outcome and outcome.type in ENDED_BADLY else "") or run.message
     if run.type != "COMPLETED" and message:
         for line in message[:LONGEST].splitlines():
-            yield say.plain(line)
+            yield text.plain(line)
 
 
 def duration(took: timedelta | None) -> str:

@@ -4,8 +4,10 @@ import re
 from collections.abc import Iterable, Iterator
 
 from tasks.domain.models import Change, ClusterReport, Failure, RunReport
+from tasks.domain.text import plain, short_date
 from tasks.report import rows as say
 from tasks.report.budget import Item, Part, Room, parts_of
+from tasks.report.verdict import expiring, verdict
 
 MAX_ROWS = 1000
 """Rows, failures and warnings in an artifact, over all its clusters; as many of each kind of OPS's."""
@@ -19,8 +21,8 @@ ELSEWHERE = "in the artifact of each cluster"
 
 def render_run(report: RunReport) -> str:
     """The artifact of a run: the verdict, an overview, what needs a look, and the state of OPS."""
-    verdict = say.verdict(report)
-    lines = [f"## {'✅' if verdict.ok else '❌'} {escape(verdict.message)}", ""]
+    state = verdict(report)
+    lines = [f"## {'✅' if state.ok else '❌'} {escape(state.message)}", ""]
     if report.certificate:
         lines += [f"For the certificate {escape(report.certificate)} only.", ""]
     if report.clusters:
@@ -103,8 +105,8 @@ def _source(report: RunReport) -> Iterator[str]:
         )
         yield from _fitting(table(("not issued yet", "reason", "why", "what to do"), awaited), head=2)
         yield ""
-    if ending := list(say.expiring(report)):
-        body = ([c.ref.name, text, say.short_date(c.version.not_after), c.issuer] for c, text in ending)
+    if ending := list(expiring(report)):
+        body = ([c.ref.name, text, short_date(c.version.not_after), c.issuer] for c, text in ending)
         yield from _fitting(table(("near expiry", "left", "until", "issuer"), body), head=2)
         yield ""
     yield from (f"- {told}" for told in say.not_routed(inventory))
@@ -134,4 +136,4 @@ def _joined(cells: Iterable[str]) -> str:
 
 def escape(text: str) -> str:
     """What came from a certificate must not become markup."""
-    return re.sub(r"([\\`*_\[\]<>|~@]|(?<=http):|(?<=https):|(?<=www)\.)", r"\\\1", say.plain(text))
+    return re.sub(r"([\\`*_\[\]<>|~@]|(?<=http):|(?<=https):|(?<=www)\.)", r"\\\1", plain(text))

@@ -6,9 +6,10 @@ from textwrap import wrap
 
 from tasks.domain.errors import tell
 from tasks.domain.models import ClusterReport, RunReport
+from tasks.domain.text import fold, plain, short_date, table
 from tasks.report import rows as say
+from tasks.report import verdict
 
-WIDTH = 100
 LOG_BYTES = 256 * 1024
 """Of the report in the log; the artifacts have more."""
 RECORD_BYTES = 20_000
@@ -19,9 +20,9 @@ LONGEST_LINE = RECORD_BYTES // 12
 
 def render(report: RunReport) -> str:
     """The whole report: an overview, then what needs a look."""
-    lines = [f"tls-sync{' (dry run)' if report.dry_run else ''}: {say.verdict(report).message}"]
+    lines = [f"tls-sync{' (dry run)' if report.dry_run else ''}: {verdict.verdict(report).message}"]
     if report.clusters:
-        lines += ["", *say.table(*say.overview(report.clusters))]
+        lines += ["", *table(*say.overview(report.clusters))]
     source = list(_folded(_source(report)))
     lines = list(_folded(lines))
     lines += _in_detail(report.clusters, LOG_BYTES - _size(lines) - _size(source))
@@ -72,13 +73,13 @@ def _details(cluster: ClusterReport) -> Iterator[str]:
             ]
             for row in rows[: say.LOG_ROWS]
         ]
-        yield from say.table(["  action", "secret", "reason", "old -> new, each with its end"], shown)
+        yield from table(["  action", "secret", "reason", "old -> new, each with its end"], shown)
     if len(rows) > say.LOG_ROWS:
         yield f"  … and {len(rows) - say.LOG_ROWS} more rows: see the run's artifact"
     for row in rows[: say.LOG_ROWS]:
         if say.is_told(row):
-            yield f"  {row.target}: {say.plain(say.what_to_do(row))}"
-    yield from _first([f"  warning: {say.plain(warning)}" for warning in cluster.warnings], "warnings")
+            yield f"  {row.target}: {plain(say.what_to_do(row))}"
+    yield from _first([f"  warning: {plain(warning)}" for warning in cluster.warnings], "warnings")
 
 
 def _first(lines: Sequence[str], what: str) -> Iterator[str]:
@@ -92,8 +93,8 @@ def _source(report: RunReport) -> Iterator[str]:
     if inventory.failure:  # nothing is known, and the first line says why
         return
     ending = [
-        f"{one.ref.name}: {text} (until {say.short_date(one.version.not_after)})"
-        for one, text in say.expiring(report)
+        f"{one.ref.name}: {text} (until {short_date(one.version.not_after)})"
+        for one, text in verdict.expiring(report)
     ]
     warnings = inventory.all_warnings
     rejected, awaited = say.rejected(inventory), say.not_issued(inventory, report.now)
@@ -108,7 +109,7 @@ def _source(report: RunReport) -> Iterator[str]:
         yield f"  … and {more} more: see the run's artifact"
     yield from (f"  {told}" for told in uncounted)
     for warning in warnings[: say.LOG_ROWS]:
-        yield f"  warning: {say.plain(warning)}"
+        yield f"  warning: {plain(warning)}"
     if report.suspended:
         yield f"  suspended, so left out: {', '.join(report.suspended)}"
 
@@ -120,11 +121,3 @@ def _folded(lines: Iterable[str]) -> Iterator[str]:
 
 def _size(lines: Iterable[str]) -> int:
     return sum(len(line.encode()) + 1 for line in lines)
-
-
-def fold(line: str, width: int = WIDTH) -> list[str]:
-    """Sentences are folded; lines of a table are short enough unless names are very long."""
-    if len(line) <= width or " -> " in line:
-        return [line]
-    indent = " " * (len(line) - len(line.lstrip()))
-    return wrap(line, width, initial_indent="", subsequent_indent=f"{indent}  ", break_on_hyphens=False)

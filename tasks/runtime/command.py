@@ -11,37 +11,16 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from enum import Enum
 from io import TextIOWrapper
 from pathlib import Path
-from types import FrameType
-from typing import Any
+
+from tasks.runtime.signals import note
 
 INTERRUPTED = 130
 UNREAD = 141
 """As of a program that SIGPIPE ends: who was to read what it says has gone, as `head` does, or a kubectl."""
 NO_SPACE = "no space is left where the output goes"
 MISSING = "the dependencies are missing: make .venv/ready && export PATH=$PWD/.venv/bin:$PATH"
-
-
-class Stage(Enum):
-    """How far this process's run has come, and what an interruption leaves to say there."""
-
-    NOT_BEGUN = "interrupted before a run began: nothing was written"
-    BEGUN = "interrupted: no report; python -m flows --dry-run says what is left"
-    REPORTED = "interrupted; the report above says what was done"
-
-
-class _Run:
-    stage = Stage.NOT_BEGUN
-
-
-def reached(stage: Stage) -> None:
-    _Run.stage = stage
-
-
-def last_words() -> str:
-    return _Run.stage.value
 
 
 def ended(command: Callable[[], int], words: Callable[[], str] = lambda: "interrupted") -> int:
@@ -112,28 +91,6 @@ def _end(status: list[int]) -> None:
     except OSError:  # a disk that is full, say: Python tells of it, and has a status for that
         return
     os._exit(status[0])
-
-
-def note(number: signal.Signals, told: threading.Event) -> None:
-    """From now on, the signal sets `told` first, and then does what it did before: raises, as a rule.
-
-    What a handler raises is lost where it meets a finalizer, and comes out as another error where it meets
-    a library such as pydantic-core.
-    """
-    handler = signal.getsignal(number)
-    noted = getattr(handler, "told", None) is told
-    if threading.current_thread() is threading.main_thread() and callable(handler) and not noted:
-        signal.signal(number, _Noting(handler, told))
-
-
-class _Noting:
-    def __init__(self, handler: Any, told: threading.Event) -> None:
-        self._handler = handler
-        self.told = told
-
-    def __call__(self, number: int, frame: FrameType | None) -> None:
-        self.told.set()
-        self._handler(number, frame)
 
 
 def _is_dependency(module: str) -> bool:

@@ -9,23 +9,28 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Protocol
 from weakref import WeakSet
 
-from tasks.kube.deadline import Watchdog
-from tasks.runtime.command import Stage, note, reached
+from tasks.runtime.signals import Stage, note, reached
 
 GRACE_SECONDS = 20.0
 """For requests under way; a pod that is to go has 30 seconds by default."""
 
 
+class Connection(Protocol):
+    def bite(self) -> None:
+        """Close it at once, whatever is under way."""
+
+
 class Stop:
     def __init__(self) -> None:
         self.asked = threading.Event()
-        self._open: WeakSet[Watchdog] = WeakSet()
+        self._open: WeakSet[Connection] = WeakSet()
 
-    def register(self, watchdog: Watchdog) -> None:
+    def register(self, connection: Connection) -> None:
         """Its connections are cut, too, where they outlast the grace."""
-        self._open.add(watchdog)
+        self._open.add(connection)
 
     def stop(self, grace: float) -> None:
         self.asked.set()
@@ -34,8 +39,8 @@ class Stop:
         timer.start()
 
     def _cut(self) -> None:
-        for watchdog in list(self._open):
-            watchdog.bite()
+        for connection in list(self._open):
+            connection.bite()
 
 
 _of_process = Stop()

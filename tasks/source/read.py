@@ -11,15 +11,16 @@ from typing import Any, NamedTuple
 from tasks.config.limits import MOST_CERTIFICATES, too_many_secrets
 from tasks.config.schema import Source
 from tasks.domain.errors import ClusterError
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import Certificate, Failure, Inventory, Issuance, OnOps, Rejection, SecretRef
-from tasks.domain.names import some
-from tasks.domain.reasons import Code, Reason
+from tasks.domain.reasons import Reason
+from tasks.domain.text import some
 from tasks.kube.client import ClusterClient
+from tasks.kube.identity import identify_ops
 from tasks.kube.responses import MALFORMED, name_of
 from tasks.runtime import shutdown
 from tasks.source.checks import Policy, examine
 from tasks.source.issuance import AWAITED, Word, hear, issuance_of, renewal_of
-from tasks.target.identity import identify_ops
 
 # cert-manager's reasons (pkg/util/pki, policies/constants.go) that say: this Secret is not the right one.
 WRONG_SECRET = frozenset(

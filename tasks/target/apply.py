@@ -11,14 +11,17 @@ from functools import cached_property
 from typing import Any
 
 from tasks.config.schema import Wanted
+from tasks.domain import annotations
 from tasks.domain.errors import ClusterError
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import Action, Certificate, Change, Plan, Rejection, SecretRef, TargetSecret
-from tasks.domain.reasons import Code, Reason
+from tasks.domain.reasons import Reason
 from tasks.kube.client import NEVER, ClusterClient
 from tasks.kube.responses import UNCERTAIN
 from tasks.plan import ownership
-from tasks.plan.decide import decide, ensure_safe_write, unread
+from tasks.plan.decide import decide, unread
 from tasks.plan.observed import View
+from tasks.plan.safety import ensure_safe_write
 from tasks.plan.spec import Order
 from tasks.source.checks import Policy, examine
 from tasks.source.refusal import Refused, refusing_the_unforeseen
@@ -154,7 +157,7 @@ class Sender:
             if current and ownership.is_ours(current, self._order.owner):
                 bound = replace(change, uid=current.uid, resource_version=current.resource_version)
                 body = self._body(bound, certificate, candidate.material)
-                body["metadata"]["annotations"][ownership.FINGERPRINT] = ALTERED
+                body["metadata"]["annotations"][annotations.FINGERPRINT] = ALTERED
                 self._target.apply(change.target, body, uid=current.uid)
 
     def _body(self, change: Change, certificate: Certificate, data: dict[str, bytes]) -> dict[str, Any]:
@@ -173,7 +176,7 @@ class Sender:
         return {
             "apiVersion": "v1",
             "kind": "Secret",
-            "type": ownership.SECRET_TYPE,
+            "type": annotations.SECRET_TYPE,
             "metadata": metadata,
             "data": {key: b64encode(value).decode("ascii") for key, value in data.items()},
         }

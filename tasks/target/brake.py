@@ -2,7 +2,7 @@
 
 import threading
 
-from tasks.domain.reasons import Code
+from tasks.domain.failure_codes import Code
 
 GIVE_UP_AFTER = 3
 """Failures of an API server in a row, after which it is left in peace."""

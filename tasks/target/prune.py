@@ -11,19 +11,21 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from tasks.domain import annotations
 from tasks.domain.errors import ClusterError, defect
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import Change, ClusterReport, Failure, SecretRef
-from tasks.domain.reasons import Code
 from tasks.kube.client import ClusterClient
+from tasks.kube.identity import identify_ops
 from tasks.kube.pool import client_of_source, client_of_target
 from tasks.kube.responses import MALFORMED, UNCERTAIN, name_of
 from tasks.plan import ownership
-from tasks.plan.decide import UnsafePlan
 from tasks.plan.orphans import clock_of
 from tasks.plan.prune import Pruning, ensure_safe_prune, merged, timed
+from tasks.plan.safety import UnsafePlan
 from tasks.plan.spec import Order
 from tasks.runtime import shutdown
-from tasks.target.identity import identify_ops, verify_identity
+from tasks.target.identity import verify_identity
 
 SECONDS = 60.0
 """For one cluster. What is left then, the next run does."""
@@ -139,7 +141,7 @@ class _Work:
 
     @staticmethod
     def _note(target: ClusterClient, row: Change) -> Change:
-        notes = dict.fromkeys(ownership.MARKS) | (ownership.marks(row.absence) if row.absence else {})
+        notes = dict.fromkeys(annotations.MARKS) | (ownership.marks(row.absence) if row.absence else {})
         try:
             target.annotate(row.target, notes, uid=str(row.uid), version=str(row.resource_version))
         except ClusterError as error:

@@ -7,15 +7,16 @@ from datetime import UTC, datetime
 
 from tasks.config.schema import Cluster
 from tasks.domain.errors import ClusterError
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import Change, ClusterReport, Failure, Plan, SecretRef, TargetSecret
-from tasks.domain.reasons import Code
 from tasks.kube.client import ClusterClient
 from tasks.kube.permissions import needed
 from tasks.kube.pool import client_of_source, client_of_target
 from tasks.kubeconfig.reader import CONNECTIONS
-from tasks.plan.decide import UnsafePlan, downgrades, ensure_safe, make_plan, unread
+from tasks.plan.decide import downgrades, make_plan, unread
 from tasks.plan.observed import View
 from tasks.plan.orphans import clock_of, foretold
+from tasks.plan.safety import UnsafePlan, ensure_safe
 from tasks.plan.spec import Order
 from tasks.plan.waves import failure_of, urgent
 from tasks.source.read import examine_again

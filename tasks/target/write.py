@@ -9,13 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tasks.domain.errors import ClusterError, defect
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import Change, Failure, Plan, SecretRef
-from tasks.domain.reasons import Code
 from tasks.kube.client import ClusterClient
 from tasks.kube.responses import name_of
 from tasks.kubeconfig.reader import CONNECTIONS
-from tasks.plan.decide import UnsafePlan
 from tasks.plan.observed import View
+from tasks.plan.safety import UnsafePlan
 from tasks.plan.spec import Order
 from tasks.runtime import shutdown
 from tasks.target.apply import Sender

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tasks.domain.errors import ClusterError
-from tasks.domain.reasons import Code
+from tasks.domain.failure_codes import Code
 from tasks.kube.client import ClusterClient
 from tasks.kubeconfig.reader import connect
 

@@ -12,14 +12,14 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from tasks.config.limits import bounded
-from tasks.config.schema import Cluster, SyncConfig, load_config
+from tasks.config.limits import CLUSTER_SECONDS, bounded
+from tasks.config.load import load_config
+from tasks.config.schema import Cluster, SyncConfig
 from tasks.domain.attempts import writes_of
 from tasks.domain.errors import ClusterError, defect
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import ClusterReport, Inventory, RunReport
-from tasks.domain.reasons import Code
 from tasks.kube.pool import client_of_source
-from tasks.orchestration.task_options import CLUSTER_SECONDS
 from tasks.plan.spec import Order, orders_for
 from tasks.plan.unrouted import routed
 from tasks.source.read import examine_changed, take_inventory

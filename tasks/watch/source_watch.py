@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 
 from tasks.config.schema import Source
 from tasks.domain.errors import ClusterError
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import Failure
-from tasks.domain.reasons import Code
 from tasks.kube.client import ClusterClient
 from tasks.kube.pool import client_of_source
 from tasks.kube.responses import Event

@@ -10,16 +10,18 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
-from flows.watch_record import Recorder
-from tasks.config.schema import SyncConfig, load_config
+from tasks.config.load import load_config
+from tasks.config.schema import SyncConfig
 from tasks.domain.attempts import writes_of
 from tasks.domain.errors import ClusterError, ConfigError
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import RunReport
-from tasks.domain.reasons import Code, Reason
+from tasks.domain.reasons import Reason
 from tasks.kube.pool import kept
 from tasks.metrics import registry
-from tasks.report.rows import verdict
+from tasks.report.verdict import verdict
 from tasks.runtime.shutdown import begin, stop
 from tasks.watch.debounce import Triggers
 from tasks.watch.health import Liveness, serve
@@ -36,8 +38,16 @@ RECORD_SECONDS = 10.0
 TERMINATION_LOG = Path("/dev/termination-log")
 
 
+class Recorder(Protocol):
+    """Who keeps a report of what was copied, and why."""
+
+    def add(self, report: RunReport, trigger: str) -> None: ...
+
+    def close(self, seconds: float) -> None: ...
+
+
 class Watcher:
-    def __init__(self, lease: Lease | None, port: int) -> None:
+    def __init__(self, lease: Lease | None, port: int, recorder: Recorder) -> None:
         self._lease = lease
         self._ended = threading.Event()
         self._why = ""
@@ -48,7 +58,7 @@ class Watcher:
         self.server = serve(port, self.liveness, registry.exposition)
         self._triggers = Triggers()
         self._reactor = Reactor()
-        self._recorder = Recorder()
+        self._recorder = recorder
 
     def run(self) -> int:
         """Until told to stop, or until it is of no use; 0 or 1. Raises ConfigError."""

@@ -11,9 +11,9 @@ from deployments.sandbox.clusters.api_server import LOOPBACK, Setting
 from deployments.sandbox.clusters.control_plane import Sandbox
 from deployments.sandbox.clusters.rest import AdminError, Rest
 from deployments.target.manifests import manifests
-from tasks.config.schema import load_config
+from tasks.config.load import load_config
+from tasks.domain.annotations import ADOPT, LAST_APPLIED
 from tasks.domain.reasons import Reason
-from tasks.plan import ownership
 from tests.conftest import running_sandbox
 from tests.support.clusters import Manifest, World
 from tests.support.in_memory_api import merged
@@ -409,7 +409,11 @@ def write_all(world: World) -> None:
     world.admin().patch(path(secret()), {"data": {"tls.crt": "eHg=", "keystore.jks": "eQ=="}})
     assert world.row("web-tls").reason is Reason.DRIFTED
     (shop,) = world.issue("web-shop")
-    theirs = secret("web-shop", labels={}, annotations={ownership.ADOPT: "ops", ownership.LAST_APPLIED: "{}"})
+    theirs = secret(
+        "web-shop",
+        labels={},
+        annotations={ADOPT: "ops", LAST_APPLIED: "{}"},
+    )
     world.admin().create(theirs)
     assert world.row("web-shop").reason is Reason.ADOPTED
     for source in (web, shop):

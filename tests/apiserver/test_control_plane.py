@@ -11,8 +11,9 @@ import pytest
 
 from deployments.sandbox.clusters.control_plane import Sandbox
 from deployments.sandbox.clusters.manifests import Manifest
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import ClusterReport
-from tasks.domain.reasons import Code, Reason
+from tasks.domain.reasons import Reason
 from tests.apiserver.scenarios import at_the_third_write
 from tests.conftest import running_sandbox
 from tests.support.clusters import World, codes

@@ -21,8 +21,8 @@ from prefect.states import Cancelled, Scheduled
 
 from deployments.sandbox.clusters.api_server import free_port
 from flows.tls_sync import tls_sync
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import RunReport
-from tasks.domain.reasons import Code
 from tasks.orchestration import remote_futures
 from tests.apiserver.test_prune import GONE, NAMES, age, configure, grant, take_away
 from tests.support.clusters import TARGETS, Manifest, World

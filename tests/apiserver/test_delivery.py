@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import Action, Certificate, Change
-from tasks.domain.reasons import Code, Reason
+from tasks.domain.reasons import Reason
 from tasks.kube import client
 from tasks.source.tls_secret import Candidate
 from tasks.target import write

@@ -21,8 +21,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from deployments.sandbox.clusters import pki
 from deployments.sandbox.world.kubeconfig import context_name
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import ClusterReport
-from tasks.domain.reasons import Code
 from tasks.orchestration import process
 from tasks.target.sync import deliver
 from tests.support.clusters import ACCOUNT, Manifest, World, codes

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import Action, Change, ClusterReport
-from tasks.domain.reasons import Code, Reason
+from tasks.domain.reasons import Reason
 from tasks.kube import calls, client
 from tasks.target.apply import Sender
 from tests.support.clusters import World, codes

@@ -22,7 +22,7 @@ from prefect.exceptions import FailedRun
 from prefect.flow_engine import run_flow
 
 from flows.tls_sync import tls_sync
-from tasks.config.schema import load_config
+from tasks.config.load import load_config
 from tasks.domain.errors import ConfigError
 from tasks.kube.throttle import REFUSALS
 from tasks.orchestration.log import LOGGERS

@@ -12,8 +12,9 @@ import yaml
 
 from deployments.sandbox.world.kubeconfig import context_name
 from flows.commands.cluster_ids import main as print_cluster_ids
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import ClusterReport
-from tasks.domain.reasons import Code, Reason
+from tasks.domain.reasons import Reason
 from tasks.kubeconfig.reader import Access, connect
 from tasks.preflight import cluster_ids
 from tests.support.clusters import TARGETS, Manifest, World, codes

@@ -4,7 +4,8 @@ import pytest
 
 from deployments.sandbox.world import certificate_resource, unfit
 from tasks.domain.errors import ClusterError
-from tasks.domain.reasons import Code, Reason
+from tasks.domain.failure_codes import Code
+from tasks.domain.reasons import Reason
 from tests.support.clusters import World
 
 pytestmark = pytest.mark.apiserver

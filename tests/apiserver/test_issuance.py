@@ -9,7 +9,7 @@ import pytest
 from deployments.sandbox.world import certificate_resource, unfit
 from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE
 from flows.tls_sync import tls_sync
-from tasks.config.schema import load_config
+from tasks.config.load import load_config
 from tasks.domain.models import Action, Change, ClusterReport, RunReport
 from tasks.domain.reasons import Reason
 from tasks.inventory import document, table
@@ -18,7 +18,7 @@ from tasks.inventory.model import Status
 from tasks.plan.unrouted import routed
 from tasks.preflight.model import Mark
 from tasks.preflight.probe import preflight
-from tasks.report.rows import expiring, verdict
+from tasks.report.verdict import expiring, verdict
 from tasks.runtime import shutdown
 from tasks.watch.reactor import Reactor
 from tasks.watch.source_watch import EVERYTHING

@@ -25,7 +25,8 @@ from flows.tls_sync import tls_sync
 from tasks.domain.models import Requests
 from tasks.kube import request_counts
 from tasks.metrics import registry
-from tasks.metrics.pushgateway import ADDRESS, push
+from tasks.metrics.push import push
+from tasks.metrics.pushgateway import ADDRESS
 from tasks.watch.health import Liveness, serve
 from tests.support import chart
 from tests.support.clusters import TARGETS, World

@@ -20,7 +20,7 @@ from deployments.sandbox.clusters import pki
 from deployments.sandbox.clusters.control_plane import Sandbox
 from deployments.sandbox.world import certificate_resource
 from deployments.sandbox.world.kubeconfig import context_name
-from tasks.config.schema import load_config
+from tasks.config.load import load_config
 from tasks.kube.permissions import NEEDED
 from tasks.preflight import render
 from tasks.preflight.model import Check, Finding, Mark, Preflight, Readiness

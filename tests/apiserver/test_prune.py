@@ -14,8 +14,17 @@ from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE
 from deployments.sandbox.world.certificate_resource import certificate, put
 from deployments.target.manifests import manifests
 from flows.tls_sync import tls_sync
-from tasks.config.schema import load_config
-from tasks.plan import ownership
+from tasks.config.load import load_config
+from tasks.domain.annotations import (
+    FIELD_MANAGER,
+    MANAGED_BY,
+    MARKS,
+    ORPHANED_RUNS,
+    ORPHANED_SEEN,
+    ORPHANED_SINCE,
+    PRUNE,
+    SOURCE_CLUSTER,
+)
 from tests.support.clusters import NAMESPACES, Manifest, World
 from tests.support.fault_proxy import LOST, Answer, Forward, Request
 from tests.support.waiting import until
@@ -70,7 +79,7 @@ def may_delete(somebody: Rest, name: str) -> bool:
 
 
 def secret(name: str, annotations: dict[str, str]) -> Manifest:
-    metadata = {"name": name, "namespace": "app-a", "labels": {ownership.MANAGED_BY: "tls-sync"}}
+    metadata = {"name": name, "namespace": "app-a", "labels": {MANAGED_BY: "tls-sync"}}
     metadata["annotations"] = annotations
     return {"apiVersion": "v1", "kind": "Secret", "type": "Opaque", "metadata": metadata}
 
@@ -92,9 +101,9 @@ def age(world: World, name: str = GONE, cluster: str = "dev", hours: float = 25,
     """As if so many runs had found it gone, the first of them so long ago."""
     now = datetime.now(UTC)
     notes = {
-        ownership.ORPHANED_SINCE: (now - timedelta(hours=hours)).isoformat(timespec="seconds"),
-        ownership.ORPHANED_SEEN: (now - timedelta(hours=1)).isoformat(timespec="seconds"),
-        ownership.ORPHANED_RUNS: str(runs),
+        ORPHANED_SINCE: (now - timedelta(hours=hours)).isoformat(timespec="seconds"),
+        ORPHANED_SEEN: (now - timedelta(hours=1)).isoformat(timespec="seconds"),
+        ORPHANED_RUNS: str(runs),
     }
     world.admin(cluster).patch(place(name), {"metadata": {"annotations": notes}})
 
@@ -103,13 +112,13 @@ def notes_on(world: World, name: str = GONE, cluster: str = "dev") -> dict[str, 
     copy = world.copy(name, cluster)
     assert copy is not None
     found = copy["metadata"]["annotations"]
-    return {key: value for key, value in found.items() if key in ownership.MARKS}
+    return {key: value for key, value in found.items() if key in MARKS}
 
 
 def age_notes(world: World, by: timedelta) -> None:
     """As if so much time had passed since they were made."""
     found = notes_on(world)
-    for key in (ownership.ORPHANED_SINCE, ownership.ORPHANED_SEEN):
+    for key in (ORPHANED_SINCE, ORPHANED_SEEN):
         found[key] = (datetime.fromisoformat(found[key]) - by).isoformat()
     world.admin().patch(place(GONE), {"metadata": {"annotations": found}})
 
@@ -129,7 +138,7 @@ def test_what_is_gone_is_deleted_after_three_runs_and_a_day(pruned: World) -> No
     before = pruned.copy(GONE)
     for number in (1, 2, 3):
         assert message(run()) == "3 clusters: keep 30"
-        assert notes_on(pruned)[ownership.ORPHANED_RUNS] == str(number)
+        assert notes_on(pruned)[ORPHANED_RUNS] == str(number)
         age_notes(pruned, timedelta(minutes=50))
     versions = pruned.versions()
     assert message(run()) == "3 clusters: keep 30"
@@ -189,7 +198,7 @@ def test_what_comes_back_is_not_gone(pruned: World) -> None:
     assert (notes_on(pruned), notes_on(pruned, NAMES[1])) == ({}, {})
     take_away(pruned, GONE, NAMES[1])
     run()
-    assert notes_on(pruned)[ownership.ORPHANED_RUNS] == "1"
+    assert notes_on(pruned)[ORPHANED_RUNS] == "1"
 
 
 def test_a_copy_that_is_written_keeps_no_notes(pruned: World) -> None:
@@ -344,7 +353,7 @@ def test_a_copy_may_be_kept(pruned: World) -> None:
     take_away(pruned, GONE, NAMES[1])
     age(pruned)
     age(pruned, NAMES[1])
-    pruned.admin().patch(place(GONE), {"metadata": {"annotations": {ownership.PRUNE: "false"}}})
+    pruned.admin().patch(place(GONE), {"metadata": {"annotations": {PRUNE: "false"}}})
     pruned.admin().patch(place(NAMES[1]), {"data": {"note": "eA=="}})
     assert message(run()) == "3 clusters: keep 30"
     assert pruned.copy(GONE)
@@ -384,7 +393,7 @@ def test_without_the_right_the_copy_stays(pruned: World) -> None:
 def test_without_the_policy_of_prune_nothing_is_noted(pruned: World) -> None:
     """The first run that wants to note something is Failed, and says what to apply: not one a day later."""
     pruned.admin().apply_file(Path("deployments/target/admission-policy.yaml"))
-    note = {"metadata": {"annotations": {ownership.ORPHANED_RUNS: "1"}}}
+    note = {"metadata": {"annotations": {ORPHANED_RUNS: "1"}}}
 
     def may_note() -> bool:
         try:
@@ -424,7 +433,7 @@ def test_prd_waits_for_dev(pruned: World) -> None:
 def test_the_policy_lets_only_noted_copies_go(pruned: World) -> None:
     """Even with the right to delete, our credential can't delete what bears no note, nor what is not ours."""
     admin, thief = pruned.admin(), pruned.account()
-    foreign = secret("foreign", {ownership.ORPHANED_SINCE: "x"})
+    foreign = secret("foreign", {ORPHANED_SINCE: "x"})
     foreign["metadata"]["labels"] = {}
     admin.create(foreign)
     assert not may_delete(thief, GONE)
@@ -446,11 +455,11 @@ def test_a_copy_that_does_not_say_that_this_ops_wrote_it_is_kept(
     copy = pruned.copy(GONE)
     assert copy is not None
     metadata = {key: copy["metadata"][key] for key in ("name", "namespace", "labels", "annotations")}
-    stamp = {ownership.SOURCE_CLUSTER: former} if former else {}
-    del metadata["annotations"][ownership.SOURCE_CLUSTER]
+    stamp = {SOURCE_CLUSTER: former} if former else {}
+    del metadata["annotations"][SOURCE_CLUSTER]
     body = {key: copy[key] for key in ("apiVersion", "kind", "type", "data")} | {"metadata": metadata}
     metadata["annotations"] |= stamp
-    pruned.admin().apply(place(GONE), body, ownership.FIELD_MANAGER, force=True)
+    pruned.admin().apply(place(GONE), body, FIELD_MANAGER, force=True)
     take_away(pruned, GONE)
     age(pruned)
     assert message(run()) == "3 clusters: keep 30"

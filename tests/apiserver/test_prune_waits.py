@@ -9,8 +9,8 @@ import pytest
 
 from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE
 from tasks import prune_cluster
+from tasks.domain import annotations
 from tasks.kube import pool
-from tasks.plan import ownership
 from tasks.target import apply, prune, sync
 from tests.apiserver.test_flow import artifacts
 from tests.apiserver.test_prune import (
@@ -179,12 +179,12 @@ def test_runs_that_follow_each_other_at_once_count_once(pruned: World) -> None:
     for _ in range(3):
         assert run().is_completed()
     first = notes_on(pruned)
-    assert first[ownership.ORPHANED_RUNS] == "1"
-    assert first[ownership.ORPHANED_SINCE] == first[ownership.ORPHANED_SEEN]
+    assert first[annotations.ORPHANED_RUNS] == "1"
+    assert first[annotations.ORPHANED_SINCE] == first[annotations.ORPHANED_SEEN]
     for minutes, runs in ((49, "1"), (1, "2")):
         age_notes(pruned, minutes * MINUTE)
         run()
-        assert notes_on(pruned)[ownership.ORPHANED_RUNS] == runs
+        assert notes_on(pruned)[annotations.ORPHANED_RUNS] == runs
 
 
 @pytest.mark.parametrize("days", [1, -1], ids=["ahead", "behind"])
@@ -194,7 +194,7 @@ def test_our_clock_deletes_nothing(pruned: World, our_clock: Callable[[timedelta
     for _ in range(3):
         run()
     age(pruned, hours=25 if days < 0 else 1)
-    pruned.admin().patch(place(NAMES[1]), {"metadata": {"annotations": dict.fromkeys(ownership.MARKS)}})
+    pruned.admin().patch(place(NAMES[1]), {"metadata": {"annotations": dict.fromkeys(annotations.MARKS)}})
     oracle = pruned.oracle()
     our_clock(days * DAY)
     state = run()
@@ -221,7 +221,7 @@ def test_a_targets_clock_deletes_nothing(pruned: World, minutes: int) -> None:
         proxy.fault = differing(minutes * MINUTE * 2 / 3)
         before = datetime.now(UTC).replace(microsecond=0)
         assert message(run()) == "3 clusters: keep 29, delete 1"
-    noted = datetime.fromisoformat(notes_on(pruned, NAMES[1])[ownership.ORPHANED_SINCE])
+    noted = datetime.fromisoformat(notes_on(pruned, NAMES[1])[annotations.ORPHANED_SINCE])
     assert pruned.copy(GONE) is None
     assert before + minutes * MINUTE * 2 / 3 <= noted <= datetime.now(UTC) + minutes * MINUTE * 2 / 3
 
@@ -243,9 +243,9 @@ def test_a_note_of_the_future_counts_as_none(pruned: World) -> None:
     """A note of the future is replaced by a first one, with the target's time."""
     take_away(pruned, GONE)
     age(pruned)
-    soon = {ownership.ORPHANED_SEEN: (datetime.now(UTC) + 4 * MINUTE).isoformat()}
+    soon = {annotations.ORPHANED_SEEN: (datetime.now(UTC) + 4 * MINUTE).isoformat()}
     pruned.admin().patch(place(GONE), {"metadata": {"annotations": soon}})
     assert message(run()) == "3 clusters: keep 30"
     found = notes_on(pruned)
-    assert found[ownership.ORPHANED_RUNS] == "1"
-    assert found[ownership.ORPHANED_SINCE] == found[ownership.ORPHANED_SEEN]
+    assert found[annotations.ORPHANED_RUNS] == "1"
+    assert found[annotations.ORPHANED_SINCE] == found[annotations.ORPHANED_SEEN]

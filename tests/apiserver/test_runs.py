@@ -14,7 +14,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL
 
 from deployments.sandbox.demo.prefect_server import PrefectServer, end
-from tasks.domain.reasons import Code
+from tasks.domain.failure_codes import Code
 from tests.support.clusters import TARGETS, World
 from tests.support.fault_proxy import Answer, Forward, Request
 from tests.support.tcp_proxy import TcpProxy, tcp_proxy

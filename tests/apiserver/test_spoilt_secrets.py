@@ -13,7 +13,7 @@ from deployments.sandbox.clusters.admin import Admin
 from deployments.sandbox.world import certificate_resource
 from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE
 from flows.tls_sync import tls_sync
-from tasks.config.schema import load_config
+from tasks.config.load import load_config
 from tasks.domain.models import Action
 from tasks.domain.reasons import Reason
 from tasks.inventory.collect import survey

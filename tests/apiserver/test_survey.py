@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from deployments.sandbox.world.cert_manager import leaf_of
-from tasks.config.schema import load_config
+from tasks.config.load import load_config
 from tasks.domain.errors import ConfigError
 from tasks.inventory import summary, table
 from tasks.inventory.collect import survey

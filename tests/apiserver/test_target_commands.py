@@ -9,7 +9,7 @@ import yaml
 
 from deployments.sandbox.world.kubeconfig import context_name, write_admin_kubeconfig
 from deployments.target.document import Entry, document_of, entries_of
-from tasks.config.schema import load_config
+from tasks.config.load import load_config
 from tasks.kubeconfig.expiry import end_of_token
 from tasks.preflight import render
 from tasks.preflight.probe import preflight

@@ -11,13 +11,14 @@ import yaml
 
 from deployments.sandbox.world import certificate_resource
 from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE
-from tasks.config.schema import load_config
+from tasks.config.load import load_config
 from tasks.domain.errors import ClusterError
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import Action, RunReport
-from tasks.domain.reasons import Code, Reason
+from tasks.domain.reasons import Reason
 from tasks.kube import transport
 from tasks.kube.pool import kept
-from tasks.report.rows import verdict
+from tasks.report.verdict import verdict
 from tasks.runtime import shutdown
 from tasks.watch import reactor as react
 from tasks.watch import source_watch

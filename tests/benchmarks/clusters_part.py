@@ -10,8 +10,8 @@ from typing import Any
 
 from deployments.sandbox.errors import SandboxError
 from deployments.sandbox.progress import Say
+from tasks.config.limits import CLUSTER_SECONDS
 from tasks.domain.models import Action
-from tasks.orchestration.task_options import CLUSTER_SECONDS
 from tasks.plan.spec import Order
 from tasks.target.sync import deliver
 from tests.benchmarks import recording

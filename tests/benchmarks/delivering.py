@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from deployments.sandbox.errors import SandboxError
+from tasks.config.limits import CLUSTER_SECONDS
 from tasks.domain.models import Action
-from tasks.orchestration.task_options import CLUSTER_SECONDS
 from tasks.plan.spec import Order
 from tasks.target.sync import deliver
 

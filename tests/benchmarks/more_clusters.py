@@ -1,7 +1,7 @@
 """Growth: 3, 30, 300 clusters with one certificate each; and 300 with thirty black holes among them."""
 
 from deployments.sandbox.progress import Say
-from tasks.orchestration.task_options import CLUSTER_SECONDS
+from tasks.config.limits import CLUSTER_SECONDS
 from tests.benchmarks.fleet import Fleet, fleet
 from tests.benchmarks.flow_process import Run
 from tests.benchmarks.growth import grown

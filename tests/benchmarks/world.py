@@ -15,7 +15,8 @@ from deployments.sandbox.clusters.control_plane import Sandbox
 from deployments.sandbox.world import certificate_resource
 from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE, Issuer
 from deployments.sandbox.world.kubeconfig import SOURCE_CLUSTER, context_name, write_kubeconfig
-from tasks.config.schema import SyncConfig, load_config
+from tasks.config.load import load_config
+from tasks.config.schema import SyncConfig
 from tasks.kube.client import ClusterClient
 from tasks.kubeconfig.reader import connect
 from tasks.plan.spec import Order, orders_for

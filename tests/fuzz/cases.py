@@ -18,8 +18,10 @@ from cryptography.x509.oid import NameOID
 
 from deployments.sandbox.clusters.manifests import Manifest
 from tasks.config.schema import Source
+from tasks.domain import annotations
 from tasks.domain.models import Certificate, Rejection, SecretRef, TargetSecret
 from tasks.domain.reasons import Reason
+from tasks.kube import target_secrets
 from tasks.kube.responses import parse_json
 from tasks.plan import ownership
 from tasks.source import read
@@ -105,7 +107,7 @@ ROW: Manifest = {
             "uid": "u",
             "resourceVersion": "7",
             "labels": ownership.labels("ops"),
-            "annotations": {ownership.SOURCE: "certificates-ops/web-tls", ownership.PRUNE: "false"},
+            "annotations": {annotations.SOURCE: "certificates-ops/web-tls", annotations.PRUNE: "false"},
             "ownerReferences": [{"controller": False}],
             "managedFields": [
                 {
@@ -166,7 +168,7 @@ def a_row(chance: Random) -> str:
     spoilt, sound = _as_read(spoil_json(deepcopy(ROW), chance)), deepcopy(ROW)
     sound["object"]["metadata"]["name"] = "other"
     columns = [{"name": name} for name in ("Name", "Type", "Data", "Age")]
-    found = ownership.parse_target_secrets({"columnDefinitions": columns, "rows": [spoilt, sound]})
+    found = target_secrets.parse_target_secrets({"columnDefinitions": columns, "rows": [spoilt, sound]})
     assert all(isinstance(one, TargetSecret) for one in found)
     assert found[-1].ref.name == "other"
     assert found[-1].held_by is None

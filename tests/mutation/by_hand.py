@@ -159,7 +159,7 @@ MUTANTS = (
     ),
     Mutant(
         "any module in results",
-        "collect_certificates",
+        "orchestration/task_options",
         "object_decoder=None",
         "object_decoder='x'",
         "tests/apiserver/test_flow.py -k resumed",
@@ -195,7 +195,7 @@ MUTANTS = (
     ),
     Mutant("any object is deleted", "kube/client", '"preconditions": preconditions', '"x": {}', PRUNED),
     Mutant("PRD at once", "prune_cluster", "one if well else", "one if True else", PRUNED),
-    Mutant("any OPS", "target/identity", "source.cluster_id not in (None, found)", "False", PRUNED),
+    Mutant("any OPS", "kube/identity", "source.cluster_id not in (None, found)", "False", PRUNED),
     Mutant(
         "readable results",
         "orchestration/process",

@@ -16,9 +16,10 @@ from deployments.sandbox.clusters.control_plane import Sandbox
 from deployments.sandbox.clusters.rest import Rest
 from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE, Issuer
 from deployments.sandbox.world.kubeconfig import context_name, write_kubeconfig
-from tasks.config.schema import SyncConfig, load_config
+from tasks.config.load import load_config
+from tasks.config.schema import SyncConfig
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import Change, ClusterReport, Inventory
-from tasks.domain.reasons import Code
 from tasks.kube.client import ClusterClient
 from tasks.kubeconfig.reader import connect
 from tasks.plan.spec import Order

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, settings
 from pydantic import TypeAdapter
 
 from tasks.config.schema import Cluster
+from tasks.domain import annotations
 from tasks.domain.models import (
     Certificate,
     Inventory,
@@ -40,7 +41,7 @@ NAME = "homarr-dev-tls"
 NAMESPACE = "homarr-dev"
 HOSTNAMES = ("*.dev.example.org",)
 PAIR = frozenset({"tls.crt", "tls.key"})
-METADATA = ownership.STAMPED
+METADATA = annotations.STAMPED
 
 
 def version(content: str = "a1", *, age: float = 10, life: float = 90) -> Version:
@@ -105,13 +106,13 @@ def target_secret(
         "ref": SecretRef(namespace=namespace, name=name or source.ref.name),
         "uid": "uid-of-copy",
         "resource_version": "41",
-        "type": ownership.SECRET_TYPE,
+        "type": annotations.SECRET_TYPE,
         "labels": ownership.labels(owner),
         "annotations": ownership.annotations(source),
         "managed": ManagedKeys(ours=frozenset(source.keys), ours_metadata=METADATA),
     }
     if not stamped:
-        fields["managed"] = replace(fields["managed"], ours_metadata=ownership.METADATA)
+        fields["managed"] = replace(fields["managed"], ours_metadata=annotations.METADATA)
     fields |= values
     stamp = ownership.stamp(US) if stamped and fields["labels"] else {}
     return TargetSecret(**{**fields, "annotations": stamp | fields["annotations"]})

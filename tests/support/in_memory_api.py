@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import Any, Self
 
-from tasks.domain.reasons import Code
+from tasks.domain.failure_codes import Code
 from tasks.kube.client import APPLY, JSON, MERGE, METADATA, TABLE, ClusterClient
 from tasks.kube.responses import Problem, parse_answer
 from tasks.kube.transport import Ask, Reply, Transport, TransportError

@@ -2,8 +2,9 @@
 
 from datetime import timedelta
 
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import Certificate, Failure
-from tasks.domain.reasons import Code, Reason
+from tasks.domain.reasons import Reason
 from tasks.inventory.model import Content, Likeness, Placement, Served, Status, Survey, Visit
 from tests.support import factories
 from tests.support.factories import NOW

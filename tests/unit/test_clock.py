@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from prefect.context import TaskRunContext
 
 from deployments.sandbox.world.cert_manager import Issuer
-from tasks import collect_certificates
+from tasks.config.limits import CLUSTER_SECONDS
 from tasks.domain.models import Action, Certificate, Change, Inventory, Rejection, RunReport, SecretRef
 from tasks.domain.reasons import Reason
 from tasks.kubeconfig.expiry import warn_of_end
-from tasks.orchestration.task_options import CLUSTER_SECONDS
+from tasks.orchestration import task_options
 from tasks.plan import decide, ownership
-from tasks.report.rows import brief, expiring
+from tasks.report.rows import brief
+from tasks.report.verdict import expiring
 from tasks.source.checks import Policy, examine
 from tests.support.factories import (
     NAME,
@@ -161,5 +162,5 @@ def test_a_clock_set_back_in_mid_run_gives_no_cluster_more_time(
     monkeypatch.setattr(TaskRunContext, "get", lambda: run)
     before = time.monotonic()
     for until in (None, datetime.now(UTC) + 2 * DAY):
-        assert collect_certificates.deadline_of_task(until) - time.monotonic() <= CLUSTER_SECONDS
-        assert collect_certificates.deadline_of_task(until) - before > CLUSTER_SECONDS - 60
+        assert task_options.deadline_of_task(until) - time.monotonic() <= CLUSTER_SECONDS
+        assert task_options.deadline_of_task(until) - before > CLUSTER_SECONDS - 60

@@ -11,10 +11,10 @@ from tasks.config import limits
 from tasks.config.limits import bounded, copies_of
 from tasks.config.schema import Cluster, Source, SyncConfig
 from tasks.domain.errors import ConfigError
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import Failure, Inventory, RunReport
-from tasks.domain.reasons import Code
 from tasks.inventory import collect
-from tasks.report.rows import verdict
+from tasks.report.verdict import verdict
 from tasks.watch.reactor import Reactor
 from tasks.watch.source_watch import EVERYTHING
 from tests.support.factories import (

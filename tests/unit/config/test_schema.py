@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.config.schema import Cluster, Route, Source, SyncConfig, Wanted, load_config, parse_config
+from tasks.config.load import load_config, parse_config
+from tasks.config.schema import Cluster, Route, Source, SyncConfig, Wanted
 from tasks.domain.errors import ConfigError
 from tasks.domain.models import SecretRef
 from tasks.runtime.yaml_file import YamlError, parse_yaml

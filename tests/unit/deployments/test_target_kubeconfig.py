@@ -15,7 +15,8 @@ from deployments.target.document import Entry, document_of, entries_of
 from deployments.target.errors import TargetError
 from deployments.target.kubectl import Kubectl
 from deployments.target.places import InFile
-from tasks.config.schema import SyncConfig, load_config
+from tasks.config.load import load_config
+from tasks.config.schema import SyncConfig
 from tests.support.factories import law
 
 EXAMPLE = Path(__file__).parents[3] / "deployments" / "tls-sync.yaml"

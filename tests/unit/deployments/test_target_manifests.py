@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from deployments.target.manifests import manifests, render
-from tasks.config.schema import load_config
-from tasks.plan import ownership
+from tasks.config.load import load_config
+from tasks.domain import annotations
 from tasks.plan.orphans import RUNS
 
 ROOT = Path(__file__).parents[3]
@@ -63,13 +63,13 @@ def test_both_policies_are_about_the_same() -> None:
     (always, _), (age, _) = documents("admission-policy.yaml"), documents("prune-policy.yaml")
     assert always["spec"]["matchConditions"] == age["spec"]["matchConditions"]
     selector = age["spec"]["matchConstraints"]["objectSelector"]
-    assert selector == {"matchLabels": {ownership.MANAGED_BY: ownership.FIELD_MANAGER}}
+    assert selector == {"matchLabels": {annotations.MANAGED_BY: annotations.FIELD_MANAGER}}
     (notes,) = (one for one in always["spec"]["variables"] if one["name"] == "notes")
-    assert set(yaml.safe_load(notes["expression"])) == ownership.MARKS
+    assert set(yaml.safe_load(notes["expression"])) == annotations.MARKS
     since = [one["expression"] for one in age["spec"]["variables"]]
-    assert all(f'"{ownership.ORPHANED_SINCE}"' in one for one in since)
+    assert all(f'"{annotations.ORPHANED_SINCE}"' in one for one in since)
     keys = (one["expression"] for one in always["spec"]["validations"] if "tls.crt" in one["expression"])
-    assert {key for one in keys for key in re.findall(r'"(\S+\.(?:crt|key))"', one)} == ownership.TRAVELLING
+    assert {key for one in keys for key in re.findall(r'"(\S+\.(?:crt|key))"', one)} == annotations.TRAVELLING
 
 
 @pytest.mark.parametrize("prune", [False, True])

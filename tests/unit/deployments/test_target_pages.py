@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tasks.domain.reasons import Code, Reason
+from tasks.domain.failure_codes import Code
+from tasks.domain.reasons import Reason
 
 ROOT = Path(__file__).parents[3]
 DOCS = ROOT / "docs"

@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from flows.tls_sync import tls_sync
-from tasks.config.schema import load_config
+from tasks.config.load import load_config
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import (
     Action,
     Change,
@@ -24,7 +25,7 @@ from tasks.domain.models import (
     SecretRef,
     Version,
 )
-from tasks.domain.reasons import Code, Reason
+from tasks.domain.reasons import Reason
 from tasks.plan import decide
 from tasks.report import terminal
 from tasks.source.checks import CHECKS

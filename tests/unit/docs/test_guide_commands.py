@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from tasks.config.schema import load_config
-from tasks.domain.reasons import Code
+from tasks.config.load import load_config
+from tasks.domain.failure_codes import Code
 from tasks.preflight import render
 from tasks.preflight.model import Check, Finding, Mark, Preflight, Readiness
 from tests.unit.docs.test_guides import ENGLISH, GUIDES, ROOT, blocks, prose, read, spans

@@ -6,14 +6,13 @@ from pathlib import Path
 import pytest
 
 from flows import tls_sync
-from tasks.config import limits, rules, schema
-from tasks.domain.reasons import QUIET, Code, Reason
+from tasks.config import limits, load, rules
+from tasks.domain.failure_codes import Code
+from tasks.domain.reasons import QUIET, Reason
 from tasks.kube import calls, throttle
 from tasks.kubeconfig import authentication, exec_plugin, reader
 from tasks.metrics import definitions
-from tasks.orchestration import task_options
-from tasks.report import events, markdown, terminal
-from tasks.report import rows as report
+from tasks.report import events, markdown, terminal, verdict
 from tasks.source import tls_secret
 
 ROOT = Path(__file__).parents[3]
@@ -213,7 +212,7 @@ def test_every_trouble_is_found_from_the_top(page: str) -> None:
 
 
 LIMITS = [
-    (schema.MAX_BYTES, 2**20, "1 MiB"),
+    (load.MAX_BYTES, 2**20, "1 MiB"),
     (reader.MAX_BYTES, 2**20, "8 MiB"),
     (authentication.TOKEN_BYTES, 2**10, "64 KiB"),
     (rules.MOST_FAULTS, 1, "100"),
@@ -226,16 +225,16 @@ LIMITS = [
     (limits.MOST_CERTIFICATES, 1, "10000"),
     (limits.MOST_COPIES, 1, "100000"),
     (throttle.REFUSALS, 1, "5"),
-    (task_options.LONGEST_PAUSE, 1, "32 second"),
+    (throttle.LONGEST_PAUSE, 1, "32 second"),
     (markdown.MAX_BYTES, 2**20, "1 MiB"),
     (terminal.LOG_BYTES, 2**10, "256 KiB"),
     (terminal.RECORD_BYTES, 1, "20000"),
     (calls.LIST_BYTES, 2**20, "256 MiB"),
     (calls.PAGE_BYTES, 2**20, "16 MiB"),
     (tls_sync.SIDE_BY_SIDE, 1, "16"),
-    (task_options.CLUSTER_SECONDS, 1, "300 second"),
+    (limits.CLUSTER_SECONDS, 1, "300 second"),
     (markdown.MAX_ROWS, 1, "1000"),
-    (report.NAMED, 1, "10"),
+    (verdict.NAMED, 1, "10"),
     (events.MOST, 1, "1000"),
     (definitions.MOST, 1, "500"),
     (definitions.MOST_COPIES, 1, "2000"),

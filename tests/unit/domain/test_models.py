@@ -9,8 +9,9 @@ from typing import Any, TypeVar, get_args, get_type_hints
 import pytest
 from pydantic import ValidationError
 
-from tasks.config import schema
+from tasks.config import load
 from tasks.domain.errors import ClusterError, ClusterFailed, defect
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import (
     Action,
     Change,
@@ -24,7 +25,7 @@ from tasks.domain.models import (
     SecretRef,
     TargetSecret,
 )
-from tasks.domain.reasons import QUIET, Code, Reason
+from tasks.domain.reasons import QUIET, Reason
 from tasks.plan import spec
 from tests.support.factories import (
     NAME,
@@ -302,7 +303,7 @@ def test_orders_are_made_for_each_cluster_unless_the_source_is_unreadable() -> N
             }
         ],
     }
-    settings = schema.parse_config(document)
+    settings = load.parse_config(document)
     (made,) = spec.orders_for(settings, settings.clusters, inventory(), dry_run=True, certificate=NAME)
     assert made == spec.Order(settings, settings.clusters[0], inventory(), dry_run=True, certificate=NAME)
     assert made.namespaces == ("homarr-dev",)

@@ -5,14 +5,16 @@ from typing import Any
 
 import pytest
 
-from tasks.config.schema import SyncConfig, parse_config
+from tasks.config.load import parse_config
+from tasks.config.schema import SyncConfig
 from tasks.domain.errors import ConfigError
 from tasks.fleet import groups as fleet
 from tasks.fleet import report as fleet_report
 from tasks.fleet.groups import Group, Lapse, Outcome
+from tasks.plan import waves
 from tasks.plan.spec import orders_for
 from tasks.plan.waves import Share, share_of
-from tasks.report.rows import NAMED
+from tasks.report.verdict import NAMED
 from tests.support.factories import NOW
 from tests.unit.plan.test_waves import OPS, document, report
 
@@ -113,24 +115,24 @@ def test_a_groups_run_may_do_no_more_than_the_fleet(urgent_only: bool) -> None:
 @pytest.mark.parametrize("share", [Share(40, 3), Share(40, 0), Share(4, 4), Share(0, 0)], ids=str)
 def test_a_share_is_told_in_labels(share: Share) -> None:
     """What the run of a group told is what the fleet finds, also where all went well, or nothing did."""
-    assert fleet.share_in(fleet.labels_of(share)) == share
+    assert waves.share_in(waves.labels_of(share)) == share
 
 
 @pytest.mark.parametrize(
     "labels",
     [
         {},
-        {fleet.WANTED: 4},
-        {fleet.WANTED: 4, fleet.MISSING: 5},
-        {fleet.WANTED: 4, fleet.MISSING: -1},
-        {fleet.WANTED: "4", fleet.MISSING: 0},
-        {fleet.WANTED: True, fleet.MISSING: 0},
+        {waves.WANTED: 4},
+        {waves.WANTED: 4, waves.MISSING: 5},
+        {waves.WANTED: 4, waves.MISSING: -1},
+        {waves.WANTED: "4", waves.MISSING: 0},
+        {waves.WANTED: True, waves.MISSING: 0},
     ],
     ids=str,
 )
 def test_labels_without_sense_tell_nothing(labels: dict[str, Any]) -> None:
     """What can't be true is as if the group had not told."""
-    assert fleet.share_in(labels) is None
+    assert waves.share_in(labels) is None
 
 
 def test_the_share_is_that_of_the_clusters_asked_for() -> None:
@@ -174,7 +176,7 @@ def test_a_run_that_ended_is_taken_at_its_word(
 ) -> None:
     """One that crashed, or was cancelled, did not see its end, whatever its labels say."""
     found = fleet.ended(
-        Outcome(EU, "id", urgent_only=True), name=name, type_=type_, labels=fleet.labels_of(Share(4, 1))
+        Outcome(EU, "id", urgent_only=True), name=name, type_=type_, labels=waves.labels_of(Share(4, 1))
     )
     assert found == Outcome(EU, "id", state, completed, share, urgent_only=True)
 

@@ -15,11 +15,12 @@ from tasks.fleet import groups as fleet
 from tasks.fleet import runs
 from tasks.fleet.groups import Group, Lapse, Outcome
 from tasks.orchestration import publish
+from tasks.plan import waves
 from tasks.plan.waves import Share
 from tasks.runtime import shutdown
 
 GROUPS = tuple(Group(name, 1, (name,)) for name in ("eu", "us"))
-WELL = fleet.labels_of(Share(1, 0))
+WELL = waves.labels_of(Share(1, 0))
 
 
 class Client:

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from tasks.config.schema import Cluster, SyncConfig
+from tasks.domain import annotations
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import (
     Action,
     Change,
@@ -17,10 +19,9 @@ from tasks.domain.models import (
     SecretRef,
     TargetSecret,
 )
-from tasks.domain.reasons import Code, Reason
+from tasks.domain.reasons import Reason
 from tasks.inventory.evaluate import make_survey, status_of
 from tasks.inventory.model import Placement, Status, Survey
-from tasks.plan import ownership
 from tasks.plan.decide import make_plan
 from tasks.plan.observed import View
 from tasks.plan.spec import Order
@@ -90,7 +91,7 @@ SITUATIONS: dict[str, tuple[list[TargetSecret], Status, Reason]] = {
     ),
     "another owner's": ([copy(owner="stage")], Status.FOREIGN, Reason.OWNED_BY_ANOTHER_OWNER),
     "asks to be adopted": (
-        [factories.foreign_secret(annotations={ownership.ADOPT: OWNER})],
+        [factories.foreign_secret(annotations={annotations.ADOPT: OWNER})],
         Status.FOREIGN,
         Reason.ADOPTED,
     ),

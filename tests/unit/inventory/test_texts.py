@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import Failure
-from tasks.domain.reasons import Code
 from tasks.inventory import document as survey_json
 from tasks.inventory import summary
 from tasks.inventory import table as survey_text

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from urllib3 import HTTPResponse
 
-from tasks.domain.reasons import Code
+from tasks.domain.failure_codes import Code
 from tasks.kube import transport
 from tasks.kube.client import _without_managed_fields
 from tasks.kube.responses import Problem, unpack

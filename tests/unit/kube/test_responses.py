@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.domain.reasons import Code
+from tasks.domain.failure_codes import Code
 from tasks.kube.responses import Problem, is_about, parse_answer, parse_date, parse_json
 from tests.support.factories import law
 

@@ -7,8 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tasks.kube import throttle
-from tasks.kube.throttle import REFUSALS, Pace, pace_of
-from tasks.orchestration.task_options import LONGEST_PAUSE
+from tasks.kube.throttle import LONGEST_PAUSE, REFUSALS, Pace, pace_of
 
 FOREVER = float("inf")
 GOES_ON = threading.Event()

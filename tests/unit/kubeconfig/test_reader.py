@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from deployments.sandbox.clusters import pki
 from tasks.domain.errors import ClusterError
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import Failure
-from tasks.domain.reasons import Code
 from tasks.kubeconfig import authentication, reader
 from tasks.kubeconfig.reader import connect
 from tasks.kubeconfig.sdk import ApiClient

@@ -14,11 +14,12 @@ import pytest
 import yaml
 
 from deployments.sandbox.clusters.pki import Authority
-from tasks.config.schema import VARIABLE, parse_config
+from tasks.config.load import VARIABLE, parse_config
 from tasks.domain.errors import ConfigError
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import Failure, Inventory
-from tasks.domain.reasons import Code
-from tasks.metrics.pushgateway import ADDRESS, AUTH, CA, LIMIT, load_config_or_tell, push, push_fleet
+from tasks.metrics.push import load_config_or_tell, push, push_fleet
+from tasks.metrics.pushgateway import ADDRESS, AUTH, CA, LIMIT
 from tests.support.factories import NOW
 from tests.support.monitoring import Pushgateway, pushgateway
 from tests.support.waiting import PATIENCE, until

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import (
     Action,
     Change,
@@ -20,7 +21,7 @@ from tasks.domain.models import (
     RunReport,
     SecretRef,
 )
-from tasks.domain.reasons import Code, Reason
+from tasks.domain.reasons import Reason
 from tasks.kube import request_counts
 from tasks.metrics import definitions, registry
 from tasks.metrics.definitions import Family

@@ -8,8 +8,8 @@ from typing import Any
 from prefect.logging import disable_run_logger
 
 from tasks.domain.errors import ClusterFailed
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import ClusterReport, Failure
-from tasks.domain.reasons import Code
 from tasks.orchestration.fan_out import Job, side_by_side
 
 

@@ -3,9 +3,10 @@
 import pytest
 
 from tasks.domain.errors import ClusterError, ClusterFailed
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import ClusterReport, Failure
-from tasks.domain.reasons import Code
-from tasks.orchestration.task_options import LONGEST_PAUSE, may_pass, pause_asked_for
+from tasks.kube.throttle import LONGEST_PAUSE, pause_asked_for
+from tasks.orchestration.task_options import may_pass
 
 
 class Ended:

@@ -15,10 +15,11 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.utilities.annotations import opaque
 
-from tasks.config.schema import TaskRunner, parse_config
+from tasks.config.load import parse_config
+from tasks.config.schema import TaskRunner
 from tasks.domain.errors import ClusterError, ConfigError
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import ClusterReport, Requests
-from tasks.domain.reasons import Code
 from tasks.kube import request_counts
 from tasks.orchestration import remote_futures, task_runners
 from tasks.orchestration.fan_out import in_a_thread

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.config.schema import Cluster
+from tasks.domain import annotations
 from tasks.domain.models import (
     Action,
     Certificate,
@@ -27,7 +28,7 @@ from tasks.domain.models import (
 )
 from tasks.domain.names import hostname_allowed
 from tasks.domain.reasons import Reason
-from tasks.plan import decide, ownership
+from tasks.plan import decide, ownership, safety
 from tests.support.factories import (
     METADATA,
     NAME,
@@ -66,7 +67,7 @@ OURS = (
     target_secret(terminating=True),
     target_secret(type="Opaque"),
 )
-ASKS = {ownership.ADOPT: OWNER}
+ASKS = {annotations.ADOPT: OWNER}
 HOLDERS = {
     "cert-manager": Reason.OWNED_BY_CERT_MANAGER,
     "Helm": Reason.OWNED_BY_HELM,
@@ -77,11 +78,11 @@ HOLDERS = {
 NOBODYS = (
     foreign_secret(),
     foreign_secret(type="Opaque", immutable=True),
-    foreign_secret(annotations={ownership.ADOPT: "ops-2"}),
+    foreign_secret(annotations={annotations.ADOPT: "ops-2"}),
     target_secret(managed=ManagedKeys(ours=None, ours_metadata=METADATA, others=PAIR)),
     target_secret(annotations={}),
 )
-OTHER_OPS = ownership.annotations(OWN) | {ownership.SOURCE_CLUSTER: "another"}
+OTHER_OPS = ownership.annotations(OWN) | {annotations.SOURCE_CLUSTER: "another"}
 NOT_OURS = (
     *NOBODYS,
     target_secret(owner="ops-2"),
@@ -508,9 +509,9 @@ def test_plan_names_the_copies_to_read() -> None:
 
 
 NOTES = {
-    "is no date": {ownership.NOT_BEFORE: "yesterday"},
-    "is empty": {ownership.NOT_AFTER: ""},
-    "has no time zone": {ownership.NOT_BEFORE: "2030-01-01T00:00:00", ownership.NOT_AFTER: "2031-01-01"},
+    "is no date": {annotations.NOT_BEFORE: "yesterday"},
+    "is empty": {annotations.NOT_AFTER: ""},
+    "has no time zone": {annotations.NOT_BEFORE: "2030-01-01T00:00:00", annotations.NOT_AFTER: "2031-01-01"},
 }
 
 
@@ -526,7 +527,7 @@ def test_plan_survives_a_note_that_someone_edited(notes: dict[str, str]) -> None
 @pytest.mark.parametrize("source", ["", "/", "certificates-ops/", "../..", "x" * 5000, "a\nb"])
 def test_plan_survives_a_hostile_source_annotation(source: str) -> None:
     """A copy whose source annotation was forged is kept and reported, nothing more."""
-    copy = target_secret(name="z", annotations={ownership.SOURCE: source})
+    copy = target_secret(name="z", annotations={annotations.SOURCE: source})
     made = make(cluster(route(["homarr-*"])), inventory(), [copy])
     assert made.writes == ()
     assert {(c.action, c.target.name) for c in made.changes} <= {(Action.KEEP, "z")}
@@ -553,7 +554,7 @@ def changed(row: Change, **update: Any) -> Change:
 def safe(
     *rows: Change, there: Sequence[TargetSecret] = (), to: Cluster | None = None, name: str = "dev"
 ) -> None:
-    decide.ensure_safe(Plan(cluster=name, changes=rows), to or cluster(), inventory(OWN), there, US)
+    safety.ensure_safe(Plan(cluster=name, changes=rows), to or cluster(), inventory(OWN), there, US)
 
 
 UNSAFE: dict[str, tuple[tuple[Change, ...], tuple[TargetSecret, ...], str]] = {
@@ -588,21 +589,21 @@ def test_ensure_safe_refuses_when(
     changes: tuple[Change, ...], there: tuple[TargetSecret, ...], message: str
 ) -> None:
     """One unsafe write refuses the whole plan."""
-    with pytest.raises(decide.UnsafePlan, match=message):
+    with pytest.raises(safety.UnsafePlan, match=message):
         safe(*changes, there=there)
 
 
 @pytest.mark.parametrize("name", ["prd", "abc"])
 def test_ensure_safe_refuses_a_plan_for_another_cluster(name: str) -> None:
     """A plan is carried out in the cluster that it was made for, and in no other."""
-    with pytest.raises(decide.UnsafePlan, match="for another cluster"):
+    with pytest.raises(safety.UnsafePlan, match="for another cluster"):
         safe(CREATE, name=name)
 
 
 def test_ensure_safe_refuses_a_name_that_may_not_be_sent() -> None:
     """A certificate with a DNS name outside the cluster's hostnames is not written, whatever decided it."""
     narrow = cluster().model_copy(update={"hostnames": ("*.elsewhere.org",)})
-    with pytest.raises(decide.UnsafePlan, match="a name that may not be sent"):
+    with pytest.raises(safety.UnsafePlan, match="a name that may not be sent"):
         safe(CREATE, to=narrow)
 
 
@@ -611,7 +612,7 @@ def test_ensure_safe_refuses_a_protected_namespace_though_it_is_routed(namespace
     """A configuration that slipped past its own checks still reaches no protected namespace."""
     sound = cluster()
     slipped = sound.routes[0].model_copy(update={"namespaces": (namespace,)})
-    with pytest.raises(decide.UnsafePlan, match="a protected namespace"):
+    with pytest.raises(safety.UnsafePlan, match="a protected namespace"):
         safe(moved(namespace), to=sound.model_copy(update={"routes": (slipped,)}))
 
 
@@ -626,15 +627,15 @@ def test_a_write_takes_the_certificate_that_its_row_names() -> None:
     """A sound certificate of the same content under another name is not the one that was planned."""
     elsewhere = SecretRef(namespace=OWN.ref.namespace, name="another-tls")
     other = OWN.model_copy(update={"ref": elsewhere})
-    decide.ensure_safe_write(CREATE, cluster(), OWN, None, US)
-    with pytest.raises(decide.UnsafePlan, match="no fit certificate"):
-        decide.ensure_safe_write(CREATE, cluster(), other, None, US)
+    safety.ensure_safe_write(CREATE, cluster(), OWN, None, US)
+    with pytest.raises(safety.UnsafePlan, match="no fit certificate"):
+        safety.ensure_safe_write(CREATE, cluster(), other, None, US)
 
 
 def test_nothing_is_written_on_behalf_of_an_unknown_ops() -> None:
     """Without the uid of OPS nothing is written, since a copy could not name its source."""
-    with pytest.raises(decide.UnsafePlan, match="it is not known which OPS this is"):
-        decide.ensure_safe_write(CREATE, cluster(), OWN, None, replace(US, cluster_id=""))
+    with pytest.raises(safety.UnsafePlan, match="it is not known which OPS this is"):
+        safety.ensure_safe_write(CREATE, cluster(), OWN, None, replace(US, cluster_id=""))
 
 
 def test_ensure_safe_accepts_a_sound_plan() -> None:
@@ -660,7 +661,7 @@ def test_plan_ends_annotations_only_where_it_adopts() -> None:
     """What a kubectl loop left ends with an adoption; on a copy of ours it is somebody else's."""
     adopted = foreign_secret(annotations=ASKS, keeps_last_applied=True)
     (row,) = make(cluster(), inventory(OWN), [adopted]).changes
-    assert row.extra_annotations == (ownership.ADOPT, ownership.LAST_APPLIED)
+    assert row.extra_annotations == (annotations.ADOPT, annotations.LAST_APPLIED)
     for copy in (
         target_secret(managed=EDITED, keeps_last_applied=True),
         target_secret(certificate(content="b2", age=70), keeps_last_applied=True),
@@ -671,14 +672,14 @@ def test_plan_ends_annotations_only_where_it_adopts() -> None:
 
 def test_plan_ends_the_notes_of_a_copy_that_it_writes() -> None:
     """Its certificate is there: however often it is edited and written, no note of an absence stays on it."""
-    notes = dict.fromkeys(ownership.MARKS, "3")
+    notes = dict.fromkeys(annotations.MARKS, "3")
     renewed = certificate(content="b2", age=70)
     for copy in (
         target_secret(annotations=ownership.annotations(OWN) | notes, managed=EDITED),
         target_secret(renewed, annotations=ownership.annotations(renewed) | notes),
     ):
         (row,) = make(cluster(), inventory(OWN), [copy]).changes
-        assert (row.action, row.extra_annotations) == (Action.UPDATE, tuple(sorted(ownership.MARKS)))
+        assert (row.action, row.extra_annotations) == (Action.UPDATE, tuple(sorted(annotations.MARKS)))
 
 
 def test_plan_lets_go_of_a_newer_copy_at_the_moment_it_expires() -> None:
@@ -817,7 +818,7 @@ OWNED = st.builds(
     namespace=NAMESPACES,
     name=NAMES,
     uid=st.uuids().map(str),
-    type=st.sampled_from([ownership.SECRET_TYPE] * 7 + ["Opaque"]),
+    type=st.sampled_from([annotations.SECRET_TYPE] * 7 + ["Opaque"]),
     immutable=st.sampled_from([False] * 7 + [True]),
     terminating=st.sampled_from([False] * 7 + [True]),
     managed=st.just(ManagedKeys(ours=PAIR, ours_metadata=METADATA))
@@ -833,7 +834,7 @@ OWNED = st.builds(
 TAKE_AWAY: tuple[dict[str, Any], ...] = (
     {"labels": {}},
     {"labels": ownership.labels("ops-2")},
-    {"labels": {ownership.OWNER: OWNER}},
+    {"labels": {annotations.OWNER: OWNER}},
     {"annotations": {}},
     {"managed": ManagedKeys(ours=None, ours_metadata=METADATA, others=PAIR)},
 )
@@ -867,7 +868,7 @@ def test_plan_writes_only_what_is_ours_routed_fit_and_allowed(
 ) -> None:
     """No write reaches a foreign Secret, an unrouted namespace, or carries a name outside `hostnames`."""
     made = make(to, found, there.all)
-    decide.ensure_safe(made, to, found, there.all, US)
+    safety.ensure_safe(made, to, found, there.all, US)
     foreign = {secret.ref for secret in there.foreign}
     routed = {namespace for one in to.routes for namespace in one.namespaces}
     fit = {one.ref.name: one for one in found.certificates}

@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
+from tasks.domain import annotations
 from tasks.domain.models import ManagedKeys, SecretRef, TargetSecret
 from tasks.domain.reasons import Reason
+from tasks.kube import target_secrets
 from tasks.plan import ownership
 from tests.support.factories import (
     METADATA,
@@ -26,7 +28,7 @@ TRIPLE = PAIR | {"ca.crt"}
 
 def test_labels_and_annotations_are_those_that_are_expected_back() -> None:
     """What we write is what we look for: no annotation is written that a drift check does not know."""
-    assert set(ownership.labels(OWNER)) == ownership.LABELS
+    assert set(ownership.labels(OWNER)) == annotations.LABELS
     assert ownership.annotations(SOURCE) == {
         "tls-sync.io/source": "certificates-ops/homarr-dev-tls",
         "tls-sync.io/fingerprint": SOURCE.version.fingerprint,
@@ -34,10 +36,10 @@ def test_labels_and_annotations_are_those_that_are_expected_back() -> None:
         "tls-sync.io/not-after": "2026-05-20T12:00:00+00:00",
         "tls-sync.io/serial": "5eed",
     }
-    assert set(ownership.annotations(SOURCE)) == ownership.ANNOTATIONS
+    assert set(ownership.annotations(SOURCE)) == annotations.ANNOTATIONS
     assert ownership.stamp(US) == {"tls-sync.io/source-cluster": OPS_ID}
     written = {*ownership.labels(OWNER), *ownership.annotations(SOURCE), *ownership.stamp(US)}
-    assert written == ownership.STAMPED
+    assert written == annotations.STAMPED
 
 
 def test_copy_of_ours_is_ours() -> None:
@@ -52,16 +54,16 @@ def without(mapping: dict[str, str], key: str) -> dict[str, str]:
 LABELS = ownership.labels(OWNER)
 NOTED = ownership.annotations(SOURCE)
 ELSEWHERE = "0c2f9a52-5a4e-4f0e-9d0b-6f1f0c6f2b12"
-STAMPED_ELSEWHERE = NOTED | {ownership.SOURCE_CLUSTER: ELSEWHERE}
+STAMPED_ELSEWHERE = NOTED | {annotations.SOURCE_CLUSTER: ELSEWHERE}
 NOT_OURS: dict[str, dict[str, Any]] = {
-    "the label managed-by is gone": {"labels": without(LABELS, ownership.MANAGED_BY)},
-    "the label managed-by is another's": {"labels": {**LABELS, ownership.MANAGED_BY: "Helm"}},
-    "the label owner is gone": {"labels": without(LABELS, ownership.OWNER)},
+    "the label managed-by is gone": {"labels": without(LABELS, annotations.MANAGED_BY)},
+    "the label managed-by is another's": {"labels": {**LABELS, annotations.MANAGED_BY: "Helm"}},
+    "the label owner is gone": {"labels": without(LABELS, annotations.OWNER)},
     "the label owner is another OPS's": {"labels": ownership.labels("ops-2")},
     "another OPS cluster wrote it": {"annotations": STAMPED_ELSEWHERE},
-    "it says that no OPS cluster wrote it": {"annotations": {**NOTED, ownership.SOURCE_CLUSTER: ""}},
+    "it says that no OPS cluster wrote it": {"annotations": {**NOTED, annotations.SOURCE_CLUSTER: ""}},
     "the source annotation is gone": {"annotations": {}},
-    "the source annotation is empty": {"annotations": {ownership.SOURCE: ""}},
+    "the source annotation is empty": {"annotations": {annotations.SOURCE: ""}},
     "there is no Apply entry of ours": {"managed": ManagedKeys(ours=None, ours_metadata=METADATA)},
 }
 
@@ -84,7 +86,7 @@ def test_a_copy_of_a_former_ops_is_ours() -> None:
 def test_a_copy_without_a_stamp_is_ours_and_at_rest() -> None:
     """As an earlier version wrote it: it is not written to for the stamp's sake."""
     old = target_secret(stamped=False)
-    assert ownership.SOURCE_CLUSTER not in old.annotations
+    assert annotations.SOURCE_CLUSTER not in old.annotations
     assert ownership.is_ours(old, US)
     assert not ownership.is_drifted(old, SOURCE)
     assert ownership.is_untouched(old)
@@ -98,7 +100,7 @@ def test_where_ops_is_not_known_a_stamp_says_nothing() -> None:
 
 def test_a_stamp_that_our_entry_does_not_own_is_an_edit() -> None:
     """A stamp that someone wrote by hand, or that an earlier version left behind, counts as an edit."""
-    managed = ManagedKeys(ours=PAIR, ours_metadata=ownership.METADATA)
+    managed = ManagedKeys(ours=PAIR, ours_metadata=annotations.METADATA)
     edited = target_secret(managed=managed)
     assert ownership.is_ours(edited, US)
     assert ownership.is_drifted(edited, SOURCE)
@@ -124,7 +126,7 @@ def test_a_patch_that_waits_for_its_apply_is_ours_and_drifted() -> None:
 )
 def test_the_other_ops_is_named_only_by_its_uid(noted: str, told: str) -> None:
     """Anyone on the target may write the annotation, and a report shows no text of that sort."""
-    assert ownership.source_cluster(target_secret(annotations={ownership.SOURCE_CLUSTER: noted})) == told
+    assert ownership.source_cluster(target_secret(annotations={annotations.SOURCE_CLUSTER: noted})) == told
 
 
 @pytest.mark.parametrize(
@@ -139,14 +141,14 @@ def test_the_other_ops_is_named_only_by_its_uid(noted: str, told: str) -> None:
 )
 def test_adoption_loses_only_what_may_go(asked: str, keys: frozenset[str], lost: frozenset[str]) -> None:
     """Keys that we send are not lost; any other key needs the exact annotation on the target."""
-    foreign = target_secret(labels={}, annotations={ownership.ADOPT: asked}, was_read=True, keys=keys)
+    foreign = target_secret(labels={}, annotations={annotations.ADOPT: asked}, was_read=True, keys=keys)
     assert ownership.keys_to_lose(foreign, US) == lost
     assert ownership.keys_to_lose(target_secret(keys=keys), US) == frozenset()
 
 
 def test_what_another_ops_wrote_is_not_adopted() -> None:
     """A copy that another OPS wrote can be adopted only once its owner label is removed."""
-    asks = STAMPED_ELSEWHERE | {ownership.ADOPT: OWNER}
+    asks = STAMPED_ELSEWHERE | {annotations.ADOPT: OWNER}
     assert not ownership.may_adopt(target_secret(annotations=asks), US)
     assert ownership.may_adopt(target_secret(annotations=asks, labels={}), US)
 
@@ -164,8 +166,10 @@ DRIFTED = {
     "another manager took a key over": ManagedKeys(
         ours=frozenset({"tls.crt"}), ours_metadata=METADATA, others=frozenset({"tls.key"})
     ),
-    "a label of ours was touched": ManagedKeys(ours=PAIR, ours_metadata=METADATA - {ownership.OWNER}),
-    "an annotation of ours was touched": ManagedKeys(ours=PAIR, ours_metadata=METADATA - {ownership.SERIAL}),
+    "a label of ours was touched": ManagedKeys(ours=PAIR, ours_metadata=METADATA - {annotations.OWNER}),
+    "an annotation of ours was touched": ManagedKeys(
+        ours=PAIR, ours_metadata=METADATA - {annotations.SERIAL}
+    ),
     "our entry has metadata that we never write": ManagedKeys(ours=PAIR, ours_metadata=METADATA | {"x"}),
 }
 
@@ -235,8 +239,8 @@ def fields(**groups: list[str]) -> dict[str, Any]:
 
 def listed(**values: Any) -> dict[str, Any]:
     """The metadata of a copy as a list shows it."""
-    noted = sorted(ownership.STAMPED - ownership.LABELS)
-    apply = fields(labels=sorted(ownership.LABELS), annotations=noted, data=sorted(PAIR))
+    noted = sorted(annotations.STAMPED - annotations.LABELS)
+    apply = fields(labels=sorted(annotations.LABELS), annotations=noted, data=sorted(PAIR))
     metadata = {
         "namespace": "homarr-dev",
         "name": "homarr-dev-tls",
@@ -258,12 +262,14 @@ def from_a_server(metadata: dict[str, Any]) -> dict[str, Any]:
 
 def test_parse_takes_a_copy_of_ours() -> None:
     """A copy that we wrote is read back as the copy that we wrote."""
-    assert ownership.parse_target_secret(listed(), ownership.SECRET_TYPE) == target_secret()
+    assert target_secrets.parse_target_secret(listed(), annotations.SECRET_TYPE) == target_secret()
 
 
 def test_copies_of_a_certificate_share_what_is_alike() -> None:
     """A run has fifty clusters' lists: what is the same on all of them is in memory once."""
-    one, other = (ownership.parse_target_secret(listed(uid=uid), ownership.SECRET_TYPE) for uid in "12")
+    one, other = (
+        target_secrets.parse_target_secret(listed(uid=uid), annotations.SECRET_TYPE) for uid in "12"
+    )
     assert one != other
     for shared in ("labels", "annotations", "type"):
         assert getattr(one, shared) is getattr(other, shared)
@@ -287,20 +293,22 @@ def test_parse_drops_what_is_foreign() -> None:
         finalizers=[canary],
     )
     expected = target_secret(keeps_last_applied=True)
-    assert ownership.parse_target_secret(metadata, ownership.SECRET_TYPE) == expected
+    assert target_secrets.parse_target_secret(metadata, annotations.SECRET_TYPE) == expected
 
 
 def test_parse_keeps_the_wish_to_be_adopted() -> None:
     """The annotation by which the target side hands a Secret over is read, and heeded for its owner alone."""
-    metadata = listed(labels={}, annotations={ownership.ADOPT: OWNER})
-    parsed = ownership.parse_target_secret(metadata, ownership.SECRET_TYPE)
+    metadata = listed(labels={}, annotations={annotations.ADOPT: OWNER})
+    parsed = target_secrets.parse_target_secret(metadata, annotations.SECRET_TYPE)
     assert ownership.may_adopt(parsed, US)
     assert not ownership.may_adopt(parsed, replace(US, name="ops-2"))
 
 
 def test_parse_tells_another_owners_copy() -> None:
     """A Secret with our managed-by and another owner is that owner's copy."""
-    parsed = ownership.parse_target_secret(listed(labels=ownership.labels("ops-2")), ownership.SECRET_TYPE)
+    parsed = target_secrets.parse_target_secret(
+        listed(labels=ownership.labels("ops-2")), annotations.SECRET_TYPE
+    )
     assert ownership.is_anothers(parsed, US)
     assert not ownership.is_anothers(parsed, replace(US, name="ops-2"))
 
@@ -311,7 +319,7 @@ def test_parse_takes_a_bare_secret() -> None:
     expected = TargetSecret(
         ref=SecretRef(namespace="homarr-dev", name="x"), uid="u", resource_version="1", type="Opaque"
     )
-    assert ownership.parse_target_secret(bare, "Opaque") == expected
+    assert target_secrets.parse_target_secret(bare, "Opaque") == expected
 
 
 @pytest.mark.parametrize(
@@ -341,7 +349,7 @@ def test_parse_takes_a_bare_secret() -> None:
 def test_parse_tells_our_entry_from_others(entry: dict[str, str], expected: ManagedKeys) -> None:
     """Only an Apply of the manager tls-sync owns keys for us; a patch says that one has to follow."""
     metadata = listed(managedFields=[{**entry, "fieldsV1": fields(data=sorted(PAIR))}])
-    assert ownership.parse_target_secret(metadata, "t").managed == expected
+    assert target_secrets.parse_target_secret(metadata, "t").managed == expected
 
 
 def test_parse_adds_up_what_others_own() -> None:
@@ -351,19 +359,21 @@ def test_parse_adds_up_what_others_own() -> None:
         {"manager": "two", "operation": "Update", "fieldsV1": fields(data=["b"])},
         {"manager": "three", "operation": "Update"},
     ]
-    parsed = ownership.parse_target_secret(listed(managedFields=entries), "t")
+    parsed = target_secrets.parse_target_secret(listed(managedFields=entries), "t")
     assert parsed.managed == ManagedKeys(others=frozenset({"a", "b"}))
 
 
 def test_parse_sees_the_field_immutable() -> None:
     """Whoever set `immutable`, managedFields shows it."""
     entries = [{"manager": "kubectl", "operation": "Update", "fieldsV1": {"f:immutable": {}}}]
-    assert ownership.parse_target_secret(listed(managedFields=entries), "t").immutable
+    assert target_secrets.parse_target_secret(listed(managedFields=entries), "t").immutable
 
 
 def test_parse_sees_a_deletion() -> None:
     """A Secret with a deletionTimestamp is terminating."""
-    assert ownership.parse_target_secret(listed(deletionTimestamp="2026-03-01T12:00:00Z"), "t").terminating
+    assert target_secrets.parse_target_secret(
+        listed(deletionTimestamp="2026-03-01T12:00:00Z"), "t"
+    ).terminating
 
 
 def table(*rows: dict[str, Any]) -> dict[str, Any]:
@@ -379,14 +389,14 @@ def table(*rows: dict[str, Any]) -> dict[str, Any]:
 def test_parse_table_takes_the_type_from_its_column() -> None:
     """Each row of a Table is one Secret, its type found by the column's title."""
     other = target_secret(name="other")
-    parsed = ownership.parse_target_secrets(table(listed(), listed(name="other")))
+    parsed = target_secrets.parse_target_secrets(table(listed(), listed(name="other")))
     assert parsed == [target_secret(), other]
 
 
 @pytest.mark.parametrize("rows", [[], None])
 def test_parse_table_takes_an_empty_list(rows: list[Any] | None) -> None:
     """A namespace without Secrets is an empty list, however the server writes it."""
-    assert ownership.parse_target_secrets({**table(), "rows": rows}) == []
+    assert target_secrets.parse_target_secrets({**table(), "rows": rows}) == []
 
 
 MALFORMED: dict[str, dict[str, Any]] = {
@@ -398,7 +408,7 @@ UNREADABLE: dict[str, object] = {
     "it has no cells": {"object": {"metadata": listed()}},
     "it has too few cells": {"cells": ["a"], "object": {"metadata": listed()}},
     "its uid is a mapping": table(listed(uid={"x": 1}))["rows"][0],
-    "a label is a list": table(listed(labels={ownership.OWNER: ["canary"]}))["rows"][0],
+    "a label is a list": table(listed(labels={annotations.OWNER: ["canary"]}))["rows"][0],
     "its managedFields are a text": table(listed(managedFields="canary"))["rows"][0],
     "its fieldsV1 are a text": table(listed(managedFields=[{"fieldsV1": "canary"}]))["rows"][0],
 }
@@ -415,7 +425,7 @@ NAMELESS: dict[str, object] = {
 def test_a_row_costs_itself_when(row: object) -> None:
     """What can't be read of one Secret hides no other: it is there, is not ours, and stays untouched."""
     other = listed(name="other")
-    found = ownership.parse_target_secrets({**table(other), "rows": [row, *table(other)["rows"]]})
+    found = target_secrets.parse_target_secrets({**table(other), "rows": [row, *table(other)["rows"]]})
     assert [one.ref.name for one in found] == [target_secret().ref.name, "other"]
     assert (found[0].held_by, found[1].held_by) == (Reason.UNREADABLE, None)
     assert not ownership.is_ours(found[0], US)
@@ -426,7 +436,7 @@ def test_a_row_costs_itself_when(row: object) -> None:
 def test_a_row_is_none_when(row: object) -> None:
     """A row that names no Secret is left out: a write to what it may mean ends with a conflict."""
     other = table(listed(name="other"))["rows"]
-    (found,) = ownership.parse_target_secrets({**table(), "rows": [row, *other]})
+    (found,) = target_secrets.parse_target_secrets({**table(), "rows": [row, *other]})
     assert found.ref.name == "other"
 
 
@@ -435,27 +445,27 @@ def test_parse_table_raises_when_malformed(answer: dict[str, Any]) -> None:
     """An answer that is not a Table of Secrets is an error that its caller knows, and quotes no value."""
     known = (AttributeError, IndexError, KeyError, TypeError, ValueError)
     with pytest.raises(known) as error:
-        ownership.parse_target_secrets(answer)
+        target_secrets.parse_target_secrets(answer)
     assert "canary" not in str(error.value)
 
 
 def test_parse_survives_json() -> None:
     """What is kept of a list can be written as JSON and read back unchanged."""
-    parsed = ownership.parse_target_secret(json.loads(json.dumps(listed())), ownership.SECRET_TYPE)
+    parsed = target_secrets.parse_target_secret(json.loads(json.dumps(listed())), annotations.SECRET_TYPE)
     assert through_json(parsed) == parsed
 
 
 def holder(data_writer: str = "kubectl", **values: Any) -> Reason | None:
     """Who holds a Secret whose data this manager wrote, with this further metadata."""
     entry = {"manager": data_writer, "operation": "Update", "fieldsV1": fields(data=["tls.crt"])}
-    return ownership.find_holder(from_a_server({"managedFields": [entry], **values}))
+    return target_secrets.find_holder(from_a_server({"managedFields": [entry], **values}))
 
 
 HELD = [
     (Reason.OWNED_BY_CERT_MANAGER, "cert-manager-certificates-issuing", {}),
     (Reason.OWNED_BY_CERT_MANAGER, "kubectl", {"annotations": {"cert-manager.io/certificate-name": "x"}}),
     (Reason.OWNED_BY_HELM, "helm", {}),
-    (Reason.OWNED_BY_HELM, "kubectl", {"labels": {ownership.MANAGED_BY: "Helm"}}),
+    (Reason.OWNED_BY_HELM, "kubectl", {"labels": {annotations.MANAGED_BY: "Helm"}}),
     (Reason.OWNED_BY_HELM, "kubectl", {"annotations": {"meta.helm.sh/release-name": "x"}}),
     (Reason.OWNED_BY_ARGO_CD, "argocd-controller", {}),
     (Reason.OWNED_BY_ARGO_CD, "kubectl", {"annotations": {"argocd.argoproj.io/tracking-id": "x"}}),
@@ -486,15 +496,15 @@ def test_marks_do_not_make_our_copy_someone_elses() -> None:
     """Marks on a copy of ours, or on one to be adopted, are leftovers; a writer of its data is not."""
     mark = {"cert-manager.io/certificate-name": "x"}
     assert holder(labels=LABELS, annotations=mark) is None
-    assert holder(annotations={**mark, ownership.ADOPT: OWNER}) is None
-    asked = {ownership.ADOPT: OWNER}
+    assert holder(annotations={**mark, annotations.ADOPT: OWNER}) is None
+    asked = {annotations.ADOPT: OWNER}
     assert holder("cert-manager", labels=LABELS, annotations=asked) is Reason.OWNED_BY_CERT_MANAGER
 
 
 def test_a_writer_of_metadata_alone_holds_nothing() -> None:
     """Argo CD, Helm and others may label a Secret without writing its data."""
     entry = {"manager": "argocd-controller", "operation": "Apply", "fieldsV1": {"f:metadata": {}}}
-    assert ownership.find_holder({"managedFields": [entry]}) is None
+    assert target_secrets.find_holder({"managedFields": [entry]}) is None
 
 
 def test_parse_takes_the_time_of_our_last_write() -> None:
@@ -502,9 +512,11 @@ def test_parse_takes_the_time_of_our_last_write() -> None:
     ours = {"manager": "tls-sync", "operation": "Apply", "time": "2026-02-20T08:00:00Z", "fieldsV1": {}}
     theirs = {"manager": "kubectl", "operation": "Update", "time": "2026-02-21T08:00:00Z", "fieldsV1": {}}
     metadata = {"namespace": "app-a", "name": "web-tls", "uid": "u", "resourceVersion": "1"}
-    found = ownership.parse_target_secret(
-        {**metadata, "managedFields": [theirs, ours, theirs]}, ownership.SECRET_TYPE
+    found = target_secrets.parse_target_secret(
+        {**metadata, "managedFields": [theirs, ours, theirs]}, annotations.SECRET_TYPE
     )
     assert found.managed.written == "2026-02-20T08:00:00Z"
-    others = ownership.parse_target_secret({**metadata, "managedFields": [theirs]}, ownership.SECRET_TYPE)
+    others = target_secrets.parse_target_secret(
+        {**metadata, "managedFields": [theirs]}, annotations.SECRET_TYPE
+    )
     assert others.managed.written == ""

@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.config.schema import SyncConfig
+from tasks.domain import annotations
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import Absence, Action, Change, ClusterReport, Failure, ManagedKeys, Plan, SecretRef
-from tasks.domain.reasons import Code, Reason
+from tasks.domain.reasons import Reason
 from tasks.plan import ownership
-from tasks.plan.decide import UnsafePlan, make_plan
+from tasks.plan.decide import make_plan
 from tasks.plan.orphans import APART, Clock, clock_of, foretold
 from tasks.plan.ownership import absence_of, marks
 from tasks.plan.prune import (
@@ -24,6 +26,7 @@ from tasks.plan.prune import (
     plan_prune,
     timed,
 )
+from tasks.plan.safety import UnsafePlan
 from tasks.plan.spec import Order
 from tasks.report import terminal
 from tasks.report.rows import what_to_do
@@ -544,21 +547,21 @@ def test_copies_of_another_namespace_of_ops_are_kept() -> None:
     ("values", "kept"),
     [
         ({}, ""),
-        ({"annotations": {ownership.PRUNE: "false"}}, 'its annotation tls-sync.io/prune is not "true"'),
-        ({"annotations": {ownership.PRUNE: "False"}}, 'its annotation tls-sync.io/prune is not "true"'),
-        ({"annotations": {ownership.PRUNE: ""}}, 'its annotation tls-sync.io/prune is not "true"'),
-        ({"annotations": {ownership.PRUNE: "true"}}, ""),
+        ({"annotations": {annotations.PRUNE: "false"}}, 'its annotation tls-sync.io/prune is not "true"'),
+        ({"annotations": {annotations.PRUNE: "False"}}, 'its annotation tls-sync.io/prune is not "true"'),
+        ({"annotations": {annotations.PRUNE: ""}}, 'its annotation tls-sync.io/prune is not "true"'),
+        ({"annotations": {annotations.PRUNE: "true"}}, ""),
         (
             {"managed": ManagedKeys(ours=f.PAIR, ours_metadata=f.METADATA, others=frozenset({"x"}))},
             "it was edited on the target",
         ),
         (
-            {"managed": ManagedKeys(ours=f.PAIR, ours_metadata=ownership.LABELS)},
+            {"managed": ManagedKeys(ours=f.PAIR, ours_metadata=annotations.LABELS)},
             "it was edited on the target",
         ),
         ({"terminating": True}, "it is being deleted already"),
         ({"stamped": False}, "an earlier version wrote it, and did not note from which OPS cluster"),
-        ({"annotations": {ownership.SOURCE_CLUSTER: "former"}}, "it came from a former OPS cluster"),
+        ({"annotations": {annotations.SOURCE_CLUSTER: "former"}}, "it came from a former OPS cluster"),
     ],
     ids=[
         "ours",
@@ -581,21 +584,22 @@ def test_what_keeps_a_copy(values: dict[str, Any], kept: str) -> None:
 @pytest.mark.parametrize("spoilt", ["", "soon", "2026-01-01", "2026-01-01T00:00:00"])
 def test_spoilt_notes_count_as_none(spoilt: str) -> None:
     """A note without a point in time that is one starts no clock and ends none."""
-    notes = marks(DUE) | {ownership.ORPHANED_SINCE: spoilt}
+    notes = marks(DUE) | {annotations.ORPHANED_SINCE: spoilt}
     assert absence_of(f.target_secret(annotations=notes), f.US) == Absence()
 
 
 @pytest.mark.parametrize("spoilt", ["9" * 4300, "1234567", "-1", "1.5", "²", "many", ""])
 def test_a_spoilt_number_of_runs_counts_as_none(spoilt: str) -> None:
     """One copy's note, which anyone there may edit, must not end the run of all clusters."""
-    notes = marks(DUE) | {ownership.ORPHANED_RUNS: spoilt}
+    notes = marks(DUE) | {annotations.ORPHANED_RUNS: spoilt}
     assert absence_of(f.target_secret(annotations=notes), f.US) == Absence()
 
 
 def test_notes_say_what_was_noted() -> None:
     """What is written on a copy is read again as it was."""
     found = absence_of(
-        f.target_secret(f.certificate("web-0"), annotations={ownership.SOURCE: DUE.source} | marks(DUE)), f.US
+        f.target_secret(f.certificate("web-0"), annotations={annotations.SOURCE: DUE.source} | marks(DUE)),
+        f.US,
     )
     assert found == DUE
 

@@ -29,7 +29,8 @@ from hypothesis.stateful import (
 )
 
 from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE, Issuer
-from tasks.config.schema import SyncConfig, parse_config
+from tasks.config.load import parse_config
+from tasks.config.schema import SyncConfig
 from tasks.domain.errors import ClusterError
 from tasks.domain.models import ClusterReport, Inventory
 from tasks.kube.client import APPLY, MERGE

@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 
 from tasks import sync_cluster
-from tasks.config.schema import SyncConfig, parse_config
+from tasks.config.load import parse_config
+from tasks.config.schema import SyncConfig
 from tasks.domain.errors import ConfigError
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import Action, Change, ClusterReport, Failure, Inventory, Plan, SecretRef
-from tasks.domain.reasons import Code, Reason
+from tasks.domain.reasons import Reason
 from tasks.plan import waves
 from tasks.plan.spec import Order, orders_for
 from tests.support.factories import NOW, certificate, inventory, version

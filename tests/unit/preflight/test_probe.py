@@ -11,8 +11,8 @@ import pytest
 
 from tasks.config.schema import Cluster, Source
 from tasks.domain.errors import ClusterError
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import Failure
-from tasks.domain.reasons import Code
 from tasks.kube.permissions import NEEDED, Rights
 from tasks.kubeconfig import reader
 from tasks.preflight import diagnose, render

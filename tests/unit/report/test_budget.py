@@ -10,9 +10,10 @@ from prefect.logging.handlers import APILogHandler
 from prefect.settings.models.cloud import CloudSettings
 from prefect.types._datetime import now
 
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import Action, Change, ClusterReport, Failure, Inventory, RunReport, SecretRef
-from tasks.domain.names import FIRST, LONGEST, some
-from tasks.domain.reasons import Code, Reason
+from tasks.domain.reasons import Reason
+from tasks.domain.text import FIRST, LONGEST, some
 from tasks.report import markdown, terminal
 from tasks.report.budget import FEW, Room, parts_of
 from tests.support.factories import NOW, certificate, inventory, rejection, version

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import Action, Failure, RunReport
-from tasks.domain.reasons import Code, Reason
+from tasks.domain.reasons import Reason
 from tasks.orchestration import publish
 from tasks.report.events import DELETED, EXPIRING, REFUSED, SYNCED, events_of
 from tests.support.factories import NAME, NAMESPACE, NOW, certificate, inventory, issuance, rejection, version

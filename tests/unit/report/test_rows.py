@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from tasks.domain import text as texts
 from tasks.domain.errors import ClusterFailed, first_trouble
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import Action, Change, ClusterReport, Failure, Inventory, RunReport, SecretRef
-from tasks.domain.reasons import Code, Reason
-from tasks.report import markdown, terminal
+from tasks.domain.reasons import Reason
+from tasks.domain.text import table
+from tasks.report import markdown, terminal, verdict
 from tasks.report import rows as report
 from tests.support.factories import NAME, NAMESPACE, NOW, certificate, inventory, issuance, rejection, version
 
@@ -116,7 +119,7 @@ VERDICTS = {
 def test_verdict_says_in_one_line_how_it_ended(given: RunReport, ok: bool, told: str) -> None:
     """The run's last word: failed clusters by name with their first trouble, or what was done."""
     name = "Completed" if ok else "ClustersFailed"
-    assert report.verdict(given) == report.Verdict(ok, name, told)
+    assert verdict.verdict(given) == verdict.Verdict(ok, name, told)
 
 
 def test_verdict_is_failed_when_the_source_is_unreadable() -> None:
@@ -124,7 +127,7 @@ def test_verdict_is_failed_when_the_source_is_unreadable() -> None:
     broken = failure("ops", Code.FORBIDDEN)
     expected = f"nothing was written, OPS can't be read: {broken}. To do: {broken.code.remedy}"
     given = run(found=Inventory(failure=broken))
-    assert report.verdict(given) == report.Verdict(ok=False, name="SourceUnreadable", message=expected)
+    assert verdict.verdict(given) == verdict.Verdict(ok=False, name="SourceUnreadable", message=expected)
 
 
 def test_first_trouble_of_a_sound_cluster_is_none() -> None:
@@ -155,7 +158,7 @@ EXPIRY = {
 def test_expiring_goes_by_the_share_of_life_left(age: float, life: float, told: list[str]) -> None:
     """Below three tenths of its life a certificate is a warning, and urgent below a sixth and seven days."""
     given = run(found=inventory(certificate(age=age, life=life)))
-    assert [text for _, text in report.expiring(given)] == told
+    assert [text for _, text in verdict.expiring(given)] == told
 
 
 RENEWALS = {
@@ -176,14 +179,14 @@ def test_expiring_goes_by_when_cert_manager_renews(
     """Nothing is said before cert-manager is late by a tenth of what was left, whatever renewBefore is."""
     renewal = NOW - timedelta(days=age - renewed)
     given = run(found=inventory(certificate(age=age, life=life, renewal=renewal)))
-    assert [text for _, text in report.expiring(given)] == told
+    assert [text for _, text in verdict.expiring(given)] == told
 
 
 def test_expiring_tells_the_most_urgent_first() -> None:
     """What ends first is told first, and names decide between equals."""
     ages = {"c": 85, "b": 85, "a": 70, "fresh": 1}
     given = run(found=inventory(*(certificate(name, age=age) for name, age in ages.items())))
-    assert [one.ref.name for one, _ in report.expiring(given)] == ["b", "c", "a"]
+    assert [one.ref.name for one, _ in verdict.expiring(given)] == ["b", "c", "a"]
 
 
 # -- rows ------------------------------------------------------------------------------------------
@@ -242,12 +245,16 @@ def test_brief_tells_versions_apart_in_a_dozen_characters() -> None:
 )
 def test_plain_text_stays_on_its_line(text: str, expected: str) -> None:
     """What could move the cursor, end the line or turn the writing round is replaced."""
-    assert report.plain(text) == expected
+    assert texts.plain(text) == expected
 
 
 def test_table_is_as_wide_as_it_must_be() -> None:
     """Columns line up, nothing trails, and no cell breaks the line."""
-    assert report.table(["a", "bbb"], [["1\n2", "x"], ["", "yyyy"]]) == ["a    bbb", "1?2  x", "     yyyy"]
+    assert table(["a", "bbb"], [["1\n2", "x"], ["", "yyyy"]]) == [
+        "a    bbb",
+        "1?2  x",
+        "     yyyy",
+    ]
 
 
 def test_overview_counts_what_took_place() -> None:
@@ -588,5 +595,5 @@ def test_report_moves_with_the_clock_of_the_run() -> None:
     """What is near its end depends on the moment of the run alone."""
     given = run(cluster("dev"), found=inventory(certificate(age=10)))
     later = given.model_copy(update={"now": NOW + timedelta(days=60)})
-    assert "near expiry" not in report.verdict(given).message
-    assert report.verdict(later).message.endswith("1 near expiry")
+    assert "near expiry" not in verdict.verdict(given).message
+    assert verdict.verdict(later).message.endswith("1 near expiry")

@@ -12,13 +12,13 @@ from typing import Any
 import pytest
 
 from tasks.domain.errors import ClusterError
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import Failure
-from tasks.domain.reasons import Code
 from tasks.inventory.served import Question
 from tasks.inventory.tls_probe import LATE, ask_all
 from tasks.kube.client import ClusterClient
 from tasks.kubeconfig.reader import accepted
-from tasks.metrics import pushgateway
+from tasks.metrics import push, pushgateway
 from tasks.orchestration import task_runners
 from tasks.runtime import resolver, shutdown
 from tasks.watch.health import Liveness, serve
@@ -144,7 +144,7 @@ def test_a_push_is_lost_in_its_time(
     monkeypatch.setenv(pushgateway.ADDRESS, f"{scheme}://{NAME}:9091")
     monkeypatch.setattr(pushgateway, "LIMIT", 3.0)  # a busy machine gets as far as the lookup
     for _ in range(2):
-        assert "2 of 2 pushes: no answer in 3.0 s" in pushgateway.push(report())
+        assert "2 of 2 pushes: no answer in 3.0 s" in push.push(report())
     assert name_server.asked == [NAME]
     until("the threads that pushed have ended", lambda: not threads("pushgateway"))
 

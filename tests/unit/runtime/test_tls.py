@@ -15,7 +15,8 @@ from tasks.inventory.served import Leaf, Question
 from tasks.inventory.tls_probe import ask_all
 from tasks.kube.client import ClusterClient
 from tasks.kubeconfig.reader import accepted
-from tasks.metrics.pushgateway import ADDRESS, push
+from tasks.metrics.push import push
+from tasks.metrics.pushgateway import ADDRESS
 from tasks.metrics.pushgateway import CA as GATEWAY_CA
 from tasks.runtime.tls import KEY_LOG, verifying
 from tests.support import tls_server

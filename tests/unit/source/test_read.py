@@ -13,8 +13,9 @@ from deployments.sandbox.world.cert_manager import Issuer, leaf_of
 from deployments.sandbox.world.certificate_resource import certificate
 from tasks.config.schema import Source
 from tasks.domain.errors import ClusterError
+from tasks.domain.failure_codes import Code
 from tasks.domain.models import Failure, Inventory, Issuance, SecretRef
-from tasks.domain.reasons import Code, Reason
+from tasks.domain.reasons import Reason
 from tasks.kube.client import ClusterClient
 from tasks.runtime.shutdown import Stop, apart
 from tasks.source.chain import ALONE

@@ -6,6 +6,14 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tasks.config.schema import SyncConfig
+from tasks.domain.annotations import (
+    FIELD_MANAGER,
+    MARKS,
+    ORPHANED_RUNS,
+    ORPHANED_SEEN,
+    ORPHANED_SINCE,
+    SECRET_TYPE,
+)
 from tasks.domain.models import ClusterReport
 from tasks.kube.client import APPLY, JSON
 from tasks.kube.transport import Ask
@@ -30,11 +38,11 @@ def copied(api: MemoryApi) -> WiredClient:
     body = {
         "apiVersion": "v1",
         "kind": "Secret",
-        "type": ownership.SECRET_TYPE,
+        "type": SECRET_TYPE,
         "metadata": {"name": NAME, "namespace": "app", **metadata},
         "data": {"tls.crt": "eA==", "tls.key": "eA=="},
     }
-    query = {"fieldManager": ownership.FIELD_MANAGER}
+    query = {"fieldManager": FIELD_MANAGER}
     assert api.exchange(Ask("PATCH", path_of("app", NAME), JSON, query, body, APPLY), ACCOUNT)[0] == 201
     return WiredClient("dev", Wire(api.answer, lambda _: None))
 
@@ -58,7 +66,7 @@ def pruned(api: MemoryApi, client: WiredClient, monkeypatch: pytest.MonkeyPatch)
 def notes(api: MemoryApi) -> Manifest:
     found = Hand(api.exchange).get("app", NAME)
     assert found
-    return {key: value for key, value in found["metadata"]["annotations"].items() if key in ownership.MARKS}
+    return {key: value for key, value in found["metadata"]["annotations"].items() if key in MARKS}
 
 
 @pytest.mark.parametrize("minutes", [0, 4, -4])
@@ -70,9 +78,9 @@ def test_a_note_bears_the_targets_time(minutes: int, monkeypatch: pytest.MonkeyP
     report = pruned(api, copied(api), monkeypatch)
     assert report.ok
     assert notes(api) == {
-        ownership.ORPHANED_SINCE: told.isoformat(),
-        ownership.ORPHANED_SEEN: told.isoformat(),
-        ownership.ORPHANED_RUNS: "1",
+        ORPHANED_SINCE: told.isoformat(),
+        ORPHANED_SEEN: told.isoformat(),
+        ORPHANED_RUNS: "1",
     }
 
 

@@ -1,0 +1,52 @@
+"""Reads tls-sync.yaml: a SyncConfig, or a ConfigError that names every fault."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from tasks.config import rules
+from tasks.config.schema import SyncConfig
+from tasks.domain.errors import ConfigError
+from tasks.runtime.yaml_file import YamlError, read_yaml
+
+VARIABLE = "TLS_SYNC_CONFIG"
+
+MAX_BYTES = 1024 * 1024
+
+
+def load_config(path: str | None = None) -> SyncConfig:
+    """Read and validate the file that TLS_SYNC_CONFIG names; ConfigError lists all that is wrong with it."""
+    where = path or os.environ.get(VARIABLE)
+    if not where:
+        raise ConfigError(
+            f"{VARIABLE} is not set: let it name your configuration; "
+            "deployments/tls-sync.yaml is a commented example"
+        )
+    try:
+        return parse_config(read_yaml(Path(where), MAX_BYTES, aliases=True))
+    except YamlError as error:
+        raise ConfigError(f"configuration {where}: {error}") from None
+    except ConfigError as error:
+        raise ConfigError(f"configuration {where}: {error}") from None
+
+
+def parse_config(document: Any) -> SyncConfig:
+    """Validate a parsed document as a whole."""
+    if not isinstance(document, dict):
+        raise ConfigError("the file must be a mapping with owner, source and clusters")
+    faults = rules.too_many_clusters(document)
+    if not faults:
+        faults = list(rules.cross_faults(document))
+        try:
+            config = SyncConfig.model_validate(document)
+        except ValidationError as error:
+            faults = [*rules.schema_faults(document, error), *faults]
+        else:
+            if not faults:
+                return config
+    lines = "".join(f"\n  {path}: {message}" for path, message in faults[: rules.MOST_FAULTS])
+    if len(faults) > rules.MOST_FAULTS:
+        lines += f"\n  and {len(faults) - rules.MOST_FAULTS:,} more"
+    raise ConfigError(f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'}{lines}") from None

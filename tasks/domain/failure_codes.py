@@ -1,0 +1,166 @@
+"""What can fail at a cluster, as codes that reports, metrics and alerts show: add, never rename."""
+
+from tasks.domain.reasons import Told
+
+
+class Code(Told):
+    UNREACHABLE = (
+        "Unreachable",
+        "no connection to the API server",
+        "check that the API server runs and that the network lets OPS reach it",
+    )
+    CONNECTION_LOST = (
+        "ConnectionLost",
+        "the connection broke before the answer",
+        "look for a restart of the API server or a proxy between OPS and the cluster",
+    )
+    TIMEOUT = (
+        "Timeout",
+        "the API server did not answer in time",
+        "look at the load and the health of the API server",
+    )
+    DEADLINE = (
+        "DeadlineExceeded",
+        "the cluster used up its time",
+        "look at the health of the API server; the next run continues",
+    )
+    INTERRUPTED = (
+        "Interrupted",
+        "the run was told to stop before this was done",
+        "nothing to do: the next run continues",
+    )
+    WORKER_LOST = (
+        "WorkerLost",
+        "the worker of the task runner that was to serve the cluster brought no report",
+        (
+            "look at the logs of Dask's or Ray's scheduler and workers: all need the run's image, or what is "
+            "in it, and memory enough"
+        ),
+    )
+    HELD_BACK = (
+        "HeldBack",
+        "only what ends within 24 hours is written for now",
+        (
+            "mend what failed in the wave before; or, if this cluster can't wait, run for it by name, "
+            "without urgent_only"
+        ),
+    )
+    PRUNE_REFUSED = (
+        "PruneRefused",
+        "copies that nothing feeds any more were not deleted: too many at once, or OPS can't prove it",
+        (
+            "see whether OPS lost them; where it is meant, delete the Certificate there too, or the copies "
+            "by hand; or set `prune: false`"
+        ),
+    )
+    TLS_FAILED = (
+        "TLSFailed",
+        "the API server's certificate could not be verified",
+        "put the cluster's current CA into the kubeconfig",
+    )
+    UNAUTHORIZED = (
+        "Unauthorized",
+        "the credential is not accepted",
+        "put a fresh token into the kubeconfig",
+    )
+    FORBIDDEN = (
+        "Forbidden",
+        "the API server forbids it",
+        "check the namespace and its Role (deployments/); a write may also be barred by a policy or a quota",
+    )
+    NAMESPACE_MISSING = (
+        "NamespaceMissing",
+        "the namespace does not exist",
+        "create it, or take it out of the route",
+    )
+    NAMESPACE_TERMINATING = (
+        "NamespaceTerminating",
+        "the namespace is being deleted",
+        "take it out of the route, or create it again",
+    )
+    NOT_FOUND = ("NotFound", "the object does not exist", "check the name")
+    API_MISSING = (
+        "APIMissing",
+        "the API server does not know this kind of object",
+        "check `server` in the kubeconfig, and that the cluster has Kubernetes 1.30 or later",
+    )
+    CONFLICT = (
+        "Conflict",
+        "someone changed the object at the same time",
+        "nothing to do: the next attempt plans anew",
+    )
+    ALTERED = (
+        "AlteredByAdmission",
+        "the target's admission changed the data that was written",
+        "look at the mutating webhooks and policies of the namespace: they must leave this Secret alone",
+    )
+    TOO_MUCH = (
+        "AnswerTooLarge",
+        "the answer is larger than we read",
+        "look for huge objects in the namespace",
+    )
+    TOO_MANY = (
+        "TooMany",
+        "it is more than one run takes on",
+        (
+            "run for one group of clusters at a time (docs/scaling.md), narrow the routes, or make two "
+            "configurations, each with an `owner`, clusters and a source.selector of its own"
+        ),
+    )
+    THROTTLED = (
+        "Throttled",
+        "the API server asks to slow down",
+        "look at its API Priority and Fairness",
+    )
+    LIST_EXPIRED = (
+        "ListExpired",
+        "the list could not be read to its end as of one moment",
+        "nothing to do: the next attempt reads it anew",
+    )
+    INVALID = (
+        "Invalid",
+        "the API server does not accept the object",
+        "look at the webhooks and admission policies of the namespace",
+    )
+    SERVER_ERROR = ("ServerError", "the API server failed", "look at the API server's log")
+    PROTOCOL = (
+        "ProtocolError",
+        "the answer is not that of a Kubernetes API",
+        "look for a proxy or portal between OPS and the cluster",
+    )
+    WRONG_CLUSTER = (
+        "WrongCluster",
+        "the kubeconfig leads to another cluster than the pinned one",
+        "correct the context, or clusterId if the cluster was really replaced",
+    )
+    KUBECONFIG = (
+        "KubeconfigInvalid",
+        "the kubeconfig can't be used",
+        (
+            "correct the kubeconfig (`python -m deployments.target kubeconfig --cluster <name>` makes that "
+            "context anew), or `context` in the configuration"
+        ),
+    )
+    EXEC_FAILED = (
+        "ExecPluginFailed",
+        "the kubeconfig's exec plugin gave no credential",
+        "run it by hand in the image; look at the cloud's rights of the run's ServiceAccount",
+    )
+    EXCESSIVE_RIGHTS = (
+        "ExcessiveRights",
+        "the credential may do more with Secrets there than tls-sync needs",
+        (
+            "apply what `python -m deployments.target manifests --cluster <name>` prints (with `delete` only "
+            "where `prune: true`), and bind nothing else to the ServiceAccount"
+        ),
+    )
+    UNSAFE_PLAN = (
+        "UnsafePlan",
+        "the plan breaks a safety rule, so it was not carried out",
+        "this is a defect of tls-sync: report it with the run's artifact",
+    )
+    INTERNAL = (
+        "InternalError",
+        "tls-sync failed",
+        "this is a defect of tls-sync: report it with the type named here",
+    )

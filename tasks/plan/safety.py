@@ -1,0 +1,59 @@
+"""What is never written, whatever a plan says: checked before each write. Pure."""
+
+from collections.abc import Iterable
+
+from tasks.config.schema import Cluster
+from tasks.domain.models import Action, Certificate, Change, Inventory, Owner, Plan, TargetSecret
+from tasks.domain.names import hostname_allowed, is_name, is_protected
+from tasks.domain.text import some
+from tasks.plan import ownership
+from tasks.plan.ownership import may_write
+
+
+class UnsafePlan(Exception):
+    """A plan breaks a safety rule; nothing of it may be written."""
+
+
+def ensure_safe(
+    plan: Plan, cluster: Cluster, inventory: Inventory, current: Iterable[TargetSecret], owner: Owner
+) -> None:
+    """Check what must hold for every write, from the facts and not from the decision. Raises UnsafePlan."""
+    found = {secret.ref: secret for secret in current}
+    sources = inventory.by_name
+    targets = [change.target for change in plan.writes]
+    if plan.cluster != cluster.name or len(set(targets)) != len(targets):
+        raise UnsafePlan("it is for another cluster, or writes a Secret twice")
+    for change in plan.writes:
+        ensure_safe_write(change, cluster, sources.get(change.certificate), found.get(change.target), owner)
+
+
+def ensure_safe_write(
+    change: Change, cluster: Cluster, source: Certificate | None, secret: TargetSecret | None, owner: Owner
+) -> None:
+    """What must hold for one write; `source` and `secret` are what is on both sides. Raises UnsafePlan."""
+    rules = {
+        "no route leads there": change.target.namespace in cluster.namespaces_of(change.certificate),
+        "a protected namespace": not is_protected(change.target.namespace),
+        "not the name of a Secret": is_name(change.target.name),
+        "no fit certificate to write": source is not None
+        and (source.ref.name, source.version) == (change.certificate, change.new),
+        "a name that may not be sent": source is not None and not misfits(source, cluster.hostnames),
+        "a create of what exists": change.action is not Action.CREATE or secret is None,
+        "an update of what isn't ours": change.action is not Action.UPDATE
+        or (secret is not None and may_write(secret, owner) and change.uid == secret.uid),
+        "an adoption that would lose keys": secret is None or not ownership.keys_to_lose(secret, owner),
+        "it is not known which OPS this is": bool(owner.cluster_id),
+        "an update without a version": change.action is not Action.UPDATE or bool(change.resource_version),
+    }
+    broken = [rule for rule, holds in rules.items() if not holds]
+    if broken:
+        raise UnsafePlan(f"{change.target}: {', '.join(broken)}")
+
+
+def misfits(source: Certificate, hostnames: tuple[str, ...]) -> str:
+    """What of the certificate's names may not be sent to the cluster; empty where all may."""
+    strangers = [name for name in source.dns_names if not hostname_allowed(name, hostnames)]
+    strangers += source.other_names
+    if not source.dns_names:
+        strangers.append("no DNS name at all")
+    return some([name or "an empty name" for name in strangers])
