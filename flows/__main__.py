@@ -4,8 +4,7 @@ import argparse
 import os
 import sys
 
-from tasks.runtime.arguments import text
-from tasks.runtime.command import at_once, ended
+from tasks.runtime.command import at_once, ended, text
 from tasks.runtime.signals import last_words
 
 # Where PREFECT_API_URL names no server, Prefect starts one for this run; on a small machine that takes 40 s.

@@ -7,8 +7,7 @@ import socket
 import sys
 
 from tasks.domain.names import is_name, is_namespace
-from tasks.runtime.arguments import text
-from tasks.runtime.command import ended
+from tasks.runtime.command import ended, text
 
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deployments.target.errors import TargetError
-from tasks.runtime.arguments import text
-from tasks.runtime.command import ended
+from tasks.runtime.command import ended, text
 
 if TYPE_CHECKING:  # what needs no dependency is imported before the first try
     from deployments.target.places import Place

@@ -1,11 +1,18 @@
 """What the process of a run is to be like: small, and keeping its secrets to itself."""
 
 import ctypes
+import logging
 import os
 import resource
 
-from tasks.orchestration.log import without_tracebacks
+from tasks.domain.errors import Told
 from tasks.runtime.tls import KEY_LOG
+
+LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
+LAST = "Engine execution exited"
+"""How Prefect's last line begins. It names no error, and the one before it tells the run's state."""
+STATE = "FailedRun"
+"""Prefect's own error for the process of a run that ends in a Failed state, with that state's message."""
 
 PR_SET_DUMPABLE = 4  # from linux/prctl.h
 M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # from malloc.h
@@ -51,3 +58,21 @@ def give_back() -> None:
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim:
         trim(0)
+
+
+def without_tracebacks() -> None:
+    """Log no traceback of an error whose message says all, here and in what Prefect's server keeps.
+
+    Prefect logs one per cluster that fails, and another one as a worker's run ends, around the report that
+    people look for. That of an error that nobody foresaw stays.
+    """
+    for name in LOGGERS:
+        logging.getLogger(name).addFilter(_shortened)
+
+
+def _shortened(record: logging.LogRecord) -> bool:
+    error = record.exc_info[1] if record.exc_info else None
+    if not isinstance(error, Told) and type(error).__name__ != STATE:
+        return True
+    record.exc_info = None
+    return not str(record.msg).startswith(LAST)

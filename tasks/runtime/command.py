@@ -3,6 +3,7 @@
 It imports none of these.
 """
 
+import argparse
 import atexit
 import errno
 import os
@@ -97,3 +98,10 @@ def _is_dependency(module: str) -> bool:
     """A package that isn't there at all; of one that is, a missing part is no matter of `make`."""
     ours = ("tasks", "flows", "deployments")
     return bool(module) and "." not in module and module not in (*ours, *sys.stdlib_module_names)
+
+
+def text(given: str) -> str:
+    """Not empty: that is most often a variable that is not set, and must not pass for no option at all."""
+    if not given.strip():
+        raise argparse.ArgumentTypeError("is empty; is a variable not set?")
+    return given

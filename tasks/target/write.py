@@ -3,6 +3,7 @@
 A private key exists here from the moment OPS's answer arrives until the targets of that page have it.
 """
 
+import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,12 @@ from tasks.plan.safety import UnsafePlan
 from tasks.plan.spec import Order
 from tasks.runtime import shutdown
 from tasks.target.apply import Sender
-from tasks.target.brake import Brake
+
+GIVE_UP_AFTER = 3
+"""Failures of an API server in a row, after which it is left in peace."""
+
+IN_TROUBLE = frozenset({Code.UNREACHABLE, Code.CONNECTION_LOST, Code.TIMEOUT, Code.THROTTLED})
+
 
 LIST_FROM_SHARE = 0.25
 """From this share of OPS's certificates on, one list costs less than a request for each."""
@@ -99,3 +105,24 @@ class Writer:
 
     def _failure(self, code: Code, what: str, detail: str = "") -> Failure:
         return Failure(code=code, cluster=self._order.cluster.name, what=what, detail=detail)
+
+
+class Brake:
+    """Stops the writes to a cluster whose API server has failed several times in a row.
+
+    Failures of single objects (a webhook of one namespace, a conflict) say nothing about the others.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._failures = threading.Lock(), 0
+
+    @property
+    def is_on(self) -> bool:
+        return self._failures >= GIVE_UP_AFTER
+
+    def record(self, code: Code | None) -> None:
+        with self._lock:
+            if code is None:
+                self._failures = 0
+            elif code in IN_TROUBLE:
+                self._failures += 1

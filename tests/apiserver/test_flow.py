@@ -25,7 +25,7 @@ from flows.tls_sync import tls_sync
 from tasks.config.load import load_config
 from tasks.domain.errors import ConfigError
 from tasks.kube.throttle import REFUSALS
-from tasks.orchestration.log import LOGGERS
+from tasks.orchestration.process import LOGGERS
 from tests.support.clusters import ROUTES, TARGETS, World
 from tests.support.fault_proxy import Answer, Forward, Request
 

@@ -16,7 +16,6 @@ from tasks.domain.failure_codes import Code
 from tasks.domain.models import ClusterReport
 from tasks.domain.reasons import Reason
 from tasks.kubeconfig.reader import Access, connect
-from tasks.preflight import cluster_ids
 from tests.support.clusters import TARGETS, Manifest, World, codes
 from tests.support.fault_proxy import Answer, Forward, Request
 
@@ -153,7 +152,7 @@ def test_cluster_ids_are_printed_one_per_line_whatever_contexts_are_called(
             raise RuntimeError("canary")
         return connect(cluster, context, allow_exec=allow_exec)
 
-    monkeypatch.setattr(cluster_ids, "connect", unforeseen)
+    monkeypatch.setattr("flows.commands.cluster_ids.connect", unforeseen)
     assert print_cluster_ids(Namespace()) == 1
     told = capsys.readouterr().out
     assert len(told.splitlines()) == 4

@@ -112,7 +112,7 @@ MUTANTS = (
         f"{FAULTS} -k never_arrived",
     ),
     Mutant(
-        "never given up", "target/brake", "self._failures >= GIVE_UP_AFTER", "False", f"{FAULTS} -k in_peace"
+        "never given up", "target/write", "self._failures >= GIVE_UP_AFTER", "False", f"{FAULTS} -k in_peace"
     ),
     Mutant("altered data", "kube/client", 'answer.get("data") != sent', "False", f"{DELIVERY} -k mutating"),
     Mutant(

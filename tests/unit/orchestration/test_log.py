@@ -9,7 +9,7 @@ from prefect.exceptions import FailedRun
 
 from tasks.domain.errors import ClusterFailed, ConfigError
 from tasks.domain.models import ClusterReport
-from tasks.orchestration.log import LOGGERS, without_tracebacks
+from tasks.orchestration.process import LOGGERS, without_tracebacks
 
 TOLD = [ConfigError("cluster: no such"), ClusterFailed(ClusterReport(cluster="dev")), FailedRun("1 of 3")]
 
