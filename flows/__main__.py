@@ -4,8 +4,8 @@ import argparse
 import os
 import sys
 
-from tasks.runtime.command import at_once, ended, text
-from tasks.runtime.signals import last_words
+from tasks.runtime.command import ended, exit_fast, text
+from tasks.runtime.signals import interrupt_message
 
 # Where PREFECT_API_URL names no server, Prefect starts one for this run; on a small machine that takes 40 s.
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
@@ -29,7 +29,7 @@ def main() -> int:
         parser.error(trouble)
     if asked:
         return command(asked[0], given)
-    return ended(lambda: run(given), last_words)
+    return ended(lambda: run(given), interrupt_message)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -161,4 +161,4 @@ def run(given: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(at_once(lambda: ended(main)))
+    sys.exit(exit_fast(lambda: ended(main)))

@@ -19,7 +19,7 @@ from tasks.fleet.groups import Outcome, waves_of
 from tasks.fleet.runs import serve
 from tasks.metrics.push import load_config_or_tell, push_fleet
 from tasks.orchestration.process import prepare
-from tasks.orchestration.publish import hand_over_the_log
+from tasks.orchestration.publish import flush_logs
 from tasks.report.terminal import records
 from tasks.runtime.shutdown import begin
 from tasks.runtime.signals import Stage, reached
@@ -53,7 +53,7 @@ def tls_sync_fleet(
     outcomes, signal = serve(waves, config, certificate, dry_run=dry_run, until=began + RUN)
     publish(outcomes, config, began, dry_run=dry_run)
     if signal:
-        hand_over_the_log()
+        flush_logs()
         raise signal
     ending = report.verdict(outcomes, config)
     make = Completed if ending.ok else Failed

@@ -17,9 +17,9 @@ from tasks.kube import request_counts
 from tasks.kubeconfig.reader import held
 from tasks.metrics.push import load_config_or_tell
 from tasks.orchestration.process import prepare
-from tasks.orchestration.publish import final_state, hand_over_the_log, publish, run_name, tell_the_fleet
+from tasks.orchestration.publish import final_state, flush_logs, label_with_share, publish, run_name
 from tasks.orchestration.task_runners import runner_of
-from tasks.plan.spec import orders_for
+from tasks.plan.spec import specs_for
 from tasks.plan.unrouted import routed
 from tasks.plan.waves import share_of
 from tasks.prune_cluster import prune_clusters
@@ -59,7 +59,7 @@ def tls_sync(
     clusters = config.select(cluster, certificate, group)
     with held(), runner_of(config.task_runner, until) as submit:  # the kubeconfig, as it is now
         inventory = bounded(collect(config.source), config.source, clusters, certificate)
-        orders = orders_for(
+        orders = specs_for(
             config,
             clusters,
             inventory,
@@ -86,9 +86,9 @@ def tls_sync(
         requests=request_counts.since(before),
     )
     if group and not (signal or inventory.failure):
-        tell_the_fleet(share_of(orders, reports))
+        label_with_share(share_of(orders, reports))
     publish(report)
     if signal:
-        hand_over_the_log()
+        flush_logs()
         raise signal
     return final_state(report)

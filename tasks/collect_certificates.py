@@ -7,11 +7,11 @@ from prefect import task
 from prefect.context import TaskRunContext
 
 from tasks.config.schema import Source
-from tasks.domain.errors import ClusterError, defect
-from tasks.domain.models import Inventory
+from tasks.domain.errors import ClusterError, internal_error
+from tasks.domain.models import SourceSnapshot
 from tasks.kube.pool import client_of_source
-from tasks.orchestration.task_options import CAREFULLY, deadline_of_task
-from tasks.source.read import take_inventory
+from tasks.orchestration.task_options import TASK_OPTIONS, deadline_of_task
+from tasks.source.read import read_source
 
 
 def key_of_list(context: TaskRunContext, _: dict[str, Any]) -> str:
@@ -25,25 +25,25 @@ def key_of_list(context: TaskRunContext, _: dict[str, Any]) -> str:
     task_run_name="collect-certificates",
     description="List OPS's certificates and check each one; the result holds facts, never a key.",
     cache_key_fn=key_of_list,
-    **CAREFULLY,
+    **TASK_OPTIONS,
 )
 def collect_certificates(source: Source) -> str:
     """The inventory as JSON."""
     try:
         with client_of_source(source, deadline_of_task()) as client:
-            return take_inventory(client, source, datetime.now(UTC)).model_dump_json()
+            return read_source(client, source, datetime.now(UTC)).model_dump_json()
     except ClusterError:
         raise
     except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
-        raise ClusterError(defect(source.label, "read the certificates", error)) from None
+        raise ClusterError(internal_error(source.label, "read the certificates", error)) from None
 
 
-def collect(source: Source) -> Inventory:
+def collect(source: Source) -> SourceSnapshot:
     """What OPS holds, or an inventory that says why it can't be known."""
     state = collect_certificates(source, return_state=True)
     result = state.result(raise_on_failure=False)
     if isinstance(result, ClusterError):
-        return Inventory(failure=result.failure)
+        return SourceSnapshot(failure=result.failure)
     if isinstance(result, BaseException):
-        return Inventory(failure=defect(source.label, "read the certificates", result))
-    return Inventory.model_validate_json(result)
+        return SourceSnapshot(failure=internal_error(source.label, "read the certificates", result))
+    return SourceSnapshot.model_validate_json(result)

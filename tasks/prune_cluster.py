@@ -7,12 +7,12 @@ from typing import Any
 
 from prefect import task
 
-from tasks.domain.errors import ClusterFailed, defect
+from tasks.domain.errors import ClusterFailed, internal_error
 from tasks.domain.models import ClusterReport
-from tasks.orchestration.fan_out import Job, Submit, in_a_thread, side_by_side
-from tasks.orchestration.remote_tasks import at_work
+from tasks.orchestration.fan_out import Job, Submit, run_concurrently, submit_to_thread
+from tasks.orchestration.remote_tasks import remote_task_scope
 from tasks.plan.prune import Pruning, merged, newer_than_ops, plan_prune
-from tasks.plan.spec import Order
+from tasks.plan.spec import SyncSpec
 from tasks.plan.waves import waves_of, went_well
 from tasks.target.prune import prune
 
@@ -23,8 +23,8 @@ from tasks.target.prune import prune
     persist_result=False,
     log_prints=False,
 )
-def prune_cluster(order: Order, pruning: Pruning, report: ClusterReport, newer: str) -> ClusterReport:
-    with at_work() as requests:
+def prune_cluster(order: SyncSpec, pruning: Pruning, report: ClusterReport, newer: str) -> ClusterReport:
+    with remote_task_scope() as requests:
         pruned = prune(order, pruning, report, newer).model_copy(update={"requests": requests()})
     if len(pruned.failures) > len(report.failures):
         raise ClusterFailed(pruned) from None
@@ -32,7 +32,7 @@ def prune_cluster(order: Order, pruning: Pruning, report: ClusterReport, newer: 
 
 
 def prune_clusters(
-    orders: Iterable[Order], reports: Iterable[ClusterReport], submit: Submit = in_a_thread
+    orders: Iterable[SyncSpec], reports: Iterable[ClusterReport], submit: Submit = submit_to_thread
 ) -> tuple[tuple[ClusterReport, ...], BaseException | None]:
     """The reports of a whole run, with what was deleted; and what told us to stop, if anything did.
 
@@ -56,23 +56,23 @@ def prune_clusters(
 
 
 def _prune_wave(
-    todo: Iterable[tuple[Order, Pruning]],
+    todo: Iterable[tuple[SyncSpec, Pruning]],
     found: dict[str, ClusterReport],
-    submit: Callable[[Order, Pruning, ClusterReport], Any],
+    submit: Callable[[SyncSpec, Pruning, ClusterReport], Any],
 ) -> tuple[list[ClusterReport], BaseException | None]:
     """Where there is nothing to do, there is no task either."""
     todo = tuple(todo)
     idle = [merged(found[one.cluster], one.waiting, one.failures) for _, one in todo if not one.rows]
     busy = [(order, one, found[one.cluster]) for order, one in todo if one.rows]
     jobs = (Job(partial(submit, *each), partial(_defect_report, each[-1])) for each in busy)
-    done, signal = side_by_side(jobs)
+    done, signal = run_concurrently(jobs)
     return [*idle, *done], signal
 
 
-def _submit(submit: Submit, newer: str, order: Order, pruning: Pruning, report: ClusterReport) -> Any:
+def _submit(submit: Submit, newer: str, order: SyncSpec, pruning: Pruning, report: ClusterReport) -> Any:
     named = prune_cluster.with_options(task_run_name=f"prune-{pruning.cluster}")
     return submit(named, order=order, pruning=pruning, report=report, newer=newer)
 
 
 def _defect_report(before: ClusterReport, error: BaseException) -> ClusterReport:
-    return merged(before, (), [defect(before.cluster, "prune", error)])
+    return merged(before, (), [internal_error(before.cluster, "prune", error)])

@@ -8,20 +8,20 @@ from prefect import task
 from prefect.context import TaskRunContext
 
 from tasks.domain.attempts import with_earlier_writes, writes_of
-from tasks.domain.errors import ClusterFailed, defect
-from tasks.domain.failure_codes import Code
+from tasks.domain.errors import ClusterFailed, internal_error
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Change, ClusterReport, Failure
-from tasks.orchestration.fan_out import Job, Submit, in_a_thread, side_by_side
-from tasks.orchestration.remote_tasks import at_work, here
-from tasks.orchestration.task_options import CAREFULLY, deadline_of_task
-from tasks.plan.spec import Order
-from tasks.plan.waves import held_back, waves_of, what_holds
+from tasks.orchestration.fan_out import Job, Submit, run_concurrently, submit_to_thread
+from tasks.orchestration.remote_tasks import here, remote_task_scope
+from tasks.orchestration.task_options import TASK_OPTIONS, deadline_of_task
+from tasks.plan.spec import SyncSpec
+from tasks.plan.waves import held_back, hold_reason, waves_of
 from tasks.target.sync import deliver
 
 
 def key_of_sync(context: TaskRunContext, parameters: dict[str, Any]) -> str:
     """A resumed run does not repeat a finished cluster, unless OPS or its configuration has changed."""
-    order: Order = parameters["order"]
+    order: SyncSpec = parameters["order"]
     return f"tls-sync-{context.task_run.flow_run_id}-{order.cluster.name}-{order.digest}"
 
 
@@ -29,12 +29,12 @@ def key_of_sync(context: TaskRunContext, parameters: dict[str, Any]) -> str:
     name="sync-cluster",
     description="List one cluster, plan, and write what differs; fails with a report where it can't.",
     cache_key_fn=key_of_sync,
-    **CAREFULLY,
+    **TASK_OPTIONS,
 )
-def sync_cluster(order: Order) -> str:
+def sync_cluster(order: SyncSpec) -> str:
     """The cluster's report as JSON: as a text it takes a third of what it takes as dictionaries."""
     _tag(f"cluster:{order.cluster.name}")
-    with at_work() as requests:
+    with remote_task_scope() as requests:
         try:
             report = deliver(order, deadline_of_task(order.until))
         except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
@@ -66,7 +66,7 @@ def _of_all_attempts(report: ClusterReport) -> ClusterReport:
 
 
 def sync_clusters(
-    orders: Iterable[Order], submit: Submit = in_a_thread
+    orders: Iterable[SyncSpec], submit: Submit = submit_to_thread
 ) -> tuple[tuple[ClusterReport, ...], BaseException | None]:
     """One task run per cluster, wave after wave; waits for all of them, also when some fail.
 
@@ -80,7 +80,7 @@ def sync_clusters(
         if signal:
             reports += tuple(map(_not_begun, wave))
             continue
-        held = held or (what_holds(*before) if before else "")  # asked of a wave that another one follows
+        held = held or (hold_reason(*before) if before else "")  # asked of a wave that another one follows
         done, signal = _sync_wave(held_back(wave, held) if held else wave, submit)
         before = wave, done
         reports += done
@@ -88,22 +88,22 @@ def sync_clusters(
 
 
 def _sync_wave(
-    wave: Iterable[Order], submit: Submit
+    wave: Iterable[SyncSpec], submit: Submit
 ) -> tuple[tuple[ClusterReport, ...], BaseException | None]:
-    return side_by_side(map(partial(_job, submit), wave))
+    return run_concurrently(map(partial(_job, submit), wave))
 
 
-def _job(submit: Submit, order: Order) -> Job:
+def _job(submit: Submit, order: SyncSpec) -> Job:
     return Job(partial(submit, _named(order), order=order), partial(_defect_report, order))
 
 
-def _not_begun(order: Order) -> ClusterReport:
+def _not_begun(order: SyncSpec) -> ClusterReport:
     name = order.cluster.name
-    failure = Failure(code=Code.INTERRUPTED, cluster=name, what="bring the cluster in sync")
+    failure = Failure(code=FailureCode.INTERRUPTED, cluster=name, what="bring the cluster in sync")
     return ClusterReport(cluster=name, dry_run=order.dry_run, failures=(failure,))
 
 
-def _named(order: Order) -> Any:
+def _named(order: SyncSpec) -> Any:
     return sync_cluster.with_options(task_run_name=f"sync-{order.cluster.name}")
 
 
@@ -114,6 +114,6 @@ def _tag(tag: str) -> None:
         context.task_run.tags.append(tag)
 
 
-def _defect_report(order: Order, error: BaseException) -> ClusterReport:
-    failure = defect(order.cluster.name, "bring the cluster in sync", error)
+def _defect_report(order: SyncSpec, error: BaseException) -> ClusterReport:
+    failure = internal_error(order.cluster.name, "bring the cluster in sync", error)
     return ClusterReport(cluster=order.cluster.name, dry_run=order.dry_run, failures=(failure,))

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from tasks.domain.errors import ClusterError, defect
+from tasks.domain.errors import ClusterError, internal_error
 from tasks.domain.text import plain
 from tasks.kube.client import ClusterClient
 from tasks.kubeconfig.reader import connect, contexts
@@ -49,4 +49,4 @@ def _cluster_id(context: str) -> tuple[str, bool]:
     except ClusterError as error:
         return str(error), False
     except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
-        return str(defect(context, "ask for its clusterId", error)), False
+        return str(internal_error(context, "ask for its clusterId", error)), False

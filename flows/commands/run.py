@@ -41,7 +41,7 @@ def run(given: argparse.Namespace) -> int:
                 sys.stderr.write(f"tls-sync: {trouble}\n")
                 return 1
             raise
-        stack.enter_context(fewer_errands())
+        stack.enter_context(lean_settings())
         state = tls_sync(
             given.cluster, given.certificate, dry_run=given.dry_run, group=given.group, return_state=True
         )
@@ -77,7 +77,7 @@ def guarded_server() -> SettingsContext:
     return SettingsContext(profile=context.profile, settings=settings.model_copy(update=changed))
 
 
-def fewer_errands() -> SettingsContext:
+def lean_settings() -> SettingsContext:
     """Prefect's settings without two things that tell nobody anything here, unless they are asked for.
 
     Heartbeats tell a server of a process that died, which here its caller sees; and the thread that sends

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from tasks.config.schema import Cluster, Source
-from tasks.domain.failure_codes import Code
-from tasks.domain.models import Failure, Inventory
+from tasks.domain.failure_codes import FailureCode
+from tasks.domain.models import Failure, SourceSnapshot
 from tasks.domain.names import is_glob, matches
 
 CLUSTER_SECONDS = 300.0
@@ -27,12 +27,12 @@ MOST_COPIES = 100_000
 def too_many_secrets(source: Source) -> Failure:
     """Said as soon as a list has more: how many there are in all, nobody has counted."""
     what, detail = f"list secrets in {source.namespace}", f"more than {MOST_CERTIFICATES:,} TLS Secrets"
-    return Failure(code=Code.TOO_MANY, cluster=source.label, what=what, detail=detail)
+    return Failure(code=FailureCode.TOO_MANY, cluster=source.label, what=what, detail=detail)
 
 
 def bounded(
-    inventory: Inventory, source: Source, clusters: Sequence[Cluster], certificate: str | None = None
-) -> Inventory:
+    inventory: SourceSnapshot, source: Source, clusters: Sequence[Cluster], certificate: str | None = None
+) -> SourceSnapshot:
     """The inventory; or, where there would be too much to do with it, one that says so and has nothing else.
 
     For a dry run as well: it holds as many rows as any other.
@@ -41,10 +41,12 @@ def bounded(
     if count <= MOST_COPIES:
         return inventory
     what, detail = f"look at {count:,} copies", f"at most {MOST_COPIES:,}"
-    return Inventory(failure=Failure(code=Code.TOO_MANY, cluster=source.label, what=what, detail=detail))
+    return SourceSnapshot(
+        failure=Failure(code=FailureCode.TOO_MANY, cluster=source.label, what=what, detail=detail)
+    )
 
 
-def copies_of(inventory: Inventory, clusters: Sequence[Cluster], certificate: str | None = None) -> int:
+def copies_of(inventory: SourceSnapshot, clusters: Sequence[Cluster], certificate: str | None = None) -> int:
     """How many copies the routes ask for, there or not; no two routes of a cluster ask for the same one.
 
     Counted without a thought for any single copy: for 100,000 of them, that would take a second.

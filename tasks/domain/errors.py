@@ -2,19 +2,19 @@
 
 from pathlib import Path
 
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import ClusterReport, Failure
 
 
-class Told(Exception):
+class ExpectedError(Exception):
     """An error whose message says all: the lines of code that it came by help nobody."""
 
 
-class ConfigError(Told):
+class ConfigError(ExpectedError):
     """The configuration or a parameter can't be used; the message lists every fault and its remedy."""
 
 
-class ClusterError(Told):
+class ClusterError(ExpectedError):
     """A conversation with a cluster failed in a way that a Failure describes."""
 
     def __init__(self, failure: Failure) -> None:
@@ -27,7 +27,7 @@ class ClusterError(Told):
     __repr__ = __str__
 
 
-class ClusterFailed(Told):
+class ClusterFailed(ExpectedError):
     """A cluster did not fully succeed; the report says what did happen there.
 
     An exception, not a result: a persisted result would come back as success when the run is resumed.
@@ -67,7 +67,7 @@ def first_trouble(report: ClusterReport) -> str:
     return troubles[0] + more if troubles else "no failure"
 
 
-def defect(cluster: str, what: str, error: BaseException) -> Failure:
+def internal_error(cluster: str, what: str, error: BaseException) -> Failure:
     """An error that nobody foresaw, told by its type and place: its text could hold anything."""
     if isinstance(error, ClusterError):
         return error.failure
@@ -75,4 +75,6 @@ def defect(cluster: str, what: str, error: BaseException) -> Failure:
     while frame and frame.tb_next:
         frame = frame.tb_next
     place = f" at {Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else ""
-    return Failure(code=Code.INTERNAL, cluster=cluster, what=what, detail=f"{type(error).__name__}{place}")
+    return Failure(
+        code=FailureCode.INTERNAL, cluster=cluster, what=what, detail=f"{type(error).__name__}{place}"
+    )

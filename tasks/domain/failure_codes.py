@@ -1,9 +1,9 @@
 """What can fail at a cluster, as codes that reports, metrics and alerts show: add, never rename."""
 
-from tasks.domain.reasons import Told
+from tasks.domain.reasons import ExplainedCode
 
 
-class Code(Told):
+class FailureCode(ExplainedCode):
     UNREACHABLE = (
         "Unreachable",
         "no connection to the API server",

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.reasons import NOT_OURS, QUIET, Reason
 
 ISSUANCE_PATIENCE = timedelta(hours=1)
@@ -122,7 +122,7 @@ class Issuance(Row):
 class Failure(Model):
     """Something that went wrong while talking to a cluster, said for the person on call."""
 
-    code: Code
+    code: FailureCode
     cluster: str
     what: str
     """What was asked of the cluster, with the object: `list secrets in homarr-dev`."""
@@ -139,7 +139,7 @@ OnOps = Certificate | Rejection | Issuance
 """What OPS has under one name."""
 
 
-class Inventory(Model):
+class SourceSnapshot(Model):
     """What OPS holds at one moment."""
 
     certificates: tuple[Certificate, ...] = ()
@@ -177,7 +177,7 @@ class Inventory(Model):
         others: tuple[Rejection | Issuance, ...] = (*self.rejections, *self.issuances)
         return {**self.by_name, **{one.ref.name: one for one in others}}
 
-    def corrected(self, found: "Mapping[str, OnOps | None]") -> "Inventory":
+    def corrected(self, found: "Mapping[str, OnOps | None]") -> "SourceSnapshot":
         """With what a second look at some Secrets found, by name; None where one is gone."""
         known: dict[str, OnOps | None] = {**self.sources, **found}
         now = [known[name] for name in sorted(known)]
@@ -205,7 +205,7 @@ class Owner(Row):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Absence(Row):
+class OrphanRecord(Row):
     """What is noted on a copy whose certificate is gone from OPS, or was gone when a run last looked."""
 
     since: datetime | None = None
@@ -295,7 +295,7 @@ class Change(Row):
     """Keys of `data` that an update takes off, by a patch: an apply would leave what others added."""
     extra_annotations: tuple[str, ...] = ()
     """Annotations that end when a Secret is taken over."""
-    absence: Absence | None = None
+    absence: OrphanRecord | None = None
     """Of a copy that nothing on OPS feeds any more, or that bears the marks of such a time."""
     applied: bool = False
 
@@ -379,7 +379,7 @@ class Requests(Model):
 class RunReport(Model):
     """One run: what OPS holds, and what became of it in each selected cluster."""
 
-    inventory: Inventory
+    inventory: SourceSnapshot
     clusters: tuple[ClusterReport, ...] = ()
     suspended: tuple[str, ...] = ()
     now: datetime

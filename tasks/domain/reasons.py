@@ -1,14 +1,14 @@
 """Stable codes, each with a sentence and a remedy for the person who reads a report.
 
-`Reason` says why a certificate is or isn't sent; `Code` says how a conversation with a cluster went wrong.
-The values are part of the interface (reports, metrics, alerts): add, never rename.
+`Reason` says why a certificate is or isn't sent; `FailureCode` says how a request to a cluster failed.
+are part of the interface (reports, metrics, alerts): add, never rename.
 """
 
 from enum import StrEnum
 from typing import Self
 
 
-class Told(StrEnum):
+class ExplainedCode(StrEnum):
     """An enum whose members are a code, a sentence and a remedy."""
 
     sentence: str
@@ -22,7 +22,7 @@ class Told(StrEnum):
         return member
 
 
-class Reason(Told):
+class Reason(ExplainedCode):
     # What the decision table says.
     MISSING_ON_TARGET = "MissingOnTarget", "the target does not have it yet"
     IN_SYNC = "InSync", "the target has the same content"

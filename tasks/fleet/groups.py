@@ -28,7 +28,7 @@ class Group(NamedTuple):
     clusters: tuple[str, ...]
 
 
-class Lapse(StrEnum):
+class RunFailure(StrEnum):
     """Why a group's run has no state of its own that could be told."""
 
     NOT_STARTED = "NotStarted"
@@ -42,10 +42,10 @@ class Lapse(StrEnum):
 
 
 _SENTENCES = {
-    Lapse.NOT_STARTED: "Prefect did not take the run: look for the deployment tls-sync/group",
-    Lapse.NOT_BEGUN: "its run did not begin in time: look at the worker, and at the run's pod",
-    Lapse.NOT_ENDED: "its run did not end in time, and was cancelled: look at its report",
-    Lapse.INTERRUPTED: "the fleet was told to stop before",
+    RunFailure.NOT_STARTED: "Prefect did not take the run: look for the deployment tls-sync/group",
+    RunFailure.NOT_BEGUN: "its run did not begin in time: look at the worker, and at the run's pod",
+    RunFailure.NOT_ENDED: "its run did not end in time, and was cancelled: look at its report",
+    RunFailure.INTERRUPTED: "the fleet was told to stop before",
 }
 
 
@@ -101,8 +101,8 @@ def end_of_wave(now: datetime, until: datetime, waves_left: int) -> datetime:
     return now + max(until - now, timedelta()) / max(waves_left, 1)
 
 
-def is_late(now: datetime, started: datetime, end: datetime, *, begun: bool) -> Lapse | None:
+def is_late(now: datetime, started: datetime, end: datetime, *, begun: bool) -> RunFailure | None:
     """Whether to wait no longer for a group's run, and why."""
     if now >= end:
-        return Lapse.NOT_ENDED if begun else Lapse.NOT_BEGUN
-    return None if begun or now < started + BEGIN else Lapse.NOT_BEGUN
+        return RunFailure.NOT_ENDED if begun else RunFailure.NOT_BEGUN
+    return None if begun or now < started + BEGIN else RunFailure.NOT_BEGUN

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from tasks.config.schema import SyncConfig
 from tasks.domain import text
 from tasks.domain.text import some
-from tasks.fleet.groups import Lapse, Outcome
+from tasks.fleet.groups import Outcome, RunFailure
 from tasks.report.markdown import escape, table
 from tasks.report.verdict import NAMED, Verdict
 
@@ -61,7 +61,7 @@ def render_markdown(outcomes: Sequence[Outcome], config: SyncConfig) -> str:
 
 def explained(outcomes: Sequence[Outcome]) -> list[str]:
     """What became of groups whose runs can't say it themselves, and why some had to wait."""
-    known = {str(lapse): lapse for lapse in Lapse}
+    known = {str(lapse): lapse for lapse in RunFailure}
     told = [f"{one.group.name}: {known[one.state].sentence}" for one in outcomes if one.state in known]
     if waited := [one.group.name for one in outcomes if one.urgent_only]:
         told.append(f"{some(waited)}: {WAITED}")

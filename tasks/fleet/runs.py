@@ -24,7 +24,7 @@ from prefect.states import Cancelling
 
 from tasks.config.schema import SyncConfig
 from tasks.fleet import groups as fleet
-from tasks.fleet.groups import Group, Lapse, Outcome
+from tasks.fleet.groups import Group, Outcome, RunFailure
 from tasks.orchestration.publish import name_of
 from tasks.runtime import shutdown
 
@@ -50,7 +50,7 @@ def serve(
     with get_client(sync_client=True) as client:
         for number, groups in enumerate(waves):
             if told:
-                outcomes += [Outcome(group, state=Lapse.INTERRUPTED) for group in groups]
+                outcomes += [Outcome(group, state=RunFailure.INTERRUPTED) for group in groups]
                 continue
             end = fleet.end_of_wave(datetime.now(UTC), until, len(waves) - number)
             wave = _Wave(client, end, certificate, dry_run=dry_run, urgent_only=not well)
@@ -101,7 +101,7 @@ class _Wave:
         except BaseException as told:  # noqa: BLE001  raised again by the flow, once its report is out
             self._recall(told)
             for group in waiting:
-                self.done.setdefault(group.name, self._lapsed(group, Lapse.INTERRUPTED))
+                self.done.setdefault(group.name, self._lapsed(group, RunFailure.INTERRUPTED))
             return told
         return None
 
@@ -118,7 +118,7 @@ class _Wave:
             assert isinstance(run, FlowRun)  # not in an event loop
         except _TROUBLE as error:
             _say(f"group {group.name}: Prefect did not take its run ({type(error).__name__})")
-            self.done[group.name] = self._lapsed(group, Lapse.NOT_STARTED)
+            self.done[group.name] = self._lapsed(group, RunFailure.NOT_STARTED)
             return
         self.under_way[run.id] = _Begun(group, datetime.now(UTC), run)
         _tell(f"group {group.name}: asked for, run {run.id}")
@@ -170,7 +170,7 @@ class _Wave:
             time.sleep(PAUSE)
             self._look()
         for run_id, begun in self.under_way.items():
-            self.done[begun.group.name] = self._lapsed(begun.group, Lapse.INTERRUPTED, run_id)
+            self.done[begun.group.name] = self._lapsed(begun.group, RunFailure.INTERRUPTED, run_id)
 
     def _ours(self) -> set[UUID]:
         """Also one that was being started just when we were told."""
@@ -188,7 +188,7 @@ class _Wave:
         except _TROUBLE as error:
             _say(f"a group's run could not be cancelled ({type(error).__name__})")
 
-    def _lapsed(self, group: Group, lapse: Lapse, run_id: UUID | None = None) -> Outcome:
+    def _lapsed(self, group: Group, lapse: RunFailure, run_id: UUID | None = None) -> Outcome:
         return Outcome(group, str(run_id or ""), state=lapse, urgent_only=self.urgent_only)
 
 

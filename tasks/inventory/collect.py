@@ -7,25 +7,25 @@ from datetime import UTC, datetime
 
 from tasks.config.limits import CLUSTER_SECONDS, bounded
 from tasks.config.schema import Cluster, SyncConfig
-from tasks.domain.errors import ClusterError, ConfigError, defect
-from tasks.domain.models import ClusterReport, Inventory
+from tasks.domain.errors import ClusterError, ConfigError, internal_error
+from tasks.domain.models import ClusterReport, SourceSnapshot
 from tasks.inventory import tls_probe
 from tasks.inventory.evaluate import make_survey, questions_of
-from tasks.inventory.model import Survey
-from tasks.inventory.served import Leaf, Question
+from tasks.inventory.model import InventoryReport
+from tasks.inventory.served import ServedCertificate, TLSProbe
 from tasks.kube.pool import client_of_source
 from tasks.kubeconfig.reader import contexts
-from tasks.plan.observed import View
-from tasks.plan.spec import Order
+from tasks.plan.observed import ObservedState
+from tasks.plan.spec import SyncSpec
 from tasks.plan.unrouted import routed
 from tasks.runtime.shutdown import stop
-from tasks.source.read import take_inventory
-from tasks.target.sync import view_cluster
+from tasks.source.read import read_source
+from tasks.target.sync import preview
 
 SIDE_BY_SIDE = 16
 
 
-def survey(config: SyncConfig, cluster: str | None = None, certificate: str | None = None) -> Survey:
+def survey(config: SyncConfig, cluster: str | None = None, certificate: str | None = None) -> InventoryReport:
     """OPS first, then clusters and addresses side by side. Raises ConfigError where nothing can be asked."""
     targets = _chosen(config, cluster, certificate)
     try:
@@ -35,7 +35,7 @@ def survey(config: SyncConfig, cluster: str | None = None, certificate: str | No
     inventory = _read_ops(config)
     if not inventory.failure and (failure := bounded(inventory, config.source, targets, certificate).failure):
         raise ConfigError(f"{failure}. To do: ask for one cluster, or for one certificate")
-    orders = [Order(config, one, inventory, dry_run=True, certificate=certificate) for one in targets]
+    orders = [SyncSpec(config, one, inventory, dry_run=True, certificate=certificate) for one in targets]
     found, answers = _ask(orders)
     return make_survey(
         routed(inventory, config),
@@ -58,25 +58,25 @@ def _chosen(config: SyncConfig, cluster: str | None, certificate: str | None) ->
     return found
 
 
-def _read_ops(config: SyncConfig) -> Inventory:
+def _read_ops(config: SyncConfig) -> SourceSnapshot:
     source = config.source
     try:
         with client_of_source(source, time.monotonic() + CLUSTER_SECONDS) as client:
-            return take_inventory(client, source, datetime.now(UTC))
+            return read_source(client, source, datetime.now(UTC))
     except ClusterError as error:
-        return Inventory(failure=error.failure)
+        return SourceSnapshot(failure=error.failure)
     except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
-        return Inventory(failure=defect(source.label, "read the certificates", error))
+        return SourceSnapshot(failure=internal_error(source.label, "read the certificates", error))
 
 
 def _ask(
-    orders: Iterable[Order],
-) -> tuple[dict[str, tuple[ClusterReport, View]], dict[Question, Leaf | str]]:
+    orders: Iterable[SyncSpec],
+) -> tuple[dict[str, tuple[ClusterReport, ObservedState]], dict[TLSProbe, ServedCertificate | str]]:
     orders = list(orders)
     questions = {question for order in orders for question in questions_of(order)}
     with ThreadPoolExecutor(SIDE_BY_SIDE + 1) as pool:
         try:
-            served = pool.submit(tls_probe.ask_all, questions)
+            served = pool.submit(tls_probe.probe_all, questions)
             found = dict(pool.map(_view, orders))
             return found, served.result()
         except BaseException:  # Ctrl-C, or what Prefect makes of a SIGTERM; no write is under way
@@ -84,10 +84,10 @@ def _ask(
             raise
 
 
-def _view(order: Order) -> tuple[str, tuple[ClusterReport, View]]:
+def _view(order: SyncSpec) -> tuple[str, tuple[ClusterReport, ObservedState]]:
     name = order.cluster.name
     try:
-        return name, view_cluster(order, time.monotonic() + CLUSTER_SECONDS)
+        return name, preview(order, time.monotonic() + CLUSTER_SECONDS)
     except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
-        failure = defect(name, "look at the cluster", error)
-        return name, (ClusterReport(cluster=name, dry_run=True, failures=(failure,)), View())
+        failure = internal_error(name, "look at the cluster", error)
+        return name, (ClusterReport(cluster=name, dry_run=True, failures=(failure,)), ObservedState())

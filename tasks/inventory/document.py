@@ -10,14 +10,14 @@ from typing import Any
 from tasks.domain import expiry
 from tasks.domain.models import Certificate, Failure, Issuance
 from tasks.inventory import summary
-from tasks.inventory.model import Content, Placement, Served, Survey, Visit, days_until
+from tasks.inventory.model import ClusterStatus, Content, CopyState, InventoryReport, Served, days_until
 
 SCHEMA_VERSION = 1
 
 Document = dict[str, Any]
 
 
-def document(survey: Survey) -> Document:
+def document(survey: InventoryReport) -> Document:
     ending = summary.verdict(survey)
     return {
         "schemaVersion": SCHEMA_VERSION,
@@ -39,7 +39,7 @@ def document(survey: Survey) -> Document:
     }
 
 
-def _visit(visit: Visit) -> Document:
+def _visit(visit: ClusterStatus) -> Document:
     return {
         "name": visit.cluster,
         "failures": [_failure(one) for one in visit.failures],
@@ -59,7 +59,7 @@ def _failure(failure: Failure | None) -> Document | None:
     }
 
 
-def _certificate(one: Certificate, survey: Survey) -> Document:
+def _certificate(one: Certificate, survey: InventoryReport) -> Document:
     version = one.version
     return {
         "name": one.ref.name,
@@ -91,7 +91,7 @@ def _issuance(one: Issuance, now: datetime) -> Document:
     }
 
 
-def _placement(one: Placement, now: datetime) -> Document:
+def _placement(one: CopyState, now: datetime) -> Document:
     return {
         "certificate": one.certificate,
         "cluster": one.cluster,

@@ -4,13 +4,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 
 from tasks.domain import annotations
-from tasks.domain.models import Action, Certificate, Change, ClusterReport, Inventory, SecretRef, TargetSecret
+from tasks.domain.models import (
+    Action,
+    Certificate,
+    Change,
+    ClusterReport,
+    SecretRef,
+    SourceSnapshot,
+    TargetSecret,
+)
 from tasks.domain.reasons import QUIET, Reason
 from tasks.inventory import served
-from tasks.inventory.model import Content, Placement, Served, Status, Survey, Visit
-from tasks.inventory.served import Leaf, Question
-from tasks.plan.observed import View
-from tasks.plan.spec import Order
+from tasks.inventory.model import ClusterStatus, Content, CopyState, InventoryReport, Served, Status
+from tasks.inventory.served import ServedCertificate, TLSProbe
+from tasks.plan.observed import ObservedState
+from tasks.plan.spec import SyncSpec
 
 FOREIGN = frozenset(
     {
@@ -49,22 +57,22 @@ def status_of(change: Change, *, seen: bool) -> Status:
 
 
 def make_survey(  # noqa: PLR0913  all that was found, each passed once
-    inventory: Inventory,
-    orders: Iterable[Order],
-    found: Mapping[str, tuple[ClusterReport, View]],
-    answers: Mapping[Question, Leaf | str],
+    inventory: SourceSnapshot,
+    orders: Iterable[SyncSpec],
+    found: Mapping[str, tuple[ClusterReport, ObservedState]],
+    answers: Mapping[TLSProbe, ServedCertificate | str],
     *,
     now: datetime,
     certificate: str | None = None,
     suspended: tuple[str, ...] = (),
-) -> Survey:
-    placements: list[Placement] = []
+) -> InventoryReport:
+    placements: list[CopyState] = []
     for order in orders:
         report, view = found[order.cluster.name]
         placements += placements_of(order, report, view, answers)
     asked = [one for one in inventory.certificates if certificate in (None, one.ref.name)]
     reports = [report for report, _ in found.values()]
-    return Survey(
+    return InventoryReport(
         now=now,
         placements=tuple(sorted(placements, key=worst_first)),
         certificates=tuple(asked),
@@ -74,20 +82,25 @@ def make_survey(  # noqa: PLR0913  all that was found, each passed once
         unrouted_issuances=0 if certificate else inventory.unrouted_issuances,
         warnings=inventory.all_warnings,
         failure=inventory.failure,
-        visits=tuple(Visit(cluster=r.cluster, failures=r.failures, warnings=r.warnings) for r in reports),
+        visits=tuple(
+            ClusterStatus(cluster=r.cluster, failures=r.failures, warnings=r.warnings) for r in reports
+        ),
         suspended=suspended,
     )
 
 
-def worst_first(placement: Placement) -> tuple[object, ...]:
+def worst_first(placement: CopyState) -> tuple[object, ...]:
     """What needs someone before what doesn't, and each in an order that stays."""
     rank = list(Status).index(placement.status)
     return placement.ok, rank, placement.certificate, placement.cluster, placement.namespace, placement.secret
 
 
 def placements_of(
-    order: Order, report: ClusterReport, view: View, answers: Mapping[Question, Leaf | str]
-) -> Iterator[Placement]:
+    order: SyncSpec,
+    report: ClusterReport,
+    view: ObservedState,
+    answers: Mapping[TLSProbe, ServedCertificate | str],
+) -> Iterator[CopyState]:
     """A placement for each row of the plan, and for what the routes want where nothing could be seen."""
     sources = order.inventory.by_name
     for change in report.changes:
@@ -100,7 +113,7 @@ def placements_of(
         chosen = order.certificate in (None, want.certificate)
         if chosen and hidden and want.target not in known:
             source = sources.get(want.certificate)
-            yield Placement(
+            yield CopyState(
                 **_where(order, want.certificate, want.target),
                 status=Status.UNKNOWN,
                 reason=codes,
@@ -110,17 +123,17 @@ def placements_of(
 
 
 def _known(
-    order: Order,
+    order: SyncSpec,
     change: Change,
     source: Certificate | None,
     secret: TargetSecret | None,
-    answers: Mapping[Question, Leaf | str],
-) -> Placement:
+    answers: Mapping[TLSProbe, ServedCertificate | str],
+) -> CopyState:
     reason, failure = change.reason, order.inventory.failure
     held = held_by(change, secret)
     stored = content_of(source) if reason is Reason.IN_SYNC else held
     told_elsewhere = failure is not None or reason in QUIET or change.writes
-    return Placement(
+    return CopyState(
         **_where(order, change.certificate, change.target),
         # Without OPS the plan knows nothing of what is right; what is there can be told all the same.
         status=Status.UNKNOWN if failure else status_of(change, seen=secret is not None),
@@ -134,7 +147,7 @@ def _known(
     )
 
 
-def _where(order: Order, certificate: str, target: SecretRef) -> dict[str, str]:
+def _where(order: SyncSpec, certificate: str, target: SecretRef) -> dict[str, str]:
     return {
         "certificate": certificate,
         "cluster": order.cluster.name,
@@ -178,7 +191,7 @@ def moment(text: str) -> datetime | None:
     return found if found.tzinfo else None
 
 
-def questions_of(order: Order) -> frozenset[Question]:
+def questions_of(order: SyncSpec) -> frozenset[TLSProbe]:
     """What is to be asked of the addresses at which this cluster's certificates are served."""
     asked = set()
     for one in order.inventory.certificates:
@@ -190,12 +203,12 @@ def questions_of(order: Order) -> frozenset[Question]:
 
 
 def _served(  # noqa: PLR0913, PLR0917  what is compared with what, and where
-    order: Order,
+    order: SyncSpec,
     certificate: str,
     namespace: str,
     source: Certificate | None,
     stored: Content | None,
-    answers: Mapping[Question, Leaf | str],
+    answers: Mapping[TLSProbe, ServedCertificate | str],
 ) -> tuple[Served, ...]:
     if source is None:
         return ()

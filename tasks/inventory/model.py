@@ -38,7 +38,7 @@ MEANINGS = {
 }
 
 
-class Likeness(StrEnum):
+class ServedMatch(StrEnum):
     """What an address serves, beside what is stored."""
 
     SAME = "same"
@@ -54,7 +54,7 @@ class Served(Model):
     """What one address serves under one name."""
 
     address: str
-    likeness: Likeness
+    likeness: ServedMatch
     name: str = ""
     """The one that was asked for (SNI)."""
     serial: str = ""
@@ -63,7 +63,7 @@ class Served(Model):
 
     @property
     def differs(self) -> bool:
-        return self.likeness in (Likeness.OLDER, Likeness.OTHER)
+        return self.likeness in (ServedMatch.OLDER, ServedMatch.OTHER)
 
 
 class Content(Model):
@@ -75,7 +75,7 @@ class Content(Model):
     not_after: datetime | None = None
 
 
-class Placement(Model):
+class CopyState(Model):
     """One certificate in one namespace of one cluster."""
 
     certificate: str
@@ -107,7 +107,7 @@ class Placement(Model):
         return self.namespace if self.secret == self.certificate else f"{self.namespace}/{self.secret}"
 
 
-class Visit(Model):
+class ClusterStatus(Model):
     """What is to be said of a cluster as a whole."""
 
     cluster: str
@@ -115,11 +115,11 @@ class Visit(Model):
     warnings: tuple[str, ...] = ()
 
 
-class Survey(Model):
+class InventoryReport(Model):
     """Which certificate is where, until when, and whether it is the right one."""
 
     now: datetime
-    placements: tuple[Placement, ...] = ()
+    placements: tuple[CopyState, ...] = ()
     """Worst first."""
     certificates: tuple[Certificate, ...] = ()
     rejections: tuple[Rejection, ...] = ()
@@ -130,7 +130,7 @@ class Survey(Model):
     warnings: tuple[str, ...] = ()
     failure: Failure | None = None
     """Why OPS could not be read."""
-    visits: tuple[Visit, ...] = ()
+    visits: tuple[ClusterStatus, ...] = ()
     suspended: tuple[str, ...] = ()
 
     @property

@@ -11,13 +11,13 @@ from html import escape
 
 from tasks.domain.text import plain, short_date
 from tasks.inventory import page_style, summary, timeline
-from tasks.inventory.model import MEANINGS, Placement, Status, Survey
+from tasks.inventory.model import MEANINGS, CopyState, InventoryReport, Status
 from tasks.inventory.table import COLUMNS
 
 POLICY = "default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
 
 
-def render(survey: Survey) -> str:
+def render(survey: InventoryReport) -> str:
     digest = b64encode(sha256(page_style.STYLE.encode()).digest()).decode()
     return "\n".join(
         [
@@ -51,7 +51,7 @@ def text(value: str) -> str:
     return escape(plain(value))
 
 
-def _header(survey: Survey) -> Iterator[str]:
+def _header(survey: InventoryReport) -> Iterator[str]:
     ending = summary.verdict(survey)
     yield "<header>"
     yield "<h1>tls-sync: certificates and their copies</h1>"
@@ -76,7 +76,7 @@ def _class(status: Status) -> str:
     return f"s-{str(status).replace(' ', '-')}"
 
 
-def _notes(survey: Survey) -> Iterator[str]:
+def _notes(survey: InventoryReport) -> Iterator[str]:
     told = [_told(one) for one in survey.placements if one.remedy]
     told += [
         f"{_where(one)}: {text(summary.served_as(served))}"
@@ -91,15 +91,15 @@ def _notes(survey: Survey) -> Iterator[str]:
         yield "</ul></section>"
 
 
-def _told(one: Placement) -> str:
+def _told(one: CopyState) -> str:
     return f"{_where(one)}: {summary.MARKS[one.status]} {one.status}. {text(summary.why(one))}"
 
 
-def _where(one: Placement) -> str:
+def _where(one: CopyState) -> str:
     return f"<b>{text(one.certificate)}</b> in {text(one.cluster)}, {text(one.place)}"
 
 
-def _timeline(survey: Survey) -> Iterator[str]:
+def _timeline(survey: InventoryReport) -> Iterator[str]:
     yield '<section id="timeline"><h2>When they end</h2>'
     yield (
         '<p class="quiet">What ends first stands on top. Filled: what is left of the life. '
@@ -113,8 +113,8 @@ def _timeline(survey: Survey) -> Iterator[str]:
     yield "</div></section>"
 
 
-def _matrix(survey: Survey) -> Iterator[str]:
-    cells: dict[tuple[str, str], list[Placement]] = {}
+def _matrix(survey: InventoryReport) -> Iterator[str]:
+    cells: dict[tuple[str, str], list[CopyState]] = {}
     for one in survey.placements:
         cells.setdefault((one.certificate, one.cluster), []).append(one)
     yield '<section id="matrix"><h2>Certificates and clusters</h2>'
@@ -127,7 +127,7 @@ def _matrix(survey: Survey) -> Iterator[str]:
     yield "</tbody></table></div></section>"
 
 
-def _cell(placements: list[Placement]) -> str:
+def _cell(placements: list[CopyState]) -> str:
     lines = [
         f'<div class="{_class(one.status)}">{summary.MARKS[one.status]} {one.status}'
         f"<small>{text(one.place)}{_served(one)}</small></div>"
@@ -136,11 +136,11 @@ def _cell(placements: list[Placement]) -> str:
     return f"<td>{''.join(lines)}</td>"
 
 
-def _served(one: Placement) -> str:
+def _served(one: CopyState) -> str:
     return f", served: {summary.served_cell(one)}" if one.served else ""
 
 
-def _copies(survey: Survey) -> Iterator[str]:
+def _copies(survey: InventoryReport) -> Iterator[str]:
     yield '<section id="copies"><h2>All copies</h2>'
     yield '<div class="wide" role="region" aria-label="All copies" tabindex="0"><table>'
     heads = "".join(f'<th scope="col">{column.title}</th>' for column in COLUMNS)

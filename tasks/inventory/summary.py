@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from tasks.domain.errors import tell
-from tasks.domain.failure_codes import Code
-from tasks.domain.models import Certificate, Inventory, RunReport
+from tasks.domain.failure_codes import FailureCode
+from tasks.domain.models import Certificate, RunReport, SourceSnapshot
 from tasks.domain.reasons import Reason
 from tasks.domain.text import short_date
-from tasks.inventory.model import Content, Likeness, Placement, Served, Status, Survey, days_until
+from tasks.inventory.model import Content, CopyState, InventoryReport, Served, ServedMatch, Status, days_until
 from tasks.report import rows as say
 from tasks.report import verdict as run_verdict
 from tasks.report.verdict import NAMED, Verdict, about_ops
@@ -26,15 +26,15 @@ MARKS = {
     Status.ORPHANED: "-",
 }
 LIKENESSES = {
-    Likeness.SAME: "as stored",
-    Likeness.OLDER: "older",
-    Likeness.OTHER: "another",
-    Likeness.NONE: "no answer",
-    Likeness.NO_NAME: "not asked",
+    ServedMatch.SAME: "as stored",
+    ServedMatch.OLDER: "older",
+    ServedMatch.OTHER: "another",
+    ServedMatch.NONE: "no answer",
+    ServedMatch.NO_NAME: "not asked",
 }
 
 
-def verdict(survey: Survey) -> Verdict:
+def verdict(survey: InventoryReport) -> Verdict:
     """How it ended, in one line: `inventory: 2 of 9 copies not in sync (stale 2); 1 near expiry`."""
     parts = [*_troubles(survey)]
     bad = [one for one in survey.placements if not one.ok and one.status is not Status.IN_SYNC]
@@ -59,12 +59,12 @@ def _copies(count: int) -> str:
     return f"{count} {'copy' if count == 1 else 'copies'}"
 
 
-def _certificates(survey: Survey) -> str:
+def _certificates(survey: InventoryReport) -> str:
     count = len({one.certificate for one in survey.placements})
     return f"{count} certificate{'' if count == 1 else 's'}"
 
 
-def _troubles(survey: Survey) -> Iterator[str]:
+def _troubles(survey: InventoryReport) -> Iterator[str]:
     if survey.failure:
         yield f"OPS can't be read ({survey.failure.code})"
     if failed := [visit for visit in survey.visits if visit.failures]:
@@ -73,22 +73,22 @@ def _troubles(survey: Survey) -> Iterator[str]:
         yield f"{len(failed)} of {len(survey.visits)} clusters not fully read: {told}"
 
 
-def _served(survey: Survey) -> Iterator[str]:
+def _served(survey: InventoryReport) -> Iterator[str]:
     found = Counter(one.likeness for placement in survey.placements for one in placement.served)
-    if differing := found[Likeness.OLDER] + found[Likeness.OTHER]:
+    if differing := found[ServedMatch.OLDER] + found[ServedMatch.OTHER]:
         yield f"{differing} served otherwise than stored"
-    if silent := found[Likeness.NONE] + found[Likeness.NO_NAME]:
+    if silent := found[ServedMatch.NONE] + found[ServedMatch.NO_NAME]:
         yield f"{silent} served unknown"
 
 
-def expiring(survey: Survey) -> Iterator[tuple[Certificate, str]]:
+def expiring(survey: InventoryReport) -> Iterator[tuple[Certificate, str]]:
     """As in the report of a run."""
     return run_verdict.expiring(RunReport(inventory=_held(survey), now=survey.now))
 
 
-def _held(survey: Survey) -> Inventory:
+def _held(survey: InventoryReport) -> SourceSnapshot:
     """What a survey tells of OPS."""
-    return Inventory(
+    return SourceSnapshot(
         certificates=survey.certificates,
         rejections=survey.rejections,
         issuances=survey.issuances,
@@ -97,13 +97,13 @@ def _held(survey: Survey) -> Inventory:
     )
 
 
-def routed_nowhere(survey: Survey) -> list[str]:
+def routed_nowhere(survey: InventoryReport) -> list[str]:
     """Certificates on OPS that have no placement."""
     placed = {one.certificate for one in survey.placements}
     return [one.ref.name for one in survey.certificates if one.ref.name not in placed]
 
 
-def notes(survey: Survey) -> Iterator[str]:
+def notes(survey: InventoryReport) -> Iterator[str]:
     """What is to be said beside the rows."""
     if survey.failure:
         yield f"{tell(survey.failure, '')}. To do: {survey.failure.code.remedy}."
@@ -124,7 +124,7 @@ def notes(survey: Survey) -> Iterator[str]:
         yield f"suspended, so left out: {', '.join(survey.suspended)}"
 
 
-def expiry_notes(survey: Survey) -> Iterator[str]:
+def expiry_notes(survey: InventoryReport) -> Iterator[str]:
     """The most urgent ones, and how many more there are."""
     ending = list(expiring(survey))
     for certificate, text in ending[: say.LOG_ROWS]:
@@ -133,9 +133,9 @@ def expiry_notes(survey: Survey) -> Iterator[str]:
         yield f"expiring: … and {len(ending) - say.LOG_ROWS} more"
 
 
-def why(placement: Placement) -> str:
+def why(placement: CopyState) -> str:
     """The reason as a sentence, and the remedy where a person has something to do."""
-    known = {str(one): one.sentence for one in (*Code, *Reason)}
+    known = {str(one): one.sentence for one in (*FailureCode, *Reason)}
     reason = placement.reason
     sentence = ": ".join(filter(None, (reason, known.get(reason, ""))))
     detail = f" ({placement.detail})" if placement.detail else ""
@@ -151,20 +151,20 @@ def served_as(one: Served) -> str:
     return f"{one.address}{under}: {LIKENESSES[one.likeness]}{detail}{serial}{until}"
 
 
-def served_cell(placement: Placement) -> str:
+def served_cell(placement: CopyState) -> str:
     """The worst of what its addresses serve."""
-    order = [Likeness.OTHER, Likeness.OLDER, Likeness.NONE, Likeness.NO_NAME, Likeness.SAME]
+    order = [ServedMatch.OTHER, ServedMatch.OLDER, ServedMatch.NONE, ServedMatch.NO_NAME, ServedMatch.SAME]
     found = sorted((one.likeness for one in placement.served), key=order.index)
     return LIKENESSES[found[0]] if found else "-"
 
 
-def left(placement: Placement, now: datetime) -> str:
+def left(placement: CopyState, now: datetime) -> str:
     """Days until the copy's end."""
     days = days_until(placement.held.not_after if placement.held else None, now)
     return "-" if days is None else f"{days} d"
 
 
-def age(placement: Placement, now: datetime) -> str:
+def age(placement: CopyState, now: datetime) -> str:
     """How long since the copy was written, in its largest unit."""
     if placement.written is None:
         return "-"

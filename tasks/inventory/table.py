@@ -6,7 +6,7 @@ from typing import NamedTuple
 from tasks.domain import text as texts
 from tasks.domain.text import fold, plain
 from tasks.inventory import summary
-from tasks.inventory.model import Placement, Survey
+from tasks.inventory.model import CopyState, InventoryReport
 from tasks.report import markdown
 
 LEAST_NAME = 8
@@ -18,7 +18,7 @@ LEGEND = "  ".join(f"{mark} {status}" for status, mark in summary.MARKS.items())
 
 class Column(NamedTuple):
     title: str
-    cell: Callable[[Placement, Survey], str]
+    cell: Callable[[CopyState, InventoryReport], str]
     rank: int = 0
     """The highest goes first where there is no room; 0 stays."""
 
@@ -41,7 +41,7 @@ NAMES = 3
 """The first columns, which may be shortened."""
 
 
-def render(survey: Survey, width: int | None = None, rows: int | None = None) -> str:
+def render(survey: InventoryReport, width: int | None = None, rows: int | None = None) -> str:
     """The verdict, the table, and what to do. Without a width, all columns in full.
 
     With `rows`, at most so many, and of those only what needs someone.
@@ -71,7 +71,7 @@ class Row(str):
     __slots__ = ()
 
 
-def _told(shown: Iterable[Placement]) -> Iterator[str]:
+def _told(shown: Iterable[CopyState]) -> Iterator[str]:
     for one in shown:
         differing = [served for served in one.served if served.detail]
         if one.remedy or differing:
@@ -83,7 +83,7 @@ def _told(shown: Iterable[Placement]) -> Iterator[str]:
             yield f"  {plain(summary.served_as(served))}"
 
 
-def _table(survey: Survey, shown: list[Placement], width: int | None) -> list[str]:
+def _table(survey: InventoryReport, shown: list[CopyState], width: int | None) -> list[str]:
     columns = [one for one in COLUMNS if one.title != "served" or any(row.served for row in shown)]
     cells = {one: [one.title, *(plain(one.cell(row, survey)) for row in shown)] for one in columns}
     while width and (over := _width(cells.values()) - width) > 0:
@@ -121,7 +121,7 @@ def shortened(text: str, width: int) -> str:
     return f"{text[:head]}…{text[len(text) - (width - 1 - head) :]}"
 
 
-def render_markdown(survey: Survey) -> str:
+def render_markdown(survey: InventoryReport) -> str:
     """The artifact: the verdict, certificate x cluster, and each copy, the worst first."""
     ending = summary.verdict(survey)
     lines = [f"## {'✅' if ending.ok else '❌'} {markdown.escape(ending.message)}", ""]
@@ -138,9 +138,9 @@ def _headed(table: list[tuple[str, ...]]) -> tuple[tuple[str, ...], list[tuple[s
     return table[0], table[1:]
 
 
-def matrix(survey: Survey) -> list[tuple[str, ...]]:
+def matrix(survey: InventoryReport) -> list[tuple[str, ...]]:
     """Certificate x cluster: what is the worst there, and in how many namespaces."""
-    found: dict[tuple[str, str], list[Placement]] = {}
+    found: dict[tuple[str, str], list[CopyState]] = {}
     for one in survey.placements:
         found.setdefault((one.certificate, one.cluster), []).append(one)
     names = sorted({one.certificate for one in survey.placements})
@@ -151,7 +151,7 @@ def matrix(survey: Survey) -> list[tuple[str, ...]]:
     return [("certificate", *survey.clusters), *body]
 
 
-def matrix_cell(placements: list[Placement]) -> str:
+def matrix_cell(placements: list[CopyState]) -> str:
     """`✓ in sync`, or the worst of several: `↻ stale 1/3`."""
     if not placements:
         return ""
@@ -161,7 +161,7 @@ def matrix_cell(placements: list[Placement]) -> str:
     return f"{summary.MARKS[worst]} {worst}{of}"
 
 
-def _row(one: Placement, survey: Survey) -> tuple[str, ...]:
+def _row(one: CopyState, survey: InventoryReport) -> tuple[str, ...]:
     told = [summary.why(one)] if one.remedy else []
     told += [summary.served_as(served) for served in one.served if served.detail]
     status = f"{summary.MARKS[one.status]} {one.status}"

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from tasks.domain import expiry
 from tasks.domain.expiry import Level
 from tasks.domain.text import plain, short_date
-from tasks.inventory.model import Survey, days_until
+from tasks.inventory.model import InventoryReport, days_until
 
 WIDTH, LABEL, RIGHT = 1000, 210, 180
 """Units of the picture: in all, for the names, and for the days at the other side."""
@@ -49,7 +49,7 @@ class Scale(NamedTuple):
         return round(LABEL + (inside - self.first) / (self.last - self.first) * (WIDTH - LABEL - RIGHT), 1)
 
 
-def lines_of(survey: Survey) -> list[Line]:
+def lines_of(survey: InventoryReport) -> list[Line]:
     """By their end. What OPS does not have, or can't be asked for, has the life of its copies alone."""
     lives: dict[str, tuple[datetime | None, datetime]] = {
         one.ref.name: (one.version.not_before, one.version.not_after) for one in survey.certificates
@@ -88,7 +88,7 @@ def level(line: Line, now: datetime) -> str:
     return LEVELS[expiry.level(line.begin, line.end, line.due, now)]
 
 
-def render(survey: Survey) -> str:
+def render(survey: InventoryReport) -> str:
     """Three pictures of one scale: how many end in each week, the months, the rows."""
     lines = lines_of(survey)
     if not lines:

@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from tasks.domain.names import split_address
-from tasks.inventory.served import Leaf, Question
+from tasks.inventory.served import ServedCertificate, TLSProbe
 from tasks.runtime.resolver import connect
 from tasks.runtime.silence import without_warnings
 
@@ -35,21 +35,23 @@ TROUBLES: tuple[tuple[type[Exception], str], ...] = (
 )
 
 
-def ask_all(questions: Iterable[Question], seconds: float = SECONDS) -> dict[Question, Leaf | str]:
+def probe_all(
+    questions: Iterable[TLSProbe], seconds: float = SECONDS
+) -> dict[TLSProbe, ServedCertificate | str]:
     """The leaf that each address serves, or why it can't be told. All side by side."""
-    waiting, answers = sorted(questions), dict[Question, Leaf | str]()
+    waiting, answers = sorted(questions), dict[TLSProbe, ServedCertificate | str]()
     while waiting:
         batch, waiting = waiting[:SIDE_BY_SIDE], waiting[SIDE_BY_SIDE:]
         answers |= _ask_batch(batch, seconds)
     return answers
 
 
-def _ask_batch(questions: list[Question], seconds: float) -> dict[Question, Leaf | str]:
+def _ask_batch(questions: list[TLSProbe], seconds: float) -> dict[TLSProbe, ServedCertificate | str]:
     """Threads that nobody waits for at the end."""
-    found: dict[Question, Leaf | str] = {}
+    found: dict[TLSProbe, ServedCertificate | str] = {}
     deadline = time.monotonic() + seconds
 
-    def ask_one(question: Question) -> None:
+    def ask_one(question: TLSProbe) -> None:
         found[question] = _ask(question, deadline)
 
     threads = [threading.Thread(target=ask_one, args=(one,), daemon=True) for one in questions]
@@ -61,14 +63,14 @@ def _ask_batch(questions: list[Question], seconds: float) -> dict[Question, Leaf
     return {one: answered.get(one, LATE) for one in questions}
 
 
-def _ask(question: Question, deadline: float) -> Leaf | str:
+def _ask(question: TLSProbe, deadline: float) -> ServedCertificate | str:
     try:
         return read_leaf(_shake_hands(question, deadline))
     except Exception as error:  # noqa: BLE001  its text could hold anything; an answer all the same
         return next((text for kind, text in TROUBLES if isinstance(error, kind)), type(error).__name__)
 
 
-def _shake_hands(question: Question, deadline: float) -> bytes:
+def _shake_hands(question: TLSProbe, deadline: float) -> bytes:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # see above; only the fingerprint is compared
@@ -88,11 +90,11 @@ def _left(deadline: float) -> float:
     return left
 
 
-def read_leaf(der: bytes) -> Leaf:
+def read_leaf(der: bytes) -> ServedCertificate:
     """Its facts. ValueError where it is no certificate."""
     with without_warnings:
         leaf = x509.load_der_x509_certificate(der)
-        return Leaf(
+        return ServedCertificate(
             sha256=leaf.fingerprint(hashes.SHA256()).hex(),
             serial=f"{leaf.serial_number:x}",
             names=_names(leaf),

@@ -9,10 +9,10 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from tasks.domain.errors import ClusterError
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Failure
-from tasks.kube.responses import is_about
-from tasks.kube.transport import Ask, Reply, Transport, TransportError
+from tasks.kube.responses import matches_object
+from tasks.kube.transport import Request, Response, Transport, TransportError
 from tasks.kubeconfig.reader import Access
 
 PAGE_BYTES = 16 * 1024 * 1024
@@ -57,7 +57,7 @@ class Calls:
         self.deadline, self.server_time = deadline, None
         self._transport.until(deadline)
 
-    def _lines(self, what: str, ask: Ask) -> Iterator[bytes]:
+    def _lines(self, what: str, ask: Request) -> Iterator[bytes]:
         try:
             yield from self._transport.follow(ask)
         except TransportError as error:
@@ -68,7 +68,7 @@ class Calls:
 
     def _require(self, holds: bool, kind: str) -> None:
         if not holds:
-            raise self._error(Code.INVALID, "build a request", detail=f"what was given is not {kind}")
+            raise self._error(FailureCode.INVALID, "build a request", detail=f"what was given is not {kind}")
 
     def _pages(
         self, path: str, what: str, listing: Listing, query: dict[str, str] | None = None
@@ -77,23 +77,23 @@ class Calls:
         version: str | None = None
         following, left = {"limit": str(listing.page)} | (query or {}), LIST_BYTES
         while True:
-            cap = min(PAGE_BYTES, left)
-            ask = Ask("GET", path, listing.accept, following, cap=cap, read=listing.read)
+            max_bytes = min(PAGE_BYTES, left)
+            ask = Request("GET", path, listing.accept, following, max_bytes=max_bytes, read=listing.read)
             _, page, size, _ = self._page(what, ask)
             self._expect(what, page, kind=listing.kind)
             metadata = page["metadata"]
             if version not in (None, metadata.get("resourceVersion")):
-                raise self._error(Code.LIST_EXPIRED, what, transient=True)
+                raise self._error(FailureCode.LIST_EXPIRED, what, transient=True)
             version, left = str(metadata.get("resourceVersion")), left - size
             yield page
             if not metadata.get("continue"):
                 return
             mark = str(metadata["continue"])
             if mark == following.get("continue"):
-                raise self._error(Code.PROTOCOL, what, detail="the same page again")
+                raise self._error(FailureCode.PROTOCOL, what, detail="the same page again")
             following["continue"] = mark
 
-    def _page(self, what: str, ask: Ask) -> Reply:
+    def _page(self, what: str, ask: Request) -> Response:
         """One page, of fewer objects from here on where they are large."""
         query = ask.query or {}
         while True:
@@ -101,11 +101,11 @@ class Calls:
                 return self._call(what, ask)
             except ClusterError as error:
                 limit = int(query["limit"]) // 4
-                if error.failure.code is not Code.TOO_MUCH or not limit:
+                if error.failure.code is not FailureCode.TOO_MUCH or not limit:
                     raise
                 query["limit"] = str(limit)
 
-    def _call(self, what: str, ask: Ask) -> Reply:
+    def _call(self, what: str, ask: Request) -> Response:
         try:
             reply = self._transport.request(ask)
         except TransportError as error:
@@ -115,21 +115,23 @@ class Calls:
             return reply
         raise self._error(code, what, detail=detail, transient=transient)
 
-    def _get(self, what: str, ask: Ask) -> dict[str, Any] | None:
+    def _get(self, what: str, ask: Request) -> dict[str, Any] | None:
         try:
             return self._call(what, ask).content
         except ClusterError as error:
-            if error.failure.code is Code.NOT_FOUND:
+            if error.failure.code is FailureCode.NOT_FOUND:
                 return None
             raise
 
     def _expect(
         self, what: str, answer: dict[str, Any], *, kind: str, name: str = "", namespace: str = ""
     ) -> None:
-        if not is_about(answer, kind, name, namespace):
-            raise self._error(Code.PROTOCOL, what, detail="the answer is about something else")
+        if not matches_object(answer, kind, name, namespace):
+            raise self._error(FailureCode.PROTOCOL, what, detail="the answer is about something else")
 
-    def _error(self, code: Code, what: str, *, detail: str = "", transient: bool = False) -> ClusterError:
+    def _error(
+        self, code: FailureCode, what: str, *, detail: str = "", transient: bool = False
+    ) -> ClusterError:
         return ClusterError(
             Failure(code=code, cluster=self._cluster, what=what, detail=detail, transient=transient)
         )

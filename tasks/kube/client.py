@@ -10,21 +10,21 @@ from typing import Any
 
 from tasks.domain.annotations import FIELD_MANAGER, PRUNE_MANAGER, SECRET_TYPE
 from tasks.domain.errors import ClusterError
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import SecretRef, TargetSecret
 from tasks.domain.names import UID, is_name, is_namespace
 from tasks.kube.calls import Calls, Listing
 from tasks.kube.permissions import Rights, parse_rights
-from tasks.kube.responses import MALFORMED, Event, Problem, metadata_of, parse_event
+from tasks.kube.responses import MALFORMED, Event, ResponseError, metadata_of, parse_event
 from tasks.kube.target_secrets import parse_target_secrets
-from tasks.kube.transport import Ask
+from tasks.kube.transport import Request
 
 METADATA_PAGE = 500
 NO_TABLE = "not a table of Secrets"
 DATA_PAGE = 25
 """Secrets with data per page: bounds the memory of a run however many certificates there are."""
 ANONYMOUS = "system:anonymous"
-NEVER = "1"
+NO_RESOURCE_VERSION = "1"
 """A resourceVersion that no object has: etcd's first revision."""
 
 JSON = "application/json"
@@ -40,20 +40,20 @@ class ClusterClient(Calls):
     def cluster_id(self) -> str:
         """The uid of namespace kube-system, which identifies a cluster for its whole life."""
         what = "get namespace kube-system"
-        answer = self._call(what, Ask("GET", "/api/v1/namespaces/kube-system", METADATA)).content
+        answer = self._call(what, Request("GET", "/api/v1/namespaces/kube-system", METADATA)).content
         self._expect(what, answer, kind="PartialObjectMetadata", name="kube-system")
         uid = answer["metadata"].get("uid")
         if not isinstance(uid, str) or not UID.fullmatch(uid):
-            raise self._error(Code.PROTOCOL, what, detail="no uid in the answer")
+            raise self._error(FailureCode.PROTOCOL, what, detail="no uid in the answer")
         return uid
 
-    def require_identity(self) -> str:
+    def whoami(self) -> str:
         """Ask the server whom it takes us for; anonymously, nothing is read or written."""
         what = "ask who we are (create selfsubjectreview)"
         review = self._review("authentication.k8s.io/v1", "SelfSubjectReview", what, {})
         user = (review.get("status") or {}).get("userInfo") or {}
         if not isinstance(user.get("username"), str) or user["username"] in ("", ANONYMOUS):
-            raise self._error(Code.UNAUTHORIZED, what, detail="it takes us for nobody in particular")
+            raise self._error(FailureCode.UNAUTHORIZED, what, detail="it takes us for nobody in particular")
         return str(user["username"])
 
     def rights(self, namespace: str) -> Rights:
@@ -65,7 +65,7 @@ class ClusterClient(Calls):
         try:
             return parse_rights(review["status"])
         except (AttributeError, KeyError, TypeError):
-            raise self._error(Code.PROTOCOL, what, detail="not a review") from None
+            raise self._error(FailureCode.PROTOCOL, what, detail="not a review") from None
 
     def may(self, verb: str, namespace: str) -> bool:
         """Whether the server lets us do this with all Secrets of a namespace; every authorizer can say."""
@@ -78,7 +78,7 @@ class ClusterClient(Calls):
     def _review(self, api: str, kind: str, what: str, spec: dict[str, Any]) -> dict[str, Any]:
         """One of the questions that are asked by a POST and change nothing."""
         body = {"apiVersion": api, "kind": kind, "metadata": {}, **spec}
-        answer = self._call(what, Ask("POST", f"/apis/{api}/{kind.lower()}s", JSON, body=body)).content
+        answer = self._call(what, Request("POST", f"/apis/{api}/{kind.lower()}s", JSON, body=body)).content
         self._expect(what, answer, kind=kind)
         return answer
 
@@ -90,25 +90,25 @@ class ClusterClient(Calls):
         for page in self._pages(path, what, kind):
             found += self._rows(page, what)
         if any(secret.ref.namespace != namespace for secret in found):
-            raise self._error(Code.PROTOCOL, what, detail="Secrets of another namespace")
+            raise self._error(FailureCode.PROTOCOL, what, detail="Secrets of another namespace")
         return found
 
     def target_secret(self, ref: SecretRef) -> TargetSecret | None:
         """One Secret, without its data; None where there is none."""
         what = f"get metadata of secret {ref}"
-        answer = self._get(what, Ask("GET", self._secret_path(ref), TABLE))
+        answer = self._get(what, Request("GET", self._secret_path(ref), TABLE))
         if answer is None:
             return None
         self._expect(what, answer, kind="Table")
         found = self._rows(_read_table(answer), what)
         if [secret.ref for secret in found] != [ref]:
-            raise self._error(Code.PROTOCOL, what, detail="the answer is about something else")
+            raise self._error(FailureCode.PROTOCOL, what, detail="the answer is about something else")
         return found[0]
 
     def _rows(self, read: dict[str, Any], what: str) -> list[TargetSecret]:
         rows: list[TargetSecret] | None = read["rows"]
         if rows is None:
-            raise self._error(Code.PROTOCOL, what, detail=NO_TABLE)
+            raise self._error(FailureCode.PROTOCOL, what, detail=NO_TABLE)
         return rows
 
     def tls_secrets(self, namespace: str, selector: dict[str, str]) -> Iterator[list[dict[str, Any]]]:
@@ -131,7 +131,7 @@ class ClusterClient(Calls):
         """By name. A row without one costs itself: runs see what it is about all the same."""
         rows = table.get("rows") or []
         if not isinstance(rows, list):
-            raise self._error(Code.PROTOCOL, what, detail=NO_TABLE)
+            raise self._error(FailureCode.PROTOCOL, what, detail=NO_TABLE)
         objects = [metadata_of(row.get("object")) for row in rows if isinstance(row, dict)]
         return {str(one["name"]): str(one.get("resourceVersion")) for one in objects if one.get("name")}
 
@@ -149,16 +149,16 @@ class ClusterClient(Calls):
             "resourceVersion": version,
             "timeoutSeconds": str(seconds),
         }
-        for line in self._lines(what, Ask("GET", path, METADATA, _tls_query(selector) | query)):
+        for line in self._lines(what, Request("GET", path, METADATA, _tls_query(selector) | query)):
             event = parse_event(line)
-            if isinstance(event, Problem):
+            if isinstance(event, ResponseError):
                 raise self._error(event.code, what, detail=event.detail, transient=event.transient)
             yield event
 
     def tls_secret(self, ref: SecretRef) -> dict[str, Any] | None:
         """One Secret with its data; None where there is none."""
         what = f"get secret {ref}"
-        answer = self._get(what, Ask("GET", self._secret_path(ref), JSON))
+        answer = self._get(what, Request("GET", self._secret_path(ref), JSON))
         if answer is None:
             return None
         self._expect(what, answer, kind="Secret", name=ref.name, namespace=ref.namespace)
@@ -175,13 +175,13 @@ class ClusterClient(Calls):
     def apply(self, ref: SecretRef, body: dict[str, Any], *, uid: str | None) -> str:
         """Server-side apply; returns the new resourceVersion. The answer must hold exactly the data sent.
 
-        Without a uid it creates, and its body must carry NEVER as resourceVersion: an apply upon an object
-        that exists is then a conflict, whoever made it. With a uid it updates that very object, and its body
-        must carry uid and resourceVersion, which make it a compare-and-swap.
+        Without a uid it creates, and its body must carry NO_RESOURCE_VERSION as resourceVersion: an apply to
+        an object that exists is then a conflict, whoever made it. With a uid it updates that very object, and
+        its body must carry uid and resourceVersion, which make it a compare-and-swap.
         """
         what = f"apply secret {ref}"
         query = {"fieldManager": FIELD_MANAGER, "force": str(uid is not None).lower()}
-        ask = Ask("PATCH", self._secret_path(ref), JSON, query, body, APPLY)
+        ask = Request("PATCH", self._secret_path(ref), JSON, query, body, APPLY)
         return self._written(what, ref, ask, uid)
 
     def replace(self, ref: SecretRef, body: dict[str, Any], *, uid: str) -> str:
@@ -191,19 +191,19 @@ class ClusterClient(Calls):
         owns what it changed beside the apply that is to follow.
         """
         what = f"replace secret {ref}"
-        ask = Ask("PATCH", self._secret_path(ref), JSON, {"fieldManager": FIELD_MANAGER}, body, MERGE)
+        ask = Request("PATCH", self._secret_path(ref), JSON, {"fieldManager": FIELD_MANAGER}, body, MERGE)
         return self._written(what, ref, ask, uid)
 
-    def _written(self, what: str, ref: SecretRef, ask: Ask, uid: str | None) -> str:
+    def _written(self, what: str, ref: SecretRef, ask: Request, uid: str | None) -> str:
         """The new resourceVersion, where the answer shows what was sent and nothing else."""
         status, answer, *_ = self._call(what, ask)
         self._expect(what, answer, kind="Secret", name=ref.name, namespace=ref.namespace)
         metadata = answer["metadata"]
         if status != (201 if uid is None else 200) or uid not in (None, metadata.get("uid")):
-            raise self._error(Code.PROTOCOL, what, detail="the answer is about another object")
+            raise self._error(FailureCode.PROTOCOL, what, detail="the answer is about another object")
         sent = {key: value for key, value in (ask.body or {})["data"].items() if value is not None}
         if answer.get("data") != sent:
-            raise self._error(Code.ALTERED, what)  # managedFields would not show it
+            raise self._error(FailureCode.ALTERED, what)  # managedFields would not show it
         return str(metadata.get("resourceVersion"))
 
     def annotate(self, ref: SecretRef, annotations: dict[str, str | None], *, uid: str, version: str) -> None:
@@ -216,25 +216,25 @@ class ClusterClient(Calls):
         metadata = {"name": ref.name, "namespace": ref.namespace, "uid": uid, "resourceVersion": version}
         body = {"metadata": {**metadata, "annotations": annotations}}
         query = {"fieldManager": PRUNE_MANAGER}
-        ask = Ask("PATCH", self._secret_path(ref), METADATA, query, body, MERGE)
+        ask = Request("PATCH", self._secret_path(ref), METADATA, query, body, MERGE)
         answer = self._call(what, ask).content
         self._expect(what, answer, kind="PartialObjectMetadata", name=ref.name, namespace=ref.namespace)
         if answer["metadata"].get("uid") != uid:
-            raise self._error(Code.PROTOCOL, what, detail="the answer is about another object")
+            raise self._error(FailureCode.PROTOCOL, what, detail="the answer is about another object")
 
     def delete(self, ref: SecretRef, *, uid: str, version: str) -> None:
         """That very object, in that state. Raises ClusterError: CONFLICT where it is another by now."""
         what = f"delete secret {ref}"
         preconditions = {"uid": uid, "resourceVersion": version}
         body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
-        answer = self._call(what, Ask("DELETE", self._secret_path(ref), JSON, body=body)).content
+        answer = self._call(what, Request("DELETE", self._secret_path(ref), JSON, body=body)).content
         if answer.get("kind") not in ("Status", "Secret"):  # a Secret, where a finalizer holds it
-            raise self._error(Code.PROTOCOL, what, detail="the answer is about something else")
+            raise self._error(FailureCode.PROTOCOL, what, detail="the answer is about something else")
 
     def lease(self, namespace: str, name: str) -> dict[str, Any] | None:
         """A Lease as it is; None where there is none."""
         what = f"get lease {namespace}/{name}"
-        answer = self._get(what, Ask("GET", self._lease_path(namespace, name), JSON))
+        answer = self._get(what, Request("GET", self._lease_path(namespace, name), JSON))
         if answer is not None:
             self._expect(what, answer, kind="Lease", name=name, namespace=namespace)
         return answer
@@ -251,9 +251,9 @@ class ClusterClient(Calls):
         }
         path = self._lease_path(namespace, name)
         ask = (
-            Ask("PUT", path, JSON, body=body)
+            Request("PUT", path, JSON, body=body)
             if version
-            else Ask("POST", path.rpartition("/")[0], JSON, body=body)
+            else Request("POST", path.rpartition("/")[0], JSON, body=body)
         )
         answer = self._call(what, ask).content
         self._expect(what, answer, kind="Lease", name=name, namespace=namespace)
@@ -264,7 +264,7 @@ class ClusterClient(Calls):
         self._require(is_name(name), "the name of a Lease")
         return f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{name}"
 
-    def heeds_dry_run(self, namespace: str) -> bool:
+    def supports_dry_run(self, namespace: str) -> bool:
         """Whether `dryRun` arrives at a server that knows it: a value that none takes is refused for that.
 
         Without it the body would be refused, with another status. So nothing can be stored either way.
@@ -272,18 +272,18 @@ class ClusterClient(Calls):
         ref = SecretRef(namespace=namespace, name="tls-sync-preflight")
         query = {"fieldManager": FIELD_MANAGER, "dryRun": "Nothing"}
         try:
-            self._call(f"refuse {ref}", Ask("PATCH", self._secret_path(ref), JSON, query, {}, APPLY))
+            self._call(f"refuse {ref}", Request("PATCH", self._secret_path(ref), JSON, query, {}, APPLY))
         except ClusterError as error:
-            if error.failure.code is not Code.INVALID:
+            if error.failure.code is not FailureCode.INVALID:
                 raise
             return error.failure.detail == "HTTP 422"
         return False
 
-    def rehearse(self, ref: SecretRef, body: dict[str, Any]) -> None:
+    def dry_run_apply(self, ref: SecretRef, body: dict[str, Any]) -> None:
         """`apply` of a new Secret as a dry run: the server decides, and stores nothing."""
         what = f"apply secret {ref} as a dry run"
         query = {"fieldManager": FIELD_MANAGER, "force": "false", "dryRun": "All"}
-        answer = self._call(what, Ask("PATCH", self._secret_path(ref), JSON, query, body, APPLY)).content
+        answer = self._call(what, Request("PATCH", self._secret_path(ref), JSON, query, body, APPLY)).content
         self._expect(what, answer, kind="Secret", name=ref.name, namespace=ref.namespace)
 
     def _secrets_path(self, namespace: str) -> str:

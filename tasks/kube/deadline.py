@@ -18,7 +18,7 @@ from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConn
 from tasks.runtime import resolver
 
 
-class Watchdog:
+class ConnectionDeadline:
     """Watches all connections that a pool makes from now on."""
 
     def __init__(self, pool: PoolManager, deadline: float, stopped: threading.Event | None = None) -> None:
@@ -37,7 +37,7 @@ class Watchdog:
     def stop(self) -> None:
         _keeper.forget(self)
 
-    def bite(self) -> None:
+    def abort(self) -> None:
         """Cut them now."""
         with self._lock:
             for handle in self._handles:
@@ -115,10 +115,10 @@ class _Keeper:
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._due: dict[Watchdog, float] = {}
+        self._due: dict[ConnectionDeadline, float] = {}
         self._thread: threading.Thread | None = None
 
-    def wake(self, watchdog: Watchdog, deadline: float) -> None:
+    def wake(self, watchdog: ConnectionDeadline, deadline: float) -> None:
         with self._changed:
             self._due[watchdog] = deadline
             if self._thread is None or not self._thread.is_alive():  # as in a process that was forked
@@ -126,16 +126,16 @@ class _Keeper:
                 self._thread.start()
             self._changed.notify()
 
-    def forget(self, watchdog: Watchdog) -> None:
+    def forget(self, watchdog: ConnectionDeadline) -> None:
         with self._changed:
             self._due.pop(watchdog, None)
 
     def _run(self) -> None:
         while True:
             for watchdog in self._over():
-                watchdog.bite()
+                watchdog.abort()
 
-    def _over(self) -> list[Watchdog]:
+    def _over(self) -> list[ConnectionDeadline]:
         """Those whose time is up by now, or after a wait for the first of them."""
         with self._changed:
             now = time.monotonic()

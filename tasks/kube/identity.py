@@ -4,7 +4,7 @@ from datetime import datetime
 
 from tasks.config.schema import Source
 from tasks.domain.errors import ClusterError
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Failure
 from tasks.kube.client import ClusterClient
 from tasks.kubeconfig.expiry import warn_of_end
@@ -12,7 +12,7 @@ from tasks.kubeconfig.expiry import warn_of_end
 
 def identify(client: ClusterClient, now: datetime) -> tuple[str, list[str]]:
     """The uid of a cluster, and warnings. Raises ClusterError; Unauthorized where it takes us for nobody."""
-    client.require_identity()
+    client.whoami()
     return client.cluster_id(), warn_of_end(client.credential_ends, now)
 
 
@@ -28,4 +28,4 @@ def identify_ops(client: ClusterClient, source: Source, now: datetime) -> tuple[
 
 
 def wrong_cluster(cluster: str, detail: str) -> Failure:
-    return Failure(code=Code.WRONG_CLUSTER, cluster=cluster, what="verify clusterId", detail=detail)
+    return Failure(code=FailureCode.WRONG_CLUSTER, cluster=cluster, what="verify clusterId", detail=detail)

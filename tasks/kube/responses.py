@@ -7,14 +7,14 @@ from datetime import datetime
 from email.utils import format_datetime, parsedate_to_datetime
 from typing import Any, NamedTuple
 
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.names import is_name
 
 
-class Problem(NamedTuple):
+class ResponseError(NamedTuple):
     """Why an answer is not what was asked for."""
 
-    code: Code
+    code: FailureCode
     detail: str = ""
     transient: bool = False
     """Trying again may help."""
@@ -22,17 +22,19 @@ class Problem(NamedTuple):
 
 # Other 4xx are Invalid and final; 5xx are ServerError and may pass.
 STATUS = {
-    401: (Code.UNAUTHORIZED, False),
-    403: (Code.FORBIDDEN, False),
-    404: (Code.NOT_FOUND, False),
-    408: (Code.TIMEOUT, True),
-    409: (Code.CONFLICT, True),
-    410: (Code.LIST_EXPIRED, True),
-    429: (Code.THROTTLED, True),
+    401: (FailureCode.UNAUTHORIZED, False),
+    403: (FailureCode.FORBIDDEN, False),
+    404: (FailureCode.NOT_FOUND, False),
+    408: (FailureCode.TIMEOUT, True),
+    409: (FailureCode.CONFLICT, True),
+    410: (FailureCode.LIST_EXPIRED, True),
+    429: (FailureCode.THROTTLED, True),
 }
 
 # Of a write that ended so, only another look at the object tells what became of it.
-UNCERTAIN = frozenset({Code.CONNECTION_LOST, Code.TIMEOUT, Code.SERVER_ERROR, Code.PROTOCOL})
+OUTCOME_UNKNOWN = frozenset(
+    {FailureCode.CONNECTION_LOST, FailureCode.TIMEOUT, FailureCode.SERVER_ERROR, FailureCode.PROTOCOL}
+)
 
 
 SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]|\xed[\xa0-\xbf]")
@@ -61,20 +63,20 @@ def name_of(found: object) -> str:
     return name if isinstance(name, str) and is_name(name) else ""
 
 
-def unpack(content: bytes | bytearray, encoding: str, cap: int) -> bytes | bytearray | Problem:
+def unpack(content: bytes | bytearray, encoding: str, max_bytes: int) -> bytes | bytearray | ResponseError:
     """An answer's body out of its Content-Encoding; TOO_MUCH where it is of more than `cap` bytes."""
     if not content or encoding.lower() in ("", "identity"):
         return content
     if encoding.lower() != "gzip":
-        return Problem(Code.PROTOCOL, "an encoding that nobody asked for")
+        return ResponseError(FailureCode.PROTOCOL, "an encoding that nobody asked for")
     unzip = zlib.decompressobj(GZIP)
     try:
-        whole = unzip.decompress(content, cap + 1)
+        whole = unzip.decompress(content, max_bytes + 1)
     except zlib.error:
-        return Problem(Code.CONNECTION_LOST, transient=True)
-    if len(whole) > cap:
-        return Problem(Code.TOO_MUCH)
-    return whole if unzip.eof else Problem(Code.CONNECTION_LOST, transient=True)
+        return ResponseError(FailureCode.CONNECTION_LOST, transient=True)
+    if len(whole) > max_bytes:
+        return ResponseError(FailureCode.TOO_MUCH)
+    return whole if unzip.eof else ResponseError(FailureCode.CONNECTION_LOST, transient=True)
 
 
 def parse_json(content: bytes | bytearray) -> Any:
@@ -113,7 +115,7 @@ def _without_depths(content: bytes | bytearray) -> bytes:
     return b"".join(kept) + (bytes(content[begin:]) if begin >= 0 else b"")
 
 
-def parse_answer(status: int, content: bytes | bytearray) -> dict[str, Any] | Problem:
+def parse_answer(status: int, content: bytes | bytearray) -> dict[str, Any] | ResponseError:
     """The JSON object of a 200 or 201 that bears metadata, as every Kubernetes object does; or a Problem."""
     try:
         answer = parse_json(content)
@@ -122,9 +124,9 @@ def parse_answer(status: int, content: bytes | bytearray) -> dict[str, Any] | Pr
     if status in (200, 201):
         if isinstance(answer, dict) and isinstance(answer.get("metadata"), dict):
             return answer
-        return Problem(Code.PROTOCOL, "no Kubernetes object in the answer")
+        return ResponseError(FailureCode.PROTOCOL, "no Kubernetes object in the answer")
     if status < 400:
-        return Problem(Code.PROTOCOL, f"HTTP {status}")
+        return ResponseError(FailureCode.PROTOCOL, f"HTTP {status}")
     return _refusal(status, answer if isinstance(answer, dict) else {})
 
 
@@ -145,7 +147,7 @@ class Event(NamedTuple):
     gone: bool = False
 
 
-def parse_event(line: bytes) -> Event | Problem:
+def parse_event(line: bytes) -> Event | ResponseError:
     """One line of a watch by metadata. An ERROR event is what the server would have answered to a request."""
     try:
         event = parse_json(line)
@@ -154,16 +156,16 @@ def parse_event(line: bytes) -> Event | Problem:
             return _refusal(found["code"], found)
         name, version = found["metadata"].get("name", ""), found["metadata"]["resourceVersion"]
     except (ValueError, RecursionError, KeyError, TypeError, AttributeError):
-        return Problem(Code.PROTOCOL, "no event in the answer")
+        return ResponseError(FailureCode.PROTOCOL, "no event in the answer")
     if kind not in ("ADDED", "MODIFIED", "DELETED", "BOOKMARK") or not isinstance(version, str):
-        return Problem(Code.PROTOCOL, "an unknown kind of event")
+        return ResponseError(FailureCode.PROTOCOL, "an unknown kind of event")
     return Event(version, "" if kind == "BOOKMARK" else str(name), gone=kind == "DELETED")
 
 
-def _refusal(status: int, answer: dict[str, Any]) -> Problem:
+def _refusal(status: int, answer: dict[str, Any]) -> ResponseError:
     """Tell apart what shares a status."""
     code, transient = STATUS.get(
-        status, (Code.SERVER_ERROR, True) if status >= 500 else (Code.INVALID, False)
+        status, (FailureCode.SERVER_ERROR, True) if status >= 500 else (FailureCode.INVALID, False)
     )
     details = answer.get("details")
     details = details if isinstance(details, dict) else {}
@@ -171,15 +173,15 @@ def _refusal(status: int, answer: dict[str, Any]) -> Problem:
     causes = causes if isinstance(causes, list) else []
     reasons = [cause.get("reason") for cause in causes if isinstance(cause, dict)]
     if status == 403 and "NamespaceTerminating" in reasons:
-        code = Code.NAMESPACE_TERMINATING
+        code = FailureCode.NAMESPACE_TERMINATING
     if status == 404 and not details.get("kind"):
-        code = Code.API_MISSING
+        code = FailureCode.API_MISSING
     if status == 404 and details.get("kind") == "namespaces":
-        code = Code.NAMESPACE_MISSING
-    return Problem(code, f"HTTP {status}", transient)
+        code = FailureCode.NAMESPACE_MISSING
+    return ResponseError(code, f"HTTP {status}", transient)
 
 
-def is_about(answer: dict[str, Any], kind: str, name: str = "", namespace: str = "") -> bool:
+def matches_object(answer: dict[str, Any], kind: str, name: str = "", namespace: str = "") -> bool:
     """Whether an answer is about the object that was asked for; an empty name stands for any."""
     metadata = answer["metadata"]
     return (

@@ -83,7 +83,7 @@ def parse_target_secret(metadata: dict[str, Any], secret_type: str) -> TargetSec
         "labels": _pick(metadata.get("labels"), LABELS),
         "annotations": _pick(metadata.get("annotations"), READ_ANNOTATIONS),
         "managed": _managed_keys(managers),
-        "held_by": find_holder(metadata),
+        "held_by": find_foreign_manager(metadata),
         "keeps_last_applied": LAST_APPLIED in (metadata.get("annotations") or {}),
         "immutable": any("f:immutable" in (m.get("fieldsV1") or {}) for m in managers),
         "terminating": "deletionTimestamp" in metadata,
@@ -92,7 +92,7 @@ def parse_target_secret(metadata: dict[str, Any], secret_type: str) -> TargetSec
     return replace(found, labels=_shared(found.labels), annotations=_shared(found.annotations))
 
 
-def find_holder(metadata: dict[str, Any]) -> Reason | None:
+def find_foreign_manager(metadata: dict[str, Any]) -> Reason | None:
     """Which of the tools that people run on clusters looks after a Secret; None where none shows.
 
     By who wrote the data, since such a writer would undo us after every run; and by the marks that each tool

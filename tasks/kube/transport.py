@@ -25,10 +25,10 @@ from urllib3.exceptions import (
 )
 
 from tasks.domain.annotations import FIELD_MANAGER
-from tasks.domain.failure_codes import Code
-from tasks.kube.deadline import Watchdog
+from tasks.domain.failure_codes import FailureCode
+from tasks.kube.deadline import ConnectionDeadline
 from tasks.kube.request_counts import Counted
-from tasks.kube.responses import Problem, parse_answer, parse_date, unpack
+from tasks.kube.responses import ResponseError, parse_answer, parse_date, unpack
 from tasks.kube.throttle import pace_of, pause_asked_for
 from tasks.kubeconfig.sdk import ApiClient, ApiException
 from tasks.runtime import shutdown
@@ -37,17 +37,17 @@ from tasks.runtime.resolver import LookupTimeout, Stopped
 CONNECT_SECONDS = 3.0
 READ_SECONDS = 30.0
 OBJECT_BYTES = 2 * 1024 * 1024
-CAUSES = ((ssl.SSLCertVerificationError, Code.TLS_FAILED), (Stopped, Code.INTERRUPTED))
+CAUSES = ((ssl.SSLCertVerificationError, FailureCode.TLS_FAILED), (Stopped, FailureCode.INTERRUPTED))
 """What is at the bottom of an error, and stays so however often it is tried."""
 
 
 class TransportError(Exception):
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: ResponseError) -> None:
         super().__init__(problem)
         self.problem = problem
 
 
-class Ask(NamedTuple):
+class Request(NamedTuple):
     """What varies from request to request."""
 
     method: str
@@ -57,13 +57,13 @@ class Ask(NamedTuple):
     body: dict[str, Any] | None = None
     kind: str = "application/json"
     """Content type of the body."""
-    cap: int = OBJECT_BYTES
+    max_bytes: int = OBJECT_BYTES
     """Bytes of an answer, packed and unpacked."""
     read: Callable[[dict[str, Any]], dict[str, Any]] | None = None
     """Takes what counts from a large answer; of these, one at a time is whole in memory."""
 
 
-class Reply(NamedTuple):
+class Response(NamedTuple):
     status: int
     content: dict[str, Any]
     size: int
@@ -74,7 +74,7 @@ class Reply(NamedTuple):
 _whole = threading.Lock()
 
 
-def _read(ask: Ask, response: BaseHTTPResponse, packed: bytearray) -> Reply | Problem:
+def _read(ask: Request, response: BaseHTTPResponse, packed: bytearray) -> Response | ResponseError:
     """Where much is to be read, by turns: until then, an answer waits as it came.
 
     A page of 500 Secrets comes as 60 KiB. Its text is 600, its dictionaries 3 MiB, what is read of it 300.
@@ -83,17 +83,19 @@ def _read(ask: Ask, response: BaseHTTPResponse, packed: bytearray) -> Reply | Pr
         return _parse(ask, response, packed)
     with _whole:  # costs no time: Python would parse them by turns
         parsed = _parse(ask, response, packed)
-        return parsed if isinstance(parsed, Problem) else parsed._replace(content=ask.read(parsed.content))
+        return (
+            parsed if isinstance(parsed, ResponseError) else parsed._replace(content=ask.read(parsed.content))
+        )
 
 
-def _parse(ask: Ask, response: BaseHTTPResponse, packed: bytearray) -> Reply | Problem:
-    answer = unpack(packed, response.headers.get("Content-Encoding", ""), ask.cap)
-    if isinstance(answer, Problem):
+def _parse(ask: Request, response: BaseHTTPResponse, packed: bytearray) -> Response | ResponseError:
+    answer = unpack(packed, response.headers.get("Content-Encoding", ""), ask.max_bytes)
+    if isinstance(answer, ResponseError):
         return answer
     parsed = parse_answer(response.status, answer)
-    if isinstance(parsed, Problem):
+    if isinstance(parsed, ResponseError):
         return parsed
-    return Reply(response.status, parsed, len(answer), parse_date(response.headers.get("Date")))
+    return Response(response.status, parsed, len(answer), parse_date(response.headers.get("Date")))
 
 
 class Transport:
@@ -106,7 +108,9 @@ class Transport:
         self._pace, self._path = pace_of(host), urlsplit(host).path
         stop = shutdown.current()
         self._stopped = stop.asked
-        self._watchdog = Watchdog(manager, deadline, stop.asked)  # first: it says what pools are made of
+        self._watchdog = ConnectionDeadline(
+            manager, deadline, stop.asked
+        )  # first: it says what pools are made of
         # Its pool itself: the manager would look for it at each request.
         self._pool = Counted(manager.connection_from_url(host))
         stop.register(self._watchdog)
@@ -120,7 +124,7 @@ class Transport:
         self._watchdog.stop()
         self._api.close()  # type: ignore[no-untyped-call]  # library
 
-    def request(self, ask: Ask) -> Reply:
+    def request(self, ask: Request) -> Response:
         """The JSON object of a 200 or 201; TransportError for everything else."""
         content = None if ask.body is None else json.dumps(ask.body, separators=(",", ":")).encode()
         shown_again = False
@@ -129,9 +133,9 @@ class Transport:
                 response, answer = self._exchange(ask, content)
                 pause, throttled = self._hear(response, begun)
             parsed = _read(ask, response, answer)
-            if not isinstance(parsed, Problem):
+            if not isinstance(parsed, ResponseError):
                 return parsed
-            renewed = parsed.code is Code.UNAUTHORIZED and not shown_again  # just now, perhaps
+            renewed = parsed.code is FailureCode.UNAUTHORIZED and not shown_again  # just now, perhaps
             if not (throttled or renewed) or pause > self._deadline - time.monotonic():
                 raise TransportError(parsed)
             if renewed:
@@ -143,7 +147,7 @@ class Transport:
         pause = pause_asked_for(response.headers.get("Retry-After"))
         return pause, self._pace.heard(begun, pause, refused=response.status == HTTPStatus.TOO_MANY_REQUESTS)
 
-    def follow(self, ask: Ask) -> Iterator[bytes]:
+    def follow(self, ask: Request) -> Iterator[bytes]:
         """The lines of an answer that goes on until the server ends it. Raises TransportError."""
         try:
             with self._pace.turn(self._deadline, self._stopped) as begun:
@@ -151,39 +155,41 @@ class Transport:
                 self._hear(response, begun)
             try:
                 if response.status == HTTPStatus.OK:
-                    yield from self._lines(response, ask.cap)
+                    yield from self._lines(response, ask.max_bytes)
                     return
-                parsed = _parse(ask, response, self._drain(response, ask.cap))
+                parsed = _parse(ask, response, self._drain(response, ask.max_bytes))
             finally:
                 response.close()
         except (HTTPError, ApiException, OSError, ValueError) as error:
             raise TransportError(self._unanswered(error)) from None
-        raise TransportError(parsed if isinstance(parsed, Problem) else Problem(Code.PROTOCOL))
+        raise TransportError(
+            parsed if isinstance(parsed, ResponseError) else ResponseError(FailureCode.PROTOCOL)
+        )
 
-    def _lines(self, response: BaseHTTPResponse, cap: int) -> Iterator[bytes]:
+    def _lines(self, response: BaseHTTPResponse, max_bytes: int) -> Iterator[bytes]:
         rest = bytearray()
         while piece := response.read1(65536):
             *lines, last = (rest + piece).split(b"\n")
             yield from (bytes(line) for line in lines if line.strip())
             rest = last
-            if len(rest) > cap:
-                self._fail(Code.TOO_MUCH)
+            if len(rest) > max_bytes:
+                self._fail(FailureCode.TOO_MUCH)
         if time.monotonic() > self._deadline:
-            self._fail(Code.DEADLINE)
+            self._fail(FailureCode.DEADLINE)
 
-    def _exchange(self, ask: Ask, content: bytes | None) -> tuple[BaseHTTPResponse, bytearray]:
+    def _exchange(self, ask: Request, content: bytes | None) -> tuple[BaseHTTPResponse, bytearray]:
         try:
             response = self._open(ask, content)
-            return response, self._drain(response, ask.cap)
+            return response, self._drain(response, ask.max_bytes)
         except (HTTPError, ApiException, OSError, ValueError) as error:
             raise TransportError(self._unanswered(error)) from None
 
-    def _open(self, ask: Ask, content: bytes | None, encoding: str = "gzip") -> BaseHTTPResponse:
+    def _open(self, ask: Request, content: bytes | None, encoding: str = "gzip") -> BaseHTTPResponse:
         left = self._deadline - time.monotonic()
         if left <= 0:
-            self._fail(Code.DEADLINE)
+            self._fail(FailureCode.DEADLINE)
         if self._stopped.is_set():
-            self._fail(Code.INTERRUPTED)
+            self._fail(FailureCode.INTERRUPTED)
         target = self._path + ask.path + (f"?{urlencode(ask.query)}" if ask.query else "")
         headers = {"Accept": ask.accept, "User-Agent": FIELD_MANAGER, "Accept-Encoding": encoding}
         if content is not None:
@@ -200,37 +206,37 @@ class Transport:
             preload_content=False,
         )
 
-    def _drain(self, response: BaseHTTPResponse, cap: int) -> bytearray:
+    def _drain(self, response: BaseHTTPResponse, max_bytes: int) -> bytearray:
         """Read to the end, so that the connection is kept; cut what is too long or too slow. Still packed."""
         content = bytearray()
         while piece := response.read1(65536, decode_content=False):  # returns after each recv
             content += piece
-            if len(content) > cap:
+            if len(content) > max_bytes:
                 response.close()
-                self._fail(Code.TOO_MUCH)
+                self._fail(FailureCode.TOO_MUCH)
         if time.monotonic() > self._deadline:  # cut by the watchdog, so this is not all
-            self._fail(Code.DEADLINE)
+            self._fail(FailureCode.DEADLINE)
         return content
 
-    def _unanswered(self, error: Exception) -> Problem:
+    def _unanswered(self, error: Exception) -> ResponseError:
         """No complete answer came. The library's text may hold a token or an address: it stays here."""
         for cause, code in CAUSES:
             if _stems_from(error, cause):
-                return Problem(code)
+                return ResponseError(code)
         if time.monotonic() > self._deadline:  # the watchdog cut the connection
-            return Problem(Code.DEADLINE)
+            return ResponseError(FailureCode.DEADLINE)
         if isinstance(error, ReadTimeoutError):
-            return Problem(Code.TIMEOUT, transient=True)
+            return ResponseError(FailureCode.TIMEOUT, transient=True)
         hung_up = _stems_from(error, ssl.SSLEOFError)
         if isinstance(error, NewConnectionError | ConnectTimeoutError | SSLError) and not hung_up:
-            return Problem(Code.UNREACHABLE, _why_no_address(error), transient=True)
+            return ResponseError(FailureCode.UNREACHABLE, _why_no_address(error), transient=True)
         if isinstance(error, ValueError):
-            return Problem(Code.KUBECONFIG, "the credential does not fit a request")
-        return Problem(Code.CONNECTION_LOST, transient=True)
+            return ResponseError(FailureCode.KUBECONFIG, "the credential does not fit a request")
+        return ResponseError(FailureCode.CONNECTION_LOST, transient=True)
 
     @staticmethod
-    def _fail(code: Code) -> NoReturn:
-        raise TransportError(Problem(code))
+    def _fail(code: FailureCode) -> NoReturn:
+        raise TransportError(ResponseError(code))
 
 
 def _why_no_address(error: Exception) -> str:

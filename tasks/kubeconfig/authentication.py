@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.kubeconfig.context import Context
 from tasks.kubeconfig.exec_plugin import ExecError, run_plugin
 from tasks.kubeconfig.expiry import end_of_certificate, end_of_token
@@ -65,7 +65,7 @@ class Authentication:
         try:
             given = run_plugin(user["exec"], server)
         except ExecError as error:
-            self._refuse(str(error), Code.EXEC_FAILED)
+            self._refuse(str(error), FailureCode.EXEC_FAILED)
         if given.token:
             _show(self._configuration, self._token(given.token))
         if given.certificate:

@@ -4,7 +4,7 @@ import base64
 from typing import Any, NoReturn
 
 from tasks.domain.errors import ClusterError
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Failure
 
 FLATTEN = "write it with `kubectl config view --raw --flatten`"
@@ -16,8 +16,8 @@ class Context:
     def __init__(self, cluster: str, name: str) -> None:
         self._cluster, self.name = cluster, name
 
-    def refuse(self, detail: str, code: Code = Code.KUBECONFIG) -> NoReturn:
-        what, transient = f"read context {self.name}", code is Code.EXEC_FAILED
+    def refuse(self, detail: str, code: FailureCode = FailureCode.KUBECONFIG) -> NoReturn:
+        what, transient = f"read context {self.name}", code is FailureCode.EXEC_FAILED
         raise ClusterError(
             Failure(code=code, cluster=self._cluster, what=what, detail=detail, transient=transient)
         ) from None

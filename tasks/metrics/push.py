@@ -14,7 +14,16 @@ from tasks.domain.errors import ConfigError
 from tasks.domain.models import RunReport
 from tasks.domain.names import is_namespace
 from tasks.metrics.definitions import RUN_LOST
-from tasks.metrics.pushgateway import ADDRESS, LIMIT, REST, REST_OF_GROUP, RUN, Gateway, Lost, out_of_time
+from tasks.metrics.pushgateway import (
+    ADDRESS,
+    LIMIT,
+    REST,
+    REST_OF_GROUP,
+    RUN,
+    Gateway,
+    PushFailed,
+    out_of_time,
+)
 from tasks.metrics.samples import (
     UNKNOWN_OWNER,
     Sample,
@@ -31,13 +40,13 @@ from tasks.runtime.yaml_file import YamlError, read_yaml
 
 def push(report: RunReport) -> str:
     """Tell of a run; what was lost of it in one line, or nothing."""
-    return "" if report.dry_run else _send(_Errand(report.owner, lambda: of_run(report), report))
+    return "" if report.dry_run else _send(Push(report.owner, lambda: of_run(report), report))
 
 
 def push_fleet(config: SyncConfig, began: datetime, *, ok: bool) -> str:
     """Tell of a fleet, and take away what is known of clusters and groups that are gone."""
     made = of_fleet(config.owner, began, datetime.now(UTC), ok=ok)
-    return _send(_FleetErrand(config.owner, lambda: made, config=config))
+    return _send(FleetPush(config.owner, lambda: made, config=config))
 
 
 def load_config_or_tell() -> SyncConfig:
@@ -46,7 +55,7 @@ def load_config_or_tell() -> SyncConfig:
         return load_config()
     except ConfigError as error:
         owner = _owner()
-        lost = _send(_Errand(owner, lambda: unreadable(owner, datetime.now(UTC))))
+        lost = _send(Push(owner, lambda: unreadable(owner, datetime.now(UTC))))
         raise ConfigError(f"{error}\n{lost}" if lost else str(error)) from None
 
 
@@ -60,7 +69,7 @@ def _owner() -> str:
     return owner if isinstance(owner, str) and is_namespace(owner) else UNKNOWN_OWNER
 
 
-def _send(errand: "_Errand") -> str:
+def _send(errand: "Push") -> str:
     if not os.environ.get(ADDRESS):
         return ""
     thread = Thread(target=errand.run, name="pushgateway", daemon=True)
@@ -70,7 +79,7 @@ def _send(errand: "_Errand") -> str:
 
 
 @dataclass
-class _Errand:
+class Push:
     owner: str
     of_run: Callable[[], Samples]
     report: RunReport | None = None
@@ -81,7 +90,7 @@ class _Errand:
     def run(self) -> None:
         try:
             self._run(Gateway(self.owner, self.deadline))
-        except Lost as error:
+        except PushFailed as error:
             self.trouble = str(error)
         except Exception as error:  # noqa: BLE001  its text could hold anything, and no run fails for it
             self.trouble = f"a defect of tls-sync, {type(error).__name__}"
@@ -96,7 +105,7 @@ class _Errand:
             known = merged(base_of(held, job, REST, whole=self.report.whole), self.report)
             gateway.put(job, [sample for samples in known.values() for sample in samples])
             self.arrived += 1
-        except Lost:
+        except PushFailed:
             gateway.post(RUN, [Sample(RUN_LOST, (self.owner,), 1)])
             raise
         for told in set(held) - {job} if self.report.whole else ():
@@ -104,7 +113,7 @@ class _Errand:
         gateway.delete(RUN, UNKNOWN_OWNER)  # the configuration can be read again
 
     def account(self, *, late: bool) -> str:
-        planned = 2 if self.report or isinstance(self, _FleetErrand) else 1
+        planned = 2 if self.report or isinstance(self, FleetPush) else 1
         if not late and not self.trouble:
             return ""
         why, lost = self.trouble or out_of_time(), planned - self.arrived
@@ -113,7 +122,7 @@ class _Errand:
 
 
 @dataclass
-class _FleetErrand(_Errand):
+class FleetPush(Push):
     config: SyncConfig = field(kw_only=True)
 
     def _run(self, gateway: "Gateway") -> None:

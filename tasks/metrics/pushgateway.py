@@ -22,7 +22,7 @@ from urllib3.exceptions import HTTPError, NewConnectionError, SSLError
 from urllib3.exceptions import TimeoutError as TimedOut
 
 from tasks.domain.names import is_host
-from tasks.kube.deadline import Watchdog
+from tasks.kube.deadline import ConnectionDeadline
 from tasks.metrics.definitions import BY_NAME
 from tasks.metrics.samples import (
     Sample,
@@ -43,7 +43,7 @@ REST_OF_GROUP = f"{REST}-group-"
 """Before the name of a group of clusters: its runs keep the rest there, since others run at the same time."""
 
 
-class Lost(Exception):
+class PushFailed(Exception):
     """A push did not arrive; the message says why, in our words."""
 
 
@@ -57,9 +57,9 @@ class Gateway:
             try:
                 context = verifying(os.environ.get(CA) or None)
             except (ssl.SSLError, ValueError, TypeError):  # the last one for letters beyond ASCII
-                raise Lost(f"{CA} is not a certificate in PEM") from None
+                raise PushFailed(f"{CA} is not a certificate in PEM") from None
         self._pool = PoolManager(ssl_context=context) if context else PoolManager()
-        Watchdog(self._pool, deadline)
+        ConnectionDeadline(self._pool, deadline)
 
     def put(self, job: str, samples: Iterable[Sample]) -> None:
         """Nothing else is in the group from now on."""
@@ -100,7 +100,7 @@ class Gateway:
         try:
             left = self._deadline - time.monotonic()
             if left <= 0:
-                raise Lost(out_of_time())
+                raise PushFailed(out_of_time())
             response = self._pool.request(
                 method,
                 f"{self._url}/metrics{path}",
@@ -113,7 +113,7 @@ class Gateway:
             )
             if response.status not in (HTTPStatus.OK, HTTPStatus.ACCEPTED):
                 response.close()
-                raise Lost(_refusal(response.status))
+                raise PushFailed(_refusal(response.status))
             rest = b""
             while piece := response.read1(65536):
                 *lines, rest = (rest[-LONGEST_LINE:] + piece).split(b"\n")
@@ -122,9 +122,11 @@ class Gateway:
                     response.close()
                     break
             if time.monotonic() > self._deadline:  # cut by the watchdog, so this is not all
-                raise Lost(out_of_time())
+                raise PushFailed(out_of_time())
         except (HTTPError, OSError, ValueError) as error:
-            raise Lost(out_of_time() if time.monotonic() > self._deadline else _unanswered(error)) from None
+            raise PushFailed(
+                out_of_time() if time.monotonic() > self._deadline else _unanswered(error)
+            ) from None
 
 
 def _address() -> str:
@@ -135,14 +137,14 @@ def _address() -> str:
     except ValueError:
         fits = False
     if not fits or "@" in url.netloc or url.query or url.fragment:
-        raise Lost(f"{ADDRESS} is no http:// or https:// address without user, query and fragment")
+        raise PushFailed(f"{ADDRESS} is no http:// or https:// address without user, query and fragment")
     return url.geturl().rstrip("/")
 
 
 def _authorization() -> dict[str, str]:
     pair = os.environ.get(AUTH, "").strip()
     if pair and ":" not in pair:
-        raise Lost(f"{AUTH} is not user:password")
+        raise PushFailed(f"{AUTH} is not user:password")
     encoded = base64.b64encode(pair.encode(errors="surrogateescape")).decode()  # the bytes as they came
     kind = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
     return {**kind, "Authorization": f"Basic {encoded}"} if pair else kind

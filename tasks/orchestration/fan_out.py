@@ -20,7 +20,7 @@ STEP_SECONDS = 0.5
 """In which a signal is heard, whichever thread gets it."""
 
 
-def in_a_thread(task: Any, **parameters: Any) -> Any:
+def submit_to_thread(task: Any, **parameters: Any) -> Any:
     """Of this process, by the flow's own task runner."""
     return task.submit(**{name: opaque(value) for name, value in parameters.items()})
 
@@ -32,7 +32,7 @@ class Job(NamedTuple):
     defective: Callable[[BaseException], ClusterReport]
 
 
-def side_by_side(jobs: Iterable[Job]) -> tuple[tuple[ClusterReport, ...], BaseException | None]:
+def run_concurrently(jobs: Iterable[Job]) -> tuple[tuple[ClusterReport, ...], BaseException | None]:
     """The reports of these, in their order; and what told us to stop, if anything did.
 
     Then no other is submitted, so that there are fewer reports than jobs.

@@ -5,7 +5,7 @@ import logging
 import os
 import resource
 
-from tasks.domain.errors import Told
+from tasks.domain.errors import ExpectedError
 from tasks.runtime.tls import KEY_LOG
 
 LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
@@ -72,7 +72,7 @@ def without_tracebacks() -> None:
 
 def _shortened(record: logging.LogRecord) -> bool:
     error = record.exc_info[1] if record.exc_info else None
-    if not isinstance(error, Told) and type(error).__name__ != STATE:
+    if not isinstance(error, ExpectedError) and type(error).__name__ != STATE:
         return True
     record.exc_info = None
     return not str(record.msg).startswith(LAST)

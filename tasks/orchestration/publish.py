@@ -74,7 +74,7 @@ def emit(report: RunReport) -> None:
         get_run_logger().warning("events: %s of %s were not sent: too many", left_out, MOST + left_out)
 
 
-def tell_the_fleet(share: Share) -> None:
+def label_with_share(share: Share) -> None:
     """As labels of the run, where tasks/fleet/runs.py finds how it went; untold, it counts as badly."""
     try:
         with get_client(sync_client=True) as client:
@@ -83,7 +83,7 @@ def tell_the_fleet(share: Share) -> None:
         get_run_logger().warning("the fleet was not told how this group went (%s)", type(error).__name__)
 
 
-def hand_over_the_log() -> None:
+def flush_logs() -> None:
     """To Prefect's API, before what told the run to stop is raised again, which ends the process."""
     APILogHandler().flush()
 

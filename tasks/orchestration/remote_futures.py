@@ -22,7 +22,7 @@ from prefect.exceptions import PrefectException
 from prefect.logging import get_run_logger
 
 from tasks.domain.errors import ClusterError
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import ClusterReport, Failure, Requests
 from tasks.kube import request_counts
 from tasks.orchestration.fan_out import report_of
@@ -44,7 +44,7 @@ ALONE_SECONDS = 300.0
 """Without any worker; as long as one cluster may take."""
 
 
-class Coming:
+class RemoteFuture:
     """What one worker is to bring. Like a future of Prefect's, as far as fan_out.py uses that."""
 
     def __init__(self, future: Any, cluster: str, task: str) -> None:
@@ -78,11 +78,11 @@ class Coming:
             report = report_of(result, lambda _: ClusterReport(cluster=self._cluster))
             cached = self._future.state.name == "Cached"  # then an earlier attempt of the run counted
         except (Exception, CancelledError) as error:  # noqa: BLE001  a library's text ends here
-            self.give_up(Code.WORKER_LOST, type(error).__name__)
+            self.give_up(FailureCode.WORKER_LOST, type(error).__name__)
         else:
             self._end(result, () if cached else report.requests)
 
-    def give_up(self, code: Code, detail: str = "") -> None:
+    def give_up(self, code: FailureCode, detail: str = "") -> None:
         failure = Failure(code=code, cluster=self._cluster, what=f"run task {self._task}", detail=detail)
         self._end(ClusterError(failure))
 
@@ -98,14 +98,14 @@ class Coming:
             call(self)
 
 
-class Attendance:
+class RemoteTaskWaiter:
     """Everything that a run waits for."""
 
     def __init__(self, until: datetime, workers: Callable[[], int] | None = None) -> None:
         """`workers` tells how many there are, for who can."""
         self._workers = workers
         self._end = time.monotonic() + (until - datetime.now(UTC)).total_seconds() + LATE_SECONDS
-        self._coming: list[Coming] = []
+        self._coming: list[RemoteFuture] = []
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._fetchers = ThreadPoolExecutor(FETCHERS, "fetch-report")
@@ -126,14 +126,14 @@ class Attendance:
         self._over.set()
         self._fetchers.shutdown(wait=False, cancel_futures=True)
 
-    def expect(self, future: Any, cluster: str, task: str) -> Coming:
-        coming = Coming(future, cluster, task)
+    def expect(self, future: Any, cluster: str, task: str) -> RemoteFuture:
+        coming = RemoteFuture(future, cluster, task)
         with self._lock:
             self._coming.append(coming)
         future.add_done_callback(lambda _: self._fetch(coming))
         return coming
 
-    def _fetch(self, coming: Coming) -> None:
+    def _fetch(self, coming: RemoteFuture) -> None:
         """Not in the thread that tells of it: Ray's would wait for itself."""
         with suppress(RuntimeError):  # nobody waits any more
             self._fetchers.submit(coming.fetch)
@@ -146,10 +146,14 @@ class Attendance:
                 self._end = min(self._end, time.monotonic() + STOP_SECONDS)
                 self._begin(_call_back, "call-back")
             for coming in self._awaited() if time.monotonic() > self._end else ():
-                lost = (Code.INTERRUPTED, "") if told else (Code.WORKER_LOST, "the time of the run is up")
+                lost = (
+                    (FailureCode.INTERRUPTED, "")
+                    if told
+                    else (FailureCode.WORKER_LOST, "the time of the run is up")
+                )
                 coming.give_up(*lost)
 
-    def _awaited(self) -> tuple[Coming, ...]:
+    def _awaited(self) -> tuple[RemoteFuture, ...]:
         with self._lock:
             self._coming = [coming for coming in self._coming if not coming.has_ended]
             return tuple(self._coming)
@@ -168,7 +172,7 @@ class Attendance:
             alone = time.monotonic() - since
             if alone > ALONE_SECONDS:
                 for coming in self._awaited():
-                    coming.give_up(Code.WORKER_LOST, f"no worker for {ALONE_SECONDS:.0f} s")
+                    coming.give_up(FailureCode.WORKER_LOST, f"no worker for {ALONE_SECONDS:.0f} s")
             elif alone > said:
                 said = alone + SAY_SECONDS
                 get_run_logger().warning("the task runner has no worker: the run waits for one; see its log")

@@ -38,7 +38,7 @@ ANSWER_SECONDS = 5.0
 
 
 @contextmanager
-def at_work() -> Iterator[Callable[[], tuple[Requests, ...]]]:
+def remote_task_scope() -> Iterator[Callable[[], tuple[Requests, ...]]]:
     """Around what a task does. Yields what tells the requests that the task has made, all attempts together.
 
     Does nothing, and tells of none, in the flow's own process.

@@ -23,7 +23,7 @@ class FinishedState(Protocol):
     def result(self, *, raise_on_failure: bool = ...) -> Any: ...
 
 
-def may_pass(_task: Any, _run: Any, state: FinishedState) -> bool:
+def is_retryable(_task: Any, _run: Any, state: FinishedState) -> bool:
     """Prefect's retry condition: whether time may heal this failure."""
     error = state.result(raise_on_failure=False)
     if isinstance(error, ClusterError):
@@ -34,11 +34,11 @@ def may_pass(_task: Any, _run: Any, state: FinishedState) -> bool:
 RESULTS = JSONSerializer(object_encoder="tasks.domain.errors.written", object_decoder=None)
 """Plain JSON: Prefect's own decoder would import any class that a file in the result storage names."""
 
-CAREFULLY: dict[str, Any] = {
+TASK_OPTIONS: dict[str, Any] = {
     "retries": len(DELAYS),
     "retry_delay_seconds": DELAYS,
     "retry_jitter_factor": JITTER,
-    "retry_condition_fn": may_pass,
+    "retry_condition_fn": is_retryable,
     "persist_result": True,
     "cache_result_in_memory": False,  # or each would be held to the end of the run
     "result_serializer": RESULTS,

@@ -22,8 +22,8 @@ from prefect.utilities.annotations import opaque
 
 from tasks.config.schema import TaskRunner
 from tasks.domain.errors import ConfigError
-from tasks.orchestration.fan_out import Submit, in_a_thread
-from tasks.orchestration.remote_futures import Attendance, Coming
+from tasks.orchestration.fan_out import Submit, submit_to_thread
+from tasks.orchestration.remote_futures import RemoteFuture, RemoteTaskWaiter
 from tasks.runtime.resolver import connect
 
 ANSWER_SECONDS = 10.0
@@ -35,11 +35,11 @@ CALLED = {"dask": "Dask's scheduler", "ray": "Ray's head"}
 def runner_of(chosen: TaskRunner, until: datetime) -> Iterator[Submit]:
     """How a task is submitted. Raises ConfigError where there can be no workers: nothing was read by then."""
     if chosen.type == "threads":
-        yield in_a_thread
+        yield submit_to_thread
         return
     with ExitStack() as stack:
         runner = _started(chosen, stack)
-        attendance = stack.enter_context(Attendance(until, _counter(chosen, runner)))
+        attendance = stack.enter_context(RemoteTaskWaiter(until, _counter(chosen, runner)))
         yield partial(_submit, runner, attendance)
 
 
@@ -56,7 +56,7 @@ def _reduced(sealed: Any) -> tuple[Any, tuple[Any]]:
 copyreg.pickle(opaque, _reduced)
 
 
-def _submit(runner: Any, attendance: Attendance, task: Any, **parameters: Any) -> Coming:
+def _submit(runner: Any, attendance: RemoteTaskWaiter, task: Any, **parameters: Any) -> RemoteFuture:
     given = {name: opaque(value) for name, value in parameters.items()}
     future = runner.submit(task, given)
     return attendance.expect(future, parameters["order"].cluster.name, str(task.task_run_name))

@@ -64,13 +64,13 @@ from tasks.domain.models import (
     Action,
     Certificate,
     Change,
-    Inventory,
     Issuance,
     OnOps,
     Owner,
     Plan,
     Rejection,
     SecretRef,
+    SourceSnapshot,
     TargetSecret,
     Version,
 )
@@ -79,7 +79,7 @@ from tasks.domain.reasons import Reason
 from tasks.domain.text import some
 from tasks.plan import ownership
 from tasks.plan.ownership import may_write
-from tasks.plan.safety import misfits
+from tasks.plan.safety import disallowed_names
 
 DOUBTFUL = frozenset({Reason.DRIFTED, Reason.ADOPTED, Reason.WOULD_DOWNGRADE})
 """Reasons of rows that metadata alone doesn't settle."""
@@ -87,7 +87,7 @@ DOUBTFUL = frozenset({Reason.DRIFTED, Reason.ADOPTED, Reason.WOULD_DOWNGRADE})
 
 def make_plan(  # noqa: PLR0913  the facts that decide, each passed once
     cluster: Cluster,
-    inventory: Inventory,
+    inventory: SourceSnapshot,
     current: Iterable[TargetSecret],
     *,
     owner: Owner,
@@ -111,7 +111,7 @@ def make_plan(  # noqa: PLR0913  the facts that decide, each passed once
             )
         )
     ]
-    rows += leftovers(cluster, set(sources), found, {want.target for want in wanted}, owner)
+    rows += unrouted_copies(cluster, set(sources), found, {want.target for want in wanted}, owner)
     chosen = (with_absence(r, found, owner) for r in rows if certificate in (None, r.certificate))
     ordered = sorted(chosen, key=lambda row: (row.target.namespace, row.target.name))
     return Plan(cluster=cluster.name, changes=tuple(ordered))
@@ -147,7 +147,7 @@ def decide(  # noqa: PLR0913, PLR0917  one row of the table is made of these
         if ours:
             return row(Action.KEEP, reason, detail)
         return row(Action.NOTHING, reason, detail) if want.literal else None
-    if strangers := misfits(source, hostnames):
+    if strangers := disallowed_names(source, hostnames):
         return row(Action.REFUSE, Reason.HOSTNAME_NOT_ALLOWED, strangers)
     if current is None:
         return row(Action.CREATE, Reason.MISSING_ON_TARGET)
@@ -171,7 +171,7 @@ def find_obstacle(current: TargetSecret, owner: Owner) -> Reason | None:
     obstacles = (
         (current.terminating, Reason.TERMINATING),
         (current.held_by is not None, current.held_by),
-        (ownership.is_anothers(current, owner), Reason.OWNED_BY_ANOTHER_OWNER),
+        (ownership.has_other_owner(current, owner), Reason.OWNED_BY_ANOTHER_OWNER),
         (ownership.is_from_elsewhere(current, owner), Reason.OWNED_BY_ANOTHER_SOURCE_CLUSTER),
         (not may_write(current, owner), Reason.OWNED_BY_OTHER),
         (current.type != annotations.SECRET_TYPE, Reason.TYPE_DIFFERS),
@@ -257,7 +257,7 @@ def extra_keys(source: Certificate, current: TargetSecret, *, adopted: bool) -> 
     return foreign | (ours - sent) if foreign or adopted else frozenset()
 
 
-def leftovers(
+def unrouted_copies(
     cluster: Cluster,
     on_source: set[str],
     found: dict[SecretRef, TargetSecret],

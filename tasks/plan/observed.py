@@ -7,7 +7,7 @@ from tasks.domain.models import Change, Failure, Plan, SecretRef, TargetSecret
 
 
 @dataclass
-class View:
+class ObservedState:
     """Grows while a target is looked at. Where nothing could be seen, nothing is planned."""
 
     secrets: dict[SecretRef, TargetSecret] = field(default_factory=dict)

@@ -7,9 +7,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from tasks.domain.models import Absence, Change, Plan
+from tasks.domain.models import Change, OrphanRecord, Plan
 from tasks.domain.reasons import Reason
-from tasks.plan.spec import Order
+from tasks.plan.spec import SyncSpec
 
 RUNS, GRACE = 3, timedelta(hours=24)
 APART = timedelta(minutes=50)
@@ -43,20 +43,20 @@ def clock_of(told: datetime | None, ours: datetime) -> Clock:
     return Clock(told, f"the API server's clock says {server}, ours {here}, {apart}: set the wrong one")
 
 
-def counts(absence: Absence, now: datetime) -> bool:
+def counts(absence: OrphanRecord, now: datetime) -> bool:
     """Whether its notes are of a time in which runs kept looking."""
     since, seen = absence.since, absence.seen
     return bool(since and seen and since <= seen <= now and now - seen <= STALE)
 
 
-def is_due(absence: Absence, now: datetime) -> bool:
+def is_due(absence: OrphanRecord, now: datetime) -> bool:
     """Whether the copy may be deleted, as far as its notes go."""
     if absence.since is None or absence.kept or not counts(absence, now):
         return False
     return absence.runs >= RUNS and now - absence.since >= GRACE
 
 
-def wants_note(absence: Absence, now: datetime) -> bool:
+def wants_note(absence: OrphanRecord, now: datetime) -> bool:
     """Whether a run that finds the certificate gone is to note that."""
     if is_due(absence, now):
         return False
@@ -65,19 +65,19 @@ def wants_note(absence: Absence, now: datetime) -> bool:
     return now - absence.seen >= (APART if absence.runs < RUNS else RENEW_NOTE)
 
 
-def next_note(absence: Absence, now: datetime) -> Absence:
+def next_note(absence: OrphanRecord, now: datetime) -> OrphanRecord:
     """What it notes: one more run, or the first one, where the notes so far don't count."""
     if not counts(absence, now):
         return replace(absence, since=now, seen=now, runs=1)
     return replace(absence, seen=now, runs=absence.runs + 1)
 
 
-def is_from(absence: Absence, namespace: str) -> bool:
+def is_from(absence: OrphanRecord, namespace: str) -> bool:
     """Whether the copy says that it came from this namespace of OPS."""
     return absence.source.startswith(f"{namespace}/")
 
 
-def outlook(absence: Absence, clock: Clock, namespace: str) -> str:
+def prune_forecast(absence: OrphanRecord, clock: Clock, namespace: str) -> str:
     """What becomes of a copy in a cluster that is pruned; `namespace` is where OPS has its certificates."""
     if absence.kept:
         return f"the copy is kept: {absence.kept}"
@@ -99,7 +99,7 @@ def waiting(why: str) -> str:
     return f"the copy is neither noted nor deleted for now: {why}"
 
 
-def foretold(plan: Plan, order: Order, clock: Clock) -> Plan:
+def with_prune_forecast(plan: Plan, order: SyncSpec, clock: Clock) -> Plan:
     """The plan; where the cluster is pruned, each copy whose certificate is gone says what becomes of it.
 
     Where OPS could not be read, nothing is known to be gone.
@@ -110,6 +110,6 @@ def foretold(plan: Plan, order: Order, clock: Clock) -> Plan:
 
     def told(row: Change) -> Change:
         absence = row.absence if row.reason is Reason.GONE_FROM_SOURCE else None
-        return replace(row, detail=outlook(absence, clock, namespace)) if absence else row
+        return replace(row, detail=prune_forecast(absence, clock, namespace)) if absence else row
 
     return plan.model_copy(update={"changes": tuple(map(told, plan.changes))})

@@ -26,7 +26,7 @@ from tasks.domain.annotations import (
     STAMPED,
     TRAVELLING,
 )
-from tasks.domain.models import Absence, Certificate, Owner, TargetSecret
+from tasks.domain.models import Certificate, OrphanRecord, Owner, TargetSecret
 from tasks.domain.names import UID
 
 MOST_DIGITS = 6
@@ -66,7 +66,7 @@ def is_ours(secret: TargetSecret, owner: Owner) -> bool:
     )
 
 
-def is_anothers(secret: TargetSecret, owner: Owner) -> bool:
+def has_other_owner(secret: TargetSecret, owner: Owner) -> bool:
     """A copy that a tls-sync of another owner made."""
     label = secret.labels.get(OWNER)
     return secret.labels.get(MANAGED_BY) == FIELD_MANAGER and label not in (None, owner.name)
@@ -91,7 +91,7 @@ def source_cluster(secret: TargetSecret) -> str:
 def may_adopt(secret: TargetSecret, owner: Owner) -> bool:
     """The target asks us to take it over, and nobody else looks after it."""
     asked = secret.annotations.get(ADOPT) in (owner.name, _letting_go(owner))
-    anothers = is_anothers(secret, owner) or is_from_elsewhere(secret, owner)
+    anothers = has_other_owner(secret, owner) or is_from_elsewhere(secret, owner)
     return asked and secret.held_by is None and not anothers
 
 
@@ -136,7 +136,7 @@ def _metadata_of(secret: TargetSecret) -> frozenset[str]:
     return STAMPED if SOURCE_CLUSTER in secret.annotations else METADATA
 
 
-def marks(absence: Absence) -> dict[str, str]:
+def marks(absence: OrphanRecord) -> dict[str, str]:
     """The annotations that note it."""
     if not (absence.since and absence.seen):
         return {}
@@ -147,7 +147,7 @@ def marks(absence: Absence) -> dict[str, str]:
     }
 
 
-def absence_of(secret: TargetSecret, owner: Owner) -> Absence:
+def absence_of(secret: TargetSecret, owner: Owner) -> OrphanRecord:
     """What is noted on a copy of ours. Notes that someone spoilt count as none."""
     notes = secret.annotations
     kept = f'its annotation {PRUNE} is not "true"' if notes.get(PRUNE, "true") != "true" else ""
@@ -158,9 +158,9 @@ def absence_of(secret: TargetSecret, owner: Owner) -> Absence:
     try:
         since, seen = moment(notes[ORPHANED_SINCE]), moment(notes[ORPHANED_SEEN])
         runs = count(notes[ORPHANED_RUNS])
-        return Absence(since=since, seen=seen, runs=runs, source=source, kept=kept)
+        return OrphanRecord(since=since, seen=seen, runs=runs, source=source, kept=kept)
     except (KeyError, ValueError):
-        return Absence(source=source, kept=kept)
+        return OrphanRecord(source=source, kept=kept)
 
 
 def _unproven(secret: TargetSecret, owner: Owner) -> str:

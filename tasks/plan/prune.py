@@ -19,7 +19,7 @@ A copy goes when all of this holds:
   external-dns emptied whole zones when its source was not ready (kubernetes-sigs/external-dns#1238, #3841);
 - the waves before the cluster's went well.
 
-Then OPS has to prove it, name by name, and the copy has to be the very one that was listed: see pruner.py.
+Then OPS has to prove it, name by name, and the copy has to be the very one that was listed (target/prune.py).
 """
 
 from collections.abc import Iterable, Sequence
@@ -27,14 +27,14 @@ from dataclasses import replace
 from datetime import datetime
 from typing import NamedTuple
 
-from tasks.domain.failure_codes import Code
-from tasks.domain.models import Absence, Action, Change, ClusterReport, Failure, Inventory
+from tasks.domain.failure_codes import FailureCode
+from tasks.domain.models import Action, Change, ClusterReport, Failure, OrphanRecord, SourceSnapshot
 from tasks.domain.names import is_protected
 from tasks.domain.reasons import NOT_OURS, Reason
 from tasks.domain.text import some
-from tasks.plan.orphans import Clock, is_due, is_from, next_note, outlook, waiting, wants_note
+from tasks.plan.orphans import Clock, is_due, is_from, next_note, prune_forecast, waiting, wants_note
 from tasks.plan.safety import UnsafePlan
-from tasks.plan.spec import Order
+from tasks.plan.spec import SyncSpec
 
 SHARE = 0.3
 SMALL = 10
@@ -61,7 +61,7 @@ class Pruning(NamedTuple):
 
 
 def plan_prune(
-    orders: Iterable[Order], reports: Iterable[ClusterReport], now: datetime
+    orders: Iterable[SyncSpec], reports: Iterable[ClusterReport], now: datetime
 ) -> tuple[Pruning, ...]:
     """One for each cluster that is pruned and has a report, in the order of the orders.
 
@@ -94,7 +94,7 @@ def newer_than_ops(reports: Iterable[ClusterReport]) -> str:
     return some(sorted(found))
 
 
-def doubt_about_ops(inventory: Inventory, reports: Iterable[ClusterReport]) -> str:
+def doubt_about_ops(inventory: SourceSnapshot, reports: Iterable[ClusterReport]) -> str:
     """Why OPS can't be believed that so much is gone; empty where it can."""
     reports = list(reports)
     gone = {row.certificate for report in reports for row in _orphans(report)}
@@ -121,7 +121,7 @@ def timed(pruning: Pruning, clock: Clock, namespace: str) -> Pruning:
 
 
 def ensure_safe_prune(
-    pruning: Pruning, order: Order, report: ClusterReport, newer: str, clock: Clock
+    pruning: Pruning, order: SyncSpec, report: ClusterReport, newer: str, clock: Clock
 ) -> None:
     """Check what must hold for every note and deletion, from the facts and not from the plan.
 
@@ -141,7 +141,7 @@ def ensure_safe_prune(
             raise UnsafePlan(f"{row.target}: {', '.join(broken)}")
 
 
-def _rules(row: Change, found: Change | None, inventory: Inventory, now: datetime) -> dict[str, bool]:
+def _rules(row: Change, found: Change | None, inventory: SourceSnapshot, now: datetime) -> dict[str, bool]:
     """What must hold for a row that is deleted or noted; `found` is what was listed there."""
     noted = found.absence if found and _is_orphan(found) else None
     deletes = row.action is Action.DELETE
@@ -164,7 +164,7 @@ def merged(report: ClusterReport, done: Iterable[Change], failures: Iterable[Fai
     )
 
 
-def _plan_one(order: Order, report: ClusterReport, newer: str, doubt: str, now: datetime) -> Pruning:
+def _plan_one(order: SyncSpec, report: ClusterReport, newer: str, doubt: str, now: datetime) -> Pruning:
     namespace = order.config.source.namespace
     planned = Pruning(report.cluster, ended=tuple(_cleared(row) for row in report.changes if _is_over(row)))
     every = _orphans(report)
@@ -199,7 +199,9 @@ def _waiting(rows: Iterable[Change], why: str) -> tuple[Change, ...]:
 
 def _refused(planned: Pruning, detail: str) -> Pruning:
     """The same without deletions, and with a failure that says why."""
-    failure = Failure(code=Code.PRUNE_REFUSED, cluster=planned.cluster, what="delete copies", detail=detail)
+    failure = Failure(
+        code=FailureCode.PRUNE_REFUSED, cluster=planned.cluster, what="delete copies", detail=detail
+    )
     return planned._replace(deletes=(), failures=(failure,))
 
 
@@ -241,8 +243,8 @@ def _wants_note(row: Change, now: datetime) -> bool:
 
 
 def _noted(row: Change, clock: Clock, namespace: str) -> Change:
-    noted = next_note(row.absence or Absence(), clock.now)
-    return replace(row, absence=noted, detail=outlook(noted, clock, namespace))
+    noted = next_note(row.absence or OrphanRecord(), clock.now)
+    return replace(row, absence=noted, detail=prune_forecast(noted, clock, namespace))
 
 
 def _is_over(row: Change) -> bool:
@@ -251,7 +253,7 @@ def _is_over(row: Change) -> bool:
 
 
 def _cleared(row: Change) -> Change:
-    return replace(row, absence=Absence())
+    return replace(row, absence=OrphanRecord())
 
 
 def _deletion(row: Change) -> Change:

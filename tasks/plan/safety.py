@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from tasks.config.schema import Cluster
-from tasks.domain.models import Action, Certificate, Change, Inventory, Owner, Plan, TargetSecret
+from tasks.domain.models import Action, Certificate, Change, Owner, Plan, SourceSnapshot, TargetSecret
 from tasks.domain.names import hostname_allowed, is_name, is_protected
 from tasks.domain.text import some
 from tasks.plan import ownership
@@ -15,7 +15,7 @@ class UnsafePlan(Exception):
 
 
 def ensure_safe(
-    plan: Plan, cluster: Cluster, inventory: Inventory, current: Iterable[TargetSecret], owner: Owner
+    plan: Plan, cluster: Cluster, inventory: SourceSnapshot, current: Iterable[TargetSecret], owner: Owner
 ) -> None:
     """Check what must hold for every write, from the facts and not from the decision. Raises UnsafePlan."""
     found = {secret.ref: secret for secret in current}
@@ -37,7 +37,7 @@ def ensure_safe_write(
         "not the name of a Secret": is_name(change.target.name),
         "no fit certificate to write": source is not None
         and (source.ref.name, source.version) == (change.certificate, change.new),
-        "a name that may not be sent": source is not None and not misfits(source, cluster.hostnames),
+        "a name that may not be sent": source is not None and not disallowed_names(source, cluster.hostnames),
         "a create of what exists": change.action is not Action.CREATE or secret is None,
         "an update of what isn't ours": change.action is not Action.UPDATE
         or (secret is not None and may_write(secret, owner) and change.uid == secret.uid),
@@ -50,7 +50,7 @@ def ensure_safe_write(
         raise UnsafePlan(f"{change.target}: {', '.join(broken)}")
 
 
-def misfits(source: Certificate, hostnames: tuple[str, ...]) -> str:
+def disallowed_names(source: Certificate, hostnames: tuple[str, ...]) -> str:
     """What of the certificate's names may not be sent to the cluster; empty where all may."""
     strangers = [name for name in source.dns_names if not hostname_allowed(name, hostnames)]
     strangers += source.other_names

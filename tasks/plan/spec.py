@@ -6,14 +6,14 @@ from datetime import datetime
 from hashlib import sha256
 
 from tasks.config.schema import Cluster, SyncConfig
-from tasks.domain.models import Inventory, Owner
+from tasks.domain.models import Owner, SourceSnapshot
 
 
 @dataclass(frozen=True)
-class Order:
+class SyncSpec:
     config: SyncConfig
     cluster: Cluster
-    inventory: Inventory
+    inventory: SourceSnapshot
     dry_run: bool = False
     certificate: str | None = None
     """The only certificate to look at."""
@@ -55,21 +55,21 @@ class Order:
         return self.cluster.namespaces_of(self.certificate)
 
 
-def orders_for(  # noqa: PLR0913  all that a run was asked for
+def specs_for(  # noqa: PLR0913  all that a run was asked for
     config: SyncConfig,
     clusters: Iterable[Cluster],
-    inventory: Inventory,
+    inventory: SourceSnapshot,
     *,
     dry_run: bool,
     certificate: str | None,
     asked: bool = True,
     until: datetime | None = None,
     urgent_only: bool = False,
-) -> tuple[Order, ...]:
+) -> tuple[SyncSpec, ...]:
     """One order per cluster; none where OPS could not be read, since then nothing is known."""
     if inventory.failure:
         return ()
     return tuple(
-        Order(config, cluster, inventory, dry_run, certificate, asked, until, urgent_only)
+        SyncSpec(config, cluster, inventory, dry_run, certificate, asked, until, urgent_only)
         for cluster in clusters
     )

@@ -4,11 +4,11 @@ A CA's root lies beside the leaves that it signs, and nobody wants it sent.
 """
 
 from tasks.config.schema import SyncConfig
-from tasks.domain.models import Inventory
+from tasks.domain.models import SourceSnapshot
 from tasks.domain.names import is_glob, matches
 
 
-def routed(inventory: Inventory, config: SyncConfig) -> Inventory:
+def routed(inventory: SourceSnapshot, config: SyncConfig) -> SourceSnapshot:
     """The inventory as a report lists it; also of one cluster, all routes of the configuration count."""
     routes = (route for cluster in config.clusters for route in cluster.routes)
     patterns = {pattern for route in routes for pattern in route.certificates}

@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Change, ClusterReport, Failure, Plan, SecretRef
-from tasks.plan.spec import Order
+from tasks.plan.spec import SyncSpec
 
 WANTED, MISSING = "tls-sync.wanted", "tls-sync.missing"
 """Labels of a group's run, by which it tells how it went."""
@@ -34,23 +34,23 @@ class Share(NamedTuple):
         return self.wanted == 0 or self.missing / self.wanted <= most
 
 
-def waves_of(orders: Iterable[Order]) -> list[tuple[Order, ...]]:
+def waves_of(orders: Iterable[SyncSpec]) -> list[tuple[SyncSpec, ...]]:
     """The first wave first; within one, in the order of the configuration."""
     ordered = sorted(orders, key=_wave)
     return [tuple(wave) for _, wave in groupby(ordered, key=_wave)]
 
 
-def held_back(wave: Iterable[Order], why: str) -> tuple[Order, ...]:
+def held_back(wave: Iterable[SyncSpec], why: str) -> tuple[SyncSpec, ...]:
     """The wave as it may go although one before it went badly."""
     return tuple(replace(order, urgent_only=True, held_by=why) for order in wave)
 
 
-def went_well(wave: Iterable[Order], reports: Iterable[ClusterReport]) -> bool:
+def went_well(wave: Iterable[SyncSpec], reports: Iterable[ClusterReport]) -> bool:
     """Whether the next wave may begin."""
-    return not what_holds(wave, reports)
+    return not hold_reason(wave, reports)
 
 
-def what_holds(wave: Iterable[Order], reports: Iterable[ClusterReport]) -> str:
+def hold_reason(wave: Iterable[SyncSpec], reports: Iterable[ClusterReport]) -> str:
     """How the wave went, where the next one may not begin; empty where it may."""
     orders = tuple(wave)
     most, share = orders[0].config.waves.max_failed_share, share_of(orders, reports)
@@ -60,7 +60,7 @@ def what_holds(wave: Iterable[Order], reports: Iterable[ClusterReport]) -> str:
     return f"in wave {_wave(orders[0])}, {missing}: more than waves.maxFailedShare, {most:g}"
 
 
-def share_of(wave: Iterable[Order], reports: Iterable[ClusterReport]) -> Share:
+def share_of(wave: Iterable[SyncSpec], reports: Iterable[ClusterReport]) -> Share:
     """A cluster without a report has none of its copies."""
     by_name = {report.cluster: report for report in reports}
     wanted = there = 0
@@ -80,17 +80,17 @@ def urgent(plan: Plan, now: datetime) -> tuple[Plan, tuple[Change, ...]]:
     return plan.model_copy(update={"changes": kept}), waiting
 
 
-def failure_of(order: Order, waiting: int, planned: int) -> Failure:
+def failure_of(order: SyncSpec, waiting: int, planned: int) -> Failure:
     """What is to be said of a cluster whose wave waits."""
     what, why = f"write {waiting} of {planned} secrets", order.held_by or "urgent_only was asked for"
-    return Failure(code=Code.HELD_BACK, cluster=order.cluster.name, what=what, detail=why)
+    return Failure(code=FailureCode.HELD_BACK, cluster=order.cluster.name, what=what, detail=why)
 
 
-def _wave(order: Order) -> int:
+def _wave(order: SyncSpec) -> int:
     return order.cluster.wave
 
 
-def _wanted(order: Order) -> set[SecretRef]:
+def _wanted(order: SyncSpec) -> set[SecretRef]:
     names = frozenset(one.ref.name for one in order.inventory.certificates)
     wants = order.cluster.wants(names, order.asked_for)
     return {want.target for want in wants if order.certificate in (None, want.certificate)}

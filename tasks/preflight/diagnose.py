@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from tasks.config.limits import MOST_CERTIFICATES
 from tasks.config.schema import Cluster, Source
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Failure, Issuance
 from tasks.domain.reasons import Reason
 from tasks.kube.permissions import HARMLESS_ON_OPS, NEEDED_ON_OPS, Rights, needed
@@ -16,24 +16,24 @@ from tasks.preflight.model import Check, Finding, Mark, Readiness
 
 NO_TALK = frozenset(
     {
-        Code.UNREACHABLE,
-        Code.CONNECTION_LOST,
-        Code.TIMEOUT,
-        Code.DEADLINE,
-        Code.INTERRUPTED,
-        Code.THROTTLED,
-        Code.SERVER_ERROR,
-        Code.PROTOCOL,
-        Code.TOO_MUCH,
-        Code.API_MISSING,
+        FailureCode.UNREACHABLE,
+        FailureCode.CONNECTION_LOST,
+        FailureCode.TIMEOUT,
+        FailureCode.DEADLINE,
+        FailureCode.INTERRUPTED,
+        FailureCode.THROTTLED,
+        FailureCode.SERVER_ERROR,
+        FailureCode.PROTOCOL,
+        FailureCode.TOO_MUCH,
+        FailureCode.API_MISSING,
     }
 )
 PLACES = {
-    Code.KUBECONFIG: Check.CONTEXT,
-    Code.EXEC_FAILED: Check.IDENTITY,
-    Code.TLS_FAILED: Check.TLS,
-    Code.UNAUTHORIZED: Check.IDENTITY,
-    Code.WRONG_CLUSTER: Check.CLUSTER_ID,
+    FailureCode.KUBECONFIG: Check.CONTEXT,
+    FailureCode.EXEC_FAILED: Check.IDENTITY,
+    FailureCode.TLS_FAILED: Check.TLS,
+    FailureCode.UNAUTHORIZED: Check.IDENTITY,
+    FailureCode.WRONG_CLUSTER: Check.CLUSTER_ID,
 } | dict.fromkeys(NO_TALK, Check.REACHABLE)
 """Which check a failure belongs to, whatever was asked when it came."""
 
@@ -41,10 +41,10 @@ SERVICE_ACCOUNT = re.compile(r"system:serviceaccount:[-a-z0-9]{1,63}:[-.a-z0-9]{
 ON_OPS = "apply deployments/source/rbac.yaml on OPS"
 RENEW = "renew it: `python -m deployments.target kubeconfig`"
 BARRED = "the rights are there: look at the quota, the webhooks and the policies of the namespace"
-BARRING = frozenset({Code.FORBIDDEN, Code.INVALID, Code.SERVER_ERROR})
+BARRING = frozenset({FailureCode.FORBIDDEN, FailureCode.INVALID, FailureCode.SERVER_ERROR})
 
 
-class Rehearsal(NamedTuple):
+class DryRunResult(NamedTuple):
     """What became, in a dry run, of a Secret like ours, and of one that our policy denies."""
 
     trouble: Failure | None = None
@@ -71,7 +71,7 @@ def of_failure(failure: Failure, asked: Check) -> list[Finding]:
     check = PLACES.get(code, asked)
     ways = [Check.CONTEXT, Check.REACHABLE, Check.TLS]
     passed = ways[: ways.index(check)] if check in ways else ways
-    if code is Code.EXEC_FAILED:
+    if code is FailureCode.EXEC_FAILED:
         passed = [Check.CONTEXT]
     detail = f" ({failure.detail})" if failure.detail else ""
     text = f"{failure.what}: {code.sentence}{detail}"
@@ -79,10 +79,10 @@ def of_failure(failure: Failure, asked: Check) -> list[Finding]:
     return [*map(fine, passed), bad]
 
 
-def _remedy(code: Code, check: Check) -> str:
-    if code is Code.FORBIDDEN and check is Check.IDENTITY:
+def _remedy(code: FailureCode, check: Check) -> str:
+    if code is FailureCode.FORBIDDEN and check is Check.IDENTITY:
         return "look for a proxy that drops the credential; every known user may ask this"
-    if code is Code.FORBIDDEN and check is Check.CLUSTER_ID:
+    if code is FailureCode.FORBIDDEN and check is Check.CLUSTER_ID:
         return "apply deployments/target/rbac.yaml; on OPS, deployments/source/rbac.yaml"
     return code.remedy
 
@@ -129,7 +129,7 @@ def _not_pinned(remedy: str) -> Finding:
 
 
 def _wrong_cluster(text: str) -> Finding:
-    code = Code.WRONG_CLUSTER
+    code = FailureCode.WRONG_CLUSTER
     return Finding(check=Check.CLUSTER_ID, mark=Mark.BAD, name=str(code), text=text, remedy=code.remedy)
 
 
@@ -161,7 +161,7 @@ def of_rights(cluster: Cluster, rights: Mapping[str, Rights]) -> Iterator[Findin
             unknown = f"{names}: without a right there, nobody says whether it exists"
             yield Finding(check=Check.NAMESPACES, mark=Mark.UNKNOWN, text=unknown, remedy=remedy)
         yield _lacking(text, remedy)
-    code, mark = Code.EXCESSIVE_RIGHTS, Mark.BAD if cluster.protected else Mark.LOOK
+    code, mark = FailureCode.EXCESSIVE_RIGHTS, Mark.BAD if cluster.protected else Mark.LOOK
     for excess, names in _grouped({name: one.excess(verbs) for name, one in rights.items()}):
         text = f"{names}: {', '.join(excess)} on secrets not needed"
         yield Finding(check=Check.RIGHTS, mark=mark, name=str(code), text=text, remedy=code.remedy)
@@ -175,14 +175,16 @@ def of_rights_on_ops(namespace: str, rights: Rights) -> Finding:
     if missing:
         return _lacking(f"{namespace}: {', '.join(missing)} on secrets missing", ON_OPS)
     if excess:
-        code, text = Code.EXCESSIVE_RIGHTS, f"{namespace}: {', '.join(excess)} on secrets not needed"
+        code, text = FailureCode.EXCESSIVE_RIGHTS, f"{namespace}: {', '.join(excess)} on secrets not needed"
         remedy = "bind the Role of deployments/source to the ServiceAccount, and nothing else"
         return Finding(check=Check.RIGHTS, mark=Mark.LOOK, name=str(code), text=text, remedy=remedy)
     return fine(Check.RIGHTS, f"as needed in {namespace}")
 
 
 def _lacking(text: str, remedy: str) -> Finding:
-    return Finding(check=Check.RIGHTS, mark=Mark.BAD, name=str(Code.FORBIDDEN), text=text, remedy=remedy)
+    return Finding(
+        check=Check.RIGHTS, mark=Mark.BAD, name=str(FailureCode.FORBIDDEN), text=text, remedy=remedy
+    )
 
 
 def _grouped(cases: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[tuple[str, ...], str]]:
@@ -194,7 +196,7 @@ def of_sources(namespace: str, count: int, certificates: Failure | None, awaited
     """What OPS holds, without having read any of it; and how many it is to get."""
     found = f"{count} TLS Secret{'' if count == 1 else 's'} in {namespace}"
     if count > MOST_CERTIFICATES:
-        remedy, name = Code.TOO_MANY.remedy, str(Code.TOO_MANY)
+        remedy, name = FailureCode.TOO_MANY.remedy, str(FailureCode.TOO_MANY)
         text = f"{found}, at most {MOST_CERTIFICATES:,}"
         yield Finding(check=Check.NAMESPACES, mark=Mark.BAD, name=name, text=text, remedy=remedy)
     elif count or awaited:
@@ -224,7 +226,7 @@ def of_issuances(issuances: Iterable[Issuance], now: datetime) -> Iterator[Findi
             yield fine(Check.NAMESPACES, text)
 
 
-def of_rehearsals(cluster: Cluster, who: str, rehearsals: Mapping[str, Rehearsal]) -> Iterator[Finding]:
+def of_rehearsals(cluster: Cluster, who: str, rehearsals: Mapping[str, DryRunResult]) -> Iterator[Finding]:
     """Whether each namespace would take a Secret of ours, and the policy keep out what isn't ours."""
     if not rehearsals:
         yield Finding(check=Check.POLICY, mark=Mark.UNKNOWN, text="it could not be asked by a dry run")

@@ -1,6 +1,6 @@
 """Asks OPS and each target whether runs can work. Writes nothing anywhere: what must be tried is a dry run.
 
-It goes the way of a run and needs no right more than one. What follows from the answers: diagnosis.py.
+It goes the way of a run and needs no right more than one. What follows from the answers: diagnose.py.
 """
 
 import secrets
@@ -13,16 +13,16 @@ from datetime import UTC, datetime
 from tasks.config.limits import CLUSTER_SECONDS
 from tasks.config.schema import Cluster, Source, SyncConfig
 from tasks.domain import annotations
-from tasks.domain.errors import ClusterError, ConfigError, defect
-from tasks.domain.failure_codes import Code
-from tasks.domain.models import Failure, Inventory, Issuance, SecretRef
-from tasks.kube.client import NEVER, ClusterClient
+from tasks.domain.errors import ClusterError, ConfigError, internal_error
+from tasks.domain.failure_codes import FailureCode
+from tasks.domain.models import Failure, Issuance, SecretRef, SourceSnapshot
+from tasks.kube.client import NO_RESOURCE_VERSION, ClusterClient
 from tasks.kube.permissions import NEEDED_ON_OPS, Rights, needed
 from tasks.kubeconfig.reader import CONNECTIONS, connect, contexts
 from tasks.plan import ownership
 from tasks.plan.unrouted import routed
 from tasks.preflight import diagnose
-from tasks.preflight.diagnose import Rehearsal
+from tasks.preflight.diagnose import DryRunResult
 from tasks.preflight.model import Check, Finding, Mark, Preflight, Readiness
 from tasks.runtime.shutdown import stop
 from tasks.source.issuance import Word, hear, issuance_of
@@ -74,7 +74,9 @@ def _visited(cluster: str, call: Callable[[_Visit], None]) -> Readiness:
     except ClusterError as error:
         visit.findings += diagnose.of_failure(error.failure, visit.step)
     except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
-        visit.findings += diagnose.of_failure(defect(cluster, "make the preflight", error), visit.step)
+        visit.findings += diagnose.of_failure(
+            internal_error(cluster, "make the preflight", error), visit.step
+        )
     return Readiness(cluster=cluster, findings=tuple(visit.findings), uid=visit.uid)
 
 
@@ -85,7 +87,7 @@ def _greeted(visit: _Visit, context: str | None, *, allow_exec: bool) -> Iterato
     visit.findings.append(diagnose.of_credential(access.ends, datetime.now(UTC)))
     with ClusterClient(visit.cluster, access, time.monotonic() + CLUSTER_SECONDS) as client:
         visit.step = Check.IDENTITY
-        visit.who = diagnose.known_as(client.require_identity())
+        visit.who = diagnose.known_as(client.whoami())
         visit.findings += diagnose.of_greeting(visit.who)
         visit.step = Check.CLUSTER_ID
         visit.uid = client.cluster_id()
@@ -106,7 +108,7 @@ def _visit_ops(visit: _Visit, config: SyncConfig) -> None:
             visit.step = Check.NAMESPACES
             _, secrets = client.tls_versions(source.namespace, source.selector)
             issuances, unread = _issuances(client, source, frozenset(secrets))
-            awaited = routed(Inventory(issuances=issuances), config).issuances
+            awaited = routed(SourceSnapshot(issuances=issuances), config).issuances
             visit.findings += diagnose.of_sources(source.namespace, len(secrets), unread, len(awaited))
             visit.findings += diagnose.of_issuances(awaited, datetime.now(UTC))
 
@@ -121,7 +123,7 @@ def _issuances(
             for certificate in page:
                 hear(words, certificate, source.selector)
     except ClusterError as error:
-        if error.failure.code in (Code.API_MISSING, Code.FORBIDDEN):
+        if error.failure.code in (FailureCode.API_MISSING, FailureCode.FORBIDDEN):
             return (), error.failure
         raise
     now = datetime.now(UTC)
@@ -149,7 +151,7 @@ def _visit_target(visit: _Visit, cluster: Cluster, owner: str, ops: str) -> None
             allowed = [name for name in names if not rights[name].missing()]
             if not allowed:
                 return
-            asked = allowed if client.heeds_dry_run(allowed[0]) else []
+            asked = allowed if client.supports_dry_run(allowed[0]) else []
             tried = pool.map(lambda name: _rehearse(client, name, owner), asked)
             rehearsals = dict(zip(asked, tried, strict=True))
         visit.findings += diagnose.of_rehearsals(cluster, visit.who, rehearsals)
@@ -164,27 +166,34 @@ def _rights(client: ClusterClient, namespace: str, needed: frozenset[str]) -> Ri
     return Rights(verbs=rights.verbs | more)
 
 
-def _rehearse(client: ClusterClient, namespace: str, owner: str) -> Rehearsal:
+def _rehearse(client: ClusterClient, namespace: str, owner: str) -> DryRunResult:
     """Two Secrets in a dry run, which differ only in what the shipped policy looks at."""
     ref = SecretRef(namespace=namespace, name=f"tls-sync-preflight-{secrets.token_hex(4)}")
     try:
-        client.rehearse(ref, _body(ref, ownership.labels(owner)))
+        client.dry_run_apply(ref, _body(ref, ownership.labels(owner)))
     except ClusterError as error:
-        if error.failure.transient and error.failure.code is not Code.SERVER_ERROR:  # a webhook that is down
+        if (
+            error.failure.transient and error.failure.code is not FailureCode.SERVER_ERROR
+        ):  # a webhook that is down
             raise
-        return Rehearsal(error.failure)
+        return DryRunResult(error.failure)
     try:
-        client.rehearse(ref, _body(ref, {}))
+        client.dry_run_apply(ref, _body(ref, {}))
     except ClusterError as error:
-        if error.failure.code not in (Code.FORBIDDEN, Code.INVALID):
+        if error.failure.code not in (FailureCode.FORBIDDEN, FailureCode.INVALID):
             raise
-        return Rehearsal(guarded=True)
-    return Rehearsal()
+        return DryRunResult(guarded=True)
+    return DryRunResult()
 
 
 def _body(ref: SecretRef, labels: dict[str, str]) -> dict[str, object]:
     """Empty values: a key would be more than the question needs."""
-    metadata = {"name": ref.name, "namespace": ref.namespace, "labels": labels, "resourceVersion": NEVER}
+    metadata = {
+        "name": ref.name,
+        "namespace": ref.namespace,
+        "labels": labels,
+        "resourceVersion": NO_RESOURCE_VERSION,
+    }
     return {
         "apiVersion": "v1",
         "kind": "Secret",

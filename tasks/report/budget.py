@@ -15,7 +15,7 @@ FEW = 3
 """Failures and failed rows of each cluster that come before all others."""
 
 
-class Room:
+class OutputBudget:
     """Lines and bytes that are left. Once something had no room, nothing after it has."""
 
     def __init__(self, lines: int, size: int) -> None:
@@ -47,7 +47,9 @@ class Part:
 Write = Callable[[ClusterReport, Item], str]
 
 
-def parts_of(clusters: Iterable[ClusterReport], room: Room, write: Write, opening: int = 0) -> list[Part]:
+def parts_of(
+    clusters: Iterable[ClusterReport], room: OutputBudget, write: Write, opening: int = 0
+) -> list[Part]:
     """The clusters, worst first. `opening` are bytes of what stands above a cluster's lines."""
     parts = [_part(cluster) for cluster in say.worst_first(clusters)]
     first, then = [part.trouble[:FEW] for part in parts], [part.trouble[FEW:] for part in parts]

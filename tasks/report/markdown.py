@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from tasks.domain.models import Change, ClusterReport, Failure, RunReport
 from tasks.domain.text import plain, short_date
 from tasks.report import rows as say
-from tasks.report.budget import Item, Part, Room, parts_of
+from tasks.report.budget import Item, OutputBudget, Part, parts_of
 from tasks.report.verdict import expiring, verdict
 
 MAX_ROWS = 1000
@@ -27,7 +27,7 @@ def render_run(report: RunReport) -> str:
         lines += [f"For the certificate {escape(report.certificate)} only.", ""]
     if report.clusters:
         lines += [*table(*say.overview(report.clusters)), ""]
-    parts = parts_of(report.clusters, Room(MAX_ROWS, MAX_BYTES // 2), _line, OPENING)
+    parts = parts_of(report.clusters, OutputBudget(MAX_ROWS, MAX_BYTES // 2), _line, OPENING)
     for part in parts:
         if part.shown:
             lines += [f"### {part.cluster.cluster}", "", *_body(part, f", {ELSEWHERE}"), ""]
@@ -39,7 +39,7 @@ def render_cluster(cluster: ClusterReport) -> str:
     """The artifact of one cluster, whose key keeps its history in the UI."""
     lines = [f"## {'✅' if cluster.ok else '❌'} {cluster.cluster}", ""]
     lines += [*table(*say.overview([cluster])), ""]
-    (part,) = parts_of([cluster], Room(MAX_ROWS, MAX_BYTES // 2), _line)
+    (part,) = parts_of([cluster], OutputBudget(MAX_ROWS, MAX_BYTES // 2), _line)
     return "\n".join([*lines, *_body(part)])
 
 
@@ -117,7 +117,7 @@ def _source(report: RunReport) -> Iterator[str]:
 
 def _fitting(lines: list[str], head: int = 0) -> Iterator[str]:
     """As many as there is room for, and how many there are more."""
-    room = Room(MAX_ROWS + head, MAX_BYTES // 8)
+    room = OutputBudget(MAX_ROWS + head, MAX_BYTES // 8)
     for shown, line in enumerate(lines):
         if not room.take(line):
             yield f"\n… and {len(lines) - shown} more."

@@ -10,9 +10,9 @@ from tasks.domain.models import (
     Action,
     Change,
     ClusterReport,
-    Inventory,
     Issuance,
     Rejection,
+    SourceSnapshot,
     Version,
 )
 from tasks.domain.reasons import Reason
@@ -24,12 +24,12 @@ LOG_ROWS = 20
 """Rows per cluster in the log; the artifact has them all."""
 
 
-def rejected(inventory: Inventory) -> list[str]:
+def rejected(inventory: SourceSnapshot) -> list[str]:
     """What OPS holds that is not fit to be sent: one line each."""
     return [_told(one, one.reason) for one in inventory.rejections]
 
 
-def not_issued(inventory: Inventory, now: datetime) -> list[str]:
+def not_issued(inventory: SourceSnapshot, now: datetime) -> list[str]:
     """What cert-manager has yet to issue: one line each, what is late first."""
     late = sorted(inventory.issuances, key=lambda one: one.reason(now) is not Reason.ISSUANCE_LATE)
     return [_told(one, one.reason(now)) for one in late]
@@ -40,7 +40,7 @@ def _told(one: Rejection | Issuance, reason: Reason) -> str:
     return f"{one.ref.name}: {reason}: {reason.sentence}{detail}: {reason.remedy}"
 
 
-def not_routed(inventory: Inventory) -> Iterator[str]:
+def not_routed(inventory: SourceSnapshot) -> Iterator[str]:
     """How much is left out of these lines, since nobody wants it sent."""
     if count := inventory.unrouted_rejections:
         are = "is" if count == 1 else "are"

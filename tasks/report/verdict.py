@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from tasks.domain.errors import first_trouble
 from tasks.domain.expiry import Level, level_of
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Action, Certificate, RunReport
 from tasks.domain.text import count_of
 
@@ -25,7 +25,7 @@ def verdict(report: RunReport) -> Verdict:
     """How the run ended, in one line: `1 of 3 clusters failed: rct (Unreachable: …)`."""
     if report.inventory.failure:
         failure = report.inventory.failure
-        too_many = failure.code is Code.TOO_MANY
+        too_many = failure.code is FailureCode.TOO_MANY
         why = "" if too_many else ", OPS can't be read"
         message = f"nothing was written{why}: {failure}. To do: {failure.code.remedy}"
         return Verdict(ok=False, name=str(failure.code) if too_many else "SourceUnreadable", message=message)

@@ -72,7 +72,7 @@ def _say_no_more() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def at_once(command: Callable[[], int]) -> int:
+def exit_fast(command: Callable[[], int]) -> int:
     """The exit status of a command; with it, the process ends as it is, once its exit handlers are done.
 
     Python would first take apart all that was imported: 0.1 s after a run.

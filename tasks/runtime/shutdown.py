@@ -19,7 +19,7 @@ GRACE_SECONDS = 20.0
 
 
 class Connection(Protocol):
-    def bite(self) -> None:
+    def abort(self) -> None:
         """Close it at once, whatever is under way."""
 
 
@@ -40,7 +40,7 @@ class Stop:
 
     def _cut(self) -> None:
         for connection in list(self._open):
-            connection.bite()
+            connection.abort()
 
 
 _of_process = Stop()

@@ -23,7 +23,7 @@ def reached(stage: Stage) -> None:
     _Run.stage = stage
 
 
-def last_words() -> str:
+def interrupt_message() -> str:
     return _Run.stage.value
 
 

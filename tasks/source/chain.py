@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from cryptography import x509
 
 from tasks.domain.reasons import Reason
-from tasks.source.refusal import Refused, refusing
+from tasks.source.refusal import CheckFailed, as_check_failure
 from tasks.source.tls_secret import common_name, is_authority, may_sign_certificates
 
 CLOCK_SKEW = timedelta(minutes=5)
@@ -31,7 +31,7 @@ def follow_chain(
         return () if any(_has_issued(one, leaf) for one in (leaf, *known)) else (ALONE,)
     used = _climb(leaf, others, now)
     if not used:
-        raise Refused(Reason.CHAIN_ORDER, _why_not(certificates, now))
+        raise CheckFailed(Reason.CHAIN_ORDER, _why_not(certificates, now))
     return tuple(
         f"certificate {certificates.index(one) + 1} in tls.crt, {common_name(one.subject)}, is of no use: "
         f"{_fault(one, now) or BESIDE}"
@@ -64,7 +64,7 @@ def _why_not(certificates: Sequence[x509.Certificate], now: datetime | None) -> 
 
 
 def _has_issued(parent: x509.Certificate, child: x509.Certificate) -> bool:
-    with suppress(Refused), refusing(Reason.CHAIN_ORDER):
+    with suppress(CheckFailed), as_check_failure(Reason.CHAIN_ORDER):
         child.verify_directly_issued_by(parent)
         return True
     return False

@@ -21,8 +21,8 @@ from tasks.source.chain import CLOCK_SKEW, follow_chain
 from tasks.source.der import algorithm_of
 from tasks.source.key_kinds import UNUSUAL, kind_of
 from tasks.source.private_key import require_key
-from tasks.source.refusal import Refused, refusing, refusing_the_unforeseen
-from tasks.source.tls_secret import KEY, MAX_CERTIFICATES, Candidate, common_name, is_authority
+from tasks.source.refusal import CheckFailed, as_check_failure, unforeseen_as_check_failure
+from tasks.source.tls_secret import KEY, MAX_CERTIFICATES, TLSSecret, common_name, is_authority
 
 RSA_BITS = 2048
 MAX_RSA_BITS = 8192  # a signature with 65536 bits takes two minutes, in which no cluster is served
@@ -41,28 +41,28 @@ class Policy:
     allow_self_signed: bool = False
 
 
-def is_complete(candidate: Candidate, _: Policy) -> None:
+def is_complete(candidate: TLSSecret, _: Policy) -> None:
     """tls.crt and tls.key are there, not empty, and of a sane size (raised while they are taken apart)."""
     candidate.require_data()
 
 
-def has_only_certificates(candidate: Candidate, _: Policy) -> None:
+def has_only_certificates(candidate: TLSSecret, _: Policy) -> None:
     """A parser skips what it does not know: a truncated second certificate, or a private key in tls.crt."""
     candidate.require_certificate_blocks()
 
 
-def has_one_key(candidate: Candidate, _: Policy) -> None:
+def has_one_key(candidate: TLSSecret, _: Policy) -> None:
     candidate.require_key_block()
 
 
-def can_be_parsed(candidate: Candidate, _: Policy) -> None:
+def can_be_parsed(candidate: TLSSecret, _: Policy) -> None:
     for part in ("public_key", "names", "dns_names", "is_ca"):
         getattr(candidate, part)
     if any(one.serial_number < 0 for one in candidate.chain):  # Go refuses the whole chain
-        raise Refused(Reason.INVALID_CERTIFICATE, "tls.crt: a negative serial number")
+        raise CheckFailed(Reason.INVALID_CERTIFICATE, "tls.crt: a negative serial number")
 
 
-def key_is_strong(candidate: Candidate, _: Policy) -> None:
+def key_is_strong(candidate: TLSSecret, _: Policy) -> None:
     require_strength(candidate.public_key)
     require_usual_form(candidate.leaf)
 
@@ -72,48 +72,48 @@ def require_strength(key: object) -> None:
         case rsa.RSAPublicKey() as key if RSA_BITS <= key.key_size <= MAX_RSA_BITS:
             return
         case rsa.RSAPublicKey() as key:
-            raise Refused(Reason.WEAK_KEY, f"RSA, {key.key_size} bits")
+            raise CheckFailed(Reason.WEAK_KEY, f"RSA, {key.key_size} bits")
         case ec.EllipticCurvePublicKey() as key if isinstance(key.curve, CURVES):
             return
         case ed25519.Ed25519PublicKey():
             return
-    raise Refused(Reason.WEAK_KEY, UNUSUAL)
+    raise CheckFailed(Reason.WEAK_KEY, UNUSUAL)
 
 
 def require_usual_form(certificate: x509.Certificate) -> None:
     """Its public key is written as all programs read it; what was parsed does not tell."""
-    with refusing(Reason.INVALID_CERTIFICATE, "its public key"):
+    with as_check_failure(Reason.INVALID_CERTIFICATE, "its public key"):
         kind_of(algorithm_of(certificate))
 
 
-def key_is_sound(candidate: Candidate, _: Policy) -> None:
+def key_is_sound(candidate: TLSSecret, _: Policy) -> None:
     """The private key is that of the certificate, no part of it contradicts another, and it signs."""
     require_key(candidate.material[KEY], candidate.public_key)
 
 
-def is_not_temporary(candidate: Candidate, _: Policy) -> None:
+def is_not_temporary(candidate: TLSSecret, _: Policy) -> None:
     """Its issuer's name tells, unless an authority of that name came along; or that it names none at all."""
     if candidate.names[1] == TEMPORARY_ISSUER:
         known = (*candidate.chain, *candidate.authorities)
         if not any(one.subject == TEMPORARY_ISSUER and is_authority(one) for one in known):
-            raise Refused(Reason.TEMPORARY)
+            raise CheckFailed(Reason.TEMPORARY)
     alone = len(candidate.chain) == 1 and not candidate.authorities
     if alone and candidate.lacks_issuer:
-        raise Refused(Reason.TEMPORARY)
+        raise CheckFailed(Reason.TEMPORARY)
 
 
-def is_leaf(candidate: Candidate, _: Policy) -> None:
+def is_leaf(candidate: TLSSecret, _: Policy) -> None:
     if candidate.is_ca:
-        raise Refused(Reason.IS_CA)
+        raise CheckFailed(Reason.IS_CA)
 
 
-def is_issued(candidate: Candidate, policy: Policy) -> None:
+def is_issued(candidate: TLSSecret, policy: Policy) -> None:
     subject, issuer = candidate.names
     if subject == issuer and not policy.allow_self_signed:
-        raise Refused(Reason.SELF_SIGNED)
+        raise CheckFailed(Reason.SELF_SIGNED)
 
 
-def is_signed_with_a_strong_hash(candidate: Candidate, _: Policy) -> None:
+def is_signed_with_a_strong_hash(candidate: TLSSecret, _: Policy) -> None:
     """So must be all of tls.crt, or servers refuse to load it; but what a root says of itself is no proof."""
     for position, one in enumerate(candidate.chain, start=1):
         if position == 1 or one.subject != one.issuer:
@@ -121,16 +121,16 @@ def is_signed_with_a_strong_hash(candidate: Candidate, _: Policy) -> None:
 
 
 def require_strong_hash(certificate: x509.Certificate, what: str) -> None:
-    with refusing(Reason.WEAK_SIGNATURE, what):
+    with as_check_failure(Reason.WEAK_SIGNATURE, what):
         algorithm = certificate.signature_hash_algorithm
         is_ed25519 = certificate.signature_algorithm_oid == SignatureAlgorithmOID.ED25519
     if not (is_ed25519 or isinstance(algorithm, HASHES)):
-        raise Refused(Reason.WEAK_SIGNATURE, f"{what}, {algorithm.name}" if algorithm else what)
+        raise CheckFailed(Reason.WEAK_SIGNATURE, f"{what}, {algorithm.name}" if algorithm else what)
 
 
-def has_its_issuer(candidate: Candidate, policy: Policy) -> tuple[str, ...]:
+def has_its_issuer(candidate: TLSSecret, policy: Policy) -> tuple[str, ...]:
     """A chain with a weak key in it is not loaded by nginx and HAProxy, or not read by Go, wherever it is."""
-    with refusing(Reason.INVALID_CERTIFICATE, "tls.crt"):
+    with as_check_failure(Reason.INVALID_CERTIFICATE, "tls.crt"):
         for one in candidate.chain[1:]:
             require_strength(one.public_key())
             require_usual_form(one)
@@ -140,26 +140,26 @@ def has_its_issuer(candidate: Candidate, policy: Policy) -> tuple[str, ...]:
 
 def is_strong(certificate: x509.Certificate) -> bool:
     """Whether it may prove anything: with a key of any size, that could take long."""
-    with suppress(Refused), refusing(Reason.INVALID_CERTIFICATE):
+    with suppress(CheckFailed), as_check_failure(Reason.INVALID_CERTIFICATE):
         require_strength(certificate.public_key())
         require_usual_form(certificate)
         return True
     return False
 
 
-def is_valid_already(candidate: Candidate, policy: Policy) -> None:
+def is_valid_already(candidate: TLSSecret, policy: Policy) -> None:
     begins = candidate.leaf.not_valid_before_utc
     if policy.now and begins > policy.now + CLOCK_SKEW:
-        raise Refused(Reason.NOT_YET_VALID, f"from {begins:%Y-%m-%d %H:%M} UTC")
+        raise CheckFailed(Reason.NOT_YET_VALID, f"from {begins:%Y-%m-%d %H:%M} UTC")
 
 
-def is_not_expired(candidate: Candidate, policy: Policy) -> None:
+def is_not_expired(candidate: TLSSecret, policy: Policy) -> None:
     ends = candidate.leaf.not_valid_after_utc
     if policy.now and ends <= policy.now:
-        raise Refused(Reason.EXPIRED, f"since {ends:%Y-%m-%d %H:%M} UTC")
+        raise CheckFailed(Reason.EXPIRED, f"since {ends:%Y-%m-%d %H:%M} UTC")
 
 
-Check = Callable[[Candidate, Policy], Iterable[str] | None]
+Check = Callable[[TLSSecret, Policy], Iterable[str] | None]
 """Raises Refused, or tells what is to be warned of."""
 
 CHECKS: tuple[Check, ...] = (
@@ -179,18 +179,18 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def examine(ref: SecretRef, secret: dict[str, object], policy: Policy) -> Certificate | Rejection:
+def check_secret(ref: SecretRef, secret: dict[str, object], policy: Policy) -> Certificate | Rejection:
     """The facts of a Secret as the API delivers it, or the first reason not to send it."""
     try:
-        with without_warnings, refusing_the_unforeseen():
-            candidate = Candidate(secret)
+        with without_warnings, unforeseen_as_check_failure():
+            candidate = TLSSecret(secret)
             warnings = [text for check in CHECKS for text in check(candidate, policy) or ()]
             return facts(ref, candidate, warnings)
-    except Refused as refused:
+    except CheckFailed as refused:
         return Rejection(ref=ref, reason=refused.reason, detail=refused.detail)
 
 
-def facts(ref: SecretRef, candidate: Candidate, warnings: Iterable[str] = ()) -> Certificate:
+def facts(ref: SecretRef, candidate: TLSSecret, warnings: Iterable[str] = ()) -> Certificate:
     leaf = candidate.leaf
     return Certificate(
         ref=ref,
@@ -208,7 +208,7 @@ def facts(ref: SecretRef, candidate: Candidate, warnings: Iterable[str] = ()) ->
     )
 
 
-def version_of(candidate: Candidate) -> Version:
+def version_of(candidate: TLSSecret) -> Version:
     return Version(
         fingerprint=candidate.fingerprint,
         not_before=candidate.leaf.not_valid_before_utc,

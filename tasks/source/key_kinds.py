@@ -3,7 +3,7 @@
 from enum import StrEnum
 
 from tasks.domain.reasons import Reason
-from tasks.source.refusal import Refused
+from tasks.source.refusal import CheckFailed
 
 
 class Kind(StrEnum):
@@ -32,10 +32,10 @@ def kind_of(algorithm: bytes) -> Kind:
     if kind := ALGORITHMS.get(algorithm):
         return kind
     if algorithm.startswith(RSASSA_PSS):
-        raise Refused(Reason.WEAK_KEY, "RSASSA-PSS")
+        raise CheckFailed(Reason.WEAK_KEY, "RSASSA-PSS")
     if algorithm.startswith(EC):
         require_curve(algorithm.removeprefix(EC))
-    raise Refused(Reason.WEAK_KEY, UNUSUAL)
+    raise CheckFailed(Reason.WEAK_KEY, UNUSUAL)
 
 
 def kind_of_private(algorithm: bytes) -> Kind:
@@ -47,4 +47,4 @@ def require_curve(parameters: bytes) -> None:
     """Those of an EC key must name one of the curves that all programs know."""
     if parameters not in CURVES:
         named = parameters[:1] == P256[:1]
-        raise Refused(Reason.WEAK_KEY, UNUSUAL if named else "explicit EC parameters")
+        raise CheckFailed(Reason.WEAK_KEY, UNUSUAL if named else "explicit EC parameters")

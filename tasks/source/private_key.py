@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key
 from tasks.domain.reasons import Reason
 from tasks.source import der
 from tasks.source.key_kinds import UNUSUAL, Kind, kind_of_private, require_curve
-from tasks.source.refusal import Refused, refusing
+from tasks.source.refusal import CheckFailed, as_check_failure
 
 BLOCK = re.compile(rb"-----BEGIN ((?:RSA |EC )?PRIVATE KEY)-----([\w+/=\s]*)-----END \1-----", re.ASCII)
 KINDS = {
@@ -48,16 +48,16 @@ class Written(NamedTuple):
 
 def require_key(pem: bytes, public: PublicKeyTypes) -> None:
     """Raises Refused unless the one key in this PEM is that of the public key, consistent, and signs."""
-    with refusing(Reason.INVALID_KEY):
+    with as_check_failure(Reason.INVALID_KEY):
         written = _read(pem)
     if not isinstance(public, KINDS[written.kind]):
-        raise Refused(Reason.KEY_MISMATCH)
+        raise CheckFailed(Reason.KEY_MISMATCH)
     if isinstance(public, rsa.RSAPublicKey):
         _require_consistency(written.bare, public.public_numbers())
-    with refusing(Reason.INVALID_KEY):
+    with as_check_failure(Reason.INVALID_KEY):
         key = load_der_private_key(written.whole, password=None, unsafe_skip_rsa_key_validation=True)
     if key.public_key() != public:
-        raise Refused(Reason.KEY_MISMATCH)
+        raise CheckFailed(Reason.KEY_MISMATCH)
     _require_signature(key, public)
 
 
@@ -98,16 +98,16 @@ def _require_seed(key: bytes) -> None:
 
 
 def _require_consistency(key: bytes, public: rsa.RSAPublicNumbers) -> None:
-    with refusing(Reason.INVALID_KEY):
+    with as_check_failure(Reason.INVALID_KEY):
         version, *parts = der.sequence(key, most=10)
         _require_two_primes(version, parts)
     n, e, *others = (int.from_bytes(part.content, "big") for part in parts)
     if (n, e) != (public.n, public.e):
-        raise Refused(Reason.KEY_MISMATCH)
+        raise CheckFailed(Reason.KEY_MISMATCH)
     if max(others) > n:  # before anything is worked out with them
-        raise Refused(Reason.BROKEN_KEY, "a part of it is larger than its modulus")
+        raise CheckFailed(Reason.BROKEN_KEY, "a part of it is larger than its modulus")
     if contradiction := _contradiction(n, e, *others):
-        raise Refused(Reason.BROKEN_KEY, contradiction)
+        raise CheckFailed(Reason.BROKEN_KEY, contradiction)
 
 
 def _require_two_primes(version: der.Element, parts: list[der.Element]) -> None:
@@ -135,7 +135,7 @@ def _contradiction(  # noqa: PLR0913, PLR0917  an RSA key consists of these
 
 def _require_signature(key: PrivateKeyTypes, public: PublicKeyTypes) -> None:
     """The last proof: of a prime that is none, only a signature tells."""
-    with refusing(Reason.BROKEN_KEY):
+    with as_check_failure(Reason.BROKEN_KEY):
         match key, public:
             case rsa.RSAPrivateKey(), rsa.RSAPublicKey():
                 signature = key.sign(PROOF, padding.PKCS1v15(), hashes.SHA256())
@@ -145,4 +145,4 @@ def _require_signature(key: PrivateKeyTypes, public: PublicKeyTypes) -> None:
             case ed25519.Ed25519PrivateKey(), ed25519.Ed25519PublicKey():
                 public.verify(key.sign(PROOF), PROOF)
             case _:
-                raise Refused(Reason.WEAK_KEY, UNUSUAL)
+                raise CheckFailed(Reason.WEAK_KEY, UNUSUAL)

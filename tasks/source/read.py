@@ -1,4 +1,4 @@
-"""Reads OPS: every certificate, checked, as facts. Plain functions; Prefect's shell is collect.py.
+"""Reads OPS: every certificate, checked, as facts. Plain functions; the task is collect_certificates.py.
 
 The private keys that the list brings along live in `_examine_page` and are gone when it returns.
 """
@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 from tasks.config.limits import MOST_CERTIFICATES, too_many_secrets
 from tasks.config.schema import Source
 from tasks.domain.errors import ClusterError
-from tasks.domain.failure_codes import Code
-from tasks.domain.models import Certificate, Failure, Inventory, Issuance, OnOps, Rejection, SecretRef
+from tasks.domain.failure_codes import FailureCode
+from tasks.domain.models import Certificate, Failure, Issuance, OnOps, Rejection, SecretRef, SourceSnapshot
 from tasks.domain.reasons import Reason
 from tasks.domain.text import some
 from tasks.kube.client import ClusterClient
 from tasks.kube.identity import identify_ops
 from tasks.kube.responses import MALFORMED, name_of
 from tasks.runtime import shutdown
-from tasks.source.checks import Policy, examine
+from tasks.source.checks import Policy, check_secret
 from tasks.source.issuance import AWAITED, Word, hear, issuance_of, renewal_of
 
 # cert-manager's reasons (pkg/util/pki, policies/constants.go) that say: this Secret is not the right one.
@@ -38,7 +38,7 @@ class Heard(NamedTuple):
     warnings: list[str]
 
 
-def take_inventory(client: ClusterClient, source: Source, now: datetime) -> Inventory:
+def read_source(client: ClusterClient, source: Source, now: datetime) -> SourceSnapshot:
     """What OPS holds at this moment. Raises ClusterError where the Secrets can't be read."""
     cluster_id, about_us = identify_ops(client, source, now)
     policy = Policy(now=now, allow_self_signed=source.allow_self_signed)
@@ -49,7 +49,7 @@ def take_inventory(client: ClusterClient, source: Source, now: datetime) -> Inve
     # Taken out one by one, or 10,000 would be held twice.
     judged = (_believe_cert_manager(name, found.pop(name, None), heard, source, now) for name in names)
     on_ops = [one for one in judged if one]
-    return Inventory(
+    return SourceSnapshot(
         certificates=tuple(one for one in on_ops if isinstance(one, Certificate)),
         rejections=tuple(one for one in on_ops if isinstance(one, Rejection)),
         issuances=tuple(one for one in on_ops if isinstance(one, Issuance)),
@@ -77,7 +77,7 @@ def _warnings(heard: Heard, on_ops: Iterable[OnOps]) -> list[str]:
     ]
 
 
-def examine_again(
+def recheck(
     client: ClusterClient, source: Source, names: Iterable[str], now: datetime
 ) -> dict[str, Certificate | Rejection | None]:
     """What OPS holds now under some names, None where it holds nothing. Raises ClusterError."""
@@ -86,13 +86,13 @@ def examine_again(
     for name in names:
         ref = SecretRef(namespace=source.namespace, name=name)
         secret = client.tls_secret(ref)
-        found[name] = examine(ref, secret, policy) if secret else None
+        found[name] = check_secret(ref, secret, policy) if secret else None
     return found
 
 
-def examine_changed(client: ClusterClient, source: Source, name: str, now: datetime) -> OnOps | None:
-    """As `examine_again`, and cert-manager is believed, as in an inventory. Raises ClusterError."""
-    found = examine_again(client, source, [name], now)[name]
+def check_changed(client: ClusterClient, source: Source, name: str, now: datetime) -> OnOps | None:
+    """As `recheck`, and cert-manager is believed, as in an inventory. Raises ClusterError."""
+    found = recheck(client, source, [name], now)[name]
     if isinstance(found, Rejection) and found.reason not in AWAITED:
         return found
     return _believe_cert_manager(name, found, _not_ready(client, source), source, now)
@@ -117,9 +117,9 @@ def _examine_page(
     for secret in page:
         if shutdown.current().asked.is_set():
             what = f"check secrets in {source.namespace}"
-            raise ClusterError(Failure(code=Code.INTERRUPTED, cluster=source.label, what=what))
+            raise ClusterError(Failure(code=FailureCode.INTERRUPTED, cluster=source.label, what=what))
         if name := name_of(secret):
-            found.append(examine(SecretRef(namespace=source.namespace, name=name), secret, policy))
+            found.append(check_secret(SecretRef(namespace=source.namespace, name=name), secret, policy))
     return found
 
 
@@ -146,9 +146,17 @@ def _not_ready(client: ClusterClient, source: Source) -> Heard:
                 _hear(heard, certificate, source)
     except ClusterError as error:
         code = error.failure.code
-        if code in (Code.UNREACHABLE, Code.CONNECTION_LOST, Code.TIMEOUT, Code.DEADLINE):
+        if code in (
+            FailureCode.UNREACHABLE,
+            FailureCode.CONNECTION_LOST,
+            FailureCode.TIMEOUT,
+            FailureCode.DEADLINE,
+        ):
             raise
-        known = {Code.API_MISSING: "unknown here", Code.FORBIDDEN: "not for us to read (no right)"}
+        known = {
+            FailureCode.API_MISSING: "unknown here",
+            FailureCode.FORBIDDEN: "not for us to read (no right)",
+        }
         why = known.get(code, f"unreadable ({code})")
         return Heard({}, {}, [f"cert-manager's Certificates are {why}; the Secrets alone decide"])
     return heard

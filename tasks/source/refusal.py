@@ -9,7 +9,7 @@ from cryptography.exceptions import InternalError, InvalidSignature, Unsupported
 from tasks.domain.reasons import Reason
 
 
-class Refused(Exception):
+class CheckFailed(Exception):
     """The Secret is not fit to be sent."""
 
     def __init__(self, reason: Reason, detail: str = "") -> None:
@@ -18,7 +18,7 @@ class Refused(Exception):
 
 
 @contextmanager
-def refusing(reason: Reason, detail: str = "") -> Iterator[None]:
+def as_check_failure(reason: Reason, detail: str = "") -> Iterator[None]:
     """Turn what cryptography raises on a damaged object into a Refused, without its text."""
     try:
         yield
@@ -32,22 +32,22 @@ def refusing(reason: Reason, detail: str = "") -> Iterator[None]:
         x509.InvalidVersion,
         x509.UnsupportedGeneralNameType,
     ):
-        raise Refused(reason, detail) from None
+        raise CheckFailed(reason, detail) from None
 
 
 @contextmanager
-def refusing_the_unforeseen() -> Iterator[None]:
+def unforeseen_as_check_failure() -> Iterator[None]:
     """Turn any other error into a Refused, told by its type alone: its text could hold anything.
 
     So whatever a Secret holds, it costs itself. What ends a process, or a run, goes through.
     """
     try:
         yield
-    except Refused:
+    except CheckFailed:
         raise
     except BaseException as error:
         if isinstance(error, Exception) or is_panic(error):
-            raise Refused(Reason.EXAMINATION_FAILED, type(error).__name__) from None
+            raise CheckFailed(Reason.EXAMINATION_FAILED, type(error).__name__) from None
         raise
 
 

@@ -12,7 +12,7 @@ from cryptography.x509.oid import NameOID
 
 from tasks.domain.names import data_keys
 from tasks.domain.reasons import Reason
-from tasks.source.refusal import Refused, refusing
+from tasks.source.refusal import CheckFailed, as_check_failure
 
 CERTIFICATE, KEY, CA = "tls.crt", "tls.key", "ca.crt"
 MAX_BYTES = 900 * 1024  # an API server takes 1 MiB of data; a real chain has 4 to 16 KiB
@@ -33,7 +33,7 @@ DAMAGED = re.compile(rb"-----(BEGIN|END)")
 BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 
 
-class Candidate:
+class TLSSecret:
     """The data of one Secret, decoded and parsed on demand; every fault is a Refused."""
 
     def __init__(self, secret: dict[str, Any]) -> None:
@@ -64,7 +64,7 @@ class Candidate:
         return tuple(sorted(data_keys(self._data) - {CERTIFICATE, KEY, CA})[:MOST_KEPT])
 
     def _decode(self, key: str) -> bytes:
-        with refusing(Reason.INVALID_ENCODING, key):
+        with as_check_failure(Reason.INVALID_ENCODING, key):
             return base64.b64decode(self._data.get(key) or "", validate=True)
 
     @cached_property
@@ -79,13 +79,13 @@ class Candidate:
     def require_data(self) -> None:
         missing = [key for key in (CERTIFICATE, KEY) if not self.material.get(key)]
         if missing:
-            raise Refused(Reason.MISSING_DATA, ", ".join(missing))
+            raise CheckFailed(Reason.MISSING_DATA, ", ".join(missing))
         size = sum(map(len, self.material.values()))
         if size > MAX_BYTES:
-            raise Refused(Reason.TOO_LARGE, f"{size} bytes, at most {MAX_BYTES}")
+            raise CheckFailed(Reason.TOO_LARGE, f"{size} bytes, at most {MAX_BYTES}")
         for key, most in ((CERTIFICATE, MAX_CERTIFICATE_BYTES), (KEY, MAX_KEY_BYTES)):
             if (size := len(self.material[key])) > most:
-                raise Refused(Reason.TOO_LARGE, f"{key}: {size} bytes, at most {most}")
+                raise CheckFailed(Reason.TOO_LARGE, f"{key}: {size} bytes, at most {most}")
 
     def require_certificate_blocks(self) -> None:
         for key in (CERTIFICATE, CA):
@@ -93,19 +93,19 @@ class Candidate:
                 continue
             labels = self._labels(key)
             if set(labels) != {"CERTIFICATE"}:
-                raise Refused(Reason.UNEXPECTED_BLOCK, f"{key} must hold certificates only")
+                raise CheckFailed(Reason.UNEXPECTED_BLOCK, f"{key} must hold certificates only")
             if key == CERTIFICATE and len(labels) > MAX_CERTIFICATES:
                 detail = f"{key} holds {len(labels)} certificates, at most {MAX_CERTIFICATES}"
-                raise Refused(Reason.UNEXPECTED_BLOCK, detail)
+                raise CheckFailed(Reason.UNEXPECTED_BLOCK, detail)
             if len(self._certificates(key)) != len(labels):
-                raise Refused(Reason.INVALID_CERTIFICATE, key)
+                raise CheckFailed(Reason.INVALID_CERTIFICATE, key)
 
     def require_key_block(self) -> None:
         if b"ENCRYPTED" in self.material[KEY]:  # in the label (PKCS#8) or in a header (RFC 1421)
-            raise Refused(Reason.ENCRYPTED_KEY)
+            raise CheckFailed(Reason.ENCRYPTED_KEY)
         labels = [label for label in self._labels(KEY) if label != "EC PARAMETERS"]
         if len(labels) != 1 or labels[0] not in KEY_LABELS:
-            raise Refused(Reason.UNEXPECTED_BLOCK, f"{KEY} must hold one private key")
+            raise CheckFailed(Reason.UNEXPECTED_BLOCK, f"{KEY} must hold one private key")
 
     def _labels(self, key: str) -> list[str]:
         """Labels of the PEM blocks, as strict as OpenSSL and so nginx: boundaries fill their lines.
@@ -125,13 +125,13 @@ class Candidate:
                 labels.append(inside.decode("ascii"))
                 inside = None
             elif boundary or DAMAGED.search(line) or (inside and not BASE64.fullmatch(line.rstrip(b" \t"))):
-                raise Refused(Reason.UNEXPECTED_BLOCK, f"{key}: line {number} does not fit a PEM block")
+                raise CheckFailed(Reason.UNEXPECTED_BLOCK, f"{key}: line {number} does not fit a PEM block")
         if inside:
-            raise Refused(Reason.UNEXPECTED_BLOCK, f"{key}: the last block does not end")
+            raise CheckFailed(Reason.UNEXPECTED_BLOCK, f"{key}: the last block does not end")
         return labels
 
     def _certificates(self, key: str) -> list[x509.Certificate]:
-        with refusing(Reason.INVALID_CERTIFICATE, key):
+        with as_check_failure(Reason.INVALID_CERTIFICATE, key):
             return x509.load_pem_x509_certificates(self.material.get(key, b""))
 
     @cached_property
@@ -149,13 +149,13 @@ class Candidate:
 
     @cached_property
     def public_key(self) -> PublicKeyTypes:
-        with refusing(Reason.INVALID_CERTIFICATE, "its public key"):
+        with as_check_failure(Reason.INVALID_CERTIFICATE, "its public key"):
             return self.leaf.public_key()
 
     @cached_property
     def names(self) -> tuple[x509.Name, x509.Name]:
         """Subject and issuer."""
-        with refusing(Reason.INVALID_CERTIFICATE, "its names"):
+        with as_check_failure(Reason.INVALID_CERTIFICATE, "its names"):
             return self.leaf.subject, self.leaf.issuer
 
     @cached_property
@@ -198,7 +198,7 @@ def common_name(name: x509.Name) -> str:
 
 
 def _extension_of(certificate: x509.Certificate, kind: type[E]) -> E | None:
-    with refusing(Reason.INVALID_CERTIFICATE, "its extensions"):
+    with as_check_failure(Reason.INVALID_CERTIFICATE, "its extensions"):
         try:
             return certificate.extensions.get_extension_for_class(kind).value
         except x509.ExtensionNotFound:

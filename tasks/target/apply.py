@@ -13,32 +13,34 @@ from typing import Any
 from tasks.config.schema import Wanted
 from tasks.domain import annotations
 from tasks.domain.errors import ClusterError
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Action, Certificate, Change, Plan, Rejection, SecretRef, TargetSecret
 from tasks.domain.reasons import Reason
-from tasks.kube.client import NEVER, ClusterClient
-from tasks.kube.responses import UNCERTAIN
+from tasks.kube.client import NO_RESOURCE_VERSION, ClusterClient
+from tasks.kube.responses import OUTCOME_UNKNOWN
 from tasks.plan import ownership
 from tasks.plan.decide import decide, unread
-from tasks.plan.observed import View
+from tasks.plan.observed import ObservedState
 from tasks.plan.safety import ensure_safe_write
-from tasks.plan.spec import Order
-from tasks.source.checks import Policy, examine
-from tasks.source.refusal import Refused, refusing_the_unforeseen
-from tasks.source.tls_secret import Candidate
+from tasks.plan.spec import SyncSpec
+from tasks.source.checks import Policy, check_secret
+from tasks.source.refusal import CheckFailed, unforeseen_as_check_failure
+from tasks.source.tls_secret import TLSSecret
 from tasks.target.read import read_copy
 
-ROUNDS = 3
+MAX_REPLANS = 3
 """Further attempts at one Secret, each on fresh facts, where a write came to nothing certain."""
 
 ALTERED = "altered by the target's admission"
 """In place of the fingerprint."""
 
 
-class Sender:
+class SecretApplier:
     """Usable from several threads, each with Secrets of its own."""
 
-    def __init__(self, source: ClusterClient, target: ClusterClient, order: Order, view: View) -> None:
+    def __init__(
+        self, source: ClusterClient, target: ClusterClient, order: SyncSpec, view: ObservedState
+    ) -> None:
         self._source, self._target, self._order, self._view = source, target, order, view
         self._known = order.inventory.by_name
 
@@ -55,12 +57,12 @@ class Sender:
         except ClusterError as error:
             trouble = error
         uncertain = False
-        for number in range(ROUNDS):
+        for number in range(MAX_REPLANS):
             code = trouble.failure.code
-            uncertain = uncertain or code in UNCERTAIN
+            uncertain = uncertain or code in OUTCOME_UNKNOWN
             # A policy may have kept us from a Secret that appeared meanwhile; more looks tell no more.
-            barred = code is Code.FORBIDDEN and number == 0 and change.action is Action.CREATE
-            if not barred and code not in UNCERTAIN | {Code.CONFLICT}:
+            barred = code is FailureCode.FORBIDDEN and number == 0 and change.action is Action.CREATE
+            if not barred and code not in OUTCOME_UNKNOWN | {FailureCode.CONFLICT}:
                 raise trouble
             current, now = self._look_again(change.target, trouble)
             if barred and current is None:
@@ -93,7 +95,7 @@ class Sender:
         self, secret: dict[str, Any] | None, change: Change, *, again: bool = False
     ) -> Change | None:
         """Send what OPS has now: as planned if nothing has moved, else as the table says of the new facts."""
-        candidate = Candidate(secret or {})
+        candidate = TLSSecret(secret or {})
         certificate = self._check_again(candidate, secret, change) if secret else None
         if again or certificate != self._known[change.certificate]:
             decided = self._decide_again(change, certificate)
@@ -107,21 +109,21 @@ class Sender:
         try:
             self._apply(change, certificate, candidate)
         except ClusterError as error:
-            if error.failure.code is Code.ALTERED:
+            if error.failure.code is FailureCode.ALTERED:
                 self._mark_altered(change, certificate, candidate)
             raise
         return replace(change, applied=True)
 
     def _check_again(
-        self, candidate: Candidate, secret: dict[str, Any], change: Change
+        self, candidate: TLSSecret, secret: dict[str, Any], change: Change
     ) -> Certificate | Rejection:
         """The facts that the plan was made on, if the content is still the same and valid; else new ones."""
         known, now = self._known[change.certificate], datetime.now(UTC)
-        with suppress(Refused), refusing_the_unforeseen():  # examine says why
+        with suppress(CheckFailed), unforeseen_as_check_failure():  # examine says why
             if candidate.fingerprint == known.version.fingerprint and known.version.not_after > now:
                 return known
         policy = Policy(now=now, allow_self_signed=self._order.config.source.allow_self_signed)
-        return examine(known.ref, secret, policy)
+        return check_secret(known.ref, secret, policy)
 
     def _decide_again(self, change: Change, source: Certificate | Rejection | None) -> Change | None:
         """Something has moved since the plan was made: the same table, the new facts."""
@@ -138,7 +140,7 @@ class Sender:
             return row()
         return decided
 
-    def _apply(self, change: Change, certificate: Certificate, candidate: Candidate) -> None:
+    def _apply(self, change: Change, certificate: Certificate, candidate: TLSSecret) -> None:
         body = self._body(change, certificate, candidate.material)
         if change.uid and (change.extra_keys or change.extra_annotations):
             # A forced apply leaves what other managers added in place. A patch takes it off in the moment in
@@ -150,7 +152,7 @@ class Sender:
             body["metadata"]["resourceVersion"] = version
         self._target.apply(change.target, body, uid=change.uid)
 
-    def _mark_altered(self, change: Change, certificate: Certificate, candidate: Candidate) -> None:
+    def _mark_altered(self, change: Change, certificate: Certificate, candidate: TLSSecret) -> None:
         """Note on a copy that it does not hold what we sent, so that no later run takes it for good."""
         with suppress(ClusterError):  # Altered again, if nothing else
             current = self._target.target_secret(change.target)
@@ -171,7 +173,7 @@ class Sender:
         metadata |= (
             {"uid": change.uid, "resourceVersion": change.resource_version}
             if change.uid
-            else {"resourceVersion": NEVER}
+            else {"resourceVersion": NO_RESOURCE_VERSION}
         )
         return {
             "apiVersion": "v1",

@@ -10,13 +10,13 @@ from tasks.config.schema import Cluster
 from tasks.domain.errors import ClusterError
 from tasks.kube.client import ClusterClient
 from tasks.kube.identity import identify, wrong_cluster
-from tasks.plan.spec import Order
+from tasks.plan.spec import SyncSpec
 
 _seen: dict[tuple[str, str], str] = {}
 """(owner, cluster) -> uid of its kube-system, as last seen."""
 
 
-def verify_identity(target: ClusterClient, order: Order, now: datetime) -> list[str]:
+def verify_identity(target: ClusterClient, order: SyncSpec, now: datetime) -> list[str]:
     """Warnings. Raises ClusterError: WrongCluster, or what `identify` raises."""
     found, warnings = identify(target, now)
     cluster = order.cluster
@@ -27,7 +27,7 @@ def verify_identity(target: ClusterClient, order: Order, now: datetime) -> list[
     )
 
 
-def _trouble(order: Order, found: str) -> str:
+def _trouble(order: SyncSpec, found: str) -> str:
     """What is wrong with a cluster of this uid; empty where nothing is."""
     cluster = order.cluster
     _seen[order.config.owner, cluster.name] = found
@@ -41,5 +41,5 @@ def _trouble(order: Order, found: str) -> str:
     return f"it is the cluster of {', '.join(same)}, too" if same else ""
 
 
-def _uid_of(cluster: Cluster, order: Order) -> str | None:
+def _uid_of(cluster: Cluster, order: SyncSpec) -> str | None:
     return cluster.cluster_id or _seen.get((order.config.owner, cluster.name))

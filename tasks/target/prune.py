@@ -12,18 +12,18 @@ from functools import partial
 from typing import Any
 
 from tasks.domain import annotations
-from tasks.domain.errors import ClusterError, defect
-from tasks.domain.failure_codes import Code
+from tasks.domain.errors import ClusterError, internal_error
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Change, ClusterReport, Failure, SecretRef
 from tasks.kube.client import ClusterClient
 from tasks.kube.identity import identify_ops
 from tasks.kube.pool import client_of_source, client_of_target
-from tasks.kube.responses import MALFORMED, UNCERTAIN, name_of
+from tasks.kube.responses import MALFORMED, OUTCOME_UNKNOWN, name_of
 from tasks.plan import ownership
 from tasks.plan.orphans import clock_of
 from tasks.plan.prune import Pruning, ensure_safe_prune, merged, timed
 from tasks.plan.safety import UnsafePlan
-from tasks.plan.spec import Order
+from tasks.plan.spec import SyncSpec
 from tasks.runtime import shutdown
 from tasks.target.identity import verify_identity
 
@@ -36,7 +36,7 @@ NO_RIGHT = (
 )
 
 
-def prune(order: Order, pruning: Pruning, report: ClusterReport, newer: str) -> ClusterReport:
+def prune(order: SyncSpec, pruning: Pruning, report: ClusterReport, newer: str) -> ClusterReport:
     """The report, with what became of the pruning; in a dry run OPS is asked, too, and nothing is changed.
 
     `newer` is what `newer_than_ops` says of all clusters of the run. Expected failures are in the report.
@@ -48,14 +48,16 @@ def prune(order: Order, pruning: Pruning, report: ClusterReport, newer: str) -> 
         work.failures.append(error.failure)
     except UnsafePlan as error:
         name, what = order.cluster.name, "check what is to be deleted"
-        work.failures.append(Failure(code=Code.UNSAFE_PLAN, cluster=name, what=what, detail=str(error)))
+        work.failures.append(
+            Failure(code=FailureCode.UNSAFE_PLAN, cluster=name, what=what, detail=str(error))
+        )
     except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
-        work.failures.append(defect(order.cluster.name, "prune", error))
+        work.failures.append(internal_error(order.cluster.name, "prune", error))
     return merged(report, work.done, work.failures)
 
 
 class _Work:
-    def __init__(self, order: Order, pruning: Pruning, report: ClusterReport, newer: str) -> None:
+    def __init__(self, order: SyncSpec, pruning: Pruning, report: ClusterReport, newer: str) -> None:
         self._order, self._report, self._newer = order, report, newer
         self._planned = pruning._replace(notes=(), ended=()) if order.dry_run else pruning
         self.done = list(pruning.waiting)
@@ -92,7 +94,7 @@ class _Work:
         try:
             self.done.append(step())
         except ClusterError as error:
-            if error.failure.code not in (Code.CONFLICT, Code.NOT_FOUND):
+            if error.failure.code not in (FailureCode.CONFLICT, FailureCode.NOT_FOUND):
                 self.failures.append(error.failure)
 
     def _prove(self, source: ClusterClient) -> frozenset[str]:
@@ -100,13 +102,15 @@ class _Work:
         about, what = self._order.config.source, "prove what is gone"
         found, _ = identify_ops(source, about, datetime.now(UTC))
         if not about.cluster_id or found != self._order.inventory.cluster_id:
-            raise ClusterError(Failure(code=Code.WRONG_CLUSTER, cluster=about.label, what=what))
+            raise ClusterError(Failure(code=FailureCode.WRONG_CLUSTER, cluster=about.label, what=what))
         if not source.may("list", about.namespace):
-            raise ClusterError(Failure(code=Code.FORBIDDEN, cluster=about.label, what=what))
+            raise ClusterError(Failure(code=FailureCode.FORBIDDEN, cluster=about.label, what=what))
         try:
             pages = list(source.certificates(about.namespace))
         except ClusterError as error:
-            if error.failure.code is Code.API_MISSING:  # no cert-manager there: the Secrets alone decide
+            if (
+                error.failure.code is FailureCode.API_MISSING
+            ):  # no cert-manager there: the Secrets alone decide
                 return frozenset()
             raise
         return frozenset(self._secret_of(item) for page in pages for item in page)
@@ -121,7 +125,7 @@ class _Work:
             about, what = self._order.config.source, "prove what is gone"
             detail = f"Certificate {name_of(certificate) or 'without a name'} can't be read"
             raise ClusterError(
-                Failure(code=Code.PRUNE_REFUSED, cluster=about.label, what=what, detail=detail)
+                Failure(code=FailureCode.PRUNE_REFUSED, cluster=about.label, what=what, detail=detail)
             )
         return name
 
@@ -137,7 +141,7 @@ class _Work:
 
     def _refusal(self, row: Change, detail: str) -> ClusterError:
         name, what = self._order.cluster.name, f"delete secret {row.target}"
-        return ClusterError(Failure(code=Code.PRUNE_REFUSED, cluster=name, what=what, detail=detail))
+        return ClusterError(Failure(code=FailureCode.PRUNE_REFUSED, cluster=name, what=what, detail=detail))
 
     @staticmethod
     def _note(target: ClusterClient, row: Change) -> Change:
@@ -151,7 +155,7 @@ class _Work:
 
 def _explained(error: ClusterError) -> ClusterError:
     """The same; where the target forbids it, with what to do."""
-    if error.failure.code is not Code.FORBIDDEN:
+    if error.failure.code is not FailureCode.FORBIDDEN:
         return error
     return ClusterError(error.failure.model_copy(update={"detail": NO_RIGHT}))
 
@@ -161,11 +165,11 @@ def _deleted(target: ClusterClient, row: Change) -> Change:
     try:
         target.delete(row.target, uid=str(row.uid), version=str(row.resource_version))
     except ClusterError as error:
-        if error.failure.code is Code.FORBIDDEN:
+        if error.failure.code is FailureCode.FORBIDDEN:
             raise _explained(error) from None
-        if error.failure.code is Code.NOT_FOUND:
+        if error.failure.code is FailureCode.NOT_FOUND:
             pass
-        elif error.failure.code not in UNCERTAIN:
+        elif error.failure.code not in OUTCOME_UNKNOWN:
             raise
         else:
             now = target.target_secret(row.target)

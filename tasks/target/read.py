@@ -9,9 +9,9 @@ from tasks.domain.names import data_keys
 from tasks.domain.reasons import Reason
 from tasks.kube.client import ClusterClient
 from tasks.runtime.silence import without_warnings
-from tasks.source.checks import Policy, examine, version_of
-from tasks.source.refusal import Refused, refusing_the_unforeseen
-from tasks.source.tls_secret import Candidate
+from tasks.source.checks import Policy, check_secret, version_of
+from tasks.source.refusal import CheckFailed, unforeseen_as_check_failure
+from tasks.source.tls_secret import TLSSecret
 
 
 def read_copy(target: ClusterClient, secret: TargetSecret, source: Source) -> TargetSecret | None:
@@ -25,9 +25,9 @@ def read_copy(target: ClusterClient, secret: TargetSecret, source: Source) -> Ta
         return None
     held, unfit, data = None, None, manifest.get("data")
     keys = data_keys(data) if isinstance(data, dict) else frozenset[str]()
-    with suppress(Refused), without_warnings, refusing_the_unforeseen():
-        held = version_of(Candidate(manifest))
-    found = examine(secret.ref, manifest, Policy(now=None, allow_self_signed=source.allow_self_signed))
+    with suppress(CheckFailed), without_warnings, unforeseen_as_check_failure():
+        held = version_of(TLSSecret(manifest))
+    found = check_secret(secret.ref, manifest, Policy(now=None, allow_self_signed=source.allow_self_signed))
     if isinstance(found, Rejection) and found.reason is not Reason.EXAMINATION_FAILED:  # that proves nothing
         unfit = found.reason
     return replace(secret, was_read=True, read=held, keys=keys, unfit=unfit)

@@ -1,4 +1,4 @@
-"""Brings one cluster in sync: list, plan, check, write. Plain functions; Prefect's shell is sync.py."""
+"""Brings one cluster in sync: list, plan, check, write. Plain functions; the task is sync_cluster.py."""
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -7,25 +7,25 @@ from datetime import UTC, datetime
 
 from tasks.config.schema import Cluster
 from tasks.domain.errors import ClusterError
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Change, ClusterReport, Failure, Plan, SecretRef, TargetSecret
 from tasks.kube.client import ClusterClient
 from tasks.kube.permissions import needed
 from tasks.kube.pool import client_of_source, client_of_target
 from tasks.kubeconfig.reader import CONNECTIONS
 from tasks.plan.decide import downgrades, make_plan, unread
-from tasks.plan.observed import View
-from tasks.plan.orphans import clock_of, foretold
+from tasks.plan.observed import ObservedState
+from tasks.plan.orphans import clock_of, with_prune_forecast
 from tasks.plan.safety import UnsafePlan, ensure_safe
-from tasks.plan.spec import Order
+from tasks.plan.spec import SyncSpec
 from tasks.plan.waves import failure_of, urgent
-from tasks.source.read import examine_again
+from tasks.source.read import recheck
 from tasks.target.identity import verify_identity
 from tasks.target.read import read_copy
 from tasks.target.write import Writer
 
 
-def deliver(order: Order, deadline: float) -> ClusterReport:
+def deliver(order: SyncSpec, deadline: float) -> ClusterReport:
     """Bring a cluster in sync and say what really happened. Expected failures are in the report.
 
     `deadline` is a moment of time.monotonic(), after which no request is made.
@@ -34,27 +34,27 @@ def deliver(order: Order, deadline: float) -> ClusterReport:
     try:
         with client_of_target(cluster, deadline) as target:
             ends = target.credential_ends
-            report = _deliver_to(target, order, View())
+            report = _deliver_to(target, order, ObservedState())
     except ClusterError as error:
         report = ClusterReport(cluster=cluster.name, dry_run=order.dry_run, failures=(error.failure,))
     return report.model_copy(update={"credential_ends": ends})
 
 
-def view_cluster(order: Order, deadline: float) -> tuple[ClusterReport, View]:
+def preview(order: SyncSpec, deadline: float) -> tuple[ClusterReport, ObservedState]:
     """What a dry run says of a cluster, and what it saw there; the view is empty where it could not end."""
-    cluster, view = order.cluster, View()
+    cluster, view = order.cluster, ObservedState()
     try:
         with client_of_target(cluster, deadline) as target:
             return _deliver_to(target, replace(order, dry_run=True), view), view
     except ClusterError as error:
-        return ClusterReport(cluster=cluster.name, dry_run=True, failures=(error.failure,)), View()
+        return ClusterReport(cluster=cluster.name, dry_run=True, failures=(error.failure,)), ObservedState()
 
 
-def _deliver_to(target: ClusterClient, order: Order, view: View) -> ClusterReport:
+def _deliver_to(target: ClusterClient, order: SyncSpec, view: ObservedState) -> ClusterReport:
     warnings = verify_identity(target, order, datetime.now(UTC))
     _list_namespaces(target, order.namespaces, view)
     order, plan = _decide(target, order, view)
-    plan = foretold(plan, order, clock_of(target.server_time, datetime.now(UTC)))
+    plan = with_prune_forecast(plan, order, clock_of(target.server_time, datetime.now(UTC)))
     _ensure_safe(plan, order, view)
     changes, failures = plan.changes, view.failures
     to_do = _hold_back(plan, order, view)
@@ -73,11 +73,11 @@ def _deliver_to(target: ClusterClient, order: Order, view: View) -> ClusterRepor
     )
 
 
-def _failure(cluster: Cluster, code: Code, what: str, detail: str) -> Failure:
+def _failure(cluster: Cluster, code: FailureCode, what: str, detail: str) -> Failure:
     return Failure(code=code, cluster=cluster.name, what=what, detail=detail)
 
 
-def _list_namespaces(target: ClusterClient, namespaces: Iterable[str], view: View) -> None:
+def _list_namespaces(target: ClusterClient, namespaces: Iterable[str], view: ObservedState) -> None:
     """A namespace that may not be listed costs its own certificates; a cluster in trouble costs all."""
 
     def list_one(namespace: str) -> list[TargetSecret] | Failure:
@@ -96,7 +96,7 @@ def _list_namespaces(target: ClusterClient, namespaces: Iterable[str], view: Vie
                 view.add(namespace, answer)
 
 
-def _decide(target: ClusterClient, order: Order, view: View) -> tuple[Order, Plan]:
+def _decide(target: ClusterClient, order: SyncSpec, view: ObservedState) -> tuple[SyncSpec, Plan]:
     """The plan; made anew where a target has a newer certificate, with what OPS has by now."""
     plan = _plan(target, order, view)
     names = downgrades(plan)
@@ -106,7 +106,7 @@ def _decide(target: ClusterClient, order: Order, view: View) -> tuple[Order, Pla
     return order, _plan(target, order, view)
 
 
-def _plan(target: ClusterClient, order: Order, view: View) -> Plan:
+def _plan(target: ClusterClient, order: SyncSpec, view: ObservedState) -> Plan:
     """The plan, for which copies are read whose metadata doesn't tell whether they may be replaced."""
     plan = _make_plan(order, view)
     doubtful = unread(plan, view.secrets)
@@ -114,7 +114,7 @@ def _plan(target: ClusterClient, order: Order, view: View) -> Plan:
     return _make_plan(order, view) if doubtful else plan
 
 
-def _make_plan(order: Order, view: View) -> Plan:
+def _make_plan(order: SyncSpec, view: ObservedState) -> Plan:
     plan = make_plan(
         order.cluster,
         order.inventory,
@@ -127,7 +127,9 @@ def _make_plan(order: Order, view: View) -> Plan:
     return view.cover(plan)
 
 
-def _read_copies(target: ClusterClient, refs: tuple[SecretRef, ...], order: Order, view: View) -> None:
+def _read_copies(
+    target: ClusterClient, refs: tuple[SecretRef, ...], order: SyncSpec, view: ObservedState
+) -> None:
     """One that may not be read costs itself alone; a cluster in trouble costs all."""
 
     def read_one(ref: SecretRef) -> TargetSecret | Failure | None:
@@ -147,11 +149,13 @@ def _read_copies(target: ClusterClient, refs: tuple[SecretRef, ...], order: Orde
                 view.see(ref, answer)
 
 
-def _look_at_ops_again(target: ClusterClient, order: Order, names: frozenset[str], view: View) -> Order:
+def _look_at_ops_again(
+    target: ClusterClient, order: SyncSpec, names: frozenset[str], view: ObservedState
+) -> SyncSpec:
     """Another run may have brought a newer certificate a moment ago."""
     try:
         with client_of_source(order.config.source, target.deadline) as source:
-            found = examine_again(source, order.config.source, names, datetime.now(UTC))
+            found = recheck(source, order.config.source, names, datetime.now(UTC))
     except ClusterError as error:
         view.failures.append(error.failure)
         return order
@@ -159,7 +163,7 @@ def _look_at_ops_again(target: ClusterClient, order: Order, names: frozenset[str
 
 
 def _review_rights(
-    target: ClusterClient, cluster: Cluster, plan: Plan, view: View, warnings: list[str]
+    target: ClusterClient, cluster: Cluster, plan: Plan, view: ObservedState, warnings: list[str]
 ) -> Plan:
     """What of the plan may be written, asked before the first write; only a run that writes asks."""
     namespaces = sorted({change.target.namespace for change in plan.writes})
@@ -171,17 +175,21 @@ def _review_rights(
             what = f"write secrets in {namespace}"
             if missing:
                 barred.add(namespace)
-                view.failures.append(_failure(cluster, Code.FORBIDDEN, what, f"missing verbs: {missing}"))
+                view.failures.append(
+                    _failure(cluster, FailureCode.FORBIDDEN, what, f"missing verbs: {missing}")
+                )
             elif excess and cluster.protected:
                 barred.add(namespace)
-                view.failures.append(_failure(cluster, Code.EXCESSIVE_RIGHTS, what, f"verbs: {excess}"))
+                view.failures.append(
+                    _failure(cluster, FailureCode.EXCESSIVE_RIGHTS, what, f"verbs: {excess}")
+                )
             elif excess:
                 warnings.append(f"{namespace}: the credential may do more with Secrets than needed: {excess}")
     kept = (change for change in plan.changes if not (change.writes and change.target.namespace in barred))
     return plan.model_copy(update={"changes": tuple(kept)})
 
 
-def _hold_back(plan: Plan, order: Order, view: View) -> Plan:
+def _hold_back(plan: Plan, order: SyncSpec, view: ObservedState) -> Plan:
     """Where an earlier wave went badly, what is not urgent stays in the report, undone."""
     if not order.urgent_only:
         return plan
@@ -191,16 +199,16 @@ def _hold_back(plan: Plan, order: Order, view: View) -> Plan:
     return to_do
 
 
-def _ensure_safe(plan: Plan, order: Order, view: View) -> None:
+def _ensure_safe(plan: Plan, order: SyncSpec, view: ObservedState) -> None:
     try:
         ensure_safe(plan, order.cluster, order.inventory, view.secrets.values(), order.owner)
     except UnsafePlan as error:
-        failure = _failure(order.cluster, Code.UNSAFE_PLAN, "check the plan", str(error))
+        failure = _failure(order.cluster, FailureCode.UNSAFE_PLAN, "check the plan", str(error))
         raise ClusterError(failure) from None
 
 
 def _write(
-    target: ClusterClient, order: Order, plan: Plan, view: View
+    target: ClusterClient, order: SyncSpec, plan: Plan, view: ObservedState
 ) -> tuple[tuple[Change, ...], list[Failure]]:
     try:
         with client_of_source(order.config.source, target.deadline) as source:

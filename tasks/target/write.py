@@ -9,22 +9,24 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from tasks.domain.errors import ClusterError, defect
-from tasks.domain.failure_codes import Code
+from tasks.domain.errors import ClusterError, internal_error
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Change, Failure, Plan, SecretRef
 from tasks.kube.client import ClusterClient
 from tasks.kube.responses import name_of
 from tasks.kubeconfig.reader import CONNECTIONS
-from tasks.plan.observed import View
+from tasks.plan.observed import ObservedState
 from tasks.plan.safety import UnsafePlan
-from tasks.plan.spec import Order
+from tasks.plan.spec import SyncSpec
 from tasks.runtime import shutdown
-from tasks.target.apply import Sender
+from tasks.target.apply import SecretApplier
 
 GIVE_UP_AFTER = 3
 """Failures of an API server in a row, after which it is left in peace."""
 
-IN_TROUBLE = frozenset({Code.UNREACHABLE, Code.CONNECTION_LOST, Code.TIMEOUT, Code.THROTTLED})
+IN_TROUBLE = frozenset(
+    {FailureCode.UNREACHABLE, FailureCode.CONNECTION_LOST, FailureCode.TIMEOUT, FailureCode.THROTTLED}
+)
 
 
 LIST_FROM_SHARE = 0.25
@@ -37,9 +39,11 @@ Outcome = tuple[SecretRef, Change | None, Failure | None]
 class Writer:
     """Carries out the writes of one plan in one cluster."""
 
-    def __init__(self, source: ClusterClient, target: ClusterClient, order: Order, view: View) -> None:
+    def __init__(
+        self, source: ClusterClient, target: ClusterClient, order: SyncSpec, view: ObservedState
+    ) -> None:
         self._source, self._order = source, order
-        self._sender, self._brake = Sender(source, target, order, view), Brake()
+        self._sender, self._brake = SecretApplier(source, target, order, view), CircuitBreaker()
         self._stopped = shutdown.current().asked
 
     def write(self, plan: Plan) -> tuple[tuple[Change, ...], list[Failure]]:
@@ -58,7 +62,9 @@ class Writer:
         rows = tuple(change for change in outcomes.values() if change)
         left = sum(row.writes and not row.applied for row in rows)
         if left and self._stopped.is_set():
-            failures.append(self._failure(Code.INTERRUPTED, f"write {left} of {len(plan.writes)} secrets"))
+            failures.append(
+                self._failure(FailureCode.INTERRUPTED, f"write {left} of {len(plan.writes)} secrets")
+            )
         return rows, failures
 
     def _deliver(self, wanted: dict[str, list[Change]]) -> Iterator[Outcome]:
@@ -88,7 +94,7 @@ class Writer:
         return [self._send(secret, change) for change in changes]
 
     def _send(self, secret: dict[str, Any] | None, change: Change) -> Outcome:
-        if self._brake.is_on or self._stopped.is_set():
+        if self._brake.is_open or self._stopped.is_set():
             return change.target, change, None
         what = f"write secret {change.target}"
         try:
@@ -97,17 +103,17 @@ class Writer:
             self._brake.record(error.failure.code)
             return change.target, change, error.failure
         except UnsafePlan as error:
-            return change.target, change, self._failure(Code.UNSAFE_PLAN, what, str(error))
+            return change.target, change, self._failure(FailureCode.UNSAFE_PLAN, what, str(error))
         except Exception as error:  # noqa: BLE001  its text could hold a key; other rows stay said
-            return change.target, change, defect(self._order.cluster.name, what, error)
+            return change.target, change, internal_error(self._order.cluster.name, what, error)
         self._brake.record(None)
         return change.target, outcome, None
 
-    def _failure(self, code: Code, what: str, detail: str = "") -> Failure:
+    def _failure(self, code: FailureCode, what: str, detail: str = "") -> Failure:
         return Failure(code=code, cluster=self._order.cluster.name, what=what, detail=detail)
 
 
-class Brake:
+class CircuitBreaker:
     """Stops the writes to a cluster whose API server has failed several times in a row.
 
     Failures of single objects (a webhook of one namespace, a conflict) say nothing about the others.
@@ -117,10 +123,10 @@ class Brake:
         self._lock, self._failures = threading.Lock(), 0
 
     @property
-    def is_on(self) -> bool:
+    def is_open(self) -> bool:
         return self._failures >= GIVE_UP_AFTER
 
-    def record(self, code: Code | None) -> None:
+    def record(self, code: FailureCode | None) -> None:
         with self._lock:
             if code is None:
                 self._failures = 0

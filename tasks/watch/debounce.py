@@ -8,7 +8,7 @@ GATHER_SECONDS = 1.0
 STEP_SECONDS = 0.5
 
 
-class Triggers:
+class Debouncer:
     """Filled by one thread, emptied by another."""
 
     def __init__(self) -> None:

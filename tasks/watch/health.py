@@ -15,7 +15,7 @@ SILENCE_SECONDS = 60.0
 """Without a sign of life for so long, it is stalled."""
 
 
-class Liveness:
+class Heartbeat:
     """The last sign of life: an event or a bookmark of OPS; of one who waits, a look at the Lease."""
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class _DualStackServer(_Server):
         super().server_bind()
 
 
-def serve(port: int, liveness: Liveness, metrics: Callable[[], tuple[bytes, str]]) -> ThreadingHTTPServer:
+def serve(port: int, liveness: Heartbeat, metrics: Callable[[], tuple[bytes, str]]) -> ThreadingHTTPServer:
     """`/healthz` and `/metrics` (a text and its content type), on all addresses; port 0 takes a free one.
 
     Raises ConfigError where the port can't be had.

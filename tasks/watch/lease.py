@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from tasks.domain.errors import ClusterError
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.kube.client import ClusterClient
 from tasks.kubeconfig.reader import connect
 
@@ -45,7 +45,7 @@ class Lease:
                     self._namespace, self._name, self._spec(found), _version(found) if found else ""
                 )
             except ClusterError as error:
-                if error.failure.code is Code.CONFLICT:
+                if error.failure.code is FailureCode.CONFLICT:
                     return False
                 raise
         self._seen, self._renewed = (_version(written), begun), begun

@@ -1,6 +1,6 @@
 """Brings what has changed on OPS to the clusters at once, in this process, with connections kept.
 
-What is decided and written is delivery.py's business, as in a run. A cluster that fails, or takes long, is
+What is decided and written is target/sync.py's business, as in a run. A cluster that fails, or takes long, is
 left to itself until it is in sync again, so that it holds up no other one. Only the first wave is served: the
 others wait for a run, which sees first how it went there.
 """
@@ -16,15 +16,15 @@ from tasks.config.limits import CLUSTER_SECONDS, bounded
 from tasks.config.load import load_config
 from tasks.config.schema import Cluster, SyncConfig
 from tasks.domain.attempts import writes_of
-from tasks.domain.errors import ClusterError, defect
-from tasks.domain.failure_codes import Code
-from tasks.domain.models import ClusterReport, Inventory, RunReport
+from tasks.domain.errors import ClusterError, internal_error
+from tasks.domain.failure_codes import FailureCode
+from tasks.domain.models import ClusterReport, RunReport, SourceSnapshot
 from tasks.kube.pool import client_of_source
-from tasks.plan.spec import Order, orders_for
+from tasks.plan.spec import SyncSpec, specs_for
 from tasks.plan.unrouted import routed
-from tasks.source.read import examine_changed, take_inventory
+from tasks.source.read import check_changed, read_source
 from tasks.target.sync import deliver
-from tasks.watch.source_watch import EVERYTHING
+from tasks.watch.source_watch import RESYNC
 
 SIDE_BY_SIDE = 32
 PATIENCE = 10.0
@@ -52,11 +52,11 @@ class _Trouble:
     """Somebody was told that its report would follow."""
 
 
-class Reactor:
-    """One thread acts; `heal` may be called by another one."""
+class Reconciler:
+    """One thread acts; `retry_failed` may be called by another one."""
 
     def __init__(self) -> None:
-        self._inventory: Inventory | None = None
+        self._inventory: SourceSnapshot | None = None
         self._age = 0
         """Counts what became of the inventory, so that a slow cluster knows whether it has seen all of it."""
         self._troubles: dict[str, _Trouble] = {}
@@ -70,13 +70,13 @@ class Reactor:
         Where OPS could not be read the report says so, and nothing was done: ask again.
         """
         config, began = load_config(), datetime.now(UTC)
-        wanted = [name for name in names if name == EVERYTHING or _is_routed(config, name)]
+        wanted = [name for name in names if name == RESYNC or _is_routed(config, name)]
         if not wanted:
             return None
-        certificate = wanted[0] if len(wanted) == 1 and wanted[0] != EVERYTHING else None
+        certificate = wanted[0] if len(wanted) == 1 and wanted[0] != RESYNC else None
         clusters = [c for c in config.first_wave if certificate is None or c.routes_certificate(certificate)]
         inventory = bounded(self._look(config, certificate), config.source, clusters, certificate)
-        orders = orders_for(
+        orders = specs_for(
             config,
             clusters,
             inventory,
@@ -87,26 +87,26 @@ class Reactor:
         reports, pending = self._deliver(orders)
         return _report(config, inventory, reports, pending=pending, certificate=certificate, began=began)
 
-    def _look(self, config: SyncConfig, certificate: str | None) -> Inventory:
+    def _look(self, config: SyncConfig, certificate: str | None) -> SourceSnapshot:
         source, now = config.source, datetime.now(UTC)
         try:
             with client_of_source(source, time.monotonic() + CLUSTER_SECONDS) as client:
                 if certificate and self._inventory:
-                    found = examine_changed(client, source, certificate, now)
+                    found = check_changed(client, source, certificate, now)
                     inventory = self._inventory.corrected({certificate: found})
                 else:
-                    inventory = take_inventory(client, source, now)
+                    inventory = read_source(client, source, now)
         except ClusterError as error:
-            return Inventory(failure=error.failure)
+            return SourceSnapshot(failure=error.failure)
         except Exception as error:  # noqa: BLE001  its text could hold anything; the watcher goes on
-            return Inventory(failure=defect(source.label, "read the certificates", error))
+            return SourceSnapshot(failure=internal_error(source.label, "read the certificates", error))
         with self._lock:
             self._inventory, self._age = inventory, self._age + 1
         return inventory
 
-    def _deliver(self, orders: Sequence[Order]) -> tuple[tuple[ClusterReport, ...], tuple[str, ...]]:
+    def _deliver(self, orders: Sequence[SyncSpec]) -> tuple[tuple[ClusterReport, ...], tuple[str, ...]]:
         """The reports of the clusters that were done in time, and the names of the others."""
-        running: dict[str, tuple[Order, Future[ClusterReport]]] = {}
+        running: dict[str, tuple[SyncSpec, Future[ClusterReport]]] = {}
         with self._lock:
             apart = {name for name, trouble in self._troubles.items() if trouble.apart or trouble.work}
             for order in orders:
@@ -122,11 +122,11 @@ class Reactor:
         left = tuple(order.cluster.name for order in orders if order.cluster.name not in done)
         return tuple(done.values()), left
 
-    def _begin(self, order: Order) -> Future[ClusterReport] | None:
+    def _begin(self, order: SyncSpec) -> Future[ClusterReport] | None:
         """For who has the lock; None where nothing begins any more."""
         return None if self._closed else self._pool.submit(_delivered, order)
 
-    def _leave_at_work(self, order: Order, future: Future[ClusterReport]) -> None:
+    def _leave_at_work(self, order: SyncSpec, future: Future[ClusterReport]) -> None:
         """It had a trouble already, then what it does now is not all that it needs."""
         name = order.cluster.name
         age = -1 if name in self._troubles else self._age
@@ -141,7 +141,7 @@ class Reactor:
             pause = PAUSES[0] if _may_pass(report) else PAUSES[-1]
             self._troubles[name] = _Trouble(apart=_may_pass(report), due=time.monotonic() + pause)
 
-    def heal(self, tell: Tell) -> None:
+    def retry_failed(self, tell: Tell) -> None:
         """Try each cluster again whose time has come, with all of OPS; tell of those that are done.
 
         Waits for none of them. Raises ConfigError.
@@ -162,7 +162,7 @@ class Reactor:
 
     def _try_again(self, config: SyncConfig, cluster: Cluster, trouble: _Trouble) -> None:
         if self._inventory:
-            (order,) = orders_for(config, [cluster], self._inventory, dry_run=False, certificate=None)
+            (order,) = specs_for(config, [cluster], self._inventory, dry_run=False, certificate=None)
             trouble.work, trouble.age = self._begin(order), self._age
 
     def _finish(self, config: SyncConfig, name: str, trouble: _Trouble, tell: Tell) -> None:
@@ -202,7 +202,7 @@ def _again(trouble: _Trouble, report: ClusterReport) -> _Trouble:
 
 def _may_pass(report: ClusterReport) -> bool:
     """Whether time may heal it: also where only ours ran out."""
-    return report.transient or any(failure.code is Code.DEADLINE for failure in report.failures)
+    return report.transient or any(failure.code is FailureCode.DEADLINE for failure in report.failures)
 
 
 def _is_routed(config: SyncConfig, name: str) -> bool:
@@ -211,7 +211,7 @@ def _is_routed(config: SyncConfig, name: str) -> bool:
 
 def _report(  # noqa: PLR0913  what a report is made of
     config: SyncConfig,
-    inventory: Inventory,
+    inventory: SourceSnapshot,
     clusters: tuple[ClusterReport, ...],
     *,
     pending: tuple[str, ...] = (),
@@ -231,9 +231,9 @@ def _report(  # noqa: PLR0913  what a report is made of
     )
 
 
-def _delivered(order: Order) -> ClusterReport:
+def _delivered(order: SyncSpec) -> ClusterReport:
     try:
         return deliver(order, time.monotonic() + CLUSTER_SECONDS)
     except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
-        failure = defect(order.cluster.name, "bring the cluster in sync", error)
+        failure = internal_error(order.cluster.name, "bring the cluster in sync", error)
         return ClusterReport(cluster=order.cluster.name, failures=(failure,))

@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator
 
 from tasks.config.schema import Source
 from tasks.domain.errors import ClusterError
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Failure
 from tasks.kube.client import ClusterClient
 from tasks.kube.pool import client_of_source
 from tasks.kube.responses import Event
 
-EVERYTHING = ""
+RESYNC = ""
 """In place of a name: nothing is known yet, so all may have changed."""
 WATCH_SECONDS = 25
 """Of one request, which the server ends by itself: a connection that was cut, or is stalled, does not end so,
@@ -33,7 +33,7 @@ class Watch:
         """Name -> resourceVersion, as last seen."""
 
     def changes(self, source: Source) -> Iterator[str]:
-        """Names, as they change, from a fresh list on; the first time EVERYTHING. Raises ClusterError.
+        """Names, as they change, from a fresh list on; the first time RESYNC. Raises ClusterError.
 
         What changed while nobody looked is found by comparing that list with what was seen last.
         """
@@ -41,7 +41,7 @@ class Watch:
             version, now = client.tls_versions(source.namespace, source.selector)
         before, self._known = self._known, now
         if before is None:
-            yield EVERYTHING
+            yield RESYNC
         else:
             yield from sorted(name for name in before | now if before.get(name) != now.get(name))
         while True:
@@ -68,7 +68,11 @@ class Watch:
         if seconds < WATCH_SECONDS / 2:
             what, detail = f"watch secrets in {source.namespace}", "it was ended before its time"
             failure = Failure(
-                code=Code.CONNECTION_LOST, cluster=source.label, what=what, detail=detail, transient=True
+                code=FailureCode.CONNECTION_LOST,
+                cluster=source.label,
+                what=what,
+                detail=detail,
+                transient=True,
             )
             raise ClusterError(failure)
         self._live()

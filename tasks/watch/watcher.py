@@ -16,18 +16,18 @@ from tasks.config.load import load_config
 from tasks.config.schema import SyncConfig
 from tasks.domain.attempts import writes_of
 from tasks.domain.errors import ClusterError, ConfigError
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import RunReport
 from tasks.domain.reasons import Reason
 from tasks.kube.pool import kept
 from tasks.metrics import registry
 from tasks.report.verdict import verdict
 from tasks.runtime.shutdown import begin, stop
-from tasks.watch.debounce import Triggers
-from tasks.watch.health import Liveness, serve
+from tasks.watch.debounce import Debouncer
+from tasks.watch.health import Heartbeat, serve
 from tasks.watch.lease import ROUND_SECONDS, Lease
-from tasks.watch.reactor import Reactor
-from tasks.watch.source_watch import EVERYTHING, Watch
+from tasks.watch.reactor import Reconciler
+from tasks.watch.source_watch import RESYNC, Watch
 
 PAUSES = (1.0, 2.0, 5.0, 10.0, 20.0)
 """Before OPS is listed anew; the last one ever after."""
@@ -54,10 +54,10 @@ class Watcher:
         self._said = ""
         self._looks: Counter[str] = Counter()
         """How often somebody looked at a certificate that is not Ready."""
-        self.liveness = Liveness()
+        self.liveness = Heartbeat()
         self.server = serve(port, self.liveness, registry.exposition)
-        self._triggers = Triggers()
-        self._reactor = Reactor()
+        self._triggers = Debouncer()
+        self._reactor = Reconciler()
         self._recorder = recorder
 
     def run(self) -> int:
@@ -139,7 +139,7 @@ class Watcher:
 
     def _refused(self, refusals: int, error: ClusterError) -> int:
         """Count what a right is missing for; in the end, give up and name it."""
-        refusals = refusals + 1 if error.failure.code is Code.FORBIDDEN else 0
+        refusals = refusals + 1 if error.failure.code is FailureCode.FORBIDDEN else 0
         say(str(error))
         if refusals >= REFUSALS:
             self.end(str(error))
@@ -166,7 +166,7 @@ class Watcher:
 
     def _heal_once(self) -> None:
         try:
-            self._reactor.heal(lambda report: self._tell(report, "tried again"))
+            self._reactor.retry_failed(lambda report: self._tell(report, "tried again"))
         except ConfigError as error:
             self._say_once(str(error))
 
@@ -182,7 +182,7 @@ class Watcher:
             return None
         if report.inventory.failure:  # said again by the next run by schedule, if it lasts
             say(str(report.inventory.failure))
-            lasts = report.inventory.failure.code is Code.TOO_MANY  # until a person has made it less
+            lasts = report.inventory.failure.code is FailureCode.TOO_MANY  # until a person has made it less
             return self._later(names, PAUSES[-1 if lasts else 1])
         if self._look_again(names, report):
             return None
@@ -194,7 +194,7 @@ class Watcher:
         Whether there is nothing to be told yet.
         """
         unready = {one.ref.name for one in report.inventory.rejections if one.reason is Reason.NOT_READY}
-        unready &= unready if EVERYTHING in names else names
+        unready &= unready if RESYNC in names else names
         self._looks = Counter({name: self._looks[name] for name in unready | self._looks.keys() - names})
         again = frozenset(name for name in unready if self._looks[name] < len(PAUSES))
         if not again:
@@ -223,7 +223,7 @@ class Watcher:
 
 def trigger(names: frozenset[str]) -> str:
     """`homarr-dev-tls changed`, for people."""
-    if EVERYTHING in names:
+    if RESYNC in names:
         return "start"
     return f"{min(names)} changed" if len(names) == 1 else f"{len(names)} certificates changed"
 

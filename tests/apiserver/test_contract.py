@@ -14,9 +14,9 @@ import yaml
 
 from deployments.sandbox.clusters.rest import AdminError, Rest
 from deployments.sandbox.world.kubeconfig import context_name
-from tasks.kube.client import JSON, MERGE, METADATA, NEVER, TABLE, ClusterClient
-from tasks.kube.responses import Problem, parse_answer
-from tasks.kube.transport import Ask
+from tasks.kube.client import JSON, MERGE, METADATA, NO_RESOURCE_VERSION, TABLE, ClusterClient
+from tasks.kube.responses import ResponseError, parse_answer
+from tasks.kube.transport import Request
 from tasks.kubeconfig.reader import connect
 from tests.support.clusters import World
 from tests.support.in_memory_api import (
@@ -71,7 +71,7 @@ class Steps:
 
     def create(self, data: Mapping[str, str] | None = None) -> None:
         """What a run does to what isn't there."""
-        self.us.apply(body(data, resourceVersion=NEVER), MANAGER, force=False)
+        self.us.apply(body(data, resourceVersion=NO_RESOURCE_VERSION), MANAGER, force=False)
 
     def update(self, data: Mapping[str, str] | None = None, **metadata: Any) -> None:
         """What a run does to what is there, with the uid and the version that it has now."""
@@ -102,13 +102,13 @@ class Steps:
         )
 
     def ask(self, path: str, accept: str = JSON, **query: str) -> None:
-        self.us.exchange(Ask("GET", path, accept, query))
+        self.us.exchange(Request("GET", path, accept, query))
 
     def _noting(self, exchange: Exchange) -> Exchange:
-        def note(ask: Ask) -> Answer:
+        def note(ask: Request) -> Answer:
             status, found = exchange(ask)
             parsed = parse_answer(status, json.dumps(found).encode())
-            told = parsed.code if isinstance(parsed, Problem) else self._reduce(found)
+            told = parsed.code if isinstance(parsed, ResponseError) else self._reduce(found)
             self.noted.append((ask.method, ask.path, status, told))
             return status, found
 
@@ -176,7 +176,7 @@ def create_and_repeat(do: Steps) -> None:
 def unforced_on_another_managers(do: Steps) -> None:
     do.admin.create(foreign())
     do.us.apply(body(), MANAGER, force=False)
-    do.us.apply(body(resourceVersion=NEVER), MANAGER, force=False)
+    do.us.apply(body(resourceVersion=NO_RESOURCE_VERSION), MANAGER, force=False)
     do.create({"tls.crt": "other", "tls.key": "two"})
     do.admin.apply(body({"tls.crt": "other", "tls.key": "two"}), "argo", force=False)
     do.admin.apply(foreign(), "argo", force=False)
@@ -290,7 +290,7 @@ def relabel(do: Steps) -> None:
 
 def replace_whole(do: Steps) -> None:
     do.create()
-    put = Ask(
+    put = Request(
         "PUT",
         path_of(NAMESPACE, NAME),
         JSON,
@@ -320,15 +320,19 @@ def other_type(do: Steps) -> None:
 
 
 def without_a_key(do: Steps) -> None:
-    do.us.apply(body({"tls.crt": "one"}, resourceVersion=NEVER), MANAGER, force=False)
-    do.us.apply(body({"tls.crt": "one"}, kind="Opaque", resourceVersion=NEVER), MANAGER, force=False)
+    do.us.apply(body({"tls.crt": "one"}, resourceVersion=NO_RESOURCE_VERSION), MANAGER, force=False)
+    do.us.apply(
+        body({"tls.crt": "one"}, kind="Opaque", resourceVersion=NO_RESOURCE_VERSION), MANAGER, force=False
+    )
     do.admin.create(foreign({"tls.crt": "one"}))
 
 
 def note_on_a_copy(do: Steps) -> None:
     do.create()
     body = {"metadata": {**do.bound(), "annotations": {"tls-sync.io/orphaned-runs": "1"}}}
-    note = Ask("PATCH", path_of(NAMESPACE, NAME), METADATA, {"fieldManager": "tls-sync-prune"}, body, MERGE)
+    note = Request(
+        "PATCH", path_of(NAMESPACE, NAME), METADATA, {"fieldManager": "tls-sync-prune"}, body, MERGE
+    )
     do.us.exchange(note)
     do.ask(path_of(NAMESPACE, NAME))
 
@@ -337,7 +341,7 @@ def delete_what_was_listed(do: Steps) -> None:
     """As an admin: the shipped Role lets our account delete nothing."""
 
     def delete(**bound: str) -> None:
-        do.admin.exchange(Ask("DELETE", path_of(NAMESPACE, NAME), JSON, body={"preconditions": bound}))
+        do.admin.exchange(Request("DELETE", path_of(NAMESPACE, NAME), JSON, body={"preconditions": bound}))
 
     do.create()
     bound = do.bound()
@@ -396,7 +400,7 @@ FOREIGN: tuple[Manifest, ...] = (
 def what_we_may_not_set(do: Steps) -> None:
     """Neither on a copy nor on a new one; what others have set may end where that is ours to say."""
     for change in FOREIGN:
-        do.us.apply(merged(body(resourceVersion=NEVER), change), MANAGER, force=False)
+        do.us.apply(merged(body(resourceVersion=NO_RESOURCE_VERSION), change), MANAGER, force=False)
         do.admin.delete(NAMESPACE, NAME)
     do.create()
     for change in FOREIGN:
@@ -413,16 +417,16 @@ def what_we_may_not_set(do: Steps) -> None:
 
 
 def missing_namespace(do: Steps) -> None:
-    secret = body(namespace="nowhere", resourceVersion=NEVER)
+    secret = body(namespace="nowhere", resourceVersion=NO_RESOURCE_VERSION)
     do.us.apply(secret, MANAGER, force=False)
     do.admin.apply(secret, "argo", force=False)
     do.admin.create(foreign() | {"metadata": {"name": NAME, "namespace": "nowhere"}})
     do.admin.get("nowhere", NAME)
-    do.admin.exchange(Ask("GET", path_of("nowhere"), TABLE))
+    do.admin.exchange(Request("GET", path_of("nowhere"), TABLE))
 
 
 def ending_namespace(do: Steps) -> None:
-    do.admin.apply(body(namespace="ending", resourceVersion=NEVER), "argo", force=False)
+    do.admin.apply(body(namespace="ending", resourceVersion=NO_RESOURCE_VERSION), "argo", force=False)
 
 
 def without_rights(do: Steps) -> None:
@@ -454,8 +458,8 @@ def identity(do: Steps) -> None:
         for namespace in ("app-a", "elsewhere"):
             spec = {"spec": {"namespace": namespace}} if kind == REVIEW else {}
             question = {"apiVersion": api, "kind": kind, "metadata": {}, **spec}
-            do.us.exchange(Ask("POST", f"/apis/{api}/{kind.lower()}s", JSON, body=question))
-    do.admin.exchange(Ask("GET", "/apis/cert-manager.io/v1/namespaces/app-a/certificates", JSON))
+            do.us.exchange(Request("POST", f"/apis/{api}/{kind.lower()}s", JSON, body=question))
+    do.admin.exchange(Request("GET", "/apis/cert-manager.io/v1/namespaces/app-a/certificates", JSON))
 
 
 REVIEW = "SelfSubjectRulesReview"
@@ -475,7 +479,7 @@ def lists(do: Steps) -> None:
     do.ask(path_of(NAMESPACE), TABLE)
     do.ask(path_of(NAMESPACE, NAME), TABLE)
     do.ask(path_of(NAMESPACE), TABLE, limit="4")
-    _, page = do.us.exchange(Ask("GET", path_of(NAMESPACE), JSON, {"limit": "4"}))
+    _, page = do.us.exchange(Request("GET", path_of(NAMESPACE), JSON, {"limit": "4"}))
     do.admin.create(foreign())
     do.ask(path_of(NAMESPACE), limit="4", **{"continue": page["metadata"]["continue"]})
 
@@ -516,7 +520,7 @@ SCENARIOS: tuple[Scenario, ...] = (
 
 
 def exchange_over(rest: Rest) -> Exchange:
-    def exchange(ask: Ask) -> Answer:
+    def exchange(ask: Request) -> Answer:
         path = ask.path + (f"?{urlencode(ask.query)}" if ask.query else "")
         content = None if ask.body is None else json.dumps(ask.body).encode()
         status, answer = rest._exchange(

@@ -11,7 +11,7 @@ import pytest
 
 from deployments.sandbox.clusters.control_plane import Sandbox
 from deployments.sandbox.clusters.manifests import Manifest
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import ClusterReport
 from tasks.domain.reasons import Reason
 from tests.apiserver.scenarios import at_the_third_write
@@ -25,7 +25,12 @@ NAMES = tuple(f"web-{number}-tls" for number in range(6))
 FROZEN_SECONDS = 20.0
 SLACK_SECONDS = 20.0
 """For a busy machine, beyond a deadline."""
-IN_TROUBLE = {Code.SERVER_ERROR, Code.TIMEOUT, Code.DEADLINE, Code.CONNECTION_LOST}
+IN_TROUBLE = {
+    FailureCode.SERVER_ERROR,
+    FailureCode.TIMEOUT,
+    FailureCode.DEADLINE,
+    FailureCode.CONNECTION_LOST,
+}
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from tasks.kube import transport
-from tasks.kube.transport import Ask, Reply, Transport
+from tasks.kube.transport import Request, Response, Transport
 from tests.support.clusters import Manifest, World
 from tests.support.invariants import Oracle
 
@@ -39,7 +39,7 @@ def deliver_until_killed(world: World, oracle: Oracle, writes: int, *, after: bo
     try:
         done, lock, send = [0], threading.Lock(), transport.Transport.request
 
-        def request(self: Transport, ask: Ask) -> Reply:
+        def request(self: Transport, ask: Request) -> Response:
             with lock:
                 done[0] += ask.method == "PATCH"
                 doomed = done[0] == writes and ask.method == "PATCH"

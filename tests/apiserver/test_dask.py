@@ -21,7 +21,7 @@ from prefect.states import Cancelled, Scheduled
 
 from deployments.sandbox.clusters.api_server import free_port
 from flows.tls_sync import tls_sync
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import RunReport
 from tasks.orchestration import remote_futures
 from tests.apiserver.test_prune import GONE, NAMES, age, configure, grant, take_away
@@ -382,7 +382,7 @@ def test_a_workers_own_kubeconfig_is_blamed_by_its_host(
         attach(world, cluster, given)
         run(cluster="dev")
     (found,) = reports[-1].clusters
-    assert [failure.code for failure in found.failures] == [Code.KUBECONFIG]
+    assert [failure.code for failure in found.failures] == [FailureCode.KUBECONFIG]
     assert f"served by the worker on {socket.gethostname()}" in found.warnings
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Action, Certificate, Change
 from tasks.domain.reasons import Reason
 from tasks.kube import client
-from tasks.source.tls_secret import Candidate
+from tasks.source.tls_secret import TLSSecret
 from tasks.target import write
-from tasks.target.apply import Sender
+from tasks.target.apply import SecretApplier
 from tests.support.clusters import NAMESPACES, World, codes
 
 pytestmark = pytest.mark.apiserver
@@ -273,7 +273,7 @@ def test_what_mutating_admission_does_is_a_failure(world: World, mutated: None) 
         if made["data"]["tls.crt"] == "eA==":
             break
         time.sleep(0.1)
-    assert [codes(world.deliver()) for _ in range(2)] == [[Code.ALTERED]] * 2
+    assert [codes(world.deliver()) for _ in range(2)] == [[FailureCode.ALTERED]] * 2
 
 
 def test_an_update_is_a_compare_and_swap(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,7 +307,7 @@ def test_another_cluster_than_the_pinned_one_is_not_read(world: World) -> None:
     world.configure(clusterId="00000000-0000-0000-0000-000000000000", clusters=["dev"])
     start = world.log_position("dev")
     report = world.deliver()
-    assert codes(report) == [Code.WRONG_CLUSTER]
+    assert codes(report) == [FailureCode.WRONG_CLUSTER]
     assert [r["verb"] for r in world.requests("dev", start)] == ["create", "get"]  # whoami, and its uid
 
 
@@ -325,7 +325,7 @@ def test_a_namespace_without_rights_costs_only_itself(world: World) -> None:
     world.issue("web-tls")
     world.configure([{"certificates": ["web-*"], "namespaces": ["app-a", "elsewhere"]}])
     report = world.deliver()
-    assert codes(report) == [Code.FORBIDDEN]
+    assert codes(report) == [FailureCode.FORBIDDEN]
     assert report.failures[0].what == "list secrets in elsewhere"
     assert not report.transient
     assert world.copy("web-tls") is not None
@@ -337,7 +337,7 @@ def test_a_rejected_credential_is_final(world: World) -> None:
     inventory = world.inventory()
     world.edit_kubeconfig("users", "dev", token="not-a-valid-token")
     report = world.deliver(inventory=inventory)
-    assert (codes(report), report.transient) == ([Code.UNAUTHORIZED], False)
+    assert (codes(report), report.transient) == ([FailureCode.UNAUTHORIZED], False)
     assert "not-a-valid-token" not in str(report)
 
 
@@ -350,7 +350,7 @@ def test_an_unverified_server_gets_no_request(world: World) -> None:
     world.edit_kubeconfig("clusters", "dev", **authority)
     start = world.log_position("dev")
     report = world.deliver(inventory=inventory)
-    assert (codes(report), report.transient) == ([Code.TLS_FAILED], False)
+    assert (codes(report), report.transient) == ([FailureCode.TLS_FAILED], False)
     assert world.requests("dev", start) == []
 
 
@@ -360,7 +360,7 @@ def test_a_server_that_is_not_there_may_come_back(world: World) -> None:
     inventory = world.inventory()
     world.edit_kubeconfig("clusters", "dev", server="https://127.0.0.1:1")
     report = world.deliver(inventory=inventory)
-    assert (codes(report), report.transient) == ([Code.UNREACHABLE], True)
+    assert (codes(report), report.transient) == ([FailureCode.UNREACHABLE], True)
 
 
 def test_a_missing_kubeconfig_is_said_with_its_path(world: World, tmp_path: Path) -> None:
@@ -369,7 +369,7 @@ def test_a_missing_kubeconfig_is_said_with_its_path(world: World, tmp_path: Path
     inventory = world.inventory()
     world.kubeconfig.unlink()
     report = world.deliver(inventory=inventory)
-    assert codes(report) == [Code.KUBECONFIG]
+    assert codes(report) == [FailureCode.KUBECONFIG]
     assert str(tmp_path / "kubeconfig") in report.failures[0].detail
 
 
@@ -389,7 +389,7 @@ def test_a_missing_namespace_is_named(world: World) -> None:
         report = world.deliver()
     finally:
         admin.delete("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/wide")
-    assert codes(report) == [Code.NAMESPACE_MISSING]
+    assert codes(report) == [FailureCode.NAMESPACE_MISSING]
     assert world.copy("web-tls") is not None
 
 
@@ -402,7 +402,7 @@ def test_a_namespace_being_deleted_is_named(world: World) -> None:
     admin.delete("/api/v1/namespaces/going")  # no controller ends it here, so it stays terminating
     world.configure([{"certificates": ["web-*"], "namespaces": ["app-a", "going"]}])
     report = world.deliver()
-    assert codes(report) == [Code.NAMESPACE_TERMINATING]
+    assert codes(report) == [FailureCode.NAMESPACE_TERMINATING]
     assert world.copy("web-tls") is not None
 
 
@@ -425,16 +425,16 @@ def test_an_unforeseen_error_costs_one_row_and_shows_nothing_of_itself(
 ) -> None:
     """A defect while one certificate is written stops no other, and shows nothing of its text."""
     world.issue("web-tls", "web-2-tls")
-    apply = Sender._apply
+    apply = SecretApplier._apply
 
-    def stumble(self: Sender, change: Change, certificate: Certificate, candidate: Candidate) -> None:
+    def stumble(self: SecretApplier, change: Change, certificate: Certificate, candidate: TLSSecret) -> None:
         if change.certificate == "web-tls":
             raise RuntimeError(candidate.material["tls.key"].decode())
         apply(self, change, certificate, candidate)
 
-    monkeypatch.setattr(Sender, "_apply", stumble)
+    monkeypatch.setattr(SecretApplier, "_apply", stumble)
     report = world.deliver()
-    assert codes(report) == [Code.INTERNAL]
+    assert codes(report) == [FailureCode.INTERNAL]
     assert "RuntimeError at test_delivery.py:" in report.failures[0].detail
     assert "PRIVATE KEY" not in str(report)
     assert {change.certificate: change.applied for change in report.changes} == {

@@ -21,7 +21,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from deployments.sandbox.clusters import pki
 from deployments.sandbox.world.kubeconfig import context_name
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import ClusterReport
 from tasks.orchestration import process
 from tasks.target.sync import deliver
@@ -85,7 +85,7 @@ def test_without_a_descriptor_left_a_run_says_so(world: World, left: int) -> Non
     oracle = world.oracle()
     report = in_a_child(lambda: leave_descriptors(left), world)
     told = set(codes(report))
-    assert told <= {Code.UNREACHABLE, Code.CONNECTION_LOST, Code.KUBECONFIG}
+    assert told <= {FailureCode.UNREACHABLE, FailureCode.CONNECTION_LOST, FailureCode.KUBECONFIG}
     assert report.ok == (not told)
     assert not (report.ok and left < 2)  # a connection takes two
     assert report.ok or left < 40
@@ -163,7 +163,7 @@ def test_without_files_in_memory_a_full_tmp_fails_the_cluster_of_a_client_certif
     (tmp_path / "tmp").mkdir()
     oracle = world.oracle()
     report = in_a_child(fill(tmp_path / "tmp"), world)
-    assert codes(report) == [Code.KUBECONFIG]
+    assert codes(report) == [FailureCode.KUBECONFIG]
     assert "/tmp" in str(report.failures[0])
     assert list((tmp_path / "tmp").iterdir()) == []
     converges(world, oracle, report)

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Action, Change, ClusterReport
 from tasks.domain.reasons import Reason
 from tasks.kube import calls, client
-from tasks.target.apply import Sender
+from tasks.target.apply import SecretApplier
 from tests.support.clusters import World, codes
 from tests.support.fault_proxy import LONG, LOST, Answer, Fault, Forward, Request, fault_proxy
 from tests.support.tcp_proxy import TcpProxy, tcp_proxy
@@ -107,7 +107,7 @@ def test_nothing_is_sent_again_in_secret(world: World) -> None:
     inventory = world.inventory()
     with world.proxy() as proxy:
         proxy.fault = first(1, LOST, "GET")
-        assert codes(world.deliver(inventory=inventory)) == [Code.CONNECTION_LOST]
+        assert codes(world.deliver(inventory=inventory)) == [FailureCode.CONNECTION_LOST]
 
 
 def test_only_updates_of_ours_are_forced(world: World) -> None:
@@ -130,21 +130,21 @@ def test_a_dripping_body_ends_with_the_deadline(world: World) -> None:
         proxy.fault = on("GET", "/app-a/secrets", dripping)
         report = world.deliver(inventory=inventory, seconds=1.5)
         assert not proxy.dripped.is_set()
-    assert codes(report) == [Code.DEADLINE]
+    assert codes(report) == [FailureCode.DEADLINE]
 
 
 @pytest.mark.parametrize(
     ("fault", "code", "transient"),
     [
-        (on("GET", "kube-system", LOST), Code.CONNECTION_LOST, True),
-        (on("GET", "kube-system", Answer(302, headers={"Location": COPY})), Code.PROTOCOL, False),
-        (on("GET", "kube-system", Answer(200, b"<html>")), Code.PROTOCOL, False),
-        (on("GET", "kube-system", Answer(204, b"")), Code.PROTOCOL, False),
-        (on("GET", "kube-system", Answer(429)), Code.THROTTLED, True),
-        (on("GET", "kube-system", Answer(503)), Code.SERVER_ERROR, True),
-        (rewritten("kube-system", uid="../../secrets"), Code.PROTOCOL, False),
-        (rewritten("kube-system", name="default"), Code.PROTOCOL, False),
-        (the_same_page("/app-a/secrets"), Code.PROTOCOL, False),
+        (on("GET", "kube-system", LOST), FailureCode.CONNECTION_LOST, True),
+        (on("GET", "kube-system", Answer(302, headers={"Location": COPY})), FailureCode.PROTOCOL, False),
+        (on("GET", "kube-system", Answer(200, b"<html>")), FailureCode.PROTOCOL, False),
+        (on("GET", "kube-system", Answer(204, b"")), FailureCode.PROTOCOL, False),
+        (on("GET", "kube-system", Answer(429)), FailureCode.THROTTLED, True),
+        (on("GET", "kube-system", Answer(503)), FailureCode.SERVER_ERROR, True),
+        (rewritten("kube-system", uid="../../secrets"), FailureCode.PROTOCOL, False),
+        (rewritten("kube-system", name="default"), FailureCode.PROTOCOL, False),
+        (the_same_page("/app-a/secrets"), FailureCode.PROTOCOL, False),
     ],
     ids=[
         "connection closed without an answer",
@@ -159,7 +159,7 @@ def test_a_dripping_body_ends_with_the_deadline(world: World) -> None:
     ],
 )
 def test_a_wrong_answer_ends_the_work_before_any_write(
-    world: World, fault: Fault, code: Code, transient: bool
+    world: World, fault: Fault, code: FailureCode, transient: bool
 ) -> None:
     """What is no proper answer is an error with its code, tried again only where that may help."""
     world.issue("web-tls")
@@ -176,7 +176,7 @@ def test_a_list_without_end_is_cut_off(world: World, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(client, "METADATA_PAGE", 1)
     page = len(json.dumps(world.admin().get("/api/v1/namespaces/app-a/secrets?limit=1")))
     monkeypatch.setattr(calls, "LIST_BYTES", page * 3 // 2)
-    assert codes(world.deliver(inventory=inventory)) == [Code.TOO_MUCH]
+    assert codes(world.deliver(inventory=inventory)) == [FailureCode.TOO_MUCH]
 
 
 def test_large_objects_are_read_in_smaller_pages(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,10 +214,10 @@ def port_that(greeting: bytes, pause: float = 0, said: Event | None = None) -> I
 
 @pytest.mark.parametrize(
     ("greeting", "code"),
-    [(b"", Code.CONNECTION_LOST), (b"HTTP/1.1 400 Bad Request\r\n\r\n", Code.UNREACHABLE)],
+    [(b"", FailureCode.CONNECTION_LOST), (b"HTTP/1.1 400 Bad Request\r\n\r\n", FailureCode.UNREACHABLE)],
     ids=["cut", "no TLS"],
 )
-def test_a_broken_handshake_may_pass(world: World, greeting: bytes, code: Code) -> None:
+def test_a_broken_handshake_may_pass(world: World, greeting: bytes, code: FailureCode) -> None:
     """A handshake that breaks off is tried again, unlike a certificate that is not trusted."""
     world.issue("web-tls")
     inventory = world.inventory()
@@ -235,15 +235,15 @@ def test_a_connection_closed_while_idle_is_opened_again(
     world.issue(*names)
     inventory, oracle = world.inventory(), world.oracle()
     proxy = TcpProxy(int(world.sandbox.cluster("dev").url.rpartition(":")[2]))
-    lock, send, opened = Lock(), Sender.send, list[int]()
+    lock, send, opened = Lock(), SecretApplier.send, list[int]()
 
-    def send_after_a_pause(self: Sender, *given: Any) -> Change | None:
+    def send_after_a_pause(self: SecretApplier, *given: Any) -> Change | None:
         with lock:  # one at a time, so that no call is under way
             opened.append(proxy.connections)
             proxy.hang_up()
             return send(self, *given)
 
-    monkeypatch.setattr(Sender, "send", send_after_a_pause)
+    monkeypatch.setattr(SecretApplier, "send", send_after_a_pause)
     with tcp_proxy(proxy) as url, world.reached_at(url):
         report = world.deliver(inventory=inventory)
     assert (codes(report), report.counts) == ([], {Action.CREATE: len(names)})
@@ -277,7 +277,7 @@ def test_an_edited_copy_that_may_not_be_read_costs_only_itself(world: World) -> 
     before = world.versions()
     world.issue("web-2-tls")
     report = deliver_through(world, on("GET", COPY, Answer(403)))
-    assert codes(report) == [Code.FORBIDDEN]
+    assert codes(report) == [FailureCode.FORBIDDEN]
     assert [(change.target.name, change.applied) for change in report.changes] == [("web-2-tls", True)]
     assert world.versions().items() >= before.items()
 
@@ -285,15 +285,15 @@ def test_an_edited_copy_that_may_not_be_read_costs_only_itself(world: World) -> 
 @pytest.mark.parametrize(
     ("answer", "code", "given_up"),
     [
-        (Answer(429), Code.THROTTLED, True),
-        (LOST, Code.CONNECTION_LOST, True),
-        (Answer(500), Code.SERVER_ERROR, False),
-        (Answer(409), Code.CONFLICT, False),
+        (Answer(429), FailureCode.THROTTLED, True),
+        (LOST, FailureCode.CONNECTION_LOST, True),
+        (Answer(500), FailureCode.SERVER_ERROR, False),
+        (Answer(409), FailureCode.CONFLICT, False),
     ],
     ids=["throttled", "connection lost", "one object's trouble (500)", "conflict"],
 )
 def test_a_server_that_keeps_failing_is_left_in_peace(
-    world: World, answer: Answer | None, code: Code, given_up: bool
+    world: World, answer: Answer | None, code: FailureCode, given_up: bool
 ) -> None:
     """After some writes in a row without an answer or throttled, no more are sent; other errors stop none."""
     world.issue(*(f"web-{number}-tls" for number in range(20)))
@@ -388,7 +388,7 @@ def test_a_credential_that_was_refused_once_is_shown_again(world: World) -> None
     """401 once, as while a token is rotated, is no failure; 401 twice is, and is not tried a third time."""
     world.issue("web-tls")
     inventory = world.inventory()
-    for times, expected in ((1, []), (2, [Code.UNAUTHORIZED])):
+    for times, expected in ((1, []), (2, [FailureCode.UNAUTHORIZED])):
         with world.proxy() as proxy:
             proxy.fault = first(times, Answer(401))
             assert codes(world.deliver(inventory=inventory)) == expected
@@ -400,7 +400,7 @@ def test_headers_that_drip_end_with_the_deadline(world: World) -> None:
     inventory = world.inventory()
     with world.proxy() as proxy:
         proxy.drip_headers = True
-        assert codes(world.deliver(inventory=inventory, seconds=1.5)) == [Code.DEADLINE]
+        assert codes(world.deliver(inventory=inventory, seconds=1.5)) == [FailureCode.DEADLINE]
         assert not proxy.dripped.is_set()
 
 
@@ -411,5 +411,5 @@ def test_a_handshake_that_drips_ends_with_the_deadline(world: World) -> None:
     said = Event()
     with port_that(b"\x16\x03\x03\x3f\xff" + b"\x02" * 200, 0.1, said) as url:
         world.edit_kubeconfig("clusters", "dev", server=url)
-        assert codes(world.deliver(inventory=inventory, seconds=1.5)) == [Code.DEADLINE]
+        assert codes(world.deliver(inventory=inventory, seconds=1.5)) == [FailureCode.DEADLINE]
         assert not said.is_set()

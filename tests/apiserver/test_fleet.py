@@ -191,7 +191,7 @@ def test_a_group_that_never_begins_costs_its_own_time(
     pods.never = {"eu"}
     is_late = groups.is_late
 
-    def late(now: datetime, started: datetime, end: datetime, *, begun: bool) -> groups.Lapse | None:
+    def late(now: datetime, started: datetime, end: datetime, *, begun: bool) -> groups.RunFailure | None:
         """Its time to begin is up as soon as its neighbour has ended: no clock decides this test."""
         seen = states(pods)
         up = seen.get("us") == "Completed" and "wave-2" not in seen

@@ -4,8 +4,8 @@ import pytest
 
 from flows.tls_sync import tls_sync
 from tasks.domain.reasons import Reason
-from tasks.watch.reactor import Reactor
-from tasks.watch.source_watch import EVERYTHING
+from tasks.watch.reactor import Reconciler
+from tasks.watch.source_watch import RESYNC
 from tests.apiserver.test_flow import artifacts
 from tests.support.clusters import Manifest, World
 from tests.support.der_writer import pem
@@ -58,20 +58,20 @@ def test_a_run_copies_no_flipped_key(world: World) -> None:
 def test_the_watcher_copies_no_flipped_key(world: World) -> None:
     """Seen one by one and at a start, each is a rejection, and each good copy stays byte for byte."""
     good, flipped = good_then_flipped(world)
-    reactor = Reactor()
+    reactor = Reconciler()
     try:
-        assert reactor.act([EVERYTHING])
+        assert reactor.act([RESYNC])
         before = versions(world)
         for secret in flipped:
             world.put(secret)
         names = [secret["metadata"]["name"] for secret in flipped]
-        for changed in (*names, EVERYTHING):
+        for changed in (*names, RESYNC):
             report = reactor.act([changed])
             assert report
             found = {one.ref.name: one.reason for one in report.inventory.rejections}
             assert (
                 found.items()
-                >= {name: Reason.BROKEN_KEY for name in names if changed in (name, EVERYTHING)}.items()
+                >= {name: Reason.BROKEN_KEY for name in names if changed in (name, RESYNC)}.items()
             )
     finally:
         reactor.close()

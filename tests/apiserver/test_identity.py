@@ -12,7 +12,7 @@ import yaml
 
 from deployments.sandbox.world.kubeconfig import context_name
 from flows.commands.cluster_ids import main as print_cluster_ids
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import ClusterReport
 from tasks.domain.reasons import Reason
 from tasks.kubeconfig.reader import Access, connect
@@ -38,7 +38,7 @@ def test_a_missing_right_is_named_before_the_first_write(world: World, verb: str
     world.issue("web-tls")
     start = world.log_position("dev")
     report = grant(world, *({"list", "create", "get", "patch"} - {verb}))
-    assert codes(report) == [Code.FORBIDDEN]
+    assert codes(report) == [FailureCode.FORBIDDEN]
     assert str(report.failures[0]).startswith("Forbidden: write secrets in app-a: ")
     assert f"missing verbs: {verb}" in str(report.failures[0])
     assert "patch" not in [request["verb"] for request in world.requests("dev", start)]
@@ -50,7 +50,7 @@ def test_a_right_too_many_is_said_and_refused_on_a_protected_cluster(world: Worl
     world.issue("web-tls")
     world.configure(protected=protected)
     report = grant(world, "list", "create", "get", "patch", "delete")
-    assert codes(report) == ([Code.EXCESSIVE_RIGHTS] if protected else [])
+    assert codes(report) == ([FailureCode.EXCESSIVE_RIGHTS] if protected else [])
     assert ["delete" in warning for warning in report.warnings] == ([] if protected else [True])
     assert (world.copy("web-tls") is None) == protected
 
@@ -72,7 +72,7 @@ def test_ops_is_never_its_own_target(world: World) -> None:
     for pinned in (None, world.ops.cluster_id()):
         world.configure(clusters=["dev"], clusterId=pinned)
         report = world.deliver()
-        assert codes(report) == [Code.WRONG_CLUSTER]
+        assert codes(report) == [FailureCode.WRONG_CLUSTER]
         assert "it is OPS itself" in str(report.failures[0])
 
 
@@ -90,7 +90,7 @@ def test_two_entries_never_lead_to_one_cluster(world: World, pinned: bool) -> No
     world.edit_config(unpin)
     assert world.deliver("prd").ok
     report = world.deliver("dev")
-    assert codes(report) == [Code.WRONG_CLUSTER]
+    assert codes(report) == [FailureCode.WRONG_CLUSTER]
     assert "it is the cluster of prd, too" in str(report.failures[0])
 
 
@@ -110,7 +110,7 @@ def test_nobody_in_particular_is_served_nothing(world: World) -> None:
     with world.proxy() as proxy:
         proxy.fault = forget
         report = world.deliver(inventory=inventory)
-        assert codes(report) == [Code.UNAUTHORIZED]
+        assert codes(report) == [FailureCode.UNAUTHORIZED]
         assert str(report.failures[0]).startswith(
             "Unauthorized: ask who we are (create selfsubjectreview): the credential is not accepted"
         )
@@ -209,6 +209,6 @@ def test_an_exec_plugin_gives_the_credential_where_it_is_allowed(
     user["user"] = {"exec": {"apiVersion": api, "command": "sh", "args": ["-c", script]}}
     world.kubeconfig.write_text(yaml.safe_dump(document))
     world.configure(clusters=["dev"], allowExec=allowed)
-    assert codes(world.deliver()) == ([] if allowed else [Code.KUBECONFIG])
+    assert codes(world.deliver()) == ([] if allowed else [FailureCode.KUBECONFIG])
     assert (tmp_path / "run").exists() == allowed
     assert (world.copy("web-tls") is not None) == allowed

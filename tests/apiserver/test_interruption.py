@@ -121,8 +121,8 @@ def test_a_run_that_is_told_to_stop_begins_no_other_write(
     assert output.endswith(reported) is (told is signal.SIGINT)
     written = len(world.versions())
     assert 0 < written == len(slowly.paths) < COUNT, output
-    at_once, after = output.index(TOLD), output.index("Interrupted: write")
-    assert at_once < after
+    exit_fast, after = output.index(TOLD), output.index("Interrupted: write")
+    assert exit_fast < after
     assert output.count(TOLD) == 1
     assert f"Interrupted: write {COUNT - written} of {COUNT} secrets" in output
     assert f"dev      {written}" in output

@@ -4,7 +4,7 @@ import pytest
 
 from deployments.sandbox.world import certificate_resource, unfit
 from tasks.domain.errors import ClusterError
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.reasons import Reason
 from tests.support.clusters import World
 
@@ -118,4 +118,4 @@ def test_a_source_that_may_not_be_listed_is_an_error_with_its_name(world: World)
     with pytest.raises(ClusterError) as caught:
         world.inventory()
     failure = caught.value.failure
-    assert (failure.code, failure.what) == (Code.FORBIDDEN, "list secrets in certificates-ops")
+    assert (failure.code, failure.what) == (FailureCode.FORBIDDEN, "list secrets in certificates-ops")

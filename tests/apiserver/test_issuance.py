@@ -20,8 +20,8 @@ from tasks.preflight.model import Mark
 from tasks.preflight.probe import preflight
 from tasks.report.verdict import expiring, verdict
 from tasks.runtime import shutdown
-from tasks.watch.reactor import Reactor
-from tasks.watch.source_watch import EVERYTHING
+from tasks.watch.reactor import Reconciler
+from tasks.watch.source_watch import RESYNC
 from tests.apiserver.test_flow import artifacts
 from tests.support.clusters import World
 
@@ -173,8 +173,8 @@ def test_a_run_waits_for_an_issuance_and_fails_when_it_is_late(ops: World) -> No
 def test_the_watcher_waits_for_an_issuance(ops: World) -> None:
     """The watcher fails neither at its start nor for a temporary certificate, and sends the real one."""
     awaited(ops, timedelta(0))
-    reactor = Reactor()
-    seen = [reactor.act([EVERYTHING])]
+    reactor = Reconciler()
+    seen = [reactor.act([RESYNC])]
     ops.put(unfit.temporary(ops.issuer, NAME, [f"{NAME}.example.org"]))
     seen.append(reactor.act([NAME]))
     for report in seen:

@@ -64,9 +64,9 @@ def test_the_copies_of_a_loop_are_taken_over_without_a_gap(
     refused = world.deliver(dry_run=True)
     assert rows(refused) == dict.fromkeys(("web-tls", "web-2-tls"), (Reason.OWNED_BY_OTHER, False))
     hand_over(operator, "web-tls", "web-2-tls")
-    foretold = world.deliver(dry_run=True)
-    assert foretold.ok
-    assert rows(foretold) == dict.fromkeys(("web-tls", "web-2-tls"), (Reason.ADOPTED, False))
+    with_prune_forecast = world.deliver(dry_run=True)
+    assert with_prune_forecast.ok
+    assert rows(with_prune_forecast) == dict.fromkeys(("web-tls", "web-2-tls"), (Reason.ADOPTED, False))
     assert rows(world.deliver()) == dict.fromkeys(("web-tls", "web-2-tls"), (Reason.ADOPTED, True))
     for name, secret in (("web-tls", same), ("web-2-tls", renewed)):
         copy = world.copy(name)

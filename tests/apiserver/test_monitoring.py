@@ -27,7 +27,7 @@ from tasks.kube import request_counts
 from tasks.metrics import registry
 from tasks.metrics.push import push
 from tasks.metrics.pushgateway import ADDRESS
-from tasks.watch.health import Liveness, serve
+from tasks.watch.health import Heartbeat, serve
 from tests.support import chart
 from tests.support.clusters import TARGETS, World
 from tests.support.factories import NOW, certificate, inventory, issuance, rejection
@@ -225,7 +225,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
         registry.heard("ops")
         with pytest.raises(RuntimeError):
             request_counts.Counted(Broken()).request("GET", "https://ops.example.org")  # type: ignore[arg-type]
-        port = serve(0, Liveness(), registry.exposition).server_port
+        port = serve(0, Heartbeat(), registry.exposition).server_port
         with Prometheus(directory, {"pushgateway": gateway.port, "watcher": port}) as prometheus:
             heard, pushed = "tls_sync_watch_last_heard_timestamp_seconds", "tls_sync_last_run_failures"
             until("the first scrapes", lambda: prometheus.query(heard) and prometheus.query(pushed))

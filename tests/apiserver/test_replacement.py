@@ -11,7 +11,7 @@ from flows.tls_sync import tls_sync
 from tasks.domain.models import ClusterReport
 from tasks.domain.reasons import Reason
 from tasks.kube import transport
-from tasks.kube.transport import Ask, Reply, Transport
+from tasks.kube.transport import Request, Response, Transport
 from tests.support.clusters import Manifest, World
 
 pytestmark = pytest.mark.apiserver
@@ -114,7 +114,7 @@ def die_at_the_patch(number: int, *, after: bool, call: Callable[[], ClusterRepo
     try:
         writes, send = [0], transport.Transport.request
 
-        def request(self: Transport, ask: Ask) -> Reply:
+        def request(self: Transport, ask: Request) -> Response:
             writes[0] += ask.method == "PATCH"
             doomed = ask.method == "PATCH" and writes[0] == number
             if doomed and not after:

@@ -14,7 +14,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL
 
 from deployments.sandbox.demo.prefect_server import PrefectServer, end
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tests.support.clusters import TARGETS, World
 from tests.support.fault_proxy import Answer, Forward, Request
 from tests.support.tcp_proxy import TcpProxy, tcp_proxy
@@ -60,7 +60,13 @@ def test_etcd_killed_in_mid_run_is_healed_by_the_next(world: World) -> None:
         killer.join()
         etcd.start()
     codes = {failure.code for report in reports for failure in report.failures}
-    assert codes <= {Code.SERVER_ERROR, Code.TIMEOUT, Code.DEADLINE, Code.CONNECTION_LOST, Code.FORBIDDEN}
+    assert codes <= {
+        FailureCode.SERVER_ERROR,
+        FailureCode.TIMEOUT,
+        FailureCode.DEADLINE,
+        FailureCode.CONNECTION_LOST,
+        FailureCode.FORBIDDEN,
+    }
     for _ in range(100):
         if all(world.admin(name).is_ready() for name in ("ops", *TARGETS)):
             break

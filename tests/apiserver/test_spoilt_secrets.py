@@ -19,8 +19,8 @@ from tasks.domain.reasons import Reason
 from tasks.inventory.collect import survey
 from tasks.inventory.model import Status
 from tasks.preflight.probe import preflight
-from tasks.watch.reactor import Reactor
-from tasks.watch.source_watch import EVERYTHING
+from tasks.watch.reactor import Reconciler
+from tasks.watch.source_watch import RESYNC
 from tests.support.clusters import TARGETS, World
 from tests.support.fault_proxy import Answer, Forward, Request
 from tests.support.spoilt import spoilt_secrets
@@ -67,9 +67,9 @@ def test_a_spoilt_secret_costs_a_run_nothing_else(world: World, caplog: pytest.L
 def test_a_spoilt_secret_costs_the_watcher_nothing_else(world: World) -> None:
     """At the start and when it changes: the watcher goes on, and serves what changes beside it."""
     sound, spoilt = fill(world)
-    reactor = Reactor()
+    reactor = Reconciler()
     try:
-        report = reactor.act([EVERYTHING])
+        report = reactor.act([RESYNC])
         assert report
         assert {one.ref.name for one in report.inventory.rejections} == routed(spoilt)
         assert report.inventory.unrouted_rejections == len(spoilt) - len(routed(spoilt))
@@ -197,10 +197,10 @@ def test_what_can_not_be_parsed_costs_the_watcher_nothing_else(cert_manager: Wor
     """Metadata nested without measure and a Certificate of other types: each renewal beside them arrives."""
     old = cert_manager.issue("web-a-tls", "web-b-tls")
     odd_certificate(cert_manager)
-    reactor = Reactor()
+    reactor = Reconciler()
     try:
         with nested(cert_manager.ops, SOURCE_NAMESPACE, "web-a-tls"):
-            assert reactor.act([EVERYTHING])
+            assert reactor.act([RESYNC])
             renewed = cert_manager.renew(old[1])
             for name in ("web-a-tls", "web-b-tls"):
                 report = reactor.act([name])

@@ -18,7 +18,7 @@ from tasks.config.load import load_config
 from tasks.domain.errors import ConfigError
 from tasks.inventory import summary, table
 from tasks.inventory.collect import survey
-from tasks.inventory.model import Likeness, Placement, Status, Survey
+from tasks.inventory.model import CopyState, InventoryReport, ServedMatch, Status
 from tests.support import tls_server
 from tests.support.clusters import ROUTES, TARGETS, World
 from tests.support.fault_proxy import Answer, Forward, Request
@@ -31,16 +31,16 @@ ROOT = Path(__file__).parents[2]
 SECONDS = 60
 
 
-def look(cluster: str | None = None, certificate: str | None = None) -> Survey:
+def look(cluster: str | None = None, certificate: str | None = None) -> InventoryReport:
     return survey(load_config(), cluster, certificate)
 
 
-def of(found: Survey, cluster: str = "dev", certificate: str = "web-tls") -> Placement:
+def of(found: InventoryReport, cluster: str = "dev", certificate: str = "web-tls") -> CopyState:
     (one,) = [one for one in found.placements if (one.cluster, one.certificate) == (cluster, certificate)]
     return one
 
 
-def statuses(found: Survey, certificate: str = "web-tls") -> dict[str, str]:
+def statuses(found: InventoryReport, certificate: str = "web-tls") -> dict[str, str]:
     return {one.cluster: str(one.status) for one in found.placements if one.certificate == certificate}
 
 
@@ -195,17 +195,17 @@ def test_what_is_served_is_compared_with_what_is_stored(world: World, tmp_path: 
         serve_at(world, address)
         world.deliver()
         (served,) = of(look()).served
-        assert (served.likeness, served.name) == (Likeness.SAME, name)
+        assert (served.likeness, served.name) == (ServedMatch.SAME, name)
         renewed = world.renew(secret)
         (served,) = of(look()).served
-        assert served.likeness is Likeness.SAME  # as stored, and both are stale
+        assert served.likeness is ServedMatch.SAME  # as stored, and both are stale
         world.deliver()
         found = look()
-        assert [one.likeness for one in of(found).served] == [Likeness.OLDER]
+        assert [one.likeness for one in of(found).served] == [ServedMatch.OLDER]
         assert not found.ok
     with listening(tls_server.tls_server(tmp_path, {name: pair(renewed)}, default=name)) as address:
         serve_at(world, address)
-        assert [one.likeness for one in of(look()).served] == [Likeness.SAME]
+        assert [one.likeness for one in of(look()).served] == [ServedMatch.SAME]
 
 
 def test_a_wrong_certificate_is_told(world: World, tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_a_wrong_certificate_is_told(world: World, tmp_path: Path) -> None:
         serve_at(world, address)
         world.deliver()
         (served,) = of(look()).served
-    assert (served.likeness, served.detail) == (Likeness.OTHER, "a certificate for other names")
+    assert (served.likeness, served.detail) == (ServedMatch.OTHER, "a certificate for other names")
 
 
 def test_addresses_in_trouble_fail_and_delay_nothing(world: World) -> None:
@@ -226,7 +226,7 @@ def test_addresses_in_trouble_fail_and_delay_nothing(world: World) -> None:
         serve_at(world, mute, plain, "127.0.0.1:1", "nowhere.invalid")
         world.deliver()
         found = look()
-    assert {one.likeness for one in of(found).served} == {Likeness.NONE}
+    assert {one.likeness for one in of(found).served} == {ServedMatch.NONE}
     details = {one.address: one.detail for one in of(found).served}
     assert details["127.0.0.1:1"] == "connection refused"
     assert details[mute] == "no answer in 2 s"

@@ -13,8 +13,8 @@ from flows.tls_sync import tls_sync
 from tasks.domain.models import Change, ClusterReport
 from tasks.domain.reasons import Reason
 from tasks.kube.pool import kept
-from tasks.watch.reactor import Reactor
-from tasks.watch.source_watch import EVERYTHING
+from tasks.watch.reactor import Reconciler
+from tasks.watch.source_watch import RESYNC
 from tests.apiserver.test_prune import age, grant, notes_on
 from tests.support.clusters import Manifest, World
 
@@ -111,9 +111,9 @@ def test_the_watcher_of_a_second_ops_writes_over_nothing(second: World) -> None:
     assert second.deliver().ok
     before = second.versions()
     act_as(second, "prd")
-    reactor = Reactor()
+    reactor = Reconciler()
     with kept():
-        for changed in (EVERYTHING, NAMES[0]):
+        for changed in (RESYNC, NAMES[0]):
             report = reactor.act([changed])
             assert report is not None
             refused = {row.reason for one in report.clusters for row in one.changes}

@@ -13,7 +13,7 @@ from deployments.sandbox.world import certificate_resource
 from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE
 from tasks.config.load import load_config
 from tasks.domain.errors import ClusterError
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Action, RunReport
 from tasks.domain.reasons import Reason
 from tasks.kube import transport
@@ -22,8 +22,8 @@ from tasks.report.verdict import verdict
 from tasks.runtime import shutdown
 from tasks.watch import reactor as react
 from tasks.watch import source_watch
-from tasks.watch.reactor import Reactor
-from tasks.watch.source_watch import EVERYTHING, Watch
+from tasks.watch.reactor import Reconciler
+from tasks.watch.source_watch import RESYNC, Watch
 from tests.support.clusters import World
 from tests.support.fault_proxy import Answer, Forward, Request, SlowWrites
 from tests.support.tcp_proxy import TcpProxy, tcp_proxy
@@ -56,7 +56,7 @@ class Seen:
 
     def __init__(self) -> None:
         self.names: list[str] = []
-        self.failures: list[Code] = []
+        self.failures: list[FailureCode] = []
         self.signs = 0
         self.watch = Watch(self._alive)
         self._changed, self._ended = threading.Condition(), threading.Event()
@@ -85,7 +85,7 @@ class Seen:
         with self._changed:
             assert self._changed.wait_for(lambda: name in self.names, SECONDS), (self.names, self.failures)
 
-    def wait_for_failure(self) -> Code:
+    def wait_for_failure(self) -> FailureCode:
         with self._changed:
             assert self._changed.wait_for(lambda: self.failures, SECONDS)
             return self.failures[0]
@@ -107,7 +107,7 @@ def followed() -> Iterator[Seen]:
     thread = threading.Thread(target=seen.follow, daemon=True)
     thread.start()
     try:
-        seen.wait_for(EVERYTHING)
+        seen.wait_for(RESYNC)
         yield seen
     finally:
         seen.end()
@@ -127,7 +127,7 @@ def test_each_change_is_seen(watching: World) -> None:
         watching.ops.delete(f"/api/v1/namespaces/{SOURCE_NAMESPACE}/secrets/web-gone-tls")
         seen.wait_for("web-gone-tls")
         assert "opaque" not in seen.names
-        assert seen.names[0] == EVERYTHING
+        assert seen.names[0] == RESYNC
         assert seen.failures == []
 
 
@@ -157,7 +157,7 @@ def test_a_quiet_ops_gives_signs_of_life(watching: World) -> None:
     with followed() as seen:
         for _ in range(3):
             seen.wait_for_sign()
-        assert (seen.names, seen.failures) == ([EVERYTHING], [])
+        assert (seen.names, seen.failures) == ([RESYNC], [])
     verbs = [one["verb"] for one in watching.requests("ops", position)]
     assert verbs.count("list") == 1
     assert verbs.count("watch") >= 3
@@ -168,7 +168,7 @@ def test_a_watch_that_is_ended_at_once_is_no_sign_of_life(watching: World) -> No
     with watching.proxy("ops") as proxy:
         proxy.fault = lambda request, forward: Answer(200, b"") if "watch=true" in request.path else forward()
         with followed() as seen:
-            assert seen.wait_for_failure() is Code.CONNECTION_LOST
+            assert seen.wait_for_failure() is FailureCode.CONNECTION_LOST
             assert seen.signs == 0
 
 
@@ -185,10 +185,10 @@ def test_a_stalled_connection_is_noticed(watching: World) -> None:
         proxy.swallow = True
         watching.renew(secret)
         assert seen.wait_for_failure() in (
-            Code.TIMEOUT,
-            Code.DEADLINE,
-            Code.UNREACHABLE,
-            Code.CONNECTION_LOST,
+            FailureCode.TIMEOUT,
+            FailureCode.DEADLINE,
+            FailureCode.UNREACHABLE,
+            FailureCode.CONNECTION_LOST,
         )
         assert "web-tls" not in seen.names
         proxy.swallow = False
@@ -210,20 +210,26 @@ def test_a_connection_that_is_cut_is_made_anew(watching: World) -> None:
 @pytest.mark.parametrize(
     ("status", "body", "code"),
     [
-        (410, b"{}", Code.LIST_EXPIRED),
-        (200, b'{"type":"ERROR","object":{"kind":"Status","code":410,"metadata":{}}}\n', Code.LIST_EXPIRED),
-        (200, b"nonsense\n", Code.PROTOCOL),
-        (500, b"{}", Code.SERVER_ERROR),
-        (401, b"{}", Code.UNAUTHORIZED),
+        (410, b"{}", FailureCode.LIST_EXPIRED),
+        (
+            200,
+            b'{"type":"ERROR","object":{"kind":"Status","code":410,"metadata":{}}}\n',
+            FailureCode.LIST_EXPIRED,
+        ),
+        (200, b"nonsense\n", FailureCode.PROTOCOL),
+        (500, b"{}", FailureCode.SERVER_ERROR),
+        (401, b"{}", FailureCode.UNAUTHORIZED),
     ],
     ids=["410", "410 as an event", "nonsense", "500", "401"],
 )
-def test_a_watch_that_is_refused_is_begun_anew(watching: World, status: int, body: bytes, code: Code) -> None:
+def test_a_watch_that_is_refused_is_begun_anew(
+    watching: World, status: int, body: bytes, code: FailureCode
+) -> None:
     """Whatever the server says in place of events, OPS is listed anew and followed from there."""
     (secret,) = watching.issue("web-tls")
     refused = threading.Event()
 
-    def refusing(request: Request, forward: Forward) -> Answer:
+    def as_check_failure(request: Request, forward: Forward) -> Answer:
         if "watch=true" in request.path and not refused.is_set():
             refused.set()
             watching.renew(secret)
@@ -231,7 +237,7 @@ def test_a_watch_that_is_refused_is_begun_anew(watching: World, status: int, bod
         return forward()
 
     with watching.proxy("ops") as proxy:
-        proxy.fault = refusing
+        proxy.fault = as_check_failure
         with followed() as seen:
             seen.wait_for("web-tls")
             assert seen.failures == [code]
@@ -246,9 +252,9 @@ def test_a_missing_right_to_watch_is_named(world: World) -> None:
 def test_one_renewal_is_copied_everywhere(world: World) -> None:
     """The reactor does for it what a run does, and looks at nothing else."""
     first, second = world.issue("web-a-tls", "web-b-tls")
-    reactor = Reactor()
+    reactor = Reconciler()
     with kept():
-        assert counts(reactor.act([EVERYTHING])) == {name: {Action.CREATE: 2} for name in world.targets}
+        assert counts(reactor.act([RESYNC])) == {name: {Action.CREATE: 2} for name in world.targets}
         renewed, _ = world.renew(first), world.renew(second)
         assert counts(reactor.act(["web-a-tls"])) == {name: {Action.UPDATE: 1} for name in world.targets}
     for cluster in world.targets:
@@ -266,8 +272,8 @@ def counts(report: RunReport | None) -> dict[str, dict[Action, int]]:
 def test_several_are_one_run(world: World) -> None:
     """All that came together is copied in one go."""
     secrets = world.issue("web-a-tls", "web-b-tls", "web-c-tls")
-    reactor = Reactor()
-    reactor.act([EVERYTHING])
+    reactor = Reconciler()
+    reactor.act([RESYNC])
     for secret in secrets[:2]:
         world.renew(secret)
     done = counts(reactor.act(["web-a-tls", "web-b-tls"]))
@@ -277,7 +283,7 @@ def test_several_are_one_run(world: World) -> None:
 def test_what_no_route_sends_is_no_run(world: World) -> None:
     """A change of a certificate that goes nowhere asks nothing of any cluster."""
     world.issue("other-tls")
-    reactor = Reactor()
+    reactor = Reconciler()
     positions = {name: world.log_position(name) for name in world.targets}
     assert reactor.act(["other-tls"]) is None
     assert [world.requests(name, position) for name, position in positions.items()] == [[]] * 3
@@ -286,8 +292,8 @@ def test_what_no_route_sends_is_no_run(world: World) -> None:
 def test_a_dead_cluster_holds_up_no_other_and_heals(world: World) -> None:
     """It is told of once, left to itself, and brought in sync once it is back, with all it has missed."""
     first, second = world.issue("web-a-tls", "web-b-tls")
-    reactor, told = Reactor(), list[RunReport]()
-    reactor.act([EVERYTHING])
+    reactor, told = Reconciler(), list[RunReport]()
+    reactor.act([RESYNC])
     with world.reached_at("https://127.0.0.1:1"):
         world.renew(first)
         report = reactor.act(["web-a-tls"])
@@ -307,19 +313,19 @@ def test_a_dead_cluster_holds_up_no_other_and_heals(world: World) -> None:
     assert counts(report) == {"dev": {Action.UPDATE: 2}}
 
 
-def tried_once(reactor: Reactor, told: list[RunReport]) -> None:
+def tried_once(reactor: Reconciler, told: list[RunReport]) -> None:
     """Each cluster in trouble, and what came of it is known."""
     for _ in range(2):
         for trouble in reactor._troubles.values():
             trouble.due = 0.0
             wait([trouble.work] if trouble.work else [])
-        reactor.heal(told.append)
+        reactor.retry_failed(told.append)
 
 
-def healed(reactor: Reactor, told: list[RunReport]) -> None:
+def healed(reactor: Reconciler, told: list[RunReport]) -> None:
     until = threading.Event()
     for _ in range(int(SECONDS * 10)):
-        reactor.heal(told.append)
+        reactor.retry_failed(told.append)
         if not reactor.troubled:
             return
         until.wait(0.1)
@@ -330,8 +336,8 @@ def test_a_slow_cluster_is_left_to_itself(world: World, monkeypatch: pytest.Monk
     """One that takes its time is not waited for; its copies come, and its report follows."""
     monkeypatch.setattr(react, "PATIENCE", 0.5)
     (secret,) = world.issue("web-tls")
-    reactor, told, go_on = Reactor(), list[RunReport](), threading.Event()
-    reactor.act([EVERYTHING])
+    reactor, told, go_on = Reconciler(), list[RunReport](), threading.Event()
+    reactor.act([RESYNC])
 
     def slowly(_: Request, forward: Forward) -> Answer:
         go_on.wait(SECONDS)
@@ -357,8 +363,8 @@ def test_a_slow_cluster_is_left_to_itself(world: World, monkeypatch: pytest.Monk
 def test_what_changes_while_a_cluster_heals_reaches_it(world: World) -> None:
     """A renewal that comes just then is not missed: it goes along with the others only if it has all."""
     (secret,) = world.issue("web-tls")
-    reactor, told = Reactor(), list[RunReport]()
-    reactor.act([EVERYTHING])
+    reactor, told = Reconciler(), list[RunReport]()
+    reactor.act([RESYNC])
     with world.reached_at("https://127.0.0.1:1"):
         secret = world.renew(secret)
         reactor.act(["web-tls"])
@@ -381,8 +387,8 @@ def test_what_changes_while_a_cluster_heals_reaches_it(world: World) -> None:
 def test_an_ops_that_cant_be_read_is_said(world: World) -> None:
     """Nothing is done then, and the report says why: whoever acts asks again."""
     (secret,) = world.issue("web-tls")
-    reactor = Reactor()
-    reactor.act([EVERYTHING])
+    reactor = Reconciler()
+    reactor.act([RESYNC])
     world.renew(secret)
     with world.reached_at("https://127.0.0.1:1", "ops"):
         report = reactor.act(["web-tls"])
@@ -396,9 +402,9 @@ def test_connections_are_kept_between_renewals(world: World) -> None:
     """The second renewal opens no connection, neither to OPS nor to a target."""
     (secret,) = world.issue("web-tls")
     proxy = proxy_of(world, "dev")
-    reactor = Reactor()
+    reactor = Reconciler()
     with tcp_proxy(proxy) as url, world.reached_at(url), kept():
-        reactor.act([EVERYTHING])
+        reactor.act([RESYNC])
         before = proxy.connections
         reactor.act(["web-tls"])
         after_first = proxy.connections
@@ -411,15 +417,15 @@ def test_connections_are_kept_between_renewals(world: World) -> None:
 def test_a_new_kubeconfig_is_used_at_once(world: World) -> None:
     """A connection that was kept does not outlive the credential that it was made with."""
     (secret,) = world.issue("web-tls")
-    reactor = Reactor()
+    reactor = Reconciler()
     with kept():
-        reactor.act([EVERYTHING])
+        reactor.act([RESYNC])
         world.edit_kubeconfig("users", "dev", token="wrong")
         world.renew(secret)
         report = reactor.act(["web-tls"])
     assert report is not None
     failures = {one.cluster: [f.code for f in one.failures] for one in report.clusters}
-    assert failures == {"dev": [Code.UNAUTHORIZED], "rct": [], "prd": []}
+    assert failures == {"dev": [FailureCode.UNAUTHORIZED], "rct": [], "prd": []}
 
 
 def test_a_deadline_also_ends_a_kept_connection(world: World) -> None:
@@ -432,14 +438,14 @@ def test_a_deadline_also_ends_a_kept_connection(world: World) -> None:
             assert world.deliver(inventory=inventory).ok
             proxy.fault = lambda _, forward: Answer(200, forward().body, seconds_per_byte=0.05)
             report = world.deliver(inventory=inventory, seconds=2)
-    assert [failure.code for failure in report.failures] == [Code.DEADLINE]
+    assert [failure.code for failure in report.failures] == [FailureCode.DEADLINE]
 
 
 def test_where_all_is_well_healing_reads_nothing(world: World) -> None:
     """It is asked for every second: without a cluster in trouble not even the configuration is read."""
     world.config_path.unlink()
     told: list[RunReport] = []
-    Reactor().heal(told.append)
+    Reconciler().retry_failed(told.append)
     assert told == []
 
 
@@ -449,8 +455,8 @@ def test_one_hanging_cluster_holds_up_no_other_that_heals(
     """Each that is in trouble is tried by itself, and told of once it is done."""
     monkeypatch.setattr(transport, "READ_SECONDS", 60.0)
     (secret,) = world.issue("web-tls")
-    reactor, told, go_on = Reactor(), list[RunReport](), threading.Event()
-    reactor.act([EVERYTHING])
+    reactor, told, go_on = Reconciler(), list[RunReport](), threading.Event()
+    reactor.act([RESYNC])
     with world.reached_at("https://127.0.0.1:1", "dev"), world.reached_at("https://127.0.0.1:1", "rct"):
         renewed = world.renew(secret)
         reactor.act(["web-tls"])
@@ -463,7 +469,7 @@ def test_one_hanging_cluster_holds_up_no_other_that_heals(
     with world.proxy("rct") as proxy:
         proxy.fault = hanging
         for _ in range(int(SECONDS * 10)):
-            reactor.heal(told.append)
+            reactor.retry_failed(told.append)
             if reactor.troubled == {"rct"}:
                 break
             threading.Event().wait(0.1)
@@ -479,8 +485,8 @@ def test_one_hanging_cluster_holds_up_no_other_that_heals(
 def test_nothing_begins_once_it_is_closed(world: World) -> None:
     """Nor goes on: who closes it waits for a cluster that is healing, too."""
     (secret,) = world.issue("web-tls")
-    reactor = Reactor()
-    reactor.act([EVERYTHING])
+    reactor = Reconciler()
+    reactor.act([RESYNC])
     with world.reached_at("https://127.0.0.1:1"):
         world.renew(secret)
         reactor.act(["web-tls"])
@@ -488,12 +494,12 @@ def test_nothing_begins_once_it_is_closed(world: World) -> None:
     with world.proxy() as proxy:
         proxy.fault = slowly
         while not slowly.begun.is_set():
-            reactor.heal(lambda _: None)
+            reactor.retry_failed(lambda _: None)
         reactor.close()
         assert world.row("web-tls").action is Action.KEEP
         position = world.log_position("dev")
         reactor._troubles["dev"].work = None
-        reactor.heal(lambda _: None)
+        reactor.retry_failed(lambda _: None)
         report = reactor.act(["web-tls"])
     assert report is not None
     assert (report.clusters, set(report.pending)) == ((), set(world.targets))
@@ -504,8 +510,8 @@ def test_a_credential_that_is_mended_heals(world: World, monkeypatch: pytest.Mon
     """What needs a person is tried again, too, and meanwhile holds up no renewal elsewhere in the cluster."""
     monkeypatch.setattr(react, "PAUSES", (0.1, 0.1))
     (secret,) = world.issue("web-tls")
-    reactor, told = Reactor(), list[RunReport]()
-    reactor.act([EVERYTHING])
+    reactor, told = Reconciler(), list[RunReport]()
+    reactor.act([RESYNC])
     users = {one["name"]: one["user"] for one in yaml.safe_load(world.kubeconfig.read_text())["users"]}
     world.edit_kubeconfig("users", "dev", token="wrong")
     world.renew(secret)
@@ -520,8 +526,8 @@ def test_a_credential_that_is_mended_heals(world: World, monkeypatch: pytest.Mon
 def test_a_certificate_that_is_deleted_is_no_failure(world: World) -> None:
     """Routed by a glob, its copy is kept and reported, as by a run: nobody asked for it by name."""
     (secret,) = world.issue("web-tls")
-    reactor = Reactor()
-    reactor.act([EVERYTHING])
+    reactor = Reconciler()
+    reactor.act([RESYNC])
     world.ops.delete(f"/api/v1/namespaces/{SOURCE_NAMESPACE}/secrets/{secret['metadata']['name']}")
     report = reactor.act(["web-tls"])
     assert report is not None
@@ -534,8 +540,8 @@ def test_cert_manager_is_believed_as_by_a_run(cert_manager: World) -> None:
     """A Secret that its Certificate calls the wrong one goes nowhere, however few have changed."""
     world = cert_manager
     (secret,) = world.issue("web-tls")
-    reactor = Reactor()
-    reactor.act([EVERYTHING])
+    reactor = Reconciler()
+    reactor.act([RESYNC])
     renewed = world.renew(secret)
     unready = certificate_resource.certificate(renewed, ready=False, reason="IncorrectIssuer")
     certificate_resource.put(world.ops, unready)

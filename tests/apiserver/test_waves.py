@@ -7,8 +7,8 @@ import pytest
 from prefect.client.schemas.objects import State
 
 from flows.tls_sync import tls_sync
-from tasks.watch.reactor import Reactor
-from tasks.watch.source_watch import EVERYTHING
+from tasks.watch.reactor import Reconciler
+from tasks.watch.source_watch import RESYNC
 from tests.support.clusters import TARGETS, World
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("prefect_server", "no_waiting")]
@@ -108,8 +108,8 @@ def test_who_asks_for_prd_gets_prd(waves: World) -> None:
 def test_the_watcher_serves_the_first_wave(waves: World) -> None:
     """The others wait for a run, which sees first how it went there."""
     (secret,) = waves.issue("web-tls")
-    reactor = Reactor()
-    report = reactor.act([EVERYTHING])
+    reactor = Reconciler()
+    report = reactor.act([RESYNC])
     assert report is not None
     assert [one.cluster for one in report.clusters] == ["dev"]
     renewed = waves.renew(secret)

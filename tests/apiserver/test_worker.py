@@ -100,7 +100,9 @@ class Started:
 
 
 @pytest.fixture(scope="module")
-def at_work(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[HookWorld, Path]]:
+def remote_task_scope(
+    sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[HookWorld, Path]]:
     """A Prefect server with all that the hook registers, the worker, and the worker's log."""
     directory = tmp_path_factory.mktemp("worker")
     (home := directory / "server").mkdir()
@@ -117,9 +119,9 @@ def at_work(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Itera
 
 
 @pytest.fixture
-def started(ops: ApiServer, at_work: tuple[HookWorld, Path]) -> Iterator[Started]:
+def started(ops: ApiServer, remote_task_scope: tuple[HookWorld, Path]) -> Iterator[Started]:
     """In the end, the run's slot is free, and nothing that the worker asked of Kubernetes was refused."""
-    world, log = at_work
+    world, log = remote_task_scope
     deployment = world.api.deployment("tls-sync/ops")
     assert deployment is not None
     rest = world.api._rest

@@ -12,7 +12,7 @@ from urllib3.connectionpool import HTTPConnectionPool
 from deployments.sandbox.progress import Say
 from tasks.domain.models import Action
 from tasks.kube.transport import Transport
-from tasks.plan.spec import Order
+from tasks.plan.spec import SyncSpec
 from tests.benchmarks.delivering import deliver_all
 from tests.benchmarks.fleet import fleet
 from tests.benchmarks.results import Result, seconds
@@ -31,7 +31,7 @@ def compressed(world: World, size: Size, say: Say) -> Result:
         return _result(world, size, orders, say)
 
 
-def _result(world: World, size: Size, orders: Sequence[Order], say: Say) -> Result:
+def _result(world: World, size: Size, orders: Sequence[SyncSpec], say: Say) -> Result:
     looks: dict[str, list[tuple[int, Usage]]] = {encoding: [] for encoding in ENCODINGS}
     for turn in range(size.listings):
         for encoding in ENCODINGS[:: 1 if turn % 2 else -1]:
@@ -60,7 +60,7 @@ def _result(world: World, size: Size, orders: Sequence[Order], say: Say) -> Resu
     )
 
 
-def _look(world: World, size: Size, orders: Sequence[Order], encoding: str) -> tuple[int, Usage]:
+def _look(world: World, size: Size, orders: Sequence[SyncSpec], encoding: str) -> tuple[int, Usage]:
     """Bytes of all answers as they came, and what it took."""
     asked = partialmethod(_open, Transport._open, encoding)
     with patch.object(Transport, "_open", asked), _answers() as answers, usage(world.sandbox.pids) as used:

@@ -12,7 +12,7 @@ from deployments.sandbox.errors import SandboxError
 from deployments.sandbox.progress import Say
 from tasks.config.limits import CLUSTER_SECONDS
 from tasks.domain.models import Action
-from tasks.plan.spec import Order
+from tasks.plan.spec import SyncSpec
 from tasks.target.sync import deliver
 from tests.benchmarks import recording
 from tests.benchmarks.replay import CONCURRENCIES, Floor
@@ -29,7 +29,7 @@ class Bench:
     """What both measurements need."""
 
     world: World
-    orders: tuple[Order, ...]
+    orders: tuple[SyncSpec, ...]
     program: Path
     say: Say
     size: Size
@@ -53,7 +53,7 @@ class Bench:
         return taken, used
 
 
-def deliver_all(world: World, orders: Sequence[Order], expected: Action) -> None:
+def deliver_all(world: World, orders: Sequence[SyncSpec], expected: Action) -> None:
     """Every copy must have come to the end expected of it."""
     with ThreadPoolExecutor(len(orders)) as pool:
         reports = list(pool.map(lambda order: deliver(order, time.monotonic() + CLUSTER_SECONDS), orders))

@@ -7,15 +7,15 @@ from concurrent.futures import ThreadPoolExecutor
 from deployments.sandbox.errors import SandboxError
 from tasks.config.limits import CLUSTER_SECONDS
 from tasks.domain.models import Action
-from tasks.plan.spec import Order
+from tasks.plan.spec import SyncSpec
 from tasks.target.sync import deliver
 
 
 def deliver_all(
-    orders: Sequence[Order], expected: Action, copies: int, side_by_side: int = 1, lost: int = 0
+    orders: Sequence[SyncSpec], expected: Action, copies: int, run_concurrently: int = 1, lost: int = 0
 ) -> None:
     """So many copies must have come to that end, and no more than `lost` clusters be out of reach."""
-    with ThreadPoolExecutor(side_by_side) as pool:
+    with ThreadPoolExecutor(run_concurrently) as pool:
         reports = list(pool.map(lambda order: deliver(order, time.monotonic() + CLUSTER_SECONDS), orders))
     done = sum(report.counts.get(expected, 0) for report in reports)
     bad = [report for report in reports if not report.ok]

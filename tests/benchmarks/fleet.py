@@ -13,7 +13,7 @@ import yaml
 
 from deployments.sandbox.progress import Say
 from deployments.sandbox.world.kubeconfig import SOURCE_CLUSTER, context_name, write_kubeconfig
-from tasks.plan.spec import Order
+from tasks.plan.spec import SyncSpec
 from tests.benchmarks.flow_process import FlowProcess
 from tests.benchmarks.fronts import Fronts, fronts, identity
 from tests.benchmarks.world import NAMESPACES, SETTLE_SECONDS, World, count_secrets
@@ -43,7 +43,7 @@ class Fleet:
     @contextmanager
     def orders(
         self, clusters: int, elsewhere: Mapping[str, str] | None = None
-    ) -> Iterator[tuple[Order, ...]]:
+    ) -> Iterator[tuple[SyncSpec, ...]]:
         """As `flow`, for the clusters' part in this process, as long as the `with` lasts."""
         names, elsewhere = self.names[:clusters], elsewhere or {}
         self._write({name: self.fronts.addresses[name] for name in names} | dict(elsewhere))

@@ -19,8 +19,8 @@ from tasks.config.load import load_config
 from tasks.config.schema import SyncConfig
 from tasks.kube.client import ClusterClient
 from tasks.kubeconfig.reader import connect
-from tasks.plan.spec import Order, orders_for
-from tasks.source.read import take_inventory
+from tasks.plan.spec import SyncSpec, specs_for
+from tasks.source.read import read_source
 
 TARGETS = ("dev", "rct", "prd")
 NAMESPACES = tuple(f"team-{number}" for number in range(4))
@@ -115,15 +115,15 @@ class World:
         }
         return {"owner": SOURCE_CLUSTER, "source": source, "clusters": clusters}
 
-    def orders(self, config_file: Path | None = None) -> tuple[Order, ...]:
+    def orders(self, config_file: Path | None = None) -> tuple[SyncSpec, ...]:
         """What the flow hands to the clusters' part, from an inventory taken now."""
         config: SyncConfig = load_config(str(config_file or self.config_file))
         source = config.source
         client = ClusterClient(source.label, connect(source.label, source.context), time.monotonic() + 300)
         with client:
-            inventory = take_inventory(client, source, datetime.now(UTC))
+            inventory = read_source(client, source, datetime.now(UTC))
         clusters = config.select(None, None)
-        return orders_for(config, clusters, inventory, dry_run=False, certificate=None)
+        return specs_for(config, clusters, inventory, dry_run=False, certificate=None)
 
     def empty(self) -> None:
         """Take all copies off the targets, as their administrators, and let the servers come to rest."""

@@ -9,7 +9,7 @@ import pytest
 
 from tasks.domain.models import Certificate
 from tasks.inventory import page as survey_page
-from tasks.inventory.model import Status, Survey
+from tasks.inventory.model import InventoryReport, Status
 from tests.e2e.browser import HEIGHT, WIDTH, Browser, browser
 from tests.support import factories
 from tests.support.inventory_example import example, placement
@@ -68,13 +68,13 @@ def plain(page: Browser) -> None:
     page.resize(WIDTH)
 
 
-def show(page: Browser, folder: Path, survey: Survey) -> None:
+def show(page: Browser, folder: Path, survey: InventoryReport) -> None:
     file = folder / "inventory.html"
     file.write_text(survey_page.render(survey), encoding="utf-8")
     page.open(file.as_uri())
 
 
-def hostile() -> Survey:
+def hostile() -> InventoryReport:
     """Names that no API server takes, as they might come from elsewhere."""
     certificates: list[Certificate] = [
         factories.certificate(text, issuer=text, dns_names=(text,)) for text in HOSTILE
@@ -93,7 +93,9 @@ def hostile() -> Survey:
 def test_the_timeline_is_readable(page: Browser, tmp_path: Path, count: int) -> None:
     """Every certificate has its row with name and days; no text covers another or is cut off."""
     survey = (
-        example(count) if count > 1 else Survey(now=factories.NOW, certificates=(factories.certificate(),))
+        example(count)
+        if count > 1
+        else InventoryReport(now=factories.NOW, certificates=(factories.certificate(),))
     )
     show(page, tmp_path, survey)
     rows = page.evaluate("[...document.querySelectorAll('#timeline svg g')].map(g => g.textContent.trim())")

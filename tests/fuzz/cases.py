@@ -25,7 +25,7 @@ from tasks.kube import target_secrets
 from tasks.kube.responses import parse_json
 from tasks.plan import ownership
 from tasks.source import read
-from tasks.source.checks import Policy, examine
+from tasks.source.checks import Policy, check_secret
 from tests.fuzz.mutations import spoil_json, spoil_pem
 from tests.support.der_writer import pem
 from tests.support.factories import NOW
@@ -130,7 +130,7 @@ def a_secret(chance: Random) -> str:
     manifest: Any = {"metadata": {"uid": "u"}, "data": _encoded(data)}
     if chance.random() < 0.05:
         manifest = _as_read(spoil_json(manifest, chance))
-    found = examine(REF, manifest, Policy(now=NOW, allow_self_signed=chance.random() < 0.5))
+    found = check_secret(REF, manifest, Policy(now=NOW, allow_self_signed=chance.random() < 0.5))
     assert isinstance(found, Certificate | Rejection)
     assert found.model_dump_json()
     return "fit" if isinstance(found, Certificate) else told(found)

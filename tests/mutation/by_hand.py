@@ -43,7 +43,13 @@ MUTANTS = (
         "}",
         f"{DELIVERY} -k swap",
     ),
-    Mutant("creates take over", "kube/client", 'NEVER = "1"', 'NEVER = "0"', f"{DELIVERY} -k create_never"),
+    Mutant(
+        "creates take over",
+        "kube/client",
+        'NO_RESOURCE_VERSION = "1"',
+        'NO_RESOURCE_VERSION = "0"',
+        f"{DELIVERY} -k create_never",
+    ),
     Mutant("force always", "kube/client", "str(uid is not None).lower()", '"true"', f"{FAULTS} -k forced"),
     Mutant("downgrades", "plan/decide", "old.not_before > source", "old.not_before < source", TABLE),
     Mutant(
@@ -100,7 +106,7 @@ MUTANTS = (
     Mutant(
         "lost answers are failures",
         "target/apply",
-        "code not in UNCERTAIN | {Code.CONFLICT}",
+        "code not in OUTCOME_UNKNOWN | {FailureCode.CONFLICT}",
         "True",
         f"{FAULTS} -k lost",
     ),
@@ -191,7 +197,11 @@ MUTANTS = (
     Mutant("lists are believed", "target/prune", "source.target_secret(ref) is not None", "False", PRUNED),
     Mutant("Certificates don't matter", "target/prune", "row.certificate in wanted", "False", PRUNED),
     Mutant(
-        "lost deletions fail", "target/prune", "elif error.failure.code not in UNCERTAIN", "elif True", PRUNED
+        "lost deletions fail",
+        "target/prune",
+        "elif error.failure.code not in OUTCOME_UNKNOWN",
+        "elif True",
+        PRUNED,
     ),
     Mutant("any object is deleted", "kube/client", '"preconditions": preconditions', '"x": {}', PRUNED),
     Mutant("PRD at once", "prune_cluster", "one if well else", "one if True else", PRUNED),

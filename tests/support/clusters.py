@@ -18,12 +18,12 @@ from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE, Issuer
 from deployments.sandbox.world.kubeconfig import context_name, write_kubeconfig
 from tasks.config.load import load_config
 from tasks.config.schema import SyncConfig
-from tasks.domain.failure_codes import Code
-from tasks.domain.models import Change, ClusterReport, Inventory
+from tasks.domain.failure_codes import FailureCode
+from tasks.domain.models import Change, ClusterReport, SourceSnapshot
 from tasks.kube.client import ClusterClient
 from tasks.kubeconfig.reader import connect
-from tasks.plan.spec import Order
-from tasks.source.read import take_inventory
+from tasks.plan.spec import SyncSpec
+from tasks.source.read import read_source
 from tasks.target.sync import deliver
 from tests.support.fault_proxy import FaultProxy, fault_proxy
 from tests.support.invariants import Oracle
@@ -37,7 +37,7 @@ ACCOUNT = "system:serviceaccount:tls-sync:tls-sync"
 Manifest = dict[str, Any]
 
 
-def codes(report: ClusterReport) -> list[Code]:
+def codes(report: ClusterReport) -> list[FailureCode]:
     return [failure.code for failure in report.failures]
 
 
@@ -175,22 +175,28 @@ class World:
         copies = [self.copy(name, cluster, namespace) for cluster in self.targets]
         return all(copy is not None and copy["data"] == secret["data"] for copy in copies)
 
-    def inventory(self) -> Inventory:
+    def inventory(self) -> SourceSnapshot:
         source = load_config().source
         with ClusterClient("ops", connect("ops", source.context), time.monotonic() + 60) as client:
-            return take_inventory(client, source, datetime.now(UTC))
+            return read_source(client, source, datetime.now(UTC))
 
     def deliver(
-        self, cluster: str = "dev", inventory: Inventory | None = None, seconds: float = 60, **options: Any
+        self,
+        cluster: str = "dev",
+        inventory: SourceSnapshot | None = None,
+        seconds: float = 60,
+        **options: Any,
     ) -> ClusterReport:
         """What the flow's task does for one cluster, without Prefect; with so many seconds' time."""
         return deliver(self.order(cluster, inventory, **options), time.monotonic() + seconds)
 
-    def order(self, cluster: str = "dev", inventory: Inventory | None = None, **options: Any) -> Order:
+    def order(
+        self, cluster: str = "dev", inventory: SourceSnapshot | None = None, **options: Any
+    ) -> SyncSpec:
         """What the flow hands to that task."""
         config = load_config()
         chosen = next(one for one in config.clusters if one.name == cluster)
-        return Order(config, chosen, inventory or self.inventory(), **options)
+        return SyncSpec(config, chosen, inventory or self.inventory(), **options)
 
     def run(self, seconds: float = 60) -> dict[str, ClusterReport]:
         """What a run of the flow does, without Prefect: OPS is listed, then all clusters side by side."""

@@ -13,7 +13,6 @@ from tasks.config.schema import Cluster
 from tasks.domain import annotations
 from tasks.domain.models import (
     Certificate,
-    Inventory,
     Issuance,
     ManagedKeys,
     OnOps,
@@ -21,6 +20,7 @@ from tasks.domain.models import (
     Rejection,
     Row,
     SecretRef,
+    SourceSnapshot,
     TargetSecret,
     Version,
 )
@@ -79,8 +79,8 @@ def issuance(name: str = NAME, *, minutes: float = 5, **values: Any) -> Issuance
     return Issuance(ref=ref, certificate=name, since=since, **values)
 
 
-def inventory(*found: OnOps, **values: Any) -> Inventory:
-    return Inventory(
+def inventory(*found: OnOps, **values: Any) -> SourceSnapshot:
+    return SourceSnapshot(
         certificates=tuple(one for one in found if isinstance(one, Certificate)),
         rejections=tuple(one for one in found if isinstance(one, Rejection)),
         issuances=tuple(one for one in found if isinstance(one, Issuance)),

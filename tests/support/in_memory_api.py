@@ -13,15 +13,15 @@ from datetime import UTC, datetime
 from enum import Enum, auto
 from typing import Any, Self
 
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.kube.client import APPLY, JSON, MERGE, METADATA, TABLE, ClusterClient
-from tasks.kube.responses import Problem, parse_answer
-from tasks.kube.transport import Ask, Reply, Transport, TransportError
+from tasks.kube.responses import ResponseError, parse_answer
+from tasks.kube.transport import Request, Response, Transport, TransportError
 
 Manifest = dict[str, Any]
 Path = tuple[str, ...]
 Answer = tuple[int, Manifest]
-Exchange = Callable[[Ask], Answer]
+Exchange = Callable[[Request], Answer]
 
 ADMIN, ACCOUNT = "admin", "system:serviceaccount:tls-sync:tls-sync"
 READS, WRITES = frozenset({"get", "list"}), frozenset({"get", "list", "create", "patch"})
@@ -145,19 +145,19 @@ class MemoryApi:
         self.clock: Callable[[], datetime | None] = lambda: datetime.now(UTC).replace(microsecond=0)
         """The Date of its answers; None: they have none."""
 
-    def exchange(self, ask: Ask, user: str = ADMIN) -> Answer:
+    def exchange(self, ask: Request, user: str = ADMIN) -> Answer:
         with self._lock:
             try:
                 return self._route(ask, user)
             except Denied as denied:
                 return denied.answer
 
-    def answer(self, ask: Ask) -> Reply:
+    def answer(self, ask: Request) -> Response:
         """As Transport has it, for tls-sync's account."""
         reply = reply_of(self.exchange(ask, ACCOUNT))._replace(date=self.clock())
         return reply._replace(content=ask.read(reply.content)) if ask.read else reply
 
-    def _route(self, ask: Ask, user: str) -> Answer:
+    def _route(self, ask: Request, user: str) -> Answer:
         kind = (ask.body or {}).get("kind", "")
         if ask.method == "POST" and ask.path.endswith("/selfsubjectreviews"):
             return 201, {"kind": kind, "metadata": {}, "status": {"userInfo": {"username": user}}}
@@ -179,7 +179,7 @@ class MemoryApi:
     def _verbs(self, namespace: str, user: str) -> frozenset[str]:
         return frozenset({"*"}) if user == ADMIN else self._grants.get(namespace, frozenset())
 
-    def _secret(self, ask: Ask, user: str, namespace: str, name: str) -> Answer:
+    def _secret(self, ask: Request, user: str, namespace: str, name: str) -> Answer:
         verbs = {"GET": "get" if name else "list", "POST": "create", "PATCH": "patch", "PUT": "update"}
         verb, may = verbs.get(ask.method, "delete"), self._verbs(namespace, user)
         if "*" not in may and verb not in may:
@@ -210,7 +210,7 @@ class MemoryApi:
         metadata_only = {"kind": "PartialObjectMetadata", "metadata": found["metadata"]}
         return 200, metadata_only if ask.accept == METADATA else found
 
-    def _list(self, ask: Ask, namespace: str) -> Answer:
+    def _list(self, ask: Request, namespace: str) -> Answer:
         query = ask.query or {}
         version, found = self._pages.pop(
             query.get("continue", ""), (self._version, self._found(query, namespace))
@@ -350,12 +350,12 @@ def _require_state(now: Secret, body: Manifest) -> None:
         raise Denied(422)
 
 
-def reply_of(answer: Answer) -> Reply:
+def reply_of(answer: Answer) -> Response:
     status, content = answer[0], json.dumps(answer[1]).encode()
     parsed = parse_answer(status, content)
-    if isinstance(parsed, Problem):
+    if isinstance(parsed, ResponseError):
         raise TransportError(parsed)
-    return Reply(status, parsed, len(content))
+    return Response(status, parsed, len(content))
 
 
 class Hand:
@@ -365,28 +365,28 @@ class Hand:
         self.exchange = exchange
 
     def get(self, namespace: str, name: str) -> Manifest | None:
-        status, found = self.exchange(Ask("GET", path_of(namespace, name), JSON))
+        status, found = self.exchange(Request("GET", path_of(namespace, name), JSON))
         return found if status == 200 else None
 
     def names(self, namespace: str) -> list[str]:
-        _, found = self.exchange(Ask("GET", path_of(namespace), JSON))
+        _, found = self.exchange(Request("GET", path_of(namespace), JSON))
         return [one["metadata"]["name"] for one in found["items"]]
 
     def create(self, secret: Manifest, manager: str = "kubectl-create") -> Answer:
         path, query = path_of(secret["metadata"]["namespace"]), {"fieldManager": manager}
-        return self.exchange(Ask("POST", path, JSON, query, secret))
+        return self.exchange(Request("POST", path, JSON, query, secret))
 
     def patch(self, namespace: str, name: str, changes: Manifest, manager: str = "kubectl-edit") -> Answer:
         query = {"fieldManager": manager}
-        return self.exchange(Ask("PATCH", path_of(namespace, name), JSON, query, changes, MERGE))
+        return self.exchange(Request("PATCH", path_of(namespace, name), JSON, query, changes, MERGE))
 
     def apply(self, secret: Manifest, manager: str, *, force: bool = True) -> Answer:
         path = path_of(secret["metadata"]["namespace"], secret["metadata"]["name"])
         query = {"fieldManager": manager, "force": str(force).lower()}
-        return self.exchange(Ask("PATCH", path, JSON, query, secret, APPLY))
+        return self.exchange(Request("PATCH", path, JSON, query, secret, APPLY))
 
     def delete(self, namespace: str, name: str) -> Answer:
-        return self.exchange(Ask("DELETE", path_of(namespace, name), JSON))
+        return self.exchange(Request("DELETE", path_of(namespace, name), JSON))
 
     def annotate(self, namespace: str, name: str, **values: str | None) -> Answer:
         return self.patch(namespace, name, {"metadata": {"annotations": values}})
@@ -422,11 +422,11 @@ class Fault(Enum):
 
 
 PROBLEMS = {
-    Fault.LOST_REQUEST: Problem(Code.CONNECTION_LOST, transient=True),
-    Fault.LOST_ANSWER: Problem(Code.CONNECTION_LOST, transient=True),
-    Fault.UNAVAILABLE: Problem(Code.SERVER_ERROR, "HTTP 503", transient=True),
-    Fault.THROTTLED: Problem(Code.THROTTLED, "HTTP 429", transient=True),
-    Fault.FORBIDDEN: Problem(Code.FORBIDDEN, "HTTP 403"),
+    Fault.LOST_REQUEST: ResponseError(FailureCode.CONNECTION_LOST, transient=True),
+    Fault.LOST_ANSWER: ResponseError(FailureCode.CONNECTION_LOST, transient=True),
+    Fault.UNAVAILABLE: ResponseError(FailureCode.SERVER_ERROR, "HTTP 503", transient=True),
+    Fault.THROTTLED: ResponseError(FailureCode.THROTTLED, "HTTP 429", transient=True),
+    Fault.FORBIDDEN: ResponseError(FailureCode.FORBIDDEN, "HTTP 403"),
 }
 
 
@@ -451,13 +451,13 @@ class Wire(Transport):
 
     def __init__(
         self,
-        answer: Callable[[Ask], Reply],
+        answer: Callable[[Request], Response],
         look: Callable[[str], Manifest | None],
         on_write: Callable[[Written], object] = lambda _: None,
     ) -> None:
         self._answer, self._look, self._on_write = answer, look, on_write
         self._events: list[tuple[int, str, Event]] = []
-        self.asked: list[Ask] = []
+        self.asked: list[Request] = []
         self.written: list[Written] = []
         self.faults = 0
         self.dead = False
@@ -470,7 +470,7 @@ class Wire(Transport):
     def close(self) -> None:
         """Nothing is open."""
 
-    def request(self, ask: Ask) -> Reply:
+    def request(self, ask: Request) -> Response:
         fault = self._due(ask)
         if fault is Fault.KILLED_BEFORE or self.dead:
             self.dead = True
@@ -490,7 +490,7 @@ class Wire(Transport):
             raise TransportError(PROBLEMS[fault])
         return reply
 
-    def _due(self, ask: Ask) -> Fault | None:
+    def _due(self, ask: Request) -> Fault | None:
         due: Fault | None = None
         waiting, self._events = self._events, []
         for number, method, event in waiting:

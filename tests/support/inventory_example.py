@@ -2,10 +2,18 @@
 
 from datetime import timedelta
 
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Certificate, Failure
 from tasks.domain.reasons import Reason
-from tasks.inventory.model import Content, Likeness, Placement, Served, Status, Survey, Visit
+from tasks.inventory.model import (
+    ClusterStatus,
+    Content,
+    CopyState,
+    InventoryReport,
+    Served,
+    ServedMatch,
+    Status,
+)
 from tests.support import factories
 from tests.support.factories import NOW
 
@@ -18,7 +26,7 @@ REASONS = {
     Status.FOREIGN: Reason.OWNED_BY_OTHER,
     Status.DRIFTED: Reason.DRIFTED,
     Status.REFUSED: Reason.IMMUTABLE,
-    Status.UNKNOWN: Code.UNREACHABLE,
+    Status.UNKNOWN: FailureCode.UNREACHABLE,
     Status.PENDING: Reason.ISSUANCE_PENDING,
     Status.ORPHANED: Reason.NO_LONGER_ROUTED,
 }
@@ -35,7 +43,7 @@ def held(one: Certificate, *, older: float = 0) -> Content:
     )
 
 
-def placement(one: Certificate, cluster: str, status: Status, **values: object) -> Placement:
+def placement(one: Certificate, cluster: str, status: Status, **values: object) -> CopyState:
     reason = REASONS[status]
     older = 60 if status is Status.STALE else 0
     fields: dict[str, object] = {
@@ -50,10 +58,10 @@ def placement(one: Certificate, cluster: str, status: Status, **values: object) 
         "written": None if status in WITHOUT_COPY else one.version.not_before + timedelta(hours=1),
         "source": held(one),
     }
-    return Placement.model_validate(fields | values)
+    return CopyState.model_validate(fields | values)
 
 
-def example(count: int = 10, clusters: tuple[str, ...] = CLUSTERS) -> Survey:
+def example(count: int = 10, clusters: tuple[str, ...] = CLUSTERS) -> InventoryReport:
     """So many certificates, each on each cluster; the first ones are in trouble."""
     certificates = [
         factories.certificate(
@@ -76,16 +84,16 @@ def example(count: int = 10, clusters: tuple[str, ...] = CLUSTERS) -> Survey:
     older = Served(
         address=address,
         name="web.dev.example.org",
-        likeness=Likeness.OLDER,
+        likeness=ServedMatch.OLDER,
         serial="01d",
         not_after=NOW + timedelta(days=4),
         detail="an older certificate: whoever serves it has not loaded the stored one",
     )
-    silent = Served(address=address, likeness=Likeness.NONE, detail="connection refused")
+    silent = Served(address=address, likeness=ServedMatch.NONE, detail="connection refused")
     rows.append(placement(certificates[-1], clusters[0], Status.IN_SYNC, namespace="shop", served=(older,)))
     rows.append(placement(certificates[-2], clusters[0], Status.IN_SYNC, namespace="shop", served=(silent,)))
-    down = Failure(code=Code.UNREACHABLE, cluster=clusters[-1], what="get namespace kube-system")
-    return Survey(
+    down = Failure(code=FailureCode.UNREACHABLE, cluster=clusters[-1], what="get namespace kube-system")
+    return InventoryReport(
         now=NOW,
         placements=tuple(sorted(rows, key=lambda row: (row.ok, list(Status).index(row.status)))),
         certificates=tuple(certificates),
@@ -93,7 +101,7 @@ def example(count: int = 10, clusters: tuple[str, ...] = CLUSTERS) -> Survey:
         issuances=(factories.issuance("new-tls"),),
         unrouted_rejections=2,
         visits=tuple(
-            Visit(cluster=name, failures=(down,) if name == clusters[-1] else ()) for name in clusters
+            ClusterStatus(cluster=name, failures=(down,) if name == clusters[-1] else ()) for name in clusters
         ),
         suspended=("test",),
     )

@@ -12,14 +12,14 @@ from prefect.context import TaskRunContext
 
 from deployments.sandbox.world.cert_manager import Issuer
 from tasks.config.limits import CLUSTER_SECONDS
-from tasks.domain.models import Action, Certificate, Change, Inventory, Rejection, RunReport, SecretRef
+from tasks.domain.models import Action, Certificate, Change, Rejection, RunReport, SecretRef, SourceSnapshot
 from tasks.domain.reasons import Reason
 from tasks.kubeconfig.expiry import warn_of_end
 from tasks.orchestration import task_options
 from tasks.plan import decide, ownership
 from tasks.report.rows import brief
 from tasks.report.verdict import expiring
-from tasks.source.checks import Policy, examine
+from tasks.source.checks import Policy, check_secret
 from tests.support.factories import (
     NAME,
     NOW,
@@ -49,7 +49,7 @@ def issued(begin: datetime, end: datetime) -> dict[str, Any]:
 
 def found(begin: datetime, end: datetime, now: datetime) -> Certificate | Rejection:
     """What our clock makes of a certificate that OPS has."""
-    return examine(REF, issued(begin, end), Policy(now=now))
+    return check_secret(REF, issued(begin, end), Policy(now=now))
 
 
 def one_row(on_ops: Certificate | Rejection, copy: Certificate | None, now: datetime) -> Change:
@@ -139,7 +139,7 @@ def told_around(turn: datetime, secret: dict[str, Any]) -> list[str]:
     lines = []
     for minutes in range(-180, 181, 30):
         now = turn + timedelta(minutes=minutes)
-        one = examine(REF, secret, Policy(now=now))
+        one = check_secret(REF, secret, Policy(now=now))
         lines.append(str(one))
         if isinstance(one, Certificate):
             lines += [
@@ -147,7 +147,7 @@ def told_around(turn: datetime, secret: dict[str, Any]) -> list[str]:
                 str(ownership.annotations(one)),
                 str(one.version.days_left(now)),
             ]
-            report = RunReport(inventory=Inventory(certificates=(one,)), now=now)
+            report = RunReport(inventory=SourceSnapshot(certificates=(one,)), now=now)
             lines += [text for _, text in expiring(report)]
         lines += warn_of_end(turn + 3 * DAY, now)
     return lines

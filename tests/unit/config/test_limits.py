@@ -11,12 +11,12 @@ from tasks.config import limits
 from tasks.config.limits import bounded, copies_of
 from tasks.config.schema import Cluster, Source, SyncConfig
 from tasks.domain.errors import ConfigError
-from tasks.domain.failure_codes import Code
-from tasks.domain.models import Failure, Inventory, RunReport
+from tasks.domain.failure_codes import FailureCode
+from tasks.domain.models import Failure, RunReport, SourceSnapshot
 from tasks.inventory import collect
 from tasks.report.verdict import verdict
-from tasks.watch.reactor import Reactor
-from tasks.watch.source_watch import EVERYTHING
+from tasks.watch.reactor import Reconciler
+from tasks.watch.source_watch import RESYNC
 from tests.support.factories import (
     NOW,
     SOURCE_NAMESPACE,
@@ -69,12 +69,12 @@ def test_a_run_looks_at_as_many_copies_as_the_limit_and_no_more(monkeypatch: pyt
     assert bounded(OPS, SOURCE, many[:3]) is OPS
     assert bounded(OPS, SOURCE, many, "a-tls") is OPS
     beyond = bounded(OPS, SOURCE, many)
-    assert beyond == Inventory(failure=beyond.failure)
+    assert beyond == SourceSnapshot(failure=beyond.failure)
     told = verdict(RunReport(inventory=beyond, now=NOW))
     assert (told.ok, told.name) == (False, "TooMany")
     assert told.message == (
         "nothing was written: TooMany: look at 60 copies: it is more than one run takes on (at most 59). "
-        f"To do: {Code.TOO_MANY.remedy}"
+        f"To do: {FailureCode.TOO_MANY.remedy}"
     )
 
 
@@ -86,7 +86,7 @@ def test_the_limits_are_what_the_guides_say() -> None:
 
 def test_what_could_not_be_read_stays_what_it_is() -> None:
     """Where OPS can't be read, that is what is said, and no limit."""
-    unread = Inventory(failure=Failure(code=Code.UNREACHABLE, cluster="OPS", what="list secrets"))
+    unread = SourceSnapshot(failure=Failure(code=FailureCode.UNREACHABLE, cluster="OPS", what="list secrets"))
     assert bounded(unread, SOURCE, clusters(1)) is unread
 
 
@@ -110,15 +110,15 @@ def test_the_watcher_serves_no_cluster_beyond_the_limit(
     served: list[str] = []
     monkeypatch.setattr(limits, "MOST_COPIES", most)
     monkeypatch.setattr("tasks.watch.reactor.load_config", lambda: CONFIG)
-    monkeypatch.setattr(Reactor, "_look", lambda *_: OPS)
-    monkeypatch.setattr(Reactor, "_deliver", _noting(served))
-    report = Reactor().act([EVERYTHING])
+    monkeypatch.setattr(Reconciler, "_look", lambda *_: OPS)
+    monkeypatch.setattr(Reconciler, "_deliver", _noting(served))
+    report = Reconciler().act([RESYNC])
     assert report is not None
     assert (len(served), report.inventory.failure is None) == (told, bool(told))
 
 
 def _noting(served: list[str]) -> Callable[..., tuple[tuple[()], tuple[()]]]:
-    def deliver(_: Reactor, orders: Any) -> tuple[tuple[()], tuple[()]]:
+    def deliver(_: Reconciler, orders: Any) -> tuple[tuple[()], tuple[()]]:
         served.extend(order.cluster.name for order in orders)
         return (), ()
 

@@ -19,7 +19,7 @@ RELEASES = (
     ("a", "b-c"),
 )
 """Namespace and name of each; all of them read the same source."""
-EVERYTHING: dict[str, Any] = {
+RESYNC: dict[str, Any] = {
     **VALUES["everything"],
     "watch": {"enabled": True, "podMonitor": {"enabled": True}},
     "prometheusRule": {"enabled": True},
@@ -34,7 +34,7 @@ def identity(manifest: Manifest, namespace: str) -> tuple[str, str, str]:
 
 @pytest.fixture(scope="module")
 def rendered() -> dict[tuple[str, str], list[Manifest]]:
-    return {(namespace, name): render(EVERYTHING, namespace, name) for namespace, name in RELEASES}
+    return {(namespace, name): render(RESYNC, namespace, name) for namespace, name in RELEASES}
 
 
 def test_no_two_releases_share_an_object(rendered: dict[tuple[str, str], list[Manifest]]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.reasons import Reason
 
 ROOT = Path(__file__).parents[3]
@@ -42,7 +42,7 @@ def test_every_code_that_a_page_names_exists(page: str) -> None:
         "PushSecret",
         "PushSecretToProviders",
     }
-    assert told <= {str(code) for code in (*Reason, *Code)}
+    assert told <= {str(code) for code in (*Reason, *FailureCode)}
 
 
 def options(module: str, *command: str) -> set[str]:

@@ -14,15 +14,15 @@ import yaml
 
 from flows.tls_sync import tls_sync
 from tasks.config.load import load_config
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import (
     Action,
     Change,
     ClusterReport,
     Failure,
-    Inventory,
     RunReport,
     SecretRef,
+    SourceSnapshot,
     Version,
 )
 from tasks.domain.reasons import Reason
@@ -57,7 +57,9 @@ def test_the_readme_shows_the_decision_table_of_the_code() -> None:
 
 def test_every_refusal_and_failure_is_explained() -> None:
     """Each code that has a remedy stands in docs/refusals.md with it, and no other; the README has some."""
-    rows = [f"| {code} | {code.sentence} | {code.remedy} |" for code in (*Reason, *Code) if code.remedy]
+    rows = [
+        f"| {code} | {code.sentence} | {code.remedy} |" for code in (*Reason, *FailureCode) if code.remedy
+    ]
     assert table_rows(REFUSALS) == rows
     some = table_rows(README.split("## When it refuses")[1].split("## ")[0])
     assert some
@@ -108,14 +110,14 @@ def test_the_readmes_report_is_what_a_run_prints() -> None:
     )
     in_sync = replace(renewed, action=Action.KEEP, reason=Reason.IN_SYNC, applied=False)
     asked = "ask who we are (create selfsubjectreview)"
-    down = Failure(code=Code.UNREACHABLE, cluster="rct", what=asked, transient=True)
+    down = Failure(code=FailureCode.UNREACHABLE, cluster="rct", what=asked, transient=True)
     clusters = (
         ClusterReport(cluster="dev", changes=(renewed, *[in_sync] * 3)),
         ClusterReport(cluster="rct", failures=(down,)),
         ClusterReport(cluster="prd", changes=(in_sync,) * 2),
     )
     now = datetime(2026, 12, 2, tzinfo=UTC)
-    inventory = Inventory(certificates=(factories.certificate(version=new),))
+    inventory = SourceSnapshot(certificates=(factories.certificate(version=new),))
     report = terminal.render(RunReport(now=now, inventory=inventory, clusters=clusters))
     sample = README.split("## Reading a report")[1].split("```")[1].strip()
     assert report == sample

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from tasks.config.load import load_config
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.preflight import render
 from tasks.preflight.model import Check, Finding, Mark, Preflight, Readiness
 from tests.unit.docs.test_guides import ENGLISH, GUIDES, ROOT, blocks, prose, read, spans
@@ -171,7 +171,7 @@ def test_the_guides_preflight_is_what_is_printed() -> None:
     """The sample is, line for line, what the code makes of such findings."""
     fine = tuple(Finding(check=check, mark=Mark.FINE) for check in Check)
     unknown = "no context of that name in `contexts`; known are: cluster-dev, cluster-prd"
-    code = Code.KUBECONFIG
+    code = FailureCode.KUBECONFIG
     bad = Finding(
         check=Check.CONTEXT,
         mark=Mark.BAD,

@@ -7,7 +7,7 @@ import pytest
 
 from flows import tls_sync
 from tasks.config import limits, load, rules
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.reasons import QUIET, Reason
 from tasks.kube import calls, throttle
 from tasks.kubeconfig import authentication, exec_plugin, reader
@@ -87,7 +87,9 @@ def codes(page: str) -> list[str]:
 
 def test_every_refusal_is_explained_in_french() -> None:
     """docs/fr/refus.md has the codes that need a remedy, all of them and in the order of the code."""
-    assert [code for code, _, _ in rows(REFUS)] == [str(code) for code in (*Reason, *Code) if code.remedy]
+    assert [code for code, _, _ in rows(REFUS)] == [
+        str(code) for code in (*Reason, *FailureCode) if code.remedy
+    ]
 
 
 def test_the_french_refusals_stand_as_the_english_ones_do() -> None:
@@ -169,13 +171,13 @@ def test_every_file_that_a_guide_names_exists(page: str) -> None:
 @pytest.mark.parametrize("page", GUIDES)
 def test_every_code_that_a_guide_names_exists(page: str) -> None:
     """What looks like one of our codes is a Reason or a Code."""
-    assert set(codes(page)) - {str(code) for code in (*Reason, *Code)} == NOT_OURS
+    assert set(codes(page)) - {str(code) for code in (*Reason, *FailureCode)} == NOT_OURS
 
 
 @pytest.mark.parametrize("page", GUIDES)
 def test_a_guide_has_a_word_for_every_failure(page: str) -> None:
     """Whatever makes a run Failed is named in the guide, with where to look first."""
-    failing = {str(code) for code in (*Reason, *Code) if code.remedy and code not in QUIET}
+    failing = {str(code) for code in (*Reason, *FailureCode) if code.remedy and code not in QUIET}
     assert failing - set(codes(page)) == set()
 
 

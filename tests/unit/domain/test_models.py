@@ -10,19 +10,19 @@ import pytest
 from pydantic import ValidationError
 
 from tasks.config import load
-from tasks.domain.errors import ClusterError, ClusterFailed, defect
-from tasks.domain.failure_codes import Code
+from tasks.domain.errors import ClusterError, ClusterFailed, internal_error
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import (
     Action,
     Change,
     ClusterReport,
     Failure,
-    Inventory,
     ManagedKeys,
     Model,
     Rejection,
     Row,
     SecretRef,
+    SourceSnapshot,
     TargetSecret,
 )
 from tasks.domain.reasons import QUIET, Reason
@@ -115,7 +115,7 @@ def test_certificate_counts_whole_days(age: float, life: float, expected: int) -
 def test_inventory_digest_is_the_same_for_the_same_facts() -> None:
     """Two inventories with the same facts have the same digest, also after a trip through JSON."""
     one = inventory(certificate(), rejection("other"))
-    assert Inventory.model_validate(one.model_dump(mode="json")).digest == one.digest
+    assert SourceSnapshot.model_validate(one.model_dump(mode="json")).digest == one.digest
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_inventory_digest_is_the_same_for_the_same_facts() -> None:
         pytest.param(inventory(certificate(), warnings=("x",)), id="a warning more"),
     ],
 )
-def test_inventory_digest_differs_when_a_fact_does(other: Inventory) -> None:
+def test_inventory_digest_differs_when_a_fact_does(other: SourceSnapshot) -> None:
     """Whatever changes on OPS changes the digest, so that no finished cluster is skipped."""
     assert other.digest != inventory(certificate()).digest
 
@@ -139,7 +139,7 @@ def test_inventory_of_an_earlier_version_can_be_read() -> None:
     stored = one.model_dump(mode="json")
     for each in stored["certificates"]:
         del each["warnings"]
-    assert Inventory.model_validate(stored) == one
+    assert SourceSnapshot.model_validate(stored) == one
 
 
 def test_inventory_tells_the_warnings_of_its_certificates() -> None:
@@ -186,7 +186,7 @@ def test_change_writes_only_when_it_creates_or_updates() -> None:
 
 
 def failure(**values: Any) -> Failure:
-    fields = {"code": Code.FORBIDDEN, "cluster": "dev", "what": "list secrets in homarr-dev"}
+    fields = {"code": FailureCode.FORBIDDEN, "cluster": "dev", "what": "list secrets in homarr-dev"}
     return Failure(**{**fields, **values})
 
 
@@ -200,7 +200,7 @@ def test_failure_says_code_object_and_sentence() -> None:
 def test_cluster_error_adds_the_remedy() -> None:
     """What a person reads in a log ends with what to do."""
     error = ClusterError(failure())
-    assert str(error) == f"{failure()}. To do: {Code.FORBIDDEN.remedy}"
+    assert str(error) == f"{failure()}. To do: {FailureCode.FORBIDDEN.remedy}"
 
 
 @pytest.mark.parametrize("error", [ClusterError(failure()), ClusterFailed(ClusterReport(cluster="dev"))])
@@ -256,14 +256,14 @@ def test_defect_tells_type_and_place_only() -> None:
     try:
         raise ValueError("canary")
     except ValueError as error:
-        found = defect("dev", "read", error)
-    assert (found.code, found.cluster, found.what) == (Code.INTERNAL, "dev", "read")
+        found = internal_error("dev", "read", error)
+    assert (found.code, found.cluster, found.what) == (FailureCode.INTERNAL, "dev", "read")
     assert found.detail.startswith("ValueError at test_models.py:")
     assert "canary" not in found.model_dump_json()
 
 
-@pytest.mark.parametrize("code", [*Reason, *Code], ids=str)
-def test_code_is_stable_camel_case_with_a_sentence(code: Reason | Code) -> None:
+@pytest.mark.parametrize("code", [*Reason, *FailureCode], ids=str)
+def test_code_is_stable_camel_case_with_a_sentence(code: Reason | FailureCode) -> None:
     """Each code is one CamelCase word with a sentence that needs no full stop, and survives copies."""
     assert code.isalpha()
     assert code[0].isupper()
@@ -272,8 +272,8 @@ def test_code_is_stable_camel_case_with_a_sentence(code: Reason | Code) -> None:
     assert copy.deepcopy(code) is pickle.loads(pickle.dumps(code)) is code
 
 
-@pytest.mark.parametrize("code", [*(r for r in Reason if r not in QUIET), *Code], ids=str)
-def test_code_has_a_remedy_when_it_can_make_a_run_fail(code: Reason | Code) -> None:
+@pytest.mark.parametrize("code", [*(r for r in Reason if r not in QUIET), *FailureCode], ids=str)
+def test_code_has_a_remedy_when_it_can_make_a_run_fail(code: Reason | FailureCode) -> None:
     """What can make a run fail says what a person should do about it."""
     writing = {Reason.MISSING_ON_TARGET, Reason.CERTIFICATE_RENEWED, Reason.SOURCE_CHANGED}
     writing |= {Reason.DRIFTED, Reason.ADOPTED}
@@ -282,7 +282,7 @@ def test_code_has_a_remedy_when_it_can_make_a_run_fail(code: Reason | Code) -> N
 
 def test_code_is_not_given_twice() -> None:
     """A code means one thing: reasons and failures share none."""
-    codes = [str(code) for code in (*Reason, *Code)]
+    codes = [str(code) for code in (*Reason, *FailureCode)]
     assert len(codes) == len(set(codes))
 
 
@@ -304,11 +304,11 @@ def test_orders_are_made_for_each_cluster_unless_the_source_is_unreadable() -> N
         ],
     }
     settings = load.parse_config(document)
-    (made,) = spec.orders_for(settings, settings.clusters, inventory(), dry_run=True, certificate=NAME)
-    assert made == spec.Order(settings, settings.clusters[0], inventory(), dry_run=True, certificate=NAME)
+    (made,) = spec.specs_for(settings, settings.clusters, inventory(), dry_run=True, certificate=NAME)
+    assert made == spec.SyncSpec(settings, settings.clusters[0], inventory(), dry_run=True, certificate=NAME)
     assert made.namespaces == ("homarr-dev",)
-    unread = Inventory(failure=failure())
-    assert spec.orders_for(settings, settings.clusters, unread, dry_run=False, certificate=None) == ()
+    unread = SourceSnapshot(failure=failure())
+    assert spec.specs_for(settings, settings.clusters, unread, dry_run=False, certificate=None) == ()
 
 
 def test_target_secret_defaults_to_foreign() -> None:

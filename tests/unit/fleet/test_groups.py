@@ -10,9 +10,9 @@ from tasks.config.schema import SyncConfig
 from tasks.domain.errors import ConfigError
 from tasks.fleet import groups as fleet
 from tasks.fleet import report as fleet_report
-from tasks.fleet.groups import Group, Lapse, Outcome
+from tasks.fleet.groups import Group, Outcome, RunFailure
 from tasks.plan import waves
-from tasks.plan.spec import orders_for
+from tasks.plan.spec import specs_for
 from tasks.plan.waves import Share, share_of
 from tasks.report.verdict import NAMED
 from tests.support.factories import NOW
@@ -138,7 +138,7 @@ def test_labels_without_sense_tell_nothing(labels: dict[str, Any]) -> None:
 def test_the_share_is_that_of_the_clusters_asked_for() -> None:
     """A cluster whose report is missing has none of its copies."""
     found = config()
-    orders = orders_for(found, found.select(None, None, "wave-1"), OPS, dry_run=False, certificate=None)
+    orders = specs_for(found, found.select(None, None, "wave-1"), OPS, dry_run=False, certificate=None)
     assert share_of(orders, (report("dev", 2), report("qa", 1))) == Share(20, 3)
     assert share_of(orders, (report("qa", 1),)) == Share(20, 11)
 
@@ -151,7 +151,7 @@ WENT = {
     "nothing wanted": ((told(0, 0),), True),
     "no group at all": ((), True),
     "one did not tell": ((told(99, 0), Outcome(US, "id", "Crashed")), False),
-    "one never began": ((told(99, 0), Outcome(US, "id", Lapse.NOT_BEGUN)), False),
+    "one never began": ((told(99, 0), Outcome(US, "id", RunFailure.NOT_BEGUN)), False),
 }
 
 
@@ -193,15 +193,15 @@ def test_a_wave_has_its_share_of_the_time() -> None:
     ("minutes", "begun", "lapse"),
     [
         (4, False, None),
-        (5, False, Lapse.NOT_BEGUN),
-        (6, False, Lapse.NOT_BEGUN),
+        (5, False, RunFailure.NOT_BEGUN),
+        (6, False, RunFailure.NOT_BEGUN),
         (5, True, None),
-        (20, True, Lapse.NOT_ENDED),
-        (20, False, Lapse.NOT_BEGUN),
-        (21, True, Lapse.NOT_ENDED),
+        (20, True, RunFailure.NOT_ENDED),
+        (20, False, RunFailure.NOT_BEGUN),
+        (21, True, RunFailure.NOT_ENDED),
     ],
 )
-def test_a_run_is_waited_for_in_bounds(minutes: int, begun: bool, lapse: Lapse | None) -> None:
+def test_a_run_is_waited_for_in_bounds(minutes: int, begun: bool, lapse: RunFailure | None) -> None:
     """Five minutes to begin, and the time of its wave to end."""
     end = NOW + timedelta(minutes=20)
     assert fleet.is_late(NOW + timedelta(minutes=minutes), NOW, end, begun=begun) is lapse
@@ -228,16 +228,16 @@ def test_suspended_clusters_are_said() -> None:
 
 def test_the_report_has_a_line_per_group() -> None:
     """Those in trouble first, with what to do where the run itself can't say it."""
-    outcomes = [told(10, 0), Outcome(US, "0f3a", Lapse.NOT_BEGUN, urgent_only=True)]
+    outcomes = [told(10, 0), Outcome(US, "0f3a", RunFailure.NOT_BEGUN, urgent_only=True)]
     text = fleet_report.render(outcomes, config())
     lines = text.splitlines()
     assert lines[0] == "tls-sync fleet: 1 of 2 groups failed: us (NotBegun, urgent only)"
     assert lines[2].split() == ["group", "wave", "clusters", "state", "copies", "run"]
     assert lines[3].split() == ["us", "1", "1", "NotBegun,", "urgent", "only", "?", "0f3a"]
     assert lines[4].split() == ["eu", "1", "2", "Completed", "10", "of", "10", "id"]
-    assert lines[-2] == f"us: {Lapse.NOT_BEGUN.sentence}"
+    assert lines[-2] == f"us: {RunFailure.NOT_BEGUN.sentence}"
     assert lines[-2].startswith("us: its run did not begin in time: look at ")
     assert lines[-1].startswith("us: urgent only, since too much failed in a wave before: mend ")
     page = fleet_report.render_markdown(outcomes, config())
     assert "| eu | 1 | 2 | Completed | 10 of 10 | id |" in page
-    assert f"- us: {Lapse.NOT_BEGUN.sentence}" in page
+    assert f"- us: {RunFailure.NOT_BEGUN.sentence}" in page

@@ -13,7 +13,7 @@ from prefect.states import Completed
 
 from tasks.fleet import groups as fleet
 from tasks.fleet import runs
-from tasks.fleet.groups import Group, Lapse, Outcome
+from tasks.fleet.groups import Group, Outcome, RunFailure
 from tasks.orchestration import publish
 from tasks.plan import waves
 from tasks.plan.waves import Share
@@ -114,7 +114,7 @@ def test_what_does_not_end_in_time_is_cancelled(client: Client) -> None:
     client.answers = [RUNNING]
     given = wave(client, seconds=0, urgent_only=True)
     assert given.serve(GROUPS) is None
-    assert states(given) == {"eu": Lapse.NOT_ENDED, "us": Lapse.NOT_ENDED}
+    assert states(given) == {"eu": RunFailure.NOT_ENDED, "us": RunFailure.NOT_ENDED}
     assert client.cancelled == set(client.runs)
     assert {(one.share, one.urgent_only) for one in given.done.values()} == {(None, True)}
 
@@ -143,7 +143,7 @@ def test_whatever_ends_a_fleet_early_its_runs_are_cancelled(client: Client, told
     given = wave(client)
     assert given.serve(GROUPS) is told
     assert client.cancelled == set(client.runs)
-    assert states(given) == {"eu": Lapse.INTERRUPTED, "us": Lapse.INTERRUPTED}
+    assert states(given) == {"eu": RunFailure.INTERRUPTED, "us": RunFailure.INTERRUPTED}
 
 
 def test_a_signal_is_heard_although_its_exception_was_lost(client: Client) -> None:
@@ -165,7 +165,7 @@ def test_told_to_stop_the_waves_that_follow_do_not_begin(
     told = KeyboardInterrupt()
 
     def stopped(self: runs._Wave, groups: Any) -> BaseException:
-        self.done |= {one.name: Outcome(one, state=Lapse.INTERRUPTED) for one in groups}
+        self.done |= {one.name: Outcome(one, state=RunFailure.INTERRUPTED) for one in groups}
         return told
 
     monkeypatch.setattr(runs._Wave, "serve", stopped)
@@ -185,5 +185,5 @@ def test_a_group_that_cant_tell_how_it_went_goes_on(
     """Its report counts; to the fleet it is one that went badly, and the log says why."""
     monkeypatch.setattr(publish, "get_client", lambda **_: Given(client))
     monkeypatch.setattr(publish, "get_run_logger", lambda: logging.getLogger("a-run"))
-    publish.tell_the_fleet(Share(1, 0))
+    publish.label_with_share(Share(1, 0))
     assert caplog.messages == ["the fleet was not told how this group went (ConnectError)"]

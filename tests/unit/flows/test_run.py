@@ -19,7 +19,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from flows.commands.run import as_they_are, fewer_errands, guarded_server, saying_so
+from flows.commands.run import as_they_are, guarded_server, lean_settings, saying_so
 from flows.tls_sync import tls_sync
 
 ROOT = Path(__file__).parents[3]
@@ -78,21 +78,21 @@ def test_each_parameter_is_a_text_or_a_yes_or_no() -> None:
 def test_heartbeats_are_sent_only_where_they_are_asked_for() -> None:
     """However often they are asked for, and all other settings stay."""
     before = get_current_settings()
-    with fewer_errands():
+    with lean_settings():
         quiet = get_current_settings()
     assert (quiet.flows.heartbeat_frequency, before.flows.heartbeat_frequency) == (None, 180)
     assert quiet.model_dump(exclude={"flows", "client"}) == before.model_dump(exclude={"flows", "client"})
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: 31}), fewer_errands():
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: 31}), lean_settings():
         assert get_current_settings().flows.heartbeat_frequency == 31
 
 
 def test_the_servers_version_is_asked_for_once_unless_more_is_asked_for() -> None:
     """By the client that makes the run; what sends events asks only where somebody wants it to."""
     before = get_current_settings().client
-    with fewer_errands():
+    with lean_settings():
         changed = get_current_settings().client
     assert changed == before.model_copy(update={"server_version_check_enabled": False})
-    with temporary_settings({PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: True}), fewer_errands():
+    with temporary_settings({PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED: True}), lean_settings():
         assert get_current_settings().client.server_version_check_enabled
 
 

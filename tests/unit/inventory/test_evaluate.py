@@ -8,23 +8,23 @@ import pytest
 
 from tasks.config.schema import Cluster, SyncConfig
 from tasks.domain import annotations
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import (
     Action,
     Change,
     ClusterReport,
     Failure,
-    Inventory,
     ManagedKeys,
     SecretRef,
+    SourceSnapshot,
     TargetSecret,
 )
 from tasks.domain.reasons import Reason
 from tasks.inventory.evaluate import make_survey, status_of
-from tasks.inventory.model import Placement, Status, Survey
+from tasks.inventory.model import CopyState, InventoryReport, Status
 from tasks.plan.decide import make_plan
-from tasks.plan.observed import View
-from tasks.plan.spec import Order
+from tasks.plan.observed import ObservedState
+from tasks.plan.spec import SyncSpec
 from tests.support import factories
 from tests.support.factories import METADATA, NAME, NAMESPACE, NOW, OWNER, PAIR, US
 
@@ -39,23 +39,23 @@ def copy(of: Any = SOURCE, **values: Any) -> TargetSecret:
     return factories.target_secret(of, **{"managed": OURS, **values})
 
 
-def order(inventory: Inventory, cluster: Cluster, certificate: str | None = None) -> Order:
+def order(inventory: SourceSnapshot, cluster: Cluster, certificate: str | None = None) -> SyncSpec:
     source = {"namespace": factories.SOURCE_NAMESPACE}
     config = SyncConfig(owner=OWNER, source=source, clusters=(cluster,))
-    return Order(config, cluster, inventory, dry_run=True, certificate=certificate)
+    return SyncSpec(config, cluster, inventory, dry_run=True, certificate=certificate)
 
 
 def look(
     *there: TargetSecret,
-    inventory: Inventory | None = None,
+    inventory: SourceSnapshot | None = None,
     cluster: Cluster | None = None,
     failures: tuple[Failure, ...] = (),
     unseen: tuple[str, ...] = (),
     certificate: str | None = None,
-) -> Survey:
+) -> InventoryReport:
     """A survey of one cluster that has these Secrets; `unseen` namespaces could not be listed."""
     given = order(inventory or factories.inventory(SOURCE), cluster or factories.cluster(), certificate)
-    view = View()
+    view = ObservedState()
     for namespace in given.namespaces:
         if namespace not in unseen:
             view.add(namespace, [one for one in there if one.ref.namespace == namespace])
@@ -71,7 +71,7 @@ def test_a_survey_tells_the_warnings_of_certificates() -> None:
     assert look(inventory=found).warnings == ("ops", f"{SOURCE.ref.name}: no issuer")
 
 
-def only(survey: Survey) -> Placement:
+def only(survey: InventoryReport) -> CopyState:
     (placement,) = survey.placements
     return placement
 
@@ -157,7 +157,7 @@ def test_a_time_that_is_none_is_unknown(text: str) -> None:
 
 
 def unreachable(what: str = "get namespace kube-system") -> Failure:
-    return Failure(code=Code.UNREACHABLE, cluster="dev", what=what)
+    return Failure(code=FailureCode.UNREACHABLE, cluster="dev", what=what)
 
 
 def test_a_cluster_that_cannot_be_read_is_unknown() -> None:
@@ -183,7 +183,7 @@ def test_a_namespace_that_cannot_be_read_hides_no_other() -> None:
 
 def test_without_ops_the_copies_are_told_and_nothing_is_called_right() -> None:
     """Where OPS is down one may want to know just this: what is there, and until when."""
-    gone = Inventory(failure=Failure(code=Code.UNREACHABLE, cluster="OPS", what="list secrets"))
+    gone = SourceSnapshot(failure=Failure(code=FailureCode.UNREACHABLE, cluster="OPS", what="list secrets"))
     cluster = factories.cluster(factories.route(["homarr-*"], [NAMESPACE]))
     found = only(look(copy(), inventory=gone, cluster=cluster))
     assert (found.status, found.reason) == (Status.UNKNOWN, "Unreachable")

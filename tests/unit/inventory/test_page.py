@@ -11,7 +11,7 @@ import pytest
 
 from tasks.inventory import page as survey_page
 from tasks.inventory import timeline
-from tasks.inventory.model import Content, Status, Survey
+from tasks.inventory.model import Content, InventoryReport, Status
 from tests.support import factories
 from tests.support.factories import NOW
 from tests.support.inventory_example import example, placement
@@ -42,7 +42,7 @@ class Reader(HTMLParser):
         assert self.open.pop() == tag
 
 
-def hostile() -> Survey:
+def hostile() -> InventoryReport:
     one = factories.certificate(HOSTILE)
     row = placement(one, HOSTILE, Status.REFUSED, namespace=HOSTILE, detail=HOSTILE)
     return example(3).model_copy(
@@ -51,9 +51,9 @@ def hostile() -> Survey:
 
 
 @pytest.mark.parametrize(
-    "survey", [example(10), hostile(), Survey(now=NOW)], ids=["usual", "hostile", "empty"]
+    "survey", [example(10), hostile(), InventoryReport(now=NOW)], ids=["usual", "hostile", "empty"]
 )
-def test_the_page_needs_and_runs_nothing(survey: Survey) -> None:
+def test_the_page_needs_and_runs_nothing(survey: InventoryReport) -> None:
     """No script, no handler, no address but its own sections, all tags closed, and the style allowed."""
     page = survey_page.render(survey)
     reader = Reader(page)
@@ -71,14 +71,14 @@ def test_the_page_needs_and_runs_nothing(survey: Survey) -> None:
     assert f"default-src 'none'; style-src 'sha256-{digest}'" in page
 
 
-def rows(survey: Survey) -> list[str]:
+def rows(survey: InventoryReport) -> list[str]:
     return [line.name for line in timeline.lines_of(survey)]
 
 
 def test_what_ends_first_stands_on_top() -> None:
     """By the certificate's end or, where a copy ends earlier, by that one's."""
     late, soon = factories.certificate("late-tls", age=1), factories.certificate("soon-tls", age=80)
-    survey = Survey(now=NOW, certificates=(late, soon))
+    survey = InventoryReport(now=NOW, certificates=(late, soon))
     assert rows(survey) == ["soon-tls", "late-tls"]
     stale = placement(late, "dev", Status.STALE).model_copy(
         update={"held": Content(fingerprint="x", not_after=NOW + timedelta(days=1))}
@@ -89,7 +89,7 @@ def test_what_ends_first_stands_on_top() -> None:
 def test_a_copy_without_a_source_has_a_row() -> None:
     """What OPS does not have any more, or can't be asked for, ends all the same."""
     gone = placement(factories.certificate("gone-tls"), "dev", Status.ORPHANED)
-    assert rows(Survey(now=NOW, placements=(gone,))) == ["gone-tls"]
+    assert rows(InventoryReport(now=NOW, placements=(gone,))) == ["gone-tls"]
 
 
 @pytest.mark.parametrize(
@@ -108,14 +108,14 @@ def test_a_copy_without_a_source_has_a_row() -> None:
 def test_a_row_has_a_level(age: float, life: float, expected: str) -> None:
     """As in the report of a run: late, urgent, past; one of six days is fine while it is fresh."""
     one = factories.certificate(age=age, life=life)
-    (line,) = timeline.lines_of(Survey(now=NOW, certificates=(one,)))
+    (line,) = timeline.lines_of(InventoryReport(now=NOW, certificates=(one,)))
     assert timeline.level(line, NOW) == expected
 
 
 def test_the_notch_is_when_cert_manager_renews() -> None:
     """As its Certificate tells, also where that is far from two thirds of the life, and so is the level."""
     one = factories.certificate(age=80, life=90, renewal=NOW + timedelta(days=2))
-    survey = Survey(now=NOW, certificates=(one,))
+    survey = InventoryReport(now=NOW, certificates=(one,))
     (line,) = timeline.lines_of(survey)
     assert timeline.level(line, NOW) == "fine"
     assert "until 2026-03-11, 10 d, renewal due 2026-03-03" in timeline.render(survey)

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Failure
 from tasks.inventory import document as survey_json
 from tasks.inventory import summary
 from tasks.inventory import table as survey_text
-from tasks.inventory.model import Likeness, Served, Status, Survey
+from tasks.inventory.model import InventoryReport, Served, ServedMatch, Status
 from tests.support import factories
 from tests.support.factories import NOW
 from tests.support.inventory_example import example, placement
@@ -21,19 +21,19 @@ LONG = f"{'long-' * 48}tls"
 HOSTILE = "x|[a](http://b)<img src=q onerror=alert(1)>\x1b[31m\n| y"
 
 
-def survey(*rows: Any, **values: Any) -> Survey:
-    return Survey(**{"now": NOW, "placements": rows, "certificates": (SOURCE,), **values})
+def survey(*rows: Any, **values: Any) -> InventoryReport:
+    return InventoryReport(**{"now": NOW, "placements": rows, "certificates": (SOURCE,), **values})
 
 
 def in_sync(**values: Any) -> Any:
     return placement(SOURCE, "dev", Status.IN_SYNC, **values)
 
 
-def served(likeness: Likeness) -> Served:
+def served(likeness: ServedMatch) -> Served:
     return Served(address="ingress.example.org", likeness=likeness, detail="a detail")
 
 
-DOWN = Failure(code=Code.UNREACHABLE, cluster="OPS", what="list secrets in certificates-ops")
+DOWN = Failure(code=FailureCode.UNREACHABLE, cluster="OPS", what="list secrets in certificates-ops")
 
 
 @pytest.mark.parametrize(
@@ -46,12 +46,12 @@ DOWN = Failure(code=Code.UNREACHABLE, cluster="OPS", what="list secrets in certi
             "1 of 2 copies not in sync (stale 1)",
         ),
         (
-            survey(in_sync(served=(served(Likeness.OLDER),))),
+            survey(in_sync(served=(served(ServedMatch.OLDER),))),
             False,
             "1 copy of 1 certificate, all in sync; 1 served otherwise than stored",
         ),
         (
-            survey(in_sync(served=(served(Likeness.NONE),))),
+            survey(in_sync(served=(served(ServedMatch.NONE),))),
             True,
             "1 copy of 1 certificate, all in sync; 1 served unknown",
         ),
@@ -64,7 +64,7 @@ DOWN = Failure(code=Code.UNREACHABLE, cluster="OPS", what="list secrets in certi
         ),
     ],
 )
-def test_the_verdict_is_one_line(given: Survey, ok: bool, message: str) -> None:
+def test_the_verdict_is_one_line(given: InventoryReport, ok: bool, message: str) -> None:
     """What is not as it should be, and how much of it; an address without an answer fails nothing."""
     found = summary.verdict(given)
     assert (found.ok, found.message) == (ok, f"inventory: {message}")

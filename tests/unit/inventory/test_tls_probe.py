@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from deployments.sandbox.clusters import pki
 from deployments.sandbox.world.cert_manager import Issuer
 from tasks.inventory import tls_probe
-from tasks.inventory.served import Leaf, Question
-from tasks.inventory.tls_probe import ask_all, read_leaf
+from tasks.inventory.served import ServedCertificate, TLSProbe
+from tasks.inventory.tls_probe import probe_all, read_leaf
 from tests.support import chain_cases, tls_server
 from tests.support.tcp_proxy import black_hole
 from tests.support.tls_server import listening
@@ -24,16 +24,16 @@ PATIENT = 60.0
 """For servers that answer: a busy machine is no reason to fail."""
 
 
-def pair(*names: str) -> tuple[tuple[bytes, bytes], Leaf]:
+def pair(*names: str) -> tuple[tuple[bytes, bytes], ServedCertificate]:
     key = pki.new_key()
     leaf = ISSUER.leaf(key, names)
     chain = pki.pem(leaf, ISSUER.intermediate.certificate)
     return (pki.key_pem(key), chain), read_leaf(leaf.public_bytes(Encoding.DER))
 
 
-def ask(address: str, name: str = NAME, seconds: float = PATIENT) -> Leaf | str:
-    question = Question(address, name)
-    return ask_all([question], seconds)[question]
+def ask(address: str, name: str = NAME, seconds: float = PATIENT) -> ServedCertificate | str:
+    question = TLSProbe(address, name)
+    return probe_all([question], seconds)[question]
 
 
 def test_an_odd_certificate_is_told_without_a_warning() -> None:
@@ -60,7 +60,7 @@ def test_a_certificate_that_nobody_trusts_is_told(tmp_path: Path) -> None:
     served = {NAME: (pki.key_pem(key), pki.pem(leaf))}
     with listening(tls_server.tls_server(tmp_path, served, default=NAME)) as address:
         found = ask(address)
-    assert isinstance(found, Leaf)
+    assert isinstance(found, ServedCertificate)
     assert found.not_after.year == 2021
 
 
@@ -141,7 +141,7 @@ def test_addresses_are_asked_side_by_side() -> None:
         all_are_here.wait()
 
     with listening(serve) as address:
-        found = ask_all([Question(address, f"n{number}.example.org") for number in range(100)], PATIENT)
+        found = probe_all([TLSProbe(address, f"n{number}.example.org") for number in range(100)], PATIENT)
     assert not all_are_here.broken
     assert tls_probe.LATE not in found.values()
 
@@ -151,8 +151,8 @@ def test_more_than_go_at_once_are_asked_in_turns(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(tls_probe, "SIDE_BY_SIDE", 3)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    asked = [Question(f"127.0.0.1:{port}", f"n{number}.example.org") for number in range(10)]
-    assert set(ask_all(asked, PATIENT).values()) == {"connection refused"}
+    asked = [TLSProbe(f"127.0.0.1:{port}", f"n{number}.example.org") for number in range(10)]
+    assert set(probe_all(asked, PATIENT).values()) == {"connection refused"}
 
 
 def test_what_is_no_certificate_is_no_leaf() -> None:

@@ -12,14 +12,14 @@ from tasks.kube import deadline
 LATER = 3600.0
 
 
-class Told(deadline.Watchdog):
+class Told(deadline.ConnectionDeadline):
     """Notes that it was woken."""
 
     def __init__(self, seconds: float) -> None:
         self.bitten = threading.Event()
         super().__init__(PoolManager(), time.monotonic() + seconds)
 
-    def bite(self) -> None:
+    def abort(self) -> None:
         self.bitten.set()
 
 
@@ -30,7 +30,13 @@ def keeper(monkeypatch: pytest.MonkeyPatch) -> Any:
 
 def test_each_watchdog_bites_when_its_own_time_is_up() -> None:
     """In whatever order they come; one that is stopped never does, and one that waits longer not yet."""
-    late, stopped, longer, soon, over = Told(LATER), Told(0.3), Told(0.3), Told(0.2), Told(-1.0)
+    late, stopped, longer, soon, over = (
+        Told(LATER),
+        Told(0.3),
+        Told(0.3),
+        Told(0.2),
+        Told(-1.0),
+    )
     stopped.stop()
     longer.wait_until(time.monotonic() + LATER)
     assert over.bitten.wait(60)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.domain.failure_codes import Code
-from tasks.kube.responses import Problem, is_about, parse_answer, parse_date, parse_json
+from tasks.domain.failure_codes import FailureCode
+from tasks.kube.responses import ResponseError, matches_object, parse_answer, parse_date, parse_json
 from tests.support.factories import law
 
 SECRET = {"kind": "Secret", "metadata": {"name": "homarr-dev-tls", "namespace": "homarr-dev"}}
@@ -45,66 +45,70 @@ NO_OBJECTS = {
 @pytest.mark.parametrize("content", NO_OBJECTS.values(), ids=NO_OBJECTS)
 def test_answer_of_success_without_object_is_a_problem(content: bytes) -> None:
     """A proxy or a portal can say 200, too: without an object that bears metadata it is no success."""
-    assert parse_answer(200, content) == Problem(Code.PROTOCOL, "no Kubernetes object in the answer")
+    assert parse_answer(200, content) == ResponseError(
+        FailureCode.PROTOCOL, "no Kubernetes object in the answer"
+    )
 
 
 @pytest.mark.parametrize("status", [100, 202, 204, 301, 302, 307, 308, 399])
 def test_answer_that_is_neither_success_nor_refusal_is_a_problem(status: int) -> None:
     """A redirect is not followed, and any other 2xx is not what was asked for."""
-    assert parse_answer(status, encoded(SECRET)) == Problem(Code.PROTOCOL, f"HTTP {status}")
+    assert parse_answer(status, encoded(SECRET)) == ResponseError(FailureCode.PROTOCOL, f"HTTP {status}")
 
 
 @pytest.mark.parametrize(
     ("status", "code", "transient"),
     [
-        (400, Code.INVALID, False),
-        (401, Code.UNAUTHORIZED, False),
-        (403, Code.FORBIDDEN, False),
-        (404, Code.API_MISSING, False),
-        (405, Code.INVALID, False),
-        (408, Code.TIMEOUT, True),
-        (409, Code.CONFLICT, True),
-        (410, Code.LIST_EXPIRED, True),
-        (413, Code.INVALID, False),
-        (422, Code.INVALID, False),
-        (429, Code.THROTTLED, True),
-        (499, Code.INVALID, False),
-        (500, Code.SERVER_ERROR, True),
-        (503, Code.SERVER_ERROR, True),
-        (599, Code.SERVER_ERROR, True),
+        (400, FailureCode.INVALID, False),
+        (401, FailureCode.UNAUTHORIZED, False),
+        (403, FailureCode.FORBIDDEN, False),
+        (404, FailureCode.API_MISSING, False),
+        (405, FailureCode.INVALID, False),
+        (408, FailureCode.TIMEOUT, True),
+        (409, FailureCode.CONFLICT, True),
+        (410, FailureCode.LIST_EXPIRED, True),
+        (413, FailureCode.INVALID, False),
+        (422, FailureCode.INVALID, False),
+        (429, FailureCode.THROTTLED, True),
+        (499, FailureCode.INVALID, False),
+        (500, FailureCode.SERVER_ERROR, True),
+        (503, FailureCode.SERVER_ERROR, True),
+        (599, FailureCode.SERVER_ERROR, True),
     ],
 )
-def test_answer_that_refuses_is_told_by_its_status(status: int, code: Code, transient: bool) -> None:
+def test_answer_that_refuses_is_told_by_its_status(status: int, code: FailureCode, transient: bool) -> None:
     """Each status has one code, and may pass by itself or not; the server's words are dropped."""
     said = encoded({"kind": "Status", "message": "canary", "reason": "canary"})
     for content in (said, b"", b"[]", b"<html>", b"null"):
-        assert parse_answer(status, content) == Problem(code, f"HTTP {status}", transient)
+        assert parse_answer(status, content) == ResponseError(code, f"HTTP {status}", transient)
 
 
 @pytest.mark.parametrize(
     ("status", "details", "code"),
     [
-        (403, {"causes": [{"reason": "NamespaceTerminating"}]}, Code.NAMESPACE_TERMINATING),
+        (403, {"causes": [{"reason": "NamespaceTerminating"}]}, FailureCode.NAMESPACE_TERMINATING),
         (
             403,
             {"causes": ["x", {"reason": "Other"}, {"reason": "NamespaceTerminating"}]},
-            Code.NAMESPACE_TERMINATING,
+            FailureCode.NAMESPACE_TERMINATING,
         ),
-        (403, {"causes": [{"reason": "Other"}]}, Code.FORBIDDEN),
-        (403, {"causes": "NamespaceTerminating"}, Code.FORBIDDEN),
-        (403, {"kind": "namespaces"}, Code.FORBIDDEN),
-        (404, {"kind": "namespaces"}, Code.NAMESPACE_MISSING),
-        (404, {"kind": "secrets"}, Code.NOT_FOUND),
-        (401, {"causes": [{"reason": "NamespaceTerminating"}]}, Code.UNAUTHORIZED),
-        (413, {"causes": [{"reason": "NamespaceTerminating"}]}, Code.INVALID),
-        (422, {"kind": "namespaces"}, Code.INVALID),
-        (404, {"causes": [{"reason": "NamespaceTerminating"}]}, Code.API_MISSING),
-        (404, ["namespaces"], Code.API_MISSING),
+        (403, {"causes": [{"reason": "Other"}]}, FailureCode.FORBIDDEN),
+        (403, {"causes": "NamespaceTerminating"}, FailureCode.FORBIDDEN),
+        (403, {"kind": "namespaces"}, FailureCode.FORBIDDEN),
+        (404, {"kind": "namespaces"}, FailureCode.NAMESPACE_MISSING),
+        (404, {"kind": "secrets"}, FailureCode.NOT_FOUND),
+        (401, {"causes": [{"reason": "NamespaceTerminating"}]}, FailureCode.UNAUTHORIZED),
+        (413, {"causes": [{"reason": "NamespaceTerminating"}]}, FailureCode.INVALID),
+        (422, {"kind": "namespaces"}, FailureCode.INVALID),
+        (404, {"causes": [{"reason": "NamespaceTerminating"}]}, FailureCode.API_MISSING),
+        (404, ["namespaces"], FailureCode.API_MISSING),
     ],
 )
-def test_answer_that_refuses_is_told_apart_by_its_details(status: int, details: object, code: Code) -> None:
+def test_answer_that_refuses_is_told_apart_by_its_details(
+    status: int, details: object, code: FailureCode
+) -> None:
     """What shares a status is told apart by `details`, never by the message."""
-    assert parse_answer(status, encoded({"details": details})) == Problem(code, f"HTTP {status}")
+    assert parse_answer(status, encoded({"details": details})) == ResponseError(code, f"HTTP {status}")
 
 
 KEYS = st.sampled_from(["metadata", "details", "causes", "reason", "kind", "x"])
@@ -120,21 +124,21 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 def test_answer_is_an_object_or_a_problem_whatever_it_is(status: int, answer: Any) -> None:
     """Any status with any JSON leads to an object or a Problem."""
     parsed = parse_answer(status, encoded(answer))
-    assert isinstance(parsed, Problem) or parsed == answer
+    assert isinstance(parsed, ResponseError) or parsed == answer
 
 
 @pytest.mark.parametrize("reason", [[], {}], ids=["a list", "a mapping"])
 def test_answer_survives_a_cause_whose_reason_is(reason: object) -> None:
     """A hostile server gets no exception out of the reader of its answer."""
     answer = encoded({"details": {"causes": [{"reason": reason}]}})
-    assert parse_answer(403, answer) == Problem(Code.FORBIDDEN, "HTTP 403")
+    assert parse_answer(403, answer) == ResponseError(FailureCode.FORBIDDEN, "HTTP 403")
 
 
 @law
 @given(content=st.binary(max_size=40), status=st.integers(100, 599))
 def test_answer_is_a_problem_when_it_is_no_json(content: bytes, status: int) -> None:
     """Arbitrary bytes are a Problem under any status."""
-    assert isinstance(parse_answer(status, b"\0" + content), Problem)
+    assert isinstance(parse_answer(status, b"\0" + content), ResponseError)
 
 
 @pytest.mark.parametrize(
@@ -150,13 +154,13 @@ def test_answer_is_a_problem_when_it_is_no_json(content: bytes, status: int) -> 
 )
 def test_answer_is_about_what_was_asked_for(kind: str, name: str, namespace: str, expected: bool) -> None:
     """Kind, name and namespace must all be those of the question; an empty one stands for any."""
-    assert is_about(json.loads(encoded(SECRET)), kind, name, namespace) is expected
+    assert matches_object(json.loads(encoded(SECRET)), kind, name, namespace) is expected
 
 
 def test_answer_without_name_is_about_nothing_in_particular() -> None:
     """An object that does not say its name is not the one that was asked for."""
-    assert not is_about({"kind": "Secret", "metadata": {}}, "Secret", "homarr-dev-tls")
-    assert not is_about({"metadata": {}}, "Secret")
+    assert not matches_object({"kind": "Secret", "metadata": {}}, "Secret", "homarr-dev-tls")
+    assert not matches_object({"metadata": {}}, "Secret")
 
 
 @law
@@ -229,12 +233,12 @@ def test_what_is_nested_without_measure_costs_itself(opening: str) -> None:
 )
 def test_what_is_nested_and_does_not_end_is_no_answer(text: str) -> None:
     """Nested content that is cut off is a Problem, like any other invalid answer."""
-    assert isinstance(parse_answer(200, text.encode()), Problem)
+    assert isinstance(parse_answer(200, text.encode()), ResponseError)
 
 
 def test_a_text_in_it_that_does_not_end_is_gone_through_once() -> None:
     """Or a hostile server would hold the whole run for hours: with 100,000 quotes it was minutes."""
     hostile = b"[" * 20_000 + b'"' + b'\\"' * 100_000
     began = thread_time()
-    assert isinstance(parse_answer(200, hostile), Problem)
+    assert isinstance(parse_answer(200, hostile), ResponseError)
     assert thread_time() - began < 1

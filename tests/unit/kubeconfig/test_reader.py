@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from deployments.sandbox.clusters import pki
 from tasks.domain.errors import ClusterError
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Failure
 from tasks.kubeconfig import authentication, reader
 from tasks.kubeconfig.reader import connect
@@ -79,7 +79,7 @@ def refusal(context: str | None = "cluster-dev") -> Failure:
 
 
 def failure(detail: str, context: str = "cluster-dev") -> Failure:
-    return Failure(code=Code.KUBECONFIG, cluster="dev", what=f"read context {context}", detail=detail)
+    return Failure(code=FailureCode.KUBECONFIG, cluster="dev", what=f"read context {context}", detail=detail)
 
 
 def client(cluster: str, context: str | None) -> ApiClient:
@@ -348,7 +348,7 @@ def test_context_is_refused_also_when(write: Write, change: Callable[[Document],
     broken = document()
     change(broken)
     write(broken)
-    assert refusal().code is Code.KUBECONFIG
+    assert refusal().code is FailureCode.KUBECONFIG
 
 
 def test_context_may_say_that_tls_is_verified(write: Write) -> None:

@@ -16,8 +16,8 @@ import yaml
 from deployments.sandbox.clusters.pki import Authority
 from tasks.config.load import VARIABLE, parse_config
 from tasks.domain.errors import ConfigError
-from tasks.domain.failure_codes import Code
-from tasks.domain.models import Failure, Inventory
+from tasks.domain.failure_codes import FailureCode
+from tasks.domain.models import Failure, SourceSnapshot
 from tasks.metrics.push import load_config_or_tell, push, push_fleet
 from tasks.metrics.pushgateway import ADDRESS, AUTH, CA, LIMIT
 from tests.support.factories import NOW
@@ -106,8 +106,8 @@ def test_a_fleet_tells_how_it_ended_and_tidies_up(gateway: Pushgateway) -> None:
         members = ("dev", "old") if group == "wave-1" else (name,)
         push(report(cluster(name, KEPT), group=group, members=members, configured=known))
     push(report(cluster("old", KEPT), owner="stage", configured=("old",)))
-    broken = Failure(code=Code.UNREACHABLE, cluster="OPS", what="list secrets")
-    push(report(inventory=Inventory(failure=broken), configured=known))
+    broken = Failure(code=FailureCode.UNREACHABLE, cluster="OPS", what="list secrets")
+    push(report(inventory=SourceSnapshot(failure=broken), configured=known))
     assert push_fleet(config, NOW, ok=False) == ""
     assert set(gateway.values(SUCCESS, "job", "owner", "cluster")) == {
         ("tls-sync-group-wave-1", "ops", "dev"),

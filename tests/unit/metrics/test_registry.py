@@ -10,23 +10,23 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import (
     Action,
     Change,
     ClusterReport,
     Failure,
-    Inventory,
     Requests,
     RunReport,
     SecretRef,
+    SourceSnapshot,
 )
 from tasks.domain.reasons import Reason
 from tasks.kube import request_counts
 from tasks.metrics import definitions, registry
 from tasks.metrics.definitions import Family
 from tasks.metrics.samples import Parts, Samples, merged, of_run, parts, tidied
-from tasks.watch.health import Liveness, serve
+from tasks.watch.health import Heartbeat, serve
 from tests.support.factories import NOW, certificate, inventory, issuance, rejection, version
 
 ROOT = Path(__file__).parents[3]
@@ -51,7 +51,7 @@ def row(action: Action, reason: Reason, name: str = "web-tls", **values: Any) ->
 
 KEPT = row(Action.KEEP, Reason.IN_SYNC, old=NEW)
 REFUSED = row(Action.REFUSE, Reason.IMMUTABLE, "api-tls")
-DOWN = Failure(code=Code.UNREACHABLE, cluster="rct", what="get namespace kube-system", transient=True)
+DOWN = Failure(code=FailureCode.UNREACHABLE, cluster="rct", what="get namespace kube-system", transient=True)
 
 
 def report(*clusters: ClusterReport, **values: Any) -> RunReport:
@@ -186,7 +186,7 @@ def test_a_group_keeps_its_own_clusters_alone() -> None:
         ({"configured": ("dev", "rct", "prd"), "suspended": ("prd",)}, True),
         ({"group": "eu"}, False),
         ({"certificate": "web-tls"}, False),
-        ({"inventory": Inventory(failure=DOWN)}, False),
+        ({"inventory": SourceSnapshot(failure=DOWN)}, False),
     ],
     ids=str,
 )
@@ -250,8 +250,8 @@ def test_a_run_for_one_certificate_is_no_success_of_a_cluster() -> None:
 def test_a_run_without_ops_says_so_and_leaves_the_rest() -> None:
     """OPS can't be read: a failure of the run, by its code; what is known of clusters stays."""
     registry.observe(report(cluster("dev", KEPT)))
-    failure = DOWN.model_copy(update={"cluster": "OPS", "code": Code.UNAUTHORIZED})
-    registry.observe(report(inventory=Inventory(failure=failure)))
+    failure = DOWN.model_copy(update={"cluster": "OPS", "code": FailureCode.UNAUTHORIZED})
+    registry.observe(report(inventory=SourceSnapshot(failure=failure)))
     assert told(definitions.RUN_FAILURES) == {("ops", "Unauthorized"): 1}
     assert told(definitions.RUN_SUCCESS) == {("ops",): 0}
     assert set(told(definitions.SOURCE_END)) == {("ops", "web-tls")}
@@ -400,7 +400,7 @@ class Broken:
 
 def test_the_metrics_can_be_scraped() -> None:
     """GET /metrics is answered with what was observed, also with what is observed later."""
-    port = serve(0, Liveness(), registry.exposition).server_port
+    port = serve(0, Heartbeat(), registry.exposition).server_port
     registry.observe(report(cluster("dev", KEPT)))
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
         assert 'tls_sync_cluster_last_run_success{cluster="dev",owner="ops"} 1.0' in answer.read().decode()

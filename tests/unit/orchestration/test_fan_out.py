@@ -8,9 +8,9 @@ from typing import Any
 from prefect.logging import disable_run_logger
 
 from tasks.domain.errors import ClusterFailed
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import ClusterReport, Failure
-from tasks.orchestration.fan_out import Job, side_by_side
+from tasks.orchestration.fan_out import Job, run_concurrently
 
 
 class Told(BaseException):
@@ -38,7 +38,7 @@ class Future:
 
 
 def failed(cluster: str) -> ClusterReport:
-    failure = Failure(code=Code.INTERNAL, cluster=cluster, what="bring the cluster in sync")
+    failure = Failure(code=FailureCode.INTERNAL, cluster=cluster, what="bring the cluster in sync")
     return ClusterReport(cluster=cluster, failures=(failure,))
 
 
@@ -50,7 +50,7 @@ def job(cluster: str, result: Any = None) -> Job:
 def test_reports_come_in_the_order_of_the_jobs() -> None:
     """Whichever ends first; those of failed tasks and of defects stand among the others."""
     jobs = (job("a"), job("b", ClusterFailed(failed("b"))), job("c", OSError("canary")), job("d"))
-    reports, told = side_by_side(jobs)
+    reports, told = run_concurrently(jobs)
     assert reports == (ClusterReport(cluster="a"), failed("b"), failed("c"), ClusterReport(cluster="d"))
     assert told is None
 
@@ -62,7 +62,7 @@ def test_a_signal_between_two_jobs_ends_the_submissions() -> None:
         raise Told
 
     with disable_run_logger():
-        reports, told = side_by_side((job("a"), job("b")._replace(submit=interrupted), job("c")))
+        reports, told = run_concurrently((job("a"), job("b")._replace(submit=interrupted), job("c")))
     assert reports == (ClusterReport(cluster="a"),)
     assert isinstance(told, Told)
 
@@ -86,6 +86,6 @@ def test_results_are_let_go_as_soon_as_they_are_read() -> None:
         text = ClusterReport(cluster=name).model_dump_json()
         return Job(lambda: Watched(text), lambda _: failed(name))
 
-    reports, _ = side_by_side(map(watched, range(20)))
+    reports, _ = run_concurrently(map(watched, range(20)))
     assert len(reports) == 20
     assert most <= 1

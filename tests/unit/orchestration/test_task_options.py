@@ -3,10 +3,10 @@
 import pytest
 
 from tasks.domain.errors import ClusterError, ClusterFailed
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import ClusterReport, Failure
 from tasks.kube.throttle import LONGEST_PAUSE, pause_asked_for
-from tasks.orchestration.task_options import may_pass
+from tasks.orchestration.task_options import is_retryable
 
 
 class Ended:
@@ -21,7 +21,9 @@ class Ended:
 
 
 def failure(*, transient: bool) -> Failure:
-    return Failure(code=Code.UNREACHABLE, cluster="dev", what="list secrets in app-a", transient=transient)
+    return Failure(
+        code=FailureCode.UNREACHABLE, cluster="dev", what="list secrets in app-a", transient=transient
+    )
 
 
 @pytest.mark.parametrize("transient", [True, False])
@@ -29,14 +31,14 @@ def test_what_may_pass_is_tried_again(transient: bool) -> None:
     """A failure says of itself whether time may heal it; one such failure of several is enough."""
     one, other = failure(transient=transient), failure(transient=False)
     report = ClusterReport(cluster="dev", failures=(other, one))
-    assert may_pass(None, None, Ended(ClusterError(one))) is transient
-    assert may_pass(None, None, Ended(ClusterFailed(report))) is transient
+    assert is_retryable(None, None, Ended(ClusterError(one))) is transient
+    assert is_retryable(None, None, Ended(ClusterFailed(report))) is transient
 
 
 @pytest.mark.parametrize("result", [RuntimeError("x"), None, {"transient": True}])
 def test_what_nobody_foresaw_is_not_tried_again(result: object) -> None:
     """A defect would be the same defect the second time."""
-    assert may_pass(None, None, Ended(result)) is False
+    assert is_retryable(None, None, Ended(result)) is False
 
 
 @pytest.mark.parametrize(

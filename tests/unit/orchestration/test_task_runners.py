@@ -18,11 +18,11 @@ from prefect.utilities.annotations import opaque
 from tasks.config.load import parse_config
 from tasks.config.schema import TaskRunner
 from tasks.domain.errors import ClusterError, ConfigError
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import ClusterReport, Requests
 from tasks.kube import request_counts
 from tasks.orchestration import remote_futures, task_runners
-from tasks.orchestration.fan_out import in_a_thread
+from tasks.orchestration.fan_out import submit_to_thread
 from tasks.orchestration.recall import LABEL, is_recalled, labels_of
 from tasks.runtime import shutdown
 from tests.support.factories import cluster
@@ -63,7 +63,7 @@ def test_threads_are_the_default() -> None:
     """Who configures nothing has what there was before, and nothing of Dask or Ray is loaded for it."""
     assert parsed() == TaskRunner(type="threads", address=None)
     with task_runners.runner_of(TaskRunner(), soon()) as submit:
-        assert submit is in_a_thread
+        assert submit is submit_to_thread
     script = "import sys, flows.tls_sync; print({'distributed', 'prefect_dask', 'ray'} & {*sys.modules})"
     assert printed(script) == "set()"
 
@@ -217,7 +217,7 @@ REPORT = ClusterReport(cluster="dev", requests=(Requests(verb="GET", code="200",
 def test_what_a_worker_asked_is_counted_once(state: str, counted: int) -> None:
     """Not again where an earlier attempt of the run has counted it."""
     before, future = request_counts.made(), Future(REPORT.model_dump_json(), state)
-    with remote_futures.Attendance(soon()) as waiting:
+    with remote_futures.RemoteTaskWaiter(soon()) as waiting:
         coming = waiting.expect(future, "dev", "sync-dev")
         future.end()
         assert coming.result(timeout=60) == REPORT.model_dump_json()
@@ -229,12 +229,12 @@ def test_what_a_worker_asked_is_counted_once(state: str, counted: int) -> None:
 def test_a_worker_that_is_lost_is_a_failure_of_its_cluster() -> None:
     """By the type of the library's error, whose text could hold anything."""
     future = Future(OSError("token abc"))
-    with remote_futures.Attendance(soon()) as waiting:
+    with remote_futures.RemoteTaskWaiter(soon()) as waiting:
         coming = waiting.expect(future, "dev", "sync-dev")
         future.end()
         error = coming.result(timeout=60, raise_on_failure=False)
     assert isinstance(error, ClusterError)
-    assert (error.failure.code, error.failure.detail) == (Code.WORKER_LOST, "OSError")
+    assert (error.failure.code, error.failure.detail) == (FailureCode.WORKER_LOST, "OSError")
     assert (error.failure.cluster, error.failure.what) == ("dev", "run task sync-dev")
 
 
@@ -242,10 +242,13 @@ def test_a_run_does_not_wait_beyond_its_end(monkeypatch: pytest.MonkeyPatch) -> 
     """A task that never comes costs its own cluster, and only that time."""
     monkeypatch.setattr(remote_futures, "LATE_SECONDS", 0.2)
     began = time.monotonic()
-    with remote_futures.Attendance(datetime.now(UTC)) as waiting:
+    with remote_futures.RemoteTaskWaiter(datetime.now(UTC)) as waiting:
         error = waiting.expect(Future(), "dev", "sync-dev").result(timeout=60, raise_on_failure=False)
     assert time.monotonic() - began < 30
-    assert (error.failure.code, error.failure.detail) == (Code.WORKER_LOST, "the time of the run is up")
+    assert (error.failure.code, error.failure.detail) == (
+        FailureCode.WORKER_LOST,
+        "the time of the run is up",
+    )
 
 
 def test_a_run_without_any_worker_says_so_and_has_an_end(
@@ -262,9 +265,9 @@ def test_a_run_without_any_worker_says_so_and_has_an_end(
             raise OSError
         return 0
 
-    with remote_futures.Attendance(soon(), workers) as waiting:
+    with remote_futures.RemoteTaskWaiter(soon(), workers) as waiting:
         error = waiting.expect(Future(), "dev", "sync-dev").result(timeout=60, raise_on_failure=False)
-    assert (error.failure.code, error.failure.detail) == (Code.WORKER_LOST, "no worker for 0 s")
+    assert (error.failure.code, error.failure.detail) == (FailureCode.WORKER_LOST, "no worker for 0 s")
     assert time.monotonic() > silent_until + 0.2
     assert caplog.messages == ["the task runner has no worker: the run waits for one; see its log"]
 
@@ -274,7 +277,7 @@ def test_a_run_with_a_worker_is_not_given_up(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(remote_futures, "COUNT_SECONDS", 0.01)
     monkeypatch.setattr(remote_futures, "ALONE_SECONDS", 0.05)
     future = Future("{}")
-    with remote_futures.Attendance(soon(), lambda: 1) as waiting:
+    with remote_futures.RemoteTaskWaiter(soon(), lambda: 1) as waiting:
         coming = waiting.expect(future, "dev", "sync-dev")
         with pytest.raises(TimeoutError):
             coming.result(timeout=0.5)
@@ -287,7 +290,7 @@ def test_told_to_stop_a_run_waits_for_workers_no_longer_than_a_pod_may(
     told = threading.Event()
     monkeypatch.setattr(remote_futures, "STOP_SECONDS", 0.2)
     monkeypatch.setattr(remote_futures, "_call_back", told.set)
-    with remote_futures.Attendance(soon()) as waiting:
+    with remote_futures.RemoteTaskWaiter(soon()) as waiting:
         coming = waiting.expect(Future(), "dev", "sync-dev")
         shutdown.asked.set()
         try:
@@ -295,4 +298,4 @@ def test_told_to_stop_a_run_waits_for_workers_no_longer_than_a_pod_may(
             assert told.wait(60)
         finally:
             shutdown.asked.clear()
-    assert error.failure.code is Code.INTERRUPTED
+    assert error.failure.code is FailureCode.INTERRUPTED

@@ -17,12 +17,12 @@ from tasks.domain.models import (
     Action,
     Certificate,
     Change,
-    Inventory,
     ManagedKeys,
     OnOps,
     Plan,
     Rejection,
     SecretRef,
+    SourceSnapshot,
     TargetSecret,
     Version,
 )
@@ -271,7 +271,7 @@ ROWS = {
 
 
 def make(
-    to: Cluster, found: Inventory, current: Iterable[TargetSecret] = (), certificate: str | None = None
+    to: Cluster, found: SourceSnapshot, current: Iterable[TargetSecret] = (), certificate: str | None = None
 ) -> Plan:
     return decide.make_plan(to, found, current, owner=US, now=NOW, certificate=certificate)
 
@@ -798,7 +798,7 @@ CERTIFICATES = st.builds(
 REJECTIONS = st.builds(rejection, NAMES, st.sampled_from(CHECK_REASONS))
 
 
-def unique(found: list[Certificate | Rejection]) -> Inventory:
+def unique(found: list[Certificate | Rejection]) -> SourceSnapshot:
     return inventory(*{one.ref.name: one for one in found}.values())
 
 
@@ -864,7 +864,7 @@ WORLDS = st.builds(world, st.lists(OWNED, max_size=6), st.lists(FOREIGN, max_siz
 @few
 @given(to=st.sampled_from(CLUSTERS), found=INVENTORIES, there=WORLDS)
 def test_plan_writes_only_what_is_ours_routed_fit_and_allowed(
-    to: Cluster, found: Inventory, there: World
+    to: Cluster, found: SourceSnapshot, there: World
 ) -> None:
     """No write reaches a foreign Secret, an unrouted namespace, or carries a name outside `hostnames`."""
     made = make(to, found, there.all)
@@ -885,7 +885,7 @@ def test_plan_writes_only_what_is_ours_routed_fit_and_allowed(
 @few
 @given(to=st.sampled_from(CLUSTERS), found=INVENTORIES, there=WORLDS)
 def test_plan_creates_what_is_absent_and_updates_what_is_there(
-    to: Cluster, found: Inventory, there: World
+    to: Cluster, found: SourceSnapshot, there: World
 ) -> None:
     """A create meets no Secret of its name, and an update is bound to the very one that the list showed."""
     by_ref = {secret.ref: secret for secret in there.all}
@@ -924,7 +924,7 @@ COPIES = OWNED.map(lambda one: replace(one, ref=REF))
     there=COPIES.map(lambda copy: world([copy], [])) | WORLDS,
 )
 def test_plan_replaces_no_newer_certificate_that_is_still_valid(
-    to: Cluster, found: Inventory, there: World
+    to: Cluster, found: SourceSnapshot, there: World
 ) -> None:
     """What a copy is known to hold is replaced only by what is not older, unless it has expired.
 
@@ -940,7 +940,7 @@ def test_plan_replaces_no_newer_certificate_that_is_still_valid(
 @few
 @given(to=st.sampled_from(CLUSTERS), found=INVENTORIES, there=WORLDS, order=st.randoms())
 def test_plan_is_sorted_whatever_the_order_of_its_input(
-    to: Cluster, found: Inventory, there: World, order: Random
+    to: Cluster, found: SourceSnapshot, there: World, order: Random
 ) -> None:
     """The same facts in another order give the same plan, sorted by target."""
     made = make(to, found, there.all)
@@ -949,11 +949,11 @@ def test_plan_is_sorted_whatever_the_order_of_its_input(
     secrets, fit, unfit = list(there.all), list(found.certificates), list(found.rejections)
     for shuffled in (secrets, fit, unfit):
         order.shuffle(shuffled)
-    other = Inventory(certificates=tuple(fit), rejections=tuple(unfit))
+    other = SourceSnapshot(certificates=tuple(fit), rejections=tuple(unfit))
     assert make(to, other, secrets) == made
 
 
-def applied(made: Plan, found: Inventory, current: Iterable[TargetSecret]) -> list[TargetSecret]:
+def applied(made: Plan, found: SourceSnapshot, current: Iterable[TargetSecret]) -> list[TargetSecret]:
     """A model of the target after the plan was carried out."""
     after = {secret.ref: secret for secret in current}
     fit = {one.ref.name: one for one in found.certificates}
@@ -966,7 +966,7 @@ def applied(made: Plan, found: Inventory, current: Iterable[TargetSecret]) -> li
 
 @few
 @given(to=st.sampled_from(CLUSTERS), found=INVENTORIES, there=WORLDS)
-def test_plan_is_empty_after_it_was_applied(to: Cluster, found: Inventory, there: World) -> None:
+def test_plan_is_empty_after_it_was_applied(to: Cluster, found: SourceSnapshot, there: World) -> None:
     """Applied once, a plan leaves nothing to write, and all that it wrote is in sync."""
     made = make(to, found, there.all)
     again = make(to, found, applied(made, found, there.all))
@@ -980,7 +980,7 @@ def test_plan_is_empty_after_it_was_applied(to: Cluster, found: Inventory, there
 @few
 @given(to=st.sampled_from(CLUSTERS), found=INVENTORIES, there=WORLDS)
 def test_plan_has_one_row_for_each_wanted_and_each_left_over_secret(
-    to: Cluster, found: Inventory, there: World
+    to: Cluster, found: SourceSnapshot, there: World
 ) -> None:
     """No Secret has two rows, and no copy of ours in the list goes unmentioned."""
     rows = [row.target for row in make(to, found, there.all).changes]

@@ -309,8 +309,8 @@ def test_parse_tells_another_owners_copy() -> None:
     parsed = target_secrets.parse_target_secret(
         listed(labels=ownership.labels("ops-2")), annotations.SECRET_TYPE
     )
-    assert ownership.is_anothers(parsed, US)
-    assert not ownership.is_anothers(parsed, replace(US, name="ops-2"))
+    assert ownership.has_other_owner(parsed, US)
+    assert not ownership.has_other_owner(parsed, replace(US, name="ops-2"))
 
 
 def test_parse_takes_a_bare_secret() -> None:
@@ -458,7 +458,7 @@ def test_parse_survives_json() -> None:
 def holder(data_writer: str = "kubectl", **values: Any) -> Reason | None:
     """Who holds a Secret whose data this manager wrote, with this further metadata."""
     entry = {"manager": data_writer, "operation": "Update", "fieldsV1": fields(data=["tls.crt"])}
-    return target_secrets.find_holder(from_a_server({"managedFields": [entry], **values}))
+    return target_secrets.find_foreign_manager(from_a_server({"managedFields": [entry], **values}))
 
 
 HELD = [
@@ -504,7 +504,7 @@ def test_marks_do_not_make_our_copy_someone_elses() -> None:
 def test_a_writer_of_metadata_alone_holds_nothing() -> None:
     """Argo CD, Helm and others may label a Secret without writing its data."""
     entry = {"manager": "argocd-controller", "operation": "Apply", "fieldsV1": {"f:metadata": {}}}
-    assert target_secrets.find_holder({"managedFields": [entry]}) is None
+    assert target_secrets.find_foreign_manager({"managedFields": [entry]}) is None
 
 
 def test_parse_takes_the_time_of_our_last_write() -> None:

@@ -10,12 +10,21 @@ from hypothesis import strategies as st
 
 from tasks.config.schema import SyncConfig
 from tasks.domain import annotations
-from tasks.domain.failure_codes import Code
-from tasks.domain.models import Absence, Action, Change, ClusterReport, Failure, ManagedKeys, Plan, SecretRef
+from tasks.domain.failure_codes import FailureCode
+from tasks.domain.models import (
+    Action,
+    Change,
+    ClusterReport,
+    Failure,
+    ManagedKeys,
+    OrphanRecord,
+    Plan,
+    SecretRef,
+)
 from tasks.domain.reasons import Reason
 from tasks.plan import ownership
 from tasks.plan.decide import make_plan
-from tasks.plan.orphans import APART, Clock, clock_of, foretold
+from tasks.plan.orphans import APART, Clock, clock_of, with_prune_forecast
 from tasks.plan.ownership import absence_of, marks
 from tasks.plan.prune import (
     MOST_IN_ALL,
@@ -27,7 +36,7 @@ from tasks.plan.prune import (
     timed,
 )
 from tasks.plan.safety import UnsafePlan
-from tasks.plan.spec import Order
+from tasks.plan.spec import SyncSpec
 from tasks.report import terminal
 from tasks.report.rows import what_to_do
 from tests.support import factories as f
@@ -36,7 +45,7 @@ from tests.unit.report.test_rows import run
 
 GLOB = f.route(["web-*"], ["app"])
 DAY = timedelta(hours=24)
-DUE = Absence(since=NOW - DAY, seen=NOW - timedelta(hours=1), runs=3, source="certificates-ops/web-0")
+DUE = OrphanRecord(since=NOW - DAY, seen=NOW - timedelta(hours=1), runs=3, source="certificates-ops/web-0")
 
 
 def name(number: int) -> str:
@@ -44,8 +53,8 @@ def name(number: int) -> str:
 
 
 def world(
-    copies: int = 10, gone: int = 1, absence: Absence = DUE, cluster: str = "dev", **values: Any
-) -> tuple[Order, ClusterReport]:
+    copies: int = 10, gone: int = 1, absence: OrphanRecord = DUE, cluster: str = "dev", **values: Any
+) -> tuple[SyncSpec, ClusterReport]:
     """A pruned cluster with so many copies, the first of which have lost their certificate."""
     entry = f.cluster(GLOB, name=cluster, prune=True, clusterId="x", **values)
     source = {"namespace": f.SOURCE_NAMESPACE, "clusterId": "ops"}
@@ -54,38 +63,38 @@ def world(
     )
     held = [f.certificate(name(number)) for number in range(copies)]
     inventory = f.inventory(*(held[gone:] or [f.certificate("other")]))
-    found = [copy(one, absence if number < gone else Absence()) for number, one in enumerate(held)]
+    found = [copy(one, absence if number < gone else OrphanRecord()) for number, one in enumerate(held)]
     plan = make_plan(entry, inventory, found, owner=f.US, now=NOW)
-    return Order(config, entry, inventory), ClusterReport(cluster=cluster, changes=plan.changes)
+    return SyncSpec(config, entry, inventory), ClusterReport(cluster=cluster, changes=plan.changes)
 
 
-def copy(holds: Any, absence: Absence) -> Any:
+def copy(holds: Any, absence: OrphanRecord) -> Any:
     notes = ownership.annotations(holds) | marks(absence)
     return f.target_secret(holds, namespace="app", annotations=notes)
 
 
-def planned(*pairs: tuple[Order, ClusterReport], now: datetime = NOW) -> tuple[Pruning, ...]:
+def planned(*pairs: tuple[SyncSpec, ClusterReport], now: datetime = NOW) -> tuple[Pruning, ...]:
     """What is carried out where the target's clock says the same as ours."""
     found = plan_prune([order for order, _ in pairs], [report for _, report in pairs], now)
     return tuple(timed(one, Clock(now), f.SOURCE_NAMESPACE) for one in found)
 
 
-def safe(pruning: Pruning, order: Order, report: ClusterReport, newer: str = "", **clock: Any) -> None:
+def safe(pruning: Pruning, order: SyncSpec, report: ClusterReport, newer: str = "", **clock: Any) -> None:
     ensure_safe_prune(pruning, order, report, newer, Clock(**{"now": NOW, **clock}))
 
 
-def deleted(*pairs: tuple[Order, ClusterReport], now: datetime = NOW) -> int:
+def deleted(*pairs: tuple[SyncSpec, ClusterReport], now: datetime = NOW) -> int:
     return sum(len(one.deletes) for one in planned(*pairs, now=now))
 
 
-def refused(*pairs: tuple[Order, ClusterReport]) -> list[str]:
+def refused(*pairs: tuple[SyncSpec, ClusterReport]) -> list[str]:
     return [failure.detail for one in planned(*pairs) for failure in one.failures]
 
 
 def test_what_is_due_is_deleted_and_bound_to_what_was_listed() -> None:
     """A deletion names the object and the state that the decision was made on."""
     order, report = world()
-    told = foretold(Plan(cluster="dev", changes=report.changes), order, Clock(NOW))
+    told = with_prune_forecast(Plan(cluster="dev", changes=report.changes), order, Clock(NOW))
     (one,) = planned((order, report.model_copy(update={"changes": told.changes})))
     (row,) = one.deletes
     assert (row.action, row.reason, row.target, row.detail) == (
@@ -112,7 +121,7 @@ def test_what_is_due_is_deleted_and_bound_to_what_was_listed() -> None:
     ],
     ids=["a second early", "days ago", "many runs", "now", "once", "just fresh", "a second stale"],
 )
-def test_three_runs_and_a_day_make_it_due(absence: Absence, due: bool) -> None:
+def test_three_runs_and_a_day_make_it_due(absence: OrphanRecord, due: bool) -> None:
     """At least, both; and the last of them two days ago at most, to the second."""
     assert deleted(world(absence=absence)) == (1 if due else 0)
 
@@ -120,7 +129,7 @@ def test_three_runs_and_a_day_make_it_due(absence: Absence, due: bool) -> None:
 @pytest.mark.parametrize(
     ("absence", "runs"),
     [
-        (Absence(), 1),
+        (OrphanRecord(), 1),
         (replace(DUE, runs=1), 2),
         (replace(DUE, runs=2), 3),
         (replace(DUE, since=NOW - DAY + timedelta(seconds=1), runs=2), 3),
@@ -138,7 +147,7 @@ def test_three_runs_and_a_day_make_it_due(absence: Absence, due: bool) -> None:
         "turned round",
     ],
 )
-def test_what_is_not_due_is_noted(absence: Absence, runs: int) -> None:
+def test_what_is_not_due_is_noted(absence: OrphanRecord, runs: int) -> None:
     """Runs that found it gone are counted; notes that can't be right, or that nobody kept up, start anew."""
     (one,) = planned(world(absence=absence))
     (row,) = one.notes
@@ -177,7 +186,7 @@ def test_a_copy_whose_certificate_is_not_gone_is_kept(reason: Reason) -> None:
     order, report = world()
     (one,) = planned((order, called(reason, report)))
     assert (one.deletes, one.notes) == ((), ())
-    assert [row.absence for row in one.ended] == [Absence()]
+    assert [row.absence for row in one.ended] == [OrphanRecord()]
 
 
 def test_only_clusters_that_say_so_are_pruned() -> None:
@@ -198,12 +207,12 @@ def test_reports_belong_to_orders_by_name() -> None:
 def test_a_cluster_in_trouble_is_no_witness() -> None:
     """Where something failed, nothing is deleted, noted or counted."""
     order, report = world()
-    failure = Failure(code=Code.TIMEOUT, cluster="dev", what="x")
+    failure = Failure(code=FailureCode.TIMEOUT, cluster="dev", what="x")
     (one,) = planned((order, report.model_copy(update={"failures": (failure,)})))
     assert (one.rows, one.failures) == ((), ())
 
 
-def told_of(*pairs: tuple[Order, ClusterReport]) -> dict[str, list[str]]:
+def told_of(*pairs: tuple[SyncSpec, ClusterReport]) -> dict[str, list[str]]:
     """What is said of the copies to which nothing is done, cluster by cluster."""
     return {one.cluster: [what_to_do(row) for row in one.waiting] for one in planned(*pairs)}
 
@@ -227,8 +236,8 @@ WAITS = "it is no longer on OPS: the copy is neither noted nor deleted for now: 
         (Action.NOTHING, Reason.MISSING_ON_SOURCE),
     ],
 )
-@pytest.mark.parametrize("absence", [DUE, Absence(source=DUE.source)], ids=["due", "new"])
-def test_a_refusal_comes_first_in_its_cluster(absence: Absence, action: Action, reason: Reason) -> None:
+@pytest.mark.parametrize("absence", [DUE, OrphanRecord(source=DUE.source)], ids=["due", "new"])
+def test_a_refusal_comes_first_in_its_cluster(absence: OrphanRecord, action: Action, reason: Reason) -> None:
     """Whatever makes a cluster Failed keeps it from notes and deletions, and no other cluster."""
     dev, (order, report) = world(absence=absence), world(absence=absence, cluster="rct")
     refused_there = with_row(report, reason, action)
@@ -239,9 +248,9 @@ def test_a_refusal_comes_first_in_its_cluster(absence: Absence, action: Action, 
     assert told_of(dev, (order, refused_there)) == {"dev": [], "rct": [WAITS + told]}
 
 
-@pytest.mark.parametrize("absence", [DUE, Absence(source=DUE.source)], ids=["due", "new"])
+@pytest.mark.parametrize("absence", [DUE, OrphanRecord(source=DUE.source)], ids=["due", "new"])
 @pytest.mark.parametrize("prune", [True, False], ids=["pruned", "not pruned"])
-def test_a_newer_copy_anywhere_is_doubt_about_ops(absence: Absence, prune: bool) -> None:
+def test_a_newer_copy_anywhere_is_doubt_about_ops(absence: OrphanRecord, prune: bool) -> None:
     """OPS may have been restored: nothing is noted or deleted anywhere, whichever cluster has that copy."""
     dev, (order, report) = world(absence=absence), world(gone=0, cluster="rct")
     order = replace(order, cluster=order.cluster.model_copy(update={"prune": prune}))
@@ -278,9 +287,9 @@ def test_notes_end_whatever_else_there_is() -> None:
     """The notes of a certificate that is back on OPS are removed, in a run that failed, too."""
     order, report = world()
     back = with_row(called(Reason.IN_SYNC, report), Reason.WOULD_DOWNGRADE)
-    back = back.model_copy(update={"failures": (Failure(code=Code.TIMEOUT, cluster="dev", what="x"),)})
+    back = back.model_copy(update={"failures": (Failure(code=FailureCode.TIMEOUT, cluster="dev", what="x"),)})
     (one,) = planned((order, back))
-    assert [(row.target.name, row.absence) for row in one.ended] == [("web-0", Absence())]
+    assert [(row.target.name, row.absence) for row in one.ended] == [("web-0", OrphanRecord())]
     safe(one, order, back, newer="x", trouble="x")
 
 
@@ -322,8 +331,8 @@ def test_the_targets_time_decides_and_is_noted() -> None:
     (one,) = plan_prune([order], [report], NOW)
     assert len(one.deletes) == 1
     assert timed(one, Clock(early), f.SOURCE_NAMESPACE).rows == ()
-    (row,) = planned(world(absence=Absence()), now=early)[0].notes
-    assert row.absence == Absence(since=early, seen=early, runs=1, source="certificates-ops/web-0")
+    (row,) = planned(world(absence=OrphanRecord()), now=early)[0].notes
+    assert row.absence == OrphanRecord(since=early, seen=early, runs=1, source="certificates-ops/web-0")
 
 
 @pytest.mark.parametrize("minutes", [3, -3])
@@ -339,7 +348,9 @@ def test_each_report_goes_by_the_targets_time() -> None:
     order, report = world()
     plan = Plan(cluster="dev", changes=report.changes)
     clocks = (Clock(NOW), Clock(NOW - DAY), Clock(NOW, "x"))
-    told = [what_to_do(row) for c in clocks for row in foretold(plan, order, c).changes if row.absence]
+    told = [
+        what_to_do(row) for c in clocks for row in with_prune_forecast(plan, order, c).changes if row.absence
+    ]
     assert "the copy is due" in told[0]
     assert "a run of all clusters will note it" in told[1]
     assert told[2] == f"{WAITS}x"
@@ -356,7 +367,7 @@ def test_no_copy_goes_before_three_runs_and_a_day(steps: list[tuple[int, bool, b
     """In any sequence of runs, three find the certificate gone, over a day, before a deletion."""
     order, start = world(copies=1)
     other, healthy = world(gone=0, copies=1, cluster="rct")
-    now, absence, noted = NOW, Absence(source=DUE.source), list[datetime]()
+    now, absence, noted = NOW, OrphanRecord(source=DUE.source), list[datetime]()
     for minutes, gone, well in steps:
         now += timedelta(minutes=minutes)
         rows = tuple(replace(row, absence=absence) for row in start.changes)
@@ -369,7 +380,7 @@ def test_no_copy_goes_before_three_runs_and_a_day(steps: list[tuple[int, bool, b
             assert gone and well and len(noted) >= 3 and now - noted[0] >= DAY  # noqa: PT018  one law
             return
         written = one.notes or one.ended
-        absence = replace(written[0].absence or Absence(), source=DUE.source) if written else absence
+        absence = replace(written[0].absence or OrphanRecord(), source=DUE.source) if written else absence
         if not gone:
             noted = []
         elif well and (not noted or now - noted[-1] >= APART):
@@ -404,7 +415,7 @@ def test_of_few_copies_those_of_one_certificate_may_go() -> None:
 LATER = f"{NOW + timedelta(hours=23):%Y-%m-%d %H:%M} UTC"
 FORETOLD = {
     "new": (
-        Absence(source=DUE.source),
+        OrphanRecord(source=DUE.source),
         "a run of all clusters will note it; after a day and 3 such runs, one deletes the copy",
     ),
     "stale": (
@@ -432,11 +443,11 @@ FORETOLD = {
 
 
 @pytest.mark.parametrize(("absence", "said"), FORETOLD.values(), ids=FORETOLD)
-def test_each_report_says_what_becomes_of_the_copy(absence: Absence, said: str) -> None:
+def test_each_report_says_what_becomes_of_the_copy(absence: OrphanRecord, said: str) -> None:
     """When it goes, or why it stays, in the log and in the artifact; not that a person is to delete it."""
     order, report = world()
     rows = tuple(replace(c, absence=absence) if c.absence else c for c in report.changes)
-    plan = foretold(Plan(cluster="dev", changes=rows), order, Clock(NOW))
+    plan = with_prune_forecast(Plan(cluster="dev", changes=rows), order, Clock(NOW))
     (row,) = (c for c in plan.changes if c.absence)
     assert what_to_do(row) == f"it is no longer on OPS: {said}"
     shown = terminal.render(run(report.model_copy(update={"changes": plan.changes})))
@@ -448,16 +459,18 @@ def test_where_nothing_is_pruned_a_person_is_told_to() -> None:
     order, report = world()
     off = replace(order, cluster=order.cluster.model_copy(update={"prune": False}))
     plan = Plan(cluster="dev", changes=report.changes)
-    assert foretold(plan, off, Clock(NOW)) is plan
-    blind = replace(order, inventory=f.inventory(failure=Failure(code=Code.TIMEOUT, cluster="ops", what="x")))
-    assert foretold(plan, blind, Clock(NOW)) is plan
+    assert with_prune_forecast(plan, off, Clock(NOW)) is plan
+    blind = replace(
+        order, inventory=f.inventory(failure=Failure(code=FailureCode.TIMEOUT, cluster="ops", what="x"))
+    )
+    assert with_prune_forecast(plan, blind, Clock(NOW)) is plan
     (row,) = (c for c in plan.changes if c.absence)
     assert what_to_do(row).endswith(": the copy is kept; delete it by hand if nobody needs it")
 
 
 def test_what_a_run_notes_it_says() -> None:
     """The row of a note has the note's own words; where nothing is due yet, nothing is refused either."""
-    (one,) = planned(world(9, absence=Absence()))
+    (one,) = planned(world(9, absence=OrphanRecord()))
     assert one.failures == ()
     assert [row.detail[:26] for row in one.notes] == ["a run of all clusters afte"]
 
@@ -479,7 +492,7 @@ def test_at_most_fifty_go_in_all() -> None:
 
 def test_much_gone_at_once_is_doubted_before_anything_is_noted() -> None:
     """Four of ten certificates: no copy is even noted, so that no clock runs while OPS is broken."""
-    (one,) = planned(world(10, 4, absence=Absence()))
+    (one,) = planned(world(10, 4, absence=OrphanRecord()))
     assert (one.deletes, one.notes) == ((), ())
     assert one.failures[0].detail == "4 of 10 certificates are gone from OPS at once; at most 3 may be"
 
@@ -585,14 +598,14 @@ def test_what_keeps_a_copy(values: dict[str, Any], kept: str) -> None:
 def test_spoilt_notes_count_as_none(spoilt: str) -> None:
     """A note without a point in time that is one starts no clock and ends none."""
     notes = marks(DUE) | {annotations.ORPHANED_SINCE: spoilt}
-    assert absence_of(f.target_secret(annotations=notes), f.US) == Absence()
+    assert absence_of(f.target_secret(annotations=notes), f.US) == OrphanRecord()
 
 
 @pytest.mark.parametrize("spoilt", ["9" * 4300, "1234567", "-1", "1.5", "²", "many", ""])
 def test_a_spoilt_number_of_runs_counts_as_none(spoilt: str) -> None:
     """One copy's note, which anyone there may edit, must not end the run of all clusters."""
     notes = marks(DUE) | {annotations.ORPHANED_RUNS: spoilt}
-    assert absence_of(f.target_secret(annotations=notes), f.US) == Absence()
+    assert absence_of(f.target_secret(annotations=notes), f.US) == OrphanRecord()
 
 
 def test_notes_say_what_was_noted() -> None:
@@ -650,11 +663,13 @@ def test_a_wrong_note_is_not_made(changes: dict[str, Any], rule: str) -> None:
 
 
 @pytest.mark.parametrize("absence", [DUE, replace(DUE, runs=1)], ids=["a deletion", "a note"])
-def test_where_something_comes_first_nothing_is_deleted(absence: Absence) -> None:
+def test_where_something_comes_first_nothing_is_deleted(absence: OrphanRecord) -> None:
     """A refusal here, a newer copy anywhere, a failure and a wrong clock are checked before each deletion."""
     order, report = world(absence=absence)
     (one,) = planned((order, report))
-    failed = report.model_copy(update={"failures": (Failure(code=Code.TIMEOUT, cluster="dev", what="x"),)})
+    failed = report.model_copy(
+        update={"failures": (Failure(code=FailureCode.TIMEOUT, cluster="dev", what="x"),)}
+    )
     for facts, more in (
         (with_row(report, Reason.EXPIRED, Action.KEEP), {}),
         (failed, {}),

@@ -32,11 +32,11 @@ from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE, Issuer
 from tasks.config.load import parse_config
 from tasks.config.schema import SyncConfig
 from tasks.domain.errors import ClusterError
-from tasks.domain.models import ClusterReport, Inventory
+from tasks.domain.models import ClusterReport, SourceSnapshot
 from tasks.kube.client import APPLY, MERGE
-from tasks.kube.transport import Ask, Reply
-from tasks.plan.spec import Order
-from tasks.source.read import take_inventory
+from tasks.kube.transport import Request, Response
+from tasks.plan.spec import SyncSpec
+from tasks.source.read import read_source
 from tasks.target import sync as delivery
 from tasks.target import write as writer
 from tasks.target.sync import deliver
@@ -291,14 +291,14 @@ class Fleet:
     """OPS and one target: hands with all rights, and the ways of tls-sync's account."""
 
     hands: Mapping[str, Hand]
-    ways: Mapping[str, Callable[[Ask], Reply]]
+    ways: Mapping[str, Callable[[Request], Response]]
     config: SyncConfig
 
     def wire(self, cluster: str, on_write: Callable[[Written], object] = lambda _: None) -> Wire:
         exchange = self.hands[cluster].exchange
 
         def look(path: str) -> Manifest | None:
-            status, found = exchange(Ask("GET", path, "application/json"))
+            status, found = exchange(Request("GET", path, "application/json"))
             return found if status == 200 else None
 
         return Wire(self.ways[cluster], look, on_write)
@@ -368,7 +368,7 @@ class SyncMachine(RuleBasedStateMachine):
         self.number = 2
         self.on_ops: dict[str, Data] = {}
         self.snapshots: list[dict[str, Data]] = [{}]
-        self.inventories: list[Inventory] = []
+        self.inventories: list[SourceSnapshot] = []
         self.ever: set[frozenset[tuple[str, str]]] = set()
         """All that OPS had at any time, each with all of its keys."""
         self.edited: set[Place] = set()
@@ -462,21 +462,21 @@ class SyncMachine(RuleBasedStateMachine):
     # Runs.
 
     @rule()
-    def take_inventory(self) -> None:
+    def read_source(self) -> None:
         run = Run(self.fleet.wire("ops"), self.fleet.wire("dev"))
         self.inventories.append(self.inventory(run))
 
-    def inventory(self, run: Run) -> Inventory:
-        return take_inventory(WiredClient("OPS", run.ops), self.fleet.config.source, datetime.now(UTC))
+    def inventory(self, run: Run) -> SourceSnapshot:
+        return read_source(WiredClient("OPS", run.ops), self.fleet.config.source, datetime.now(UTC))
 
-    def run(self, *events: FaultAt, inventory: Inventory | None = None, **options: Any) -> Run:
+    def run(self, *events: FaultAt, inventory: SourceSnapshot | None = None, **options: Any) -> Run:
         run = Run(self.fleet.wire("ops"), self.fleet.wire("dev", self.overwritten))
         for cluster, number, method, event in events:
             (run.ops if cluster == "ops" else run.dev).at(number, event, method)
         with wired(run):
             try:
                 found = inventory or self.inventory(run)
-                order = Order(self.fleet.config, self.fleet.config.clusters[0], found, **options)
+                order = SyncSpec(self.fleet.config, self.fleet.config.clusters[0], found, **options)
                 run.report = deliver(order, float("inf"))
             except (ClusterError, Killed):
                 assert run.ops.faults or run.dev.faults, "it failed by itself"
@@ -633,7 +633,7 @@ class SyncMachine(RuleBasedStateMachine):
                 assert is_pair(copy["data"]["tls.crt"], copy["data"]["tls.key"])
 
 
-def _is_bound(ask: Ask) -> bool:
+def _is_bound(ask: Request) -> bool:
     """A merge patch of one object in one state."""
     about = (ask.body or {}).get("metadata", {})
     return ask.kind == MERGE and bool(about.get("uid") and about.get("resourceVersion"))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tasks.config.schema import SyncConfig
-from tasks.domain.models import Inventory
+from tasks.domain.models import SourceSnapshot
 from tasks.domain.reasons import Reason
 from tasks.plan.unrouted import routed
 from tests.support.factories import certificate, cluster, inventory, issuance, rejection, route
@@ -28,7 +28,7 @@ def config(*certificates: str, **values: Any) -> SyncConfig:
     )
 
 
-def listed(found: Inventory) -> list[str]:
+def listed(found: SourceSnapshot) -> list[str]:
     rejected = [one.ref.name for one in found.rejections]
     return rejected + [one.ref.name for one in found.issuances]
 

@@ -9,11 +9,11 @@ from tasks import sync_cluster
 from tasks.config.load import parse_config
 from tasks.config.schema import SyncConfig
 from tasks.domain.errors import ConfigError
-from tasks.domain.failure_codes import Code
-from tasks.domain.models import Action, Change, ClusterReport, Failure, Inventory, Plan, SecretRef
+from tasks.domain.failure_codes import FailureCode
+from tasks.domain.models import Action, Change, ClusterReport, Failure, Plan, SecretRef, SourceSnapshot
 from tasks.domain.reasons import Reason
 from tasks.plan import waves
-from tasks.plan.spec import Order, orders_for
+from tasks.plan.spec import SyncSpec, specs_for
 from tests.support.factories import NOW, certificate, inventory, version
 
 NAMES = [f"web-{number}-tls" for number in range(10)]
@@ -29,12 +29,14 @@ def document(**settings: Any) -> dict[str, Any]:
     return {"owner": "ops", "source": {"namespace": "certificates-ops"}, "clusters": clusters, **settings}
 
 
-def orders(found: Inventory = OPS, certificate: str | None = None, **settings: Any) -> tuple[Order, ...]:
+def orders(
+    found: SourceSnapshot = OPS, certificate: str | None = None, **settings: Any
+) -> tuple[SyncSpec, ...]:
     config = parse_config(document(**settings))
-    return orders_for(config, config.clusters, found, dry_run=False, certificate=certificate)
+    return specs_for(config, config.clusters, found, dry_run=False, certificate=certificate)
 
 
-def names(wave: tuple[Order, ...]) -> list[str]:
+def names(wave: tuple[SyncSpec, ...]) -> list[str]:
     return [order.cluster.name for order in wave]
 
 
@@ -54,7 +56,7 @@ def at_rest(*names: str) -> tuple[Change, ...]:
     return tuple(row(name, Action.KEEP, reason=Reason.IN_SYNC) for name in names)
 
 
-DOWN = Failure(code=Code.UNREACHABLE, cluster="dev", what="list secrets")
+DOWN = Failure(code=FailureCode.UNREACHABLE, cluster="dev", what="list secrets")
 
 
 def test_the_lower_numbers_go_first() -> None:
@@ -68,7 +70,7 @@ def test_without_numbers_there_is_one_wave() -> None:
     for cluster in plain["clusters"]:
         del cluster["wave"]
     config = parse_config(plain)
-    made = orders_for(config, config.clusters, OPS, dry_run=False, certificate=None)
+    made = specs_for(config, config.clusters, OPS, dry_run=False, certificate=None)
     assert [names(wave) for wave in waves.waves_of(made)] == [["prd", "dev", "rct", "qa"]]
 
 
@@ -129,13 +131,13 @@ def test_a_wave_of_one_cluster_is_judged_like_any() -> None:
 def test_who_waits_hears_how_the_wave_before_went() -> None:
     """Its number, its copies, and the setting; or that somebody asked for what is urgent only."""
     wave = waves.waves_of(orders())[0]
-    why = waves.what_holds(wave, (report("dev", 5), report("qa")))
+    why = waves.hold_reason(wave, (report("dev", 5), report("qa")))
     assert why == "in wave 1, 5 of 20 copies are not as on OPS: more than waves.maxFailedShare, 0.2"
     (prd,) = waves.held_back(waves.waves_of(orders())[2], why)
     assert waves.failure_of(prd, 1, 2).detail == why
     (asked,) = waves.held_back([prd], "")
     assert waves.failure_of(asked, 1, 2).detail == "urgent_only was asked for"
-    assert waves.what_holds(wave, (report("dev"), report("qa"))) == ""
+    assert waves.hold_reason(wave, (report("dev"), report("qa"))) == ""
 
 
 def test_the_share_is_a_setting() -> None:
@@ -181,7 +183,7 @@ def test_told_to_stop_the_waves_that_follow_do_not_begin(monkeypatch: pytest.Mon
     """Their clusters are in the report all the same, as interrupted."""
     told, begun = KeyboardInterrupt(), list[list[str]]()
 
-    def stopped(wave: tuple[Order, ...], _: object) -> tuple[tuple[ClusterReport, ...], BaseException]:
+    def stopped(wave: tuple[SyncSpec, ...], _: object) -> tuple[tuple[ClusterReport, ...], BaseException]:
         begun.append(names(wave))
         return (report("dev"), report("qa")), told
 
@@ -190,7 +192,9 @@ def test_told_to_stop_the_waves_that_follow_do_not_begin(monkeypatch: pytest.Mon
     assert signal is told
     assert begun == [["dev", "qa"]]
     assert [one.cluster for one in reports] == ["dev", "qa", "rct", "prd"]
-    assert [[failure.code for failure in one.failures] for one in reports[2:]] == [[Code.INTERRUPTED]] * 2
+    assert [[failure.code for failure in one.failures] for one in reports[2:]] == [
+        [FailureCode.INTERRUPTED]
+    ] * 2
 
 
 def test_a_held_back_order_is_another_order() -> None:

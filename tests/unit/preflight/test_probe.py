@@ -11,12 +11,12 @@ import pytest
 
 from tasks.config.schema import Cluster, Source
 from tasks.domain.errors import ClusterError
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Failure
 from tasks.kube.permissions import NEEDED, Rights
 from tasks.kubeconfig import reader
 from tasks.preflight import diagnose, render
-from tasks.preflight.diagnose import Rehearsal
+from tasks.preflight.diagnose import DryRunResult
 from tasks.preflight.model import Check, Finding, Mark, Preflight, Readiness
 from tests.support.factories import NOW
 from tests.support.scripts import printed
@@ -36,7 +36,7 @@ def readiness(*findings: Finding, name: str = "dev", uid: str = UID) -> Readines
     return Readiness(cluster=name, findings=findings, uid=uid)
 
 
-def failed(code: Code, asked: Check = Check.IDENTITY) -> Readiness:
+def failed(code: FailureCode, asked: Check = Check.IDENTITY) -> Readiness:
     failure = Failure(code=code, cluster="dev", what="ask something", detail="a detail")
     return readiness(*diagnose.of_failure(failure, asked))
 
@@ -48,23 +48,23 @@ def bad(found: Readiness) -> list[Check]:
 @pytest.mark.parametrize(
     ("code", "check"),
     [
-        (Code.KUBECONFIG, Check.CONTEXT),
-        (Code.UNREACHABLE, Check.REACHABLE),
-        (Code.TIMEOUT, Check.REACHABLE),
-        (Code.PROTOCOL, Check.REACHABLE),
-        (Code.API_MISSING, Check.REACHABLE),
-        (Code.TLS_FAILED, Check.TLS),
-        (Code.UNAUTHORIZED, Check.IDENTITY),
-        (Code.EXEC_FAILED, Check.IDENTITY),
+        (FailureCode.KUBECONFIG, Check.CONTEXT),
+        (FailureCode.UNREACHABLE, Check.REACHABLE),
+        (FailureCode.TIMEOUT, Check.REACHABLE),
+        (FailureCode.PROTOCOL, Check.REACHABLE),
+        (FailureCode.API_MISSING, Check.REACHABLE),
+        (FailureCode.TLS_FAILED, Check.TLS),
+        (FailureCode.UNAUTHORIZED, Check.IDENTITY),
+        (FailureCode.EXEC_FAILED, Check.IDENTITY),
     ],
 )
-def test_a_failure_counts_for_the_check_that_it_is_about(code: Code, check: Check) -> None:
+def test_a_failure_counts_for_the_check_that_it_is_about(code: FailureCode, check: Check) -> None:
     """What went well on the way there is fine, and what would come after it is not asked."""
     found = failed(code)
     assert bad(found) == [check]
     assert found.troubles[0].name == str(code)
     assert found.troubles[0].remedy
-    if code is not Code.EXEC_FAILED:
+    if code is not FailureCode.EXEC_FAILED:
         ways = [Check.CONTEXT, Check.REACHABLE, Check.TLS, Check.IDENTITY]
         place = ways.index(check)
         assert [found.mark(one) for one in ways[:place]] == [Mark.FINE] * place
@@ -74,15 +74,15 @@ def test_a_failure_counts_for_the_check_that_it_is_about(code: Code, check: Chec
 @pytest.mark.parametrize("asked", [Check.IDENTITY, Check.CLUSTER_ID, Check.RIGHTS, Check.NAMESPACES])
 def test_what_is_forbidden_counts_for_what_was_asked(asked: Check) -> None:
     """A 403 is about the question, and its remedy is the question's."""
-    found = failed(Code.FORBIDDEN, asked)
+    found = failed(FailureCode.FORBIDDEN, asked)
     assert bad(found) == [asked]
     (trouble,) = found.troubles
     expected = {Check.IDENTITY: "proxy", Check.CLUSTER_ID: "deployments/target/rbac.yaml"}
     assert expected.get(asked, "Role") in trouble.remedy
 
 
-@pytest.mark.parametrize("code", list(Code))
-def test_every_failure_has_a_place_and_a_remedy(code: Code) -> None:
+@pytest.mark.parametrize("code", list(FailureCode))
+def test_every_failure_has_a_place_and_a_remedy(code: FailureCode) -> None:
     """Whatever goes wrong, exactly one check is bad and something can be done."""
     found = failed(code, Check.RIGHTS)
     assert len(bad(found)) == 1
@@ -230,17 +230,17 @@ def test_more_certificates_than_a_run_takes_on_are_told_before() -> None:
     )
     assert at.mark(Check.NAMESPACES) is Mark.FINE
     assert beyond.mark(Check.NAMESPACES) is Mark.BAD
-    assert (beyond.troubles[0].name, beyond.troubles[0].remedy) == ("TooMany", Code.TOO_MANY.remedy)
+    assert (beyond.troubles[0].name, beyond.troubles[0].remedy) == ("TooMany", FailureCode.TOO_MANY.remedy)
 
 
-def of_rehearsals(found: dict[str, Rehearsal], **settings: Any) -> Readiness:
+def of_rehearsals(found: dict[str, DryRunResult], **settings: Any) -> Readiness:
     return readiness(*diagnose.of_rehearsals(cluster(**settings), WHO, found))
 
 
 @pytest.mark.parametrize("protected", [False, True])
 def test_a_policy_that_binds_nobody_is_told(protected: bool) -> None:
     """With the user that it must name, and the namespaces that are open."""
-    found = of_rehearsals({"app-a": Rehearsal(guarded=True), "app-b": Rehearsal()}, protected=protected)
+    found = of_rehearsals({"app-a": DryRunResult(guarded=True), "app-b": DryRunResult()}, protected=protected)
     assert found.mark(Check.POLICY) is (Mark.BAD if protected else Mark.LOOK)
     assert found.mark(Check.NAMESPACES) is Mark.FINE
     (trouble,) = found.troubles
@@ -251,20 +251,22 @@ def test_a_policy_that_binds_nobody_is_told(protected: bool) -> None:
 
 def test_a_policy_that_guards_is_fine() -> None:
     """Where what isn't ours is kept out, and ours let in."""
-    found = of_rehearsals({"app-a": Rehearsal(guarded=True)})
+    found = of_rehearsals({"app-a": DryRunResult(guarded=True)})
     assert (found.mark(Check.POLICY), found.mark(Check.NAMESPACES)) == (Mark.FINE, Mark.FINE)
     assert found.troubles == ()
 
 
-@pytest.mark.parametrize("code", [Code.NAMESPACE_MISSING, Code.NAMESPACE_TERMINATING, Code.FORBIDDEN])
-def test_a_namespace_that_would_not_take_a_secret_is_told(code: Code) -> None:
+@pytest.mark.parametrize(
+    "code", [FailureCode.NAMESPACE_MISSING, FailureCode.NAMESPACE_TERMINATING, FailureCode.FORBIDDEN]
+)
+def test_a_namespace_that_would_not_take_a_secret_is_told(code: FailureCode) -> None:
     """Then nothing follows about the policy, and what bars it is not the missing right."""
     trouble = Failure(code=code, cluster="dev", what="x", detail="HTTP 403")
-    found = of_rehearsals({"app-a": Rehearsal(trouble)})
+    found = of_rehearsals({"app-a": DryRunResult(trouble)})
     assert bad(found) == [Check.NAMESPACES]
     assert found.mark(Check.POLICY) is Mark.UNKNOWN
     assert found.troubles[0].text.startswith("app-a: ")
-    assert ("quota" in found.troubles[0].remedy) == (code is Code.FORBIDDEN)
+    assert ("quota" in found.troubles[0].remedy) == (code is FailureCode.FORBIDDEN)
 
 
 def test_a_server_that_does_not_know_dry_runs_is_asked_nothing() -> None:
@@ -286,7 +288,7 @@ GOOD = Preflight(
     ),
     clusters=tuple(readiness(*FINE, name=name) for name in ("dev", "rct", "prd")),
 )
-UNREACHABLE = failed(Code.UNREACHABLE).model_copy(update={"cluster": "rct"})
+UNREACHABLE = failed(FailureCode.UNREACHABLE).model_copy(update={"cluster": "rct"})
 
 
 def with_clusters(*clusters: Readiness, ops: Readiness = GOOD.ops) -> Preflight:
@@ -303,12 +305,12 @@ def with_clusters(*clusters: Readiness, ops: Readiness = GOOD.ops) -> Preflight:
             "preflight: 1 of 3 clusters not ready: rct (Unreachable)",
         ),
         (
-            with_clusters(GOOD.clusters[0], ops=failed(Code.TLS_FAILED)),
+            with_clusters(GOOD.clusters[0], ops=failed(FailureCode.TLS_FAILED)),
             "preflight: OPS not ready (TLSFailed)",
         ),
         (
             with_clusters(
-                of_rights({"app-a": rights("list"), "app-b": rights()}), ops=failed(Code.UNAUTHORIZED)
+                of_rights({"app-a": rights("list"), "app-b": rights()}), ops=failed(FailureCode.UNAUTHORIZED)
             ),
             "preflight: OPS not ready (Unauthorized); 1 of 1 cluster not ready: dev (Forbidden and 1 more)",
         ),
@@ -328,7 +330,7 @@ def test_the_verdict_is_one_telling_line(preflight: Preflight, message: str) -> 
 
 def test_the_table_fits_a_terminal() -> None:
     """No line is longer than 100 columns, and each trouble has its remedy below it."""
-    text = render.render(with_clusters(GOOD.clusters[0], UNREACHABLE, failed(Code.KUBECONFIG)))
+    text = render.render(with_clusters(GOOD.clusters[0], UNREACHABLE, failed(FailureCode.KUBECONFIG)))
     assert max(map(len, text.splitlines())) <= 100
     lines = text.splitlines()
     assert lines[2].split() == ["cluster", *map(str, Check)]

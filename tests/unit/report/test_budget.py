@@ -10,12 +10,12 @@ from prefect.logging.handlers import APILogHandler
 from prefect.settings.models.cloud import CloudSettings
 from prefect.types._datetime import now
 
-from tasks.domain.failure_codes import Code
-from tasks.domain.models import Action, Change, ClusterReport, Failure, Inventory, RunReport, SecretRef
+from tasks.domain.failure_codes import FailureCode
+from tasks.domain.models import Action, Change, ClusterReport, Failure, RunReport, SecretRef, SourceSnapshot
 from tasks.domain.reasons import Reason
 from tasks.domain.text import FIRST, LONGEST, some
 from tasks.report import markdown, terminal
-from tasks.report.budget import FEW, Room, parts_of
+from tasks.report.budget import FEW, OutputBudget, parts_of
 from tests.support.factories import NOW, certificate, inventory, rejection, version
 
 NEW = version()
@@ -37,12 +37,12 @@ def cluster(name: str, changes: Sequence[Change] = (), failures: int = 0, warnin
     return ClusterReport(
         cluster=name,
         changes=tuple(changes),
-        failures=tuple(Failure(code=Code.TIMEOUT, cluster=name, what=what) for what in told),
+        failures=tuple(Failure(code=FailureCode.TIMEOUT, cluster=name, what=what) for what in told),
         warnings=tuple(f"app-{n}: it may do more" for n in range(warnings)),
     )
 
 
-def run(*clusters: ClusterReport, found: Inventory | None = None) -> RunReport:
+def run(*clusters: ClusterReport, found: SourceSnapshot | None = None) -> RunReport:
     return RunReport(inventory=found or inventory(certificate()), clusters=clusters, now=NOW)
 
 
@@ -57,16 +57,16 @@ def left_out(text: str) -> int:
 
 def test_room_is_for_so_many_lines_and_no_more() -> None:
     """At the limit the last one is taken; one beyond is not, and nothing after it."""
-    room = Room(2, 100)
+    room = OutputBudget(2, 100)
     assert [room.take("x") for _ in range(3)] == [True, True, False]
 
 
 def test_room_is_for_so_many_bytes_and_no_more() -> None:
     """Bytes count as they are sent, with what comes along; what is shorter does not slip in behind."""
-    assert Room(9, 5).take("éé")  # four, and the end of the line
-    assert not Room(9, 4).take("éé")
-    assert not Room(9, 5).take("éé", more=1)
-    room = Room(9, 5)
+    assert OutputBudget(9, 5).take("éé")  # four, and the end of the line
+    assert not OutputBudget(9, 4).take("éé")
+    assert not OutputBudget(9, 5).take("éé", more=1)
+    room = OutputBudget(9, 5)
     assert [room.take(text) for text in ("xxxxx", "x")] == [False, False]
 
 
@@ -85,7 +85,7 @@ def test_of_each_cluster_in_trouble_some_is_shown_first() -> None:
     """A cluster with a thousand failed rows hides no other's; then come all troubles, then the rest."""
     sick = cluster("sick", [*rows(1200, failed=True), *rows(9)], 5, 1)
     ill = [cluster(f"ill-{n:02}", rows(9, failed=True), 1) for n in range(20)]
-    parts = parts_of([cluster("well", rows(50)), *ill, sick], Room(1000, 10**6), lambda *_: "x")
+    parts = parts_of([cluster("well", rows(50)), *ill, sick], OutputBudget(1000, 10**6), lambda *_: "x")
     assert [part.cluster.cluster for part in parts][-2:] == ["sick", "well"]
     *others, last, well = parts
     assert all(len(part.shown) >= FEW and part.left_out == 0 for part in others)
@@ -98,7 +98,7 @@ def test_what_stands_above_the_lines_of_a_cluster_counts() -> None:
     """With room for the first cluster's heading, its lines and no other heading, it alone is shown."""
     two = [cluster("a", rows(2)), cluster("b", rows(2))]
     for size, expected in ((104, [2, 0]), (105, [2, 0]), (206, [2, 1]), (208, [2, 2])):
-        parts = parts_of(two, Room(9, size), lambda *_: "x", 100)
+        parts = parts_of(two, OutputBudget(9, size), lambda *_: "x", 100)
         assert [len(part.shown) for part in parts] == expected, size
 
 
@@ -125,13 +125,14 @@ HUGE = run(
                 for _ in range(20)
             ),
             failures=tuple(
-                Failure(code=Code.KUBECONFIG, cluster="c", what="w", detail=LONG) for _ in range(n % 2 * 9)
+                Failure(code=FailureCode.KUBECONFIG, cluster="c", what="w", detail=LONG)
+                for _ in range(n % 2 * 9)
             ),
             warnings=(LONG,) * 9,
         )
         for n in range(1000)
     ),
-    found=Inventory(
+    found=SourceSnapshot(
         certificates=tuple(certificate(f"{n}-{LONG}", age=80) for n in range(1100)),
         rejections=tuple(rejection(f"{n}-{LONG}", detail=LONG) for n in range(1100)),
         warnings=(f"é{LONG}",) * 1100,

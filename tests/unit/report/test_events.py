@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Action, Failure, RunReport
 from tasks.domain.reasons import Reason
 from tasks.orchestration import publish
@@ -79,7 +79,9 @@ WANTED = {
     ),
     "a cluster that is down says nothing of its copies": (run(DOWN), []),
     "OPS can't be read": (
-        run(found=inventory(failure=Failure(code=Code.UNREACHABLE, cluster="ops", what="list secrets"))),
+        run(
+            found=inventory(failure=Failure(code=FailureCode.UNREACHABLE, cluster="ops", what="list secrets"))
+        ),
         [],
     ),
     "a dry run": (run(cluster("dev", FOREIGN, dry_run=True), dry_run=True), []),

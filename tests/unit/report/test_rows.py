@@ -9,8 +9,8 @@ import pytest
 
 from tasks.domain import text as texts
 from tasks.domain.errors import ClusterFailed, first_trouble
-from tasks.domain.failure_codes import Code
-from tasks.domain.models import Action, Change, ClusterReport, Failure, Inventory, RunReport, SecretRef
+from tasks.domain.failure_codes import FailureCode
+from tasks.domain.models import Action, Change, ClusterReport, Failure, RunReport, SecretRef, SourceSnapshot
 from tasks.domain.reasons import Reason
 from tasks.domain.text import table
 from tasks.report import markdown, terminal, verdict
@@ -35,7 +35,7 @@ PENDING = row(Action.NOTHING, Reason.ISSUANCE_PENDING, "n-tls", detail="Certific
 LATE = row(Action.KEEP, Reason.ISSUANCE_LATE, "o-tls", old=OLD)
 
 
-def failure(cluster: str = "rct", code: Code = Code.UNREACHABLE, **values: Any) -> Failure:
+def failure(cluster: str = "rct", code: FailureCode = FailureCode.UNREACHABLE, **values: Any) -> Failure:
     return Failure(code=code, cluster=cluster, what="list secrets in homarr-rct", **values)
 
 
@@ -43,7 +43,7 @@ def cluster(name: str = "dev", *changes: Change, **values: Any) -> ClusterReport
     return ClusterReport(cluster=name, changes=changes, **values)
 
 
-def run(*clusters: ClusterReport, found: Inventory | None = None, **values: Any) -> RunReport:
+def run(*clusters: ClusterReport, found: SourceSnapshot | None = None, **values: Any) -> RunReport:
     return RunReport(inventory=found or inventory(certificate()), clusters=clusters, now=NOW, **values)
 
 
@@ -124,9 +124,9 @@ def test_verdict_says_in_one_line_how_it_ended(given: RunReport, ok: bool, told:
 
 def test_verdict_is_failed_when_the_source_is_unreadable() -> None:
     """Without OPS nothing is known, so nothing is written, and that is the whole verdict."""
-    broken = failure("ops", Code.FORBIDDEN)
+    broken = failure("ops", FailureCode.FORBIDDEN)
     expected = f"nothing was written, OPS can't be read: {broken}. To do: {broken.code.remedy}"
-    given = run(found=Inventory(failure=broken))
+    given = run(found=SourceSnapshot(failure=broken))
     assert verdict.verdict(given) == verdict.Verdict(ok=False, name="SourceUnreadable", message=expected)
 
 
@@ -587,7 +587,7 @@ def test_terminal_shows_failed_clusters_first() -> None:
 @pytest.mark.parametrize("render", [terminal.render, markdown.render_run], ids=["the terminal", "Markdown"])
 def test_report_survives_an_empty_run(render: Any) -> None:
     """A run that could not read OPS has no clusters, and still says why."""
-    text = render(run(found=Inventory(failure=failure("ops", Code.TIMEOUT)), suspended=("lab",)))
+    text = render(run(found=SourceSnapshot(failure=failure("ops", FailureCode.TIMEOUT)), suspended=("lab",)))
     assert "OPS can't be read: Timeout: list secrets in homarr-rct" in text.replace("\n  ", " ")
 
 

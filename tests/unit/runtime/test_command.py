@@ -73,7 +73,7 @@ def test_without_the_dependencies_one_line_says_how_to_get_them(command: tuple[s
 
 ENDING = """
 import atexit, sys
-from tasks.runtime.command import at_once
+from tasks.runtime.command import exit_fast
 class Told:
     def __del__(self):
         sys.stdout.write("taken apart\\n")
@@ -83,7 +83,7 @@ def command():
     atexit.register(sys.stdout.write, "drained\\n")
     sys.stderr.write("a word")
     return eval(sys.argv[1])
-sys.exit(at_once(command))
+sys.exit(exit_fast(command))
 """
 
 

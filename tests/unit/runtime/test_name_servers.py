@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 
 from tasks.domain.errors import ClusterError
-from tasks.domain.failure_codes import Code
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Failure
-from tasks.inventory.served import Question
-from tasks.inventory.tls_probe import LATE, ask_all
+from tasks.inventory.served import TLSProbe
+from tasks.inventory.tls_probe import LATE, probe_all
 from tasks.kube.client import ClusterClient
 from tasks.kubeconfig.reader import accepted
 from tasks.metrics import push, pushgateway
 from tasks.orchestration import task_runners
 from tasks.runtime import resolver, shutdown
-from tasks.watch.health import Liveness, serve
+from tasks.watch.health import Heartbeat, serve
 from tests.support import tls_server
 from tests.support.name_server import NAME, NameServer, hanging
 from tests.support.tls_server import listening
@@ -64,7 +64,7 @@ def failure(seconds: float = PATIENT) -> Failure:
 def test_a_cluster_has_no_more_time_than_its_deadline(name_server: NameServer) -> None:
     """It fails at its deadline however often its name is looked up, and one thread is left behind."""
     for _ in range(3):
-        assert failure(seconds=0.3).code is Code.DEADLINE
+        assert failure(seconds=0.3).code is FailureCode.DEADLINE
     assert name_server.asked == [NAME]
     assert not name_server.go.is_set()
 
@@ -75,7 +75,7 @@ def test_a_name_that_is_not_found_in_time_may_pass(
     """Before the deadline, the cluster is unreachable, told with what was missing, and tried again."""
     monkeypatch.setattr(resolver, "SECONDS", 0.2)
     found = failure()
-    assert (found.code, found.transient) == (Code.UNREACHABLE, True)
+    assert (found.code, found.transient) == (FailureCode.UNREACHABLE, True)
     assert found.detail == "no name server answered"
 
 
@@ -88,7 +88,7 @@ def test_a_name_that_does_not_exist_is_told(name_server: NameServer) -> None:
     name_server.answer = unknown
     name_server.go.set()
     found = failure()
-    assert (found.code, found.transient) == (Code.UNREACHABLE, True)
+    assert (found.code, found.transient) == (FailureCode.UNREACHABLE, True)
     assert found.detail == "its name can't be resolved"
 
 
@@ -96,7 +96,7 @@ def test_a_stop_is_heard_while_a_name_is_looked_up(name_server: NameServer) -> N
     """A stop ends the wait for a name at once, since nothing has been sent yet."""
     timer = threading.Timer(0.3, shutdown.asked.set)
     timer.start()
-    assert failure().code is Code.INTERRUPTED
+    assert failure().code is FailureCode.INTERRUPTED
     assert not name_server.go.is_set()
 
 
@@ -124,9 +124,9 @@ def port(address: str) -> int:
 
 def test_addresses_that_are_asked_again_add_no_thread(name_server: NameServer) -> None:
     """The inventory gives an address up after its time, and one thread waits on for its name."""
-    questions = [Question(f"{NAME}:443", f"n{number}.example.org") for number in range(5)]
+    questions = [TLSProbe(f"{NAME}:443", f"n{number}.example.org") for number in range(5)]
     for _ in range(3):
-        assert set(ask_all(questions, 0.3).values()) == {LATE}
+        assert set(probe_all(questions, 0.3).values()) == {LATE}
     assert name_server.asked == [NAME]
     until("the threads that asked have ended", lambda: not threads("ask_one"))
 
@@ -162,6 +162,6 @@ def test_a_scheduler_whose_name_is_not_found_ends_the_run(
 def test_the_watcher_asks_nobody_who_it_is(name_server: NameServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Python's HTTP server looks its own name up where it starts, without an end."""
     monkeypatch.setattr(socket, "gethostbyaddr", lambda *_: pytest.fail("a lookup at the start"))
-    server = serve(0, Liveness(), lambda: (b"", "text/plain"))
+    server = serve(0, Heartbeat(), lambda: (b"", "text/plain"))
     server.shutdown()
     server.server_close()

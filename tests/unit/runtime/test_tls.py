@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.inventory.served import Leaf, Question
-from tasks.inventory.tls_probe import ask_all
+from tasks.inventory.served import ServedCertificate, TLSProbe
+from tasks.inventory.tls_probe import probe_all
 from tasks.kube.client import ClusterClient
 from tasks.kubeconfig.reader import accepted
 from tasks.metrics.push import push
@@ -72,8 +72,8 @@ def to_the_pushgateway(address: str) -> None:
 
 
 def by_a_handshake(address: str) -> None:
-    question = Question(address, "web.example.org")
-    assert isinstance(ask_all([question], PATIENT)[question], Leaf)
+    question = TLSProbe(address, "web.example.org")
+    assert isinstance(probe_all([question], PATIENT)[question], ServedCertificate)
 
 
 @pytest.mark.parametrize("speak", [by_the_transport, to_the_pushgateway, by_a_handshake])

@@ -14,7 +14,7 @@ from deployments.sandbox.programs import packages
 from tasks.domain.models import Certificate, SecretRef
 from tasks.domain.reasons import Reason
 from tasks.source.chain import ALONE
-from tasks.source.checks import Policy, examine
+from tasks.source.checks import Policy, check_secret
 from tests.conftest import running
 from tests.support import chain_cases, tls_programs
 from tests.support.factories import NOW, SOURCE_NAMESPACE
@@ -109,7 +109,7 @@ UNUSUAL = ("an extra with DSA", "an extra on P-224", "an extra with Ed448", "an 
 
 
 def made_of(chain: Chain) -> Reason | tuple[str, ...]:
-    found = examine(REF, chain.secret, Policy(now=NOW))
+    found = check_secret(REF, chain.secret, Policy(now=NOW))
     return found.warnings if isinstance(found, Certificate) else found.reason
 
 

@@ -32,9 +32,9 @@ from deployments.sandbox.world.cert_manager import Issuer, leaf_of
 from tasks.domain.models import Certificate, Rejection, SecretRef, Version
 from tasks.domain.reasons import Reason
 from tasks.source import checks
-from tasks.source.checks import Policy, examine
-from tasks.source.refusal import Refused
-from tasks.source.tls_secret import MAX_BYTES, MAX_CERTIFICATE_BYTES, MAX_KEY_BYTES, Candidate
+from tasks.source.checks import Policy, check_secret
+from tasks.source.refusal import CheckFailed
+from tasks.source.tls_secret import MAX_BYTES, MAX_CERTIFICATE_BYTES, MAX_KEY_BYTES, TLSSecret
 from tests.support import chain_cases, recorded
 from tests.support.factories import NAME, NOW, SOURCE_NAMESPACE, law
 
@@ -53,7 +53,7 @@ AnyKey = Any  # cryptography's union of keys that sign
 
 
 def ask(secret: dict[str, Any], now: datetime = NOW, *, allow_self_signed: bool = False) -> Found:
-    return examine(REF, secret, Policy(now=now, allow_self_signed=allow_self_signed))
+    return check_secret(REF, secret, Policy(now=now, allow_self_signed=allow_self_signed))
 
 
 def secret(crt: bytes = CRT, key: bytes = KEY, **others: bytes) -> dict[str, Any]:
@@ -175,7 +175,7 @@ def test_fit_secret_becomes_facts() -> None:
             not_before=NOW - timedelta(days=10),
             not_after=NOW + timedelta(days=80),
         ),
-        leaf=Candidate(found).leaf.fingerprint(hashes.SHA256()).hex(),
+        leaf=TLSSecret(found).leaf.fingerprint(hashes.SHA256()).hex(),
     )
 
 
@@ -653,7 +653,7 @@ def test_rejection_shows_nothing_of_the_key(mutations: list[tuple[int, int]], le
 def test_a_huge_key_is_not_even_tried(bits: int, fits: bool) -> None:
     """A signature with a huge key would keep all clusters waiting for minutes."""
     numbers = rsa.RSAPublicNumbers(65537, (1 << (bits - 1)) + 1)
-    with nullcontext() if fits else pytest.raises(Refused, match=f"RSA, {bits} bits"):
+    with nullcontext() if fits else pytest.raises(CheckFailed, match=f"RSA, {bits} bits"):
         checks.require_strength(numbers.public_key())
 
 
@@ -775,13 +775,13 @@ def test_without_a_moment_no_date_counts() -> None:
     """A copy on a target is judged for ever: dates, its own and its issuer's, don't matter, all else does."""
     timeless = Policy(now=None)
     for found in (unfit.expired(ISSUER, NAME, NAMES), unfit.not_yet_valid(ISSUER, NAME, NAMES)):
-        assert isinstance(examine(REF, found, timeless), Certificate)
+        assert isinstance(check_secret(REF, found, timeless), Certificate)
     for said in ({"not_after": NOW}, {"not_before": NOW + timedelta(days=1)}):
-        assert isinstance(examine(REF, signed_by(pki.new_key(), **said), timeless), Certificate)
+        assert isinstance(check_secret(REF, signed_by(pki.new_key(), **said), timeless), Certificate)
     for found, expected in UNFIT.values():
         if (
             expected.reason not in (Reason.EXPIRED, Reason.NOT_YET_VALID)
             and "valid yet" not in expected.detail
         ):
-            again = examine(REF, found, timeless)
+            again = check_secret(REF, found, timeless)
             assert "expired" in expected.detail or again == expected

@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tasks.domain.models import Certificate, Rejection
-from tasks.source.checks import Policy, examine
+from tasks.source.checks import Policy, check_secret
 from tasks.source.tls_secret import CA, CERTIFICATE, KEY, MAX_BYTES, MAX_CERTIFICATE_BYTES, MAX_CERTIFICATES
 from tests.support.chain_cases import certificate, rsa_key
 from tests.support.factories import NOW
@@ -65,7 +65,7 @@ def test_the_largest_secrets_take_less_than_a_second(subtests: pytest.Subtests) 
         written = {key: base64.b64encode(value).decode() for key, value in material.items()}
         with subtests.test(name):
             begin = time.thread_time()
-            found = examine(REF, {"type": "kubernetes.io/tls", "data": written}, Policy(now=NOW))
+            found = check_secret(REF, {"type": "kubernetes.io/tls", "data": written}, Policy(now=NOW))
             took = time.thread_time() - begin
             assert isinstance(found, Certificate | Rejection)
             assert took < 1

@@ -12,7 +12,7 @@ from tasks.domain.models import Certificate, Rejection
 from tasks.domain.reasons import Reason
 from tasks.source import checks, der
 from tasks.source.private_key import require_key
-from tasks.source.refusal import Refused
+from tasks.source.refusal import CheckFailed
 from tests.support.der_writer import element, integer, pem, sequence
 from tests.support.factories import NOW
 from tests.support.written_keys import PKCS1, Rsa, Written, generated, rsa_of, written_keys
@@ -38,7 +38,7 @@ def test_every_bit_of_an_rsa_key_counts(part: str, bit: int) -> None:
     flipped = generated().flipped(part, bit)
     public = rsa.RSAPublicNumbers(generated().e, generated().n).public_key()
     require_key(pem(generated().pkcs1, PKCS1), public)
-    with pytest.raises(Refused) as refused:
+    with pytest.raises(CheckFailed) as refused:
         require_key(pem(flipped.pkcs1, PKCS1), public)
     assert refused.value.reason in {Reason.BROKEN_KEY, Reason.KEY_MISMATCH}
     assert refused.value.detail or refused.value.reason is Reason.KEY_MISMATCH
@@ -51,7 +51,7 @@ def test_a_part_beyond_the_modulus_is_not_worked_with(size: int) -> None:
     public = rsa.RSAPublicNumbers(generated().e, generated().n).public_key()
     written = pem(oversized.pkcs1, PKCS1)
     begin = time.thread_time()
-    with pytest.raises(Refused, match="larger than its modulus"):
+    with pytest.raises(CheckFailed, match="larger than its modulus"):
         require_key(written, public)
     assert time.thread_time() - begin < 1  # a promise: no Secret takes more than a second of CPU
 

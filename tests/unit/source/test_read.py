@@ -13,15 +13,15 @@ from deployments.sandbox.world.cert_manager import Issuer, leaf_of
 from deployments.sandbox.world.certificate_resource import certificate
 from tasks.config.schema import Source
 from tasks.domain.errors import ClusterError
-from tasks.domain.failure_codes import Code
-from tasks.domain.models import Failure, Inventory, Issuance, SecretRef
+from tasks.domain.failure_codes import FailureCode
+from tasks.domain.models import Failure, Issuance, SecretRef, SourceSnapshot
 from tasks.domain.reasons import Reason
 from tasks.kube.client import ClusterClient
 from tasks.runtime.shutdown import Stop, apart
 from tasks.source.chain import ALONE
 from tasks.source.checks import CHECKS, Policy
-from tasks.source.read import take_inventory
-from tasks.source.tls_secret import Candidate
+from tasks.source.read import read_source
+from tasks.source.tls_secret import TLSSecret
 from tests.support.factories import NOW, SOURCE_NAMESPACE, rejection
 
 ISSUER = Issuer(now=NOW)
@@ -43,7 +43,7 @@ class Ops(ClusterClient):
     def __init__(self, *secrets: Object, certificates: list[Object] | Failure | None = None) -> None:
         self._secrets, self._certificates = secrets, certificates or []
 
-    def require_identity(self) -> str:
+    def whoami(self) -> str:
         return "somebody"
 
     def cluster_id(self) -> str:
@@ -73,8 +73,8 @@ def waiting(secret: str, reason: object = "Issuing", status: str = "False", kind
 
 def take(
     *secrets: Object, certificates: list[Object] | Failure | None = None, source: Source = SOURCE
-) -> Inventory:
-    return take_inventory(Ops(*secrets, certificates=certificates), source, NOW)
+) -> SourceSnapshot:
+    return read_source(Ops(*secrets, certificates=certificates), source, NOW)
 
 
 def test_a_list_of_ops_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,14 +87,14 @@ def test_a_list_of_ops_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     pages = ops.tls_secrets(SOURCE.namespace, SOURCE.selector)
     monkeypatch.setattr(ops, "tls_secrets", lambda *_: pages)
     with pytest.raises(ClusterError) as error:
-        take_inventory(ops, SOURCE, NOW)
+        read_source(ops, SOURCE, NOW)
     failure = error.value.failure
-    assert (failure.code, failure.transient) == (Code.TOO_MANY, False)
+    assert (failure.code, failure.transient) == (FailureCode.TOO_MANY, False)
     assert (failure.what, failure.detail) == ("list secrets in certificates-ops", "more than 2 TLS Secrets")
     assert len(list(pages)) == 2
 
 
-def names(found: Inventory) -> tuple[list[str], list[tuple[str, Reason]]]:
+def names(found: SourceSnapshot) -> tuple[list[str], list[tuple[str, Reason]]]:
     return (
         [one.ref.name for one in found.certificates],
         [(one.ref.name, one.reason) for one in found.rejections],
@@ -165,7 +165,7 @@ def test_an_ops_that_is_not_pinned_is_warned_of() -> None:
 
 def test_inventory_of_nothing_says_so() -> None:
     """An empty OPS is no failure, but nobody overlooks it."""
-    assert take() == Inventory(warnings=(EMPTY,), cluster_id=OPS_ID)
+    assert take() == SourceSnapshot(warnings=(EMPTY,), cluster_id=OPS_ID)
 
 
 @pytest.mark.parametrize("name", ["..", "", "a/../b", "Upper", "a\nb", None, 5])
@@ -253,7 +253,7 @@ def test_inventory_knows_what_is_being_issued(secrets: list[Object], held: Reaso
 
 def test_inventory_without_certificates_knows_no_issuance() -> None:
     """Where they can't be read, the Secrets alone decide, as ever."""
-    failure = Failure(code=Code.FORBIDDEN, cluster="ops", what="list")
+    failure = Failure(code=FailureCode.FORBIDDEN, cluster="ops", what="list")
     found = take(unfit.temporary(ISSUER, "a", NAMES), certificates=failure)
     assert (names(found), found.issuances) == (([], [("a", Reason.TEMPORARY)]), ())
 
@@ -305,20 +305,22 @@ def test_inventory_has_nothing_to_say_when(certificate: Object) -> None:
 @pytest.mark.parametrize(
     ("code", "why"),
     [
-        (Code.API_MISSING, "unknown here"),
-        (Code.FORBIDDEN, "not for us to read (no right)"),
-        (Code.SERVER_ERROR, "unreadable (ServerError)"),
+        (FailureCode.API_MISSING, "unknown here"),
+        (FailureCode.FORBIDDEN, "not for us to read (no right)"),
+        (FailureCode.SERVER_ERROR, "unreadable (ServerError)"),
     ],
 )
-def test_inventory_goes_on_without_cert_managers_word(code: Code, why: str) -> None:
+def test_inventory_goes_on_without_cert_managers_word(code: FailureCode, why: str) -> None:
     """Where Certificates can't be read the Secrets alone decide, and that is said."""
     found = take(fit("a"), certificates=Failure(code=code, cluster="ops", what="list"))
     assert names(found) == (["a"], [])
     assert found.warnings == (f"cert-manager's Certificates are {why}; the Secrets alone decide",)
 
 
-@pytest.mark.parametrize("code", [Code.UNREACHABLE, Code.TIMEOUT, Code.DEADLINE], ids=str)
-def test_inventory_is_not_taken_when_ops_fails(code: Code) -> None:
+@pytest.mark.parametrize(
+    "code", [FailureCode.UNREACHABLE, FailureCode.TIMEOUT, FailureCode.DEADLINE], ids=str
+)
+def test_inventory_is_not_taken_when_ops_fails(code: FailureCode) -> None:
     """Where OPS does not answer, nothing is known."""
     failure = Failure(code=code, cluster="ops", what="list")
     with pytest.raises(ClusterError) as error:
@@ -375,7 +377,7 @@ def test_a_secret_whose_examination_fails_costs_itself(
 ) -> None:
     """Whatever it raises, the Secret is rejected with its name and the error's type, and no text."""
 
-    def fail_for_one(candidate: Candidate, _: Policy) -> None:
+    def fail_for_one(candidate: TLSSecret, _: Policy) -> None:
         if candidate.uid == "bad":
             raise error("canary")
 
@@ -407,7 +409,7 @@ def test_a_stop_is_heard_between_the_secrets_of_a_page(monkeypatch: pytest.Monke
     examined: list[str] = []
     stop = Stop()
 
-    def note(candidate: Candidate, _: Policy) -> None:
+    def note(candidate: TLSSecret, _: Policy) -> None:
         examined.append(candidate.uid)
         stop.stop(grace=0)
 
@@ -417,7 +419,7 @@ def test_a_stop_is_heard_between_the_secrets_of_a_page(monkeypatch: pytest.Monke
 
     monkeypatch.setattr("tasks.source.checks.CHECKS", (note, *CHECKS))
     with apart(stop), pytest.raises(ClusterError) as error:
-        take_inventory(OnePage(fit("a"), fit("b"), fit("c")), SOURCE, NOW)
+        read_source(OnePage(fit("a"), fit("b"), fit("c")), SOURCE, NOW)
     assert len(examined) == 1
-    assert error.value.failure.code is Code.INTERRUPTED
+    assert error.value.failure.code is FailureCode.INTERRUPTED
     assert error.value.failure.what == "check secrets in certificates-ops"

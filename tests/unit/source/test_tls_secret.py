@@ -11,17 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.domain.reasons import Reason
-from tasks.source.refusal import Refused, refusing
-from tasks.source.tls_secret import Candidate
+from tasks.source.refusal import CheckFailed, as_check_failure
+from tasks.source.tls_secret import TLSSecret
 from tests.support.factories import law
 
 CANARY = b"-----BEGIN PRIVATE KEY-----canary"
 VALUES = {"tls.crt": b"certificate", "tls.key": CANARY, "ca.crt": b"authority"}
 
 
-def candidate(values: dict[str, bytes] | None = None, **metadata: str) -> Candidate:
+def candidate(values: dict[str, bytes] | None = None, **metadata: str) -> TLSSecret:
     data = {key: base64.b64encode(value).decode() for key, value in (values or VALUES).items()}
-    return Candidate({"metadata": metadata, "data": data})
+    return TLSSecret({"metadata": metadata, "data": data})
 
 
 def test_candidate_knows_uid_and_version() -> None:
@@ -33,8 +33,8 @@ def test_candidate_knows_uid_and_version() -> None:
 @pytest.mark.parametrize("secret", [{}, {"metadata": None, "data": None}])
 def test_candidate_without_anything_misses_its_data(secret: dict[str, Any]) -> None:
     """An empty Secret is refused for what it lacks, not with an accident."""
-    with pytest.raises(Refused) as refused:
-        Candidate(secret).require_data()
+    with pytest.raises(CheckFailed) as refused:
+        TLSSecret(secret).require_data()
     assert (refused.value.reason, refused.value.detail) == (Reason.MISSING_DATA, "tls.crt, tls.key")
 
 
@@ -101,14 +101,14 @@ def test_fingerprint_tells_where_a_value_ends(one: bytes, other: bytes, moved: i
 @pytest.mark.parametrize("value", ["=", "a", "YQ", "YQ==\n", "Y Q==", "ä", "-_==", 5, ["YQ=="], {"x": "y"}])
 def test_data_must_be_base64_as_a_server_writes_it(value: object) -> None:
     """Anything that an API server would not write as base64 is refused, with the key's name alone."""
-    with pytest.raises(Refused) as refused:
-        _ = Candidate({"data": {"tls.crt": value}}).material
+    with pytest.raises(CheckFailed) as refused:
+        _ = TLSSecret({"data": {"tls.crt": value}}).material
     assert (refused.value.reason, refused.value.detail) == (Reason.INVALID_ENCODING, "tls.crt")
 
 
 def test_refusing_hides_the_text_of_the_cause() -> None:
     """What cryptography says about a damaged object ends there."""
-    with pytest.raises(Refused) as refused, refusing(Reason.INVALID_KEY, "detail"):
+    with pytest.raises(CheckFailed) as refused, as_check_failure(Reason.INVALID_KEY, "detail"):
         raise ValueError("canary")
     assert (refused.value.reason, refused.value.detail) == (Reason.INVALID_KEY, "detail")
     assert refused.value.__suppress_context__
@@ -117,5 +117,5 @@ def test_refusing_hides_the_text_of_the_cause() -> None:
 
 def test_refusing_lets_defects_through() -> None:
     """A defect of ours is no property of the Secret."""
-    with pytest.raises(ZeroDivisionError), refusing(Reason.INVALID_KEY):
+    with pytest.raises(ZeroDivisionError), as_check_failure(Reason.INVALID_KEY):
         raise ZeroDivisionError

@@ -16,11 +16,11 @@ from tasks.domain.annotations import (
 )
 from tasks.domain.models import ClusterReport
 from tasks.kube.client import APPLY, JSON
-from tasks.kube.transport import Ask
+from tasks.kube.transport import Request
 from tasks.plan import ownership
 from tasks.plan.decide import make_plan
 from tasks.plan.prune import plan_prune
-from tasks.plan.spec import Order
+from tasks.plan.spec import SyncSpec
 from tasks.report.rows import what_to_do
 from tasks.target import prune
 from tests.support import factories as f
@@ -43,7 +43,7 @@ def copied(api: MemoryApi) -> WiredClient:
         "data": {"tls.crt": "eA==", "tls.key": "eA=="},
     }
     query = {"fieldManager": FIELD_MANAGER}
-    assert api.exchange(Ask("PATCH", path_of("app", NAME), JSON, query, body, APPLY), ACCOUNT)[0] == 201
+    assert api.exchange(Request("PATCH", path_of("app", NAME), JSON, query, body, APPLY), ACCOUNT)[0] == 201
     return WiredClient("dev", Wire(api.answer, lambda _: None))
 
 
@@ -54,7 +54,7 @@ def pruned(api: MemoryApi, client: WiredClient, monkeypatch: pytest.MonkeyPatch)
     config = SyncConfig.model_validate(
         {"owner": f.OWNER, "source": source, "clusters": [entry.model_dump(by_alias=True)]}
     )
-    order = Order(config, entry, f.inventory(f.certificate("other"), cluster_id=f.OPS_ID))
+    order = SyncSpec(config, entry, f.inventory(f.certificate("other"), cluster_id=f.OPS_ID))
     now = datetime.now(UTC)
     plan = make_plan(entry, order.inventory, client.target_secrets("app"), owner=f.US, now=now)
     report = ClusterReport(cluster="dev", changes=plan.changes)

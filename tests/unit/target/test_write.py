@@ -7,7 +7,7 @@ from typing import Any
 
 from tasks.domain.models import Change
 from tasks.kube.client import ClusterClient
-from tasks.kube.transport import Ask, Reply
+from tasks.kube.transport import Request, Response
 from tasks.target.write import Outcome, Writer
 
 PAGES, EACH = 3, 4
@@ -24,7 +24,7 @@ class Ops(ClusterClient):
         self._secrets: list[weakref.ref[Secret]] = []
         self.left: list[int] = []
 
-    def _call(self, what: str, ask: Ask) -> Reply:  # noqa: ARG002  what a client is asked
+    def _call(self, what: str, ask: Request) -> Response:  # noqa: ARG002  what a client is asked
         gc.collect()
         self.left.append(sum(secret() is not None for secret in self._secrets))
         number = len(self.left)
@@ -32,7 +32,7 @@ class Ops(ClusterClient):
         self._secrets += map(weakref.ref, items)
         more = {"continue": str(number)} if number < PAGES else {}
         content = {"kind": "SecretList", "metadata": {"resourceVersion": "7", **more}, "items": items}
-        return Reply(200, content, 1)
+        return Response(200, content, 1)
 
 
 class Hand(Writer):

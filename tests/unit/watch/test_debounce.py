@@ -5,16 +5,16 @@ import threading
 import pytest
 
 from tasks.watch import debounce
-from tasks.watch.debounce import Triggers
+from tasks.watch.debounce import Debouncer
 
 
 @pytest.fixture
-def waiting(monkeypatch: pytest.MonkeyPatch) -> Triggers:
+def waiting(monkeypatch: pytest.MonkeyPatch) -> Debouncer:
     monkeypatch.setattr(debounce, "GATHER_SECONDS", 0.2)
-    return Triggers()
+    return Debouncer()
 
 
-def test_the_first_comes_alone_and_what_follows_as_one(waiting: Triggers) -> None:
+def test_the_first_comes_alone_and_what_follows_as_one(waiting: Debouncer) -> None:
     """A thousand renewals are two batches, and each name is in one of them, once."""
     names = [f"web-{number}-tls" for number in range(1000)]
     waiting.add(*names, *names[1:])
@@ -22,7 +22,7 @@ def test_the_first_comes_alone_and_what_follows_as_one(waiting: Triggers) -> Non
     assert list(waiting.batches()) == [frozenset(names[:1]), frozenset(names[1:])]
 
 
-def test_after_a_quiet_second_the_next_comes_at_once(waiting: Triggers) -> None:
+def test_after_a_quiet_second_the_next_comes_at_once(waiting: Debouncer) -> None:
     """It does not wait for more to come, as one in a stream does."""
     batches = waiting.batches()
     waiting.add("web-a-tls")
@@ -32,7 +32,7 @@ def test_after_a_quiet_second_the_next_comes_at_once(waiting: Triggers) -> None:
     assert next(batches) == {"web-c-tls"}
 
 
-def test_a_name_that_comes_while_it_is_dealt_with_comes_again(waiting: Triggers) -> None:
+def test_a_name_that_comes_while_it_is_dealt_with_comes_again(waiting: Debouncer) -> None:
     """A second renewal of one certificate, just behind the first, is not lost."""
     batches = waiting.batches()
     waiting.add("web-tls")
@@ -41,7 +41,7 @@ def test_a_name_that_comes_while_it_is_dealt_with_comes_again(waiting: Triggers)
     assert next(batches) == {"web-tls"}
 
 
-def test_nothing_is_lost_at_the_end(waiting: Triggers) -> None:
+def test_nothing_is_lost_at_the_end(waiting: Debouncer) -> None:
     """What came before the end is still handed out."""
     batches = waiting.batches()
     waiting.add("web-a-tls")

@@ -11,16 +11,16 @@ import pytest
 
 from tasks.domain.errors import ConfigError
 from tasks.watch import health
-from tasks.watch.health import Liveness, serve
+from tasks.watch.health import Heartbeat, serve
 
 
 @pytest.fixture
-def alive() -> Liveness:
-    return Liveness()
+def alive() -> Heartbeat:
+    return Heartbeat()
 
 
 @pytest.fixture
-def address(alive: Liveness) -> Iterator[str]:
+def address(alive: Heartbeat) -> Iterator[str]:
     server = serve(0, alive, lambda: (b"tls_sync_up 1\n", "text/plain"))
     try:
         yield f"http://127.0.0.1:{server.server_port}"
@@ -37,7 +37,7 @@ def ask(url: str) -> tuple[int, str]:
         return error.code, error.read().decode()
 
 
-def test_silence_turns_it_red(address: str, alive: Liveness, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_silence_turns_it_red(address: str, alive: Heartbeat, monkeypatch: pytest.MonkeyPatch) -> None:
     """Green until the last sign of life is too long ago, and green again with the next one."""
     assert ask(f"{address}/healthz")[0] == HTTPStatus.OK
     monkeypatch.setattr(health, "SILENCE_SECONDS", 0.0)
@@ -53,7 +53,7 @@ def test_metrics_are_served(address: str) -> None:
     assert ask(f"{address}/")[0] == HTTPStatus.NOT_FOUND
 
 
-def test_a_port_that_is_taken_is_named(address: str, alive: Liveness) -> None:
+def test_a_port_that_is_taken_is_named(address: str, alive: Heartbeat) -> None:
     """Who starts a second watcher on one machine is told what to change."""
     port = int(address.rpartition(":")[2])
     with pytest.raises(ConfigError, match=f"port {port}: Address already in use; choose another"):
