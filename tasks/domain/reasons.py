@@ -1,7 +1,7 @@
 """Stable codes, each with a sentence and a remedy for the person who reads a report.
 
 `Reason` says why a certificate is or isn't sent; `FailureCode` says how a request to a cluster failed.
-are part of the interface (reports, metrics, alerts): add, never rename.
+The values are part of the interface (reports, metrics, alerts): add, never rename.
 """
 
 from enum import StrEnum
