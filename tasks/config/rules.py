@@ -162,7 +162,7 @@ def cross_faults(document: dict[str, Any]) -> Iterator[Fault]:
     yield from _mixed_groups(clusters)
 
 
-RUNNERS = {"dask": (("tcp", "tls"), "tcp://scheduler:8786"), "ray": (("ray",), "ray://head:10001")}
+RUNNERS = {"dask": (("tcp", "tls"), "tcp://scheduler:8786")}
 """Type of task runner -> the schemes that its address may have, and an example."""
 
 
@@ -172,7 +172,7 @@ def _runner_faults(runner: Any) -> Iterator[Fault]:
         return
     type_, address = runner.get("type", "threads"), runner.get("address")
     if type_ == "threads" and address is not None:
-        yield "taskRunner.address", "goes with type: dask or type: ray; threads are of the run's own process"
+        yield "taskRunner.address", "goes with type: dask; threads are of the run's own process"
     if not isinstance(type_, str) or type_ not in RUNNERS:
         return
     schemes, example = RUNNERS[type_]

@@ -128,9 +128,9 @@ class Waves(Section):
 class TaskRunner(Section):
     """Where the clusters are served; see tasks/orchestration/task_runners.py."""
 
-    type: Literal["threads", "dask", "ray"] = "threads"
+    type: Literal["threads", "dask"] = "threads"
     address: str | None = None
-    """Of Dask's scheduler or of Ray's head; threads are of the run's own process."""
+    """Of Dask's scheduler; threads are of the run's own process."""
 
 
 class SyncConfig(Section):

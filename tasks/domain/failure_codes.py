@@ -33,7 +33,7 @@ class FailureCode(ExplainedCode):
         "WorkerLost",
         "the worker of the task runner that was to serve the cluster brought no report",
         (
-            "look at the logs of Dask's or Ray's scheduler and workers: all need the run's image, or what is "
+            "look at the logs of Dask's scheduler and workers: all need the run's image, or what is "
             "in it, and memory enough"
         ),
     )

@@ -1,4 +1,4 @@
-"""What a run waits for that workers are to bring: reports. A shell around the futures of Dask and Ray.
+"""What a run waits for that workers are to bring: reports. A shell around the futures of Dask.
 
 No wait outlasts the run. Where the run is told to stop, its tasks elsewhere hear of it through Prefect, which
 they ask (tasks/orchestration/remote_tasks.py); what has not come soon after, is not waited for.
@@ -134,7 +134,7 @@ class RemoteTaskWaiter:
         return coming
 
     def _fetch(self, coming: RemoteFuture) -> None:
-        """Not in the thread that tells of it: Ray's would wait for itself."""
+        """In a thread of our own: the one that tells of it has others to tell of."""
         with suppress(RuntimeError):  # nobody waits any more
             self._fetchers.submit(coming.fetch)
 

@@ -1,4 +1,4 @@
-"""What a task is given that is done in another process than its flow: by a worker of Dask or Ray. A shell.
+"""What a task is given that is done in another process than its flow: by a worker of Dask. A shell.
 
 The run's process reaches in here with an order, and with nothing else. So one thread per run asks Prefect
 every other second whether that run goes on; where it does not, its tasks here end as they do in a process

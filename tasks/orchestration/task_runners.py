@@ -1,4 +1,4 @@
-"""Where the tasks of a run are done: in threads of its process, or by workers of Dask or Ray. A shell.
+"""Where the tasks of a run are done: in threads of its process, or by workers of Dask. A shell.
 
 A worker gets an order and brings a report: no key travels. Whatever becomes of it, the run has an end.
 """
@@ -6,10 +6,8 @@ A worker gets an order and brings a report: no key travels. Whatever becomes of 
 import asyncio
 import copyreg
 import logging
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from functools import partial
@@ -27,8 +25,7 @@ from tasks.orchestration.remote_futures import RemoteFuture, RemoteTaskWaiter
 from tasks.runtime.resolver import connect
 
 ANSWER_SECONDS = 10.0
-"""In which a scheduler must answer. Ray's library takes up to half a minute for what follows."""
-CALLED = {"dask": "Dask's scheduler", "ray": "Ray's head"}
+"""In which Dask's scheduler must answer."""
 
 
 @contextmanager
@@ -39,13 +36,14 @@ def runner_of(chosen: TaskRunner, until: datetime) -> Iterator[Submit]:
         return
     with ExitStack() as stack:
         runner = _started(chosen, stack)
-        attendance = stack.enter_context(RemoteTaskWaiter(until, _counter(chosen, runner)))
+        workers = partial(_number_of_workers, runner)
+        attendance = stack.enter_context(RemoteTaskWaiter(until, workers))
         yield partial(_submit, runner, attendance)
 
 
-def _counter(chosen: TaskRunner, runner: Any) -> Callable[[], int] | None:
-    """What asks Dask's scheduler how many workers it has; Ray's library does not tell."""
-    return (lambda: len(runner.client.nthreads())) if chosen.type == "dask" else None
+def _number_of_workers(runner: Any) -> int:
+    """As Dask's scheduler says."""
+    return len(runner.client.nthreads())
 
 
 def _reduced(sealed: Any) -> tuple[Any, tuple[Any]]:
@@ -72,15 +70,12 @@ def _started(chosen: TaskRunner, stack: ExitStack) -> Any:
         )
     try:
         _knock(address)
-        if chosen.type == "dask":
-            asyncio.run(_greet(address))
-        with _same_signals():
-            runner = stack.enter_context(made)
-        if chosen.type == "dask":
-            runner.client.nthreads()  # connects
+        asyncio.run(_greet(address))
+        runner = stack.enter_context(made)
+        runner.client.nthreads()  # connects
     except Exception as error:  # noqa: BLE001  a library's text, which could hold anything, ends here
         raise ConfigError(
-            f"taskRunner.address: {CALLED[chosen.type]} does not answer at {address} "
+            f"taskRunner.address: Dask's scheduler does not answer at {address} "
             f"({type(error).__name__}); look whether it runs, and whether it is reached from here"
             f"{_tls(address)}"
         ) from None
@@ -92,29 +87,17 @@ def _tls(address: str) -> str:
     return wanted if address.startswith("tls:") else ""
 
 
-@contextmanager
-def _same_signals() -> Iterator[None]:
-    """Ray puts its own handler in the place of ours, which says how a run that is told to stop ends."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    if threading.current_thread() is threading.main_thread():
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-
-
 def _made(chosen: TaskRunner) -> Any:
     try:
-        library = import_module(f"prefect_{chosen.type}")
+        library = import_module("prefect_dask")
     except ImportError:
         raise ConfigError(
-            f"taskRunner.type: {chosen.type} is not installed here; install tls-sync with its extra "
-            f"`{chosen.type}`, here and on the workers"
+            "taskRunner.type: dask is not installed here; install tls-sync with its extra `dask`, here "
+            "and on the workers"
         ) from None
-    if chosen.type == "dask":
-        # A scheduler that dies is told as WorkerLost, per cluster, and needs no traceback beside it.
-        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
-        return library.DaskTaskRunner(address=chosen.address, client_kwargs={"timeout": ANSWER_SECONDS})
-    return library.RayTaskRunner(address=chosen.address, init_kwargs={"log_to_driver": False})
+    # A scheduler that dies is told as WorkerLost, per cluster, and needs no traceback beside it.
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+    return library.DaskTaskRunner(address=chosen.address, client_kwargs={"timeout": ANSWER_SECONDS})
 
 
 def _knock(address: str) -> None:

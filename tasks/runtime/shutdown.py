@@ -1,6 +1,6 @@
 """Ends what is done for clusters: what is under way ends, and nothing else begins.
 
-In the process of a run that is all of it. A worker of Dask or Ray may serve several runs at a time: there,
+In the process of a run that is all of it. A worker of Dask may serve several runs at a time: there,
 each has a Stop of its own, which whatever is made for it takes along.
 """
 

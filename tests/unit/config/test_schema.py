@@ -57,7 +57,7 @@ PROTECTED = (
     "a protected namespace (kube-*, default, cert-manager, argocd, tls-sync), "
     "to which nothing is sent; route to the application's own namespace"
 )
-RUNNER = "Input should be 'threads', 'dask' or 'ray'"
+RUNNER = "Input should be 'threads' or 'dask'"
 SHARE = "must be a number, without quotes; it is a share: 0.2 for 20 %"
 UNSEEN = "not the name of a context; it has a character that can't be seen"
 REQUIRED, UNKNOWN = "is required; add it", "unknown key; correct or remove it"

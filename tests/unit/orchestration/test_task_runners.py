@@ -35,7 +35,6 @@ def soon() -> datetime:
 
 
 DASK = TaskRunner(type="dask", address="tcp://scheduler:8786")
-RAY = TaskRunner(type="ray", address="ray://head:10001")
 
 
 def refusal(chosen: TaskRunner, api: str = "http://prefect:4200/api") -> str:
@@ -60,11 +59,11 @@ def parsed(**chosen: Any) -> TaskRunner:
 
 
 def test_threads_are_the_default() -> None:
-    """Who configures nothing has what there was before, and nothing of Dask or Ray is loaded for it."""
+    """Who configures nothing has what there was before, and nothing of Dask is loaded for it."""
     assert parsed() == TaskRunner(type="threads", address=None)
     with task_runners.runner_of(TaskRunner(), soon()) as submit:
         assert submit is submit_to_thread
-    script = "import sys, flows.tls_sync; print({'distributed', 'prefect_dask', 'ray'} & {*sys.modules})"
+    script = "import sys, flows.tls_sync; print({'distributed', 'prefect_dask'} & {*sys.modules})"
     assert printed(script) == "set()"
 
 
@@ -76,18 +75,13 @@ def test_an_address_of_dask(address: str) -> None:
 
 FAULTS = {
     "no address for dask": ({"type": "dask"}, "is required where type is dask: tcp://scheduler:8786"),
-    "no address for ray": ({"type": "ray"}, "is required where type is ray: ray://head:10001"),
     "an address for threads": (
         {"address": "tcp://scheduler:8786"},
-        "goes with type: dask or type: ray; threads are of the run's own process",
+        "goes with type: dask; threads are of the run's own process",
     ),
-    "ray's address for dask": (
-        {"type": "dask", "address": "ray://head:10001"},
+    "another scheme": (
+        {"type": "dask", "address": "http://scheduler:8786"},
         "not an address for dask; write it as in tcp://scheduler:8786",
-    ),
-    "dask's address for ray": (
-        {"type": "ray", "address": "tcp://head:10001"},
-        "not an address for ray; write it as in ray://head:10001",
     ),
     "no port": (
         {"type": "dask", "address": "tcp://scheduler"},
@@ -108,13 +102,12 @@ def test_a_task_runner_is_refused_with(chosen: dict[str, str], message: str) -> 
     assert str(caught.value) == f"1 fault\n  taskRunner.address: {message}"
 
 
-@pytest.mark.parametrize("chosen", [DASK, RAY], ids=["dask", "ray"])
-def test_an_extra_that_is_missing_is_named(chosen: TaskRunner, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the library is not installed, the run ends with what to install."""
-    monkeypatch.setitem(sys.modules, f"prefect_{chosen.type}", None)
-    assert refusal(chosen) == (
-        f"taskRunner.type: {chosen.type} is not installed here; install tls-sync with its extra "
-        f"`{chosen.type}`, here and on the workers"
+    monkeypatch.setitem(sys.modules, "prefect_dask", None)
+    assert refusal(DASK) == (
+        "taskRunner.type: dask is not installed here; install tls-sync with its extra `dask`, here "
+        "and on the workers"
     )
 
 

@@ -410,7 +410,7 @@ def test_a_mounted_secret_with_the_wrong_key_is_told(
 
 
 def test_who_serves_the_clusters_is_said_where_it_is_not_asked() -> None:
-    """With workers of Dask or Ray: ready from here is not ready from there."""
+    """With workers of Dask: ready from here is not ready from there."""
     asked = render.render(GOOD.model_copy(update={"served_by": "dask workers"}))
     assert "asked from here alone: runs have the clusters served by dask workers" in " ".join(asked.split())
     assert "from here alone" not in render.render(GOOD)
