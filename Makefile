@@ -22,7 +22,7 @@ test: $(READY) ## all tests; the first time builds kube-apiserver and etcd if no
 	@# Two processes: each has API servers of its own, and one waits while the other computes.
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-test-unit: $(READY) ## the pure tests, in seconds
+test-unit: $(READY) ## the tests that need no API server, in a few minutes
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not apiserver and not e2e"
 
 e2e: $(READY) ## the chart on a real node, watcher, worker, fleet, alerts, benchmarks in small; as root, on Debian; half an hour

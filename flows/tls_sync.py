@@ -1,6 +1,6 @@
-"""The main flow: certificates from OPS to the clusters that need them. The page to read first.
+"""The main flow: certificates from OPS to the clusters that need them.
 
-OPS ── collect ──▶ inventory (facts, no keys) ──▶ one sync per cluster, side by side ──▶ report
+OPS ── collect ──▶ inventory (facts, no keys) ──▶ one sync per cluster, wave by wave ──▶ prune ──▶ report
 """
 
 from datetime import UTC, datetime
@@ -29,7 +29,7 @@ from tasks.sync_cluster import sync_clusters
 prepare()
 
 SIDE_BY_SIDE = 16
-"""Clusters at a time."""
+"""Clusters that threads serve at a time; workers of Dask have a limit of their own."""
 
 
 @flow(
@@ -42,22 +42,22 @@ SIDE_BY_SIDE = 16
 )
 def tls_sync(
     cluster: str | None = Field(
-        default=None, description="Only this cluster, by its name in the configuration."
+        default=None, description="Sync only this cluster, by its name in the configuration."
     ),
     certificate: str | None = Field(
-        default=None, description="Only this certificate, by its Secret's name on OPS."
+        default=None, description="Sync only this certificate, by its Secret's name on OPS."
     ),
     dry_run: bool = Field(default=False, description="Plan and report, but write nothing."),
     group: str | None = Field(
-        default=None, description="Only this group of clusters, by its name in the configuration."
+        default=None, description="Sync only this group of clusters, by its name in the configuration."
     ),
-    urgent_only: bool = Field(default=False, description="Write only copies that end within 24 hours."),
+    urgent_only: bool = Field(default=False, description="Write only copies that expire within 24 hours."),
 ) -> State[None]:
     begin()
     began, before = datetime.now(UTC), request_counts.made()
     config, until = load_config_or_tell(), began + RUN
     clusters = config.select(cluster, certificate, group)
-    with held(), runner_of(config.task_runner, until) as submit:  # the kubeconfig, as it is now
+    with held(), runner_of(config.task_runner, until) as submit:  # the kubeconfig as it is now
         inventory = bounded(collect(config.source), config.source, clusters, certificate)
         orders = specs_for(
             config,
@@ -69,7 +69,7 @@ def tls_sync(
             urgent_only=urgent_only,
         )
         reports, signal = sync_clusters(orders, submit)
-        if not (cluster or certificate or group or urgent_only or signal):
+        if not (cluster or certificate or group or urgent_only or signal):  # a run for everything
             reports, signal = prune_clusters(orders, reports, submit)
     report = RunReport(
         now=datetime.now(UTC),

@@ -1,4 +1,5 @@
 import os
+import signal
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -12,6 +13,9 @@ from tasks.runtime import shutdown
 from tests.support.clusters import CLUSTERS, World
 
 Part = TypeVar("Part")
+
+# A shell has what it starts in the background ignore SIGINT, and the commands under test would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,6 @@
 """One call to a Kubernetes API: made, its answer checked, and whatever goes wrong told as a ClusterError.
 
-What is asked is cluster.py's business, how a request travels transport.py's.
+What is asked is client.py's business, how a request travels transport.py's.
 """
 
 from collections.abc import Callable, Iterator

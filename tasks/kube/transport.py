@@ -1,4 +1,4 @@
-"""One HTTP request to an API server, with every limit that it needs. What is asked is cluster.py's business.
+"""One HTTP request to an API server, with every limit that it needs. What is asked is client.py's business.
 
 No redirect is followed (it could carry a key elsewhere), nothing is sent twice unless the server said that it
 did nothing, every wait has an end, and no text of a server's or a library's leaves.
