@@ -83,10 +83,16 @@ def _add_kubeconfig(parser: argparse.ArgumentParser) -> None:
 
 
 def _account(given: str) -> str:
-    from tasks.domain.names import is_namespace  # noqa: PLC0415  not for --help
+    """Also the name of its namespace, where whoever may create a pod can use the account."""
+    from deployments.target.manifests import ACCOUNT  # noqa: PLC0415  not for --help
+    from tasks.domain.names import is_namespace, is_protected  # noqa: PLC0415
 
     if not is_namespace(text(given)):
         raise argparse.ArgumentTypeError(f"{given!r} is no name for a namespace")
+    if given != ACCOUNT and is_protected(given):
+        raise argparse.ArgumentTypeError(
+            f"{given!r} is a namespace of others; take a new name, as {ACCOUNT}-web"
+        )
     return given
 
 

@@ -55,7 +55,7 @@ class Outcome(NamedTuple):
     group: Group
     run_id: str = ""
     state: str = ""
-    """Name of its run's final state, or a Lapse."""
+    """Name of its run's final state, or a RunFailure."""
     completed: bool = False
     share: Share | None = None
     """What its run told of its copies; None where it told nothing."""

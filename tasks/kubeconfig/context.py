@@ -1,4 +1,4 @@
-"""What each part of the kubeconfig reader needs: refusing with the context's name, strict values. Pure."""
+"""What each part of the kubeconfig reader needs: errors that name the context, strict values. Pure."""
 
 import base64
 from typing import Any, NoReturn

@@ -48,7 +48,7 @@ class TLSSecret:
         """cert-manager wrote it, and names no issuer."""
 
     def __repr__(self) -> str:
-        return "Candidate(…)"
+        return "TLSSecret(…)"
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("key material is never pickled")

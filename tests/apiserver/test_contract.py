@@ -44,7 +44,7 @@ PAIR = {"tls.crt": "one", "tls.key": "two"}
 def body(
     data: Mapping[str, str] | None = None, /, *, kind: str = "kubernetes.io/tls", **metadata: Any
 ) -> Manifest:
-    """As Sender makes it."""
+    """As SecretApplier makes it."""
     values = {key: base64.b64encode(value.encode()).decode() for key, value in (data or PAIR).items()}
     labels = {"app.kubernetes.io/managed-by": "tls-sync", "tls-sync.io/owner": "ops"}
     ours = {

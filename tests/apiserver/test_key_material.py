@@ -26,20 +26,20 @@ DRIVER = """
 import json, os, pathlib, sys
 from flows.tls_sync import tls_sync
 from tasks.collect_certificates import collect_certificates
-from tasks.target.apply import Sender
+from tasks.target.apply import SecretApplier
 from tasks.sync_cluster import sync_cluster
 for task in (collect_certificates, sync_cluster):
     task.retry_delay_seconds = [0.0, 0.0, 0.0]
-apply = Sender._apply
+apply = SecretApplier._apply
 def crash(self, change, certificate, candidate):
     raise RuntimeError(candidate.material["tls.key"].decode())
 for line in sys.stdin:
     given = json.loads(line)
     os.environ |= given["environment"]
     if given["crash"]:
-        Sender._apply = crash
+        SecretApplier._apply = crash
         tls_sync(return_state=True)
-        Sender._apply = apply
+        SecretApplier._apply = apply
     tls_sync(return_state=True)
     pathlib.Path(given["done"]).touch()
 """

@@ -71,7 +71,7 @@ def _await_account(machine: Machine) -> None:
 _NODE = """
 import sys, time
 from pathlib import Path
-from deployments.sandbox import network
+from deployments.sandbox.node import network
 from deployments.sandbox.node.container_runtime import ContainerRuntime
 from deployments.sandbox.node.namespaces import Namespaces
 with Namespaces(Path(sys.argv[1]) / "node") as namespaces:

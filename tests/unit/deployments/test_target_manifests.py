@@ -167,6 +167,16 @@ def test_the_command_names_its_account_again() -> None:
     assert "'Web_1' is no name for a namespace" in refused.stderr
 
 
+@pytest.mark.parametrize("taken", ["default", "kube-system", "argocd"])
+def test_an_account_takes_no_namespace_of_others(taken: str) -> None:
+    """Whoever may create a pod there could use it; in `default`, each pod that names no other one would."""
+    refused = command("manifests", "--account", taken)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert f"'{taken}' is a namespace of others; take a new name, as tls-sync-web" in " ".join(
+        refused.stderr.split()
+    )
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [

@@ -50,7 +50,7 @@ def test_candidate_shows_no_key_material(show: Callable[[object], str]) -> None:
     """However it is turned into text, a candidate says nothing."""
     found = candidate()
     assert found.material == VALUES
-    assert show(found) in {"Candidate(…)", r"Candidate(\u2026)"}
+    assert show(found) in {"TLSSecret(…)", r"TLSSecret(\u2026)"}
 
 
 @pytest.mark.parametrize("duplicate", [pickle.dumps, copy.copy, copy.deepcopy])
