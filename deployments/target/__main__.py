@@ -84,7 +84,7 @@ def _add_kubeconfig(parser: argparse.ArgumentParser) -> None:
 
 def _account(given: str) -> str:
     """Also the name of its namespace, where whoever may create a pod can use the account."""
-    from deployments.target.manifests import ACCOUNT  # noqa: PLC0415  not for --help
+    from deployments.target.collection import ACCOUNT  # noqa: PLC0415  not for --help
     from tasks.domain.names import is_namespace, is_protected  # noqa: PLC0415
 
     if not is_namespace(text(given)):
