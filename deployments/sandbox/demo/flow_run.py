@@ -43,7 +43,7 @@ class _Report(logging.Handler):
     text = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        if record.module == "publication":
+        if record.module == "publish":
             self.text = record.getMessage()
 
 

@@ -172,7 +172,7 @@ def test_a_configuration_that_cant_be_read_is_told(
 def test_without_an_address_nothing_is_pushed(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run without a Pushgateway makes no thread and says nothing."""
     monkeypatch.delenv(ADDRESS, raising=False)
-    monkeypatch.setattr("tasks.metrics.pushgateway.Thread", None)
+    monkeypatch.setattr("tasks.metrics.push.Thread", None)
     assert push(report(cluster("dev", KEPT))) == ""
 
 
