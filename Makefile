@@ -25,7 +25,7 @@ test: $(READY) ## all tests; the first time builds kube-apiserver and etcd if no
 test-unit: $(READY) ## the tests that need no API server, in a few minutes
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not apiserver and not e2e"
 
-e2e: $(READY) ## the chart on a real node, watcher, worker, fleet, alerts, benchmarks in small; as root, on Debian; half an hour
+e2e: $(READY) ## the chart on a real node, watcher, worker, fleet, alerts, benchmarks in small; as root, on Debian; 45 minutes
 	@# What takes minutes the first time, and what is missing, is said before pytest hides it.
 	@$(BIN)/python -m tests.e2e
 	$(BIN)/python -m pytest -m e2e --exitfirst tests/apiserver

@@ -17,7 +17,7 @@ UNUSED = ("prefect.blocks.notifications", "prefect.blocks.webhook", "httpx._main
 """What is imported and no run uses: blocks with HTTP clients of their own, 70 ms, and the command of httpx,
 which does without it, 10 ms and 2 MiB."""
 UNTIL_USED = ("coolname",)
-"""What Prefect imports for names that nobody gave: 14 ms."""
+"""What Prefect imports to make up names of runs: 29 ms of CPU where all of `import prefect` took 1.7 s."""
 
 
 def main() -> int:

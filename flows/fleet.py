@@ -42,7 +42,7 @@ def run_name() -> str:
 )
 def tls_sync_fleet(
     certificate: str | None = Field(
-        default=None, description="Only this certificate, by its Secret's name on OPS."
+        default=None, description="Sync only this certificate, by its Secret's name on OPS."
     ),
     dry_run: bool = Field(default=False, description="Plan and report, but write nothing."),
 ) -> State[None]:

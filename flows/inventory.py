@@ -31,7 +31,7 @@ def run_name() -> str:
 )
 def inventory(
     cluster: str | None = Field(
-        default=None, description="Only this cluster (and OPS), by its name in the configuration."
+        default=None, description="Show only this cluster (and OPS), by its name in the configuration."
     ),
 ) -> State[None]:
     begin()

@@ -29,7 +29,7 @@ def run_name() -> str:
 )
 def preflight(
     cluster: str | None = Field(
-        default=None, description="Only this cluster (and OPS), by its name in the configuration."
+        default=None, description="Check only this cluster (and OPS), by its name in the configuration."
     ),
 ) -> State[None]:
     begin()

@@ -17,7 +17,6 @@ CLUSTER_SECONDS = 300.0
 RUN = timedelta(minutes=50)
 """What a run may take in all: the next one begins an hour after it."""
 
-
 MOST_CERTIFICATES = 10_000
 """Secrets that a list of OPS may have."""
 MOST_COPIES = 100_000

@@ -1,4 +1,4 @@
-"""Reads tls-sync.yaml: a SyncConfig, or a ConfigError that names every fault."""
+"""Reads tls-sync.yaml: a SyncConfig, or a ConfigError with each fault, its path in the file and a remedy."""
 
 import os
 from pathlib import Path

@@ -162,8 +162,8 @@ def cross_faults(document: dict[str, Any]) -> Iterator[Fault]:
     yield from _mixed_groups(clusters)
 
 
-RUNNERS = {"dask": (("tcp", "tls"), "tcp://scheduler:8786")}
-"""Type of task runner -> the schemes that its address may have, and an example."""
+DASK_SCHEMES, DASK_EXAMPLE = ("tcp", "tls"), "tcp://scheduler:8786"
+"""Of the address of Dask's scheduler."""
 
 
 def _runner_faults(runner: Any) -> Iterator[Fault]:
@@ -173,13 +173,10 @@ def _runner_faults(runner: Any) -> Iterator[Fault]:
     type_, address = runner.get("type", "threads"), runner.get("address")
     if type_ == "threads" and address is not None:
         yield "taskRunner.address", "goes with type: dask; threads are of the run's own process"
-    if not isinstance(type_, str) or type_ not in RUNNERS:
-        return
-    schemes, example = RUNNERS[type_]
-    if address is None:
-        yield "taskRunner.address", f"is required where type is {type_}: {example}"
-    elif isinstance(address, str) and not _is_at(address, schemes):
-        yield "taskRunner.address", f"not an address for {type_}; write it as in {example}"
+    if type_ == "dask" and address is None:
+        yield "taskRunner.address", f"is required where type is dask: {DASK_EXAMPLE}"
+    elif type_ == "dask" and isinstance(address, str) and not _is_at(address, DASK_SCHEMES):
+        yield "taskRunner.address", f"not an address for dask; write it as in {DASK_EXAMPLE}"
 
 
 def _is_at(address: str, schemes: tuple[str, ...]) -> bool:

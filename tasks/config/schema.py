@@ -1,6 +1,6 @@
 """The configuration: who gets what. Default deny: what no route names goes nowhere.
 
-Pure but for one read. Every fault of a file is reported at once, with its path in the file and the remedy.
+Pure. load.py reads the file.
 """
 
 from collections.abc import Iterator

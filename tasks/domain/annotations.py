@@ -1,56 +1,35 @@
 """Labels, annotations and names that tls-sync writes on a Secret, or heeds there."""
 
 FIELD_MANAGER = "tls-sync"
-
 SECRET_TYPE = "kubernetes.io/tls"  # noqa: S105  a type, not a secret
-
 TRAVELLING = frozenset({"tls.crt", "tls.key", "ca.crt"})
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
-
 OWNER = "tls-sync.io/owner"
-
 SOURCE = "tls-sync.io/source"
-
 FINGERPRINT = "tls-sync.io/fingerprint"
-
 NOT_BEFORE = "tls-sync.io/not-before"
-
 NOT_AFTER = "tls-sync.io/not-after"
-
 SERIAL = "tls-sync.io/serial"
-
 SOURCE_CLUSTER = "tls-sync.io/source-cluster"
 """The uid of OPS's kube-system. Copies that earlier versions wrote are without it until they are due."""
 
 ADOPT = "tls-sync.io/adopt"
 """Set on the target by whoever has authority there: names the owner that may take the Secret over."""
-
 LOSE_KEYS = "lose-other-keys"
 """`<owner>,lose-other-keys`: though the Secret has keys that tls-sync does not send."""
-
 PRUNE = "tls-sync.io/prune"
 """`"false"`, set on the target: this copy is never deleted."""
-
 ORPHANED_SINCE = "tls-sync.io/orphaned-since"
-
 ORPHANED_SEEN = "tls-sync.io/orphaned-seen"
-
 ORPHANED_RUNS = "tls-sync.io/orphaned-runs"
-
 PRUNE_MANAGER = "tls-sync-prune"
 """The field manager of these marks: who writes the certificate does not own them."""
-
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 LABELS = frozenset({MANAGED_BY, OWNER})
-
 ANNOTATIONS = frozenset({SOURCE, FINGERPRINT, NOT_BEFORE, NOT_AFTER, SERIAL})
-
 METADATA = LABELS | ANNOTATIONS
-
 STAMPED = METADATA | {SOURCE_CLUSTER}
-
 MARKS = frozenset({ORPHANED_SINCE, ORPHANED_SEEN, ORPHANED_RUNS})
-
 READ_ANNOTATIONS = STAMPED | MARKS | {ADOPT, PRUNE}

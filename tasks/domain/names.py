@@ -7,7 +7,6 @@ from ipaddress import ip_address
 
 OPS = "OPS"
 
-
 LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")  # RFC 1123 label, as Kubernetes has it
 SUBDOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 DNS_NAME = re.compile(
@@ -20,7 +19,6 @@ LABEL_KEY = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A
 LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 DATA_KEY = re.compile(r"[-._A-Za-z0-9]{1,253}")  # of a Secret or ConfigMap
 UID = re.compile(r"[0-9a-f-]{36}")
-
 
 # Where a certificate never goes: the cluster's own namespaces, and those of the tools that rule it.
 PROTECTED = frozenset({"default", "cert-manager", "argocd", "tls-sync"})

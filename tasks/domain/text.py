@@ -6,7 +6,6 @@ from textwrap import wrap
 
 WIDTH = 100
 
-
 FIRST, LONGEST = 20, 253
 """Of a list of names in a message: how many, and characters of each."""
 

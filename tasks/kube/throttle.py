@@ -13,7 +13,6 @@ from weakref import WeakValueDictionary
 LONGEST_PAUSE = 32.0
 """Seconds that an API server may ask us to wait before another request: its own never ask for more."""
 
-
 REFUSALS = 5
 """In a row, with nothing answered in between, after which the server is left in peace."""
 CALM_SECONDS = 30.0

@@ -134,7 +134,7 @@ class RemoteTaskWaiter:
         return coming
 
     def _fetch(self, coming: RemoteFuture) -> None:
-        """In a thread of our own: the one that tells of it has others to tell of."""
+        """Fetch the report in a thread of our own, so that the thread that runs callbacks is not held up."""
         with suppress(RuntimeError):  # nobody waits any more
             self._fetchers.submit(coming.fetch)
 

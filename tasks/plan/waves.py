@@ -20,7 +20,6 @@ from tasks.plan.spec import SyncSpec
 WANTED, MISSING = "tls-sync.wanted", "tls-sync.missing"
 """Labels of a group's run, by which it tells how it went."""
 
-
 URGENT = timedelta(hours=24)
 
 

@@ -28,7 +28,6 @@ IN_TROUBLE = frozenset(
     {FailureCode.UNREACHABLE, FailureCode.CONNECTION_LOST, FailureCode.TIMEOUT, FailureCode.THROTTLED}
 )
 
-
 LIST_FROM_SHARE = 0.25
 """From this share of OPS's certificates on, one list costs less than a request for each."""
 
