@@ -14,10 +14,10 @@ from prefect.exceptions import PrefectHTTPStatusError
 from tasks.domain.models import RunReport
 from tasks.metrics import registry
 from tasks.orchestration.publish import final_state, show
+from tasks.watch.timings import DEFAULT, WatchTimings
 
 WAITING, WAITING_ROWS = 200, 20_000
 """Records that wait for Prefect's API, and rows of all of them; beyond, the oldest are lost, and counted."""
-PAUSE = 10.0
 
 
 class Record(NamedTuple):
@@ -49,7 +49,8 @@ def tls_sync_watch(trigger: str, copied_at: str) -> State[None]:  # noqa: ARG001
 class Recorder:
     """Writes records in a thread of its own, in order; without Prefect's API they wait."""
 
-    def __init__(self) -> None:
+    def __init__(self, timings: WatchTimings = DEFAULT) -> None:
+        self._timings = timings
         self._waiting: deque[Record] = deque()
         self._changed = threading.Condition()
         self._closed = False
@@ -96,7 +97,7 @@ class Recorder:
                 with self._changed:
                     if self._closed:
                         return
-                    self._changed.wait_for(lambda: self._closed, PAUSE)
+                    self._changed.wait_for(lambda: self._closed, self._timings.record_retry)
 
     def _written(self, record: Record) -> bool:
         token = _current.set(record)

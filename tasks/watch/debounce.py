@@ -4,14 +4,14 @@ import time
 from collections.abc import Iterator
 from queue import Empty, SimpleQueue
 
-GATHER_SECONDS = 1.0
-STEP_SECONDS = 0.5
+from tasks.watch.timings import DEFAULT, WatchTimings
 
 
 class Debouncer:
     """Filled by one thread, emptied by another."""
 
-    def __init__(self) -> None:
+    def __init__(self, timings: WatchTimings = DEFAULT) -> None:
+        self._timings = timings
         self._waiting: SimpleQueue[str | None] = SimpleQueue()
 
     def add(self, *names: str) -> None:
@@ -34,19 +34,19 @@ class Debouncer:
                 yield frozenset(names)
                 return
             yield frozenset(names)
-            busy_until = time.monotonic() + GATHER_SECONDS
+            busy_until = time.monotonic() + self._timings.debounce_window
 
     def _next(self) -> str | None:
         """In steps: a signal that the system gives to another thread is heard only when this one wakes."""
         while True:
             try:
-                return self._waiting.get(timeout=STEP_SECONDS)
+                return self._waiting.get(timeout=self._timings.wakeup_interval)
             except Empty:
                 continue
 
     def _gather(self, names: set[str]) -> bool:
         """Add what comes within the second; False where no more will come."""
-        until = time.monotonic() + GATHER_SECONDS
+        until = time.monotonic() + self._timings.debounce_window
         while (left := until - time.monotonic()) > 0:
             try:
                 name = self._waiting.get(timeout=left)

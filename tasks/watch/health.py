@@ -10,15 +10,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 
 from tasks.domain.errors import ConfigError
-
-SILENCE_SECONDS = 60.0
-"""Without a sign of life for so long, it is stalled."""
+from tasks.watch.timings import DEFAULT, WatchTimings
 
 
 class Heartbeat:
     """The last sign of life: an event or a bookmark of OPS; of one who waits, a look at the Lease."""
 
-    def __init__(self) -> None:
+    def __init__(self, timings: WatchTimings = DEFAULT) -> None:
+        self.timings = timings
         self._last = time.monotonic()
 
     def sign(self) -> None:
@@ -69,7 +68,7 @@ def serve(port: int, liveness: Heartbeat, metrics: Callable[[], tuple[bytes, str
     """
 
     class Handler(BaseHTTPRequestHandler):
-        timeout = 10
+        timeout = liveness.timings.http_timeout
         server_version, sys_version = "tls-sync", ""
 
         def do_GET(self) -> None:
@@ -77,7 +76,11 @@ def serve(port: int, liveness: Heartbeat, metrics: Callable[[], tuple[bytes, str
                 self._answer(HTTPStatus.OK, *metrics())
             elif self.path == "/healthz":
                 silence = liveness.silence
-                status = HTTPStatus.OK if silence < SILENCE_SECONDS else HTTPStatus.SERVICE_UNAVAILABLE
+                status = (
+                    HTTPStatus.OK
+                    if silence < liveness.timings.max_silence
+                    else HTTPStatus.SERVICE_UNAVAILABLE
+                )
                 self._answer(status, f"last sign of life {silence:.0f} s ago\n".encode())
             else:
                 self._answer(HTTPStatus.NOT_FOUND, b"/healthz and /metrics are here\n")

@@ -13,25 +13,31 @@ from tasks.domain.errors import ClusterError
 from tasks.domain.failure_codes import FailureCode
 from tasks.kube.client import ClusterClient
 from tasks.kubeconfig.reader import connect
-
-DURATION = 10.0
-ROUND_SECONDS = 3.0
-"""Between two looks: who waits takes over within duration and round, 13 seconds."""
-CALL_SECONDS = 5.0
+from tasks.watch.timings import DEFAULT, WatchTimings
 
 
 class Lease:
-    def __init__(self, namespace: str, name: str, me: str, context: str | None = None) -> None:
+    def __init__(
+        self,
+        namespace: str,
+        name: str,
+        me: str,
+        context: str | None = None,
+        timings: WatchTimings = DEFAULT,
+    ) -> None:
         """In the cluster that this process runs in, or in that of a context of the kubeconfig."""
         self._namespace, self._name, self._me, self._context = namespace, name, me, context
+        self._timings = timings
         self._seen: tuple[str, float] = ("", 0.0)
         """resourceVersion, and the moment at which it was seen first."""
-        self._renewed = -DURATION
+        self._renewed = -self._timings.lease_duration
 
     @property
     def held(self) -> bool:
         """Whether it is ours beyond doubt."""
-        return time.monotonic() < self._renewed + DURATION - CALL_SECONDS / 2
+        return (
+            time.monotonic() < self._renewed + self._timings.lease_duration - self._timings.lease_timeout / 2
+        )
 
     def round(self) -> bool:
         """Take it, renew it, or see who has it; whether it is ours. Raises ClusterError."""
@@ -58,11 +64,11 @@ class Lease:
             if found and _holder(found) == self._me:
                 spec = {**found["spec"], "holderIdentity": ""}
                 client.write_lease(self._namespace, self._name, spec, _version(found))
-        self._renewed = -DURATION
+        self._renewed = -self._timings.lease_duration
 
     def _client(self) -> ClusterClient:
         access = connect("OPS", self._context)
-        return ClusterClient("OPS", access, time.monotonic() + CALL_SECONDS)
+        return ClusterClient("OPS", access, time.monotonic() + self._timings.lease_timeout)
 
     def _is_free(self, found: dict[str, Any] | None) -> bool:
         """Nobody's, ours, or not renewed for its whole duration."""
@@ -72,7 +78,7 @@ class Lease:
         if version != _version(found):
             self._seen = (_version(found), time.monotonic())
             return False
-        return time.monotonic() - since > DURATION
+        return time.monotonic() - since > self._timings.lease_duration
 
     def _spec(self, found: dict[str, Any] | None) -> dict[str, Any]:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -80,7 +86,7 @@ class Lease:
         ours = before.get("holderIdentity") == self._me
         return {
             "holderIdentity": self._me,
-            "leaseDurationSeconds": int(DURATION),
+            "leaseDurationSeconds": int(self._timings.lease_duration),
             "acquireTime": before.get("acquireTime", now) if ours else now,
             "renewTime": now,
             "leaseTransitions": int(before.get("leaseTransitions") or 0) + (not ours and found is not None),

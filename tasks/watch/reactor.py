@@ -25,13 +25,9 @@ from tasks.plan.unrouted import routed
 from tasks.source.read import check_changed, read_source
 from tasks.target.sync import deliver
 from tasks.watch.source_watch import RESYNC
+from tasks.watch.timings import DEFAULT, WatchTimings, delay
 
 SIDE_BY_SIDE = 32
-PATIENCE = 10.0
-"""Seconds that the others wait for a cluster."""
-PAUSES = (2.0, 5.0, 12.0, 30.0, 60.0)
-"""Before a cluster that is left to itself is tried again; the last one ever after."""
-
 Tell = Callable[[RunReport], None]
 
 
@@ -55,7 +51,8 @@ class _Trouble:
 class Reconciler:
     """One thread acts; `retry_failed` may be called by another one."""
 
-    def __init__(self) -> None:
+    def __init__(self, timings: WatchTimings = DEFAULT) -> None:
+        self._timings = timings
         self._inventory: SourceSnapshot | None = None
         self._age = 0
         """Counts what became of the inventory, so that a slow cluster knows whether it has seen all of it."""
@@ -112,7 +109,7 @@ class Reconciler:
             for order in orders:
                 if order.cluster.name not in apart and (future := self._begin(order)):
                     running[order.cluster.name] = order, future
-        wait([future for _, future in running.values()], PATIENCE)
+        wait([future for _, future in running.values()], self._timings.report_wait)
         done = {name: future.result() for name, (_, future) in running.items() if future.done()}
         with self._lock:
             for name in running.keys() - done.keys():
@@ -138,8 +135,7 @@ class Reconciler:
         """A failure that time may heal sets a cluster apart; another one is looked at again, now and then."""
         known = self._troubles.get(name)
         if report.failures and (known is None or (_may_pass(report) and not known.work)):
-            pause = PAUSES[0] if _may_pass(report) else PAUSES[-1]
-            self._troubles[name] = _Trouble(apart=_may_pass(report), due=time.monotonic() + pause)
+            self._troubles[name] = self._failed(report, attempt=0)
 
     def retry_failed(self, tell: Tell) -> None:
         """Try each cluster again whose time has come, with all of OPS; tell of those that are done.
@@ -174,9 +170,20 @@ class Reconciler:
             if is_over:
                 del self._troubles[name]
             else:
-                self._troubles[name] = _again(trouble, report)
+                self._troubles[name] = self._again(trouble, report)
         if inventory and (is_over or trouble.owed or writes_of(report)):
             tell(_report(config, inventory, (report,), certificate=trouble.certificate))
+
+    def _again(self, trouble: _Trouble, report: ClusterReport) -> _Trouble:
+        """At once where it only has yet to see what changed meanwhile."""
+        if not report.failures:
+            return _Trouble(apart=True, attempt=trouble.attempt)
+        return self._failed(report, trouble.attempt + 1)
+
+    def _failed(self, report: ClusterReport, attempt: int) -> _Trouble:
+        backoff, may_pass = self._timings.retry_backoff, _may_pass(report)
+        pause = delay(backoff, attempt) if may_pass else backoff[-1]
+        return _Trouble(apart=may_pass, attempt=attempt, due=time.monotonic() + pause)
 
     def close(self) -> None:
         """Wait for what is under way; tasks/runtime/shutdown.py ends it. Nothing begins any more."""
@@ -189,15 +196,6 @@ class Reconciler:
         """Clusters in which not all is well."""
         with self._lock:
             return frozenset(self._troubles)
-
-
-def _again(trouble: _Trouble, report: ClusterReport) -> _Trouble:
-    """At once where it only has yet to see what changed meanwhile."""
-    if not report.failures:
-        return _Trouble(apart=True, attempt=trouble.attempt)
-    attempt = trouble.attempt + 1
-    pause = PAUSES[min(attempt, len(PAUSES) - 1)] if _may_pass(report) else PAUSES[-1]
-    return _Trouble(apart=_may_pass(report), attempt=attempt, due=time.monotonic() + pause)
 
 
 def _may_pass(report: ClusterReport) -> bool:

@@ -10,23 +10,18 @@ from tasks.domain.models import Failure
 from tasks.kube.client import ClusterClient
 from tasks.kube.pool import client_of_source
 from tasks.kube.responses import Event
+from tasks.watch.timings import DEFAULT, WatchTimings
 
 RESYNC = ""
 """In place of a name: nothing is known yet, so all may have changed."""
-WATCH_SECONDS = 25
-"""Of one request, which the server ends by itself: a connection that was cut, or is stalled, does not end so,
-and is noticed within the time that one read may take (kube/transport.py). Bookmarks alone would not do: a
-server on which nothing happens may send none (seen with 1.36)."""
-SPARE_SECONDS = 15.0
-LIST_SECONDS = 60.0
 
 
 class Watch:
     """What has changed on OPS since it was last asked. One thread at a time."""
 
-    def __init__(self, alive: Callable[[], None]) -> None:
+    def __init__(self, alive: Callable[[], None], timings: WatchTimings = DEFAULT) -> None:
         """`alive` is called at each event or bookmark, and where a request ends as it should."""
-        self._alive = alive
+        self._alive, self._timings = alive, timings
         self.failures = 0
         """How often following has failed since the last sign of life; counted by who calls `changes`."""
         self._known: dict[str, str] | None = None
@@ -37,7 +32,7 @@ class Watch:
 
         What changed while nobody looked is found by comparing that list with what was seen last.
         """
-        with client_of_source(source, time.monotonic() + LIST_SECONDS) as client:
+        with client_of_source(source, time.monotonic() + self._timings.list_timeout) as client:
             version, now = client.tls_versions(source.namespace, source.selector)
         before, self._known = self._known, now
         if before is None:
@@ -46,7 +41,8 @@ class Watch:
             yield from sorted(name for name in before | now if before.get(name) != now.get(name))
         while True:
             begun = time.monotonic()
-            with client_of_source(source, time.monotonic() + WATCH_SECONDS + SPARE_SECONDS) as client:
+            lasts = self._timings.watch_duration + self._timings.watch_margin
+            with client_of_source(source, begun + lasts) as client:
                 for event in self._events(client, source, version):
                     version = event.version
                     yield from (event.name,) if event.name else ()
@@ -54,8 +50,8 @@ class Watch:
 
     def _events(self, client: ClusterClient, source: Source, version: str) -> Iterator[Event]:
         known = self._known if self._known is not None else {}
-        events = client.watch_tls_secrets(source.namespace, source.selector, version, WATCH_SECONDS)
-        for event in events:
+        seconds = self._timings.watch_duration
+        for event in client.watch_tls_secrets(source.namespace, source.selector, version, seconds):
             self._live()
             if event.gone:
                 known.pop(event.name, None)
@@ -65,7 +61,7 @@ class Watch:
 
     def _check_end(self, source: Source, seconds: float) -> None:
         """A server that goes away, or a proxy, ends it before its time: then what follows is unknown."""
-        if seconds < WATCH_SECONDS / 2:
+        if seconds < self._timings.watch_duration / 2:
             what, detail = f"watch secrets in {source.namespace}", "it was ended before its time"
             failure = Failure(
                 code=FailureCode.CONNECTION_LOST,

@@ -25,16 +25,13 @@ from tasks.report.verdict import verdict
 from tasks.runtime.shutdown import begin, stop
 from tasks.watch.debounce import Debouncer
 from tasks.watch.health import Heartbeat, serve
-from tasks.watch.lease import ROUND_SECONDS, Lease
+from tasks.watch.lease import Lease
 from tasks.watch.reactor import Reconciler
 from tasks.watch.source_watch import RESYNC, Watch
+from tasks.watch.timings import DEFAULT, WatchTimings, delay
 
-PAUSES = (1.0, 2.0, 5.0, 10.0, 20.0)
-"""Before OPS is listed anew; the last one ever after."""
 REFUSALS = 3
 """A right that is missing so often in a row is not missing because OPS has just started."""
-RECORD_SECONDS = 10.0
-"""For records that wait, at the end."""
 TERMINATION_LOG = Path("/dev/termination-log")
 
 
@@ -47,17 +44,20 @@ class Recorder(Protocol):
 
 
 class Watcher:
-    def __init__(self, lease: Lease | None, port: int, recorder: Recorder) -> None:
+    def __init__(
+        self, lease: Lease | None, port: int, recorder: Recorder, timings: WatchTimings = DEFAULT
+    ) -> None:
+        self._timings = timings
         self._lease = lease
         self._ended = threading.Event()
         self._why = ""
         self._said = ""
         self._looks: Counter[str] = Counter()
         """How often somebody looked at a certificate that is not Ready."""
-        self.liveness = Heartbeat()
+        self.liveness = Heartbeat(timings)
         self.server = serve(port, self.liveness, registry.exposition)
-        self._triggers = Debouncer()
-        self._reactor = Reconciler()
+        self._triggers = Debouncer(timings)
+        self._reactor = Reconciler(timings)
         self._recorder = recorder
 
     def run(self) -> int:
@@ -76,7 +76,7 @@ class Watcher:
             healing.join()
             self._heal_once()  # begins nothing any more, and tells of what was under way
         self._give_lease_back()
-        self._recorder.close(RECORD_SECONDS)
+        self._recorder.close(self._timings.record_shutdown)
         if self._why:
             say(self._why)
             if TERMINATION_LOG.is_char_device() or TERMINATION_LOG.is_file():
@@ -115,11 +115,11 @@ class Watcher:
                 self.liveness.sign()
             except ClusterError as error:
                 refusals = self._refused(refusals, error)
-            self._ended.wait(ROUND_SECONDS)
+            self._ended.wait(self._timings.lease_interval)
         return not self._ended.is_set()
 
     def _keep_lease(self) -> None:
-        while self._lease and not self._ended.wait(ROUND_SECONDS):
+        while self._lease and not self._ended.wait(self._timings.lease_interval):
             why = "another replica acts now"
             try:
                 self._lease.round()
@@ -146,14 +146,15 @@ class Watcher:
         return refusals
 
     def _follow(self, config: SyncConfig) -> None:
-        source, watch, refusals = config.source, Watch(lambda: self._hear(config.owner)), 0
+        watch = Watch(lambda: self._hear(config.owner), self._timings)
+        source, refusals = config.source, 0
         while not self._ended.is_set():
             try:
                 for name in watch.changes(source):
                     self._triggers.add(name)
             except ClusterError as error:
                 refusals = self._refused(refusals, error)
-            self._ended.wait(PAUSES[min(watch.failures, len(PAUSES) - 1)])
+            self._ended.wait(delay(self._timings.relist_backoff, watch.failures))
             watch.failures += 1
 
     def _hear(self, owner: str) -> None:
@@ -161,7 +162,7 @@ class Watcher:
         registry.heard(owner)
 
     def _heal(self) -> None:
-        while not self._ended.wait(1.0):
+        while not self._ended.wait(self._timings.retry_interval):
             self._heal_once()
 
     def _heal_once(self) -> None:
@@ -176,14 +177,14 @@ class Watcher:
             report = self._reactor.act(names)
         except ConfigError as error:
             self._say_once(str(error))
-            return self._later(names, PAUSES[2])
+            return self._later(names, self._timings.config_retry)
         self._said = ""
         if report is None:
             return None
         if report.inventory.failure:  # said again by the next run by schedule, if it lasts
             say(str(report.inventory.failure))
-            lasts = report.inventory.failure.code is FailureCode.TOO_MANY  # until a person has made it less
-            return self._later(names, PAUSES[-1 if lasts else 1])
+            lasts = report.inventory.failure.code is FailureCode.TOO_MANY
+            return self._later(names, self._timings.limit_retry if lasts else self._timings.source_retry)
         if self._look_again(names, report):
             return None
         return self._tell(report, trigger(names), time.monotonic() - begun)
@@ -196,10 +197,11 @@ class Watcher:
         unready = {one.ref.name for one in report.inventory.rejections if one.reason is Reason.NOT_READY}
         unready &= unready if RESYNC in names else names
         self._looks = Counter({name: self._looks[name] for name in unready | self._looks.keys() - names})
-        again = frozenset(name for name in unready if self._looks[name] < len(PAUSES))
+        backoff = self._timings.not_ready_backoff
+        again = frozenset(name for name in unready if self._looks[name] < len(backoff))
         if not again:
             return False
-        self._later(again, PAUSES[max(self._looks[name] for name in again)])
+        self._later(again, backoff[max(self._looks[name] for name in again)])
         self._looks.update(again)
         return again == names and not any(writes_of(one) for one in report.clusters)
 

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import wait
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -20,10 +21,9 @@ from tasks.kube import transport
 from tasks.kube.pool import kept
 from tasks.report.verdict import verdict
 from tasks.runtime import shutdown
-from tasks.watch import reactor as react
-from tasks.watch import source_watch
 from tasks.watch.reactor import Reconciler
 from tasks.watch.source_watch import RESYNC, Watch
+from tasks.watch.timings import WatchTimings
 from tests.support.clusters import World
 from tests.support.fault_proxy import Answer, Forward, Request, SlowWrites
 from tests.support.tcp_proxy import TcpProxy, tcp_proxy
@@ -32,15 +32,14 @@ from tests.support.watcher_process import may_watch
 pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(600)]
 
 SECONDS = 120.0
+TIMINGS = WatchTimings(watch_duration=2, watch_margin=5.0, retry_backoff=(0.1,))
+"""Seconds where the watcher's own take a minute."""
 
 
 @pytest.fixture(autouse=True)
-def soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What takes a minute takes seconds."""
-    monkeypatch.setattr(source_watch, "WATCH_SECONDS", 2)
-    monkeypatch.setattr(source_watch, "SPARE_SECONDS", 5.0)
+def short_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stalled connection is noticed within seconds."""
     monkeypatch.setattr(transport, "READ_SECONDS", 4.0)
-    monkeypatch.setattr(react, "PAUSES", (0.1,))
 
 
 @pytest.fixture
@@ -58,7 +57,7 @@ class Seen:
         self.names: list[str] = []
         self.failures: list[FailureCode] = []
         self.signs = 0
-        self.watch = Watch(self._alive)
+        self.watch = Watch(self._alive, TIMINGS)
         self._changed, self._ended = threading.Condition(), threading.Event()
 
     def _alive(self) -> None:
@@ -246,13 +245,13 @@ def test_a_watch_that_is_refused_is_begun_anew(
 def test_a_missing_right_to_watch_is_named(world: World) -> None:
     """Without the verb, following ends with what to do."""
     with pytest.raises(ClusterError, match=f"watch secrets in {SOURCE_NAMESPACE}: the API server forbids it"):
-        list(Watch(lambda: None).changes(load_config().source))
+        list(Watch(lambda: None, TIMINGS).changes(load_config().source))
 
 
 def test_one_renewal_is_copied_everywhere(world: World) -> None:
     """The reactor does for it what a run does, and looks at nothing else."""
     first, second = world.issue("web-a-tls", "web-b-tls")
-    reactor = Reconciler()
+    reactor = Reconciler(TIMINGS)
     with kept():
         assert counts(reactor.act([RESYNC])) == {name: {Action.CREATE: 2} for name in world.targets}
         renewed, _ = world.renew(first), world.renew(second)
@@ -272,7 +271,7 @@ def counts(report: RunReport | None) -> dict[str, dict[Action, int]]:
 def test_several_are_one_run(world: World) -> None:
     """All that came together is copied in one go."""
     secrets = world.issue("web-a-tls", "web-b-tls", "web-c-tls")
-    reactor = Reconciler()
+    reactor = Reconciler(TIMINGS)
     reactor.act([RESYNC])
     for secret in secrets[:2]:
         world.renew(secret)
@@ -283,7 +282,7 @@ def test_several_are_one_run(world: World) -> None:
 def test_what_no_route_sends_is_no_run(world: World) -> None:
     """A change of a certificate that goes nowhere asks nothing of any cluster."""
     world.issue("other-tls")
-    reactor = Reconciler()
+    reactor = Reconciler(TIMINGS)
     positions = {name: world.log_position(name) for name in world.targets}
     assert reactor.act(["other-tls"]) is None
     assert [world.requests(name, position) for name, position in positions.items()] == [[]] * 3
@@ -292,7 +291,7 @@ def test_what_no_route_sends_is_no_run(world: World) -> None:
 def test_a_dead_cluster_holds_up_no_other_and_heals(world: World) -> None:
     """It is told of once, left to itself, and brought in sync once it is back, with all it has missed."""
     first, second = world.issue("web-a-tls", "web-b-tls")
-    reactor, told = Reconciler(), list[RunReport]()
+    reactor, told = Reconciler(TIMINGS), list[RunReport]()
     reactor.act([RESYNC])
     with world.reached_at("https://127.0.0.1:1"):
         world.renew(first)
@@ -332,11 +331,10 @@ def healed(reactor: Reconciler, told: list[RunReport]) -> None:
     pytest.fail("it did not heal")
 
 
-def test_a_slow_cluster_is_left_to_itself(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slow_cluster_is_left_to_itself(world: World) -> None:
     """One that takes its time is not waited for; its copies come, and its report follows."""
-    monkeypatch.setattr(react, "PATIENCE", 0.5)
     (secret,) = world.issue("web-tls")
-    reactor, told, go_on = Reconciler(), list[RunReport](), threading.Event()
+    reactor, told, go_on = Reconciler(replace(TIMINGS, report_wait=0.5)), list[RunReport](), threading.Event()
     reactor.act([RESYNC])
 
     def slowly(_: Request, forward: Forward) -> Answer:
@@ -363,7 +361,7 @@ def test_a_slow_cluster_is_left_to_itself(world: World, monkeypatch: pytest.Monk
 def test_what_changes_while_a_cluster_heals_reaches_it(world: World) -> None:
     """A renewal that comes just then is not missed: it goes along with the others only if it has all."""
     (secret,) = world.issue("web-tls")
-    reactor, told = Reconciler(), list[RunReport]()
+    reactor, told = Reconciler(TIMINGS), list[RunReport]()
     reactor.act([RESYNC])
     with world.reached_at("https://127.0.0.1:1"):
         secret = world.renew(secret)
@@ -387,7 +385,7 @@ def test_what_changes_while_a_cluster_heals_reaches_it(world: World) -> None:
 def test_an_ops_that_cant_be_read_is_said(world: World) -> None:
     """Nothing is done then, and the report says why: whoever acts asks again."""
     (secret,) = world.issue("web-tls")
-    reactor = Reconciler()
+    reactor = Reconciler(TIMINGS)
     reactor.act([RESYNC])
     world.renew(secret)
     with world.reached_at("https://127.0.0.1:1", "ops"):
@@ -402,7 +400,7 @@ def test_connections_are_kept_between_renewals(world: World) -> None:
     """The second renewal opens no connection, neither to OPS nor to a target."""
     (secret,) = world.issue("web-tls")
     proxy = proxy_of(world, "dev")
-    reactor = Reconciler()
+    reactor = Reconciler(TIMINGS)
     with tcp_proxy(proxy) as url, world.reached_at(url), kept():
         reactor.act([RESYNC])
         before = proxy.connections
@@ -417,7 +415,7 @@ def test_connections_are_kept_between_renewals(world: World) -> None:
 def test_a_new_kubeconfig_is_used_at_once(world: World) -> None:
     """A connection that was kept does not outlive the credential that it was made with."""
     (secret,) = world.issue("web-tls")
-    reactor = Reconciler()
+    reactor = Reconciler(TIMINGS)
     with kept():
         reactor.act([RESYNC])
         world.edit_kubeconfig("users", "dev", token="wrong")
@@ -445,7 +443,7 @@ def test_where_all_is_well_healing_reads_nothing(world: World) -> None:
     """It is asked for every second: without a cluster in trouble not even the configuration is read."""
     world.config_path.unlink()
     told: list[RunReport] = []
-    Reconciler().retry_failed(told.append)
+    Reconciler(TIMINGS).retry_failed(told.append)
     assert told == []
 
 
@@ -455,7 +453,7 @@ def test_one_hanging_cluster_holds_up_no_other_that_heals(
     """Each that is in trouble is tried by itself, and told of once it is done."""
     monkeypatch.setattr(transport, "READ_SECONDS", 60.0)
     (secret,) = world.issue("web-tls")
-    reactor, told, go_on = Reconciler(), list[RunReport](), threading.Event()
+    reactor, told, go_on = Reconciler(TIMINGS), list[RunReport](), threading.Event()
     reactor.act([RESYNC])
     with world.reached_at("https://127.0.0.1:1", "dev"), world.reached_at("https://127.0.0.1:1", "rct"):
         renewed = world.renew(secret)
@@ -485,7 +483,7 @@ def test_one_hanging_cluster_holds_up_no_other_that_heals(
 def test_nothing_begins_once_it_is_closed(world: World) -> None:
     """Nor goes on: who closes it waits for a cluster that is healing, too."""
     (secret,) = world.issue("web-tls")
-    reactor = Reconciler()
+    reactor = Reconciler(TIMINGS)
     reactor.act([RESYNC])
     with world.reached_at("https://127.0.0.1:1"):
         world.renew(secret)
@@ -506,11 +504,10 @@ def test_nothing_begins_once_it_is_closed(world: World) -> None:
     assert world.requests("dev", position) == []
 
 
-def test_a_credential_that_is_mended_heals(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_credential_that_is_mended_heals(world: World) -> None:
     """What needs a person is tried again, too, and meanwhile holds up no renewal elsewhere in the cluster."""
-    monkeypatch.setattr(react, "PAUSES", (0.1, 0.1))
     (secret,) = world.issue("web-tls")
-    reactor, told = Reconciler(), list[RunReport]()
+    reactor, told = Reconciler(TIMINGS), list[RunReport]()
     reactor.act([RESYNC])
     users = {one["name"]: one["user"] for one in yaml.safe_load(world.kubeconfig.read_text())["users"]}
     world.edit_kubeconfig("users", "dev", token="wrong")
@@ -526,7 +523,7 @@ def test_a_credential_that_is_mended_heals(world: World, monkeypatch: pytest.Mon
 def test_a_certificate_that_is_deleted_is_no_failure(world: World) -> None:
     """Routed by a glob, its copy is kept and reported, as by a run: nobody asked for it by name."""
     (secret,) = world.issue("web-tls")
-    reactor = Reconciler()
+    reactor = Reconciler(TIMINGS)
     reactor.act([RESYNC])
     world.ops.delete(f"/api/v1/namespaces/{SOURCE_NAMESPACE}/secrets/{secret['metadata']['name']}")
     report = reactor.act(["web-tls"])
@@ -540,7 +537,7 @@ def test_cert_manager_is_believed_as_by_a_run(cert_manager: World) -> None:
     """A Secret that its Certificate calls the wrong one goes nowhere, however few have changed."""
     world = cert_manager
     (secret,) = world.issue("web-tls")
-    reactor = Reconciler()
+    reactor = Reconciler(TIMINGS)
     reactor.act([RESYNC])
     renewed = world.renew(secret)
     unready = certificate_resource.certificate(renewed, ready=False, reason="IncorrectIssuer")

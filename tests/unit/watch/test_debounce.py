@@ -4,14 +4,13 @@ import threading
 
 import pytest
 
-from tasks.watch import debounce
 from tasks.watch.debounce import Debouncer
+from tasks.watch.timings import WatchTimings
 
 
 @pytest.fixture
-def waiting(monkeypatch: pytest.MonkeyPatch) -> Debouncer:
-    monkeypatch.setattr(debounce, "GATHER_SECONDS", 0.2)
-    return Debouncer()
+def waiting() -> Debouncer:
+    return Debouncer(WatchTimings(debounce_window=0.2))
 
 
 def test_the_first_comes_alone_and_what_follows_as_one(waiting: Debouncer) -> None:
