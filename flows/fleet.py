@@ -12,7 +12,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from tasks.config.limits import RUN
+from tasks.config.limits import RUN_LIMIT
 from tasks.config.schema import SyncConfig
 from tasks.fleet import report
 from tasks.fleet.groups import Outcome, waves_of
@@ -50,7 +50,7 @@ def tls_sync_fleet(
     began = datetime.now(UTC)
     config = load_config_or_tell()
     waves = waves_of(config.select(None, certificate))
-    outcomes, signal = serve(waves, config, certificate, dry_run=dry_run, until=began + RUN)
+    outcomes, signal = serve(waves, config, certificate, dry_run=dry_run, until=began + RUN_LIMIT)
     publish(outcomes, config, began, dry_run=dry_run)
     if signal:
         flush_logs()

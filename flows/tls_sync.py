@@ -1,6 +1,6 @@
 """The main flow: certificates from OPS to the clusters that need them.
 
-OPS ── collect ──▶ inventory (facts, no keys) ──▶ one sync per cluster, wave by wave ──▶ prune ──▶ report
+OPS ── collect ──▶ snapshot (facts, no keys) ──▶ one sync per cluster, wave by wave ──▶ prune ──▶ report
 """
 
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
 from tasks.collect_certificates import collect
-from tasks.config.limits import RUN, bounded
+from tasks.config.limits import RUN_LIMIT, limit_copies
 from tasks.domain.models import RunReport
 from tasks.kube import request_counts
 from tasks.kubeconfig.reader import held
@@ -55,14 +55,14 @@ def tls_sync(
 ) -> State[None]:
     begin()
     began, before = datetime.now(UTC), request_counts.made()
-    config, until = load_config_or_tell(), began + RUN
+    config, until = load_config_or_tell(), began + RUN_LIMIT
     clusters = config.select(cluster, certificate, group)
     with held(), runner_of(config.task_runner, until) as submit:  # the kubeconfig as it is now
-        inventory = bounded(collect(config.source), config.source, clusters, certificate)
+        snapshot = limit_copies(collect(config.source), config.source, clusters, certificate)
         orders = specs_for(
             config,
             clusters,
-            inventory,
+            snapshot,
             dry_run=dry_run,
             certificate=certificate,
             until=until,
@@ -78,14 +78,14 @@ def tls_sync(
         group=group,
         members=config.members(group) if group else (),
         suspended=config.suspended,
-        inventory=routed(inventory, config),
+        inventory=routed(snapshot, config),
         clusters=reports,
         owner=config.owner,
         configured=config.names,
         began=began,
         requests=request_counts.since(before),
     )
-    if group and not (signal or inventory.failure):
+    if group and not (signal or snapshot.failure):
         label_with_share(share_of(orders, reports))
     publish(report)
     if signal:

@@ -28,7 +28,7 @@ def key_of_list(context: TaskRunContext, _: dict[str, Any]) -> str:
     **TASK_OPTIONS,
 )
 def collect_certificates(source: Source) -> str:
-    """The inventory as JSON."""
+    """The snapshot as JSON."""
     try:
         with client_of_source(source, deadline_of_task()) as client:
             return read_source(client, source, datetime.now(UTC)).model_dump_json()
@@ -39,7 +39,7 @@ def collect_certificates(source: Source) -> str:
 
 
 def collect(source: Source) -> SourceSnapshot:
-    """What OPS holds, or an inventory that says why it can't be known."""
+    """What OPS holds, or a snapshot that says why it can't be known."""
     state = collect_certificates(source, return_state=True)
     result = state.result(raise_on_failure=False)
     if isinstance(result, ClusterError):

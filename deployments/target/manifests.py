@@ -8,7 +8,7 @@ import yaml
 
 from deployments.target.collection import ACCOUNT
 from tasks.config.schema import Cluster
-from tasks.domain.text import plain
+from tasks.domain.text import printable
 
 Manifest = dict[str, Any]
 
@@ -99,7 +99,7 @@ def render(clusters: Iterable[Cluster], account: str = ACCOUNT) -> str:
 
 
 def _render(cluster: Cluster, account: str) -> str:
-    name, context = plain(cluster.name), plain(cluster.context)
+    name, context = printable(cluster.name), printable(cluster.context)
     body = yaml.safe_dump_all(manifests(cluster, account), explicit_start=True, sort_keys=False, width=110)
     option = "" if account == ACCOUNT else f" --account {account}"
     return (

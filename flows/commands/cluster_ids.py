@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from tasks.domain.errors import ClusterError, internal_error
-from tasks.domain.text import plain
+from tasks.domain.text import printable
 from tasks.kube.client import ClusterClient
 from tasks.kubeconfig.reader import connect, contexts
 
@@ -28,7 +28,7 @@ def main(_given: argparse.Namespace) -> int:
         return 1
     width = max(len(context) for context, _, _ in found)
     for context, text, _ in found:
-        sys.stdout.write(f"{plain(context):{width}}  {plain(text)}\n")
+        sys.stdout.write(f"{printable(context):{width}}  {printable(text)}\n")
     return 0 if all(known for _, _, known in found) else 1
 
 

@@ -6,7 +6,7 @@ import shutil
 import sys
 from itertools import islice
 
-from tasks.domain.text import plain
+from tasks.domain.text import printable
 from tasks.orchestration.run_history import RunsError, prefect_api, read_runs
 from tasks.report import history
 
@@ -30,7 +30,7 @@ def main(given: argparse.Namespace) -> int:
     if given.json:
         sys.stdout.write(f"{json.dumps(history.document(runs), indent=2)}\n")
     elif not runs:
-        for_it = f" for cluster {plain(given.cluster)}" if given.cluster else ""
+        for_it = f" for cluster {printable(given.cluster)}" if given.cluster else ""
         sys.stdout.write(f"no {'failed ' if given.failed else ''}runs yet{for_it}\n")
     else:
         width = shutil.get_terminal_size((100, 24)).columns

@@ -46,7 +46,7 @@ def parse_config(document: Any) -> SyncConfig:
         else:
             if not faults:
                 return config
-    lines = "".join(f"\n  {path}: {message}" for path, message in faults[: rules.MOST_FAULTS])
-    if len(faults) > rules.MOST_FAULTS:
-        lines += f"\n  and {len(faults) - rules.MOST_FAULTS:,} more"
+    lines = "".join(f"\n  {path}: {message}" for path, message in faults[: rules.MAX_FAULTS])
+    if len(faults) > rules.MAX_FAULTS:
+        lines += f"\n  and {len(faults) - rules.MAX_FAULTS:,} more"
     raise ConfigError(f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'}{lines}") from None

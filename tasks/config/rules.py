@@ -8,12 +8,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from tasks.domain import names
-from tasks.domain.text import plain
+from tasks.domain.text import printable
 
-MOST_CLUSTERS = 1000
+MAX_CLUSTERS = 1000
 """In one configuration."""
 
-MOST_FAULTS = 100
+MAX_FAULTS = 100
 """That are told: a person reads no more at a time. Patterns that all overlap could be a million pairs."""
 
 Fault = tuple[str, str]
@@ -103,14 +103,14 @@ def schema_faults(document: dict[str, Any], error: ValidationError) -> Iterator[
         if finding["type"] == "too_short" and _at(document, finding["loc"]):
             continue  # pydantic counts only the valid items, and has said what is wrong with the others
         message = finding["msg"].removeprefix("Value error, ")
-        yield spell(document, finding["loc"]), REMEDIES.get(finding["type"], message)
+        yield format_path(document, finding["loc"]), REMEDIES.get(finding["type"], message)
 
 
-def spell(document: Any, location: tuple[int | str, ...]) -> str:
+def format_path(document: Any, location: tuple[int | str, ...]) -> str:
     """A path as people write it; a cluster also by its name: `clusters[1] (rct).routes[0].name`."""
     path = ""
     for depth, step in enumerate(location):
-        path += f"[{step}]" if isinstance(step, int) else f"{'.' if path else ''}{plain(step)}"
+        path += f"[{step}]" if isinstance(step, int) else f"{'.' if path else ''}{printable(step)}"
         if depth == 1 and location[0] == "clusters":
             cluster = _at(document, location[:2])
             called = cluster.get("name") if isinstance(cluster, dict) else None
@@ -131,16 +131,16 @@ def _at(document: Any, location: tuple[int | str, ...]) -> Any:
 def too_many_clusters(document: dict[str, Any]) -> list[Fault]:
     """Told alone, before anything else is looked at: there could be as many faults as clusters."""
     count = len(_list(document, "clusters"))
-    if count <= MOST_CLUSTERS:
+    if count <= MAX_CLUSTERS:
         return []
-    told = f"are {count:,}, and may be {MOST_CLUSTERS:,} at most; make two configurations"
+    told = f"are {count:,}, and may be {MAX_CLUSTERS:,} at most; make two configurations"
     return [("clusters", f"{told}, each with an `owner` of its own")]
 
 
 def cross_faults(document: dict[str, Any]) -> Iterator[Fault]:
     """Rules between values. Works on the raw document, so that one typing error hides no other fault."""
     clusters = [
-        (spell(document, ("clusters", index)), cluster)
+        (format_path(document, ("clusters", index)), cluster)
         for index, cluster in enumerate(_list(document, "clusters"))
         if isinstance(cluster, dict)
     ]
@@ -256,7 +256,7 @@ def _route_faults(path: str, cluster: dict[str, Any]) -> Iterator[Fault]:
         for ns in filter(names.is_namespace, _texts(route, "namespaces")):
             targets[ns] += [(here, one) for one in written if names.GLOB.fullmatch(one)]
     for ns, in_namespace in targets.items():
-        for later, one, other in islice(_written_twice(in_namespace), MOST_FAULTS):
+        for later, one, other in islice(_written_twice(in_namespace), MAX_FAULTS):
             both = " and ".join(dict.fromkeys((one, other)))
             yield later, f"writes a Secret in {ns} that is written already ({both}); keep one of them"
 

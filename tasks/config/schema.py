@@ -32,7 +32,7 @@ class Section(Model):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted(Row):
+class RoutedCopy(Row):
     """One Secret that a route asks for on one target."""
 
     target: SecretRef
@@ -51,7 +51,7 @@ class Route(Section):
     def sends(self, certificate: str) -> bool:
         return any(matches(pattern, certificate) for pattern in self.certificates)
 
-    def wants(self, available: frozenset[str]) -> Iterator[Wanted]:
+    def routed_copies(self, available: frozenset[str]) -> Iterator[RoutedCopy]:
         """What this route asks for, given the names that OPS has; literal names even if it has not."""
         for pattern in self.certificates:
             literal = not is_glob(pattern)
@@ -59,7 +59,7 @@ class Route(Section):
             for certificate in names:
                 for namespace in self.namespaces:
                     target = SecretRef(namespace=namespace, name=self.name or certificate)
-                    yield Wanted(target=target, certificate=certificate, literal=literal)
+                    yield RoutedCopy(target=target, certificate=certificate, literal=literal)
 
 
 class Cluster(Section):
@@ -93,10 +93,10 @@ class Cluster(Section):
         routes = (r for r in self.routes if r.sends(certificate) and namespace in r.namespaces)
         return tuple(sorted({address for route in routes for address in route.served}))
 
-    def wants(self, available: frozenset[str], asked: str | None = None) -> tuple[Wanted, ...]:
+    def routed_copies(self, available: frozenset[str], asked: str | None = None) -> tuple[RoutedCopy, ...]:
         """What the routes ask for, sorted; a certificate that a person asked for counts as named."""
         names = available | ({asked} if asked and self.routes_certificate(asked) else frozenset())
-        wanted = [want for route in self.routes for want in route.wants(names)]
+        wanted = [want for route in self.routes for want in route.routed_copies(names)]
         wanted = [replace(w, literal=True) if w.certificate == asked else w for w in wanted]
         return tuple(sorted(wanted, key=lambda want: (want.target.namespace, want.target.name)))
 

@@ -2,7 +2,7 @@
 
 FIELD_MANAGER = "tls-sync"
 SECRET_TYPE = "kubernetes.io/tls"  # noqa: S105  a type, not a secret
-TRAVELLING = frozenset({"tls.crt", "tls.key", "ca.crt"})
+COPIED_KEYS = frozenset({"tls.crt", "tls.key", "ca.crt"})
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 OWNER = "tls-sync.io/owner"
@@ -31,5 +31,5 @@ LABELS = frozenset({MANAGED_BY, OWNER})
 ANNOTATIONS = frozenset({SOURCE, FINGERPRINT, NOT_BEFORE, NOT_AFTER, SERIAL})
 METADATA = LABELS | ANNOTATIONS
 STAMPED = METADATA | {SOURCE_CLUSTER}
-MARKS = frozenset({ORPHANED_SINCE, ORPHANED_SEEN, ORPHANED_RUNS})
-READ_ANNOTATIONS = STAMPED | MARKS | {ADOPT, PRUNE}
+ORPHAN_MARKS = frozenset({ORPHANED_SINCE, ORPHANED_SEEN, ORPHANED_RUNS})
+READ_ANNOTATIONS = STAMPED | ORPHAN_MARKS | {ADOPT, PRUNE}

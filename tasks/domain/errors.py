@@ -38,26 +38,26 @@ class ClusterFailed(ExpectedError):
         self.report = report
 
     def __str__(self) -> str:
-        return f"{self.report.cluster}: {first_trouble(self.report)}"
+        return f"{self.report.cluster}: {first_problem(self.report)}"
 
     __repr__ = __str__  # Prefect logs it at every attempt, and a report can have hundreds of rows
 
 
-def written(error: object) -> str:
+def encode_error(error: object) -> str:
     """An error as it stands in the result storage: Prefect stores those of failed tasks, too."""
     if isinstance(error, ClusterError | ClusterFailed):
         return str(error)
     raise TypeError("only results and our own errors are stored")
 
 
-def tell(failure: Failure, cluster: str) -> str:
+def describe(failure: Failure, cluster: str) -> str:
     """A failure in one line; where it was not this cluster's, with the one whose it was."""
     return str(failure) if failure.cluster == cluster else f"on {failure.cluster}: {failure}"
 
 
-def first_trouble(report: ClusterReport) -> str:
+def first_problem(report: ClusterReport) -> str:
     """The first failure or failed row of a report, in one line, and how many more there are."""
-    troubles = [tell(failure, report.cluster) for failure in report.failures]
+    troubles = [describe(failure, report.cluster) for failure in report.failures]
     troubles += [
         f"{change.reason}: {change.target}: {change.reason.sentence}"
         for change in report.changes

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.reasons import NOT_OURS, QUIET, Reason
 
-ISSUANCE_PATIENCE = timedelta(hours=1)
+ISSUANCE_LATE_AFTER = timedelta(hours=1)
 """An issuance that takes longer is late; with ACME it takes up to a minute."""
 CONFIG = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 """Of every noun. Validation errors never show the value, which could be anything."""
@@ -108,7 +108,7 @@ class Issuance(Row):
     """Why what the Secret holds is not fit; None where there is no Secret."""
 
     def reason(self, now: datetime) -> Reason:
-        is_late = self.attempts or now - self.since >= ISSUANCE_PATIENCE
+        is_late = self.attempts or now - self.since >= ISSUANCE_LATE_AFTER
         return Reason.ISSUANCE_LATE if is_late else Reason.ISSUANCE_PENDING
 
     @property
@@ -135,7 +135,7 @@ class Failure(Model):
         return f"{self.code}: {self.what}: {self.code.sentence}{detail}"
 
 
-OnOps = Certificate | Rejection | Issuance
+SourceEntry = Certificate | Rejection | Issuance
 """What OPS has under one name."""
 
 
@@ -172,14 +172,14 @@ class SourceSnapshot(Model):
         return {one.ref.name: one for one in self.certificates}
 
     @property
-    def sources(self) -> "dict[str, OnOps]":
+    def entries(self) -> "dict[str, SourceEntry]":
         """All that OPS holds, or is to hold, by the name of the Secret."""
         others: tuple[Rejection | Issuance, ...] = (*self.rejections, *self.issuances)
         return {**self.by_name, **{one.ref.name: one for one in others}}
 
-    def corrected(self, found: "Mapping[str, OnOps | None]") -> "SourceSnapshot":
+    def corrected(self, found: "Mapping[str, SourceEntry | None]") -> "SourceSnapshot":
         """With what a second look at some Secrets found, by name; None where one is gone."""
-        known: dict[str, OnOps | None] = {**self.sources, **found}
+        known: dict[str, SourceEntry | None] = {**self.entries, **found}
         now = [known[name] for name in sorted(known)]
         corrected = self.model_copy(
             update={
@@ -249,9 +249,9 @@ class TargetSecret(Row):
     managed: ManagedKeys = ManagedKeys()
     immutable: bool = False
     terminating: bool = False
-    held_by: Reason | None = None
+    managed_by: Reason | None = None
     """Who else looks after it, as far as its metadata tells; or that this can't be read."""
-    keeps_last_applied: bool = False
+    has_last_applied: bool = False
     """It has kubectl's annotation last-applied-configuration, which holds the key again."""
     read: Version | None = None
     """Facts of the certificate it really holds, where the copy had to be read."""
@@ -314,7 +314,7 @@ class Change(Row):
         return self.action is Action.REFUSE or (not self.writes and self.reason not in QUIET)
 
     @property
-    def held(self) -> Version | None:
+    def effective_version(self) -> Version | None:
         """What our copy holds now; None where there is none, or where the Secret is not ours."""
         if self.action is Action.REFUSE and self.reason in NOT_OURS:
             return None
@@ -399,7 +399,7 @@ class RunReport(Model):
     requests: tuple[Requests, ...] = ()
 
     @property
-    def whole(self) -> bool:
+    def covers_everything(self) -> bool:
         """For all clusters and certificates, and OPS could be read."""
         served = {cluster.cluster for cluster in self.clusters} | {*self.suspended}
         narrowed = self.group or self.certificate or self.inventory.failure

@@ -6,11 +6,11 @@ from textwrap import wrap
 
 WIDTH = 100
 
-FIRST, LONGEST = 20, 253
+MAX_NAMES, MAX_LENGTH = 20, 253
 """Of a list of names in a message: how many, and characters of each."""
 
 
-def plain(text: str) -> str:
+def printable(text: str) -> str:
     """Text that could come from a certificate, on one line and without control characters."""
     if text.isprintable():  # nearly all is: a long report has many cells
         return text
@@ -19,7 +19,7 @@ def plain(text: str) -> str:
 
 def table(header: Iterable[str], body: Iterable[Iterable[str]]) -> list[str]:
     """Lines of a table whose columns are as wide as they must be."""
-    lines = [[plain(cell) for cell in line] for line in (header, *body)]
+    lines = [[printable(cell) for cell in line] for line in (header, *body)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
@@ -31,10 +31,10 @@ def short_date(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d}"
 
 
-def some(names: Sequence[str]) -> str:
+def join_limited(names: Sequence[str]) -> str:
     """For a person: the first ones, none longer than a DNS name may be, and how many more there are."""
-    shown = [name if len(name) <= LONGEST else f"{name[:LONGEST]}…" for name in names[:FIRST]]
-    return ", ".join(shown) + (f" and {len(names) - FIRST:,} more" if len(names) > FIRST else "")
+    shown = [name if len(name) <= MAX_LENGTH else f"{name[:MAX_LENGTH]}…" for name in names[:MAX_NAMES]]
+    return ", ".join(shown) + (f" and {len(names) - MAX_NAMES:,} more" if len(names) > MAX_NAMES else "")
 
 
 def fold(line: str, width: int = WIDTH) -> list[str]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from tasks.config.schema import SyncConfig
 from tasks.domain import text
-from tasks.domain.text import some
+from tasks.domain.text import join_limited
 from tasks.fleet.groups import Outcome, RunFailure
 from tasks.report.markdown import escape, table
 from tasks.report.verdict import NAMED, Verdict
@@ -64,5 +64,5 @@ def explained(outcomes: Sequence[Outcome]) -> list[str]:
     known = {str(lapse): lapse for lapse in RunFailure}
     told = [f"{one.group.name}: {known[one.state].sentence}" for one in outcomes if one.state in known]
     if waited := [one.group.name for one in outcomes if one.urgent_only]:
-        told.append(f"{some(waited)}: {WAITED}")
+        told.append(f"{join_limited(waited)}: {WAITED}")
     return told

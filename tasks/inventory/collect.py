@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
-from tasks.config.limits import CLUSTER_SECONDS, bounded
+from tasks.config.limits import CLUSTER_SECONDS, limit_copies
 from tasks.config.schema import Cluster, SyncConfig
 from tasks.domain.errors import ClusterError, ConfigError, internal_error
 from tasks.domain.models import ClusterReport, SourceSnapshot
@@ -33,7 +33,9 @@ def survey(config: SyncConfig, cluster: str | None = None, certificate: str | No
     except ClusterError as error:
         raise ConfigError(f"kubeconfig: {error.failure.detail}") from None
     inventory = _read_ops(config)
-    if not inventory.failure and (failure := bounded(inventory, config.source, targets, certificate).failure):
+    if not inventory.failure and (
+        failure := limit_copies(inventory, config.source, targets, certificate).failure
+    ):
         raise ConfigError(f"{failure}. To do: ask for one cluster, or for one certificate")
     orders = [SyncSpec(config, one, inventory, dry_run=True, certificate=certificate) for one in targets]
     found, answers = _ask(orders)

@@ -106,9 +106,9 @@ def placements_of(
     for change in report.changes:
         yield _known(order, change, sources.get(change.certificate), view.secrets.get(change.target), answers)
     known = {change.target for change in report.changes}
-    names = order.inventory.sources
+    names = order.inventory.entries
     codes = ", ".join(dict.fromkeys(str(failure.code) for failure in report.failures))
-    for want in order.cluster.wants(frozenset(names), order.certificate):
+    for want in order.cluster.routed_copies(frozenset(names), order.certificate):
         hidden = want.target.namespace not in view.namespaces or want.target in view.unknown
         chosen = order.certificate in (None, want.certificate)
         if chosen and hidden and want.target not in known:

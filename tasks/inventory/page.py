@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from html import escape
 
-from tasks.domain.text import plain, short_date
+from tasks.domain.text import printable, short_date
 from tasks.inventory import page_style, summary, timeline
 from tasks.inventory.model import MEANINGS, CopyState, InventoryReport, Status
 from tasks.inventory.table import COLUMNS
@@ -48,7 +48,7 @@ def render(survey: InventoryReport) -> str:
 
 def text(value: str) -> str:
     """Anything as text of the page."""
-    return escape(plain(value))
+    return escape(printable(value))
 
 
 def _header(survey: InventoryReport) -> Iterator[str]:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from tasks.domain.errors import tell
+from tasks.domain.errors import describe
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Certificate, RunReport, SourceSnapshot
 from tasks.domain.reasons import Reason
@@ -106,10 +106,10 @@ def routed_nowhere(survey: InventoryReport) -> list[str]:
 def notes(survey: InventoryReport) -> Iterator[str]:
     """What is to be said beside the rows."""
     if survey.failure:
-        yield f"{tell(survey.failure, '')}. To do: {survey.failure.code.remedy}."
+        yield f"{describe(survey.failure, '')}. To do: {survey.failure.code.remedy}."
     for visit in survey.visits:
         for failure in visit.failures:
-            yield f"{visit.cluster}: {tell(failure, visit.cluster)}. To do: {failure.code.remedy}."
+            yield f"{visit.cluster}: {describe(failure, visit.cluster)}. To do: {failure.code.remedy}."
     for visit in survey.visits:
         yield from (f"{visit.cluster}: warning: {warning}" for warning in visit.warnings)
     held = _held(survey)

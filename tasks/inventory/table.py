@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from tasks.domain import text as texts
-from tasks.domain.text import fold, plain
+from tasks.domain.text import fold, printable
 from tasks.inventory import summary
 from tasks.inventory.model import CopyState, InventoryReport
 from tasks.report import markdown
@@ -54,7 +54,7 @@ def render(survey: InventoryReport, width: int | None = None, rows: int | None =
         lines += ["", f"… and {len(survey.placements) - len(shown)} more rows: see the run's artifact"]
     lines += _told(shown)
     if notes := [*summary.notes(survey), *summary.expiry_notes(survey)]:
-        lines += ["", *(plain(note) for note in notes[:rows])]
+        lines += ["", *(printable(note) for note in notes[:rows])]
     folded = width or 100
     verdict, rest = lines[0], lines[1:]
     return "\n".join([*fold(verdict, folded), *_fold_prose(rest, folded)])
@@ -76,16 +76,16 @@ def _told(shown: Iterable[CopyState]) -> Iterator[str]:
         differing = [served for served in one.served if served.detail]
         if one.remedy or differing:
             yield ""
-            yield plain(f"{one.certificate} in {one.cluster}, {one.place}: {one.status}")
+            yield printable(f"{one.certificate} in {one.cluster}, {one.place}: {one.status}")
         if one.remedy:
-            yield f"  {plain(summary.why(one))}"
+            yield f"  {printable(summary.why(one))}"
         for served in differing:
-            yield f"  {plain(summary.served_as(served))}"
+            yield f"  {printable(summary.served_as(served))}"
 
 
 def _table(survey: InventoryReport, shown: list[CopyState], width: int | None) -> list[str]:
     columns = [one for one in COLUMNS if one.title != "served" or any(row.served for row in shown)]
-    cells = {one: [one.title, *(plain(one.cell(row, survey)) for row in shown)] for one in columns}
+    cells = {one: [one.title, *(printable(one.cell(row, survey)) for row in shown)] for one in columns}
     while width and (over := _width(cells.values()) - width) > 0:
         dropped = max(cells, key=lambda one: one.rank)
         if not dropped.rank:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from tasks.domain import expiry
 from tasks.domain.expiry import Level
-from tasks.domain.text import plain, short_date
+from tasks.domain.text import printable, short_date
 from tasks.inventory.model import InventoryReport, days_until
 
 WIDTH, LABEL, RIGHT = 1000, 210, 180
@@ -180,7 +180,7 @@ def _rows(lines: list[Line], scale: Scale, now: datetime) -> Iterator[str]:
 
 
 def _row(line: Line, scale: Scale, now: datetime, ground: str) -> Iterator[str]:
-    name, kind, days = plain(line.name), level(line, now), days_until(line.end, now) or 0
+    name, kind, days = printable(line.name), level(line, now), days_until(line.end, now) or 0
     begin, end, today = scale.x(line.begin or line.end), scale.x(line.end), scale.x(now)
     due = line.due
     renewal = f", renewal due {short_date(due)}" if due else ""
@@ -198,7 +198,7 @@ def _row(line: Line, scale: Scale, now: datetime, ground: str) -> Iterator[str]:
     if line.end > scale.last:
         yield f'<path d="M{end} 4l7 6l-7 6z" class="ink"/>'
     for at, who in line.others:
-        where = f"{escape(plain(who))}: until {short_date(at)}"
+        where = f"{escape(printable(who))}: until {short_date(at)}"
         yield f'<path d="M{scale.x(at)} 3l6 7l-6 7l-6 -7z" class="diamond"><title>{where}</title></path>'
     sign = {"ended": "✗ ", "urgent": "‼ ", "due": "! "}.get(kind, "")
     first = min((at for at, _ in line.others), default=line.end)

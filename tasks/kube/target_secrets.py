@@ -69,7 +69,7 @@ def _parse_row(row: Any, type_column: int) -> TargetSecret | None:
         if not name or not isinstance(namespace, str):
             return None
         ref = SecretRef(namespace=namespace, name=name)
-        return TargetSecret(ref=ref, uid="", resource_version="", type="", held_by=Reason.UNREADABLE)
+        return TargetSecret(ref=ref, uid="", resource_version="", type="", managed_by=Reason.UNREADABLE)
 
 
 def parse_target_secret(metadata: dict[str, Any], secret_type: str) -> TargetSecret:
@@ -83,8 +83,8 @@ def parse_target_secret(metadata: dict[str, Any], secret_type: str) -> TargetSec
         "labels": _pick(metadata.get("labels"), LABELS),
         "annotations": _pick(metadata.get("annotations"), READ_ANNOTATIONS),
         "managed": _managed_keys(managers),
-        "held_by": find_foreign_manager(metadata),
-        "keeps_last_applied": LAST_APPLIED in (metadata.get("annotations") or {}),
+        "managed_by": find_foreign_manager(metadata),
+        "has_last_applied": LAST_APPLIED in (metadata.get("annotations") or {}),
         "immutable": any("f:immutable" in (m.get("fieldsV1") or {}) for m in managers),
         "terminating": "deletionTimestamp" in metadata,
     }

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from tasks.domain.names import is_host
-from tasks.domain.text import some
+from tasks.domain.text import join_limited
 from tasks.kubeconfig.authentication import Authentication
 from tasks.kubeconfig.context import Context
 from tasks.kubeconfig.sdk import ApiClient, Configuration
@@ -192,7 +192,7 @@ class _Reader:
         listed = [e for e in entries if isinstance(e, dict)] if isinstance(entries, list) else []
         found = [entry.get(key) for entry in listed if name and entry.get("name") == name]
         if len(found) != 1 or not isinstance(found[0], dict):
-            known = some(sorted(str(e.get("name")) for e in listed)) or "none"
+            known = join_limited(sorted(str(e.get("name")) for e in listed)) or "none"
             count = "no" if not found else "not exactly one usable"
             detail = f"{count} {key} of that name in `{section}`"
             self._refuse(f"{detail}; known are: {known}" if section == "contexts" else detail)

@@ -102,13 +102,13 @@ class Push:
             return
         try:
             job, held = _job(self.report.group), gateway.held()
-            known = merged(base_of(held, job, REST, whole=self.report.whole), self.report)
+            known = merged(base_of(held, job, REST, whole=self.report.covers_everything), self.report)
             gateway.put(job, [sample for samples in known.values() for sample in samples])
             self.arrived += 1
         except PushFailed:
             gateway.post(RUN, [Sample(RUN_LOST, (self.owner,), 1)])
             raise
-        for told in set(held) - {job} if self.report.whole else ():
+        for told in set(held) - {job} if self.report.covers_everything else ():
             gateway.delete(told, self.owner)  # of groups: all that they knew has been told anew
         gateway.delete(RUN, UNKNOWN_OWNER)  # the configuration can be read again
 

@@ -167,18 +167,18 @@ def _of_run(report: RunReport) -> Iterator[Sample]:
 
 
 def _of_source(report: RunReport) -> Iterator[Sample]:
-    owner, inventory = report.owner, report.inventory
-    yield Sample(f.SOURCE_CERTIFICATES, (owner,), len(inventory.certificates))
-    for reason, count in _counted(one.reason for one in inventory.rejections):
+    owner, snapshot = report.owner, report.inventory
+    yield Sample(f.SOURCE_CERTIFICATES, (owner,), len(snapshot.certificates))
+    for reason, count in _counted(one.reason for one in snapshot.rejections):
         yield Sample(f.SOURCE_REJECTED, (owner, reason), count)
-    for reason, count in _counted(one.reason(report.now) for one in inventory.issuances):
+    for reason, count in _counted(one.reason(report.now) for one in snapshot.issuances):
         yield Sample(f.SOURCE_NOT_ISSUED, (owner, reason), count)
-    unrouted = inventory.unrouted_rejections + inventory.unrouted_issuances
+    unrouted = snapshot.unrouted_rejections + snapshot.unrouted_issuances
     yield Sample(f.SOURCE_UNROUTED, (owner,), unrouted)
-    if inventory.credential_ends:
-        yield Sample(f.CREDENTIAL_END, (owner, OPS), inventory.credential_ends.timestamp())
-    yield Sample(f.SOURCE_DROPPED, (owner,), max(0, len(inventory.certificates) - MOST))
-    for one in sorted(inventory.certificates, key=_end_of)[:MOST]:
+    if snapshot.credential_ends:
+        yield Sample(f.CREDENTIAL_END, (owner, OPS), snapshot.credential_ends.timestamp())
+    yield Sample(f.SOURCE_DROPPED, (owner,), max(0, len(snapshot.certificates) - MOST))
+    for one in sorted(snapshot.certificates, key=_end_of)[:MOST]:
         yield Sample(f.SOURCE_BEGIN, (owner, one.ref.name), one.version.not_before.timestamp())
         yield Sample(f.SOURCE_END, (owner, one.ref.name), one.version.not_after.timestamp())
         due = renewal_due(one.version.not_before, one.version.not_after, one.renewal)
@@ -229,5 +229,5 @@ def _copies(report: RunReport, cluster: ClusterReport) -> Iterator[Sample]:
 
 def _held(cluster: ClusterReport) -> list[tuple[Change, Version]]:
     """What our copies hold now, those first that end first."""
-    held = [(change, version) for change in cluster.changes if (version := change.held)]
+    held = [(change, version) for change in cluster.changes if (version := change.effective_version)]
     return sorted(held, key=lambda one: one[1].not_after)

@@ -31,7 +31,7 @@ def is_retryable(_task: Any, _run: Any, state: FinishedState) -> bool:
     return isinstance(error, ClusterFailed) and error.report.transient
 
 
-RESULTS = JSONSerializer(object_encoder="tasks.domain.errors.written", object_decoder=None)
+RESULTS = JSONSerializer(object_encoder="tasks.domain.errors.encode_error", object_decoder=None)
 """Plain JSON: Prefect's own decoder would import any class that a file in the result storage names."""
 
 TASK_OPTIONS: dict[str, Any] = {

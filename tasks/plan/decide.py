@@ -58,25 +58,25 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
-from tasks.config.schema import Cluster, Wanted
+from tasks.config.schema import Cluster, RoutedCopy
 from tasks.domain import annotations
 from tasks.domain.models import (
     Action,
     Certificate,
     Change,
     Issuance,
-    OnOps,
     Owner,
     Plan,
     Rejection,
     SecretRef,
+    SourceEntry,
     SourceSnapshot,
     TargetSecret,
     Version,
 )
 from tasks.domain.names import is_name
 from tasks.domain.reasons import Reason
-from tasks.domain.text import some
+from tasks.domain.text import join_limited
 from tasks.plan import ownership
 from tasks.plan.ownership import may_write
 from tasks.plan.safety import disallowed_names
@@ -99,9 +99,9 @@ def make_plan(  # noqa: PLR0913  the facts that decide, each passed once
 
     Where a person `asked` for it, it counts as named by the routes that send it.
     """
-    sources = inventory.sources
+    sources = inventory.entries
     found = {secret.ref: secret for secret in current}
-    wanted = cluster.wants(frozenset(sources), certificate if asked else None)
+    wanted = cluster.routed_copies(frozenset(sources), certificate if asked else None)
     rows = [
         change
         for want in wanted
@@ -118,8 +118,8 @@ def make_plan(  # noqa: PLR0913  the facts that decide, each passed once
 
 
 def decide(  # noqa: PLR0913, PLR0917  one row of the table is made of these
-    want: Wanted,
-    source: OnOps | None,
+    want: RoutedCopy,
+    source: SourceEntry | None,
     current: TargetSecret | None,
     hostnames: tuple[str, ...],
     owner: Owner,
@@ -159,7 +159,7 @@ def decide(  # noqa: PLR0913, PLR0917  one row of the table is made of these
     return guarded(change, source, current) if change.writes else change
 
 
-def why_none(want: Wanted, source: Rejection | Issuance | None, now: datetime) -> tuple[Reason, str]:
+def why_none(want: RoutedCopy, source: Rejection | Issuance | None, now: datetime) -> tuple[Reason, str]:
     """Why OPS has nothing that could be sent."""
     if source is None:
         return Reason.MISSING_ON_SOURCE if want.literal else Reason.GONE_FROM_SOURCE, ""
@@ -170,7 +170,7 @@ def find_obstacle(current: TargetSecret, owner: Owner) -> Reason | None:
     """Why a Secret that exists on the target can't be written to, whatever its content."""
     obstacles = (
         (current.terminating, Reason.TERMINATING),
-        (current.held_by is not None, current.held_by),
+        (current.managed_by is not None, current.managed_by),
         (ownership.has_other_owner(current, owner), Reason.OWNED_BY_ANOTHER_OWNER),
         (ownership.is_from_elsewhere(current, owner), Reason.OWNED_BY_ANOTHER_SOURCE_CLUSTER),
         (not may_write(current, owner), Reason.OWNED_BY_OTHER),
@@ -186,7 +186,7 @@ def about(obstacle: Reason, current: TargetSecret, owner: Owner) -> str:
     if obstacle is Reason.OWNED_BY_ANOTHER_SOURCE_CLUSTER:
         return ownership.source_cluster(current)
     if obstacle is Reason.ADOPTION_WOULD_LOSE_KEYS:
-        return some(sorted(ownership.keys_to_lose(current, owner)))
+        return join_limited(sorted(ownership.keys_to_lose(current, owner)))
     return ""
 
 
@@ -238,9 +238,9 @@ def written_version(current: TargetSecret | None) -> Version | None:
 def guarded(change: Change, source: Certificate, current: TargetSecret) -> Change:
     """An update, bound to the very object and state that the decision was made on."""
     adopted = change.reason is Reason.ADOPTED
-    ending = [annotations.ADOPT, *[annotations.LAST_APPLIED] * current.keeps_last_applied] if adopted else []
+    ending = [annotations.ADOPT, *[annotations.LAST_APPLIED] * current.has_last_applied] if adopted else []
     # Its certificate is not gone: a copy that is written before each run would keep its notes otherwise.
-    ending += sorted(annotations.MARKS & current.annotations.keys())
+    ending += sorted(annotations.ORPHAN_MARKS & current.annotations.keys())
     return replace(
         change,
         uid=current.uid,
@@ -270,7 +270,7 @@ def unrouted_copies(
             continue
         noted = secret.annotations[annotations.SOURCE].rpartition("/")[2]
         name = noted if is_name(noted) else "unknown"
-        routed = any(want.target == secret.ref for want in cluster.wants(frozenset({name})))
+        routed = any(want.target == secret.ref for want in cluster.routed_copies(frozenset({name})))
         gone = name not in on_source and routed
         yield Change(
             action=Action.KEEP,
@@ -286,7 +286,7 @@ def with_absence(row: Change, found: Mapping[SecretRef, TargetSecret], owner: Ow
     secret = found.get(row.target)
     if row.writes or secret is None:
         return row
-    is_marked = not annotations.MARKS.isdisjoint(secret.annotations)
+    is_marked = not annotations.ORPHAN_MARKS.isdisjoint(secret.annotations)
     told = row.reason is Reason.GONE_FROM_SOURCE or is_marked  # of few rows; who owns it is asked of these
     if not (told and ownership.is_ours(secret, owner)):
         return row

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from tasks.domain.annotations import (
     ADOPT,
+    COPIED_KEYS,
     FIELD_MANAGER,
     FINGERPRINT,
     LOSE_KEYS,
@@ -24,7 +25,6 @@ from tasks.domain.annotations import (
     SOURCE,
     SOURCE_CLUSTER,
     STAMPED,
-    TRAVELLING,
 )
 from tasks.domain.models import Certificate, OrphanRecord, Owner, TargetSecret
 from tasks.domain.names import UID
@@ -92,7 +92,7 @@ def may_adopt(secret: TargetSecret, owner: Owner) -> bool:
     """The target asks us to take it over, and nobody else looks after it."""
     asked = secret.annotations.get(ADOPT) in (owner.name, _letting_go(owner))
     anothers = has_other_owner(secret, owner) or is_from_elsewhere(secret, owner)
-    return asked and secret.held_by is None and not anothers
+    return asked and secret.managed_by is None and not anothers
 
 
 def _letting_go(owner: Owner) -> str:
@@ -101,7 +101,7 @@ def _letting_go(owner: Owner) -> str:
 
 def keys_to_lose(secret: TargetSecret, owner: Owner) -> frozenset[str]:
     """The keys that an adoption would take off though nobody said that they may go; of one that was read."""
-    further = secret.keys - TRAVELLING
+    further = secret.keys - COPIED_KEYS
     if not further or is_ours(secret, owner) or secret.annotations.get(ADOPT) == _letting_go(owner):
         return frozenset()
     return further
@@ -117,7 +117,7 @@ def is_drifted(secret: TargetSecret, source: Certificate) -> bool:
     expected = frozenset(source.keys) if same else frozenset({"tls.crt", "tls.key"})
     return (
         not expected <= ours
-        or not ours <= TRAVELLING
+        or not ours <= COPIED_KEYS
         or (same and ours != expected)  # an earlier version claimed a key to drop it, and never did
         or not secret.managed.others <= ours
         or secret.managed.ours_metadata != _metadata_of(secret)
@@ -128,7 +128,7 @@ def is_untouched(secret: TargetSecret) -> bool:
     """Our copy, whose data and metadata of ours nobody else has written to."""
     managed = secret.managed
     ours = managed.ours or frozenset()
-    return managed.ours_metadata == _metadata_of(secret) and managed.others <= ours <= TRAVELLING
+    return managed.ours_metadata == _metadata_of(secret) and managed.others <= ours <= COPIED_KEYS
 
 
 def _metadata_of(secret: TargetSecret) -> frozenset[str]:

@@ -31,7 +31,7 @@ from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Action, Change, ClusterReport, Failure, OrphanRecord, SourceSnapshot
 from tasks.domain.names import is_protected
 from tasks.domain.reasons import NOT_OURS, Reason
-from tasks.domain.text import some
+from tasks.domain.text import join_limited
 from tasks.plan.orphans import Clock, is_due, is_from, next_note, prune_forecast, waiting, wants_note
 from tasks.plan.safety import UnsafePlan
 from tasks.plan.spec import SyncSpec
@@ -91,7 +91,7 @@ def newer_than_ops(reports: Iterable[ClusterReport]) -> str:
         for row in report.changes
         if row.reason is Reason.WOULD_DOWNGRADE
     )
-    return some(sorted(found))
+    return join_limited(sorted(found))
 
 
 def doubt_about_ops(inventory: SourceSnapshot, reports: Iterable[ClusterReport]) -> str:
@@ -149,7 +149,7 @@ def _rules(row: Change, found: Change | None, inventory: SourceSnapshot, now: da
         "it is not the one that was listed": found is not None
         and (found.uid, found.resource_version) == (row.uid, row.resource_version),
         "it is bound to no object": bool(row.uid and row.resource_version),
-        "its certificate is on OPS": row.certificate not in inventory.sources,
+        "its certificate is on OPS": row.certificate not in inventory.entries,
         "a protected namespace": not is_protected(row.target.namespace),
         "it is not due": not deletes or (noted is not None and is_due(noted, now)),
         "it is noted otherwise": deletes or (noted is not None and row.absence == next_note(noted, now)),
@@ -189,7 +189,7 @@ def _what_comes_first(report: ClusterReport, newer: str) -> str:
         return f"OPS may be of an older snapshot, as targets have newer certificates ({newer}): see to those"
     troubles = [str(failure.code) for failure in report.failures]
     troubles += [f"{row.reason} of {row.target}" for row in report.changes if row.failed]
-    return f"something failed or was refused in this cluster: {some(troubles)}" if troubles else ""
+    return f"something failed or was refused in this cluster: {join_limited(troubles)}" if troubles else ""
 
 
 def _waiting(rows: Iterable[Change], why: str) -> tuple[Change, ...]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from tasks.config.schema import Cluster
 from tasks.domain.models import Action, Certificate, Change, Owner, Plan, SourceSnapshot, TargetSecret
 from tasks.domain.names import hostname_allowed, is_name, is_protected
-from tasks.domain.text import some
+from tasks.domain.text import join_limited
 from tasks.plan import ownership
 from tasks.plan.ownership import may_write
 
@@ -56,4 +56,4 @@ def disallowed_names(source: Certificate, hostnames: tuple[str, ...]) -> str:
     strangers += source.other_names
     if not source.dns_names:
         strangers.append("no DNS name at all")
-    return some([name or "an empty name" for name in strangers])
+    return join_limited([name or "an empty name" for name in strangers])

@@ -91,7 +91,7 @@ def _wave(order: SyncSpec) -> int:
 
 def _wanted(order: SyncSpec) -> set[SecretRef]:
     names = frozenset(one.ref.name for one in order.inventory.certificates)
-    wants = order.cluster.wants(names, order.asked_for)
+    wants = order.cluster.routed_copies(names, order.asked_for)
     return {want.target for want in wants if order.certificate in (None, want.certificate)}
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from tasks.config.limits import MOST_CERTIFICATES
+from tasks.config.limits import MAX_CERTIFICATES
 from tasks.config.schema import Cluster, Source
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Failure, Issuance
@@ -195,9 +195,9 @@ def _grouped(cases: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[tuple[str, 
 def of_sources(namespace: str, count: int, certificates: Failure | None, awaited: int) -> Iterator[Finding]:
     """What OPS holds, without having read any of it; and how many it is to get."""
     found = f"{count} TLS Secret{'' if count == 1 else 's'} in {namespace}"
-    if count > MOST_CERTIFICATES:
+    if count > MAX_CERTIFICATES:
         remedy, name = FailureCode.TOO_MANY.remedy, str(FailureCode.TOO_MANY)
-        text = f"{found}, at most {MOST_CERTIFICATES:,}"
+        text = f"{found}, at most {MAX_CERTIFICATES:,}"
         yield Finding(check=Check.NAMESPACES, mark=Mark.BAD, name=name, text=text, remedy=remedy)
     elif count or awaited:
         yield fine(Check.NAMESPACES, found)

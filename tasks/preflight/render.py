@@ -86,7 +86,7 @@ def _told(finding: Finding) -> str:
 
 
 def _text(finding: Finding) -> str:
-    return text.plain(f"{finding.name}: {finding.text}" if finding.name else finding.text)
+    return text.printable(f"{finding.name}: {finding.text}" if finding.name else finding.text)
 
 
 def _notes(preflight: Preflight) -> Iterator[str]:

@@ -92,7 +92,7 @@ def _refused(report: RunReport) -> Iterator[Event]:
 def _expiring(report: RunReport) -> Iterator[Event]:
     sources = report.inventory.by_name
     for cluster, change in _rows(report):
-        held = change.held
+        held = change.effective_version
         if held and level_of_copy(held, sources.get(change.certificate), report.now) is not Level.FINE:
             yield _of_copy(EXPIRING, report, cluster, change, _end(held, report))
 

@@ -84,7 +84,7 @@ def render(runs: Iterable[Run], *, cluster: str | None, zone: tzinfo | None, wid
     lines = text.table(header, body)
     for run in found:
         if said := list(_said(run, cluster)):
-            lines += ["", text.plain(f"{run.name} ({run.id[:8]}): {run.state}")]
+            lines += ["", text.printable(f"{run.name} ({run.id[:8]}): {run.state}")]
             lines += [part for line in said for part in fold(f"  {line}", width)]
     return "\n".join(lines)
 
@@ -102,7 +102,7 @@ def _said(run: Run, cluster: str | None) -> Iterator[str]:
     message = (outcome.message if outcome and outcome.type in ENDED_BADLY else "") or run.message
     if run.type != "COMPLETED" and message:
         for line in message[:LONGEST].splitlines():
-            yield text.plain(line)
+            yield text.printable(line)
 
 
 def duration(took: timedelta | None) -> str:

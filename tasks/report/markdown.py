@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from tasks.domain.models import Change, ClusterReport, Failure, RunReport
-from tasks.domain.text import plain, short_date
+from tasks.domain.text import printable, short_date
 from tasks.report import rows as say
 from tasks.report.budget import Item, OutputBudget, Part, parts_of
 from tasks.report.verdict import expiring, verdict
@@ -85,20 +85,20 @@ def _row(row: Change, *, dry_run: bool) -> list[str]:
 
 
 def _source(report: RunReport) -> Iterator[str]:
-    inventory = report.inventory
-    if inventory.failure:  # nothing is known, and the title says why
+    snapshot = report.inventory
+    if snapshot.failure:  # nothing is known, and the title says why
         return
-    yield f"### OPS: {len(inventory.certificates)} certificates fit to be sent"
+    yield f"### OPS: {len(snapshot.certificates)} certificates fit to be sent"
     yield ""
-    if inventory.rejections:
+    if snapshot.rejections:
         rejected = (
             [r.ref.name, str(r.reason), f"{r.reason.sentence} {r.detail}", r.reason.remedy]
-            for r in inventory.rejections
+            for r in snapshot.rejections
         )
         yield from _fitting(table(("rejected", "reason", "why", "what to do"), rejected), head=2)
         yield ""
-    if inventory.issuances:
-        reasons = ((one, one.reason(report.now)) for one in inventory.issuances)
+    if snapshot.issuances:
+        reasons = ((one, one.reason(report.now)) for one in snapshot.issuances)
         awaited = (
             [one.ref.name, str(reason), f"{reason.sentence}: {one.detail}", reason.remedy]
             for one, reason in reasons
@@ -109,8 +109,8 @@ def _source(report: RunReport) -> Iterator[str]:
         body = ([c.ref.name, text, short_date(c.version.not_after), c.issuer] for c, text in ending)
         yield from _fitting(table(("near expiry", "left", "until", "issuer"), body), head=2)
         yield ""
-    yield from (f"- {told}" for told in say.not_routed(inventory))
-    yield from _fitting([f"- ⚠️ {escape(warning)}" for warning in inventory.all_warnings])
+    yield from (f"- {told}" for told in say.not_routed(snapshot))
+    yield from _fitting([f"- ⚠️ {escape(warning)}" for warning in snapshot.all_warnings])
     if report.suspended:
         yield f"- suspended, so left out: {', '.join(report.suspended)}"
 
@@ -136,4 +136,4 @@ def _joined(cells: Iterable[str]) -> str:
 
 def escape(text: str) -> str:
     """What came from a certificate must not become markup."""
-    return re.sub(r"([\\`*_\[\]<>|~@]|(?<=http):|(?<=https):|(?<=www)\.)", r"\\\1", plain(text))
+    return re.sub(r"([\\`*_\[\]<>|~@]|(?<=http):|(?<=https):|(?<=www)\.)", r"\\\1", printable(text))

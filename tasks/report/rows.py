@@ -16,7 +16,7 @@ from tasks.domain.models import (
     Version,
 )
 from tasks.domain.reasons import Reason
-from tasks.domain.text import count_of, plain
+from tasks.domain.text import count_of, printable
 
 COLUMNS = (Action.CREATE, Action.UPDATE, Action.KEEP, Action.REFUSE, Action.NOTHING)
 """And one more where something was to be deleted."""
@@ -24,28 +24,28 @@ LOG_ROWS = 20
 """Rows per cluster in the log; the artifact has them all."""
 
 
-def rejected(inventory: SourceSnapshot) -> list[str]:
+def rejected(snapshot: SourceSnapshot) -> list[str]:
     """What OPS holds that is not fit to be sent: one line each."""
-    return [_told(one, one.reason) for one in inventory.rejections]
+    return [_told(one, one.reason) for one in snapshot.rejections]
 
 
-def not_issued(inventory: SourceSnapshot, now: datetime) -> list[str]:
+def not_issued(snapshot: SourceSnapshot, now: datetime) -> list[str]:
     """What cert-manager has yet to issue: one line each, what is late first."""
-    late = sorted(inventory.issuances, key=lambda one: one.reason(now) is not Reason.ISSUANCE_LATE)
+    late = sorted(snapshot.issuances, key=lambda one: one.reason(now) is not Reason.ISSUANCE_LATE)
     return [_told(one, one.reason(now)) for one in late]
 
 
 def _told(one: Rejection | Issuance, reason: Reason) -> str:
-    detail = f" ({plain(one.detail)})" if one.detail else ""
+    detail = f" ({printable(one.detail)})" if one.detail else ""
     return f"{one.ref.name}: {reason}: {reason.sentence}{detail}: {reason.remedy}"
 
 
-def not_routed(inventory: SourceSnapshot) -> Iterator[str]:
+def not_routed(snapshot: SourceSnapshot) -> Iterator[str]:
     """How much is left out of these lines, since nobody wants it sent."""
-    if count := inventory.unrouted_rejections:
+    if count := snapshot.unrouted_rejections:
         are = "is" if count == 1 else "are"
         yield f"{count_of(count, 'Secret')} on OPS {are} not fit to be sent and {are} not routed"
-    if count := inventory.unrouted_issuances:
+    if count := snapshot.unrouted_issuances:
         are = "is" if count == 1 else "are"
         yield f"{count_of(count, 'certificate')} on OPS {are} not issued yet and {are} not routed"
 

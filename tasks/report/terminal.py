@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from textwrap import wrap
 
-from tasks.domain.errors import tell
+from tasks.domain.errors import describe
 from tasks.domain.models import ClusterReport, RunReport
-from tasks.domain.text import fold, plain, short_date, table
+from tasks.domain.text import fold, printable, short_date, table
 from tasks.report import rows as say
 from tasks.report import verdict
 
@@ -61,7 +61,7 @@ def _in_detail(clusters: Iterable[ClusterReport], room: int) -> Iterator[str]:
 def _details(cluster: ClusterReport) -> Iterator[str]:
     rows = say.rows(cluster)
     yield from ("", cluster.cluster)
-    failures = [f"  {tell(one, cluster.cluster)}. To do: {one.code.remedy}." for one in cluster.failures]
+    failures = [f"  {describe(one, cluster.cluster)}. To do: {one.code.remedy}." for one in cluster.failures]
     yield from _first(failures, "failures")
     if rows:
         shown = [
@@ -78,8 +78,8 @@ def _details(cluster: ClusterReport) -> Iterator[str]:
         yield f"  … and {len(rows) - say.LOG_ROWS} more rows: see the run's artifact"
     for row in rows[: say.LOG_ROWS]:
         if say.is_told(row):
-            yield f"  {row.target}: {plain(say.what_to_do(row))}"
-    yield from _first([f"  warning: {plain(warning)}" for warning in cluster.warnings], "warnings")
+            yield f"  {row.target}: {printable(say.what_to_do(row))}"
+    yield from _first([f"  warning: {printable(warning)}" for warning in cluster.warnings], "warnings")
 
 
 def _first(lines: Sequence[str], what: str) -> Iterator[str]:
@@ -89,19 +89,19 @@ def _first(lines: Sequence[str], what: str) -> Iterator[str]:
 
 
 def _source(report: RunReport) -> Iterator[str]:
-    inventory = report.inventory
-    if inventory.failure:  # nothing is known, and the first line says why
+    snapshot = report.inventory
+    if snapshot.failure:  # nothing is known, and the first line says why
         return
     ending = [
         f"{one.ref.name}: {text} (until {short_date(one.version.not_after)})"
         for one, text in verdict.expiring(report)
     ]
-    warnings = inventory.all_warnings
-    rejected, awaited = say.rejected(inventory), say.not_issued(inventory, report.now)
+    warnings = snapshot.all_warnings
+    rejected, awaited = say.rejected(snapshot), say.not_issued(snapshot, report.now)
     lists = {"rejected ": rejected, "not issued ": awaited, "expiring ": ending}
-    uncounted = [*say.not_routed(inventory)]
+    uncounted = [*say.not_routed(snapshot)]
     if any(lists.values()) or uncounted or warnings or report.suspended:
-        yield from ("", f"on OPS ({len(inventory.certificates)} certificates fit to be sent)")
+        yield from ("", f"on OPS ({len(snapshot.certificates)} certificates fit to be sent)")
     for what, told in lists.items():
         yield from (f"  {what}{one}" for one in told[: say.LOG_ROWS])
     more = sum(max(0, len(told) - say.LOG_ROWS) for told in (*lists.values(), warnings))
@@ -109,7 +109,7 @@ def _source(report: RunReport) -> Iterator[str]:
         yield f"  … and {more} more: see the run's artifact"
     yield from (f"  {told}" for told in uncounted)
     for warning in warnings[: say.LOG_ROWS]:
-        yield f"  warning: {plain(warning)}"
+        yield f"  warning: {printable(warning)}"
     if report.suspended:
         yield f"  suspended, so left out: {', '.join(report.suspended)}"
 

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from tasks.domain.errors import first_trouble
+from tasks.domain.errors import first_problem
 from tasks.domain.expiry import Level, level_of
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Action, Certificate, RunReport
@@ -31,7 +31,7 @@ def verdict(report: RunReport) -> Verdict:
         return Verdict(ok=False, name=str(failure.code) if too_many else "SourceUnreadable", message=message)
     failed = [cluster for cluster in report.clusters if not cluster.ok]
     if failed:
-        reasons = [f"{cluster.cluster} ({first_trouble(cluster)})" for cluster in failed[:NAMED]]
+        reasons = [f"{cluster.cluster} ({first_problem(cluster)})" for cluster in failed[:NAMED]]
         reasons += [f"and {len(failed) - NAMED} more"] if len(failed) > NAMED else []
         message = f"{len(failed)} of {_clusters(report)} failed: {'; '.join(reasons)}"
         return Verdict(ok=False, name="ClustersFailed", message=message)
@@ -57,9 +57,9 @@ def _notes(report: RunReport) -> Iterator[str]:
         yield "warning: OPS has no certificate that is fit to be sent"
     if report.pending:
         yield f"still at work, with reports of their own to follow: {', '.join(report.pending)}"
-    inventory = report.inventory
+    snapshot = report.inventory
     ending = len(list(expiring(report)))
-    yield from about_ops(len(inventory.rejections), len(inventory.issuances), ending, report.suspended)
+    yield from about_ops(len(snapshot.rejections), len(snapshot.issuances), ending, report.suspended)
 
 
 def about_ops(rejected: int, awaited: int, ending: int, suspended: Sequence[str]) -> Iterator[str]:

@@ -21,7 +21,7 @@ from tasks.source.chain import CLOCK_SKEW, follow_chain
 from tasks.source.der import algorithm_of
 from tasks.source.key_kinds import UNUSUAL, kind_of
 from tasks.source.private_key import require_key
-from tasks.source.refusal import CheckFailed, as_check_failure, unforeseen_as_check_failure
+from tasks.source.refusal import CheckFailed, as_check_failure, unexpected_as_check_failure
 from tasks.source.tls_secret import KEY, MAX_CERTIFICATES, TLSSecret, common_name, is_authority
 
 RSA_BITS = 2048
@@ -182,7 +182,7 @@ CHECKS: tuple[Check, ...] = (
 def check_secret(ref: SecretRef, secret: dict[str, object], policy: Policy) -> Certificate | Rejection:
     """The facts of a Secret as the API delivers it, or the first reason not to send it."""
     try:
-        with without_warnings, unforeseen_as_check_failure():
+        with without_warnings, unexpected_as_check_failure():
             candidate = TLSSecret(secret)
             warnings = [text for check in CHECKS for text in check(candidate, policy) or ()]
             return facts(ref, candidate, warnings)

@@ -11,7 +11,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from tasks.domain.models import ISSUANCE_PATIENCE, Certificate, Issuance, OnOps, Rejection, SecretRef, Version
+from tasks.domain.models import (
+    ISSUANCE_LATE_AFTER,
+    Certificate,
+    Issuance,
+    Rejection,
+    SecretRef,
+    SourceEntry,
+    Version,
+)
 from tasks.domain.names import is_name
 from tasks.domain.reasons import Reason
 from tasks.plan.ownership import moment
@@ -76,14 +84,14 @@ def _trouble(word: Word) -> tuple[int, float]:
     return word.attempts, -(word.since.timestamp() if word.since else 0)
 
 
-def issuance_of(ref: SecretRef, found: OnOps | None, word: Word, now: datetime) -> Issuance | None:
+def issuance_of(ref: SecretRef, found: SourceEntry | None, word: Word, now: datetime) -> Issuance | None:
     """The issuance that is to bring a Secret; None where it has come, or where none would bring it."""
     if word.since is None or isinstance(found, Certificate | Issuance):
         return None
     if isinstance(found, Rejection) and found.reason not in AWAITED:
         return None
     # It was ready long ago, or lacks the label: its Secret is one that we don't list, or was deleted.
-    elsewhere = not word.selected or (word.ready and now - word.since >= ISSUANCE_PATIENCE)
+    elsewhere = not word.selected or (word.ready and now - word.since >= ISSUANCE_LATE_AFTER)
     if found is None and elsewhere:
         return None
     return Issuance(

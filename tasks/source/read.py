@@ -8,13 +8,21 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from tasks.config.limits import MOST_CERTIFICATES, too_many_secrets
+from tasks.config.limits import MAX_CERTIFICATES, too_many_secrets
 from tasks.config.schema import Source
 from tasks.domain.errors import ClusterError
 from tasks.domain.failure_codes import FailureCode
-from tasks.domain.models import Certificate, Failure, Issuance, OnOps, Rejection, SecretRef, SourceSnapshot
+from tasks.domain.models import (
+    Certificate,
+    Failure,
+    Issuance,
+    Rejection,
+    SecretRef,
+    SourceEntry,
+    SourceSnapshot,
+)
 from tasks.domain.reasons import Reason
-from tasks.domain.text import some
+from tasks.domain.text import join_limited
 from tasks.kube.client import ClusterClient
 from tasks.kube.identity import identify_ops
 from tasks.kube.responses import MALFORMED, name_of
@@ -59,15 +67,15 @@ def read_source(client: ClusterClient, source: Source, now: datetime) -> SourceS
     )
 
 
-def _kept_keys(found: Iterable[OnOps]) -> list[str]:
+def _kept_keys(found: Iterable[SourceEntry]) -> list[str]:
     """One line, however many there are; names alone."""
     keeping = [one for one in found if isinstance(one, Certificate) and one.kept_keys]
-    told = [f"{one.ref.name} ({some(one.kept_keys)})" for one in keeping]
+    told = [f"{one.ref.name} ({join_limited(one.kept_keys)})" for one in keeping]
     what = "keys beyond tls.crt, tls.key and ca.crt stay on OPS"
-    return [f"{what}: {some(told)}"] if told else []
+    return [f"{what}: {join_limited(told)}"] if told else []
 
 
-def _warnings(heard: Heard, on_ops: Iterable[OnOps]) -> list[str]:
+def _warnings(heard: Heard, on_ops: Iterable[SourceEntry]) -> list[str]:
     """Of what is fit all the same, or not on OPS; of the rest, more is told than that it is not ready."""
     told = {one.ref.name for one in on_ops if not isinstance(one, Certificate)}
     return heard.warnings + [
@@ -90,7 +98,7 @@ def recheck(
     return found
 
 
-def check_changed(client: ClusterClient, source: Source, name: str, now: datetime) -> OnOps | None:
+def check_changed(client: ClusterClient, source: Source, name: str, now: datetime) -> SourceEntry | None:
     """As `recheck`, and cert-manager is believed, as in an inventory. Raises ClusterError."""
     found = recheck(client, source, [name], now)[name]
     if isinstance(found, Rejection) and found.reason not in AWAITED:
@@ -103,7 +111,7 @@ def _examine_all(client: ClusterClient, source: Source, policy: Policy) -> list[
     listed = 0
     for page in client.tls_secrets(source.namespace, source.selector):
         listed += len(page)
-        if listed > MOST_CERTIFICATES:  # the pages after this one are not asked for
+        if listed > MAX_CERTIFICATES:  # the pages after this one are not asked for
             raise ClusterError(too_many_secrets(source))
         found += _examine_page(page, source, policy)
     return found
@@ -125,7 +133,7 @@ def _examine_page(
 
 def _believe_cert_manager(
     name: str, one: Certificate | Rejection | None, heard: Heard, source: Source, now: datetime
-) -> OnOps | None:
+) -> SourceEntry | None:
     reason, word = heard.unready.get(name), heard.words.get(name)
     ref = SecretRef(namespace=source.namespace, name=name)
     if isinstance(one, Certificate) and reason in WRONG_SECRET:

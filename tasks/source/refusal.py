@@ -36,7 +36,7 @@ def as_check_failure(reason: Reason, detail: str = "") -> Iterator[None]:
 
 
 @contextmanager
-def unforeseen_as_check_failure() -> Iterator[None]:
+def unexpected_as_check_failure() -> Iterator[None]:
     """Turn any other error into a Refused, told by its type alone: its text could hold anything.
 
     So whatever a Secret holds, it costs itself. What ends a process, or a run, goes through.

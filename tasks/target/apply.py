@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from tasks.config.schema import Wanted
+from tasks.config.schema import RoutedCopy
 from tasks.domain import annotations
 from tasks.domain.errors import ClusterError
 from tasks.domain.failure_codes import FailureCode
@@ -24,7 +24,7 @@ from tasks.plan.observed import ObservedState
 from tasks.plan.safety import ensure_safe_write
 from tasks.plan.spec import SyncSpec
 from tasks.source.checks import Policy, check_secret
-from tasks.source.refusal import CheckFailed, unforeseen_as_check_failure
+from tasks.source.refusal import CheckFailed, unexpected_as_check_failure
 from tasks.source.tls_secret import TLSSecret
 from tasks.target.read import read_copy
 
@@ -45,9 +45,9 @@ class SecretApplier:
         self._known = order.inventory.by_name
 
     @cached_property
-    def _wants(self) -> dict[SecretRef, Wanted]:
+    def _wants(self) -> dict[SecretRef, RoutedCopy]:
         """Asked only where a Secret has moved since the plan was made."""
-        wants = self._order.cluster.wants(frozenset(self._known), self._order.asked_for)
+        wants = self._order.cluster.routed_copies(frozenset(self._known), self._order.asked_for)
         return {want.target: want for want in wants}
 
     def send(self, secret: dict[str, Any] | None, change: Change) -> Change | None:
@@ -119,7 +119,7 @@ class SecretApplier:
     ) -> Certificate | Rejection:
         """The facts that the plan was made on, if the content is still the same and valid; else new ones."""
         known, now = self._known[change.certificate], datetime.now(UTC)
-        with suppress(CheckFailed), unforeseen_as_check_failure():  # examine says why
+        with suppress(CheckFailed), unexpected_as_check_failure():  # examine says why
             if candidate.fingerprint == known.version.fingerprint and known.version.not_after > now:
                 return known
         policy = Policy(now=now, allow_self_signed=self._order.config.source.allow_self_signed)

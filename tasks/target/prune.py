@@ -145,7 +145,9 @@ class _Work:
 
     @staticmethod
     def _note(target: ClusterClient, row: Change) -> Change:
-        notes = dict.fromkeys(annotations.MARKS) | (ownership.marks(row.absence) if row.absence else {})
+        notes = dict.fromkeys(annotations.ORPHAN_MARKS) | (
+            ownership.marks(row.absence) if row.absence else {}
+        )
         try:
             target.annotate(row.target, notes, uid=str(row.uid), version=str(row.resource_version))
         except ClusterError as error:

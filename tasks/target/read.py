@@ -10,7 +10,7 @@ from tasks.domain.reasons import Reason
 from tasks.kube.client import ClusterClient
 from tasks.runtime.silence import without_warnings
 from tasks.source.checks import Policy, check_secret, version_of
-from tasks.source.refusal import CheckFailed, unforeseen_as_check_failure
+from tasks.source.refusal import CheckFailed, unexpected_as_check_failure
 from tasks.source.tls_secret import TLSSecret
 
 
@@ -25,7 +25,7 @@ def read_copy(target: ClusterClient, secret: TargetSecret, source: Source) -> Ta
         return None
     held, unfit, data = None, None, manifest.get("data")
     keys = data_keys(data) if isinstance(data, dict) else frozenset[str]()
-    with suppress(CheckFailed), without_warnings, unforeseen_as_check_failure():
+    with suppress(CheckFailed), without_warnings, unexpected_as_check_failure():
         held = version_of(TLSSecret(manifest))
     found = check_secret(secret.ref, manifest, Policy(now=None, allow_self_signed=source.allow_self_signed))
     if isinstance(found, Rejection) and found.reason is not Reason.EXAMINATION_FAILED:  # that proves nothing

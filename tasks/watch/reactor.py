@@ -12,7 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from tasks.config.limits import CLUSTER_SECONDS, bounded
+from tasks.config.limits import CLUSTER_SECONDS, limit_copies
 from tasks.config.load import load_config
 from tasks.config.schema import Cluster, SyncConfig
 from tasks.domain.attempts import writes_of
@@ -72,7 +72,7 @@ class Reconciler:
             return None
         certificate = wanted[0] if len(wanted) == 1 and wanted[0] != RESYNC else None
         clusters = [c for c in config.first_wave if certificate is None or c.routes_certificate(certificate)]
-        inventory = bounded(self._look(config, certificate), config.source, clusters, certificate)
+        inventory = limit_copies(self._look(config, certificate), config.source, clusters, certificate)
         orders = specs_for(
             config,
             clusters,

@@ -216,7 +216,7 @@ def test_more_copies_than_a_run_takes_on_touch_no_cluster(
 ) -> None:
     """At the limit all is copied; beyond it the run is Failed, says how many, and no target hears of it."""
     world.issue("web-a-tls", "web-b-tls")
-    monkeypatch.setattr("tasks.config.limits.MOST_COPIES", 2 * len(world.targets) - 1)
+    monkeypatch.setattr("tasks.config.limits.MAX_COPIES", 2 * len(world.targets) - 1)
     start = world.log_position("dev")
     state = run(**parameters)
     assert (state.is_failed(), state.name) == (True, "TooMany")
@@ -224,7 +224,7 @@ def test_more_copies_than_a_run_takes_on_touch_no_cluster(
     assert state.message.startswith("nothing was written: TooMany: look at 6 copies: ")
     assert "TooMany" in next(iter(artifacts(state).values()))
     assert world.requests("dev", start) == []
-    monkeypatch.setattr("tasks.config.limits.MOST_COPIES", 2 * len(world.targets))
+    monkeypatch.setattr("tasks.config.limits.MAX_COPIES", 2 * len(world.targets))
     assert run(**parameters).is_completed()
 
 
@@ -397,7 +397,7 @@ def test_a_certificate_asked_for_and_not_there_fails_the_run(world: World) -> No
 def test_a_run_has_an_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the time of the run is up, no cluster is asked any more, and the run is Failed and says so."""
     world.issue("web-tls")
-    monkeypatch.setattr("flows.tls_sync.RUN", timedelta(0))
+    monkeypatch.setattr("flows.tls_sync.RUN_LIMIT", timedelta(0))
     start = world.log_position("dev")
     state = run()
     assert state.is_failed()

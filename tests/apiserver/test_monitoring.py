@@ -30,7 +30,7 @@ from tasks.metrics.pushgateway import ADDRESS
 from tasks.watch.health import Heartbeat, serve
 from tests.support import chart
 from tests.support.clusters import TARGETS, World
-from tests.support.factories import NOW, certificate, inventory, issuance, rejection
+from tests.support.factories import NOW, certificate, issuance, rejection, snapshot
 from tests.support.fault_proxy import Answer, Forward, Request
 from tests.support.monitoring import Alertmanager, Prometheus, Pushgateway, demand
 from tests.support.waiting import until
@@ -216,12 +216,12 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
         patch.setenv(ADDRESS, gateway.url)
         ends = NOW + timedelta(days=9)
         unfit = (rejection("old-tls"), issuance("new-tls"))
-        found = inventory(certificate("web-tls", version=NEW), *unfit, credential_ends=ends)
+        found = snapshot(certificate("web-tls", version=NEW), *unfit, credential_ends=ends)
         whole = report(cluster("dev", KEPT, REFUSED), cluster("rct", failures=(DOWN,)), inventory=found)
         assert push(whole) == push(report(cluster("rct", KEPT))) == push(whole) == ""
         failure = DOWN.model_copy(update={"cluster": "OPS"})
         requests = (Requests(verb="GET", code="200", count=9),)
-        assert push(report(inventory=inventory(failure=failure), requests=requests)) == ""
+        assert push(report(inventory=snapshot(failure=failure), requests=requests)) == ""
         registry.heard("ops")
         with pytest.raises(RuntimeError):
             request_counts.Counted(Broken()).request("GET", "https://ops.example.org")  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ from tasks.config.load import load_config
 from tasks.domain.annotations import (
     FIELD_MANAGER,
     MANAGED_BY,
-    MARKS,
+    ORPHAN_MARKS,
     ORPHANED_RUNS,
     ORPHANED_SEEN,
     ORPHANED_SINCE,
@@ -112,7 +112,7 @@ def notes_on(world: World, name: str = GONE, cluster: str = "dev") -> dict[str, 
     copy = world.copy(name, cluster)
     assert copy is not None
     found = copy["metadata"]["annotations"]
-    return {key: value for key, value in found.items() if key in MARKS}
+    return {key: value for key, value in found.items() if key in ORPHAN_MARKS}
 
 
 def age_notes(world: World, by: timedelta) -> None:

@@ -194,7 +194,9 @@ def test_our_clock_deletes_nothing(pruned: World, our_clock: Callable[[timedelta
     for _ in range(3):
         run()
     age(pruned, hours=25 if days < 0 else 1)
-    pruned.admin().patch(place(NAMES[1]), {"metadata": {"annotations": dict.fromkeys(annotations.MARKS)}})
+    pruned.admin().patch(
+        place(NAMES[1]), {"metadata": {"annotations": dict.fromkeys(annotations.ORPHAN_MARKS)}}
+    )
     oracle = pruned.oracle()
     our_clock(days * DAY)
     state = run()

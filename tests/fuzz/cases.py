@@ -171,8 +171,8 @@ def a_row(chance: Random) -> str:
     found = target_secrets.parse_target_secrets({"columnDefinitions": columns, "rows": [spoilt, sound]})
     assert all(isinstance(one, TargetSecret) for one in found)
     assert found[-1].ref.name == "other"
-    assert found[-1].held_by is None
-    return f"{len(found)} found, {sum(one.held_by is Reason.UNREADABLE for one in found)} unreadable"
+    assert found[-1].managed_by is None
+    return f"{len(found)} found, {sum(one.managed_by is Reason.UNREADABLE for one in found)} unreadable"
 
 
 KINDS: Sequence[Callable[[Random], str]] = (*[a_secret] * 8, a_certificate, a_row)

@@ -138,7 +138,7 @@ MUTANTS = (
     Mutant(
         "annotations stay",
         "plan/decide",
-        "current.keeps_last_applied]",
+        "current.has_last_applied]",
         "False]",
         f"{IDENTITY} -k asks_for_it",
     ),

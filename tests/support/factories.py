@@ -15,11 +15,11 @@ from tasks.domain.models import (
     Certificate,
     Issuance,
     ManagedKeys,
-    OnOps,
     Owner,
     Rejection,
     Row,
     SecretRef,
+    SourceEntry,
     SourceSnapshot,
     TargetSecret,
     Version,
@@ -79,7 +79,7 @@ def issuance(name: str = NAME, *, minutes: float = 5, **values: Any) -> Issuance
     return Issuance(ref=ref, certificate=name, since=since, **values)
 
 
-def inventory(*found: OnOps, **values: Any) -> SourceSnapshot:
+def snapshot(*found: SourceEntry, **values: Any) -> SourceSnapshot:
     return SourceSnapshot(
         certificates=tuple(one for one in found if isinstance(one, Certificate)),
         rejections=tuple(one for one in found if isinstance(one, Rejection)),

@@ -27,8 +27,8 @@ from tests.support.factories import (
     US,
     certificate,
     cluster,
-    inventory,
     law,
+    snapshot,
     target_secret,
 )
 
@@ -54,7 +54,7 @@ def found(begin: datetime, end: datetime, now: datetime) -> Certificate | Reject
 
 def one_row(on_ops: Certificate | Rejection, copy: Certificate | None, now: datetime) -> Change:
     current = [target_secret(copy)] if copy else []
-    (row,) = decide.make_plan(cluster(), inventory(on_ops), current, owner=US, now=now).changes
+    (row,) = decide.make_plan(cluster(), snapshot(on_ops), current, owner=US, now=now).changes
     return row
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.config import limits
-from tasks.config.limits import bounded, copies_of
+from tasks.config.limits import count_copies, limit_copies
 from tasks.config.schema import Cluster, Source, SyncConfig
 from tasks.domain.errors import ConfigError
 from tasks.domain.failure_codes import FailureCode
@@ -22,15 +22,15 @@ from tests.support.factories import (
     SOURCE_NAMESPACE,
     certificate,
     cluster,
-    inventory,
     law,
     rejection,
     route,
+    snapshot,
 )
 
 SOURCE = Source.model_validate({"namespace": SOURCE_NAMESPACE})
 NAMES = ("a-tls", "b-tls", "web-1", "web-2", "x")
-OPS = inventory(*(certificate(name) for name in NAMES[:3]), *(rejection(name) for name in NAMES[3:]))
+OPS = snapshot(*(certificate(name) for name in NAMES[:3]), *(rejection(name) for name in NAMES[3:]))
 EVERYWHERE = route(("*-tls", "web-*", "not-there"), ("one", "two", "three"))
 
 
@@ -52,23 +52,23 @@ def test_as_many_copies_are_counted_as_are_wanted(
     """Pattern by pattern, there or not, what is counted is what the routes ask for, over all clusters."""
     names = frozenset(NAMES)
     routed = clusters(number, *(route((pattern,), namespaces) for pattern in patterns))
-    wanted = sum(len(one.wants(names)) for one in routed)
-    assert copies_of(OPS, routed) == wanted
+    wanted = sum(len(one.routed_copies(names)) for one in routed)
+    assert count_copies(OPS, routed) == wanted
     for name in ("a-tls", "web-2", "not-there"):
-        only = sum(want.certificate == name for one in routed for want in one.wants(names | {name}))
-        assert copies_of(OPS, routed, name) == only
+        only = sum(want.certificate == name for one in routed for want in one.routed_copies(names | {name}))
+        assert count_copies(OPS, routed, name) == only
 
 
 def test_a_run_looks_at_as_many_copies_as_the_limit_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """At the limit the inventory stays; one beyond, it says how many, how many at most, and what to do."""
     many = clusters(4, EVERYWHERE)  # two by each glob, and one that is not there, to three namespaces
-    assert copies_of(OPS, many) == 60
-    monkeypatch.setattr(limits, "MOST_COPIES", 60)
-    assert bounded(OPS, SOURCE, many) is OPS
-    monkeypatch.setattr(limits, "MOST_COPIES", 59)
-    assert bounded(OPS, SOURCE, many[:3]) is OPS
-    assert bounded(OPS, SOURCE, many, "a-tls") is OPS
-    beyond = bounded(OPS, SOURCE, many)
+    assert count_copies(OPS, many) == 60
+    monkeypatch.setattr(limits, "MAX_COPIES", 60)
+    assert limit_copies(OPS, SOURCE, many) is OPS
+    monkeypatch.setattr(limits, "MAX_COPIES", 59)
+    assert limit_copies(OPS, SOURCE, many[:3]) is OPS
+    assert limit_copies(OPS, SOURCE, many, "a-tls") is OPS
+    beyond = limit_copies(OPS, SOURCE, many)
     assert beyond == SourceSnapshot(failure=beyond.failure)
     told = verdict(RunReport(inventory=beyond, now=NOW))
     assert (told.ok, told.name) == (False, "TooMany")
@@ -80,14 +80,16 @@ def test_a_run_looks_at_as_many_copies_as_the_limit_and_no_more(monkeypatch: pyt
 
 def test_the_limits_are_what_the_guides_say() -> None:
     """Ten thousand certificates and a hundred thousand copies, with a comma for who reads them."""
-    assert "at most 100,000" in str(bounded(OPS, SOURCE, [cluster(route(("*",), ["one"]))] * 20_001).failure)
+    assert "at most 100,000" in str(
+        limit_copies(OPS, SOURCE, [cluster(route(("*",), ["one"]))] * 20_001).failure
+    )
     assert limits.too_many_secrets(SOURCE).detail == "more than 10,000 TLS Secrets"
 
 
 def test_what_could_not_be_read_stays_what_it_is() -> None:
     """Where OPS can't be read, that is what is said, and no limit."""
     unread = SourceSnapshot(failure=Failure(code=FailureCode.UNREACHABLE, cluster="OPS", what="list secrets"))
-    assert bounded(unread, SOURCE, clusters(1)) is unread
+    assert limit_copies(unread, SOURCE, clusters(1)) is unread
 
 
 CONFIG = SyncConfig(owner="ops", source=SOURCE, clusters=tuple(clusters(4, EVERYWHERE)))
@@ -95,7 +97,7 @@ CONFIG = SyncConfig(owner="ops", source=SOURCE, clusters=tuple(clusters(4, EVERY
 
 def test_the_inventory_command_refuses_what_a_run_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     """It would hold as many rows; so it asks no cluster, and says how to ask for less."""
-    monkeypatch.setattr(limits, "MOST_COPIES", 59)
+    monkeypatch.setattr(limits, "MAX_COPIES", 59)
     monkeypatch.setattr(collect, "contexts", tuple)
     monkeypatch.setattr(collect, "_read_ops", lambda _: OPS)
     with pytest.raises(ConfigError, match=r"look at 60 copies.*at most 59.*ask for one cluster"):
@@ -108,7 +110,7 @@ def test_the_watcher_serves_no_cluster_beyond_the_limit(
 ) -> None:
     """What it was to do is left to be asked for again, with the reason."""
     served: list[str] = []
-    monkeypatch.setattr(limits, "MOST_COPIES", most)
+    monkeypatch.setattr(limits, "MAX_COPIES", most)
     monkeypatch.setattr("tasks.watch.reactor.load_config", lambda: CONFIG)
     monkeypatch.setattr(Reconciler, "_look", lambda *_: OPS)
     monkeypatch.setattr(Reconciler, "_deliver", _noting(served))

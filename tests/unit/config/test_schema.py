@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.config.load import load_config, parse_config
-from tasks.config.schema import Cluster, Route, Source, SyncConfig, Wanted
+from tasks.config.schema import Cluster, Route, RoutedCopy, Source, SyncConfig
 from tasks.domain.errors import ConfigError
 from tasks.domain.models import SecretRef
 from tasks.runtime.yaml_file import YamlError, parse_yaml
@@ -581,7 +581,7 @@ def test_config_is_valid_or_refused_whatever_it_says(edits: list[Edit]) -> None:
 def test_route_wants_literal_names_and_what_globs_find() -> None:
     """A literal name is wanted whether OPS has it or not, a glob's names only if it has them."""
     sent = Route(certificates=("homarr-tls", "headlamp-*"), namespaces=("web",))
-    wanted = sorted((w.certificate, w.literal) for w in sent.wants(frozenset({"headlamp-a", "zzz"})))
+    wanted = sorted((w.certificate, w.literal) for w in sent.routed_copies(frozenset({"headlamp-a", "zzz"})))
     assert wanted == [("headlamp-a", False), ("homarr-tls", True)]
 
 
@@ -589,10 +589,12 @@ def test_cluster_wants_are_sorted_by_target() -> None:
     """What a cluster wants comes in the order of its namespaces and names, renamed where a route says so."""
     to = cluster(route(["b", "a"], ["web", "app"]), route(["x"], ["app"], "c"))
 
-    def want(namespace: str, name: str, certificate: str) -> Wanted:
-        return Wanted(target=SecretRef(namespace=namespace, name=name), certificate=certificate, literal=True)
+    def want(namespace: str, name: str, certificate: str) -> RoutedCopy:
+        return RoutedCopy(
+            target=SecretRef(namespace=namespace, name=name), certificate=certificate, literal=True
+        )
 
-    assert to.wants(frozenset()) == (
+    assert to.routed_copies(frozenset()) == (
         want("app", "a", "a"),
         want("app", "b", "b"),
         want("app", "c", "x"),

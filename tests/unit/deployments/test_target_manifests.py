@@ -65,11 +65,13 @@ def test_both_policies_are_about_the_same() -> None:
     selector = age["spec"]["matchConstraints"]["objectSelector"]
     assert selector == {"matchLabels": {annotations.MANAGED_BY: annotations.FIELD_MANAGER}}
     (notes,) = (one for one in always["spec"]["variables"] if one["name"] == "notes")
-    assert set(yaml.safe_load(notes["expression"])) == annotations.MARKS
+    assert set(yaml.safe_load(notes["expression"])) == annotations.ORPHAN_MARKS
     since = [one["expression"] for one in age["spec"]["variables"]]
     assert all(f'"{annotations.ORPHANED_SINCE}"' in one for one in since)
     keys = (one["expression"] for one in always["spec"]["validations"] if "tls.crt" in one["expression"])
-    assert {key for one in keys for key in re.findall(r'"(\S+\.(?:crt|key))"', one)} == annotations.TRAVELLING
+    assert {
+        key for one in keys for key in re.findall(r'"(\S+\.(?:crt|key))"', one)
+    } == annotations.COPIED_KEYS
 
 
 @pytest.mark.parametrize("prune", [False, True])

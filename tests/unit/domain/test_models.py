@@ -32,8 +32,8 @@ from tests.support.factories import (
     NAMESPACE,
     NOW,
     certificate,
-    inventory,
     rejection,
+    snapshot,
     target_secret,
     version,
 )
@@ -114,28 +114,28 @@ def test_certificate_counts_whole_days(age: float, life: float, expected: int) -
 
 def test_inventory_digest_is_the_same_for_the_same_facts() -> None:
     """Two inventories with the same facts have the same digest, also after a trip through JSON."""
-    one = inventory(certificate(), rejection("other"))
+    one = snapshot(certificate(), rejection("other"))
     assert SourceSnapshot.model_validate(one.model_dump(mode="json")).digest == one.digest
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        pytest.param(inventory(), id="nothing"),
-        pytest.param(inventory(certificate(content="b2")), id="another content"),
-        pytest.param(inventory(certificate(resource_version="8")), id="another state"),
-        pytest.param(inventory(certificate(), rejection("other")), id="a rejection more"),
-        pytest.param(inventory(certificate(), warnings=("x",)), id="a warning more"),
+        pytest.param(snapshot(), id="nothing"),
+        pytest.param(snapshot(certificate(content="b2")), id="another content"),
+        pytest.param(snapshot(certificate(resource_version="8")), id="another state"),
+        pytest.param(snapshot(certificate(), rejection("other")), id="a rejection more"),
+        pytest.param(snapshot(certificate(), warnings=("x",)), id="a warning more"),
     ],
 )
 def test_inventory_digest_differs_when_a_fact_does(other: SourceSnapshot) -> None:
     """Whatever changes on OPS changes the digest, so that no finished cluster is skipped."""
-    assert other.digest != inventory(certificate()).digest
+    assert other.digest != snapshot(certificate()).digest
 
 
 def test_inventory_of_an_earlier_version_can_be_read() -> None:
     """A result that was stored before certificates had warnings is the same inventory, without them."""
-    one = inventory(certificate())
+    one = snapshot(certificate())
     stored = one.model_dump(mode="json")
     for each in stored["certificates"]:
         del each["warnings"]
@@ -144,7 +144,7 @@ def test_inventory_of_an_earlier_version_can_be_read() -> None:
 
 def test_inventory_tells_the_warnings_of_its_certificates() -> None:
     """After those about OPS come those about single certificates, by name; a corrected one tells the new."""
-    found = inventory(
+    found = snapshot(
         certificate(warnings=("old",)), certificate("b-tls", warnings=("x", "y")), warnings=("ops",)
     )
     assert found.all_warnings == ("ops", f"{NAME}: old", "b-tls: x", "b-tls: y")
@@ -153,7 +153,7 @@ def test_inventory_tells_the_warnings_of_its_certificates() -> None:
 
 def test_a_corrected_inventory_has_a_digest_and_names_of_its_own() -> None:
     """They are of the facts after the second look, also where the first ones were asked for before."""
-    first = inventory(certificate())
+    first = snapshot(certificate())
     before = first.digest
     name = first.certificates[0].ref.name
     assert first.by_name[name] == first.certificates[0]
@@ -304,8 +304,8 @@ def test_orders_are_made_for_each_cluster_unless_the_source_is_unreadable() -> N
         ],
     }
     settings = load.parse_config(document)
-    (made,) = spec.specs_for(settings, settings.clusters, inventory(), dry_run=True, certificate=NAME)
-    assert made == spec.SyncSpec(settings, settings.clusters[0], inventory(), dry_run=True, certificate=NAME)
+    (made,) = spec.specs_for(settings, settings.clusters, snapshot(), dry_run=True, certificate=NAME)
+    assert made == spec.SyncSpec(settings, settings.clusters[0], snapshot(), dry_run=True, certificate=NAME)
     assert made.namespaces == ("homarr-dev",)
     unread = SourceSnapshot(failure=failure())
     assert spec.specs_for(settings, settings.clusters, unread, dry_run=False, certificate=None) == ()

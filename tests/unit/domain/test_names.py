@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.domain import names
-from tasks.domain.text import some
+from tasks.domain.text import join_limited
 from tests.support.factories import law
 
 HOSTILE = {
@@ -240,11 +240,11 @@ def test_an_address_is_split_at_its_port(address: str, expected: tuple[str, int]
 def test_some_names_stand_for_all() -> None:
     """Twenty are told, each as long as a name may be; the rest is counted."""
     long, longer = "x" * 253, "y" * 254
-    assert some([long, longer]) == f"{long}, {longer[:253]}…"
+    assert join_limited([long, longer]) == f"{long}, {longer[:253]}…"
     many = [f"n{number}" for number in range(1041)]
-    assert some(many[:20]) == ", ".join(many[:20])
-    assert some(many[:21]) == ", ".join(many[:20]) + " and 1 more"
-    assert some(many) == ", ".join(many[:20]) + " and 1,021 more"
+    assert join_limited(many[:20]) == ", ".join(many[:20])
+    assert join_limited(many[:21]) == ", ".join(many[:20]) + " and 1 more"
+    assert join_limited(many) == ", ".join(many[:20]) + " and 1,021 more"
 
 
 def test_hostname_is_refused_without_patterns() -> None:

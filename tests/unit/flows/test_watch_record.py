@@ -8,7 +8,7 @@ from flows import watch_record
 from flows.watch_record import Recorder
 from tasks.domain.models import RunReport
 from tasks.metrics import registry
-from tests.support.factories import inventory
+from tests.support.factories import snapshot
 from tests.unit.report.test_rows import CREATED, UPDATED, cluster, run
 
 
@@ -21,7 +21,7 @@ def test_every_lost_record_is_told(
     monkeypatch.setattr(watch_record, "api_trouble", lambda: "Prefect's API does not answer")
     recorder = Recorder()
     for number in range(5):
-        recorder.add(RunReport(inventory=inventory(), now=datetime.now(UTC)), f"web-{number}-tls changed")
+        recorder.add(RunReport(inventory=snapshot(), now=datetime.now(UTC)), f"web-{number}-tls changed")
     recorder.close(30.0)
     assert recorder.lost == 3
     assert b"tls_sync_watch_lost_records_total 3.0" in registry.exposition()[0]

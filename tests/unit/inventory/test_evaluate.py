@@ -54,7 +54,7 @@ def look(
     certificate: str | None = None,
 ) -> InventoryReport:
     """A survey of one cluster that has these Secrets; `unseen` namespaces could not be listed."""
-    given = order(inventory or factories.inventory(SOURCE), cluster or factories.cluster(), certificate)
+    given = order(inventory or factories.snapshot(SOURCE), cluster or factories.cluster(), certificate)
     view = ObservedState()
     for namespace in given.namespaces:
         if namespace not in unseen:
@@ -67,7 +67,7 @@ def look(
 
 def test_a_survey_tells_the_warnings_of_certificates() -> None:
     """What is odd about a fit certificate stands beside OPS's own warnings."""
-    found = factories.inventory(SOURCE.model_copy(update={"warnings": ("no issuer",)}), warnings=("ops",))
+    found = factories.snapshot(SOURCE.model_copy(update={"warnings": ("no issuer",)}), warnings=("ops",))
     assert look(inventory=found).warnings == ("ops", f"{SOURCE.ref.name}: no issuer")
 
 
@@ -85,7 +85,7 @@ SITUATIONS: dict[str, tuple[list[TargetSecret], Status, Reason]] = {
     "edited": ([copy(managed=DRIFTED)], Status.DRIFTED, Reason.DRIFTED),
     "not ours": ([factories.foreign_secret()], Status.FOREIGN, Reason.OWNED_BY_OTHER),
     "cert-manager's": (
-        [factories.foreign_secret(held_by=Reason.OWNED_BY_CERT_MANAGER)],
+        [factories.foreign_secret(managed_by=Reason.OWNED_BY_CERT_MANAGER)],
         Status.FOREIGN,
         Reason.OWNED_BY_CERT_MANAGER,
     ),
@@ -194,7 +194,7 @@ def test_without_ops_the_copies_are_told_and_nothing_is_called_right() -> None:
 
 def test_a_rejected_certificate_is_refused_or_missing() -> None:
     """Where a copy of ours lies there it stays, and is not the right one."""
-    rejected = factories.inventory(factories.rejection())
+    rejected = factories.snapshot(factories.rejection())
     assert only(look(copy(), inventory=rejected)).status is Status.REFUSED
     assert only(look(inventory=rejected)).status is Status.MISSING
     assert only(look(factories.foreign_secret(), inventory=rejected)).status is Status.FOREIGN
@@ -202,7 +202,7 @@ def test_a_rejected_certificate_is_refused_or_missing() -> None:
 
 def test_what_nothing_feeds_is_orphaned() -> None:
     """Fine where a glob routed it or no route does; not where a route names it."""
-    nothing, glob = factories.inventory(), factories.cluster(factories.route(["homarr-*"]))
+    nothing, glob = factories.snapshot(), factories.cluster(factories.route(["homarr-*"]))
     gone = only(look(copy(), inventory=nothing, cluster=glob))
     wanted = only(look(copy(), inventory=nothing))
     assert (gone.status, gone.ok) == (Status.ORPHANED, True)
@@ -213,7 +213,7 @@ def test_one_certificate_is_told_alone() -> None:
     """Also where nothing could be seen; the others are left out."""
     other = factories.certificate("other-tls")
     cluster = factories.cluster(factories.route([NAME, "other-tls"]))
-    both = factories.inventory(SOURCE, other)
+    both = factories.snapshot(SOURCE, other)
     for unseen in ((), (NAMESPACE,)):
         survey = look(inventory=both, cluster=cluster, certificate="other-tls", unseen=unseen)
         assert only(survey).certificate == "other-tls"
@@ -229,7 +229,7 @@ def test_the_worst_stand_first() -> None:
         copy(made[0]),
         factories.foreign_secret(name="c-tls"),
         copy(made[3].model_copy(update={"version": OLD.version})),
-        inventory=factories.inventory(*made),
+        inventory=factories.snapshot(*made),
         cluster=cluster,
     )
     assert [str(one.status) for one in survey.placements] == ["foreign", "missing", "stale", "in sync"]

@@ -98,6 +98,6 @@ def test_each_address_is_asked_once_per_name() -> None:
     routes = [{**factories.route(["homarr-*"], ["a", "b"]), "served": [ADDRESS]}]
     cluster = factories.cluster(*routes, factories.route(["other-tls"], ["c"]))
     other: Certificate = factories.certificate("other-tls")
-    both = factories.inventory(SOURCE, other, factories.rejection("homarr-bad-tls"))
+    both = factories.snapshot(SOURCE, other, factories.rejection("homarr-bad-tls"))
     assert questions_of(order(both, cluster)) == {ASKED}
     assert questions_of(order(both, cluster, "other-tls")) == frozenset()

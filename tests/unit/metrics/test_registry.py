@@ -27,7 +27,7 @@ from tasks.metrics import definitions, registry
 from tasks.metrics.definitions import Family
 from tasks.metrics.samples import Parts, Samples, merged, of_run, parts, tidied
 from tasks.watch.health import Heartbeat, serve
-from tests.support.factories import NOW, certificate, inventory, issuance, rejection, version
+from tests.support.factories import NOW, certificate, issuance, rejection, snapshot, version
 
 ROOT = Path(__file__).parents[3]
 FAMILIES = {name: one for name, one in vars(definitions).items() if isinstance(one, Family)}
@@ -56,7 +56,7 @@ DOWN = Failure(code=FailureCode.UNREACHABLE, cluster="rct", what="get namespace 
 
 def report(*clusters: ClusterReport, **values: Any) -> RunReport:
     given: dict[str, Any] = {
-        "inventory": inventory(certificate("web-tls", version=NEW)),
+        "inventory": snapshot(certificate("web-tls", version=NEW)),
         "now": NOW,
         "began": NOW - timedelta(seconds=7),
         "owner": "ops",
@@ -192,7 +192,7 @@ def test_a_group_keeps_its_own_clusters_alone() -> None:
 )
 def test_a_whole_run_is_for_all(change: dict[str, Any], whole: bool) -> None:
     """For all clusters that are not suspended, and all certificates."""
-    assert report(cluster("dev", KEPT), cluster("rct", KEPT), **change).whole is whole
+    assert report(cluster("dev", KEPT), cluster("rct", KEPT), **change).covers_everything is whole
 
 
 def test_a_fleet_keeps_each_part_once() -> None:
@@ -290,7 +290,7 @@ def test_beyond_a_cap_copies_are_counted_and_not_told() -> None:
         for number in range(definitions.MOST + 7)
     ]
     certificates = [certificate(one.certificate, version=one.old) for one in rows]
-    groups = groups_of(report(cluster("dev", *rows), inventory=inventory(*certificates)))
+    groups = groups_of(report(cluster("dev", *rows), inventory=snapshot(*certificates)))
     for family, dropped in (
         (definitions.COPY_END, definitions.COPIES_DROPPED),
         (definitions.SOURCE_END, definitions.SOURCE_DROPPED),
@@ -315,7 +315,7 @@ def test_many_clusters_share_a_bound() -> None:
 def test_rejections_requests_and_credentials_are_told() -> None:
     """What OPS rejects by reason, requests by verb and code, and the end of each credential."""
     ends = NOW + timedelta(days=2)
-    found = inventory(rejection("a-tls"), rejection("b-tls"), credential_ends=ends)
+    found = snapshot(rejection("a-tls"), rejection("b-tls"), credential_ends=ends)
     requests = (Requests(verb="GET", code="200", count=9), Requests(verb="PATCH", code="none", count=1))
     groups = groups_of(
         report(cluster("dev", credential_ends=ends), inventory=found, requests=requests, began=None)
@@ -330,7 +330,7 @@ def test_rejections_requests_and_credentials_are_told() -> None:
 
 def test_what_is_not_issued_and_what_is_not_routed_is_told() -> None:
     """By reason what cert-manager has yet to issue; as one number what no route names."""
-    found = inventory(
+    found = snapshot(
         issuance("a-tls"), issuance("b-tls", attempts=1), unrouted_rejections=2, unrouted_issuances=1
     )
     groups = groups_of(report(cluster("dev"), inventory=found))
@@ -348,7 +348,7 @@ def test_the_renewal_is_told_with_each_end() -> None:
         row(Action.KEEP, Reason.IN_SYNC, "a-tls", old=NEW, new=NEW),
         row(Action.KEEP, Reason.EXPIRED, "b-tls", old=OLD, new=None),
     )
-    found = inventory(certificate("a-tls", version=NEW, renewal=renewal), certificate("c-tls", version=NEW))
+    found = snapshot(certificate("a-tls", version=NEW, renewal=renewal), certificate("c-tls", version=NEW))
     groups = groups_of(report(cluster("dev", *rows), inventory=found))
     third = timedelta(days=30)
     assert {labels[-1]: value for labels, value in values(groups, definitions.SOURCE_RENEWAL).items()} == {
@@ -368,9 +368,7 @@ def test_nothing_but_names_and_codes_is_a_label() -> None:
     odd = certificate("web-tls", dns_names=(CANARY,), issuer=CANARY, serial=CANARY)
     refused = replace(REFUSED, detail=CANARY)
     registry.observe(
-        report(
-            cluster("dev", refused, failures=(failure,), warnings=(CANARY,)), inventory=inventory(odd, bad)
-        )
+        report(cluster("dev", refused, failures=(failure,), warnings=(CANARY,)), inventory=snapshot(odd, bad))
     )
     assert CANARY not in registry.exposition()[0].decode()
     assert "sha256" not in registry.exposition()[0].decode()

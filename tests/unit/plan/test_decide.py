@@ -18,10 +18,10 @@ from tasks.domain.models import (
     Certificate,
     Change,
     ManagedKeys,
-    OnOps,
     Plan,
     Rejection,
     SecretRef,
+    SourceEntry,
     SourceSnapshot,
     TargetSecret,
     Version,
@@ -40,11 +40,11 @@ from tests.support.factories import (
     certificate,
     cluster,
     foreign_secret,
-    inventory,
     issuance,
     law,
     rejection,
     route,
+    snapshot,
     target_secret,
     through_json,
     version,
@@ -87,7 +87,7 @@ NOT_OURS = (
     *NOBODYS,
     target_secret(owner="ops-2"),
     target_secret(annotations=OTHER_OPS),
-    foreign_secret(held_by=Reason.OWNED_BY_HELM),
+    foreign_secret(managed_by=Reason.OWNED_BY_HELM),
 )
 FIT = (OWN,)
 UNFIT = tuple(rejection(reason=reason) for reason in CHECK_REASONS)
@@ -101,7 +101,7 @@ class Row(NamedTuple):
     """Everything that one row of the table stands for: each source with each target."""
 
     routes: tuple[dict[str, object], ...]
-    sources: tuple[OnOps | None, ...]
+    sources: tuple[SourceEntry | None, ...]
     targets: tuple[TargetSecret | None, ...]
     hostnames: tuple[str, ...] = ("*.dev.example.org",)
 
@@ -180,9 +180,9 @@ ROWS = {
             (LITERAL, GLOB),
             FIT,
             (
-                foreign_secret(held_by=reason),
-                foreign_secret(held_by=reason, annotations=ASKS),
-                target_secret(held_by=reason),
+                foreign_secret(managed_by=reason),
+                foreign_secret(managed_by=reason, annotations=ASKS),
+                target_secret(managed_by=reason),
             ),
         )
         for who, reason in HOLDERS.items()
@@ -225,8 +225,8 @@ ROWS = {
         (LITERAL, GLOB),
         FIT,
         (
-            foreign_secret(held_by=Reason.UNREADABLE),
-            foreign_secret(held_by=Reason.UNREADABLE, uid="", type=""),
+            foreign_secret(managed_by=Reason.UNREADABLE),
+            foreign_secret(managed_by=Reason.UNREADABLE, uid="", type=""),
         ),
     ),
     "valid, routed here | being deleted | refuse | Terminating": Row(
@@ -287,7 +287,7 @@ def test_plan_matches_decision_table(text: str) -> None:
     action, told = text.split(" | ")[2:]
     for sent, source, current in product(row.routes, row.sources, row.targets):
         to = cluster(sent, hostnames=row.hostnames)
-        made = make(to, inventory(*[source] if source else []), [current] if current else [])
+        made = make(to, snapshot(*[source] if source else []), [current] if current else [])
         reason = source.reason if isinstance(source, Rejection) and told == "the check's reason" else told
         expected = [] if action == "-" else [(action, reason, REF, NAME)]
         assert [(c.action, c.reason, c.target, c.certificate) for c in made.changes] == expected
@@ -303,7 +303,7 @@ def test_decision_table_and_its_tests_have_the_same_rows() -> None:
 def test_plan_creates_what_is_missing() -> None:
     """A create says what will be there; there is no object that it could be bound to."""
     row = change(Action.CREATE, Reason.MISSING_ON_TARGET, new=OWN.version)
-    assert make(cluster(), inventory(OWN)) == Plan(cluster="dev", changes=(row,))
+    assert make(cluster(), snapshot(OWN)) == Plan(cluster="dev", changes=(row,))
 
 
 def test_plan_updates_a_renewed_certificate() -> None:
@@ -317,7 +317,7 @@ def test_plan_updates_a_renewed_certificate() -> None:
         uid="uid-of-copy",
         resource_version="41",
     )
-    assert make(cluster(), inventory(OWN), [target_secret(old)]) == Plan(cluster="dev", changes=(row,))
+    assert make(cluster(), snapshot(OWN), [target_secret(old)]) == Plan(cluster="dev", changes=(row,))
 
 
 def test_plan_takes_off_what_others_added() -> None:
@@ -332,7 +332,7 @@ def test_plan_takes_off_what_others_added() -> None:
         resource_version="41",
         extra_keys=("a", "z"),
     )
-    made = make(cluster(), inventory(OWN), [target_secret(managed=managed)])
+    made = make(cluster(), snapshot(OWN), [target_secret(managed=managed)])
     assert made == Plan(cluster="dev", changes=(row,))
 
 
@@ -378,14 +378,14 @@ def test_plan_names_each_key_that_a_patch_has_to_take_off(
 ) -> None:
     """The patch names each key that is there and is not sent, so that no version has a part of each."""
     source = OWN.model_copy(update={"version": version("d4")}) if not secret.was_read else OWN
-    (row,) = make(cluster(), inventory(source), [secret]).changes
+    (row,) = make(cluster(), snapshot(source), [secret]).changes
     assert (row.writes, row.extra_keys) == (True, gone)
 
 
 def test_plan_binds_nothing_that_it_does_not_write() -> None:
     """A refusal and a kept copy carry no object to change."""
-    kept = make(cluster(), inventory(OWN), [target_secret()])
-    refused = make(cluster(), inventory(OWN), [foreign_secret()])
+    kept = make(cluster(), snapshot(OWN), [target_secret()])
+    refused = make(cluster(), snapshot(OWN), [foreign_secret()])
     assert kept.changes == (change(Action.KEEP, Reason.IN_SYNC, old=OWN.version, new=OWN.version),)
     assert refused.changes == (change(Action.REFUSE, Reason.OWNED_BY_OTHER, new=OWN.version),)
 
@@ -393,16 +393,16 @@ def test_plan_binds_nothing_that_it_does_not_write() -> None:
 def test_plan_keeps_a_copy_whose_source_is_unfit_and_says_why() -> None:
     """The reason and the detail of the check reach the report of every cluster that has the copy."""
     row = change(Action.KEEP, Reason.EXPIRED, old=OWN.version, detail="since 2026")
-    assert make(cluster(), inventory(rejection()), [target_secret()]).changes == (row,)
+    assert make(cluster(), snapshot(rejection()), [target_secret()]).changes == (row,)
 
 
 def test_plan_says_since_when_an_issuance_is_pending() -> None:
     """The row names the Certificate, since when, and what came of it so far; only a late one is a failure."""
     pending = issuance(held=Reason.TEMPORARY)
-    (row,) = make(cluster(), inventory(pending)).changes
+    (row,) = make(cluster(), snapshot(pending)).changes
     told = f"Certificate {NAME}, since 2026-03-01 11:55 UTC, the Secret so far: TemporaryCertificate"
     assert (row.detail, row.failed) == (told, False)
-    (row,) = make(cluster(), inventory(issuance(attempts=2))).changes
+    (row,) = make(cluster(), snapshot(issuance(attempts=2))).changes
     told = f"Certificate {NAME}, since 2026-03-01 11:55 UTC, failed attempts: 2"
     assert (row.detail, row.failed) == (told, True)
 
@@ -413,7 +413,7 @@ def test_plan_says_which_names_may_not_be_sent() -> None:
         dns_names=("a.dev.example.org", "a.prd.example.org", "x.y.dev.example.org"),
         other_names=("IPAddress",),
     )
-    (row,) = make(cluster(), inventory(source)).changes
+    (row,) = make(cluster(), snapshot(source)).changes
     assert (row.reason, row.detail) == (
         Reason.HOSTNAME_NOT_ALLOWED,
         "a.prd.example.org, x.y.dev.example.org, IPAddress",
@@ -424,19 +424,19 @@ def test_plan_says_which_names_may_not_be_sent() -> None:
 def test_plan_refuses_a_name_that_is_no_dns_name(name: str) -> None:
     """An issuer may sign anything; a `*` takes in a label and nothing else."""
     source = certificate(dns_names=(name, "web.dev.example.org"))
-    (row,) = make(cluster(), inventory(source)).changes
+    (row,) = make(cluster(), snapshot(source)).changes
     assert (row.action, row.reason) == (Action.REFUSE, Reason.HOSTNAME_NOT_ALLOWED)
 
 
 def test_plan_refuses_a_certificate_without_dns_name() -> None:
     """A certificate with no DNS name fits no pattern, so it is sent nowhere."""
-    (row,) = make(cluster(), inventory(certificate(dns_names=()))).changes
+    (row,) = make(cluster(), snapshot(certificate(dns_names=()))).changes
     assert (row.action, row.detail) == (Action.REFUSE, "no DNS name at all")
 
 
 def test_plan_refuses_a_certificate_with_an_ip_address() -> None:
     """One name of a kind that can't be matched is enough, though all DNS names are allowed."""
-    (row,) = make(cluster(), inventory(certificate(other_names=("IPAddress",)))).changes
+    (row,) = make(cluster(), snapshot(certificate(other_names=("IPAddress",)))).changes
     assert (row.action, row.detail) == (Action.REFUSE, "IPAddress")
 
 
@@ -445,8 +445,8 @@ def test_plan_goes_by_the_hostnames_of_its_cluster() -> None:
     dev = certificate("dev-tls", dns_names=("a.dev.example.org",))
     rct = certificate("rct-tls", dns_names=("a.rct.example.org",))
     routes = route(["*"])
-    on_dev = make(cluster(routes, name="dev", hostnames=["*.dev.example.org"]), inventory(dev, rct))
-    on_rct = make(cluster(routes, name="rct", hostnames=["*.rct.example.org"]), inventory(dev, rct))
+    on_dev = make(cluster(routes, name="dev", hostnames=["*.dev.example.org"]), snapshot(dev, rct))
+    on_rct = make(cluster(routes, name="rct", hostnames=["*.rct.example.org"]), snapshot(dev, rct))
     assert [(c.certificate, c.action) for c in on_dev.changes] == [
         ("dev-tls", "create"),
         ("rct-tls", "refuse"),
@@ -459,7 +459,7 @@ def test_plan_goes_by_the_hostnames_of_its_cluster() -> None:
 
 def test_plan_sends_a_certificate_under_the_routes_name() -> None:
     """A route's `name` is the name on the target; the certificate keeps its own."""
-    made = make(cluster(route(name="web-tls")), inventory(OWN))
+    made = make(cluster(route(name="web-tls")), snapshot(OWN))
     renamed = SecretRef(namespace=NAMESPACE, name="web-tls")
     expected = change(Action.CREATE, Reason.MISSING_ON_TARGET, renamed, new=OWN.version)
     assert made.changes == (expected,)
@@ -467,13 +467,13 @@ def test_plan_sends_a_certificate_under_the_routes_name() -> None:
 
 def test_plan_sends_nothing_that_no_route_names() -> None:
     """What no route names goes nowhere, even if everything else fits."""
-    assert make(cluster(), inventory(certificate("other-tls"))).writes == ()
+    assert make(cluster(), snapshot(certificate("other-tls"))).writes == ()
 
 
 def test_plan_for_one_certificate_has_its_rows_alone() -> None:
     """With a certificate named, rows of others, and copies of others that are left over, are not there."""
     to = cluster(route(["*"]))
-    found = inventory(OWN, certificate("other-tls"))
+    found = snapshot(OWN, certificate("other-tls"))
     current = [target_secret(certificate("gone-tls"))]
     assert [c.certificate for c in make(to, found, current).changes] == ["gone-tls", NAME, "other-tls"]
     assert [c.certificate for c in make(to, found, current, NAME).changes] == [NAME]
@@ -483,7 +483,7 @@ def test_plan_for_one_certificate_has_its_rows_alone() -> None:
 def test_plan_for_one_certificate_does_not_call_others_unrouted() -> None:
     """A copy of another certificate that is routed stays unmentioned when only one is asked for."""
     to, other = cluster(route(["*"])), certificate("other-tls")
-    assert make(to, inventory(OWN, other), [target_secret(other)], NAME).changes == (
+    assert make(to, snapshot(OWN, other), [target_secret(other)], NAME).changes == (
         change(Action.CREATE, Reason.MISSING_ON_TARGET, new=OWN.version),
     )
 
@@ -491,7 +491,7 @@ def test_plan_for_one_certificate_does_not_call_others_unrouted() -> None:
 def test_plan_never_calls_an_edited_copy_newer_when_it_was_not_read() -> None:
     """What we once noted on a copy that was edited since proves nothing."""
     newer = target_secret(certificate(content="b2", age=1), managed=EDITED)
-    (row,) = make(cluster(), inventory(OWN), [newer]).changes
+    (row,) = make(cluster(), snapshot(OWN), [newer]).changes
     assert (row.action, row.reason) == (Action.UPDATE, Reason.DRIFTED)
 
 
@@ -503,7 +503,7 @@ def test_plan_names_the_copies_to_read() -> None:
         target_secret(certificate("a-tls", content="b2", age=70)),
         target_secret(touched, managed=EDITED),
     ]
-    made = make(to, inventory(renewed, touched), current)
+    made = make(to, snapshot(renewed, touched), current)
     found = {secret.ref: secret for secret in current}
     assert decide.unread(made, found) == (SecretRef(namespace=NAMESPACE, name="b-tls"),)
 
@@ -520,7 +520,7 @@ def test_plan_survives_a_note_that_someone_edited(notes: dict[str, str]) -> None
     """Whatever somebody writes into our annotations, the copy is drifted and is put right."""
     managed = ManagedKeys(ours=PAIR, ours_metadata=METADATA - set(notes))
     copy = target_secret(annotations={**ownership.annotations(OWN), **notes}, managed=managed)
-    (row,) = make(cluster(), inventory(OWN), [copy]).changes
+    (row,) = make(cluster(), snapshot(OWN), [copy]).changes
     assert (row.action, row.reason, row.old) == (Action.UPDATE, Reason.DRIFTED, None)
 
 
@@ -528,7 +528,7 @@ def test_plan_survives_a_note_that_someone_edited(notes: dict[str, str]) -> None
 def test_plan_survives_a_hostile_source_annotation(source: str) -> None:
     """A copy whose source annotation was forged is kept and reported, nothing more."""
     copy = target_secret(name="z", annotations={annotations.SOURCE: source})
-    made = make(cluster(route(["homarr-*"])), inventory(), [copy])
+    made = make(cluster(route(["homarr-*"])), snapshot(), [copy])
     assert made.writes == ()
     assert {(c.action, c.target.name) for c in made.changes} <= {(Action.KEEP, "z")}
 
@@ -554,7 +554,7 @@ def changed(row: Change, **update: Any) -> Change:
 def safe(
     *rows: Change, there: Sequence[TargetSecret] = (), to: Cluster | None = None, name: str = "dev"
 ) -> None:
-    safety.ensure_safe(Plan(cluster=name, changes=rows), to or cluster(), inventory(OWN), there, US)
+    safety.ensure_safe(Plan(cluster=name, changes=rows), to or cluster(), snapshot(OWN), there, US)
 
 
 UNSAFE: dict[str, tuple[tuple[Change, ...], tuple[TargetSecret, ...], str]] = {
@@ -653,39 +653,42 @@ def test_plan_names_the_certificates_that_a_target_has_newer() -> None:
         target_secret(certificate("b-tls", content="b2", age=70)),
         target_secret(kept),
     ]
-    made = make(to, inventory(older, renewed, kept, certificate("d-tls")), current)
+    made = make(to, snapshot(older, renewed, kept, certificate("d-tls")), current)
     assert decide.downgrades(made) == {"a-tls"}
 
 
 def test_plan_ends_annotations_only_where_it_adopts() -> None:
     """What a kubectl loop left ends with an adoption; on a copy of ours it is somebody else's."""
-    adopted = foreign_secret(annotations=ASKS, keeps_last_applied=True)
-    (row,) = make(cluster(), inventory(OWN), [adopted]).changes
+    adopted = foreign_secret(annotations=ASKS, has_last_applied=True)
+    (row,) = make(cluster(), snapshot(OWN), [adopted]).changes
     assert row.extra_annotations == (annotations.ADOPT, annotations.LAST_APPLIED)
     for copy in (
-        target_secret(managed=EDITED, keeps_last_applied=True),
-        target_secret(certificate(content="b2", age=70), keeps_last_applied=True),
+        target_secret(managed=EDITED, has_last_applied=True),
+        target_secret(certificate(content="b2", age=70), has_last_applied=True),
     ):
-        (row,) = make(cluster(), inventory(OWN), [copy]).changes
+        (row,) = make(cluster(), snapshot(OWN), [copy]).changes
         assert (row.action, row.extra_annotations) == (Action.UPDATE, ())
 
 
 def test_plan_ends_the_notes_of_a_copy_that_it_writes() -> None:
     """Its certificate is there: however often it is edited and written, no note of an absence stays on it."""
-    notes = dict.fromkeys(annotations.MARKS, "3")
+    notes = dict.fromkeys(annotations.ORPHAN_MARKS, "3")
     renewed = certificate(content="b2", age=70)
     for copy in (
         target_secret(annotations=ownership.annotations(OWN) | notes, managed=EDITED),
         target_secret(renewed, annotations=ownership.annotations(renewed) | notes),
     ):
-        (row,) = make(cluster(), inventory(OWN), [copy]).changes
-        assert (row.action, row.extra_annotations) == (Action.UPDATE, tuple(sorted(annotations.MARKS)))
+        (row,) = make(cluster(), snapshot(OWN), [copy]).changes
+        assert (row.action, row.extra_annotations) == (
+            Action.UPDATE,
+            tuple(sorted(annotations.ORPHAN_MARKS)),
+        )
 
 
 def test_plan_lets_go_of_a_newer_copy_at_the_moment_it_expires() -> None:
     """A copy that ends now is as good as none."""
     ending = target_secret(certificate(content="b2", age=1, life=1))
-    (row,) = make(cluster(), inventory(OWN), [ending]).changes
+    (row,) = make(cluster(), snapshot(OWN), [ending]).changes
     assert row.action is Action.UPDATE
 
 
@@ -693,7 +696,7 @@ def test_plan_lets_go_of_a_newer_copy_at_the_moment_it_expires() -> None:
 def test_plan_tells_another_certificate_by_its_name(other: str) -> None:
     """What another route sent before may be replaced even by an older certificate."""
     newer = target_secret(certificate(other, age=1), name=NAME)
-    (row,) = make(cluster(), inventory(OWN), [newer]).changes
+    (row,) = make(cluster(), snapshot(OWN), [newer]).changes
     assert (row.action, row.reason) == (Action.UPDATE, Reason.SOURCE_CHANGED)
 
 
@@ -704,7 +707,7 @@ def test_plan_does_not_take_a_moved_source_for_another_certificate(
 ) -> None:
     """Where only OPS's namespace has changed, a newer copy is still a newer copy of the same certificate."""
     moved_from = certificate(age=age).model_copy(update={"ref": SecretRef(namespace=namespace, name=NAME)})
-    (row,) = make(cluster(), inventory(OWN), [target_secret(moved_from)]).changes
+    (row,) = make(cluster(), snapshot(OWN), [target_secret(moved_from)]).changes
     assert row.reason is reason
 
 
@@ -724,29 +727,29 @@ UNREAD = {
 @pytest.mark.parametrize(("copy", "expected"), UNREAD.values(), ids=UNREAD)
 def test_a_copy_is_read_only_where_its_metadata_does_not_decide(copy: TargetSecret, expected: bool) -> None:
     """A run reads what others wrote and what would be newer, and nothing twice."""
-    made = make(cluster(), inventory(OWN), [copy])
+    made = make(cluster(), snapshot(OWN), [copy])
     assert decide.unread(made, {copy.ref: copy}) == ((copy.ref,) if expected else ())
 
 
 def test_plan_says_why_a_newer_copy_is_replaced() -> None:
     """The row of a copy that is of no use names the check that it failed, and what it held."""
-    (row,) = make(cluster(), inventory(OWN), [unfit_copy(NEWER)]).changes
+    (row,) = make(cluster(), snapshot(OWN), [unfit_copy(NEWER)]).changes
     assert (row.detail, row.old) == ("the copy is unfit: TemporaryCertificate", NEWER.version)
 
 
 @pytest.mark.parametrize("content", ["00", "ff"])
 def test_plan_tells_another_content_by_its_fingerprint(content: str) -> None:
     """Fingerprints are equal or not; none is greater."""
-    (row,) = make(cluster(), inventory(OWN), [target_secret(certificate(content=content))]).changes
+    (row,) = make(cluster(), snapshot(OWN), [target_secret(certificate(content=content))]).changes
     assert row.reason is Reason.CERTIFICATE_RENEWED
 
 
 @pytest.mark.parametrize("other", ["Opaque", "zzz"])
 def test_plan_compares_types_by_value(other: str) -> None:
     """Any other type is another type; the same one is the same, wherever its text comes from."""
-    (row,) = make(cluster(), inventory(OWN), [target_secret(type=other)]).changes
+    (row,) = make(cluster(), snapshot(OWN), [target_secret(type=other)]).changes
     assert row.reason is Reason.TYPE_DIFFERS
-    (row,) = make(cluster(), inventory(OWN), [target_secret(type=json.loads('"kubernetes.io/tls"'))]).changes
+    (row,) = make(cluster(), snapshot(OWN), [target_secret(type=json.loads('"kubernetes.io/tls"'))]).changes
     assert row.reason is Reason.IN_SYNC
 
 
@@ -755,7 +758,7 @@ def test_plan_calls_a_copy_gone_only_where_it_is_routed() -> None:
     to = cluster(GLOB, route(["other-*"], ["headlamp-dev"]))
     stray = target_secret(namespace="headlamp-dev")
     reasons = [
-        change.reason for change in make(to, inventory(), [stray]).changes if change.target == stray.ref
+        change.reason for change in make(to, snapshot(), [stray]).changes if change.target == stray.ref
     ]
     assert reasons == [Reason.NO_LONGER_ROUTED]
 
@@ -799,7 +802,7 @@ REJECTIONS = st.builds(rejection, NAMES, st.sampled_from(CHECK_REASONS))
 
 
 def unique(found: list[Certificate | Rejection]) -> SourceSnapshot:
-    return inventory(*{one.ref.name: one for one in found}.values())
+    return snapshot(*{one.ref.name: one for one in found}.values())
 
 
 INVENTORIES = st.lists(st.one_of(CERTIFICATES, REJECTIONS), max_size=6).map(unique)
@@ -920,7 +923,7 @@ COPIES = OWNED.map(lambda one: replace(one, ref=REF))
 @law
 @given(
     to=st.sampled_from(CLUSTERS),
-    found=SENT.map(inventory) | INVENTORIES,
+    found=SENT.map(snapshot) | INVENTORIES,
     there=COPIES.map(lambda copy: world([copy], [])) | WORLDS,
 )
 def test_plan_replaces_no_newer_certificate_that_is_still_valid(

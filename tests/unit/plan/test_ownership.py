@@ -292,7 +292,7 @@ def test_parse_drops_what_is_foreign() -> None:
         ownerReferences=[{"name": canary}],
         finalizers=[canary],
     )
-    expected = target_secret(keeps_last_applied=True)
+    expected = target_secret(has_last_applied=True)
     assert target_secrets.parse_target_secret(metadata, annotations.SECRET_TYPE) == expected
 
 
@@ -427,7 +427,7 @@ def test_a_row_costs_itself_when(row: object) -> None:
     other = listed(name="other")
     found = target_secrets.parse_target_secrets({**table(other), "rows": [row, *table(other)["rows"]]})
     assert [one.ref.name for one in found] == [target_secret().ref.name, "other"]
-    assert (found[0].held_by, found[1].held_by) == (Reason.UNREADABLE, None)
+    assert (found[0].managed_by, found[1].managed_by) == (Reason.UNREADABLE, None)
     assert not ownership.is_ours(found[0], US)
     assert not ownership.may_adopt(found[0], US)
 

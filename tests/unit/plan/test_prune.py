@@ -62,7 +62,7 @@ def world(
         {"owner": f.OWNER, "source": source, "clusters": [entry.model_dump(by_alias=True)]}
     )
     held = [f.certificate(name(number)) for number in range(copies)]
-    inventory = f.inventory(*(held[gone:] or [f.certificate("other")]))
+    inventory = f.snapshot(*(held[gone:] or [f.certificate("other")]))
     found = [copy(one, absence if number < gone else OrphanRecord()) for number, one in enumerate(held)]
     plan = make_plan(entry, inventory, found, owner=f.US, now=NOW)
     return SyncSpec(config, entry, inventory), ClusterReport(cluster=cluster, changes=plan.changes)
@@ -461,7 +461,7 @@ def test_where_nothing_is_pruned_a_person_is_told_to() -> None:
     plan = Plan(cluster="dev", changes=report.changes)
     assert with_prune_forecast(plan, off, Clock(NOW)) is plan
     blind = replace(
-        order, inventory=f.inventory(failure=Failure(code=FailureCode.TIMEOUT, cluster="ops", what="x"))
+        order, inventory=f.snapshot(failure=Failure(code=FailureCode.TIMEOUT, cluster="ops", what="x"))
     )
     assert with_prune_forecast(plan, blind, Clock(NOW)) is plan
     (row,) = (c for c in plan.changes if c.absence)
@@ -501,7 +501,7 @@ def test_an_empty_ops_is_not_believed() -> None:
     """Where it holds no certificate at all, not even a single copy goes."""
     order, report = world(1, 1)
     assert deleted((order, report)) == 1
-    emptied = (replace(order, inventory=f.inventory()), report)
+    emptied = (replace(order, inventory=f.snapshot()), report)
     assert deleted(emptied) == 0
     assert refused(emptied) == ["OPS holds no certificate at all, and 1 are missing there"]
 
@@ -714,6 +714,6 @@ def test_the_report_says_what_was_deleted() -> None:
     done = merged(report, [replace(one.deletes[0], applied=True)], ())
     undone = merged(report, one.deletes, ())
     assert (done.counts[Action.DELETE], undone.counts[Action.DELETE]) == (1, 0)
-    assert [row.held for row in done.changes if row.action is Action.DELETE] == [None]
+    assert [row.effective_version for row in done.changes if row.action is Action.DELETE] == [None]
     assert done.ok
     assert undone.ok

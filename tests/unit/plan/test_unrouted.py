@@ -9,9 +9,9 @@ from tasks.config.schema import SyncConfig
 from tasks.domain.models import SourceSnapshot
 from tasks.domain.reasons import Reason
 from tasks.plan.unrouted import routed
-from tests.support.factories import certificate, cluster, inventory, issuance, rejection, route
+from tests.support.factories import certificate, cluster, issuance, rejection, route, snapshot
 
-FOUND = inventory(
+FOUND = snapshot(
     certificate("web-tls"),
     rejection("web-old-tls"),
     rejection("root-ca", Reason.IS_CA),
@@ -64,7 +64,7 @@ def test_a_suspended_cluster_names_it_too() -> None:
 
 def test_thousands_of_names_and_routes_are_looked_up() -> None:
     """Literal names are not compared with as many names on OPS: a report would take a minute."""
-    found = inventory(*(rejection(f"old-{number}-tls") for number in range(3000)))
+    found = snapshot(*(rejection(f"old-{number}-tls") for number in range(3000)))
     routes = config(*(f"web-{number}-tls" for number in range(3000)), "old-1-tls", "old-200*-tls")
     began = thread_time()
     names = set(listed(routed(found, routes)))

@@ -14,10 +14,10 @@ from tasks.domain.models import Action, Change, ClusterReport, Failure, Plan, Se
 from tasks.domain.reasons import Reason
 from tasks.plan import waves
 from tasks.plan.spec import SyncSpec, specs_for
-from tests.support.factories import NOW, certificate, inventory, version
+from tests.support.factories import NOW, certificate, snapshot, version
 
 NAMES = [f"web-{number}-tls" for number in range(10)]
-OPS = inventory(*(certificate(name) for name in NAMES))
+OPS = snapshot(*(certificate(name) for name in NAMES))
 
 
 def document(**settings: Any) -> dict[str, Any]:
@@ -150,7 +150,7 @@ def test_the_share_is_a_setting() -> None:
 def test_where_nothing_is_wanted_nothing_can_fail() -> None:
     """An empty OPS holds back nobody; nor does a run for one certificate count the others."""
     empty = ClusterReport(cluster="dev"), ClusterReport(cluster="qa")
-    assert waves.went_well(waves.waves_of(orders(inventory()))[0], empty)
+    assert waves.went_well(waves.waves_of(orders(snapshot()))[0], empty)
     one = waves.waves_of(orders(certificate="web-3-tls"))[0]
     done = tuple(ClusterReport(cluster=n, changes=(row("web-3-tls", applied=True),)) for n in ("dev", "qa"))
     assert waves.went_well(one, done)

@@ -13,10 +13,10 @@ from prefect.types._datetime import now
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Action, Change, ClusterReport, Failure, RunReport, SecretRef, SourceSnapshot
 from tasks.domain.reasons import Reason
-from tasks.domain.text import FIRST, LONGEST, some
+from tasks.domain.text import MAX_LENGTH, MAX_NAMES, join_limited
 from tasks.report import markdown, terminal
 from tasks.report.budget import FEW, OutputBudget, parts_of
-from tests.support.factories import NOW, certificate, inventory, rejection, version
+from tests.support.factories import NOW, certificate, rejection, snapshot, version
 
 NEW = version()
 LONG = f"{'n' * 63}.{'m' * 63}.{'o' * 63}"
@@ -43,7 +43,7 @@ def cluster(name: str, changes: Sequence[Change] = (), failures: int = 0, warnin
 
 
 def run(*clusters: ClusterReport, found: SourceSnapshot | None = None) -> RunReport:
-    return RunReport(inventory=found or inventory(certificate()), clusters=clusters, now=NOW)
+    return RunReport(inventory=found or snapshot(certificate()), clusters=clusters, now=NOW)
 
 
 def shown(text: str) -> int:
@@ -120,7 +120,7 @@ HUGE = run(
                     reason=Reason.HOSTNAME_NOT_ALLOWED,
                     target=SecretRef(namespace="n" * 63, name=LONG),
                     certificate=LONG,
-                    detail=some([f"é{LONG}"] * 99),
+                    detail=join_limited([f"é{LONG}"] * 99),
                 )
                 for _ in range(20)
             ),
@@ -204,7 +204,9 @@ def test_a_short_report_is_one_record() -> None:
 
 def test_a_message_names_the_first_of_many() -> None:
     """At the limit all names; one beyond, the rest is counted; and none is longer than a DNS name."""
-    names = [f"n{n}" for n in range(FIRST + 1)]
-    assert some(names[:-1]) == ", ".join(names[:-1])
-    assert some(names) == f"{', '.join(names[:-1])} and 1 more"
-    assert some(["x" * LONGEST, "y" * (LONGEST + 1)]) == f"{'x' * LONGEST}, {'y' * LONGEST}…"
+    names = [f"n{n}" for n in range(MAX_NAMES + 1)]
+    assert join_limited(names[:-1]) == ", ".join(names[:-1])
+    assert join_limited(names) == f"{', '.join(names[:-1])} and 1 more"
+    assert (
+        join_limited(["x" * MAX_LENGTH, "y" * (MAX_LENGTH + 1)]) == f"{'x' * MAX_LENGTH}, {'y' * MAX_LENGTH}…"
+    )

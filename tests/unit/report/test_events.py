@@ -13,7 +13,7 @@ from tasks.domain.models import Action, Failure, RunReport
 from tasks.domain.reasons import Reason
 from tasks.orchestration import publish
 from tasks.report.events import DELETED, EXPIRING, REFUSED, SYNCED, events_of
-from tests.support.factories import NAME, NAMESPACE, NOW, certificate, inventory, issuance, rejection, version
+from tests.support.factories import NAME, NAMESPACE, NOW, certificate, issuance, rejection, snapshot, version
 from tests.unit.report.test_rows import CREATED, DOWN, UPDATED, cluster, row, run
 from tests.unit.report.test_rows import REFUSED as FOREIGN
 
@@ -40,7 +40,7 @@ WANTED = {
     "a deletion that did not take place": (run(cluster("dev", replace(PRUNED, applied=False))), []),
     "a copy that can't be had": (run(cluster("dev", FOREIGN)), [(REFUSED, "dev", "c-tls")]),
     "a route's certificate is unfit": (
-        run(cluster("dev", row(Action.NOTHING, Reason.EXPIRED)), found=inventory(rejection())),
+        run(cluster("dev", row(Action.NOTHING, Reason.EXPIRED)), found=snapshot(rejection())),
         [(REFUSED, "OPS", NAME), (REFUSED, "dev", NAME)],
     ),
     "a copy near its end": (
@@ -50,23 +50,23 @@ WANTED = {
     "a copy of what cert-manager renews later": (
         run(
             cluster("dev", row(old=ENDING)),
-            found=inventory(certificate(version=ENDING, renewal=NOW + timedelta(days=1))),
+            found=snapshot(certificate(version=ENDING, renewal=NOW + timedelta(days=1))),
         ),
         [],
     ),
     "an older copy of what cert-manager renews later": (
         run(
             cluster("dev", row(old=ENDING)),
-            found=inventory(certificate(age=69, renewal=NOW + timedelta(days=1))),
+            found=snapshot(certificate(age=69, renewal=NOW + timedelta(days=1))),
         ),
         [(EXPIRING, "dev", NAME)],
     ),
     "a certificate that is being issued": (
-        run(cluster("dev", row(Action.NOTHING, Reason.ISSUANCE_PENDING)), found=inventory(issuance())),
+        run(cluster("dev", row(Action.NOTHING, Reason.ISSUANCE_PENDING)), found=snapshot(issuance())),
         [],
     ),
     "a certificate that should have been issued": (
-        run(cluster("dev", row(Action.NOTHING, Reason.ISSUANCE_LATE)), found=inventory(issuance(attempts=1))),
+        run(cluster("dev", row(Action.NOTHING, Reason.ISSUANCE_LATE)), found=snapshot(issuance(attempts=1))),
         [(REFUSED, "OPS", NAME), (REFUSED, "dev", NAME)],
     ),
     "a Secret that is not ours ends, too": (
@@ -74,13 +74,13 @@ WANTED = {
         [(REFUSED, "dev", "c-tls")],
     ),
     "OPS itself is late": (
-        run(cluster("dev"), found=inventory(certificate(age=70))),
+        run(cluster("dev"), found=snapshot(certificate(age=70))),
         [(EXPIRING, "OPS", NAME)],
     ),
     "a cluster that is down says nothing of its copies": (run(DOWN), []),
     "OPS can't be read": (
         run(
-            found=inventory(failure=Failure(code=FailureCode.UNREACHABLE, cluster="ops", what="list secrets"))
+            found=snapshot(failure=Failure(code=FailureCode.UNREACHABLE, cluster="ops", what="list secrets"))
         ),
         [],
     ),
@@ -88,7 +88,7 @@ WANTED = {
     "only one certificate was asked for": (
         run(
             cluster("dev", CREATED),
-            found=inventory(certificate(age=70), rejection("other-tls")),
+            found=snapshot(certificate(age=70), rejection("other-tls")),
             certificate="a-tls",
         ),
         [(SYNCED, "dev", "a-tls")],

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from tasks.domain import text as texts
-from tasks.domain.errors import ClusterFailed, first_trouble
+from tasks.domain.errors import ClusterFailed, first_problem
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Action, Change, ClusterReport, Failure, RunReport, SecretRef, SourceSnapshot
 from tasks.domain.reasons import Reason
 from tasks.domain.text import table
 from tasks.report import markdown, terminal, verdict
 from tasks.report import rows as report
-from tests.support.factories import NAME, NAMESPACE, NOW, certificate, inventory, issuance, rejection, version
+from tests.support.factories import NAME, NAMESPACE, NOW, certificate, issuance, rejection, snapshot, version
 
 OLD, NEW = version("b2", age=70), version("a1", age=10)
 
@@ -44,7 +44,7 @@ def cluster(name: str = "dev", *changes: Change, **values: Any) -> ClusterReport
 
 
 def run(*clusters: ClusterReport, found: SourceSnapshot | None = None, **values: Any) -> RunReport:
-    return RunReport(inventory=found or inventory(certificate()), clusters=clusters, now=NOW, **values)
+    return RunReport(inventory=found or snapshot(certificate()), clusters=clusters, now=NOW, **values)
 
 
 DOWN = cluster("rct", failures=(failure(),))
@@ -89,12 +89,12 @@ VERDICTS = {
         f"1 of 1 cluster failed: rct ({UNREACHABLE} (HTTP 500) (and 2 more))",
     ),
     "OPS has nothing that is fit": (
-        run(cluster("dev"), found=inventory()),
+        run(cluster("dev"), found=snapshot()),
         True,
         "1 cluster: nothing to do; warning: OPS has no certificate that is fit to be sent",
     ),
     "one is being issued": (
-        run(cluster("dev", CREATED, PENDING), found=inventory(certificate(), issuance("n-tls"))),
+        run(cluster("dev", CREATED, PENDING), found=snapshot(certificate(), issuance("n-tls"))),
         True,
         "1 cluster: create 1, nothing 1; 1 not issued yet",
     ),
@@ -106,7 +106,7 @@ VERDICTS = {
     "there is much to note": (
         run(
             cluster("dev", row()),
-            found=inventory(certificate(age=80), rejection("x"), rejection("y")),
+            found=snapshot(certificate(age=80), rejection("x"), rejection("y")),
             suspended=("rct", "prd"),
         ),
         True,
@@ -132,7 +132,7 @@ def test_verdict_is_failed_when_the_source_is_unreadable() -> None:
 
 def test_first_trouble_of_a_sound_cluster_is_none() -> None:
     """A report without trouble says so instead of failing."""
-    assert first_trouble(cluster()) == "no failure"
+    assert first_problem(cluster()) == "no failure"
     assert str(ClusterFailed(DOWN)) == f"rct: {UNREACHABLE}"
 
 
@@ -157,7 +157,7 @@ EXPIRY = {
 @pytest.mark.parametrize(("age", "life", "told"), EXPIRY.values(), ids=EXPIRY)
 def test_expiring_goes_by_the_share_of_life_left(age: float, life: float, told: list[str]) -> None:
     """Below three tenths of its life a certificate is a warning, and urgent below a sixth and seven days."""
-    given = run(found=inventory(certificate(age=age, life=life)))
+    given = run(found=snapshot(certificate(age=age, life=life)))
     assert [text for _, text in verdict.expiring(given)] == told
 
 
@@ -178,14 +178,14 @@ def test_expiring_goes_by_when_cert_manager_renews(
 ) -> None:
     """Nothing is said before cert-manager is late by a tenth of what was left, whatever renewBefore is."""
     renewal = NOW - timedelta(days=age - renewed)
-    given = run(found=inventory(certificate(age=age, life=life, renewal=renewal)))
+    given = run(found=snapshot(certificate(age=age, life=life, renewal=renewal)))
     assert [text for _, text in verdict.expiring(given)] == told
 
 
 def test_expiring_tells_the_most_urgent_first() -> None:
     """What ends first is told first, and names decide between equals."""
     ages = {"c": 85, "b": 85, "a": 70, "fresh": 1}
-    given = run(found=inventory(*(certificate(name, age=age) for name, age in ages.items())))
+    given = run(found=snapshot(*(certificate(name, age=age) for name, age in ages.items())))
     assert [one.ref.name for one, _ in verdict.expiring(given)] == ["b", "c", "a"]
 
 
@@ -245,7 +245,7 @@ def test_brief_tells_versions_apart_in_a_dozen_characters() -> None:
 )
 def test_plain_text_stays_on_its_line(text: str, expected: str) -> None:
     """What could move the cursor, end the line or turn the writing round is replaced."""
-    assert texts.plain(text) == expected
+    assert texts.printable(text) == expected
 
 
 def test_table_is_as_wide_as_it_must_be() -> None:
@@ -274,7 +274,7 @@ BUSY = run(
     cluster("dev", CREATED, GONE, row(), warnings=("clusterId is not pinned; this cluster's is 0c2f",)),
     cluster("rct", REFUSED, failures=(failure(detail="HTTP 500", transient=True),)),
     cluster("prd", row()),
-    found=inventory(
+    found=snapshot(
         certificate(),
         certificate("old-tls", age=85, warnings=("tls.crt holds no issuer",)),
         rejection("x-tls"),
@@ -386,7 +386,7 @@ WIDE = {
             warnings=("a warning " * 30,),
         ),
         cluster("rct", failures=(failure(detail="pinned " + "0c2f" * 9 + ", found " + "9e1d" * 9),)),
-        found=inventory(rejection(LONG, Reason.CHAIN_ORDER, "certificate 2 did not issue certificate 1")),
+        found=snapshot(rejection(LONG, Reason.CHAIN_ORDER, "certificate 2 did not issue certificate 1")),
         suspended=tuple(f"cluster-{n}" for n in range(30)),
     ),
     "a renewal": run(
@@ -417,10 +417,10 @@ EVIL = "evil.org\x1b[2J\nERROR: forged line"
     "given",
     [
         pytest.param(
-            run(cluster("dev"), found=inventory(rejection("x", detail=EVIL))), id="a rejection's detail"
+            run(cluster("dev"), found=snapshot(rejection("x", detail=EVIL))), id="a rejection's detail"
         ),
         pytest.param(
-            run(cluster("dev"), found=inventory(certificate(), warnings=(EVIL,))), id="a warning of OPS"
+            run(cluster("dev"), found=snapshot(certificate(), warnings=(EVIL,))), id="a warning of OPS"
         ),
         pytest.param(
             run(cluster("dev", row(Action.REFUSE, Reason.HOSTNAME_NOT_ALLOWED, detail=EVIL))),
@@ -537,10 +537,10 @@ def reports_with(text: str) -> list[str]:
     return [
         markdown.render_run(given)
         for given in (
-            run(found=inventory(certificate(age=85, issuer=text))),
-            run(found=inventory(rejection("x", detail=text))),
-            run(found=inventory(certificate(), warnings=(text,))),
-            run(found=inventory(certificate(warnings=(text,)))),
+            run(found=snapshot(certificate(age=85, issuer=text))),
+            run(found=snapshot(rejection("x", detail=text))),
+            run(found=snapshot(certificate(), warnings=(text,))),
+            run(found=snapshot(certificate(warnings=(text,)))),
             run(cluster("dev", row(Action.REFUSE, Reason.HOSTNAME_NOT_ALLOWED, detail=text))),
             run(cluster("dev", replace(GONE, certificate=text))),
             run(cluster("dev", warnings=(text,))),
@@ -593,7 +593,7 @@ def test_report_survives_an_empty_run(render: Any) -> None:
 
 def test_report_moves_with_the_clock_of_the_run() -> None:
     """What is near its end depends on the moment of the run alone."""
-    given = run(cluster("dev"), found=inventory(certificate(age=10)))
+    given = run(cluster("dev"), found=snapshot(certificate(age=10)))
     later = given.model_copy(update={"now": NOW + timedelta(days=60)})
     assert "near expiry" not in verdict.verdict(given).message
     assert verdict.verdict(later).message.endswith("1 near expiry")

@@ -79,8 +79,8 @@ def take(
 
 def test_a_list_of_ops_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     """At the limit all are examined; one beyond, OPS counts as unread, and no later page is asked for."""
-    monkeypatch.setattr("tasks.source.read.MOST_CERTIFICATES", 2)
-    monkeypatch.setattr("tasks.config.limits.MOST_CERTIFICATES", 2)
+    monkeypatch.setattr("tasks.source.read.MAX_CERTIFICATES", 2)
+    monkeypatch.setattr("tasks.config.limits.MAX_CERTIFICATES", 2)
     secrets = [fit(f"web-{number}-tls") for number in range(5)]
     assert len(take(*secrets[:2]).certificates) == 2
     ops = Ops(*secrets)

@@ -8,7 +8,7 @@ import pytest
 from tasks.config.schema import SyncConfig
 from tasks.domain.annotations import (
     FIELD_MANAGER,
-    MARKS,
+    ORPHAN_MARKS,
     ORPHANED_RUNS,
     ORPHANED_SEEN,
     ORPHANED_SINCE,
@@ -54,7 +54,7 @@ def pruned(api: MemoryApi, client: WiredClient, monkeypatch: pytest.MonkeyPatch)
     config = SyncConfig.model_validate(
         {"owner": f.OWNER, "source": source, "clusters": [entry.model_dump(by_alias=True)]}
     )
-    order = SyncSpec(config, entry, f.inventory(f.certificate("other"), cluster_id=f.OPS_ID))
+    order = SyncSpec(config, entry, f.snapshot(f.certificate("other"), cluster_id=f.OPS_ID))
     now = datetime.now(UTC)
     plan = make_plan(entry, order.inventory, client.target_secrets("app"), owner=f.US, now=now)
     report = ClusterReport(cluster="dev", changes=plan.changes)
@@ -66,7 +66,7 @@ def pruned(api: MemoryApi, client: WiredClient, monkeypatch: pytest.MonkeyPatch)
 def notes(api: MemoryApi) -> Manifest:
     found = Hand(api.exchange).get("app", NAME)
     assert found
-    return {key: value for key, value in found["metadata"]["annotations"].items() if key in MARKS}
+    return {key: value for key, value in found["metadata"]["annotations"].items() if key in ORPHAN_MARKS}
 
 
 @pytest.mark.parametrize("minutes", [0, 4, -4])
