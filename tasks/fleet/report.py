@@ -7,7 +7,7 @@ from tasks.domain import text
 from tasks.domain.text import join_limited
 from tasks.fleet.groups import Outcome, RunFailure
 from tasks.report.markdown import escape, table
-from tasks.report.verdict import NAMED, Verdict
+from tasks.report.verdict import MAX_NAMED, Verdict
 
 WAITED = (
     "urgent only, since too much failed in a wave before: mend what failed there; the groups' own reports "
@@ -20,8 +20,8 @@ def verdict(outcomes: Sequence[Outcome], config: SyncConfig) -> Verdict:
     count = f"{len(outcomes)} group{'' if len(outcomes) == 1 else 's'}"
     failed = [f"{one.group.name} ({_state(one)})" for one in outcomes if not one.completed]
     if failed:
-        told = [*failed[:NAMED], *([f"and {len(failed) - NAMED} more"] if len(failed) > NAMED else [])]
-        message = f"{len(failed)} of {count} failed: {', '.join(told)}"
+        more = [f"and {len(failed) - MAX_NAMED} more"] if len(failed) > MAX_NAMED else []
+        message = f"{len(failed)} of {count} failed: {', '.join(failed[:MAX_NAMED] + more)}"
         return Verdict(ok=False, name="GroupsFailed", message=message)
     asleep = f"; suspended: {', '.join(config.suspended)}" if config.suspended else ""
     return Verdict(ok=True, name="Completed", message=f"{count}: all Completed{asleep}")

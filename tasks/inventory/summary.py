@@ -6,13 +6,13 @@ from datetime import datetime, timedelta
 
 from tasks.domain.errors import describe
 from tasks.domain.failure_codes import FailureCode
-from tasks.domain.models import Certificate, RunReport, SourceSnapshot
+from tasks.domain.models import Certificate, SourceSnapshot
 from tasks.domain.reasons import Reason
 from tasks.domain.text import short_date
 from tasks.inventory.model import Content, CopyState, InventoryReport, Served, ServedMatch, Status, days_until
-from tasks.report import rows as say
+from tasks.report import rows
 from tasks.report import verdict as run_verdict
-from tasks.report.verdict import NAMED, Verdict, about_ops
+from tasks.report.verdict import MAX_NAMED, Verdict, source_notes
 
 MARKS = {
     Status.IN_SYNC: "✓",
@@ -48,9 +48,7 @@ def verdict(survey: InventoryReport) -> Verdict:
         parts.append(f"{_copies(len(survey.placements))} of {_certificates(survey)}, {told}")
     elif not survey.failure:
         parts.append("no copy is wanted, and none is there")
-    ending = len(list(expiring(survey)))
-    rejected, awaited = len(survey.rejections), len(survey.issuances)
-    parts += [*_served(survey), *about_ops(rejected, awaited, ending, survey.suspended)]
+    parts += [*_served(survey), *source_notes(_held(survey), survey.now, survey.suspended)]
     name = "Completed" if survey.ok else "NotInSync"
     return Verdict(ok=survey.ok, name=name, message=f"inventory: {'; '.join(parts)}")
 
@@ -68,8 +66,8 @@ def _troubles(survey: InventoryReport) -> Iterator[str]:
     if survey.failure:
         yield f"OPS can't be read ({survey.failure.code})"
     if failed := [visit for visit in survey.visits if visit.failures]:
-        told = ", ".join(f"{visit.cluster} ({visit.failures[0].code})" for visit in failed[:NAMED])
-        told += f" and {len(failed) - NAMED} more" if len(failed) > NAMED else ""
+        told = ", ".join(f"{visit.cluster} ({visit.failures[0].code})" for visit in failed[:MAX_NAMED])
+        told += f" and {len(failed) - MAX_NAMED} more" if len(failed) > MAX_NAMED else ""
         yield f"{len(failed)} of {len(survey.visits)} clusters not fully read: {told}"
 
 
@@ -83,7 +81,7 @@ def _served(survey: InventoryReport) -> Iterator[str]:
 
 def expiring(survey: InventoryReport) -> Iterator[tuple[Certificate, str]]:
     """As in the report of a run."""
-    return run_verdict.expiring(RunReport(inventory=_held(survey), now=survey.now))
+    return run_verdict.expiring(_held(survey), survey.now)
 
 
 def _held(survey: InventoryReport) -> SourceSnapshot:
@@ -113,12 +111,12 @@ def notes(survey: InventoryReport) -> Iterator[str]:
     for visit in survey.visits:
         yield from (f"{visit.cluster}: warning: {warning}" for warning in visit.warnings)
     held = _held(survey)
-    yield from (f"rejected on OPS: {told}" for told in say.rejected(held))
-    yield from (f"not issued on OPS: {told}" for told in say.not_issued(held, survey.now))
-    yield from say.not_routed(held)
+    yield from (f"rejected on OPS: {told}" for told in rows.rejected(held))
+    yield from (f"not issued on OPS: {told}" for told in rows.not_issued(held, survey.now))
+    yield from rows.unrouted_notes(held)
     if nowhere := routed_nowhere(survey):
-        more = f" and {len(nowhere) - say.LOG_ROWS} more" if len(nowhere) > say.LOG_ROWS else ""
-        yield f"on OPS, and nowhere else: {', '.join(nowhere[: say.LOG_ROWS])}{more}"
+        more = f" and {len(nowhere) - rows.LOG_ROWS} more" if len(nowhere) > rows.LOG_ROWS else ""
+        yield f"on OPS, and nowhere else: {', '.join(nowhere[: rows.LOG_ROWS])}{more}"
     yield from (f"OPS: warning: {warning}" for warning in survey.warnings)
     if survey.suspended:
         yield f"suspended, so left out: {', '.join(survey.suspended)}"
@@ -127,10 +125,10 @@ def notes(survey: InventoryReport) -> Iterator[str]:
 def expiry_notes(survey: InventoryReport) -> Iterator[str]:
     """The most urgent ones, and how many more there are."""
     ending = list(expiring(survey))
-    for certificate, text in ending[: say.LOG_ROWS]:
+    for certificate, text in ending[: rows.LOG_ROWS]:
         yield f"expiring: {certificate.ref.name}: {text} (until {date(certificate.version.not_after)})"
-    if len(ending) > say.LOG_ROWS:
-        yield f"expiring: … and {len(ending) - say.LOG_ROWS} more"
+    if len(ending) > rows.LOG_ROWS:
+        yield f"expiring: … and {len(ending) - rows.LOG_ROWS} more"
 
 
 def why(placement: CopyState) -> str:

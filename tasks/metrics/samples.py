@@ -25,7 +25,7 @@ from tasks.domain.names import OPS
 from tasks.domain.reasons import Reason
 from tasks.metrics import definitions as f
 from tasks.metrics.definitions import FEWEST, MOST, MOST_COPIES, Family, Kind
-from tasks.report.verdict import verdict
+from tasks.report.verdict import run_verdict
 
 UNREADABLE = "ConfigurationInvalid"
 UNKNOWN_OWNER = "unknown"
@@ -156,7 +156,7 @@ def _of_run(report: RunReport) -> Iterator[Sample]:
     yield Sample(f.RUN_END, (owner,), report.now.timestamp())
     if report.began:
         yield Sample(f.RUN_SECONDS, (owner,), (report.now - report.began).total_seconds())
-    yield Sample(f.RUN_SUCCESS, (owner,), verdict(report).ok)
+    yield Sample(f.RUN_SUCCESS, (owner,), run_verdict(report).ok)
     if failure:
         yield Sample(f.RUN_FAILURES, (owner, str(failure.code)), 1)
     for one in report.requests:

@@ -21,7 +21,7 @@ from tasks.metrics.push import push
 from tasks.plan.waves import Share, labels_of
 from tasks.report import markdown, terminal
 from tasks.report.events import MOST, events_of
-from tasks.report.verdict import verdict
+from tasks.report.verdict import run_verdict
 from tasks.runtime.signals import Stage, reached
 
 
@@ -50,7 +50,7 @@ def publish(report: RunReport) -> None:
 def show(report: RunReport) -> None:
     """The table to the log, an artifact for the run, and one per cluster that keeps its history."""
     logger = get_run_logger()
-    tell = logger.info if verdict(report).ok else logger.error
+    tell = logger.info if run_verdict(report).ok else logger.error
     for part in terminal.records(terminal.render(report)):
         tell("%s", part)
     reached(Stage.REPORTED)
@@ -90,6 +90,6 @@ def flush_logs() -> None:
 
 def final_state(report: RunReport) -> State[None]:
     """Said explicitly: a flow that returns plain data is Completed whatever its tasks did."""
-    ending = verdict(report)
+    ending = run_verdict(report)
     make = Completed if ending.ok else Failed
     return make(name=ending.name, message=ending.message)

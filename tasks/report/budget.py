@@ -1,69 +1,77 @@
-"""What of a long report is shown: some trouble of every cluster first, then all trouble, then the rest. Pure.
+"""Which items of a long report are shown. Pure.
 
-What is left out is counted where it is missing. The artifact of each cluster has more of its own.
+First come a few failures and failed rows of every cluster, then all others, then warnings and the other rows.
+The report counts what is left out; the artifact of each cluster shows more of its own.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from tasks.domain.models import Change, ClusterReport, Failure
-from tasks.report import rows as say
+from tasks.report import rows
 
 Item = Failure | Change | str
 """A failure, a row or a warning."""
-FEW = 3
-"""Failures and failed rows of each cluster that come before all others."""
+FIRST_PROBLEMS = 3
+"""Number of failures and failed rows of each cluster that are shown before all further ones."""
 
 
 class OutputBudget:
-    """Lines and bytes that are left. Once something had no room, nothing after it has."""
+    """The lines and bytes that are left. After the first text that does not fit, none fits."""
 
     def __init__(self, lines: int, size: int) -> None:
         self._lines, self._size = lines, size
 
-    def take(self, text: str, *, more: int = 0) -> bool:
-        """Whether this line is shown; `more` are bytes that come with it."""
-        self._lines, self._size = self._lines - 1, self._size - len(text.encode()) - 1 - more
+    def fits(self, text: str, *, extra_bytes: int = 0) -> bool:
+        """Deduct a line, with `extra_bytes` that are shown along with it; return whether it still fits."""
+        self._lines, self._size = self._lines - 1, self._size - len(text.encode()) - 1 - extra_bytes
         return min(self._lines, self._size) >= 0
 
 
 @dataclass
-class Part:
-    """What is shown of a cluster, each item as it is written."""
+class Section:
+    """What a report shows of a cluster, each item with its text."""
 
     cluster: ClusterReport
-    trouble: Sequence[Item]
-    rest: Sequence[Item]
+    problems: Sequence[Item]
+    others: Sequence[Item]
     shown: list[tuple[Item, str]] = field(default_factory=list)
 
     @property
     def left_out(self) -> int:
-        return len(self.trouble) + len(self.rest) - len(self.shown)
+        return len(self.problems) + len(self.others) - len(self.shown)
 
     def lines(self, kind: type[Item]) -> list[str]:
         return [text for item, text in self.shown if isinstance(item, kind)]
 
 
-Write = Callable[[ClusterReport, Item], str]
+def sections(
+    clusters: Iterable[ClusterReport],
+    budget: OutputBudget,
+    write: Callable[[ClusterReport, Item], str],
+    heading_bytes: int = 0,
+) -> list[Section]:
+    """Return a section for each cluster, failed ones first, with the items that fit into the budget.
 
-
-def parts_of(
-    clusters: Iterable[ClusterReport], room: OutputBudget, write: Write, opening: int = 0
-) -> list[Part]:
-    """The clusters, worst first. `opening` are bytes of what stands above a cluster's lines."""
-    parts = [_part(cluster) for cluster in say.worst_first(clusters)]
-    first, then = [part.trouble[:FEW] for part in parts], [part.trouble[FEW:] for part in parts]
-    for turn in (first, then, [part.rest for part in parts]):
-        for part, items in zip(parts, turn, strict=True):
+    `heading_bytes` is the size of what stands above the items of a cluster.
+    """
+    found = [_section(cluster) for cluster in rows.failed_first(clusters)]
+    passes = (
+        [section.problems[:FIRST_PROBLEMS] for section in found],
+        [section.problems[FIRST_PROBLEMS:] for section in found],
+        [section.others for section in found],
+    )
+    for items_of_all in passes:
+        for section, items in zip(found, items_of_all, strict=True):
             for item in items:
-                text = write(part.cluster, item)
-                if not room.take(text, more=0 if part.shown else opening):
-                    return parts
-                part.shown.append((item, text))
-    return parts
+                text = write(section.cluster, item)
+                if not budget.fits(text, extra_bytes=0 if section.shown else heading_bytes):
+                    return found
+                section.shown.append((item, text))
+    return found
 
 
-def _part(cluster: ClusterReport) -> Part:
-    rows = say.rows(cluster)
-    failed = sum(row.failed for row in rows)  # they come first
-    return Part(cluster, [*cluster.failures, *rows[:failed]], [*cluster.warnings, *rows[failed:]])
+def _section(cluster: ClusterReport) -> Section:
+    changes = rows.not_in_sync(cluster)
+    failed = sum(change.failed for change in changes)  # they come first
+    return Section(cluster, [*cluster.failures, *changes[:failed]], [*cluster.warnings, *changes[failed:]])

@@ -5,42 +5,46 @@ from collections.abc import Iterable, Iterator
 
 from tasks.domain.models import Change, ClusterReport, Failure, RunReport
 from tasks.domain.text import printable, short_date
-from tasks.report import rows as say
-from tasks.report.budget import Item, OutputBudget, Part, parts_of
-from tasks.report.verdict import expiring, verdict
+from tasks.report import rows
+from tasks.report.budget import Item, OutputBudget, Section, sections
+from tasks.report.verdict import expiring, run_verdict
 
 MAX_ROWS = 1000
-"""Rows, failures and warnings in an artifact, over all its clusters; as many of each kind of OPS's."""
+"""Maximum number of rows, failures and warnings of all clusters in an artifact, and of rows of each table of
+OPS."""
 MAX_BYTES = 1024 * 1024
-"""Of an artifact. Prefect's server takes any size, and a browser shows this much, if not at once."""
-HEADER = ("action", "secret", "certificate", "reason", "old", "new", "why, and what to do")
-OPENING = 300
-"""Bytes of a cluster's heading, and of the head of its table."""
+"""Maximum size of an artifact, in bytes. A browser still shows it, slowly; Prefect's server has no limit."""
+HEADING_BYTES = 300
+"""Maximum size of a cluster's heading and the header of its table, in bytes."""
 ELSEWHERE = "in the artifact of each cluster"
 
 
 def render_run(report: RunReport) -> str:
-    """The artifact of a run: the verdict, an overview, what needs a look, and the state of OPS."""
-    state = verdict(report)
+    """Return the artifact of a run: the verdict, an overview, what is not in sync, the state of OPS."""
+    state = run_verdict(report)
     lines = [f"## {'✅' if state.ok else '❌'} {escape(state.message)}", ""]
     if report.certificate:
         lines += [f"For the certificate {escape(report.certificate)} only.", ""]
     if report.clusters:
-        lines += [*table(*say.overview(report.clusters)), ""]
-    parts = parts_of(report.clusters, OutputBudget(MAX_ROWS, MAX_BYTES // 2), _line, OPENING)
-    for part in parts:
-        if part.shown:
-            lines += [f"### {part.cluster.cluster}", "", *_body(part, f", {ELSEWHERE}"), ""]
-    lines += _silent([part for part in parts if part.left_out and not part.shown])
+        lines += [*table(*rows.overview(report.clusters)), ""]
+    found = sections(report.clusters, _budget(), _line, HEADING_BYTES)
+    for section in found:
+        if section.shown:
+            lines += [f"### {section.cluster.cluster}", "", *_body(section, f", {ELSEWHERE}"), ""]
+    lines += _not_shown([section for section in found if section.left_out and not section.shown])
     return "\n".join([*lines, *_source(report)])
 
 
 def render_cluster(cluster: ClusterReport) -> str:
-    """The artifact of one cluster, whose key keeps its history in the UI."""
+    """Return the artifact of one cluster. Its key is the same in each run, so the UI shows its history."""
     lines = [f"## {'✅' if cluster.ok else '❌'} {cluster.cluster}", ""]
-    lines += [*table(*say.overview([cluster])), ""]
-    (part,) = parts_of([cluster], OutputBudget(MAX_ROWS, MAX_BYTES // 2), _line)
-    return "\n".join([*lines, *_body(part)])
+    lines += [*table(*rows.overview([cluster])), ""]
+    (section,) = sections([cluster], _budget(), _line)
+    return "\n".join([*lines, *_body(section)])
+
+
+def _budget() -> OutputBudget:
+    return OutputBudget(MAX_ROWS, MAX_BYTES // 2)
 
 
 def _line(cluster: ClusterReport, item: Item) -> str:
@@ -49,83 +53,83 @@ def _line(cluster: ClusterReport, item: Item) -> str:
             f"{item.code.sentence}{f' ({item.detail})' if item.detail else ''}. To do: {item.code.remedy}."
         )
     if isinstance(item, Change):
-        return _joined(map(escape, _row(item, dry_run=cluster.dry_run)))
+        first, *others = (escape(column.cell(item, cluster)) for column in rows.COLUMNS if column.markdown)
+        return _joined([f"❌ {first}" if item.failed else first, *others])
     return f"- ⚠️ {escape(item)}"
 
 
-def _body(part: Part, elsewhere: str = "") -> Iterator[str]:
-    yield from part.lines(Failure)
-    yield from part.lines(str)
-    if rows := part.lines(Change):
-        yield from ("", *table(HEADER, ()), *rows)
-    if part.left_out:
-        yield f"\n… and {part.left_out} more{elsewhere}."
+def _body(section: Section, elsewhere: str = "") -> Iterator[str]:
+    yield from section.lines(Failure)
+    yield from section.lines(str)
+    if changes := section.lines(Change):
+        yield from ("", *table([column.title for column in rows.COLUMNS if column.markdown], ()), *changes)
+    if section.left_out:
+        yield f"\n… and {section.left_out} more{elsewhere}."
 
 
-def _silent(parts: list[Part]) -> Iterator[str]:
-    """Clusters of which nothing is shown above but a line of the overview."""
-    if parts:
-        count, trouble = sum(part.left_out for part in parts), sum(not part.cluster.ok for part in parts)
-        failed = f", {trouble} of them FAILED" if trouble else ""
-        yield f"… and {count} more of {len(parts)} clusters{failed}, {ELSEWHERE}."
+def _not_shown(found: list[Section]) -> Iterator[str]:
+    """Count the clusters of which only the overview shows something."""
+    if found:
+        count, bad = sum(one.left_out for one in found), sum(not one.cluster.ok for one in found)
+        failed = f", {bad} of them FAILED" if bad else ""
+        yield f"… and {count} more of {len(found)} clusters{failed}, {ELSEWHERE}."
         yield ""
-
-
-def _row(row: Change, *, dry_run: bool) -> list[str]:
-    mark = "❌ " if row.failed else ""
-    return [
-        f"{mark}{say.outcome(row, dry_run=dry_run)}",
-        str(row.target),
-        row.certificate,
-        str(row.reason),
-        say.brief(row.old),
-        say.brief(row.new),
-        say.what_to_do(row),
-    ]
 
 
 def _source(report: RunReport) -> Iterator[str]:
     snapshot = report.inventory
-    if snapshot.failure:  # nothing is known, and the title says why
+    if snapshot.failure:  # the title says why nothing is known
         return
     yield f"### OPS: {len(snapshot.certificates)} certificates fit to be sent"
     yield ""
-    if snapshot.rejections:
-        rejected = (
-            [r.ref.name, str(r.reason), f"{r.reason.sentence} {r.detail}", r.reason.remedy]
-            for r in snapshot.rejections
-        )
-        yield from _fitting(table(("rejected", "reason", "why", "what to do"), rejected), head=2)
-        yield ""
-    if snapshot.issuances:
-        reasons = ((one, one.reason(report.now)) for one in snapshot.issuances)
-        awaited = (
-            [one.ref.name, str(reason), f"{reason.sentence}: {one.detail}", reason.remedy]
-            for one, reason in reasons
-        )
-        yield from _fitting(table(("not issued yet", "reason", "why", "what to do"), awaited), head=2)
-        yield ""
-    if ending := list(expiring(report)):
-        body = ([c.ref.name, text, short_date(c.version.not_after), c.issuer] for c, text in ending)
-        yield from _fitting(table(("near expiry", "left", "until", "issuer"), body), head=2)
-        yield ""
-    yield from (f"- {told}" for told in say.not_routed(snapshot))
-    yield from _fitting([f"- ⚠️ {escape(warning)}" for warning in snapshot.all_warnings])
+    for header, body in _source_tables(report):
+        if body:
+            yield from _within_budget(table(header, body), header_lines=2)
+            yield ""
+    yield from (f"- {note}" for note in rows.unrouted_notes(snapshot))
+    yield from _within_budget([f"- ⚠️ {escape(warning)}" for warning in snapshot.all_warnings])
     if report.suspended:
         yield f"- suspended, so left out: {', '.join(report.suspended)}"
 
 
-def _fitting(lines: list[str], head: int = 0) -> Iterator[str]:
-    """As many as there is room for, and how many there are more."""
-    room = OutputBudget(MAX_ROWS + head, MAX_BYTES // 8)
+def _source_tables(report: RunReport) -> Iterator[tuple[tuple[str, ...], list[list[str]]]]:
+    snapshot = report.inventory
+    yield (
+        ("rejected", "reason", "why", "what to do"),
+        [
+            [one.ref.name, str(one.reason), f"{one.reason.sentence} {one.detail}", one.reason.remedy]
+            for one in snapshot.rejections
+        ],
+    )
+    awaited = ((one, one.reason(report.now)) for one in snapshot.issuances)
+    yield (
+        ("not issued yet", "reason", "why", "what to do"),
+        [
+            [one.ref.name, str(reason), f"{reason.sentence}: {one.detail}", reason.remedy]
+            for one, reason in awaited
+        ],
+    )
+    yield (
+        ("near expiry", "left", "until", "issuer"),
+        [
+            [one.ref.name, text, short_date(one.version.not_after), one.issuer]
+            for one, text in expiring(snapshot, report.now)
+        ],
+    )
+
+
+def _within_budget(lines: list[str], header_lines: int = 0) -> Iterator[str]:
+    """Yield the lines that fit, and how many are left out."""
+    budget = OutputBudget(MAX_ROWS + header_lines, MAX_BYTES // 8)
     for shown, line in enumerate(lines):
-        if not room.take(line):
+        if not budget.fits(line):
             yield f"\n… and {len(lines) - shown} more."
             return
         yield line
 
 
 def table(header: Iterable[str], body: Iterable[Iterable[str]]) -> list[str]:
+    """Return the lines of a Markdown table; the cells of the body are escaped."""
     head = list(header)
     return [_joined(head), _joined(["---"] * len(head)), *(_joined(map(escape, line)) for line in body)]
 
@@ -135,5 +139,5 @@ def _joined(cells: Iterable[str]) -> str:
 
 
 def escape(text: str) -> str:
-    """What came from a certificate must not become markup."""
+    """Escape Markdown, and addresses that a browser would make links of: names may come from anywhere."""
     return re.sub(r"([\\`*_\[\]<>|~@]|(?<=http):|(?<=https):|(?<=www)\.)", r"\\\1", printable(text))

@@ -1,17 +1,18 @@
-"""How a run went, in one sentence: the state's name and message, and what is to be looked at. Pure."""
+"""How a run went: the name and message of its final state, and the certificates near expiry. Pure."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from tasks.domain.errors import first_problem
 from tasks.domain.expiry import Level, level_of
 from tasks.domain.failure_codes import FailureCode
-from tasks.domain.models import Action, Certificate, RunReport
+from tasks.domain.models import Action, Certificate, RunReport, SourceSnapshot
 from tasks.domain.text import count_of
 
-NAMED = 10
-"""Clusters in the message of a run's state; the report has them all."""
+MAX_NAMED = 10
+"""Maximum number of clusters that the message of a run's state names; the report has all."""
 
 
 class Verdict(NamedTuple):
@@ -21,8 +22,8 @@ class Verdict(NamedTuple):
     message: str
 
 
-def verdict(report: RunReport) -> Verdict:
-    """How the run ended, in one line: `1 of 3 clusters failed: rct (Unreachable: …)`."""
+def run_verdict(report: RunReport) -> Verdict:
+    """Return the final state, with a message in one line: `1 of 3 clusters failed: rct (Unreachable: …)`."""
     if report.inventory.failure:
         failure = report.inventory.failure
         too_many = failure.code is FailureCode.TOO_MANY
@@ -31,11 +32,11 @@ def verdict(report: RunReport) -> Verdict:
         return Verdict(ok=False, name=str(failure.code) if too_many else "SourceUnreadable", message=message)
     failed = [cluster for cluster in report.clusters if not cluster.ok]
     if failed:
-        reasons = [f"{cluster.cluster} ({first_problem(cluster)})" for cluster in failed[:NAMED]]
-        reasons += [f"and {len(failed) - NAMED} more"] if len(failed) > NAMED else []
+        reasons = [f"{cluster.cluster} ({first_problem(cluster)})" for cluster in failed[:MAX_NAMED]]
+        reasons += [f"and {len(failed) - MAX_NAMED} more"] if len(failed) > MAX_NAMED else []
         message = f"{len(failed)} of {_clusters(report)} failed: {'; '.join(reasons)}"
         return Verdict(ok=False, name="ClustersFailed", message=message)
-    message = "; ".join([f"{_clusters(report)}: {_done(report)}", *_notes(report)])
+    message = "; ".join([f"{_clusters(report)}: {_action_counts(report)}", *_notes(report)])
     return Verdict(ok=True, name="Completed", message=message)
 
 
@@ -43,40 +44,37 @@ def _clusters(report: RunReport) -> str:
     return count_of(len(report.clusters), "cluster")
 
 
-def _done(report: RunReport) -> str:
+def _action_counts(report: RunReport) -> str:
     totals: Counter[Action] = Counter()
     for cluster in report.clusters:
         totals.update(cluster.counts)  # goes through all rows, so once
-    told = [f"{action} {totals[action]}" for action in Action if totals[action]]
-    text = ", ".join(told) or "nothing to do"
+    text = ", ".join(f"{action} {totals[action]}" for action in Action if totals[action]) or "nothing to do"
     return f"{'dry run, nothing written: ' if report.dry_run else ''}{text}"
 
 
 def _notes(report: RunReport) -> Iterator[str]:
-    if not report.inventory.certificates:
+    snapshot = report.inventory
+    if not snapshot.certificates:
         yield "warning: OPS has no certificate that is fit to be sent"
     if report.pending:
         yield f"still at work, with reports of their own to follow: {', '.join(report.pending)}"
-    snapshot = report.inventory
-    ending = len(list(expiring(report)))
-    yield from about_ops(len(snapshot.rejections), len(snapshot.issuances), ending, report.suspended)
+    yield from source_notes(snapshot, report.now, report.suspended)
 
 
-def about_ops(rejected: int, awaited: int, ending: int, suspended: Sequence[str]) -> Iterator[str]:
-    """What a person is to know beside what became of the clusters, in a run and in the inventory alike."""
-    if rejected:
-        yield f"{rejected} rejected on OPS"
-    if awaited:
-        yield f"{awaited} not issued yet"
-    if ending:
-        yield f"{ending} near expiry"
+def source_notes(snapshot: SourceSnapshot, now: datetime, suspended: Sequence[str]) -> Iterator[str]:
+    """Yield what the message of a run and that of an inventory say about OPS and suspended clusters."""
+    if snapshot.rejections:
+        yield f"{len(snapshot.rejections)} rejected on OPS"
+    if snapshot.issuances:
+        yield f"{len(snapshot.issuances)} not issued yet"
+    if near_expiry := sum(1 for _ in expiring(snapshot, now)):
+        yield f"{near_expiry} near expiry"
     if suspended:
         yield f"suspended: {', '.join(suspended)}"
 
 
-def expiring(report: RunReport) -> Iterator[tuple[Certificate, str]]:
-    """Certificates on OPS that should have been renewed by now, the most urgent first."""
-    certificates = report.inventory.certificates
-    for one in sorted(certificates, key=lambda c: (c.version.not_after, c.ref.name)):
-        if (level := level_of(one, report.now)) is not Level.FINE:
-            yield one, f"{level}: {count_of(one.version.days_left(report.now), 'day')} left"
+def expiring(snapshot: SourceSnapshot, now: datetime) -> Iterator[tuple[Certificate, str]]:
+    """Yield the certificates on OPS that should have been renewed by now, the earliest expiry first."""
+    for one in sorted(snapshot.certificates, key=lambda c: (c.version.not_after, c.ref.name)):
+        if (level := level_of(one, now)) is not Level.FINE:
+            yield one, f"{level}: {count_of(one.version.days_left(now), 'day')} left"

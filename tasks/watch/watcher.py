@@ -21,7 +21,7 @@ from tasks.domain.models import RunReport
 from tasks.domain.reasons import Reason
 from tasks.kube.pool import kept
 from tasks.metrics import registry
-from tasks.report.verdict import verdict
+from tasks.report.verdict import run_verdict
 from tasks.runtime.shutdown import begin, stop
 from tasks.watch.debounce import Debouncer
 from tasks.watch.health import Heartbeat, serve
@@ -218,7 +218,7 @@ class Watcher:
 
     def _tell(self, report: RunReport, why: str, seconds: float | None = None) -> None:
         took = "" if seconds is None else f" ({seconds:.2f} s)"
-        say(f"{why}: {verdict(report).message}{took}")
+        say(f"{why}: {run_verdict(report).message}{took}")
         registry.observe(report)
         self._recorder.add(report, why)
 

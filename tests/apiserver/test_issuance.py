@@ -18,7 +18,7 @@ from tasks.inventory.model import Status
 from tasks.plan.unrouted import routed
 from tasks.preflight.model import Mark
 from tasks.preflight.probe import preflight
-from tasks.report.verdict import expiring, verdict
+from tasks.report.verdict import expiring, run_verdict
 from tasks.runtime import shutdown
 from tasks.watch.reactor import Reconciler
 from tasks.watch.source_watch import RESYNC
@@ -179,7 +179,7 @@ def test_the_watcher_waits_for_an_issuance(ops: World) -> None:
     seen.append(reactor.act([NAME]))
     for report in seen:
         assert report is not None
-        assert verdict(report).ok
+        assert run_verdict(report).ok
         assert [one.reason(report.now) for one in report.inventory.issuances] == [Reason.ISSUANCE_PENDING]
         assert {row_of(one).reason for one in report.clusters} == {Reason.ISSUANCE_PENDING}
     (secret,) = ops.issue(NAME)
@@ -267,5 +267,7 @@ def test_a_short_life_is_judged_by_its_renewal(
     told = certificate_resource.certificate(secret)
     told["status"]["renewalTime"] = f"{begin + renewed * day:%Y-%m-%dT%H:%M:%SZ}"
     certificate_resource.put(ops.ops, told)
-    found = [text.partition(":")[0] for one, text in expiring(told_of(ops)) if one.ref.name == NAME]
+    report = told_of(ops)
+    near_expiry = expiring(report.inventory, report.now)
+    found = [text.partition(":")[0] for one, text in near_expiry if one.ref.name == NAME]
     assert found == ([level] if level else [])

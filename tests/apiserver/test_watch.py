@@ -19,7 +19,7 @@ from tasks.domain.models import Action, RunReport
 from tasks.domain.reasons import Reason
 from tasks.kube import transport
 from tasks.kube.pool import kept
-from tasks.report.verdict import verdict
+from tasks.report.verdict import run_verdict
 from tasks.runtime import shutdown
 from tasks.watch.reactor import Reconciler
 from tasks.watch.source_watch import RESYNC, Watch
@@ -347,7 +347,7 @@ def test_a_slow_cluster_is_left_to_itself(world: World) -> None:
         report = reactor.act(["web-tls"])
         assert report is not None
         assert {one.cluster for one in report.clusters if one.ok} == {"rct", "prd"}
-        assert (verdict(report).ok, report.pending) == (True, ("dev",))
+        assert (run_verdict(report).ok, report.pending) == (True, ("dev",))
         go_on.set()
         healed(reactor, told)
     copy = world.copy("web-tls")
@@ -528,7 +528,7 @@ def test_a_certificate_that_is_deleted_is_no_failure(world: World) -> None:
     world.ops.delete(f"/api/v1/namespaces/{SOURCE_NAMESPACE}/secrets/{secret['metadata']['name']}")
     report = reactor.act(["web-tls"])
     assert report is not None
-    assert verdict(report).ok
+    assert run_verdict(report).ok
     reasons = {change.reason for one in report.clusters for change in one.changes}
     assert reasons == {Reason.GONE_FROM_SOURCE}
 

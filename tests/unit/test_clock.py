@@ -17,7 +17,7 @@ from tasks.domain.reasons import Reason
 from tasks.kubeconfig.expiry import warn_of_end
 from tasks.orchestration import task_options
 from tasks.plan import decide, ownership
-from tasks.report.rows import brief
+from tasks.report.rows import format_version
 from tasks.report.verdict import expiring
 from tasks.source.checks import Policy, check_secret
 from tests.support.factories import (
@@ -108,7 +108,7 @@ def test_a_leap_day_is_a_day_like_any_other(end: datetime) -> None:
     assert good.version.days_left(end - DAY + SECOND) == 0
     noted = decide.written_version(target_secret(good))
     assert noted == good.version
-    assert brief(noted).endswith(f"{end:%Y-%m-%d}")
+    assert format_version(noted).endswith(f"{end:%Y-%m-%d}")
 
 
 def test_a_certificate_of_a_leap_day_can_be_issued_and_renewed() -> None:
@@ -148,7 +148,7 @@ def told_around(turn: datetime, secret: dict[str, Any]) -> list[str]:
                 str(one.version.days_left(now)),
             ]
             report = RunReport(inventory=SourceSnapshot(certificates=(one,)), now=now)
-            lines += [text for _, text in expiring(report)]
+            lines += [text for _, text in expiring(report.inventory, now)]
         lines += warn_of_end(turn + 3 * DAY, now)
     return lines
 

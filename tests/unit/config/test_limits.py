@@ -14,7 +14,7 @@ from tasks.domain.errors import ConfigError
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Failure, RunReport, SourceSnapshot
 from tasks.inventory import collect
-from tasks.report.verdict import verdict
+from tasks.report.verdict import run_verdict
 from tasks.watch.reactor import Reconciler
 from tasks.watch.source_watch import RESYNC
 from tests.support.factories import (
@@ -70,7 +70,7 @@ def test_a_run_looks_at_as_many_copies_as_the_limit_and_no_more(monkeypatch: pyt
     assert limit_copies(OPS, SOURCE, many, "a-tls") is OPS
     beyond = limit_copies(OPS, SOURCE, many)
     assert beyond == SourceSnapshot(failure=beyond.failure)
-    told = verdict(RunReport(inventory=beyond, now=NOW))
+    told = run_verdict(RunReport(inventory=beyond, now=NOW))
     assert (told.ok, told.name) == (False, "TooMany")
     assert told.message == (
         "nothing was written: TooMany: look at 60 copies: it is more than one run takes on (at most 59). "

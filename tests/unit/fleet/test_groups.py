@@ -14,7 +14,7 @@ from tasks.fleet.groups import Group, Outcome, RunFailure
 from tasks.plan import waves
 from tasks.plan.spec import specs_for
 from tasks.plan.waves import Share, share_of
-from tasks.report.verdict import NAMED
+from tasks.report.verdict import MAX_NAMED
 from tests.support.factories import NOW
 from tests.unit.plan.test_waves import OPS, document, report
 
@@ -212,7 +212,7 @@ def test_the_verdict_names_who_did_not_end_completed() -> None:
     found = config()
     ending = fleet_report.verdict([told(4, 0), Outcome(US, "id", "Crashed")], found)
     assert ending == (False, "GroupsFailed", "1 of 2 groups failed: us (Crashed)")
-    many = [Outcome(US._replace(name=f"g{number}"), "id", "Crashed") for number in range(NAMED + 2)]
+    many = [Outcome(US._replace(name=f"g{number}"), "id", "Crashed") for number in range(MAX_NAMED + 2)]
     said = fleet_report.verdict(many, found).message
     assert said.startswith("12 of 12 groups failed: g0 (Crashed), ")
     assert said.endswith("g9 (Crashed), and 2 more")

@@ -38,7 +38,7 @@ from tasks.plan.prune import (
 from tasks.plan.safety import UnsafePlan
 from tasks.plan.spec import SyncSpec
 from tasks.report import terminal
-from tasks.report.rows import what_to_do
+from tasks.report.rows import explain
 from tests.support import factories as f
 from tests.support.factories import NOW
 from tests.unit.report.test_rows import run
@@ -214,7 +214,7 @@ def test_a_cluster_in_trouble_is_no_witness() -> None:
 
 def told_of(*pairs: tuple[SyncSpec, ClusterReport]) -> dict[str, list[str]]:
     """What is said of the copies to which nothing is done, cluster by cluster."""
-    return {one.cluster: [what_to_do(row) for row in one.waiting] for one in planned(*pairs)}
+    return {one.cluster: [explain(row) for row in one.waiting] for one in planned(*pairs)}
 
 
 def with_row(report: ClusterReport, reason: Reason, action: Action = Action.REFUSE) -> ClusterReport:
@@ -313,7 +313,7 @@ def test_a_clock_that_differs_is_not_gone_by(ahead: timedelta) -> None:
     assert one.rows
     left = timed(one, clock, f.SOURCE_NAMESPACE)
     assert left.rows == ()
-    assert [what_to_do(row) for row in left.waiting] == [WAITS + clock.trouble] * 2
+    assert [explain(row) for row in left.waiting] == [WAITS + clock.trouble] * 2
     assert merged(pair[1], left.waiting, ()).counts == {Action.KEEP: 10}
 
 
@@ -349,7 +349,7 @@ def test_each_report_goes_by_the_targets_time() -> None:
     plan = Plan(cluster="dev", changes=report.changes)
     clocks = (Clock(NOW), Clock(NOW - DAY), Clock(NOW, "x"))
     told = [
-        what_to_do(row) for c in clocks for row in with_prune_forecast(plan, order, c).changes if row.absence
+        explain(row) for c in clocks for row in with_prune_forecast(plan, order, c).changes if row.absence
     ]
     assert "the copy is due" in told[0]
     assert "a run of all clusters will note it" in told[1]
@@ -449,7 +449,7 @@ def test_each_report_says_what_becomes_of_the_copy(absence: OrphanRecord, said: 
     rows = tuple(replace(c, absence=absence) if c.absence else c for c in report.changes)
     plan = with_prune_forecast(Plan(cluster="dev", changes=rows), order, Clock(NOW))
     (row,) = (c for c in plan.changes if c.absence)
-    assert what_to_do(row) == f"it is no longer on OPS: {said}"
+    assert explain(row) == f"it is no longer on OPS: {said}"
     shown = terminal.render(run(report.model_copy(update={"changes": plan.changes})))
     assert f"app/web-0: it is no longer on OPS: {said}" in " ".join(shown.split())
 
@@ -465,7 +465,7 @@ def test_where_nothing_is_pruned_a_person_is_told_to() -> None:
     )
     assert with_prune_forecast(plan, blind, Clock(NOW)) is plan
     (row,) = (c for c in plan.changes if c.absence)
-    assert what_to_do(row).endswith(": the copy is kept; delete it by hand if nobody needs it")
+    assert explain(row).endswith(": the copy is kept; delete it by hand if nobody needs it")
 
 
 def test_what_a_run_notes_it_says() -> None:

@@ -1,4 +1,4 @@
-"""Long reports: what has no room is counted, the worst is shown first, and Prefect takes all of it."""
+"""Long reports: what does not fit is counted, the worst is shown first, and Prefect takes all of it."""
 
 import logging
 import re
@@ -15,7 +15,7 @@ from tasks.domain.models import Action, Change, ClusterReport, Failure, RunRepor
 from tasks.domain.reasons import Reason
 from tasks.domain.text import MAX_LENGTH, MAX_NAMES, join_limited
 from tasks.report import markdown, terminal
-from tasks.report.budget import FEW, OutputBudget, parts_of
+from tasks.report.budget import FIRST_PROBLEMS, OutputBudget, sections
 from tests.support.factories import NOW, certificate, rejection, snapshot, version
 
 NEW = version()
@@ -57,17 +57,17 @@ def left_out(text: str) -> int:
 
 def test_room_is_for_so_many_lines_and_no_more() -> None:
     """At the limit the last one is taken; one beyond is not, and nothing after it."""
-    room = OutputBudget(2, 100)
-    assert [room.take("x") for _ in range(3)] == [True, True, False]
+    budget = OutputBudget(2, 100)
+    assert [budget.fits("x") for _ in range(3)] == [True, True, False]
 
 
 def test_room_is_for_so_many_bytes_and_no_more() -> None:
     """Bytes count as they are sent, with what comes along; what is shorter does not slip in behind."""
-    assert OutputBudget(9, 5).take("éé")  # four, and the end of the line
-    assert not OutputBudget(9, 4).take("éé")
-    assert not OutputBudget(9, 5).take("éé", more=1)
-    room = OutputBudget(9, 5)
-    assert [room.take(text) for text in ("xxxxx", "x")] == [False, False]
+    assert OutputBudget(9, 5).fits("éé")  # four, and the end of the line
+    assert not OutputBudget(9, 4).fits("éé")
+    assert not OutputBudget(9, 5).fits("éé", extra_bytes=1)
+    budget = OutputBudget(9, 5)
+    assert [budget.fits(text) for text in ("xxxxx", "x")] == [False, False]
 
 
 def test_an_artifact_shows_as_much_as_the_limit_and_counts_the_rest() -> None:
@@ -85,20 +85,20 @@ def test_of_each_cluster_in_trouble_some_is_shown_first() -> None:
     """A cluster with a thousand failed rows hides no other's; then come all troubles, then the rest."""
     sick = cluster("sick", [*rows(1200, failed=True), *rows(9)], 5, 1)
     ill = [cluster(f"ill-{n:02}", rows(9, failed=True), 1) for n in range(20)]
-    parts = parts_of([cluster("well", rows(50)), *ill, sick], OutputBudget(1000, 10**6), lambda *_: "x")
+    parts = sections([cluster("well", rows(50)), *ill, sick], OutputBudget(1000, 10**6), lambda *_: "x")
     assert [part.cluster.cluster for part in parts][-2:] == ["sick", "well"]
     *others, last, well = parts
-    assert all(len(part.shown) >= FEW and part.left_out == 0 for part in others)
+    assert all(len(part.shown) >= FIRST_PROBLEMS and part.left_out == 0 for part in others)
     assert (len(last.shown), well.shown) == (1000 - 20 * 10, [])
     assert all(isinstance(item, Failure) for item, _ in last.shown[:5])
     assert sum(part.left_out for part in parts) == 50 + 20 * 10 + 5 + 1 + 1209 - 1000
 
 
 def test_what_stands_above_the_lines_of_a_cluster_counts() -> None:
-    """With room for the first cluster's heading, its lines and no other heading, it alone is shown."""
+    """With space for the first cluster's heading, its lines and no other heading, it alone is shown."""
     two = [cluster("a", rows(2)), cluster("b", rows(2))]
     for size, expected in ((104, [2, 0]), (105, [2, 0]), (206, [2, 1]), (208, [2, 2])):
-        parts = parts_of(two, OutputBudget(9, size), lambda *_: "x", 100)
+        parts = sections(two, OutputBudget(9, size), lambda *_: "x", 100)
         assert [len(part.shown) for part in parts] == expected, size
 
 
@@ -147,19 +147,19 @@ def test_no_report_is_larger_than_what_it_may_be() -> None:
     assert len(alone.encode()) <= markdown.MAX_BYTES
     assert shown(alone) + left_out(alone) == 1000
     text = terminal.render(HUGE)
-    assert len(text.encode()) <= terminal.LOG_BYTES
+    assert len(text.encode()) <= terminal.MAX_LOG_BYTES
     assert re.search(
         r"^… and \d{3} more clusters, \d{3} of them FAILED: see the run's artifact$", text, re.MULTILINE
     )
 
 
 def test_the_log_shows_as_many_clusters_as_it_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With room for both of them both are told; with a byte less, the second is counted."""
+    """With space for both, both are told; with a byte less, the second is counted."""
     two = run(cluster("a", rows(3, failed=True)), cluster("b", rows(3)))
     whole = terminal.render(two)
-    monkeypatch.setattr(terminal, "LOG_BYTES", len(whole.encode()) + 1)
+    monkeypatch.setattr(terminal, "MAX_LOG_BYTES", len(whole.encode()) + 1)
     assert terminal.render(two) == whole
-    monkeypatch.setattr(terminal, "LOG_BYTES", len(whole.encode()))
+    monkeypatch.setattr(terminal, "MAX_LOG_BYTES", len(whole.encode()))
     assert terminal.render(two).endswith("\n\n… and 1 more clusters: see the run's artifact")
 
 

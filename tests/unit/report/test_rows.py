@@ -119,7 +119,7 @@ VERDICTS = {
 def test_verdict_says_in_one_line_how_it_ended(given: RunReport, ok: bool, told: str) -> None:
     """The run's last word: failed clusters by name with their first trouble, or what was done."""
     name = "Completed" if ok else "ClustersFailed"
-    assert verdict.verdict(given) == verdict.Verdict(ok, name, told)
+    assert verdict.run_verdict(given) == verdict.Verdict(ok, name, told)
 
 
 def test_verdict_is_failed_when_the_source_is_unreadable() -> None:
@@ -127,7 +127,7 @@ def test_verdict_is_failed_when_the_source_is_unreadable() -> None:
     broken = failure("ops", FailureCode.FORBIDDEN)
     expected = f"nothing was written, OPS can't be read: {broken}. To do: {broken.code.remedy}"
     given = run(found=SourceSnapshot(failure=broken))
-    assert verdict.verdict(given) == verdict.Verdict(ok=False, name="SourceUnreadable", message=expected)
+    assert verdict.run_verdict(given) == verdict.Verdict(ok=False, name="SourceUnreadable", message=expected)
 
 
 def test_first_trouble_of_a_sound_cluster_is_none() -> None:
@@ -158,7 +158,7 @@ EXPIRY = {
 def test_expiring_goes_by_the_share_of_life_left(age: float, life: float, told: list[str]) -> None:
     """Below three tenths of its life a certificate is a warning, and urgent below a sixth and seven days."""
     given = run(found=snapshot(certificate(age=age, life=life)))
-    assert [text for _, text in verdict.expiring(given)] == told
+    assert [text for _, text in verdict.expiring(given.inventory, NOW)] == told
 
 
 RENEWALS = {
@@ -179,14 +179,14 @@ def test_expiring_goes_by_when_cert_manager_renews(
     """Nothing is said before cert-manager is late by a tenth of what was left, whatever renewBefore is."""
     renewal = NOW - timedelta(days=age - renewed)
     given = run(found=snapshot(certificate(age=age, life=life, renewal=renewal)))
-    assert [text for _, text in verdict.expiring(given)] == told
+    assert [text for _, text in verdict.expiring(given.inventory, NOW)] == told
 
 
 def test_expiring_tells_the_most_urgent_first() -> None:
     """What ends first is told first, and names decide between equals."""
     ages = {"c": 85, "b": 85, "a": 70, "fresh": 1}
     given = run(found=snapshot(*(certificate(name, age=age) for name, age in ages.items())))
-    assert [one.ref.name for one, _ in verdict.expiring(given)] == ["b", "c", "a"]
+    assert [one.ref.name for one, _ in verdict.expiring(given.inventory, NOW)] == ["b", "c", "a"]
 
 
 # -- rows ------------------------------------------------------------------------------------------
@@ -196,7 +196,7 @@ def test_rows_put_failed_ones_first_and_leave_out_what_is_in_sync() -> None:
     """What needs a person comes first; then by namespace and name; copies in sync are only counted."""
     other = row(Action.REFUSE, Reason.OWNED_BY_OTHER, "b-tls", namespace="headlamp-dev")
     given = cluster("dev", GONE, UPDATED, row(), CREATED, REFUSED, other)
-    assert report.rows(given) == [other, REFUSED, CREATED, UPDATED, GONE]
+    assert report.not_in_sync(given) == [other, REFUSED, CREATED, UPDATED, GONE]
 
 
 @pytest.mark.parametrize(
@@ -210,22 +210,22 @@ def test_rows_put_failed_ones_first_and_leave_out_what_is_in_sync() -> None:
         (GONE, False, "keep"),
     ],
 )
-def test_outcome_tells_what_really_happened(change: Change, dry_run: bool, told: str) -> None:
-    """A write that did not take place is not told as one that did."""
-    assert report.outcome(change, dry_run=dry_run) == told
+def test_action_label_says_whether_the_write_took_place(change: Change, dry_run: bool, told: str) -> None:
+    """A write that did not take place is shown as such."""
+    assert report.action_label(change, cluster(dry_run=dry_run)) == told
 
 
-def test_what_to_do_has_sentence_detail_and_remedy() -> None:
-    """A row says what is the matter, with the detail, and what to do where something is to be done."""
+def test_an_explanation_has_sentence_detail_and_remedy() -> None:
+    """A row gives its reason, with the detail, and the remedy where a person has something to do."""
     sentence = Reason.HOSTNAME_NOT_ALLOWED.sentence
     refused = row(Action.REFUSE, Reason.HOSTNAME_NOT_ALLOWED, detail="a.org")
-    assert report.what_to_do(refused) == f"{sentence} (a.org): {Reason.HOSTNAME_NOT_ALLOWED.remedy}"
-    assert report.what_to_do(CREATED) == "the target does not have it yet"
+    assert report.explain(refused) == f"{sentence} (a.org): {Reason.HOSTNAME_NOT_ALLOWED.remedy}"
+    assert report.explain(CREATED) == "the target does not have it yet"
 
 
-def test_brief_tells_versions_apart_in_a_dozen_characters() -> None:
-    """A version is its fingerprint's beginning and its end."""
-    assert (report.brief(NEW), report.brief(None)) == ("a1a1a1a1 2026-05-20", "-")
+def test_a_version_is_shown_in_19_characters() -> None:
+    """A version is shown as the first digits of its fingerprint, and its expiry."""
+    assert (report.format_version(NEW), report.format_version(None)) == ("a1a1a1a1 2026-05-20", "-")
 
 
 @pytest.mark.parametrize(
@@ -299,13 +299,13 @@ prd      0       0       1     0       0        0         ok
 rct
   Unreachable: list secrets in homarr-rct: no connection to the API server (HTTP 500). To do: check
     that the API server runs and that the network lets OPS reach it.
-  action  secret            reason        old -> new, each with its end
+  action  secret            reason        old -> new, each with its expiry
   refuse  homarr-dev/c-tls  OwnedByOther  - -> a1a1a1a1 2026-05-20
   homarr-dev/c-tls: a Secret of that name exists and is not ours: delete it, hand it over
     (annotation tls-sync.io/adopt: <owner>), or use another name (route)
 
 dev
-  action  secret            reason           old -> new, each with its end
+  action  secret            reason           old -> new, each with its expiry
   create  homarr-dev/a-tls  MissingOnTarget  - -> a1a1a1a1 2026-05-20
   keep    homarr-dev/d-tls  GoneFromSource   b2b2b2b2 2026-03-21 -> -
   warning: clusterId is not pinned; this cluster's is 0c2f
@@ -570,6 +570,21 @@ def test_markdown_makes_no_link_of_a_bare_address(text: str) -> None:
 # -- both ------------------------------------------------------------------------------------------
 
 
+def test_a_new_column_is_one_line_of_one_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Terminal and Markdown show each column of the list, at its place, unless the column says otherwise."""
+    uid = report.Column("uid", lambda change, cluster: f"{change.uid} on {cluster.cluster}")
+    monkeypatch.setattr(report, "COLUMNS", (*report.COLUMNS[:2], uid, *report.COLUMNS[2:]))
+    given = run(cluster("dev", replace(UPDATED, uid="7f")))
+    lines = terminal.render(given).splitlines()
+    assert [line.split()[:5] for line in lines[6:8]] == [
+        ["action", "secret", "uid", "reason", "old"],
+        ["update", "homarr-dev/b-tls", "7f", "on", "dev"],
+    ]
+    text = markdown.render_run(given)
+    assert "| action | secret | uid | certificate | reason | old | new | why, and what to do |" in text
+    assert "| update | homarr-dev/b-tls | 7f on dev | b-tls | CertificateRenewed |" in text
+
+
 @pytest.mark.parametrize("render", [terminal.render, markdown.render_run], ids=["the terminal", "Markdown"])
 def test_report_is_the_same_text_for_the_same_facts(render: Any) -> None:
     """The same facts, also after a trip through JSON and with rows in another order, give the same text."""
@@ -595,5 +610,5 @@ def test_report_moves_with_the_clock_of_the_run() -> None:
     """What is near its end depends on the moment of the run alone."""
     given = run(cluster("dev"), found=snapshot(certificate(age=10)))
     later = given.model_copy(update={"now": NOW + timedelta(days=60)})
-    assert "near expiry" not in verdict.verdict(given).message
-    assert verdict.verdict(later).message.endswith("1 near expiry")
+    assert "near expiry" not in verdict.run_verdict(given).message
+    assert verdict.run_verdict(later).message.endswith("1 near expiry")

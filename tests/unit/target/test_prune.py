@@ -21,7 +21,7 @@ from tasks.plan import ownership
 from tasks.plan.decide import make_plan
 from tasks.plan.prune import plan_prune
 from tasks.plan.spec import SyncSpec
-from tasks.report.rows import what_to_do
+from tasks.report.rows import explain
 from tasks.target import prune
 from tests.support import factories as f
 from tests.support.in_memory_api import ACCOUNT, WRITES, Hand, Manifest, MemoryApi, Wire, WiredClient, path_of
@@ -97,4 +97,4 @@ def test_by_a_clock_that_is_wrong_nothing_is_noted(
     assert notes(api) == {}
     (row,) = report.changes
     said = f"clock says {told:%Y-%m-%d %H:%M:%S} UTC" if told else "have no Date"
-    assert said in what_to_do(row)
+    assert said in explain(row)
