@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -28,23 +27,12 @@ from tasks.domain.models import (
 from tasks.domain.reasons import Reason
 from tasks.plan import decide
 from tasks.report import terminal
-from tasks.source.checks import CHECKS
 from tests.apiserver.scenarios import SCENARIOS
 from tests.support import factories
+from tests.unit.docs.pages import ROOT, page
 
-ROOT = Path(__file__).parents[3]
-README = (ROOT / "README.md").read_text()
-FAILURES = (ROOT / "docs" / "failures.md").read_text()
-REFUSALS = (ROOT / "docs" / "refusals.md").read_text()
-
-
-def load(path: str) -> Any:
-    return yaml.safe_load((ROOT / path).read_text())
-
-
-def table_rows(text: str) -> list[str]:
-    rows = [line for line in text.splitlines() if line.startswith("| ")]
-    return [row for row in rows if row != "| it says | because | do |"]
+README = page(ROOT / "README.md").text
+FAILURES = page("failures.md").text
 
 
 def test_the_readme_shows_the_decision_table_of_the_code() -> None:
@@ -57,13 +45,11 @@ def test_the_readme_shows_the_decision_table_of_the_code() -> None:
 
 def test_every_refusal_and_failure_is_explained() -> None:
     """Each code that has a remedy stands in docs/refusals.md with it, and no other; the README has some."""
-    rows = [
-        f"| {code} | {code.sentence} | {code.remedy} |" for code in (*Reason, *FailureCode) if code.remedy
-    ]
-    assert table_rows(REFUSALS) == rows
-    some = table_rows(README.split("## When it refuses")[1].split("## ")[0])
+    rows = [[code, code.sentence, code.remedy] for code in (*Reason, *FailureCode) if code.remedy]
+    assert page("refusals.md").rows == rows
+    some = [row for row in page(ROOT / "README.md").rows if len(row) == 3]
     assert some
-    assert set(some) < set(rows)
+    assert all(row in rows for row in some)
 
 
 def test_make_help_tells_of_every_target() -> None:
@@ -81,12 +67,6 @@ def test_what_the_guides_have_one_make_is_not_committed(name: str) -> None:
     ignored = (ROOT / ".gitignore").read_text().splitlines()
     assert any(fnmatch(f"/{name}", pattern) for pattern in ignored)
     assert not any(fnmatch(f"deployments/{name}", pattern) for pattern in ignored)
-
-
-def test_the_readme_counts_the_checks() -> None:
-    """The README says how many checks a certificate must pass."""
-    assert len(CHECKS) == 13
-    assert "Thirteen checks" in README
 
 
 def test_the_readmes_report_is_what_a_run_prints() -> None:

@@ -1,6 +1,8 @@
-"""What the guides tell to type can be typed: commands, options, values, objects and files exist."""
+"""What the documents tell to type can be typed: commands, options, values, objects and files exist.
 
-import inspect
+The French guides have the commands of the English ones (test_guides.py).
+"""
+
 import re
 import subprocess
 import sys
@@ -17,28 +19,25 @@ from tasks.config.load import load_config
 from tasks.domain.failure_codes import FailureCode
 from tasks.preflight import render
 from tasks.preflight.model import Check, Finding, Mark, Preflight, Readiness
-from tests.unit.docs.test_guides import ENGLISH, GUIDES, ROOT, blocks, prose, read, spans
+from tests.unit.docs.pages import DOCUMENTS, GUIDES, ROOT, page
 
 CHART = ROOT / "deployments" / "helm" / "tls-sync"
-NOT_ITS_OPTION = {"--build-arg", "--watch", "--tag"}
+OPTIONS_OF_OTHERS = {"--build-arg", "--watch", "--tag", "--nthreads", "--no-hooks", "--timeout"}
 """Of other programs; those of `python -m …` stand alone in the prose, too."""
-MAKEFILE = (ROOT / "Makefile").read_text()
+COMMANDS = [line for path in DOCUMENTS for line in page(ROOT / path).commands]
+SPANS = [span for name in GUIDES for span in page(name).spans]
+OURS = ("flows.watch", "flows", "deployments.target manifests", "deployments.target kubeconfig")
 
 
-def typed(page: str) -> list[str]:
-    """All that stands in code: one line per command, continued ones joined."""
-    text = "\n".join((*blocks(page), *spans(page)))
-    return re.sub(r"\\\n\s*", " ", text).splitlines()
-
-
-def commands(page: str, program: str) -> list[str]:
-    """What follows each call of a program, up to a pipe or the line's end."""
-    return [found for line in typed(page) for found in re.findall(rf"(?<!\S){program} ([^|…\n]*)", line)]
+def calls(program: str) -> list[str]:
+    """What follows each call of a program in all documents, up to a pipe, a comment or the line's end."""
+    pattern = rf"(?<!\S){program} ([^|…`#\n]+)"
+    return sorted({call.strip() for line in COMMANDS for call in re.findall(pattern, line)})
 
 
 @cache
-def options(module: str, *command: str) -> frozenset[str]:
-    call = [sys.executable, "-m", module, *command, "--help"]
+def options(program: str) -> frozenset[str]:
+    call = [sys.executable, "-m", *program.split(), "--help"]
     done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=True)
     return frozenset(re.findall(r"--[a-z-]+", done.stdout))
 
@@ -47,29 +46,24 @@ def flags(text: str) -> set[str]:
     return set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", text))
 
 
-@pytest.mark.parametrize("page", GUIDES)
-def test_every_option_of_ours_exists(page: str) -> None:
-    """Each `python -m …`, and each option that the prose names alone, is one of the program's."""
-    known = {name: options(name) for name in ("flows.watch", "flows")}
-    for command in ("manifests", "kubeconfig"):
-        known[f"deployments.target {command}"] = options("deployments.target", command)
-    called = commands(page, "python -m")
-    assert len(called) > 10
-    for call in filter(None, called):
-        program = next(name for name in known if call == name or call.startswith(f"{name} "))
-        assert flags(call) <= known[program], call
-    alone = {span.split()[0] for span in spans(page) if span.startswith("--")}
-    assert alone - NOT_ITS_OPTION <= options("deployments.target", "kubeconfig")
+def test_every_option_of_ours_exists() -> None:
+    """Each `python -m …`, and each option that the guides name alone, is one of the program's."""
+    called = [call for call in calls("python -m") if not call.startswith(("deployments.sandbox", "tests."))]
+    assert len(called) > 20
+    for call in called:
+        program = next(name for name in OURS if call == name or call.startswith(f"{name} "))
+        assert flags(call) <= options(program), call
+    alone = {span.split()[0] for span in SPANS if span.startswith("--")}
+    assert alone - OPTIONS_OF_OTHERS <= options("deployments.target kubeconfig")
 
 
-@pytest.mark.parametrize("page", GUIDES)
-def test_every_command_of_prefect_exists(page: str) -> None:
+def test_every_command_of_prefect_exists() -> None:
     """Prefect's command line has each command, with each of its options."""
     from prefect.cli._app import _app  # noqa: PLC0415  Prefect, for this test alone
 
-    called = [re.sub(r"^--no-prompt ", "", call) for call in commands(page, "prefect")]
+    called = [re.sub(r"^--no-prompt ", "", call) for call in calls("prefect")]
     assert len(called) > 30
-    for call in filter(None, called):
+    for call in called:
         command: Any = _app
         for word in call.split():
             if command.default_command:
@@ -80,33 +74,28 @@ def test_every_command_of_prefect_exists(page: str) -> None:
         assert flags(call) <= known, call
 
 
-@pytest.mark.parametrize("page", GUIDES)
-def test_every_deployment_and_work_pool_is_in_prefect_yaml(page: str) -> None:
+def test_every_deployment_and_work_pool_is_in_prefect_yaml() -> None:
     """What is run, inspected or deleted by its name is registered under that name."""
-    from flows.fleet import tls_sync_fleet  # noqa: PLC0415  Prefect, for these tests alone
-    from flows.inventory import inventory  # noqa: PLC0415
-    from flows.preflight import preflight  # noqa: PLC0415
-    from flows.tls_sync import tls_sync  # noqa: PLC0415
+    from flows import fleet, inventory, preflight, tls_sync  # noqa: PLC0415  Prefect, for this test alone
 
     names = {
-        "flows/tls_sync.py:tls_sync": tls_sync.name,
-        "flows/fleet.py:tls_sync_fleet": tls_sync_fleet.name,
-        "flows/preflight.py:preflight": preflight.name,
-        "flows/inventory.py:inventory": inventory.name,
+        "flows/tls_sync.py:tls_sync": tls_sync.tls_sync.name,
+        "flows/fleet.py:tls_sync_fleet": fleet.tls_sync_fleet.name,
+        "flows/preflight.py:preflight": preflight.preflight.name,
+        "flows/inventory.py:inventory": inventory.inventory.name,
     }
     deployments = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
     there = {f"{names[one['entrypoint']]}/{one['name']}" for one in deployments}
-    text = "\n".join(typed(page))
+    text = "\n".join(COMMANDS)
     assert there == set(re.findall(r"prefect deployment (?:schedule )?[a-z]+ ([a-z]\S*/\S+)", text))
     pools = set(re.findall(r"prefect work-pool (?:inspect|resume|delete|create) (\S+)", text))
     assert pools == {one["work_pool"]["name"] for one in deployments}
 
 
-@pytest.mark.parametrize("page", GUIDES)
-def test_every_value_of_the_chart_exists(page: str) -> None:
+def test_every_value_of_the_chart_exists() -> None:
     """Each path under one of the chart's keys leads to a value in its values.yaml."""
     values = yaml.safe_load((CHART / "values.yaml").read_text())
-    named = [re.match(r"([A-Za-z]+(?:\.[A-Za-z]+)+)(?::.*)?$", span) for span in spans(page)]
+    named = [re.match(r"([A-Za-z]+(?:\.[A-Za-z]+)+)(?::.*)?$", span) for span in SPANS]
     paths = {found[1] for found in named if found and found[1].split(".")[0] in values}
     assert len(paths) > 20
     for path in paths - {"prefect.yaml"}:
@@ -116,12 +105,11 @@ def test_every_value_of_the_chart_exists(page: str) -> None:
             at = at[key]
 
 
-@pytest.mark.parametrize("page", GUIDES)
-def test_every_object_on_ops_is_one_of_the_charts(page: str) -> None:
+def test_every_object_on_ops_is_one_of_the_charts() -> None:
     """Deployments, Jobs, the Service and ConfigMaps have the names and labels that the chart gives them."""
     made = "".join(path.read_text() for path in (CHART / "templates").iterdir())
     made += (CHART / "files" / "work-pool.json").read_text()
-    text = "\n".join(typed(page))
+    text = "\n".join(line for name in GUIDES for line in page(name).commands)
     names = set(re.findall(r"(?:deploy/|job/|service/|configmap )(tls-sync-[a-z]+)", text))
     assert len(names) > 5
     assert {name for name in names if f"name: {name}\n" not in made} == set()
@@ -131,23 +119,25 @@ def test_every_object_on_ops_is_one_of_the_charts(page: str) -> None:
     assert "/var/lib/prefect" in made
 
 
-@pytest.mark.parametrize("page", GUIDES)
-def test_every_target_of_make_exists(page: str) -> None:
+def test_every_target_of_make_exists() -> None:
     """`make …` names a rule of the Makefile."""
-    rules = set(re.findall(r"^([a-z0-9-]+):", MAKEFILE, re.MULTILINE))
-    rules |= set(re.findall(r"^READY := (\S+)$", MAKEFILE, re.MULTILINE))
-    called = {call.split()[0] for call in commands(page, "make") if call}
-    assert called
+    makefile = (ROOT / "Makefile").read_text()
+    rules = set(re.findall(r"^([a-z0-9-]+):", makefile, re.MULTILINE))
+    rules |= set(re.findall(r"^READY := (\S+)$", makefile, re.MULTILINE))
+    typed = [line.partition("#")[0].split() for line in COMMANDS if line.startswith("make ")]
+    called = {word for _, *words in typed for word in words[: words.index("&&") if "&&" in words else None]}
+    assert len(called) > 5
     assert called <= rules
 
 
 def test_the_guides_values_serve_the_command_that_reads_them(tmp_path: Path) -> None:
     """The values as shown hold a configuration, and the guide's one-liner makes a file of it."""
-    (values,) = [block for block in blocks(ENGLISH) if block.startswith("```yaml\nimage")]
-    (script,) = re.findall(r"python -c '([^']+)'", read(ENGLISH))
-    call = [sys.executable, "-c", script]
-    text = "\n".join(values.splitlines()[1:-1])
-    done = subprocess.run(call, input=text, capture_output=True, text=True, check=True)
+    guide = page("operations.md")
+    (text,) = [text for language, text in guide.blocks if language == "yaml" and text.startswith("image")]
+    (script,) = re.findall(r"python -c '([^']+)'", guide.text)
+    done = subprocess.run(
+        [sys.executable, "-c", script], input=text, capture_output=True, text=True, check=True
+    )
     file = tmp_path / "tls-sync.yaml"
     file.write_text(done.stdout)
     assert [cluster.context for cluster in load_config(str(file)).clusters] == ["cluster-dev"]
@@ -156,7 +146,7 @@ def test_the_guides_values_serve_the_command_that_reads_them(tmp_path: Path) -> 
 
 def test_the_backup_is_a_whole_database(tmp_path: Path) -> None:
     """The guide's script copies a database that is in use, with what is not yet in its main file."""
-    (script,) = re.findall(r"<<'EOF'\n(.+?)EOF", read(ENGLISH), re.DOTALL)
+    (script,) = re.findall(r"<<'EOF'\n(.+?)EOF", page("operations.md").text, re.DOTALL)
     with closing(connect(tmp_path / "prefect.db")) as used:
         used.execute("PRAGMA journal_mode=WAL")
         used.execute("CREATE TABLE flow_run (name)")
@@ -167,7 +157,7 @@ def test_the_backup_is_a_whole_database(tmp_path: Path) -> None:
             assert copy.execute("SELECT name FROM flow_run").fetchall() == [("sync all",)]
 
 
-def test_the_guides_preflight_is_what_is_printed() -> None:
+def test_the_runbooks_preflight_is_what_is_printed() -> None:
     """The sample is, line for line, what the code makes of such findings."""
     fine = tuple(Finding(check=check, mark=Mark.FINE) for check in Check)
     unknown = "no context of that name in `contexts`; known are: cluster-dev, cluster-prd"
@@ -188,14 +178,13 @@ def test_the_guides_preflight_is_what_is_printed() -> None:
             Readiness(cluster="rct", findings=(bad,)),
         ),
     )
-    (sample,) = [block for block in blocks(ENGLISH) if block.startswith("```\npreflight")]
-    assert render.render(found) == "\n".join(sample.splitlines()[1:-1])
+    assert ("", f"{render.render(found)}\n") in page("runbook.md").blocks
 
 
-@pytest.mark.parametrize("page", GUIDES)
-def test_every_line_that_a_symptom_quotes_is_said_by_the_code(page: str) -> None:
+@pytest.mark.parametrize(
+    "words", ["of that name in `", "does not exist or can't be read", "the Secret mounted at "]
+)
+def test_what_a_symptom_quotes_is_said_by_the_code(words: str) -> None:
     """What people may search for stands in the code as they read it."""
-    said = inspect.cleandoc((ROOT / "tasks" / "kubeconfig" / "reader.py").read_text())
-    for words in ("of that name in `", "does not exist or can't be read", "the Secret mounted at "):
-        assert words in said
-        assert words in re.sub(r"\s+", " ", prose(page))
+    assert words in (ROOT / "tasks" / "kubeconfig" / "reader.py").read_text()
+    assert words in re.sub(r"\s+", " ", page("runbook.md").text)

@@ -1,4 +1,4 @@
-"""The guides and the French pages say what the code and the English pages say."""
+"""Links, names and numbers in the documents are right, and the French pages say what the English ones say."""
 
 import re
 from pathlib import Path
@@ -14,13 +14,9 @@ from tasks.kubeconfig import authentication, exec_plugin, reader
 from tasks.metrics import definitions
 from tasks.report import events, markdown, terminal, verdict
 from tasks.source import tls_secret
+from tests.unit.docs.pages import DOCUMENTS, GUIDES, IN_FRENCH, ROOT, anchor, page
 
-ROOT = Path(__file__).parents[3]
-DOCS = ROOT / "docs"
-ENGLISH, FRENCH = GUIDES = ("operations.md", "fr/exploitation.md")
-REFUSALS, REFUS = "refusals.md", "fr/refus.md"
-PAGES = (*GUIDES, REFUSALS, REFUS)
-HEADER = "| code | pourquoi | que faire |"
+CODES = {str(code) for code in (*Reason, *FailureCode)}
 FOLDERS = tuple(f"{path.name}/" for path in ROOT.iterdir() if path.is_dir() and path.name[0] != ".")
 ENDINGS = (".py", ".yaml", ".toml", ".md", ".txt")
 NOT_OURS = {"ClustersFailed", "SourceUnreadable", "NotInSync"} | {
@@ -34,183 +30,80 @@ NOT_OURS = {"ClustersFailed", "SourceUnreadable", "NotInSync"} | {
 """Names of a run's final state, and of others' states, which stand beside the codes."""
 THEIRS = {"values.yaml", "tls-sync.yaml"}
 """Files that the reader makes."""
-PARTS = {
-    ENGLISH: ("Symptom", "Command", "Meaning", "Remedy"),
-    FRENCH: ("Symptôme", "Commande", "Explication", "Remède"),
-}
-IN_FRENCH = {"refus.md": "refusals.md", "exploitation.md": "operations.md"}
+PAIRS = list(IN_FRENCH.items())
 
 
-def read(page: str) -> str:
-    return (DOCS / page).read_text()
+def codes(name: str) -> set[str]:
+    return {span for span in page(name).spans if re.fullmatch(r"(?!TLSSync)[A-Z]+[a-z][A-Za-z]*", span)}
 
 
-def rows(page: str) -> list[list[str]]:
-    """The cells of all tables of a page, without headers and rules."""
-    lines = [line for line in read(page).splitlines() if line.startswith("| ")]
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    return [row for row in cells if row[0] not in ("code", "it says")]
+@pytest.mark.parametrize("path", DOCUMENTS, ids=str)
+def test_every_link_leads_somewhere(path: Path) -> None:
+    """A relative link names a file that exists, and its anchor a heading of that file."""
+    for link in page(ROOT / path).links:
+        name, _, fragment = link.partition("#")
+        if "://" in link:
+            continue
+        target = (ROOT / path.parent / name).resolve() if name else ROOT / path
+        assert target.exists(), link
+        assert not fragment or fragment in page(target).anchors, link
 
 
-def blocks(page: str) -> list[str]:
-    """The code blocks of a page, each with its language."""
-    return re.findall(r"^```.*?^```$", read(page), re.MULTILINE | re.DOTALL)
-
-
-def prose(page: str) -> str:
-    """A page without its code blocks."""
-    return re.sub(r"^```.*?^```$", "", read(page), flags=re.MULTILINE | re.DOTALL)
-
-
-def spans(page: str) -> list[str]:
-    """What stands in backticks in the prose of a page."""
-    return re.findall(r"`([^`]+)`", prose(page))
-
-
-def links(page: str) -> list[str]:
-    return re.findall(r"\]\(([^)\s]+)\)", prose(page))
-
-
-def headings(text: str) -> list[tuple[str, str]]:
-    """Level and text of each heading."""
-    return re.findall(r"^(#+) (.+)$", text, re.MULTILINE)
-
-
-def anchor(heading: str) -> str:
-    """What GitHub makes of a heading for links."""
-    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
-
-
-def codes(page: str) -> list[str]:
-    return [span for span in spans(page) if re.fullmatch(r"[A-Z]+[a-z][A-Za-z]*", span)]
-
-
-def test_every_refusal_is_explained_in_french() -> None:
-    """docs/fr/refus.md has the codes that need a remedy, all of them and in the order of the code."""
-    assert [code for code, _, _ in rows(REFUS)] == [
-        str(code) for code in (*Reason, *FailureCode) if code.remedy
-    ]
-
-
-def test_the_french_refusals_stand_as_the_english_ones_do() -> None:
-    """Both lists have the same codes in the same order, in as many sections and tables."""
-    french, english = rows(REFUS), rows(REFUSALS)
-    assert [row[0] for row in french] == [row[0] for row in english]
-    assert [level for level, _ in headings(read(REFUS))] == [level for level, _ in headings(read(REFUSALS))]
-    assert read(REFUS).count(HEADER) == read(REFUSALS).count("| it says | because | do |") == 2
+@pytest.mark.parametrize(("english", "french"), PAIRS)
+def test_a_french_page_is_built_as_the_english_one(english: str, french: str) -> None:
+    """Levels of headings, code blocks (not comments or diagrams), names in code, and links are the same."""
+    one, other = page(english), page(french)
+    assert [level for level, _ in one.headings] == [level for level, _ in other.headings]
+    assert len(one.rows) == len(other.rows)
+    assert set(one.spans) == set(other.spans)
+    for (language, left), (_, right) in zip(one.blocks, other.blocks, strict=True):
+        assert language == "mermaid" or re.sub(r"#.*", "", left) == re.sub(r"#.*", "", right)
+    translated = {Path(name).name: Path(there).name for name, there in PAIRS}
+    targets = [(Path(name).name, bool(mark)) for name, mark, _ in (link.partition("#") for link in one.links)]
+    found = [(Path(name).name, bool(mark)) for name, mark, _ in (link.partition("#") for link in other.links)]
+    assert found == [(translated.get(name, name), mark) for name, mark in targets]
 
 
 def test_every_french_refusal_has_a_sentence_and_a_remedy() -> None:
-    """No cell is empty, and none was left in English."""
-    english = {row[0]: row for row in rows(REFUSALS)}
-    for code, sentence, remedy in rows(REFUS):
-        assert sentence
-        assert remedy
-        assert sentence != english[code][1]
-        assert remedy != english[code][2]
+    """The codes are those of the English page, in its order; no cell is empty, and none is in English."""
+    for english, french in zip(page("refusals.md").rows, page("fr/refus.md").rows, strict=True):
+        assert french[0] == english[0]
+        assert all(french)
+        assert not set(french[1:]) & set(english[1:])
 
 
-@pytest.mark.parametrize(("french", "english"), [(FRENCH, ENGLISH), (REFUS, REFUSALS)])
-def test_what_is_not_translated_is_the_same(french: str, english: str) -> None:
-    """Commands, keys and field names in backticks are the same in both languages."""
-    assert set(spans(french)) == set(spans(english))
-
-
-def test_both_guides_have_the_same_sections() -> None:
-    """The sequence of heading levels is the same in both languages."""
-    levels = [[level for level, _ in headings(prose(guide))] for guide in GUIDES]
-    assert len(levels[0]) > 10
-    assert levels[0] == levels[1]
-
-
-def test_both_guides_have_the_same_commands() -> None:
-    """The code blocks are the same in both languages, but for comments."""
-    plain = [[re.sub(r"#.*", "", block) for block in blocks(guide)] for guide in GUIDES]
-    assert len(plain[0]) > 5
-    assert plain[0] == plain[1]
-
-
-def test_both_guides_have_the_same_links() -> None:
-    """They lead to the same pages in the same order, and have an anchor in the same places."""
-    targets = []
-    for guide in GUIDES:
-        split = [link.partition("#") for link in links(guide)]
-        names = [(Path(path).name, bool(fragment)) for path, _, fragment in split]
-        targets.append([(IN_FRENCH.get(name, name), anchored) for name, anchored in names])
-    assert len(targets[0]) > 30
-    assert targets[0] == targets[1]
-
-
-def test_both_guides_say_the_same_codes_in_the_same_order() -> None:
-    """A code that one guide names, the other names in the same place."""
-    assert codes(ENGLISH) == codes(FRENCH)
-
-
-@pytest.mark.parametrize("page", PAGES)
-def test_every_link_leads_somewhere(page: str) -> None:
-    """A relative link names a file that exists, and its anchor a heading of that file."""
-    assert links(page)
-    for link in links(page):
-        if "://" in link:
-            continue
-        path, _, fragment = link.partition("#")
-        target = ((DOCS / page).parent / path).resolve() if path else DOCS / page
-        assert target.is_file(), link
-        assert not fragment or fragment in {anchor(text) for _, text in headings(target.read_text())}, link
-
-
-@pytest.mark.parametrize("page", GUIDES)
-def test_every_file_that_a_guide_names_exists(page: str) -> None:
+@pytest.mark.parametrize("name", [*GUIDES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=str)
+def test_every_file_that_a_guide_names_exists(name: str | Path) -> None:
     """What looks like a file or folder of this repository, in prose or in a command, is one."""
-    words = {word.lstrip("<>") for text in (*spans(page), *blocks(page)) for word in text.split()} - THEIRS
+    words = {word.lstrip("<>") for text in page(name).commands for word in text.split()} - THEIRS
     paths = {word for word in words if word.startswith(FOLDERS) or word.endswith(ENDINGS)}
-    assert len(paths) > 5
-    assert {path for path in paths if "$" not in path and not (ROOT / path).exists()} == set()
+    assert {one for one in paths if "$" not in one and not (ROOT / one).exists()} == set()
 
 
-@pytest.mark.parametrize("page", GUIDES)
-def test_every_code_that_a_guide_names_exists(page: str) -> None:
-    """What looks like one of our codes is a Reason or a Code."""
-    assert set(codes(page)) - {str(code) for code in (*Reason, *FailureCode)} == NOT_OURS
+def test_every_code_that_the_guides_name_exists() -> None:
+    """What looks like one of our codes is a Reason or a FailureCode."""
+    assert set().union(*map(codes, (*GUIDES, "migration.md", "scaling.md"))) - CODES == NOT_OURS
 
 
-@pytest.mark.parametrize("page", GUIDES)
-def test_a_guide_has_a_word_for_every_failure(page: str) -> None:
-    """Whatever makes a run Failed is named in the guide, with where to look first."""
+def test_the_runbook_has_a_word_for_every_failure() -> None:
+    """Whatever makes a run Failed is named there, with where to look first."""
     failing = {str(code) for code in (*Reason, *FailureCode) if code.remedy and code not in QUIET}
-    assert failing - set(codes(page)) == set()
+    assert failing - codes("runbook.md") == set()
 
 
-@pytest.mark.parametrize("page", GUIDES)
-def test_a_guide_is_easy_to_read_in_a_terminal(page: str) -> None:
+@pytest.mark.parametrize("name", ["runbook.md", "fr/incidents.md"])
+def test_every_symptom_is_found_from_the_top(name: str) -> None:
+    """The runbook's first tables lead to each of its entries; those of alerts are reached from the alerts."""
+    runbook = page(name)
+    entries = {anchor(text) for level, text in runbook.headings if level == "h3" and "TLSSync" not in text}
+    assert len(entries) > 15
+    assert entries <= {link.removeprefix("#") for link in runbook.links}
+
+
+@pytest.mark.parametrize("name", [*GUIDES, *(IN_FRENCH[one] for one in GUIDES)])
+def test_a_guide_is_easy_to_read_in_a_terminal(name: str) -> None:
     """No line but a table's is longer than 110 characters."""
-    assert [line for line in read(page).splitlines() if len(line) > 110 and line[0] != "|"] == []
-
-
-def troubles(page: str) -> list[tuple[str, str]]:
-    """Heading and text of each entry of the section on troubleshooting."""
-    title = {ENGLISH: "Troubleshooting", FRENCH: "Dépannage"}[page]
-    section = read(page).split(f"## {title}\n")[1].split("\n## ")[0]
-    found = re.findall(r"^### (.+)\n((?:(?!### ).*\n?)*)", section, re.MULTILINE)
-    assert len(found) > 15
-    return found
-
-
-@pytest.mark.parametrize("page", GUIDES)
-def test_every_trouble_has_its_four_parts(page: str) -> None:
-    """Symptom, command, meaning and remedy, in this order, and the command can be copied."""
-    for heading, text in troubles(page):
-        assert re.findall(r"^\*\*(\w+)\.\*\*", text, re.MULTILINE) == [*PARTS[page]], heading
-        command = text.split(f"**{PARTS[page][1]}.**")[1].split(f"**{PARTS[page][2]}.**")[0]
-        assert "```sh" in command, heading
-
-
-@pytest.mark.parametrize("page", GUIDES)
-def test_every_trouble_is_found_from_the_top(page: str) -> None:
-    """The table of symptoms leads to each entry."""
-    table = "".join(line for line in read(page).split("\n## ")[1].splitlines() if line.startswith("|"))
-    found = set(re.findall(r"\(#([^)]+)\)", table))
-    assert {anchor(heading) for heading, _ in troubles(page)} <= found
+    assert [line for line in page(name).text.splitlines() if len(line) > 110 and line[0] != "|"] == []
 
 
 LIMITS = [
@@ -243,11 +136,11 @@ LIMITS = [
 ]
 
 
-@pytest.mark.parametrize(("page", "heading"), [(ENGLISH, "## Limits"), (FRENCH, "## Limites")])
-def test_a_guide_states_the_limits_of_the_code(page: str, heading: str) -> None:
-    """Row by row, the number that the code has; a changed limit is a changed guide."""
-    rows = re.sub(r"(?<=\d)[,\u00a0](?=\d{3})", "", read(page).split(f"{heading}\n")[1].split("\n## ")[0])
+@pytest.mark.parametrize(("name", "title"), [("reference.md", "Limits"), ("fr/reference.md", "Limites")])
+def test_the_reference_states_the_limits_of_the_code(name: str, title: str) -> None:
+    """The section has the number that the code has; a changed limit is a changed page."""
+    section = re.sub(r"(?<=\d)[,\u00a0](?=\d{3})", "", page(name).section(title))
+    told = section.replace("seconde", "second")
     for value, unit, words in LIMITS:
         assert words.split()[0] == f"{value / unit:g}"
-        told = rows.replace("secondes", "seconds").replace("seconds", "second")
         assert re.search(rf"(?<!\d){words}(?!\d)", told), words
