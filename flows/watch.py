@@ -1,4 +1,4 @@
-"""`python -m flows.watch`: copies what is renewed on OPS at once. The hourly run works without it."""
+"""`python -m flows.watch` copies each renewal on OPS at once. The hourly run works without it."""
 
 import argparse
 import os
@@ -40,7 +40,7 @@ def main() -> int:
 
 
 def watch(port: int, namespace: str, name: str, context: str | None) -> int:
-    """Until told to stop; without a `name` there is no Lease to hold."""
+    """Run the watcher until SIGTERM or SIGINT; return its exit status. Without a `name`, it uses no Lease."""
     from flows.watch_record import Recorder  # noqa: PLC0415
     from tasks.domain.errors import ConfigError  # noqa: PLC0415
     from tasks.orchestration.process import prepare  # noqa: PLC0415
@@ -52,7 +52,7 @@ def watch(port: int, namespace: str, name: str, context: str | None) -> int:
     try:
         watcher = Watcher(Lease(namespace, name, identity, context) if name else None, port, Recorder())
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: watcher.end())
+            signal.signal(number, lambda *_: watcher.stop())
         return watcher.run()
     except (ConfigError, OSError) as error:
         sys.stderr.write(f"tls-sync: {error}\n")

@@ -1,4 +1,4 @@
-"""What the watcher did, in Prefect's history of runs: the copy goes first, and its record follows."""
+"""Records in Prefect what the watcher did, as flow runs. The watcher copies first and records afterwards."""
 
 import sys
 import threading
@@ -16,17 +16,20 @@ from tasks.metrics import registry
 from tasks.orchestration.publish import final_state, show
 from tasks.watch.timings import DEFAULT, WatchTimings
 
-WAITING, WAITING_ROWS = 200, 20_000
-"""Records that wait for Prefect's API, and rows of all of them; beyond, the oldest are lost, and counted."""
+MAX_RECORDS = 200
+"""Maximum number of records that wait for Prefect's API; beyond it, the oldest are dropped and counted."""
+MAX_ROWS = 20_000
+"""Maximum number of report rows in all of these records; the newest record is kept however large it is."""
 
 
 class Record(NamedTuple):
     report: RunReport
     trigger: str
-    """`homarr-dev-tls changed on OPS`."""
+    """`homarr-dev-tls changed`."""
 
 
 _current: ContextVar[Record] = ContextVar("_current")
+"""The record of the flow run: a parameter would be stored by Prefect."""
 
 
 def run_name() -> str:
@@ -47,81 +50,76 @@ def tls_sync_watch(trigger: str, copied_at: str) -> State[None]:  # noqa: ARG001
 
 
 class Recorder:
-    """Writes records in a thread of its own, in order; without Prefect's API they wait."""
+    """Writes records in order, in its own thread; without Prefect's API they wait."""
 
     def __init__(self, timings: WatchTimings = DEFAULT) -> None:
         self._timings = timings
-        self._waiting: deque[Record] = deque()
+        self._records: deque[Record] = deque()
         self._changed = threading.Condition()
         self._closed = False
-        self._trouble = ""
-        self.lost = 0
-        """Records that could not be kept until the API was back."""
+        self._last_error = ""
+        self.dropped = 0
+        """Records that were dropped before Prefect's API accepted them."""
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
 
     def add(self, report: RunReport, trigger: str) -> None:
         with self._changed:
-            self._waiting.append(Record(report, trigger))
-            while len(self._waiting) > WAITING or (len(self._waiting) > 1 and self._rows > WAITING_ROWS):
-                self._waiting.popleft()
-                self.lost += 1
+            self._records.append(Record(report, trigger))
+            while len(self._records) > MAX_RECORDS or (len(self._records) > 1 and self._rows > MAX_ROWS):
+                self._records.popleft()
+                self.dropped += 1
                 registry.record_lost()
             self._changed.notify()
 
     def close(self, seconds: float) -> None:
-        """Write what waits, for so long; the rest is lost, and said."""
+        """Write waiting records for at most this long, and log how many are lost."""
         with self._changed:
             self._closed = True
             self._changed.notify()
         self._thread.join(seconds)
-        if lost := self.lost + len(self._waiting):
-            say(f"records lost: {lost}; {self._trouble or 'there was no time left'}")
+        if lost := self.dropped + len(self._records):
+            log(f"records lost: {lost}; {self._last_error or 'there was no time left'}")
 
     @property
     def _rows(self) -> int:
-        return sum(len(one.changes) for record in self._waiting for one in record.report.clusters)
+        return sum(len(one.changes) for record in self._records for one in record.report.clusters)
 
     def _run(self) -> None:
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._closed)
-                if not self._waiting:
+                self._changed.wait_for(lambda: self._records or self._closed)
+                if not self._records:
                     return
-                record = self._waiting[0]
-            if self._written(record):
+                record = self._records[0]
+            if self._write(record):
                 with self._changed:
-                    if self._waiting and self._waiting[0] is record:
-                        self._waiting.popleft()
+                    if self._records and self._records[0] is record:
+                        self._records.popleft()
             else:
                 with self._changed:
                     if self._closed:
                         return
                     self._changed.wait_for(lambda: self._closed, self._timings.record_retry)
 
-    def _written(self, record: Record) -> bool:
+    def _write(self, record: Record) -> bool:
         token = _current.set(record)
         try:
-            if trouble := api_trouble():
-                return self._could_not(trouble)
-            tls_sync_watch(record.trigger, record.report.now.isoformat(), return_state=True)
-        except Exception as error:  # noqa: BLE001  its text could hold anything
-            return self._could_not(f"a run could not be recorded ({type(error).__name__})")
+            error = api_error()
+            if not error:
+                tls_sync_watch(record.trigger, record.report.now.isoformat(), return_state=True)
+        except Exception as unexpected:  # noqa: BLE001  its text could hold anything
+            error = f"a run could not be recorded ({type(unexpected).__name__})"
         finally:
             _current.reset(token)
-        self._trouble = ""
-        return True
-
-    def _could_not(self, trouble: str) -> bool:
-        """Say so once, as long as it is the same trouble."""
-        if trouble != self._trouble:
-            say(f"{trouble}; records wait")
-        self._trouble = trouble
-        return False
+        if error and error != self._last_error:
+            log(f"{error}; records wait")
+        self._last_error = error
+        return not error
 
 
-def api_trouble() -> str:
-    """Why Prefect's API records nothing; empty where it does."""
+def api_error() -> str:
+    """Say why Prefect's API accepts no records; return an empty string if it does."""
     with get_client(sync_client=True) as client:
         if client.api_healthcheck() is not None:
             return "Prefect's API does not answer; check PREFECT_API_URL"
@@ -132,6 +130,6 @@ def api_trouble() -> str:
     return ""
 
 
-def say(line: str) -> None:
+def log(line: str) -> None:
     sys.stderr.write(f"tls-sync watch: {line}\n")
     sys.stderr.flush()

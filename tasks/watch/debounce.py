@@ -1,4 +1,4 @@
-"""Gathers what has changed: the first at once, and what comes in the next second as one."""
+"""Groups changed certificates into batches: the first at once, those of the next second together."""
 
 import time
 from collections.abc import Iterator
@@ -8,48 +8,48 @@ from tasks.watch.timings import DEFAULT, WatchTimings
 
 
 class Debouncer:
-    """Filled by one thread, emptied by another."""
+    """A queue of names, which several threads fill and one empties."""
 
     def __init__(self, timings: WatchTimings = DEFAULT) -> None:
         self._timings = timings
-        self._waiting: SimpleQueue[str | None] = SimpleQueue()
+        self._queue: SimpleQueue[str | None] = SimpleQueue()
 
     def add(self, *names: str) -> None:
         for name in names:
-            self._waiting.put(name)
+            self._queue.put(name)
 
     def close(self) -> None:
-        """No more will come: `batches` ends."""
-        self._waiting.put(None)
+        """End `batches` after the names that are in the queue now."""
+        self._queue.put(None)
 
     def batches(self) -> Iterator[frozenset[str]]:
-        """What changed, each name once a batch; what comes while a batch is dealt with is in the next one.
+        """Yield changed names. A name that is added while its batch is handled comes again in the next one.
 
-        After a quiet second the first comes alone and at once; of a stream there is one batch a second.
+        After a quiet window the next name comes alone and at once; in a stream there is one batch per window.
         """
-        busy_until = 0.0
+        window_ends = 0.0
         while (first := self._next()) is not None:
             names = {first}
-            if time.monotonic() < busy_until and not self._gather(names):
+            if time.monotonic() < window_ends and not self._collect(names):
                 yield frozenset(names)
                 return
             yield frozenset(names)
-            busy_until = time.monotonic() + self._timings.debounce_window
+            window_ends = time.monotonic() + self._timings.debounce_window
 
     def _next(self) -> str | None:
-        """In steps: a signal that the system gives to another thread is heard only when this one wakes."""
+        """Wait for the next name, and wake now and then to let Python run signal handlers."""
         while True:
             try:
-                return self._waiting.get(timeout=self._timings.wakeup_interval)
+                return self._queue.get(timeout=self._timings.wakeup_interval)
             except Empty:
                 continue
 
-    def _gather(self, names: set[str]) -> bool:
-        """Add what comes within the second; False where no more will come."""
-        until = time.monotonic() + self._timings.debounce_window
-        while (left := until - time.monotonic()) > 0:
+    def _collect(self, names: set[str]) -> bool:
+        """Add the names of one window; return False once the queue is closed."""
+        window_ends = time.monotonic() + self._timings.debounce_window
+        while (left := window_ends - time.monotonic()) > 0:
             try:
-                name = self._waiting.get(timeout=left)
+                name = self._queue.get(timeout=left)
             except Empty:
                 return True
             if name is None:

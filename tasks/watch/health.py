@@ -1,4 +1,4 @@
-"""Whether the watcher is alive, and its metrics, over HTTP: what kubelet and Prometheus ask."""
+"""Serves the watcher's health to kubelet and its metrics to Prometheus, over HTTP."""
 
 import errno
 import socket
@@ -14,29 +14,29 @@ from tasks.watch.timings import DEFAULT, WatchTimings
 
 
 class Heartbeat:
-    """The last sign of life: an event or a bookmark of OPS; of one who waits, a look at the Lease."""
+    """Time of the last sign of life: OPS answered a watch or, on a standby replica, a check of the Lease."""
 
     def __init__(self, timings: WatchTimings = DEFAULT) -> None:
         self.timings = timings
-        self._last = time.monotonic()
+        self._last_beat = time.monotonic()
 
-    def sign(self) -> None:
-        self._last = time.monotonic()
+    def beat(self) -> None:
+        self._last_beat = time.monotonic()
 
     @property
     def silence(self) -> float:
-        """Seconds since."""
-        return time.monotonic() - self._last
+        """Seconds since the last sign of life."""
+        return time.monotonic() - self._last_beat
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
-    """Many at once are no reason to let kubelet wait."""
+    """Connections that wait to be accepted; with Python's default of 5, kubelet's may be refused."""
 
     @classmethod
-    def at(cls, port: int, handler: type[BaseHTTPRequestHandler]) -> "_Server":
-        """IPv6 and IPv4, where this machine has IPv6."""
+    def bind(cls, port: int, handler: type[BaseHTTPRequestHandler]) -> "_Server":
+        """Listen on IPv6 and IPv4, or on IPv4 alone where this machine has no IPv6."""
         try:
             return _DualStackServer(("::", port), handler)
         except OSError as error:
@@ -45,12 +45,12 @@ class _Server(ThreadingHTTPServer):
             return cls(("", port), handler)
 
     def server_bind(self) -> None:
-        """As a plain server: Python's would ask a name server who we are, and wait for the answer."""
+        """Bind as a plain TCP server: HTTPServer would look up this host's name, and wait for the answer."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = "", self.server_address[1]
 
     def handle_error(self, *_: object) -> None:
-        """Nothing: who asked has gone away."""
+        """Log nothing: the client has closed its connection."""
 
 
 class _DualStackServer(_Server):
@@ -61,31 +61,28 @@ class _DualStackServer(_Server):
         super().server_bind()
 
 
-def serve(port: int, liveness: Heartbeat, metrics: Callable[[], tuple[bytes, str]]) -> ThreadingHTTPServer:
-    """`/healthz` and `/metrics` (a text and its content type), on all addresses; port 0 takes a free one.
+def serve(port: int, heartbeat: Heartbeat, metrics: Callable[[], tuple[bytes, str]]) -> ThreadingHTTPServer:
+    """Serve `/healthz` and `/metrics` on all addresses, in a thread; port 0 takes a free port.
 
-    Raises ConfigError where the port can't be had.
+    `metrics` returns the body and the content type of `/metrics`. Raises ConfigError if the port is taken.
     """
 
     class Handler(BaseHTTPRequestHandler):
-        timeout = liveness.timings.http_timeout
+        timeout = heartbeat.timings.http_timeout
         server_version, sys_version = "tls-sync", ""
 
         def do_GET(self) -> None:
             if self.path == "/metrics":
-                self._answer(HTTPStatus.OK, *metrics())
+                self._respond(HTTPStatus.OK, *metrics())
             elif self.path == "/healthz":
-                silence = liveness.silence
-                status = (
-                    HTTPStatus.OK
-                    if silence < liveness.timings.max_silence
-                    else HTTPStatus.SERVICE_UNAVAILABLE
-                )
-                self._answer(status, f"last sign of life {silence:.0f} s ago\n".encode())
+                silence = heartbeat.silence
+                is_alive = silence < heartbeat.timings.max_silence
+                status = HTTPStatus.OK if is_alive else HTTPStatus.SERVICE_UNAVAILABLE
+                self._respond(status, f"last sign of life {silence:.0f} s ago\n".encode())
             else:
-                self._answer(HTTPStatus.NOT_FOUND, b"/healthz and /metrics are here\n")
+                self._respond(HTTPStatus.NOT_FOUND, b"/healthz and /metrics are here\n")
 
-        def _answer(self, status: HTTPStatus, body: bytes, kind: str = "text/plain; charset=utf-8") -> None:
+        def _respond(self, status: HTTPStatus, body: bytes, kind: str = "text/plain; charset=utf-8") -> None:
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(body)))
@@ -93,10 +90,10 @@ def serve(port: int, liveness: Heartbeat, metrics: Callable[[], tuple[bytes, str
             self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
-            """Nothing: kubelet asks every few seconds."""
+            """Log nothing: kubelet sends a request every few seconds."""
 
     try:
-        server = _Server.at(port, Handler)
+        server = _Server.bind(port, Handler)
     except OSError as error:
         raise ConfigError(f"port {port}: {error.strerror}; choose another (--port)") from None
     threading.Thread(target=server.serve_forever, name="http", daemon=True).start()

@@ -1,8 +1,8 @@
-"""Who of several watchers acts: the one that holds a Lease (coordination.k8s.io), as Kubernetes' own do it.
+"""Leader election among several watchers: the one that holds a Lease (coordination.k8s.io) is active.
 
-Clocks of others are not believed: a Lease counts as abandoned once it has not changed for its duration, as
-seen from here. Two that act at once, while one is about to notice, do no harm: each write is a
-compare-and-swap. Kubernetes' client has an elector, too; its generated models cost 90 MiB.
+Clocks of other machines are not trusted: a Lease counts as abandoned once this process has seen no change of
+it for its duration. For some seconds two watchers may be active; this does no harm, since each write is a
+compare-and-swap. Kubernetes' client has leader election, too; its generated models cost 90 MiB.
 """
 
 import time
@@ -21,75 +21,79 @@ class Lease:
         self,
         namespace: str,
         name: str,
-        me: str,
+        identity: str,
         context: str | None = None,
         timings: WatchTimings = DEFAULT,
     ) -> None:
-        """In the cluster that this process runs in, or in that of a context of the kubeconfig."""
-        self._namespace, self._name, self._me, self._context = namespace, name, me, context
+        """Use a Lease of the cluster that this process runs in, or of a context of the kubeconfig."""
+        self._namespace, self._name, self._identity, self._context = namespace, name, identity, context
         self._timings = timings
-        self._seen: tuple[str, float] = ("", 0.0)
-        """resourceVersion, and the moment at which it was seen first."""
-        self._renewed = -self._timings.lease_duration
+        self._observed: tuple[str, float] = ("", 0.0)
+        """resourceVersion of the Lease, and the time at which it was first seen."""
+        self._renewed_at = -timings.lease_duration
 
     @property
-    def held(self) -> bool:
-        """Whether it is ours beyond doubt."""
-        return (
-            time.monotonic() < self._renewed + self._timings.lease_duration - self._timings.lease_timeout / 2
+    def is_leader(self) -> bool:
+        """Whether no other replica can have taken the Lease yet."""
+        return time.monotonic() < (
+            self._renewed_at + self._timings.lease_duration - self._timings.lease_timeout / 2
         )
 
-    def round(self) -> bool:
-        """Take it, renew it, or see who has it; whether it is ours. Raises ClusterError."""
-        begun = time.monotonic()
+    def try_acquire_or_renew(self) -> bool:
+        """Take or renew the Lease unless another replica holds it; return whether it is ours.
+
+        Raises ClusterError.
+        """
+        started = time.monotonic()
         with self._client() as client:
-            found = client.lease(self._namespace, self._name)
-            if not self._is_free(found):
+            lease = client.lease(self._namespace, self._name)
+            if not self._is_available(lease):
                 return False
             try:
                 written = client.write_lease(
-                    self._namespace, self._name, self._spec(found), _version(found) if found else ""
+                    self._namespace, self._name, self._spec(lease), _version(lease) if lease else ""
                 )
             except ClusterError as error:
                 if error.failure.code is FailureCode.CONFLICT:
                     return False
                 raise
-        self._seen, self._renewed = (_version(written), begun), begun
+        self._observed, self._renewed_at = (_version(written), started), started
         return True
 
     def release(self) -> None:
-        """Leave it to the next one at once. Raises ClusterError."""
+        """Leave the Lease without a holder, so that another replica takes it at once. Raises ClusterError."""
         with self._client() as client:
-            found = client.lease(self._namespace, self._name)
-            if found and _holder(found) == self._me:
-                spec = {**found["spec"], "holderIdentity": ""}
-                client.write_lease(self._namespace, self._name, spec, _version(found))
-        self._renewed = -self._timings.lease_duration
+            lease = client.lease(self._namespace, self._name)
+            if lease and _holder(lease) == self._identity:
+                spec = {**lease["spec"], "holderIdentity": ""}
+                client.write_lease(self._namespace, self._name, spec, _version(lease))
+        self._renewed_at = -self._timings.lease_duration
 
     def _client(self) -> ClusterClient:
         access = connect("OPS", self._context)
         return ClusterClient("OPS", access, time.monotonic() + self._timings.lease_timeout)
 
-    def _is_free(self, found: dict[str, Any] | None) -> bool:
-        """Nobody's, ours, or not renewed for its whole duration."""
-        if found is None or _holder(found) in ("", self._me):
+    def _is_available(self, lease: dict[str, Any] | None) -> bool:
+        """Whether it does not exist, has no holder, is ours or was not renewed for its whole duration."""
+        if lease is None or _holder(lease) in ("", self._identity):
             return True
-        version, since = self._seen
-        if version != _version(found):
-            self._seen = (_version(found), time.monotonic())
+        version, since = self._observed
+        if version != _version(lease):
+            self._observed = (_version(lease), time.monotonic())
             return False
         return time.monotonic() - since > self._timings.lease_duration
 
-    def _spec(self, found: dict[str, Any] | None) -> dict[str, Any]:
+    def _spec(self, lease: dict[str, Any] | None) -> dict[str, Any]:
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        before = (found or {}).get("spec") or {}
-        ours = before.get("holderIdentity") == self._me
+        before = (lease or {}).get("spec") or {}
+        is_renewal = before.get("holderIdentity") == self._identity
+        transitions = int(before.get("leaseTransitions") or 0)
         return {
-            "holderIdentity": self._me,
+            "holderIdentity": self._identity,
             "leaseDurationSeconds": int(self._timings.lease_duration),
-            "acquireTime": before.get("acquireTime", now) if ours else now,
+            "acquireTime": before.get("acquireTime", now) if is_renewal else now,
             "renewTime": now,
-            "leaseTransitions": int(before.get("leaseTransitions") or 0) + (not ours and found is not None),
+            "leaseTransitions": transitions + (not is_renewal and lease is not None),
         }
 
 

@@ -1,4 +1,4 @@
-"""Follows the certificates of OPS: which ones are others now. An event is a trigger, and never the truth."""
+"""Watches the certificates of OPS and names those that changed; an event is a trigger, nothing more."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -13,54 +13,54 @@ from tasks.kube.responses import Event
 from tasks.watch.timings import DEFAULT, WatchTimings
 
 RESYNC = ""
-"""In place of a name: nothing is known yet, so all may have changed."""
+"""In place of a name: nothing is known yet, so every certificate may have changed."""
 
 
-class Watch:
-    """What has changed on OPS since it was last asked. One thread at a time."""
+class SourceWatch:
+    """Remembers the last known resourceVersions between two watches. For one thread at a time."""
 
-    def __init__(self, alive: Callable[[], None], timings: WatchTimings = DEFAULT) -> None:
-        """`alive` is called at each event or bookmark, and where a request ends as it should."""
-        self._alive, self._timings = alive, timings
+    def __init__(self, on_activity: Callable[[], None], timings: WatchTimings = DEFAULT) -> None:
+        """`on_activity` is called at each event or bookmark, and when a watch request ends as it should."""
+        self._on_activity, self._timings = on_activity, timings
         self.failures = 0
-        """How often following has failed since the last sign of life; counted by who calls `changes`."""
-        self._known: dict[str, str] | None = None
+        """Consecutive failures since the last activity; the caller of `changes` counts them."""
+        self._versions: dict[str, str] | None = None
         """Name -> resourceVersion, as last seen."""
 
     def changes(self, source: Source) -> Iterator[str]:
-        """Names, as they change, from a fresh list on; the first time RESYNC. Raises ClusterError.
+        """List, then watch; yield RESYNC the first time, then each name that changes. Raises ClusterError.
 
-        What changed while nobody looked is found by comparing that list with what was seen last.
+        Changes from between two calls are found by comparing the list with the last known versions.
         """
         with client_of_source(source, time.monotonic() + self._timings.list_timeout) as client:
-            version, now = client.tls_versions(source.namespace, source.selector)
-        before, self._known = self._known, now
+            version, listed = client.tls_versions(source.namespace, source.selector)
+        before, self._versions = self._versions, listed
         if before is None:
             yield RESYNC
         else:
-            yield from sorted(name for name in before | now if before.get(name) != now.get(name))
+            yield from sorted(name for name in before | listed if before.get(name) != listed.get(name))
         while True:
-            begun = time.monotonic()
-            lasts = self._timings.watch_duration + self._timings.watch_margin
-            with client_of_source(source, begun + lasts) as client:
+            started = time.monotonic()
+            deadline = started + self._timings.watch_duration + self._timings.watch_margin
+            with client_of_source(source, deadline) as client:
                 for event in self._events(client, source, version):
                     version = event.version
                     yield from (event.name,) if event.name else ()
-            self._check_end(source, time.monotonic() - begun)
+            self._check_end(source, time.monotonic() - started)
 
     def _events(self, client: ClusterClient, source: Source, version: str) -> Iterator[Event]:
-        known = self._known if self._known is not None else {}
+        versions = self._versions if self._versions is not None else {}
         seconds = self._timings.watch_duration
         for event in client.watch_tls_secrets(source.namespace, source.selector, version, seconds):
-            self._live()
+            self._record_activity()
             if event.gone:
-                known.pop(event.name, None)
+                versions.pop(event.name, None)
             elif event.name:
-                known[event.name] = event.version
+                versions[event.name] = event.version
             yield event
 
     def _check_end(self, source: Source, seconds: float) -> None:
-        """A server that goes away, or a proxy, ends it before its time: then what follows is unknown."""
+        """Raise if the server or a proxy ended the watch early: events may be missing then."""
         if seconds < self._timings.watch_duration / 2:
             what, detail = f"watch secrets in {source.namespace}", "it was ended before its time"
             failure = Failure(
@@ -71,8 +71,8 @@ class Watch:
                 transient=True,
             )
             raise ClusterError(failure)
-        self._live()
+        self._record_activity()
 
-    def _live(self) -> None:
+    def _record_activity(self) -> None:
         self.failures = 0
-        self._alive()
+        self._on_activity()

@@ -22,7 +22,7 @@ from tasks.kube.pool import kept
 from tasks.report.verdict import run_verdict
 from tasks.runtime import shutdown
 from tasks.watch.reactor import Reconciler
-from tasks.watch.source_watch import RESYNC, Watch
+from tasks.watch.source_watch import RESYNC, SourceWatch
 from tasks.watch.timings import WatchTimings
 from tests.support.clusters import World
 from tests.support.fault_proxy import Answer, Forward, Request, SlowWrites
@@ -57,7 +57,7 @@ class Seen:
         self.names: list[str] = []
         self.failures: list[FailureCode] = []
         self.signs = 0
-        self.watch = Watch(self._alive, TIMINGS)
+        self.watch = SourceWatch(self._alive, TIMINGS)
         self._changed, self._ended = threading.Condition(), threading.Event()
 
     def _alive(self) -> None:
@@ -245,7 +245,7 @@ def test_a_watch_that_is_refused_is_begun_anew(
 def test_a_missing_right_to_watch_is_named(world: World) -> None:
     """Without the verb, following ends with what to do."""
     with pytest.raises(ClusterError, match=f"watch secrets in {SOURCE_NAMESPACE}: the API server forbids it"):
-        list(Watch(lambda: None, TIMINGS).changes(load_config().source))
+        list(SourceWatch(lambda: None, TIMINGS).changes(load_config().source))
 
 
 def test_one_renewal_is_copied_everywhere(world: World) -> None:

@@ -146,15 +146,15 @@ def test_one_of_two_acts_and_the_other_takes_over(
     """Who waits does nothing and is alive; killed, the first is followed by it, and nothing is missed."""
     (secret,) = watching.issue("web-tls")
     with watcher(tmp_path, prefect[0], *LEASE, name="one") as one:
-        one.wait_until_it_says("this replica acts")
+        one.wait_until_it_says("this replica is the leader")
         until("the start", lambda: watching.is_everywhere(secret))
         with watcher(tmp_path, prefect[0], *LEASE, name="two") as two:
             until("a look at the Lease", lambda: two.process.poll() is None and two.metrics)
-            assert "this replica acts" not in two.said
+            assert "this replica is the leader" not in two.said
             one.process.send_signal(signal.SIGKILL)
             one.process.wait(PATIENCE)
             renewed = watching.renew(secret)
-            two.wait_until_it_says("this replica acts")
+            two.wait_until_it_says("this replica is the leader")
             until("the renewal", lambda: watching.is_everywhere(renewed))
 
 
@@ -222,7 +222,7 @@ def test_who_takes_over_reads_the_configuration_of_then(
 ) -> None:
     """Broken meanwhile, it ends with its fault instead of holding the Lease and watching nothing."""
     with watcher(tmp_path, prefect[0], *LEASE, name="one") as one:
-        one.wait_until_it_says("this replica acts")
+        one.wait_until_it_says("this replica is the leader")
         with watcher(tmp_path, prefect[0], *LEASE, name="two") as two:
             two.wait_for_its_port()
             watching.config_path.write_text("owner: [")
@@ -254,7 +254,7 @@ def test_told_to_stop_while_it_heals_it_begins_no_other_write(
 def test_who_ends_gives_the_lease_back(watching: World, prefect: tuple[str, Path], tmp_path: Path) -> None:
     """After SIGTERM the next one need not wait."""
     with watcher(tmp_path, prefect[0], *LEASE) as started:
-        started.wait_until_it_says("this replica acts")
+        started.wait_until_it_says("this replica is the leader")
     assert started.process.returncode == 0
     (lease,) = watching.ops.list(LEASES)
     assert lease["spec"].get("holderIdentity", "") == ""
@@ -266,13 +266,14 @@ def test_a_lease_has_one_holder(watching: World) -> None:
         Lease(SOURCE_NAMESPACE, "tls-sync-watch", name, "cluster-ops", timings)
         for name, timings in (("one", WatchTimings()), ("two", WatchTimings(lease_duration=1.0)))
     )
-    assert (one.round(), two.round(), one.round()) == (True, False, True)
-    assert (one.held, two.held) == (True, False)
-    assert two.round() is False  # it has changed since
-    until("the takeover", two.round)
+    attempts = [lease.try_acquire_or_renew() for lease in (one, two, one)]
+    assert attempts == [True, False, True]
+    assert (one.is_leader, two.is_leader) == (True, False)
+    assert two.try_acquire_or_renew() is False  # it has changed since
+    until("the takeover", two.try_acquire_or_renew)
     (lease,) = watching.ops.list(LEASES)
     assert (lease["spec"]["holderIdentity"], lease["spec"]["leaseTransitions"]) == ("two", 1)
-    assert one.round() is False
+    assert one.try_acquire_or_renew() is False
 
 
 @pytest.mark.parametrize(

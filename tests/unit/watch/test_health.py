@@ -39,9 +39,9 @@ def ask(url: str) -> tuple[int, str]:
 def test_silence_turns_it_red(address: str, alive: Heartbeat) -> None:
     """Green until the last sign of life is too long ago, and green again with the next one."""
     assert ask(f"{address}/healthz")[0] == HTTPStatus.OK
-    alive._last -= 61.0
+    alive._last_beat -= 61.0
     assert ask(f"{address}/healthz")[0] == HTTPStatus.SERVICE_UNAVAILABLE
-    alive.sign()
+    alive.beat()
     assert ask(f"{address}/healthz")[0] == HTTPStatus.OK
 
 

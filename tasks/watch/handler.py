@@ -1,0 +1,123 @@
+"""Copies a batch of changes, reports the result, and queues again what could not be copied yet."""
+
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Protocol
+
+from tasks.domain.attempts import writes_of
+from tasks.domain.errors import ConfigError
+from tasks.domain.failure_codes import FailureCode
+from tasks.domain.models import RunReport
+from tasks.domain.reasons import Reason
+from tasks.metrics import registry
+from tasks.report.verdict import run_verdict
+from tasks.watch.reactor import Reconciler
+from tasks.watch.source_watch import RESYNC
+from tasks.watch.timings import DEFAULT, WatchTimings
+
+
+class Recorder(Protocol):
+    """Stores reports, and what triggered each."""
+
+    def add(self, report: RunReport, trigger: str) -> None: ...
+
+    def close(self, seconds: float) -> None:
+        """Store what is left, for at most this long."""
+
+
+class ChangeHandler:
+    """`handle` and `retry_failed` may run in two threads."""
+
+    def __init__(
+        self,
+        reconciler: Reconciler,
+        recorder: Recorder,
+        enqueue: Callable[..., None],
+        timings: WatchTimings = DEFAULT,
+    ) -> None:
+        """`enqueue` takes names as its arguments; `handle` is to be called with them again."""
+        self._reconciler, self._recorder, self._enqueue = reconciler, recorder, enqueue
+        self._timings = timings
+        self._last_error = ""
+        self._checks: Counter[str] = Counter()
+        """Certificates that are not Ready, and how often each was checked again."""
+
+    def handle(self, names: frozenset[str]) -> None:
+        """Copy what changed and report it, or try again later if OPS or the configuration can't be read."""
+        started = time.monotonic()
+        try:
+            report = self._reconciler.act(names)
+        except ConfigError as error:
+            self._log_once(str(error))
+            return self._enqueue_later(names, self._timings.config_retry)
+        self._last_error = ""
+        if report is None:
+            return None
+        if failure := report.inventory.failure:  # if it lasts, the next run by schedule reports it, too
+            log(str(failure))
+            is_limit = failure.code is FailureCode.TOO_MANY
+            return self._enqueue_later(
+                names, self._timings.limit_retry if is_limit else self._timings.source_retry
+            )
+        if self._check_again(names, report):
+            return None
+        return self._publish(report, trigger(names), time.monotonic() - started)
+
+    def retry_failed(self) -> None:
+        """Retry the failed clusters that are due, and report those that are done."""
+        try:
+            self._reconciler.retry_failed(lambda report: self._publish(report, "tried again"))
+        except ConfigError as error:
+            self._log_once(str(error))
+
+    def _check_again(self, names: frozenset[str], report: RunReport) -> bool:
+        """Queue certificates that are not Ready; return whether there is nothing to report until then.
+
+        cert-manager writes the Secret first, and a moment later that the Certificate is Ready; the watch of
+        Secrets brings no event for that.
+        """
+        not_ready = {one.ref.name for one in report.inventory.rejections if one.reason is Reason.NOT_READY}
+        if RESYNC not in names:
+            not_ready &= names
+        checks = self._checks
+        self._checks = Counter({name: checks[name] for name in not_ready | checks.keys() - names})
+        backoff = self._timings.not_ready_backoff
+        again = frozenset(name for name in not_ready if self._checks[name] < len(backoff))
+        if not again:
+            return False
+        self._enqueue_later(again, backoff[max(self._checks[name] for name in again)])
+        self._checks.update(again)
+        return again == names and not any(writes_of(one) for one in report.clusters)
+
+    def _enqueue_later(self, names: frozenset[str], seconds: float) -> None:
+        timer = threading.Timer(seconds, self._enqueue, names)
+        timer.daemon = True
+        timer.start()
+
+    def _log_once(self, error: str) -> None:
+        """Log an error unless the previous attempt failed with the same one."""
+        if error != self._last_error:
+            log(error)
+        self._last_error = error
+
+    def _publish(self, report: RunReport, trigger: str, seconds: float | None = None) -> None:
+        duration = "" if seconds is None else f" ({seconds:.2f} s)"
+        log(f"{trigger}: {run_verdict(report).message}{duration}")
+        registry.observe(report)
+        self._recorder.add(report, trigger)
+
+
+def trigger(names: frozenset[str]) -> str:
+    """Describe a batch for people: `homarr-dev-tls changed`."""
+    if RESYNC in names:
+        return "start"
+    return f"{min(names)} changed" if len(names) == 1 else f"{len(names)} certificates changed"
+
+
+def log(line: str) -> None:
+    """Write a line to stdout, with the time of day."""
+    sys.stdout.write(f"{time.strftime('%H:%M:%S')} {line}\n")
+    sys.stdout.flush()
