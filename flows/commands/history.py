@@ -21,7 +21,7 @@ def main(given: argparse.Namespace) -> int:
             chosen = (
                 run
                 for run in read_runs(client, failed=given.failed)
-                if history.concerns(run, given.cluster, failed=given.failed)
+                if history.matches(run, given.cluster, failed=given.failed)
             )
             runs = list(islice(chosen, given.limit or RUNS))
     except RunsError as error:

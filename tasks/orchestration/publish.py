@@ -20,7 +20,7 @@ from tasks.domain.models import RunReport
 from tasks.metrics.push import push
 from tasks.plan.waves import Share, labels_of
 from tasks.report import markdown, terminal
-from tasks.report.events import MOST, events_of
+from tasks.report.events import MAX_EVENTS, events_of
 from tasks.report.verdict import run_verdict
 from tasks.runtime.signals import Stage, reached
 
@@ -68,10 +68,10 @@ def show(report: RunReport) -> None:
 def emit(report: RunReport) -> None:
     """Prefect sends them from a thread of its own: nothing waits for that."""
     events = events_of(report)
-    for one in islice(events, MOST):
+    for one in islice(events, MAX_EVENTS):
         emit_event(one.name, one.resource, occurred=report.now, related=one.related, payload=one.payload)
     if left_out := sum(1 for _ in events):
-        get_run_logger().warning("events: %s of %s were not sent: too many", left_out, MOST + left_out)
+        get_run_logger().warning("events: %s of %s were not sent: too many", left_out, MAX_EVENTS + left_out)
 
 
 def label_with_share(share: Share) -> None:

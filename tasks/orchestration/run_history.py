@@ -34,7 +34,7 @@ from prefect.settings import PREFECT_API_URL
 from pydantic import ValidationError
 
 from tasks.domain.names import without_user
-from tasks.report.history import ENDED_BADLY, Outcome, Run, who_asked
+from tasks.report.history import FAILED_TYPES, ClusterOutcome, Run, started_by
 
 OURS, SYNC, WATCHER = "tls-sync", "sync-", "tls-sync-watch"
 """How the names of our flows begin, and those of the task runs that serve a cluster; the watcher's flow."""
@@ -103,7 +103,7 @@ def read_runs(client: SyncPrefectClient, *, failed: bool) -> Iterator[Run]:
 
 def _chosen(*, failed: bool) -> FlowRunFilter:
     """What has begun, or should have: a schedule's plans for later are no history."""
-    types = [StateType(name) for name in sorted(ENDED_BADLY)]
+    types = [StateType(name) for name in sorted(FAILED_TYPES)]
     soon = datetime.now(UTC) + timedelta(minutes=10)  # who awaits a slot has been put off a little
     return FlowRunFilter(
         state=FlowRunFilterState(type=FlowRunFilterStateType(any_=types)) if failed else None,
@@ -128,12 +128,12 @@ def _told(client: SyncPrefectClient, found: list[FlowRun]) -> Iterator[Run]:
             name=run.name,
             flow=flows.get(run.flow_id, ""),
             parameters={name: _plain(value) for name, value in (run.parameters or {}).items()},
-            who=who_asked(
+            started_by=started_by(
                 scheduled=run.auto_scheduled,
                 creator=creator,
                 deployed=run.deployment_id is not None,
                 tags=run.tags,
-                usual=tags.get(run.deployment_id, []),
+                deployment_tags=tags.get(run.deployment_id, []),
             ),
             created=run.created,
             began=run.start_time,
@@ -168,9 +168,9 @@ def _tags(client: SyncPrefectClient, ids: set[UUID]) -> dict[UUID | None, list[s
     return {one.id: one.tags for one in client.read_deployments(deployment_filter=chosen, limit=ITEMS)}
 
 
-def _clusters(client: SyncPrefectClient, ids: list[UUID]) -> dict[UUID, dict[str, Outcome]]:
+def _clusters(client: SyncPrefectClient, ids: list[UUID]) -> dict[UUID, dict[str, ClusterOutcome]]:
     """Of each run, what became of the clusters: there is a task run for each."""
-    found: dict[UUID, dict[str, Outcome]] = {}
+    found: dict[UUID, dict[str, ClusterOutcome]] = {}
     offset, full = 0, True
     while full:
         page = client.read_task_runs(
@@ -181,15 +181,15 @@ def _clusters(client: SyncPrefectClient, ids: list[UUID]) -> dict[UUID, dict[str
         )
         for run in page:
             if run.flow_run_id and run.name.startswith(SYNC) and run.state:
-                outcome = Outcome(type=run.state.type.value, message=run.state.message or "")
+                outcome = ClusterOutcome(type=run.state.type.value, message=run.state.message or "")
                 found.setdefault(run.flow_run_id, {})[run.name.removeprefix(SYNC)] = outcome
         offset, full = offset + ITEMS, len(page) == ITEMS
     return found
 
 
-def _watched(client: SyncPrefectClient, ids: set[UUID]) -> dict[UUID, dict[str, Outcome]]:
+def _watched(client: SyncPrefectClient, ids: set[UUID]) -> dict[UUID, dict[str, ClusterOutcome]]:
     """The same of what the watcher did, which has a report per cluster and no tasks."""
-    found: dict[UUID, dict[str, Outcome]] = {}
+    found: dict[UUID, dict[str, ClusterOutcome]] = {}
     offset, full = 0, bool(ids)
     while full:
         page = client.read_artifacts(
@@ -203,7 +203,7 @@ def _watched(client: SyncPrefectClient, ids: set[UUID]) -> dict[UUID, dict[str, 
         for one in page:
             if one.flow_run_id and one.key:
                 ok = str(one.data).startswith("## ✅")
-                outcome = Outcome(type="COMPLETED" if ok else "FAILED")
+                outcome = ClusterOutcome(type="COMPLETED" if ok else "FAILED")
                 found.setdefault(one.flow_run_id, {})[one.key.removeprefix(f"{OURS}-")] = outcome
         offset, full = offset + ITEMS, len(page) == ITEMS
     return found

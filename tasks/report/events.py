@@ -1,15 +1,15 @@
-"""Reports -> events, for people's own automations. Pure; orchestration/publish.py hands them to Prefect.
+"""The events of a run, for automations in Prefect. Pure; orchestration/publish.py emits them.
 
 | event                           | for each                                                    | how often |
 | ------------------------------- | ----------------------------------------------------------- | --------- |
 | `tls-sync.certificate.synced`   | copy that was written                                       | once      |
 | `tls-sync.certificate.deleted`  | copy that was deleted (`prune: true`)                       | once      |
-| `tls-sync.certificate.refused`  | copy that was wanted and can't be had; unfit Secret on OPS, | each run  |
-|                                 | and one that cert-manager should have issued by now         |           |
-| `tls-sync.certificate.expiring` | copy, or certificate on OPS, that is near its end           | each run  |
+| `tls-sync.certificate.refused`  | routed copy that is refused; unfit Secret on OPS; Secret    | each run  |
+|                                 | that cert-manager should have issued by now                 |           |
+| `tls-sync.certificate.expiring` | copy, or certificate on OPS, that is near expiry            | each run  |
 
-Near its end is what domain/expiry.py calls so; of a Secret that is unfit and not routed, nothing is told. The
-resource is a certificate in a cluster, the related one the Secret there. A dry run has none.
+domain/expiry.py defines "near expiry". Unfit Secrets that no route names have no event, and a dry run has
+none. The resource of an event is a certificate in a cluster; the Secret there is the related resource.
 """
 
 from collections.abc import Iterator
@@ -23,8 +23,8 @@ from tasks.domain.reasons import Reason
 SYNCED, DELETED, REFUSED, EXPIRING = (
     f"tls-sync.certificate.{one}" for one in ("synced", "deleted", "refused", "expiring")
 )
-MOST = 1000
-"""Of one run. What can't be undone and the worst come first, and those left out are counted."""
+MAX_EVENTS = 1000
+"""Maximum number of events of one run. Deletions and refusals come first; the log counts those left out."""
 
 
 class Event(NamedTuple):
@@ -37,7 +37,7 @@ class Event(NamedTuple):
 
     @property
     def resource(self) -> dict[str, str]:
-        """As Prefect has it: an id, a name, and labels that an automation can match."""
+        """Return Prefect's resource: an id, a name, and labels that an automation can match."""
         return {
             "prefect.resource.id": f"tls-sync.certificate.{self.owner}.{self.cluster}.{self.certificate}",
             "prefect.resource.name": f"{self.certificate} on {self.cluster}",
@@ -48,10 +48,10 @@ class Event(NamedTuple):
 
     @property
     def related(self) -> list[dict[str, str]]:
-        place = f"{self.cluster}.{self.secret.namespace}.{self.secret.name}"
+        secret = f"{self.cluster}.{self.secret.namespace}.{self.secret.name}"
         return [
             {
-                "prefect.resource.id": f"tls-sync.secret.{place}",
+                "prefect.resource.id": f"tls-sync.secret.{secret}",
                 "prefect.resource.role": "secret",
                 "prefect.resource.name": str(self.secret),
             }
@@ -59,56 +59,57 @@ class Event(NamedTuple):
 
 
 def events_of(report: RunReport) -> Iterator[Event]:
-    """One after the other, deletions and then the worst first: of a large first run there are many."""
+    """Yield deletions, refusals, expiries, writes. A generator, since a large first run has many."""
     if report.dry_run or report.inventory.failure:
         return
-    for told in (_deleted, _rejected, _refused, _expiring, _expiring_on_ops, _synced):
-        yield from told(report)
+    for events in (_deleted, _rejected, _refused, _expiring, _expiring_on_ops, _synced):
+        yield from events(report)
 
 
 def _deleted(report: RunReport) -> Iterator[Event]:
     for cluster, change in _rows(report):
         if change.action is Action.DELETE and change.applied:
-            held = _end(change.old, report) if change.old else {}
-            yield _of_copy(DELETED, report, cluster, change, _why(change.reason, change.detail) | held)
+            deleted = _expiry(change.old, report) if change.old else {}
+            yield _of_copy(DELETED, report, cluster, change, _reason(change.reason, change.detail) | deleted)
 
 
 def _rejected(report: RunReport) -> Iterator[Event]:
     for one in report.inventory.rejections:
         if report.certificate in (None, one.ref.name):
-            yield _on_ops(REFUSED, report, one.ref, _why(one.reason, one.detail))
+            yield _on_ops(REFUSED, report, one.ref, _reason(one.reason, one.detail))
     for awaited in report.inventory.issuances:
         reason = awaited.reason(report.now)
         if report.certificate in (None, awaited.ref.name) and reason is Reason.ISSUANCE_LATE:
-            yield _on_ops(REFUSED, report, awaited.ref, _why(reason, awaited.detail))
+            yield _on_ops(REFUSED, report, awaited.ref, _reason(reason, awaited.detail))
 
 
 def _refused(report: RunReport) -> Iterator[Event]:
     for cluster, change in _rows(report):
         if change.failed:
-            yield _of_copy(REFUSED, report, cluster, change, _why(change.reason, change.detail))
+            yield _of_copy(REFUSED, report, cluster, change, _reason(change.reason, change.detail))
 
 
 def _expiring(report: RunReport) -> Iterator[Event]:
     sources = report.inventory.by_name
     for cluster, change in _rows(report):
-        held = change.effective_version
-        if held and level_of_copy(held, sources.get(change.certificate), report.now) is not Level.FINE:
-            yield _of_copy(EXPIRING, report, cluster, change, _end(held, report))
+        version = change.effective_version
+        source = sources.get(change.certificate)
+        if version and level_of_copy(version, source, report.now) is not Level.FINE:
+            yield _of_copy(EXPIRING, report, cluster, change, _expiry(version, report))
 
 
 def _expiring_on_ops(report: RunReport) -> Iterator[Event]:
     for one in report.inventory.certificates:
-        asked = report.certificate in (None, one.ref.name)
-        if asked and level_of(one, report.now) is not Level.FINE:
-            yield _on_ops(EXPIRING, report, one.ref, _end(one.version, report))
+        selected = report.certificate in (None, one.ref.name)
+        if selected and level_of(one, report.now) is not Level.FINE:
+            yield _on_ops(EXPIRING, report, one.ref, _expiry(one.version, report))
 
 
 def _synced(report: RunReport) -> Iterator[Event]:
     for cluster, change in _rows(report):
         if change.applied and change.new:
-            done = {"action": str(change.action), "reason": str(change.reason)}
-            yield _of_copy(SYNCED, report, cluster, change, done | _end(change.new, report))
+            write = {"action": str(change.action), "reason": str(change.reason)}
+            yield _of_copy(SYNCED, report, cluster, change, write | _expiry(change.new, report))
 
 
 def _rows(report: RunReport) -> Iterator[tuple[str, Change]]:
@@ -124,11 +125,11 @@ def _of_copy(name: str, report: RunReport, cluster: str, change: Change, payload
     return Event(name, report.owner, cluster, change.certificate, change.target, payload)
 
 
-def _why(reason: Reason, detail: str) -> dict[str, Any]:
+def _reason(reason: Reason, detail: str) -> dict[str, Any]:
     return {"reason": str(reason), "sentence": reason.sentence, "detail": detail, "remedy": reason.remedy}
 
 
-def _end(version: Version, report: RunReport) -> dict[str, Any]:
+def _expiry(version: Version, report: RunReport) -> dict[str, Any]:
     return {
         "fingerprint": version.fingerprint,
         "not_after": version.not_after.isoformat(),

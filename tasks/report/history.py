@@ -1,4 +1,4 @@
-"""Runs as Prefect remembers them, for people and programs. Pure; run_history.py asks Prefect."""
+"""The runs that Prefect has recorded, as text and as JSON. Pure; orchestration/run_history.py reads them."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta, tzinfo
@@ -11,15 +11,16 @@ from tasks.domain.models import Model
 from tasks.domain.text import fold
 
 SCHEMA_VERSION = 1
-"""Of the document. What is there keeps its name and meaning; new keys may be added."""
-ENDED_BADLY = frozenset({"FAILED", "CRASHED"})
+"""Version of the JSON document. Existing keys keep their name and meaning; new keys may be added."""
+FAILED_TYPES = frozenset({"FAILED", "CRASHED"})
+"""Prefect's types of state in which a run has failed."""
 MARKS = {"COMPLETED": "✓", "FAILED": "✗", "CRASHED": "✗", "RUNNING": "…", "CANCELLED": "-"}
-LONGEST = 2000
-"""Characters of a message that are shown."""
+MAX_MESSAGE = 2000
+"""Maximum length of a message that is shown, in characters."""
 
 
-class Outcome(Model):
-    """What became of one cluster in a run."""
+class ClusterOutcome(Model):
+    """The final state of one cluster's task in a run."""
 
     type: str
     """Prefect's type of state: COMPLETED, FAILED, …"""
@@ -31,61 +32,59 @@ class Run(Model):
     name: str
     flow: str
     parameters: dict[str, str | bool | None] = Field(default_factory=dict)
-    who: str
+    started_by: str
     began: datetime | None = None
     created: datetime | None = None
-    """When it was asked for, or planned."""
+    """When the run was created or scheduled."""
     took: timedelta | None = None
     type: str
     state: str
-    """Name of its state: Completed, ClustersFailed, Late, …"""
+    """Name of the state: Completed, ClustersFailed, Late, …"""
     message: str = ""
-    clusters: dict[str, Outcome] = Field(default_factory=dict)
+    clusters: dict[str, ClusterOutcome] = Field(default_factory=dict)
 
     @property
     def failed(self) -> bool:
-        return self.type in ENDED_BADLY
+        return self.type in FAILED_TYPES
 
 
-def who_asked(
-    *, scheduled: bool, creator: str, deployed: bool, tags: Iterable[str], usual: Iterable[str]
+def started_by(
+    *, scheduled: bool, creator: str, deployed: bool, tags: Iterable[str], deployment_tags: Iterable[str]
 ) -> str:
-    """Schedule, fleet, watcher, automation, shell, or by hand; with the tags that whoever asked gave along.
+    """Return `schedule`, the name of the creator, `by hand` or `shell`, with the tags of this run alone.
 
-    Prefect's server knows no persons. `prefect deployment run … --tag alice` says who it was.
+    Prefect's server has no users; `prefect deployment run … --tag alice` records who started the run.
     """
-    given = sorted(set(tags) - set(usual) - {"auto-scheduled"})
-    told = f" ({', '.join(given)})" if given else ""
-    if scheduled:
-        return f"schedule{told}"
-    if creator:
-        return f"{creator}{told}"
-    return f"{'by hand' if deployed else 'shell'}{told}"
+    own_tags = sorted(set(tags) - set(deployment_tags) - {"auto-scheduled"})
+    starter = "schedule" if scheduled else creator or ("by hand" if deployed else "shell")
+    return f"{starter} ({', '.join(own_tags)})" if own_tags else starter
 
 
-def concerns(run: Run, cluster: str | None, *, failed: bool) -> bool:
-    """Whether a run was asked for. A failed one has failed, too, for a cluster that it never reached."""
+def matches(run: Run, cluster: str | None, *, failed: bool) -> bool:
+    """Whether a run is for the cluster and, with `failed`, failed there.
+
+    A run that failed before it reached the cluster failed there, too.
+    """
     if cluster is None:
         return run.failed or not failed
-    wanted = run.parameters.get("cluster") in (None, cluster)
+    selected = run.parameters.get("cluster") in (None, cluster)
     outcome = run.clusters.get(cluster)
     elsewhere = run.parameters.get("group") is not None or not run.failed
-    if not wanted or (outcome is None and run.clusters and elsewhere):
+    if not selected or (outcome is None and run.clusters and elsewhere):
         return False
-    bad = outcome.type in ENDED_BADLY if outcome else run.failed
-    return bad or not failed
+    has_failed = outcome.type in FAILED_TYPES if outcome else run.failed
+    return has_failed or not failed
 
 
 def render(runs: Iterable[Run], *, cluster: str | None, zone: tzinfo | None, width: int) -> str:
-    """A table, the newest first, and below it what the runs that did not end well have said."""
-    found = list(runs)
+    """Return a table of the runs, and below it the messages of those that are not Completed."""
+    shown = list(runs)
     header = ["began", "took", "run", "by", "state", "clusters", "id"]
-    body = [_row(run, zone) for run in found]
-    lines = text.table(header, body)
-    for run in found:
-        if said := list(_said(run, cluster)):
+    lines = text.table(header, [_row(run, zone) for run in shown])
+    for run in shown:
+        if messages := list(_messages(run, cluster)):
             lines += ["", text.printable(f"{run.name} ({run.id[:8]}): {run.state}")]
-            lines += [part for line in said for part in fold(f"  {line}", width)]
+            lines += [part for line in messages for part in fold(f"  {line}", width)]
     return "\n".join(lines)
 
 
@@ -93,20 +92,28 @@ def _row(run: Run, zone: tzinfo | None) -> list[str]:
     clusters = " ".join(f"{name} {MARKS.get(one.type, '?')}" for name, one in sorted(run.clusters.items()))
     moment = run.began or run.created
     began = f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S}" if moment else "-"
-    return [began, duration(run.took), run.name, run.who, run.state, clusters or "-", run.id[:8]]
+    return [
+        began,
+        format_duration(run.took),
+        run.name,
+        run.started_by,
+        run.state,
+        clusters or "-",
+        run.id[:8],
+    ]
 
 
-def _said(run: Run, cluster: str | None) -> Iterator[str]:
-    """Of one cluster what it said itself; else the message of the run, which names the clusters."""
+def _messages(run: Run, cluster: str | None) -> Iterator[str]:
+    """Yield the lines of the cluster's own message, or else of the run's."""
     outcome = run.clusters.get(cluster) if cluster else None
-    message = (outcome.message if outcome and outcome.type in ENDED_BADLY else "") or run.message
+    message = (outcome.message if outcome and outcome.type in FAILED_TYPES else "") or run.message
     if run.type != "COMPLETED" and message:
-        for line in message[:LONGEST].splitlines():
+        for line in message[:MAX_MESSAGE].splitlines():
             yield text.printable(line)
 
 
-def duration(took: timedelta | None) -> str:
-    """`0.8 s`, `42 s`, `3 min 5 s`."""
+def format_duration(took: timedelta | None) -> str:
+    """Return the time as `0.8 s`, `42 s`, `3 min 5 s`."""
     if took is None:
         return "-"
     seconds = took.total_seconds()
@@ -125,7 +132,7 @@ def _entry(run: Run) -> dict[str, Any]:
         "name": run.name,
         "flow": run.flow,
         "parameters": run.parameters,
-        "by": run.who,
+        "by": run.started_by,
         "createdAt": run.created.isoformat() if run.created else None,
         "beganAt": run.began.isoformat() if run.began else None,
         "seconds": run.took.total_seconds() if run.took is not None else None,

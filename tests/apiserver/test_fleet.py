@@ -141,7 +141,7 @@ def test_each_group_is_a_run_of_its_own(grouped: World, pods: Pods) -> None:
     assert max(created["eu"], created["us"]) < min(ended["eu"], ended["us"])
     assert began["wave-2"] > max(ended["eu"], ended["us"])
     with prefect_api() as client:
-        found = {one.id: one.who for one in read_runs(client, failed=False)}
+        found = {one.id: one.started_by for one in read_runs(client, failed=False)}
     assert {found[one["id"]] for one in runs.values()} == {"fleet"}
     assert "| eu | 1 | 1 | Completed | 1 of 1 |" in page()
     assert f"| {runs['wave-2']['id']} |" in page()

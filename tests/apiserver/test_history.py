@@ -58,7 +58,12 @@ def test_runs_are_told_the_newest_first(world: World) -> None:
     order = list(found)
     assert order.index(str(run_id(one))) < order.index(str(run_id(whole)))
     told = found[str(run_id(whole))]
-    assert (told.name, told.flow, told.type, told.who) == ("sync all", "tls-sync", "COMPLETED", "shell")
+    assert (told.name, told.flow, told.type, told.started_by) == (
+        "sync all",
+        "tls-sync",
+        "COMPLETED",
+        "shell",
+    )
     assert {name: outcome.type for name, outcome in told.clusters.items()} == dict.fromkeys(
         TARGETS, "COMPLETED"
     )
@@ -117,7 +122,11 @@ def test_what_the_watcher_did_is_told(world: World) -> None:
     recorder.add(report, "web-tls changed")
     recorder.close(120)
     found = next(one for one in runs() if one.flow == "tls-sync-watch")
-    assert (found.name, found.who, found.state) == ("watch: web-tls changed", "watcher", "ClustersFailed")
+    assert (found.name, found.started_by, found.state) == (
+        "watch: web-tls changed",
+        "watcher",
+        "ClustersFailed",
+    )
     assert {name: one.type for name, one in found.clusters.items()} == {
         "dev": "COMPLETED",
         "rct": "FAILED",
@@ -142,7 +151,7 @@ def test_who_asked_is_told(world: World) -> None:
         make(deployment, name="in a minute", state=Scheduled())
     try:
         found = {one.name: one for one in runs()}
-        assert (found["by alice"].who, found["by alice"].state) == ("by hand (alice)", "Late")
+        assert (found["by alice"].started_by, found["by alice"].state) == ("by hand (alice)", "Late")
         assert "tomorrow" not in found
         assert "in a minute" not in found
     finally:

@@ -11,13 +11,19 @@ from pydantic import TypeAdapter
 
 from tasks.config.schema import Cluster
 from tasks.domain import annotations
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import (
+    Action,
     Certificate,
+    Change,
+    ClusterReport,
+    Failure,
     Issuance,
     ManagedKeys,
     Owner,
     Rejection,
     Row,
+    RunReport,
     SecretRef,
     SourceEntry,
     SourceSnapshot,
@@ -151,3 +157,35 @@ def cluster(
         "routes": [dict(one) for one in routes] or [route()],
     }
     return Cluster.model_validate({**document, **values})
+
+
+def change(
+    action: Action = Action.KEEP,
+    reason: Reason = Reason.IN_SYNC,
+    name: str = NAME,
+    *,
+    namespace: str = NAMESPACE,
+    **values: Any,
+) -> Change:
+    """A row of a plan, of a copy that has the name of its certificate."""
+    target = SecretRef(namespace=namespace, name=name)
+    return Change(action=action, reason=reason, target=target, **{"certificate": name, **values})
+
+
+def failure(
+    code: FailureCode = FailureCode.UNREACHABLE,
+    cluster: str = "rct",
+    what: str = "list secrets in homarr-rct",
+    **values: Any,
+) -> Failure:
+    return Failure(code=code, cluster=cluster, what=what, **values)
+
+
+def cluster_report(cluster: str = "dev", *changes: Change, **values: Any) -> ClusterReport:
+    return ClusterReport(cluster=cluster, changes=changes, **values)
+
+
+def run_report(*clusters: ClusterReport, **values: Any) -> RunReport:
+    """The report of a run at NOW; OPS has one certificate unless `inventory` is given."""
+    fields: dict[str, Any] = {"inventory": snapshot(certificate()), "now": NOW, **values}
+    return RunReport(clusters=clusters, **fields)

@@ -130,7 +130,7 @@ LIMITS = [
     (limits.CLUSTER_SECONDS, 1, "300 second"),
     (markdown.MAX_ROWS, 1, "1000"),
     (verdict.MAX_NAMED, 1, "10"),
-    (events.MOST, 1, "1000"),
+    (events.MAX_EVENTS, 1, "1000"),
     (definitions.MOST, 1, "500"),
     (definitions.MOST_COPIES, 1, "2000"),
 ]

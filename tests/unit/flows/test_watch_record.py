@@ -8,8 +8,8 @@ from flows import watch_record
 from flows.watch_record import Recorder
 from tasks.domain.models import RunReport
 from tasks.metrics import registry
-from tests.support.factories import snapshot
-from tests.unit.report.test_rows import CREATED, UPDATED, cluster, run
+from tests.support.factories import cluster_report, run_report, snapshot
+from tests.support.report_example import CREATED, UPDATED
 
 
 def test_every_lost_record_is_counted(
@@ -38,8 +38,8 @@ def test_waiting_records_are_limited_by_their_rows(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(watch_record, "api_error", lambda: "away")
     recorder = Recorder()
     for number in range(4):
-        recorder.add(run(cluster("dev", CREATED, UPDATED)), f"web-{number}-tls changed")
+        recorder.add(run_report(cluster_report("dev", CREATED, UPDATED)), f"web-{number}-tls changed")
     assert recorder.dropped == 2
-    recorder.add(run(cluster("dev", *[CREATED] * 9)), "start")
+    recorder.add(run_report(cluster_report("dev", *[CREATED] * 9)), "start")
     assert recorder.dropped == 4
     recorder.close(30.0)

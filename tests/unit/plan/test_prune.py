@@ -40,8 +40,7 @@ from tasks.plan.spec import SyncSpec
 from tasks.report import terminal
 from tasks.report.rows import explain
 from tests.support import factories as f
-from tests.support.factories import NOW
-from tests.unit.report.test_rows import run
+from tests.support.factories import NOW, run_report
 
 GLOB = f.route(["web-*"], ["app"])
 DAY = timedelta(hours=24)
@@ -450,7 +449,7 @@ def test_each_report_says_what_becomes_of_the_copy(absence: OrphanRecord, said: 
     plan = with_prune_forecast(Plan(cluster="dev", changes=rows), order, Clock(NOW))
     (row,) = (c for c in plan.changes if c.absence)
     assert explain(row) == f"it is no longer on OPS: {said}"
-    shown = terminal.render(run(report.model_copy(update={"changes": plan.changes})))
+    shown = terminal.render(run_report(report.model_copy(update={"changes": plan.changes})))
     assert f"app/web-0: it is no longer on OPS: {said}" in " ".join(shown.split())
 
 

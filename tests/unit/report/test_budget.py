@@ -1,4 +1,4 @@
-"""Long reports: what does not fit is counted, the worst is shown first, and Prefect takes all of it."""
+"""Long reports: failures come first, what does not fit is counted, and Prefect truncates no record."""
 
 import logging
 import re
@@ -11,12 +11,20 @@ from prefect.settings.models.cloud import CloudSettings
 from prefect.types._datetime import now
 
 from tasks.domain.failure_codes import FailureCode
-from tasks.domain.models import Action, Change, ClusterReport, Failure, RunReport, SecretRef, SourceSnapshot
+from tasks.domain.models import Action, Change, ClusterReport, Failure, SecretRef, SourceSnapshot
 from tasks.domain.reasons import Reason
-from tasks.domain.text import MAX_LENGTH, MAX_NAMES, join_limited
+from tasks.domain.text import join_limited
 from tasks.report import markdown, terminal
 from tasks.report.budget import FIRST_PROBLEMS, OutputBudget, sections
-from tests.support.factories import NOW, certificate, rejection, snapshot, version
+from tests.support.factories import (
+    certificate,
+    change,
+    cluster_report,
+    failure,
+    rejection,
+    run_report,
+    version,
+)
 
 NEW = version()
 LONG = f"{'n' * 63}.{'m' * 63}.{'o' * 63}"
@@ -25,29 +33,22 @@ LONG = f"{'n' * 63}.{'m' * 63}.{'o' * 63}"
 def rows(number: int, *, failed: bool = False, prefix: str = "t") -> list[Change]:
     action = Action.REFUSE if failed else Action.CREATE
     reason = Reason.OWNED_BY_CONTROLLER if failed else Reason.MISSING_ON_TARGET
-    targets = (SecretRef(namespace="app", name=f"{prefix}-{n:04}") for n in range(number))
-    return [
-        Change(action=action, reason=reason, target=ref, certificate=ref.name, new=NEW, applied=not failed)
-        for ref in targets
-    ]
+    names = (f"{prefix}-{n:04}" for n in range(number))
+    return [change(action, reason, name, namespace="app", new=NEW, applied=not failed) for name in names]
 
 
 def cluster(name: str, changes: Sequence[Change] = (), failures: int = 0, warnings: int = 0) -> ClusterReport:
-    told = (f"list secrets in app-{n}" for n in range(failures))
-    return ClusterReport(
-        cluster=name,
-        changes=tuple(changes),
-        failures=tuple(Failure(code=FailureCode.TIMEOUT, cluster=name, what=what) for what in told),
+    operations = (f"list secrets in app-{n}" for n in range(failures))
+    return cluster_report(
+        name,
+        *changes,
+        failures=tuple(failure(FailureCode.TIMEOUT, name, operation) for operation in operations),
         warnings=tuple(f"app-{n}: it may do more" for n in range(warnings)),
     )
 
 
-def run(*clusters: ClusterReport, found: SourceSnapshot | None = None) -> RunReport:
-    return RunReport(inventory=found or snapshot(certificate()), clusters=clusters, now=NOW)
-
-
 def shown(text: str) -> int:
-    """Rows, failures and warnings of clusters that a Markdown text shows."""
+    """Return the number of rows, failures and warnings of clusters that a Markdown text shows."""
     return len(re.findall(r"^(\| (❌ )?(create|refuse) |- (❌|⚠️) )", text, re.MULTILINE))
 
 
@@ -55,15 +56,15 @@ def left_out(text: str) -> int:
     return sum(map(int, re.findall(r"^… and (\d+) more", text, re.MULTILINE)))
 
 
-def test_room_is_for_so_many_lines_and_no_more() -> None:
-    """At the limit the last one is taken; one beyond is not, and nothing after it."""
+def test_a_budget_has_a_limit_of_lines() -> None:
+    """The line at the limit fits, the next one does not."""
     budget = OutputBudget(2, 100)
     assert [budget.fits("x") for _ in range(3)] == [True, True, False]
 
 
-def test_room_is_for_so_many_bytes_and_no_more() -> None:
-    """Bytes count as they are sent, with what comes along; what is shorter does not slip in behind."""
-    assert OutputBudget(9, 5).fits("éé")  # four, and the end of the line
+def test_a_budget_has_a_limit_of_bytes() -> None:
+    """UTF-8 bytes, line ends and extra bytes count; after a line that does not fit, no shorter one does."""
+    assert OutputBudget(9, 5).fits("éé")  # four bytes and the end of the line
     assert not OutputBudget(9, 4).fits("éé")
     assert not OutputBudget(9, 5).fits("éé", extra_bytes=1)
     budget = OutputBudget(9, 5)
@@ -71,18 +72,18 @@ def test_room_is_for_so_many_bytes_and_no_more() -> None:
 
 
 def test_an_artifact_shows_as_much_as_the_limit_and_counts_the_rest() -> None:
-    """At the limit all is shown and nothing counted; one beyond, one is left out, and it is said where."""
-    at = markdown.render_run(run(cluster("a", rows(500)), cluster("b", rows(498), 1, 1)))
+    """At the limit all lines are shown; beyond it the rest is counted, and the other artifact is named."""
+    at = markdown.render_run(run_report(cluster("a", rows(500)), cluster("b", rows(498), 1, 1)))
     assert (shown(at), left_out(at)) == (markdown.MAX_ROWS, 0)
-    beyond = run(cluster("a", rows(500)), cluster("b", rows(498), 1, 2))
+    beyond = run_report(cluster("a", rows(500)), cluster("b", rows(498), 1, 2))
     text = markdown.render_run(beyond)
     assert (shown(text), left_out(text)) == (markdown.MAX_ROWS, 1)
     assert "\n… and 1 more, in the artifact of each cluster.\n" in text
     assert left_out("".join(map(markdown.render_cluster, beyond.clusters))) == 0
 
 
-def test_of_each_cluster_in_trouble_some_is_shown_first() -> None:
-    """A cluster with a thousand failed rows hides no other's; then come all troubles, then the rest."""
+def test_the_first_problems_of_each_cluster_come_before_all_others() -> None:
+    """A cluster with a thousand failed rows hides no other's; then come all problems, then the rest."""
     sick = cluster("sick", [*rows(1200, failed=True), *rows(9)], 5, 1)
     ill = [cluster(f"ill-{n:02}", rows(9, failed=True), 1) for n in range(20)]
     parts = sections([cluster("well", rows(50)), *ill, sick], OutputBudget(1000, 10**6), lambda *_: "x")
@@ -94,8 +95,8 @@ def test_of_each_cluster_in_trouble_some_is_shown_first() -> None:
     assert sum(part.left_out for part in parts) == 50 + 20 * 10 + 5 + 1 + 1209 - 1000
 
 
-def test_what_stands_above_the_lines_of_a_cluster_counts() -> None:
-    """With space for the first cluster's heading, its lines and no other heading, it alone is shown."""
+def test_the_heading_of_a_cluster_counts() -> None:
+    """If the second cluster's heading does not fit, only the first cluster is shown."""
     two = [cluster("a", rows(2)), cluster("b", rows(2))]
     for size, expected in ((104, [2, 0]), (105, [2, 0]), (206, [2, 1]), (208, [2, 2])):
         parts = sections(two, OutputBudget(9, size), lambda *_: "x", 100)
@@ -103,14 +104,14 @@ def test_what_stands_above_the_lines_of_a_cluster_counts() -> None:
 
 
 def test_clusters_of_which_nothing_is_shown_are_counted() -> None:
-    """How many there are, how many of them failed, and where they are told of."""
+    """The artifact says how many there are, how many of them failed, and which artifacts show them."""
     many = [cluster(f"c-{n}", rows(10, failed=True)) for n in range(400)]
-    text = markdown.render_run(run(*many, cluster("well", rows(7))))
+    text = markdown.render_run(run_report(*many, cluster("well", rows(7))))
     assert shown(text) + left_out(text) == 4007
     assert "\n… and 667 more of 67 clusters, 66 of them FAILED, in the artifact of each cluster.\n" in text
 
 
-HUGE = run(
+HUGE = run_report(
     *(
         ClusterReport(
             cluster=f"{n:04}{'c' * 59}",
@@ -132,7 +133,7 @@ HUGE = run(
         )
         for n in range(1000)
     ),
-    found=SourceSnapshot(
+    inventory=SourceSnapshot(
         certificates=tuple(certificate(f"{n}-{LONG}", age=80) for n in range(1100)),
         rejections=tuple(rejection(f"{n}-{LONG}", detail=LONG) for n in range(1100)),
         warnings=(f"é{LONG}",) * 1100,
@@ -140,8 +141,8 @@ HUGE = run(
 )
 
 
-def test_no_report_is_larger_than_what_it_may_be() -> None:
-    """A thousand clusters in every trouble, with the longest names: the artifact and the log stay within."""
+def test_no_report_is_larger_than_its_limit() -> None:
+    """Artifact and log stay within their limits for a thousand failed clusters with the longest names."""
     assert len(markdown.render_run(HUGE).encode()) <= markdown.MAX_BYTES
     alone = markdown.render_cluster(ClusterReport(cluster="c", changes=HUGE.clusters[0].changes * 50))
     assert len(alone.encode()) <= markdown.MAX_BYTES
@@ -153,9 +154,9 @@ def test_no_report_is_larger_than_what_it_may_be() -> None:
     )
 
 
-def test_the_log_shows_as_many_clusters_as_it_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With space for both, both are told; with a byte less, the second is counted."""
-    two = run(cluster("a", rows(3, failed=True)), cluster("b", rows(3)))
+def test_the_log_shows_as_many_clusters_as_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If both clusters fit, both are shown; with a byte less, the second is counted."""
+    two = run_report(cluster("a", rows(3, failed=True)), cluster("b", rows(3)))
     whole = terminal.render(two)
     monkeypatch.setattr(terminal, "MAX_LOG_BYTES", len(whole.encode()) + 1)
     assert terminal.render(two) == whole
@@ -164,21 +165,21 @@ def test_the_log_shows_as_many_clusters_as_it_has_room_for(monkeypatch: pytest.M
 
 
 def test_the_log_has_the_first_failures_and_warnings_of_a_cluster() -> None:
-    """As many as rows; the rest is counted."""
-    lines = terminal.render(run(cluster("a", failures=20, warnings=21))).splitlines()
+    """The log shows as many failures and warnings as rows, and counts the rest."""
+    lines = terminal.render(run_report(cluster("a", failures=20, warnings=21))).splitlines()
     assert sum("Timeout: list secrets" in line for line in lines) == 20 + 1  # and once in the verdict
     assert "  … and 1 more warnings: see the run's artifact" in lines
     assert not any("more failures" in line for line in lines)
 
 
 def payload(text: str) -> int:
-    """Bytes of a record as Prefect sends it, by its own count."""
+    """Return the size of a record by Prefect's own count, in bytes."""
     record = LogCreate(name="prefect.flow_runs", level=logging.ERROR, timestamp=now("UTC"), message=text)
     return APILogHandler()._get_payload_size(record.model_dump(mode="json"))
 
 
-def test_prefect_takes_each_record_of_a_long_log_whole() -> None:
-    """Nothing is cut by Prefect, not even for its Cloud; and the records together are the report."""
+def test_prefect_truncates_no_record_of_a_long_log() -> None:
+    """Each record is below the limit of Prefect Cloud; the records together are the report."""
     text = terminal.render(HUGE)
     parts = list(terminal.records(text))
     assert "\n".join(parts) == text
@@ -189,24 +190,14 @@ def test_prefect_takes_each_record_of_a_long_log_whole() -> None:
 @pytest.mark.parametrize(
     "line", ["x" * 100_000, "word " * 20_000, "\U0001f512" * 30_000], ids=["x", "w", "e"]
 )
-def test_a_line_without_end_goes_into_several_records(line: str) -> None:
-    """However long a line is and whatever it holds, each record is small, and no word is lost."""
+def test_a_long_line_is_split_into_several_records(line: str) -> None:
+    """Each record of a long line is below the limit, and no word is lost."""
     parts = list(terminal.records(line))
     assert max(map(payload, parts)) < 25_000
     assert re.sub(r"\s", "", "".join(parts)) == re.sub(r"\s", "", line)
 
 
 def test_a_short_report_is_one_record() -> None:
-    """As it always was."""
-    text = terminal.render(run(cluster("a", rows(3))))
+    """A report below the limit is not split."""
+    text = terminal.render(run_report(cluster("a", rows(3))))
     assert list(terminal.records(text)) == [text]
-
-
-def test_a_message_names_the_first_of_many() -> None:
-    """At the limit all names; one beyond, the rest is counted; and none is longer than a DNS name."""
-    names = [f"n{n}" for n in range(MAX_NAMES + 1)]
-    assert join_limited(names[:-1]) == ", ".join(names[:-1])
-    assert join_limited(names) == f"{', '.join(names[:-1])} and 1 more"
-    assert (
-        join_limited(["x" * MAX_LENGTH, "y" * (MAX_LENGTH + 1)]) == f"{'x' * MAX_LENGTH}, {'y' * MAX_LENGTH}…"
-    )

@@ -1,4 +1,4 @@
-"""What a run tells as events, for people's own automations."""
+"""The events of a run, for automations in Prefect."""
 
 import logging
 from dataclasses import replace
@@ -13,82 +13,107 @@ from tasks.domain.models import Action, Failure, RunReport
 from tasks.domain.reasons import Reason
 from tasks.orchestration import publish
 from tasks.report.events import DELETED, EXPIRING, REFUSED, SYNCED, events_of
-from tests.support.factories import NAME, NAMESPACE, NOW, certificate, issuance, rejection, snapshot, version
-from tests.unit.report.test_rows import CREATED, DOWN, UPDATED, cluster, row, run
-from tests.unit.report.test_rows import REFUSED as FOREIGN
+from tests.support.factories import (
+    NAME,
+    NAMESPACE,
+    NOW,
+    certificate,
+    change,
+    cluster_report,
+    issuance,
+    rejection,
+    run_report,
+    snapshot,
+    version,
+)
+from tests.support.report_example import CREATED, DOWN, UPDATED
+from tests.support.report_example import REFUSED as FOREIGN
 
-ENDING = version("e5", age=70)
-HELD = version("d4")
-PRUNED = row(Action.DELETE, Reason.PRUNED, "d-tls", old=HELD, applied=True)
+NEAR_EXPIRY = version("e5", age=70)
+DELETED_VERSION = version("d4")
+PRUNED = change(Action.DELETE, Reason.PRUNED, "d-tls", old=DELETED_VERSION, applied=True)
 
 
-def told(report: RunReport) -> list[tuple[str, str, str]]:
+def names_of(report: RunReport) -> list[tuple[str, str, str]]:
     return [(one.name, one.cluster, one.certificate) for one in events_of(report)]
 
 
 WANTED = {
-    "a copy in sync is no news": (run(cluster("dev", row(old=version()))), []),
+    "a copy in sync": (run_report(cluster_report("dev", change(old=version()))), []),
     "each copy that was written": (
-        run(cluster("dev", CREATED, UPDATED), cluster("rct", CREATED)),
+        run_report(cluster_report("dev", CREATED, UPDATED), cluster_report("rct", CREATED)),
         [(SYNCED, "dev", "a-tls"), (SYNCED, "dev", "b-tls"), (SYNCED, "rct", "a-tls")],
     ),
     "a write that did not take place": (
-        run(cluster("dev", replace(CREATED, applied=False))),
+        run_report(cluster_report("dev", replace(CREATED, applied=False))),
         [],
     ),
-    "a copy that was deleted": (run(cluster("dev", PRUNED)), [(DELETED, "dev", "d-tls")]),
-    "a deletion that did not take place": (run(cluster("dev", replace(PRUNED, applied=False))), []),
-    "a copy that can't be had": (run(cluster("dev", FOREIGN)), [(REFUSED, "dev", "c-tls")]),
+    "a copy that was deleted": (run_report(cluster_report("dev", PRUNED)), [(DELETED, "dev", "d-tls")]),
+    "a deletion that did not take place": (
+        run_report(cluster_report("dev", replace(PRUNED, applied=False))),
+        [],
+    ),
+    "a copy that is refused": (run_report(cluster_report("dev", FOREIGN)), [(REFUSED, "dev", "c-tls")]),
     "a route's certificate is unfit": (
-        run(cluster("dev", row(Action.NOTHING, Reason.EXPIRED)), found=snapshot(rejection())),
+        run_report(
+            cluster_report("dev", change(Action.NOTHING, Reason.EXPIRED)), inventory=snapshot(rejection())
+        ),
         [(REFUSED, "OPS", NAME), (REFUSED, "dev", NAME)],
     ),
-    "a copy near its end": (
-        run(cluster("dev", row(old=ENDING))),
+    "a copy near expiry": (
+        run_report(cluster_report("dev", change(old=NEAR_EXPIRY))),
         [(EXPIRING, "dev", NAME)],
     ),
     "a copy of what cert-manager renews later": (
-        run(
-            cluster("dev", row(old=ENDING)),
-            found=snapshot(certificate(version=ENDING, renewal=NOW + timedelta(days=1))),
+        run_report(
+            cluster_report("dev", change(old=NEAR_EXPIRY)),
+            inventory=snapshot(certificate(version=NEAR_EXPIRY, renewal=NOW + timedelta(days=1))),
         ),
         [],
     ),
     "an older copy of what cert-manager renews later": (
-        run(
-            cluster("dev", row(old=ENDING)),
-            found=snapshot(certificate(age=69, renewal=NOW + timedelta(days=1))),
+        run_report(
+            cluster_report("dev", change(old=NEAR_EXPIRY)),
+            inventory=snapshot(certificate(age=69, renewal=NOW + timedelta(days=1))),
         ),
         [(EXPIRING, "dev", NAME)],
     ),
     "a certificate that is being issued": (
-        run(cluster("dev", row(Action.NOTHING, Reason.ISSUANCE_PENDING)), found=snapshot(issuance())),
-        [],
-    ),
-    "a certificate that should have been issued": (
-        run(cluster("dev", row(Action.NOTHING, Reason.ISSUANCE_LATE)), found=snapshot(issuance(attempts=1))),
-        [(REFUSED, "OPS", NAME), (REFUSED, "dev", NAME)],
-    ),
-    "a Secret that is not ours ends, too": (
-        run(cluster("dev", replace(FOREIGN, old=ENDING))),
-        [(REFUSED, "dev", "c-tls")],
-    ),
-    "OPS itself is late": (
-        run(cluster("dev"), found=snapshot(certificate(age=70))),
-        [(EXPIRING, "OPS", NAME)],
-    ),
-    "a cluster that is down says nothing of its copies": (run(DOWN), []),
-    "OPS can't be read": (
-        run(
-            found=snapshot(failure=Failure(code=FailureCode.UNREACHABLE, cluster="ops", what="list secrets"))
+        run_report(
+            cluster_report("dev", change(Action.NOTHING, Reason.ISSUANCE_PENDING)),
+            inventory=snapshot(issuance()),
         ),
         [],
     ),
-    "a dry run": (run(cluster("dev", FOREIGN, dry_run=True), dry_run=True), []),
-    "only one certificate was asked for": (
-        run(
-            cluster("dev", CREATED),
-            found=snapshot(certificate(age=70), rejection("other-tls")),
+    "a certificate that should have been issued": (
+        run_report(
+            cluster_report("dev", change(Action.NOTHING, Reason.ISSUANCE_LATE)),
+            inventory=snapshot(issuance(attempts=1)),
+        ),
+        [(REFUSED, "OPS", NAME), (REFUSED, "dev", NAME)],
+    ),
+    "a Secret that is not ours is near expiry": (
+        run_report(cluster_report("dev", replace(FOREIGN, old=NEAR_EXPIRY))),
+        [(REFUSED, "dev", "c-tls")],
+    ),
+    "a certificate on OPS near expiry": (
+        run_report(cluster_report("dev"), inventory=snapshot(certificate(age=70))),
+        [(EXPIRING, "OPS", NAME)],
+    ),
+    "a cluster that is down": (run_report(DOWN), []),
+    "OPS can't be read": (
+        run_report(
+            inventory=snapshot(
+                failure=Failure(code=FailureCode.UNREACHABLE, cluster="ops", what="list secrets")
+            )
+        ),
+        [],
+    ),
+    "a dry run": (run_report(cluster_report("dev", FOREIGN, dry_run=True), dry_run=True), []),
+    "a run for one certificate": (
+        run_report(
+            cluster_report("dev", CREATED),
+            inventory=snapshot(certificate(age=70), rejection("other-tls")),
             certificate="a-tls",
         ),
         [(SYNCED, "dev", "a-tls")],
@@ -100,13 +125,16 @@ WANTED = {
 def test_each_renewal_refusal_and_end_is_an_event(
     report: RunReport, expected: list[tuple[str, str, str]]
 ) -> None:
-    """What changed is told once, and what needs a person as long as it lasts."""
-    assert told(report) == expected
+    """A write or deletion is one event; a refusal or an expiry is an event in each run."""
+    assert names_of(report) == expected
 
 
-def test_the_worst_comes_first() -> None:
-    """Where there are too many, what was done well is what is left out, and never a deletion."""
-    mixed = run(cluster("dev", CREATED, row(old=ENDING), FOREIGN), cluster("rct", CREATED, FOREIGN, PRUNED))
+def test_deletions_and_refusals_come_first() -> None:
+    """If there are too many events, writes are left out before refusals, and deletions last."""
+    mixed = run_report(
+        cluster_report("dev", CREATED, change(old=NEAR_EXPIRY), FOREIGN),
+        cluster_report("rct", CREATED, FOREIGN, PRUNED),
+    )
     order = [DELETED, REFUSED, EXPIRING, SYNCED]
     ranks = [order.index(one.name) for one in events_of(mixed)]
     assert len(ranks) == 6
@@ -114,8 +142,8 @@ def test_the_worst_comes_first() -> None:
 
 
 def test_an_automation_can_match_certificate_and_cluster() -> None:
-    """The resource is a certificate in a cluster, and the Secret there is related to it."""
-    (event,) = events_of(run(cluster("dev", CREATED), owner="ops"))
+    """The resource is a certificate in a cluster; the Secret there is the related resource."""
+    (event,) = events_of(run_report(cluster_report("dev", CREATED), owner="ops"))
     assert event.resource == {
         "prefect.resource.id": "tls-sync.certificate.ops.dev.a-tls",
         "prefect.resource.name": "a-tls on dev",
@@ -126,40 +154,43 @@ def test_an_automation_can_match_certificate_and_cluster() -> None:
     assert [one["prefect.resource.id"] for one in event.related] == [f"tls-sync.secret.dev.{NAMESPACE}.a-tls"]
 
 
-def test_an_event_says_what_a_message_needs() -> None:
-    """The reason with its remedy, and the end with the days that are left."""
-    payloads = {one.name: one.payload for one in events_of(run(cluster("dev", CREATED, FOREIGN, PRUNED)))}
+def test_the_payload_has_reason_and_expiry() -> None:
+    """The payload has the reason with its remedy, or the expiry with the days that are left."""
+    payloads = {
+        one.name: one.payload
+        for one in events_of(run_report(cluster_report("dev", CREATED, FOREIGN, PRUNED)))
+    }
     assert payloads[REFUSED]["reason"] == "OwnedByOther"
     assert payloads[REFUSED]["remedy"] == Reason.OWNED_BY_OTHER.remedy
     assert payloads[SYNCED]["action"] == "create"
     assert payloads[SYNCED]["days_left"] == 80
     assert payloads[DELETED]["sentence"] == Reason.PRUNED.sentence
-    assert payloads[DELETED]["fingerprint"] == HELD.fingerprint
+    assert payloads[DELETED]["fingerprint"] == DELETED_VERSION.fingerprint
 
 
-def test_without_prefects_api_no_event_waits_to_be_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the artifacts don't arrive, events would not either, and would keep the process for minutes."""
+def test_without_prefects_api_no_event_is_emitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the artifacts can't be created, no event is emitted: it would keep the process for minutes."""
 
-    def away(*_: Any, **__: Any) -> None:
+    def unreachable(*_: Any, **__: Any) -> None:
         raise ConnectionError
 
     sent: list[str] = []
-    monkeypatch.setattr(publish, "create_markdown_artifact", away)
+    monkeypatch.setattr(publish, "create_markdown_artifact", unreachable)
     monkeypatch.setattr(publish, "emit_event", lambda name, *_, **__: sent.append(name))
     monkeypatch.setattr(publish, "get_run_logger", lambda: logging.getLogger("a-run"))
     with pytest.raises(ConnectionError):
-        publish.show(run(cluster("dev", CREATED)))
+        publish.show(run_report(cluster_report("dev", CREATED)))
     assert sent == []
 
 
-def test_those_left_out_are_counted(
+def test_events_left_out_are_counted(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Of a large run the worst events are sent, and the log says how many were not."""
+    """A run emits at most MAX_EVENTS events, and the log says how many were not sent."""
     sent: list[str] = []
-    monkeypatch.setattr(publish, "MOST", 2)
+    monkeypatch.setattr(publish, "MAX_EVENTS", 2)
     monkeypatch.setattr(publish, "emit_event", lambda name, *_, **__: sent.append(name))
     monkeypatch.setattr(publish, "get_run_logger", lambda: logging.getLogger("a-run"))
-    publish.emit(run(cluster("dev", CREATED, UPDATED, FOREIGN), cluster("rct", CREATED)))
+    publish.emit(run_report(cluster_report("dev", CREATED, UPDATED, FOREIGN), cluster_report("rct", CREATED)))
     assert sent == [REFUSED, SYNCED]
     assert caplog.messages == ["events: 2 of 4 were not sent: too many"]

@@ -1,4 +1,4 @@
-"""What is made of Prefect's runs: who asked, which were for a cluster, and how they are told."""
+"""The history of runs: who started them, which ones are for a cluster, how they are shown."""
 
 import os
 import subprocess
@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from tasks.report import history
-from tasks.report.history import Outcome, Run, concerns, who_asked
+from tasks.report.history import ClusterOutcome, Run, matches, started_by
 
 ROOT = Path(__file__).parents[3]
-GOOD, BAD = Outcome(type="COMPLETED"), Outcome(type="FAILED", message="dev: Unreachable: it is down")
+GOOD = ClusterOutcome(type="COMPLETED")
+BAD = ClusterOutcome(type="FAILED", message="dev: Unreachable: it is down")
 
 
 def run(**values: Any) -> Run:
@@ -21,7 +22,7 @@ def run(**values: Any) -> Run:
         "id": "0f3a9c1e-0000-4000-8000-000000000000",
         "name": "sync all",
         "flow": "tls-sync",
-        "who": "schedule",
+        "started_by": "schedule",
         "began": datetime(2026, 3, 1, 12, tzinfo=UTC),
         "took": timedelta(seconds=42),
         "type": "COMPLETED",
@@ -41,14 +42,20 @@ def run(**values: Any) -> Run:
         ({"scheduled": True, "tags": ["tls-sync", "auto-scheduled"]}, "schedule"),
     ],
 )
-def test_who_asked_is_told_as_far_as_prefect_knows(given: dict[str, Any], expected: str) -> None:
-    """The schedule, an automation, a shell or a person; and the tags that were given along."""
-    plain = {"scheduled": False, "creator": "", "deployed": False, "tags": [], "usual": ["tls-sync"]}
-    assert who_asked(**{**plain, **given}) == expected
+def test_a_run_shows_who_started_it(given: dict[str, Any], expected: str) -> None:
+    """A run was started by the schedule, an automation, a shell or by hand; its own tags are shown."""
+    defaults = {
+        "scheduled": False,
+        "creator": "",
+        "deployed": False,
+        "tags": [],
+        "deployment_tags": ["tls-sync"],
+    }
+    assert started_by(**{**defaults, **given}) == expected
 
 
 @pytest.mark.parametrize(
-    ("given", "wanted", "failed"),
+    ("given", "selected", "failed"),
     [
         (run(clusters={"dev": GOOD, "rct": GOOD}), True, False),
         (run(clusters={"dev": BAD, "rct": GOOD}, type="FAILED"), True, True),
@@ -62,21 +69,21 @@ def test_who_asked_is_told_as_far_as_prefect_knows(given: dict[str, Any], expect
         (run(type="CRASHED", clusters={"rct": GOOD}), True, True),
     ],
 )
-def test_a_run_is_for_a_cluster(given: Run, wanted: bool, failed: bool) -> None:
-    """Where it was asked for it, or for all; it failed for it where it did there, or never got there."""
-    assert concerns(given, "dev", failed=False) is wanted
-    assert concerns(given, "dev", failed=True) is failed
+def test_a_run_matches_its_clusters(given: Run, selected: bool, failed: bool) -> None:
+    """A run for a cluster, or for all, matches; it failed there if the cluster did, or was not reached."""
+    assert matches(given, "dev", failed=False) is selected
+    assert matches(given, "dev", failed=True) is failed
 
 
-def test_the_failures_of_all_are_those_of_the_runs() -> None:
-    """Without a cluster the run's own end counts."""
-    assert concerns(run(type="CRASHED"), None, failed=True)
-    assert not concerns(run(), None, failed=True)
-    assert concerns(run(), None, failed=False)
+def test_without_a_cluster_the_state_of_the_run_counts() -> None:
+    """If no cluster is selected, a run has failed if its own state says so."""
+    assert matches(run(type="CRASHED"), None, failed=True)
+    assert not matches(run(), None, failed=True)
+    assert matches(run(), None, failed=False)
 
 
-def test_a_run_is_told_in_one_line() -> None:
-    """When, how long, which, who, how, and what became of each cluster."""
+def test_a_run_is_one_row() -> None:
+    """The row has begin, duration, name, starter, state, the state of each cluster, and the id."""
     text = history.render(
         [run(clusters={"rct": BAD, "dev": GOOD}, type="FAILED", state="ClustersFailed", message="1 of 2")],
         cluster=None,
@@ -92,16 +99,16 @@ def test_a_run_is_told_in_one_line() -> None:
     ]
 
 
-def test_the_failure_of_a_cluster_is_its_own() -> None:
-    """Asked for one cluster, its message is told, and not that of all."""
+def test_a_selected_cluster_shows_its_own_message() -> None:
+    """If a cluster is selected, its message is shown instead of the run's."""
     given = run(clusters={"dev": BAD}, type="FAILED", state="ClustersFailed", message="everything")
     text = history.render([given], cluster="dev", zone=UTC, width=100)
     assert "dev: Unreachable: it is down" in text
     assert "everything" not in text
 
 
-def test_no_message_steers_the_terminal() -> None:
-    """Names and messages could be anybody's: on one line each, without control characters."""
+def test_no_message_controls_the_terminal() -> None:
+    """Names and messages are shown without control characters, and are limited in length."""
     given = run(name="sync \x1b[2J", type="FAILED", message="a\x1b]0;x\x07\nb" + "x" * 5000)
     text = history.render([given], cluster=None, zone=UTC, width=100)
     assert "\x1b" not in text
@@ -113,14 +120,14 @@ def test_no_message_steers_the_terminal() -> None:
     ("seconds", "expected"),
     [(None, "-"), (0.84, "0.8 s"), (42, "42 s"), (185, "3 min 5 s"), (7500, "125 min 0 s")],
 )
-def test_a_duration_is_told(seconds: float | None, expected: str) -> None:
-    """In seconds, then in minutes."""
+def test_a_duration_is_formatted(seconds: float | None, expected: str) -> None:
+    """A duration is shown in seconds or, from 60 seconds, in minutes and seconds."""
     took = None if seconds is None else timedelta(seconds=seconds)
-    assert history.duration(took) == expected
+    assert history.format_duration(took) == expected
 
 
 def test_the_document_keeps_its_form() -> None:
-    """Programs rely on these keys: where one has to go or to change, schemaVersion changes with it."""
+    """Programs rely on these keys: if one is removed or changes its meaning, schemaVersion changes."""
     (entry,) = history.document([run(clusters={"dev": GOOD}, parameters={"cluster": None})])["runs"]
     assert " ".join(entry) == (
         "id name flow parameters by createdAt beganAt seconds stateType state message clusters"
@@ -151,7 +158,7 @@ def test_the_document_keeps_its_form() -> None:
     ],
 )
 def test_what_does_not_go_together_is_said(arguments: list[str], told: str) -> None:
-    """Before anything is asked, with exit status 2."""
+    """Options that exclude one another end the command with exit status 2, before any request."""
     done = subprocess.run(
         [sys.executable, "-m", "flows", *arguments],
         cwd=ROOT,
