@@ -32,7 +32,7 @@ SPARE_MIB = 4
 """For each thousand certificates that are missing to ten thousand, so much less may be used."""
 RUN_SECONDS = 500
 CGROUP = Path("/sys/fs/cgroup")
-LOOK_SECONDS = 0.2
+SAMPLE_SECONDS = 0.2
 
 
 @pytest.fixture(scope="module")
@@ -87,8 +87,8 @@ def run_as_a_pod(log: Path) -> Peak:
         )
         try:
             while process.poll() is None and time.monotonic() < deadline:
-                peak.look(process.pid, deeply=True)
-                time.sleep(LOOK_SECONDS)
+                peak.sample(process.pid, shared=True)
+                time.sleep(SAMPLE_SECONDS)
         finally:
             processes.stop(process)
     assert process.returncode == 0, processes.tail(log)

@@ -1,7 +1,7 @@
-"""`python -m tests.benchmarks`: tls-sync beside the floor and beside a kubectl loop, on real API servers.
+"""Measures tls-sync on real API servers, beside a minimal client and a kubectl loop.
 
-And how it grows: parts.py has the parts, sizes.py how much each measures, page.py writes docs/performance.md.
+parts.py lists the parts, sizes.py says how much each measures, page.py brings the figures into docs/.
 
-A time says little on a machine that is not yours, so each is measured side by side with something else in the
-same minutes, and their ratio is what counts. No time is asserted: a demand that's not met is printed as such.
+Times depend on the machine, so each is taken in turn with that of something else, and their ratio counts. No
+time is asserted: the table shows a demand that is not met.
 """

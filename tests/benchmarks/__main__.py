@@ -1,4 +1,4 @@
-"""All benchmarks, one after the other; prints a table and writes bench.json."""
+"""Measure, print a table and write bench.json."""
 
 import argparse
 import sys
@@ -19,25 +19,24 @@ FILE = ROOT / "bench.json"
 
 
 def main() -> int:
-    """Exit status 1 if an unchanged run made other requests than it should, 2 if it can't be measured."""
+    """Exit status 1 if an unchanged run made other requests than it should, 2 if measuring failed."""
     options = _options()
     machine, measured = results.machine(), list[Result]()
-    # Only some of the parts: the others' numbers are kept, each with its own time and load.
-    content = results.read(FILE) if options.only else {}
+    before = results.read(FILE) if options.only else {}
     with tempfile.TemporaryDirectory(prefix="tls-sync-bench-") as directory:  # mode 0700
         try:
             for result in measure(Path(directory), machine, options.parts, quick=options.quick):
                 measured.append(result)
-                content = results.merged([result], machine, content)
-                results.write(content, FILE)  # at once, as what follows may go wrong
+                # Written after each result, as a later part may fail.
+                results.write(results.merge(before, results.content(measured, machine)), FILE)
         except SandboxError as error:
             say(f"not measured: {error}")
             return 2
     machine["load_at_end"] = results.load()
-    results.write(results.merged([], machine, content), FILE)
+    results.write(results.merge(before, results.content(measured, machine)), FILE)
     facts = (f"{key.replace('_', ' ')} {value}" for key, value in machine.items())
-    sys.stdout.write(f"\n{results.render(measured)}\n\n{', '.join(facts)}\n")
-    sys.stdout.write("On a busy machine, believe the ratios more than the times. All numbers: bench.json\n")
+    sys.stdout.write(f"\n{results.text(one.row for one in measured)}\n\n{', '.join(facts)}\n")
+    sys.stdout.write("On a busy machine, ratios say more than times. All figures are in bench.json.\n")
     return 0 if all(one.met for one in measured if one.key == "unchanged_requests") else 1
 
 
@@ -50,7 +49,7 @@ def measure(
             say(f"part {number} of {len(parts)}: {name}")
             facts = results.now()
             for result in PARTS[name](ready):
-                yield result.noting(facts)
+                yield result.with_details(facts)
 
 
 def _options() -> argparse.Namespace:
@@ -58,10 +57,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--quick",
         action="store_true",
-        help="fewer repetitions, the kubectl loop from a sample, no large part",
+        help=f"fewer repetitions, a sample of the kubectl loop, and only {', '.join(QUICK_PARTS)}",
     )
     parser.add_argument(
-        "--only", metavar="PART,PART", help=f"of {', '.join(PARTS)}; the others' numbers are kept"
+        "--only", metavar="PART,PART", help=f"of {', '.join(PARTS)}; bench.json keeps the other figures"
     )
     options = parser.parse_args()
     everything = QUICK_PARTS if options.quick else tuple(PARTS)

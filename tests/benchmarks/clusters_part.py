@@ -14,7 +14,7 @@ from tasks.config.limits import CLUSTER_SECONDS
 from tasks.domain.models import Action
 from tasks.plan.spec import SyncSpec
 from tasks.target.sync import deliver
-from tests.benchmarks import recording
+from tests.benchmarks import recording, replay
 from tests.benchmarks.replay import CONCURRENCIES, Floor
 from tests.benchmarks.results import Pair, Result, seconds
 from tests.benchmarks.sizes import Size
@@ -29,22 +29,22 @@ class Bench:
     """What both measurements need."""
 
     world: World
-    orders: tuple[SyncSpec, ...]
+    specs: tuple[SyncSpec, ...]
     program: Path
     say: Say
     size: Size
 
-    def ours(self, expected: Action) -> Usage:
+    def deliver(self, expected: Action) -> Usage:
         with usage(self.world.sandbox.pids) as used:
-            deliver_all(self.world, self.orders, expected)
+            deliver_all(self.world, self.specs, expected)
         return used
 
     def floor(self, requests: list[recording.Request], name: str) -> Floor:
         file = recording.write(requests, self.world.directory / f"{name}.jsonl")
         return Floor(self.program, self.world.ca, file)
 
-    def from_empty(self, floor: Floor) -> tuple[float, Usage]:
-        """Its start does not count as time; it does as CPU, and is next to nothing."""
+    def first_sync_of(self, floor: Floor) -> tuple[float, Usage]:
+        """Seconds without the program's start; its CPU has the start in it, which is next to nothing."""
         self.world.empty()
         with usage(self.world.sandbox.pids) as used:
             (taken,) = floor.run()
@@ -53,58 +53,58 @@ class Bench:
         return taken, used
 
 
-def deliver_all(world: World, orders: Sequence[SyncSpec], expected: Action) -> None:
-    """Every copy must have come to the end expected of it."""
-    with ThreadPoolExecutor(len(orders)) as pool:
-        reports = list(pool.map(lambda order: deliver(order, time.monotonic() + CLUSTER_SECONDS), orders))
+def compare(world: World, say: Say, size: Size) -> list[Result]:
+    bench = Bench(world, world.specs(), replay.build(world.directory), say, size)
+    return [first_sync(bench), unchanged(bench)]
+
+
+def deliver_all(world: World, specs: Sequence[SyncSpec], expected: Action) -> None:
+    """Raise SandboxError unless the expected action was taken for every copy."""
+    with ThreadPoolExecutor(len(specs)) as pool:
+        reports = list(pool.map(lambda spec: deliver(spec, time.monotonic() + CLUSTER_SECONDS), specs))
     done = sum(report.counts.get(expected, 0) for report in reports)
     if done != len(world.copies) or not all(report.ok for report in reports):
         failures = "; ".join(str(failure) for report in reports for failure in report.failures)
-        told = failures or "no failure"
-        raise SandboxError(f"{done} of {len(world.copies)} copies came to {expected}: {told}")
+        raise SandboxError(
+            f"{expected}: {done} of {len(world.copies)} copies; failures: {failures or 'none'}"
+        )
 
 
 def first_sync(bench: Bench) -> Result:
-    """Both begin with empty targets and without a connection; ours also reads, plans and checks."""
+    """Both start with empty targets and no connection; ours also reads, plans and checks."""
     bench.world.empty()
     with recording.recording() as requests:
-        deliver_all(bench.world, bench.orders, Action.CREATE)
+        bench.deliver(Action.CREATE)
     floor = bench.floor([request for request in requests if request.method == "PATCH"], "first-sync")
     tried: dict[int, float] = {}
     for concurrency in CONCURRENCIES:
-        times = [bench.from_empty(floor.at(concurrency))[0] for _ in range(min(2, bench.size.floor_trials))]
-        tried[concurrency] = round(min(times), 3)
-        bench.say(f"first sync: the floor with {concurrency} requests at a time takes {seconds(times)}")
+        trials = range(min(2, bench.size.floor_trials))
+        tried[concurrency] = round(min(bench.first_sync_of(floor.at(concurrency))[0] for _ in trials), 3)
+        bench.say(f"first sync: the floor with {concurrency} requests at a time: {tried[concurrency]} s")
     floor = floor.at(min(tried, key=tried.__getitem__))
     ours, other = [], []
     for turn in range(1, bench.size.first_syncs + 1):
         bench.world.empty()
-        ours.append(bench.ours(Action.CREATE))
-        other.append(bench.from_empty(floor))
+        ours.append(bench.deliver(Action.CREATE))
+        other.append(bench.first_sync_of(floor))
         took = f"ours {ours[-1].seconds:.2f} s, floor {other[-1][0]:.2f} s"
         bench.say(f"first sync, {turn} of {bench.size.first_syncs}: {took}")
-    pair = Pair([one.seconds for one in ours], [taken for taken, _ in other])
-    return Result(
-        key="first_sync_vs_floor",
-        what=f"first sync, {len(bench.world.copies)} copies: ours / floor",
-        value=pair.ratio,
-        unit="x",
-        ours=seconds(pair.ours),
-        other=seconds(pair.other),
-        demand=f"at most {FIRST_TIMES}x",
-        met=pair.ratio <= FIRST_TIMES,
-        details=pair.details
-        | {"floor_concurrency": floor.concurrency, "floor_tried_seconds": tried}
+    return _result(
+        "first_sync_vs_floor",
+        f"first sync, {len(bench.world.copies)} copies: ours / floor",
+        Pair([one.seconds for one in ours], [taken for taken, _ in other]),
+        FIRST_TIMES,
+        {"floor_concurrency": floor.concurrency, "floor_tried_seconds": tried}
         | _cpu(ours, [used for _, used in other]),
     )
 
 
 def unchanged(bench: Bench) -> Result:
-    """Everything is in sync already. The floor also opens its connections anew, as each hourly run must."""
+    """Everything is in sync already. The floor opens its connections anew too, as each hourly run must."""
     bench.world.empty()
-    deliver_all(bench.world, bench.orders, Action.CREATE)
+    bench.deliver(Action.CREATE)
     with recording.recording() as requests:
-        deliver_all(bench.world, bench.orders, Action.KEEP)
+        bench.deliver(Action.KEEP)
     if writes := sum(request.method == "PATCH" for request in requests):
         raise SandboxError(f"an unchanged run made {writes} writes")
     floor = bench.floor(requests, "unchanged")
@@ -112,32 +112,40 @@ def unchanged(bench: Bench) -> Result:
     tried = {n: round(min(floor.at(n).run()[0] for _ in trials), 4) for n in CONCURRENCIES}
     floor = floor.at(min(tried, key=tried.__getitem__))
     bench.say("unchanged: ours and the floor in turn")
-    ours, other, kept, spent = [], [], [], []
+    ours, other, on_open_connections, spent = [], [], [], []
     for _ in range(bench.size.unchanged):
-        ours.append(bench.ours(Action.KEEP))
+        ours.append(bench.deliver(Action.KEEP))
         with usage(bench.world.sandbox.pids) as used:
             cold, warm = floor.run(passes=2)
         other.append(cold)
-        kept.append(warm)
-        # Two passes: half of it is one.
+        on_open_connections.append(warm)
+        # Half of the CPU of two passes is that of one.
         spent.append(Usage(children_cpu=used.children_cpu / 2, servers_cpu=used.servers_cpu / 2))
-    pair = Pair([one.seconds for one in ours], other)
+    return _result(
+        "unchanged_vs_floor",
+        "unchanged, the clusters' part: ours / floor",
+        Pair([one.seconds for one in ours], other),
+        UNCHANGED_TIMES,
+        {
+            "requests": len(requests),
+            "floor_concurrency": floor.concurrency,
+            "floor_on_open_connections_seconds": round(statistics.median(on_open_connections), 4),
+        }
+        | _cpu(ours, spent),
+    )
+
+
+def _result(key: str, what: str, pair: Pair, most: float, details: dict[str, Any]) -> Result:
     return Result(
-        key="unchanged_vs_floor",
-        what="unchanged, the clusters' part: ours / floor",
+        key=key,
+        what=what,
         value=pair.ratio,
         unit="x",
         ours=seconds(pair.ours),
-        other=seconds(other),
-        demand=f"at most {UNCHANGED_TIMES}x",
-        met=pair.ratio <= UNCHANGED_TIMES,
-        details=pair.details
-        | {
-            "requests": len(requests),
-            "floor_concurrency": floor.concurrency,
-            "floor_on_open_connections_seconds": round(statistics.median(kept), 4),
-        }
-        | _cpu(ours, spent),
+        other=seconds(pair.other),
+        demand=f"at most {most}x",
+        met=pair.ratio <= most,
+        details=pair.details | details,
     )
 
 

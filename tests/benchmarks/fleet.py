@@ -1,19 +1,17 @@
 """Many clusters: one real API server behind many addresses, each with a namespace of its own there."""
 
 import json
-import os
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
-from unittest.mock import patch
 
 import yaml
 
+from deployments.sandbox.clusters.admin import Admin
 from deployments.sandbox.progress import Say
 from deployments.sandbox.world.kubeconfig import SOURCE_CLUSTER, context_name, write_kubeconfig
-from tasks.plan.spec import SyncSpec
 from tests.benchmarks.flow_process import FlowProcess
 from tests.benchmarks.fronts import Fronts, fronts, identity
 from tests.benchmarks.world import NAMESPACES, SETTLE_SECONDS, World, count_secrets
@@ -23,32 +21,22 @@ SERVER = "dev"
 
 @dataclass(frozen=True)
 class Fleet:
-    """Clusters by name, and a run over the first so many of them."""
-
     world: World
     names: Sequence[str]
     fronts: Fronts
     everything: bool
-    """Each cluster has every certificate; else one."""
+    """Whether each cluster has every certificate, or one."""
 
-    def flow(self, clusters: int, elsewhere: Mapping[str, str] | None = None) -> FlowProcess:
-        """A run over the first so many; `elsewhere` has other addresses for some, which are not served."""
-        names, elsewhere = self.names[:clusters], elsewhere or {}
-        self._write({name: self.fronts.addresses[name] for name in names} | dict(elsewhere))
-        expected = (clusters - len(elsewhere)) * self._each
-        environment = {"TLS_SYNC_CONFIG": str(self._config), "KUBECONFIG": str(self._kubeconfig)}
-        succeeds = not elsewhere
-        return FlowProcess(self.world, environment, lambda: self.copies == expected, succeeds=succeeds)
-
-    @contextmanager
-    def orders(
-        self, clusters: int, elsewhere: Mapping[str, str] | None = None
-    ) -> Iterator[tuple[SyncSpec, ...]]:
-        """As `flow`, for the clusters' part in this process, as long as the `with` lasts."""
-        names, elsewhere = self.names[:clusters], elsewhere or {}
-        self._write({name: self.fronts.addresses[name] for name in names} | dict(elsewhere))
-        with patch.dict(os.environ, {"KUBECONFIG": str(self._kubeconfig)}):
-            yield self.world.orders(self._config)
+    def flow(self, clusters: int, unserved: Mapping[str, str] | None = None) -> FlowProcess:
+        """A run over the first `clusters`; `unserved` has addresses at which some get no answer."""
+        names, unserved = self.names[:clusters], unserved or {}
+        config, kubeconfig = (self.world.directory / name for name in ("fleet.yaml", "fleet.kubeconfig"))
+        addresses = {**{name: self.fronts.addresses[name] for name in names}, **unserved}
+        kubeconfig.write_text(json.dumps(_kubeconfig(self.world, addresses)))
+        config.write_text(json.dumps(self._configuration(names)))
+        environment = {"TLS_SYNC_CONFIG": str(config), "KUBECONFIG": str(kubeconfig)}
+        copies = (clusters - len(unserved)) * (len(self.world.certificates) if self.everything else 1)
+        return FlowProcess(self.world, environment, lambda: self.copies == copies, succeeds=not unserved)
 
     @property
     def copies(self) -> int:
@@ -60,65 +48,48 @@ class Fleet:
         time.sleep(SETTLE_SECONDS)
 
     @property
-    def _each(self) -> int:
-        return len(self.world.certificates) if self.everything else 1
-
-    @property
-    def _admin(self) -> Any:
+    def _admin(self) -> Admin:
         return self.world.sandbox.cluster(SERVER).admin
 
-    @property
-    def _config(self) -> Any:
-        return self.world.directory / "fleet.yaml"
-
-    @property
-    def _kubeconfig(self) -> Any:
-        return self.world.directory / "fleet.kubeconfig"
-
-    def _write(self, addresses: Mapping[str, str]) -> None:
-        """The configuration and the kubeconfig, each context at its address."""
-        self._kubeconfig.write_text(json.dumps(_kubeconfig(self.world, addresses)))
+    def _configuration(self, names: Sequence[str]) -> dict[str, Any]:
         clusters = [
             {
                 "name": name,
                 "context": name,
                 "clusterId": identity(name),
                 "hostnames": ["*.example.org"],
-                "routes": [{"certificates": self._sent(number), "namespaces": [name]}],
+                "routes": [{"certificates": self._routed(number), "namespaces": [name]}],
             }
-            for number, name in enumerate(addresses)
+            for number, name in enumerate(names)
         ]
-        configuration = yaml.safe_load(self.world.config_file.read_text()) | {"clusters": clusters}
-        self._config.write_text(json.dumps(configuration))
+        return {**yaml.safe_load(self.world.config_file.read_text()), "clusters": clusters}
 
-    def _sent(self, number: int) -> list[str]:
+    def _routed(self, number: int) -> list[str]:
         names = self.world.certificates
         return [f"{ns}-*" for ns in NAMESPACES] if self.everything else [names[number % len(names)]]
 
 
 @contextmanager
-def fleet(
-    world: World, clusters: int, say: Say, *, everything: bool = False, latency: float = 0.0
-) -> Iterator[Fleet]:
-    """Empty; the clusters have no copy."""
+def fleet(world: World, clusters: int, say: Say, *, everything: bool = False) -> Iterator[Fleet]:
+    """Clusters without a copy."""
     names = [f"fleet-{number:03}" for number in range(clusters)]
     say(f"fleet: {clusters} namespaces, addresses and contexts")
     write_kubeconfig(world.sandbox, world.directory / "admin.kubeconfig", {SERVER: names})
-    with fronts(world, SERVER, names, latency) as behind:
+    with fronts(world, SERVER, names) as behind:
         one = Fleet(world, names, behind, everything)
         one.empty()
         yield one
 
 
 def _kubeconfig(world: World, addresses: Mapping[str, str]) -> dict[str, Any]:
-    """OPS as it is, and a context per cluster, with the same account at different addresses."""
+    """OPS as it is, and a context for each address, all with the same account."""
     document: dict[str, Any] = yaml.safe_load(world.kubeconfig.read_text())
     sections = ("clusters", "users", "contexts")
     found = {section: {one["name"]: one for one in document[section]} for section in sections}
-    kept = {section: [found[section][context_name(SOURCE_CLUSTER)]] for section in sections}
+    new = {section: [found[section][context_name(SOURCE_CLUSTER)]] for section in sections}
     cluster = found["clusters"][context_name(SERVER)]["cluster"]
     user = found["users"][context_name(SERVER)]["user"]
-    kept["clusters"] += [{"name": n, "cluster": {**cluster, "server": url}} for n, url in addresses.items()]
-    kept["users"].append({"name": SERVER, "user": user})
-    kept["contexts"] += [{"name": n, "context": {"cluster": n, "user": SERVER}} for n in addresses]
-    return {**document, **kept}
+    new["clusters"] += [{"name": n, "cluster": {**cluster, "server": url}} for n, url in addresses.items()]
+    new["users"].append({"name": SERVER, "user": user})
+    new["contexts"] += [{"name": n, "context": {"cluster": n, "user": SERVER}} for n in addresses]
+    return {**document, **new}

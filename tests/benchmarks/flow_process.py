@@ -1,11 +1,10 @@
-"""The flow as a process of its own, watched from its start to its exit."""
+"""The flow as a process of its own, measured from its start to its exit."""
 
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from deployments.sandbox import processes
@@ -18,29 +17,32 @@ from tests.benchmarks.usage import usage
 from tests.benchmarks.world import World
 
 RUN_SECONDS = 900
-LOOK_SECONDS = 0.01
-DEEP_LOOK_SECONDS = 0.1
-RARE_LOOKS = (0.2, 0.5)
-"""Seconds between two looks, and between two deep ones."""
+POLL_SECONDS = 0.01
 FLOWS = ("-m", "flows")
 
 
 @dataclass(frozen=True)
-class Run:
-    """A whole run, from the start of its process to its exit."""
+class Sampling:
+    """Seconds between two samples of memory. Those of shared pages take the process some milliseconds."""
 
+    peaks: float
+    shared: float = float("inf")
+
+
+OFTEN, OFTEN_IN_POD = Sampling(0.01), Sampling(0.01, 0.1)
+SELDOM, SELDOM_IN_POD = Sampling(0.2), Sampling(0.2, 0.5)
+"""For runs of minutes."""
+
+
+@dataclass(frozen=True)
+class Run:
     seconds: float
     cpu: float
     """Seconds, of the run's processes."""
     servers_cpu: float
     peak: Peak
     requests: int = 0
-    """Of the API servers, where they were counted."""
-
-    @property
-    def mib(self) -> float:
-        """Of its largest process."""
-        return self.peak.mib
+    """To the API servers, where they were counted."""
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -49,63 +51,46 @@ class Run:
             "cpu_seconds": self.cpu,
             "servers_cpu_seconds": self.servers_cpu,
             "requests": self.requests,
-            "peak_mib": self.mib,
+            "peak_mib": self.peak.mib,
         }
 
 
 @dataclass(frozen=True)
 class FlowProcess:
-    """`environment` names other files than the world's; `copied` says whether all lies where it should."""
+    """`environment` names other files than the world's; `copied` says whether all copies are there."""
 
     world: World
     environment: dict[str, str] = field(default_factory=dict)
     copied: Callable[[], bool] | None = None
     succeeds: bool = True
-    """Whether the run should; else it must fail, and copy what it can."""
+    """Whether the run must succeed; else it must fail, and copy what it can."""
 
-    def run(self) -> Run:
-        """`python -m flows`, not looked at: that would take a share of the cores."""
-        return self._watch(FLOWS)
+    def run(self, sampling: Sampling | None = None, say: Say | None = None) -> Run:
+        """`python -m flows`. Without `sampling`, its memory is not measured, which would take CPU."""
+        return self._measure(FLOWS, sampling, say)
 
-    def looked_at(self, say: Say | None = None) -> Run:
-        """`python -m flows` with its memory."""
-        return self._watch(FLOWS, RARE_LOOKS[0], say=say)
-
-    def closely(self) -> Run:
-        return self._watch(FLOWS, LOOK_SECONDS)
-
-    def counted(self, run: Callable[[], Run]) -> Run:
-        """The same, with the requests that it made."""
-        before = requests_made.settled(self.world.sandbox)
-        done = run()
-        made = requests_made.settled(self.world.sandbox) - before
-        return Run(done.seconds, done.cpu, done.servers_cpu, done.peak, made)
-
-    def in_a_pod(self, say: Say | None = None, *, rarely: bool = False) -> Run:
-        """What the container of a Kubernetes job runs: a supervisor, which starts the engine.
-
-        A run of minutes is looked at rarely: a deep look keeps it from its work.
-        """
+    def run_in_pod(self, sampling: Sampling, say: Say | None = None) -> Run:
+        """What the container of a Kubernetes job runs: a supervisor, which starts the engine."""
         command = [sys.executable, "-m", "tests.benchmarks.deployment"]
         made = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
         execute = ("-m", "prefect", "flow-run", "execute", made.stdout.split()[-1])
-        looks = RARE_LOOKS if rarely else (LOOK_SECONDS, DEEP_LOOK_SECONDS)
-        return self._watch(execute, *looks, say)
+        return self._measure(execute, sampling, say)
 
-    def _watch(
-        self,
-        arguments: Sequence[str],
-        look: float = 0.0,
-        look_deeply: float = float("inf"),
-        say: Say | None = None,
-    ) -> Run:
+    def counted(self, run: Callable[[], Run]) -> Run:
+        """Run, and count the requests meanwhile."""
+        before = requests_made.count(self.world.sandbox)
+        done = run()
+        return replace(done, requests=requests_made.count(self.world.sandbox) - before)
+
+    def _measure(self, arguments: Sequence[str], sampling: Sampling | None, say: Say | None) -> Run:
         log = self.world.directory / "flow.log"
         log.unlink(missing_ok=True)
-        peak = Peak()
         with usage(self.world.sandbox.pids) as used:
             process = processes.spawn([sys.executable, *arguments], log, ROOT, self.environment)
             try:
-                _attend(process, log, peak if look else None, (look or LOOK_SECONDS, look_deeply), say)
+                peak = _wait(process, sampling, Waiting("run", say or (lambda _: None)))
+                if process.poll() is None:
+                    raise SandboxError(f"the flow does not end:\n{processes.tail(log)}")
             finally:
                 processes.stop(process)
         if (process.returncode == 0) != self.succeeds or not (self.copied or self._all_copied)():
@@ -116,20 +101,16 @@ class FlowProcess:
         return self.world.count_copies() == len(self.world.copies)
 
 
-def _attend(
-    process: processes.Process, log: Path, peak: Peak | None, looks: tuple[float, float], say: Say | None
-) -> None:
-    """Until the process ends; `looks` are the seconds between two looks, and between two deep ones."""
-    waiting = Waiting("run", say or (lambda _: None))
-    begin = time.monotonic()
-    next_deep = begin if looks[1] < RUN_SECONDS else float("inf")
-    while process.poll() is None:
-        now = time.monotonic()
-        if now - begin > RUN_SECONDS:
-            raise SandboxError(f"the flow does not end:\n{processes.tail(log)}")
-        if peak is not None:
-            peak.look(process.pid, deeply=now >= next_deep)
-        if now >= next_deep:
-            next_deep = now + looks[1]
+def _wait(process: processes.Process, sampling: Sampling | None, waiting: Waiting) -> Peak:
+    """Wait for the end of the process, RUN_SECONDS at most; return its memory."""
+    peak, end = Peak(), time.monotonic() + RUN_SECONDS
+    next_shared = time.monotonic() if sampling and sampling.shared < RUN_SECONDS else end
+    while process.poll() is None and time.monotonic() < end:
+        if sampling:
+            now = time.monotonic()
+            peak.sample(process.pid, shared=now >= next_shared)
+            if now >= next_shared:
+                next_shared = now + sampling.shared
         waiting.tick()
-        time.sleep(looks[0])
+        time.sleep(sampling.peaks if sampling else POLL_SECONDS)
+    return peak

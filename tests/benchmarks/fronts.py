@@ -1,6 +1,6 @@
 """Many clusters in front of one real API server: each has an address and an identity of its own.
 
-A Go program passes all on; a proxy in Python would take most of the cores that are to be measured.
+The proxy is a Go program: one in Python would take most of the cores that are measured.
 """
 
 import subprocess
@@ -22,38 +22,32 @@ class Fronts:
 
 
 @contextmanager
-def fronts(world: World, server: str, names: Sequence[str], latency: float = 0.0) -> Iterator[Fronts]:
-    """An address for each name, `latency` seconds away; ends with the `with`, and with us: its input does."""
+def fronts(world: World, server: str, names: Sequence[str]) -> Iterator[Fronts]:
+    """An address for each name. The program stops when its input ends: with the `with`, or with us."""
+    pipe = subprocess.PIPE
     with (world.directory / "fronts.log").open("w") as log:
-        process = subprocess.Popen(
-            _command(world, server, latency),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            text=True,
-        )
+        process = subprocess.Popen(_command(world, server), stdin=pipe, stdout=pipe, stderr=log, text=True)
     with process:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.write("".join(f"{name} {identity(name)}\n" for name in names) + "\n")
         process.stdin.flush()
-        told = [process.stdout.readline().split() for _ in names]
-        if not all(len(line) == 2 for line in told):
+        addresses = [process.stdout.readline().split() for _ in names]
+        if not all(len(line) == 2 for line in addresses):
             raise SandboxError(f"the fronts did not start; see {world.directory / 'fronts.log'}")
-        yield Fronts(dict(told), process.pid)
+        yield Fronts(dict(addresses), process.pid)
 
 
 def identity(name: str) -> str:
-    """The uid of kube-system that a cluster of this name shows."""
+    """The uid of the namespace kube-system of the cluster with this name."""
     return str(uuid.uuid5(uuid.NAMESPACE_DNS, name))
 
 
-def _command(world: World, server: str, latency: float) -> list[str | Path]:
+def _command(world: World, server: str) -> list[str | Path]:
     program = world.directory / "front"
     if not program.exists():
         replay.build(world.directory, "front")
     pair = world.directory / "fronts.pem"
     pair.touch(mode=0o600)
     pair.write_bytes(b"".join(world.sandbox.authority.serving()))
-    url = world.sandbox.cluster(server).url
-    return [program, f"-server={url}", f"-ca={world.ca}", f"-pair={pair}", f"-latency={latency}s"]
+    return [program, f"-server={world.sandbox.cluster(server).url}", f"-ca={world.ca}", f"-pair={pair}"]

@@ -1,7 +1,7 @@
-"""What ten times the work costs: certificates, and clusters.
+"""What ten times the work costs.
 
-The factor of a step is what a thing costs after it, by what it cost before. Where a step is not tenfold, as
-in the tests, it is brought to tenfold on the line through both points where both scales are logarithmic.
+The factor of a step is the cost after it, divided by the cost before. A step that is not tenfold, as in the
+tests, is extrapolated to tenfold along the line through both points on logarithmic scales.
 """
 
 import math
@@ -12,24 +12,25 @@ from typing import Any
 from tests.benchmarks.results import Result
 
 LINEAR = 10
-"""Times dearer, at ten times the work."""
+"""The factor of a cost that grows as the work."""
+COSTS = ("first_sync_seconds", "first_sync_cpu_seconds", "unchanged_seconds", "unchanged_cpu_seconds")
 
 Point = Mapping[str, float]
 
 
-def factors(points: Sequence[Point], over: str, keys: Sequence[str]) -> dict[str, list[float]]:
-    """Of each key, how many times dearer it is after each step."""
-    return {key: [_tenfold(*pair, over, key) for pair in _pairs(points)] for key in keys}
+def factors(points: Sequence[Point], over: str, key: str) -> list[float]:
+    """Of each step."""
+    return [_tenfold(before, after, over, key) for before, after in pairwise(points)]
 
 
 def marginal(points: Sequence[Point], over: str, key: str) -> list[float]:
-    """What one more costs within each step: a start that every run pays is not in it."""
-    return [round((b[key] - a[key]) / (b[over] - a[over]), 6) for a, b in _pairs(points)]
+    """Seconds for one more, within each step: without the start, which every run pays."""
+    return [round((b[key] - a[key]) / (b[over] - a[over]), 6) for a, b in pairwise(points)]
 
 
-def grown(key: str, over: str, points: Sequence[Point], keys: Sequence[str], extra: dict[str, Any]) -> Result:
-    """The worst factor of all keys and steps."""
-    found = factors(points, over, keys)
+def grown(key: str, over: str, points: Sequence[Point], extra: dict[str, Any]) -> Result:
+    """The worst factor of all costs and steps."""
+    found = {cost: factors(points, over, cost) for cost in COSTS}
     worst, where, step = max((f, one, step) for one, steps in found.items() for step, f in enumerate(steps))
     before, after = points[step : step + 2]
     return Result(
@@ -44,18 +45,14 @@ def grown(key: str, over: str, points: Sequence[Point], keys: Sequence[str], ext
         details={
             "points": [dict(point) for point in points],
             "factors": found,
-            "one_more_seconds": {one: marginal(points, over, one) for one in keys},
+            "one_more_seconds": {cost: marginal(points, over, cost) for cost in COSTS},
             **extra,
         },
     )
 
 
-def _pairs(points: Sequence[Point]) -> list[tuple[Point, Point]]:
-    return list(pairwise(points))
-
-
 def _tenfold(before: Point, after: Point, over: str, key: str) -> float:
-    """0 where it was too little to be measured."""
+    """0 where a cost was too small to be measured."""
     if not before[key] or not after[key]:
         return 0.0
     slope = math.log(after[key] / before[key]) / math.log(after[over] / before[over])

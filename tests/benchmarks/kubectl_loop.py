@@ -1,4 +1,4 @@
-"""The loop that most people have in a CronJob, timed on the same servers with the same rights."""
+"""The kubectl loop that many have in a CronJob, on the same servers with the same permissions."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ SCRIPT = Path(__file__).with_name("kubectl-loop.sh")
 
 @dataclass(frozen=True)
 class Loop:
-    """What it took, or would take for all copies where only some of them were made."""
+    """Seconds for all copies; extrapolated where only some were made."""
 
     seconds: float
     cpu: float
@@ -27,7 +27,7 @@ class Loop:
 
 
 def time_loop(world: World, say: Say, sample: int | None) -> Loop:
-    """All copies into empty targets; with a sample, so many of them, extrapolated linearly."""
+    """All copies into empty targets, or a sample of that many."""
     home = world.directory / "kubectl-home"
     home.mkdir(exist_ok=True)
     environment = {
@@ -37,7 +37,7 @@ def time_loop(world: World, say: Say, sample: int | None) -> Loop:
         "HOME": str(home),
     }
     wanted = world.copies
-    # kubectl keeps what it has learnt about a cluster's API in its home: that is not held against it.
+    # kubectl caches the API discovery of each cluster in its home; filling that cache is not timed.
     world.empty()
     _run(world, wanted[:: len(wanted) // len(TARGETS)], environment, say)
     world.empty()

@@ -1,9 +1,8 @@
-"""1,000 certificates, each on 50 clusters: what a pod needs for it, and what one renewal asks for."""
+"""1,000 certificates, each on 50 clusters: the memory of a pod, and the requests of one renewal."""
 
 from deployments.sandbox.progress import Say
 from tests.benchmarks.fleet import Fleet, fleet
-from tests.benchmarks.flow_process import Run
-from tests.benchmarks.memory import Peak
+from tests.benchmarks.flow_process import SELDOM, SELDOM_IN_POD, Run
 from tests.benchmarks.pod import together
 from tests.benchmarks.results import Result
 from tests.benchmarks.sizes import Size
@@ -11,11 +10,11 @@ from tests.benchmarks.world import World
 
 POD_MIB = 220
 PER_CLUSTER = 3
-"""Requests of one renewal: the rights are reviewed, OPS is asked for the Secret, and the copy is applied."""
+"""Requests for one renewed copy: review the permissions, read the Secret from OPS, apply the copy."""
 
 
 def large(world: World, size: Size, say: Say) -> list[Result]:
-    """All copies are made, by one run; each cluster is another one to tls-sync, on one real API server."""
+    """To tls-sync each cluster is another one; one real API server stands behind them all."""
     world.resize(size.large_certificates)
     with fleet(world, size.large_clusters, say, everything=True) as many:
         first, unchanged, renewed = _three_runs(many, say)
@@ -23,33 +22,32 @@ def large(world: World, size: Size, say: Say) -> list[Result]:
 
 
 def _three_runs(many: Fleet, say: Say) -> tuple[Run, Run, Run]:
-    """The first two as in a pod, and no more than three: the first makes some ten thousand copies."""
+    """The first two as in a pod. No repetitions: the first run makes tens of thousands of copies."""
     flow = many.flow(len(many.names))
     say(f"large: {len(many.names) * len(many.world.certificates)} copies, as in a pod; some minutes")
-    first = flow.counted(lambda: flow.in_a_pod(say, rarely=True))
+    first = flow.counted(lambda: flow.run_in_pod(SELDOM_IN_POD, say))
     say(f"large: first sync {first.seconds} s; now unchanged")
-    unchanged = flow.counted(lambda: flow.in_a_pod(say, rarely=True))
+    unchanged = flow.counted(lambda: flow.run_in_pod(SELDOM_IN_POD, say))
     many.world.renew(many.world.certificates[0])
     say(f"large: unchanged {unchanged.seconds} s; now one certificate renewed")
-    return first, unchanged, flow.counted(lambda: flow.looked_at(say))
+    return first, unchanged, flow.counted(lambda: flow.run(SELDOM, say))
 
 
 def _peak(size: Size, first: Run, unchanged: Run) -> Result:
-    """The higher of both: one has the keys, the other has all the copies to look at."""
-    peak: Peak = max(first.peak, unchanged.peak, key=lambda one: one.together_kib)
+    """The higher of both: a first sync holds keys, an unchanged run the metadata of all copies."""
+    peak = max(first.peak, unchanged.peak, key=lambda one: one.together_kib)
     what = (
         f"memory, {size.large_certificates} certificates x {size.large_clusters} clusters: a pod's processes"
     )
-    result = together("peak_pod_large_mib", what, peak, POD_MIB)
     details = {
         "copies": size.large_certificates * size.large_clusters,
-        "first_sync": _in_a_pod(first),
-        "unchanged": _in_a_pod(unchanged),
+        "first_sync": _in_pod(first),
+        "unchanged": _in_pod(unchanged),
     }
-    return result.noting(details)
+    return together("peak_pod_large_mib", what, peak, POD_MIB).with_details(details)
 
 
-def _in_a_pod(run: Run) -> dict[str, float]:
+def _in_pod(run: Run) -> dict[str, float]:
     return run.facts | {"peak_pod_mib": run.peak.together_mib}
 
 

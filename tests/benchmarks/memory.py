@@ -1,4 +1,4 @@
-"""What processes hold in memory, by Linux's own account."""
+"""What processes hold in memory, as Linux counts it."""
 
 import re
 from collections import defaultdict
@@ -13,14 +13,14 @@ _MAPPING = re.compile(r"[0-9a-f]+-[0-9a-f]+ \S+ ([0-9a-f]+) (\S+) (\d+)")
 
 @dataclass
 class Peak:
-    """The highest of what was seen so far in a process and its children; ask often."""
+    """The maximum over all samples of a process and its children."""
 
     processes_kib: dict[int, int] = field(default_factory=dict)
-    """Peak resident set per process (VmHWM), exact at the time of the last look."""
+    """Peak resident set of each process (VmHWM), exact at the time of the last sample."""
     together_kib: int = 0
-    """Resident sets of all at one moment, a page of a file that they share counted once."""
+    """Resident sets of all at one moment; a page of a file that several map counts once."""
     pss_kib: int = 0
-    """Proportional set size of all at one moment: lower, as other programs share some files with them."""
+    """Proportional set size of all at one moment: lower, as other programs map some of the files too."""
 
     @property
     def mib(self) -> float:
@@ -31,13 +31,13 @@ class Peak:
     def together_mib(self) -> float:
         return in_mib(self.together_kib)
 
-    def look(self, process: int, *, deeply: bool = False) -> None:
-        """A deep look takes some milliseconds of the process's time."""
+    def sample(self, process: int, *, shared: bool = False) -> None:
+        """With `shared`, count shared pages too, which takes the process some milliseconds."""
         family = _family(process)
         for member in family:
             if high := _field(f"/proc/{member}/status", "VmHWM"):
                 self.processes_kib[member] = high
-        if deeply:
+        if shared:
             self.together_kib = max(self.together_kib, _together(family))
             rollups = (_field(f"/proc/{member}/smaps_rollup", "Pss") for member in family)
             self.pss_kib = max(self.pss_kib, sum(rollups))
@@ -48,24 +48,24 @@ def in_mib(kib: int) -> float:
 
 
 def _family(process: int) -> list[int]:
-    """A process and all that descend from it."""
+    """A process and all its descendants."""
     family = [process]
     for member in family:
-        for thread in _tasks(member):
+        for thread in _threads(member):
             text = _read(f"/proc/{member}/task/{thread}/children")
             family += [int(child) for child in text.split()]
     return family
 
 
-def _tasks(process: int) -> list[str]:
+def _threads(member: int) -> list[str]:
     try:
-        return [task.name for task in Path(f"/proc/{process}/task").iterdir()]
+        return [task.name for task in Path(f"/proc/{member}/task").iterdir()]
     except OSError:
         return []
 
 
 def _together(family: list[int]) -> int:
-    """Anonymous memory is each process's own; of a file's pages, the most that one of them maps."""
+    """Anonymous memory of each process; of a file's pages, the most that one of them maps."""
     anonymous = 0
     files: dict[tuple[str, str, str], list[int]] = defaultdict(list)
     for member in family:

@@ -1,20 +1,18 @@
 """Growth: 10, 100, 1,000 certificates, each on three clusters.
 
-The part that grows, OPS's list and the clusters, is timed without Prefect: the start of a run takes seconds,
-and would make any growth look small. Whole runs, with their requests and memory, stand beside it.
+Reading OPS and the clusters' part are timed without Prefect: the start of a run takes seconds, and would hide
+the growth. Whole runs, with their requests and memory, are measured beside it.
 """
 
 from deployments.sandbox.progress import Say
 from tasks.domain.models import Action
 from tests.benchmarks.clusters_part import deliver_all
-from tests.benchmarks.flow_process import FlowProcess
-from tests.benchmarks.growth import grown
+from tests.benchmarks.flow_process import SELDOM, FlowProcess
+from tests.benchmarks.growth import COSTS, grown
 from tests.benchmarks.results import Result
 from tests.benchmarks.sizes import Size
 from tests.benchmarks.usage import Usage, middle, usage
 from tests.benchmarks.world import TARGETS, World
-
-KEYS = ("first_sync_seconds", "first_sync_cpu_seconds", "unchanged_seconds", "unchanged_cpu_seconds")
 
 
 def growth(world: World, size: Size, say: Say) -> Result:
@@ -23,11 +21,11 @@ def growth(world: World, size: Size, say: Say) -> Result:
         say(f"growth: {certificates} certificates on OPS")
         world.resize(certificates)
         points.append({"certificates": certificates} | _part(world, size.growth_repetitions))
-        told = ", ".join(f"{key.replace('_', ' ')} {points[-1][key]}" for key in KEYS)
-        say(f"growth: {certificates} certificates: {told}")
+        costs = ", ".join(f"{key.replace('_', ' ')} {points[-1][key]}" for key in COSTS)
+        say(f"growth: {certificates} certificates: {costs}")
         runs.append({"certificates": certificates} | _whole(world, say))
     extra = {"whole_runs": runs, "clusters": len(TARGETS), "repetitions": size.growth_repetitions}
-    return grown("growth_certificates", "certificates", points, KEYS, extra)
+    return grown("growth_certificates", "certificates", points, extra)
 
 
 def _part(world: World, repetitions: int) -> dict[str, float]:
@@ -42,7 +40,7 @@ def _part(world: World, repetitions: int) -> dict[str, float]:
 
 def _once(world: World, expected: Action) -> Usage:
     with usage(world.sandbox.pids) as used:
-        deliver_all(world, world.orders(), expected)
+        deliver_all(world, world.specs(), expected)
     return used
 
 
@@ -57,6 +55,5 @@ def _medians(name: str, used: list[Usage]) -> dict[str, float]:
 def _whole(world: World, say: Say) -> dict[str, dict[str, float]]:
     flow = FlowProcess(world)
     world.empty()
-    first = flow.counted(lambda: flow.looked_at(say))
-    unchanged = flow.counted(lambda: flow.looked_at(say))
-    return {"first_sync": first.facts, "unchanged": unchanged.facts}
+    kinds = ("first_sync", "unchanged")
+    return {kind: flow.counted(lambda: flow.run(SELDOM, say)).facts for kind in kinds}

@@ -1,41 +1,48 @@
-"""`python -m tests.benchmarks.page`: bring docs/performance.md, its plots and its numbers to bench.json.
+"""`python -m tests.benchmarks.page`: bring the latest bench.json into docs/.
 
-bench.json is what was measured last, here. docs/benchmark.json is the copy that the page was made from.
+docs/benchmark.json gets its figures, docs/performance.md its table, docs/images the plots of growth. The text
+of the page is written by hand, with figures of the committed docs/benchmark.json.
 """
 
 import re
-import sys
 
 from deployments.sandbox.demo.prefect_server import ROOT
 from tests.benchmarks import results
-from tests.benchmarks.figures import BLOCKS, plots
-from tests.benchmarks.sentences import Measured
+from tests.benchmarks.plots import draw
+from tests.benchmarks.results import Content
 
 DOCS = ROOT / "docs"
 PAGE, NUMBERS, IMAGES = DOCS / "performance.md", DOCS / "benchmark.json", DOCS / "images"
 LATEST = ROOT / "bench.json"
+TITLES = {
+    "certificates": "Reading OPS and three clusters' part, without the start of Prefect",
+    "clusters": "Whole runs, from the start of the process to its exit",
+}
 
-_BLOCK = re.compile(r"(<!-- measured: (\w+) -->\n).*?(<!-- end -->\n)", re.DOTALL)
+_TABLE = re.compile(r"(<!-- table of benchmark\.json -->\n\n).*?(\n\n<!-- end -->)", re.DOTALL)
 
 
-def filled(page: str, measured: Measured) -> str:
-    """The page with what stands between its markers made anew."""
-    return _BLOCK.sub(lambda found: f"{found[1]}\n{BLOCKS[found[2]](measured)}\n\n{found[3]}", page)
+def with_table(page: str, content: Content) -> str:
+    table = results.markdown(content["rows"].values())
+    return _TABLE.sub(lambda found: found[1] + table + found[2], page)
 
 
-def main() -> int:
-    measured = results.read(LATEST) or results.read(NUMBERS)
-    try:
-        page, images = filled(PAGE.read_text(), measured), plots(measured)
-    except KeyError as error:
-        sys.stderr.write(f"{error} was not measured: `make bench` measures all that the page needs\n")
-        return 1
-    PAGE.write_text(page)
-    for name, image in images.items():
+def plots(content: Content) -> dict[str, str]:
+    """Name of a file in docs/images -> its SVG."""
+    return {
+        f"growth-{over}.svg": draw(content["details"][f"growth_{over}"]["points"], over, title)
+        for over, title in TITLES.items()
+    }
+
+
+def main() -> None:
+    """Numbers of parts that bench.json does not have stay as they are."""
+    content = results.merge(results.read(NUMBERS), results.read(LATEST))
+    results.write(content, NUMBERS)
+    PAGE.write_text(with_table(PAGE.read_text(), content))
+    for name, image in plots(content).items():
         (IMAGES / name).write_text(image)
-    results.write(measured, NUMBERS)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

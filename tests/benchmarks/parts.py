@@ -1,4 +1,4 @@
-"""The parts of the benchmarks, in the order in which they are run, and what they share."""
+"""The parts of the benchmarks, in the order in which they run, and the clusters that they share."""
 
 import compileall
 from collections.abc import Callable, Iterator
@@ -9,16 +9,12 @@ from deployments.sandbox.clusters.control_plane import Sandbox
 from deployments.sandbox.demo.prefect_server import ROOT, PrefectServer, prefect_server
 from deployments.sandbox.progress import Say
 from tests.benchmarks import (
-    choices_lists,
-    choices_seat,
-    choices_threads,
     clusters_part,
     large,
     more_certificates,
     more_clusters,
     pod,
     renewals,
-    replay,
     start,
     whole_run,
 )
@@ -29,7 +25,7 @@ from tests.benchmarks.world import World
 
 
 class Stage:
-    """Built once; each part brings OPS to the size that it wants."""
+    """Built once; each part brings OPS to the size that it needs."""
 
     def __init__(self, world: World, size: Size, say: Say, stack: ExitStack) -> None:
         self.world, self.size, self.say = world, size, say
@@ -45,7 +41,7 @@ class Stage:
         return FlowProcess(self.ordinary())
 
     def server(self) -> PrefectServer:
-        """Started when it is needed first: it would take its share of the cores from what needs none."""
+        """Start it at the first call: it takes a share of the cores from parts that do not use it."""
         if self._server is None:
             self.say("starting a Prefect server")
             self._server = self._stack.enter_context(prefect_server(self.world.directory))
@@ -53,32 +49,9 @@ class Stage:
         return self._server
 
 
-def _clusters(stage: Stage) -> list[Result]:
-    world = stage.ordinary()
-    program = replay.build(world.directory)
-    bench = clusters_part.Bench(world, world.orders(), program, stage.say, stage.size)
-    return [clusters_part.first_sync(bench), clusters_part.unchanged(bench)]
-
-
-def _kubectl(stage: Stage) -> list[Result]:
-    return [whole_run.against_kubectl(stage.flow(), stage.say, stage.size)]
-
-
-def _requests(stage: Stage) -> list[Result]:
-    return [whole_run.unchanged_requests(stage.flow(), stage.say)]
-
-
-def _memory(stage: Stage) -> list[Result]:
-    return pod.peaks(stage.flow(), stage.say)
-
-
-def _watcher(stage: Stage) -> list[Result]:
-    return renewals.latencies(stage.ordinary(), stage.server(), stage.say, stage.size.renewals)
-
-
 def _start(stage: Stage) -> list[Result]:
     flow = stage.flow()
-    flow.run()  # everything is in sync, whatever was measured before
+    flow.run()  # so that the timed runs find nothing to do
     return [start.first_request(flow.world, stage.say, stage.size.starts)]
 
 
@@ -88,35 +61,31 @@ def _growth(stage: Stage) -> list[Result]:
     return [over_certificates, *more_clusters.growth(stage.world, stage.size, stage.say)]
 
 
-def _choices(stage: Stage) -> list[Result]:
-    listed = choices_lists.compressed(stage.world, stage.size, stage.say)
-    threads = choices_threads.threads(stage.world, stage.size, stage.say)
-    return [listed, *threads, choices_seat.one_seat(stage.world, stage.size, stage.say)]
-
-
 def _large(stage: Stage) -> list[Result]:
     stage.server()
     return large.large(stage.world, stage.size, stage.say)
 
 
 PARTS: dict[str, Callable[[Stage], list[Result]]] = {
-    "clusters": _clusters,
-    "kubectl": _kubectl,
-    "requests": _requests,
-    "memory": _memory,
-    "watcher": _watcher,
+    "clusters": lambda stage: clusters_part.compare(stage.ordinary(), stage.say, stage.size),
+    "kubectl": lambda stage: [whole_run.against_kubectl(stage.flow(), stage.say, stage.size)],
+    "requests": lambda stage: [whole_run.unchanged_requests(stage.flow(), stage.say)],
+    "memory": lambda stage: pod.peaks(stage.flow(), stage.say),
+    "watcher": lambda s: renewals.latencies(s.ordinary(), s.server(), s.say, s.size.renewals),
     "start": _start,
     "growth": _growth,
-    "choices": _choices,
-    "large": _large,  # last: what it leaves behind takes minutes to delete
+    "large": _large,  # last: its copies take minutes to delete
 }
-QUICK_PARTS = ("clusters", "kubectl", "requests", "memory", "watcher", "start", "choices")
+QUICK_PARTS = tuple(name for name in PARTS if name not in ("growth", "large"))
 
 
 @contextmanager
 def stage(size: Size, directory: Path, say: Say) -> Iterator[Stage]:
-    """Real API servers, and a folder for files with keys, which is the caller's to protect."""
-    for folder in ("flows", "tasks"):  # as in the image; where Python may not keep it, each run would do it
+    """Real API servers. Files with private keys are in `directory`, which the caller must protect."""
+    for folder in (
+        "flows",
+        "tasks",
+    ):  # as in the image; where Python may not write bytecode, runs would compile
         compileall.compile_dir(ROOT / folder, quiet=1)
     with Sandbox(say=say) as sandbox, ExitStack() as stack:
         world = World(sandbox, directory)

@@ -1,114 +1,74 @@
-"""Plots as SVG, both scales logarithmic, readable on a light and on a dark page. Pure."""
+"""The two plots of docs/performance.md as SVG, both scales logarithmic. Pure."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from html import escape
+from typing import Any
 
-WIDTH, HEIGHT = 760, 400
-LEFT, RIGHT, TOP, BOTTOM = 70, 190, 46, 54
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 760, 400, 84, 570, 46, 346
 GREY, BLUE, ORANGE = "#7d8590", "#3b82d6", "#d97b16"
-STYLE = f'role="img" font-family="system-ui, sans-serif" font-size="13" fill="{GREY}"'
-LABELS_APART = 18
+LINES = (
+    ("first_sync_seconds", "first sync, wall", BLUE, 2.5),
+    ("first_sync_cpu_seconds", "first sync, CPU", BLUE, 1.2),
+    ("unchanged_seconds", "unchanged, wall", ORANGE, 2.5),
+    ("unchanged_cpu_seconds", "unchanged, CPU", ORANGE, 1.2),
+)
+"""Key of a point, label, colour, width of the line."""
+
+Pixels = Sequence[tuple[float, float]]
 
 
-@dataclass(frozen=True)
-class Series:
-    name: str
-    points: tuple[tuple[float, float], ...]
-    colour: str
-    hollow: bool = False
-    """Drawn with a thinner line."""
+def draw(points: Sequence[dict[str, Any]], over: str, title: str) -> str:
+    """One line per cost, and a dashed one for a cost that grows linearly from the first point on."""
+    sizes, (key, *_) = [point[over] for point in points], LINES[0]
+    linear = [points[0][key] * size / sizes[0] for size in sizes]
+    costs = [*linear, *(point[key] for point in points for key, *_ in LINES)]
+    low, high = 10 ** math.floor(math.log10(min(costs))), max(costs) * 1.2
 
+    def x(size: float) -> float:
+        return round(LEFT + (RIGHT - LEFT) * math.log(size / sizes[0]) / math.log(sizes[-1] / sizes[0]), 1)
 
-@dataclass(frozen=True)
-class Plot:
-    title: str
-    across: str
-    up: str
-    series: tuple[Series, ...]
+    def y(cost: float) -> float:
+        return round(BOTTOM - (BOTTOM - TOP) * math.log(cost / low) / math.log(high / low), 1)
 
-
-@dataclass(frozen=True)
-class Scale:
-    """From values to pixels; both ends are given."""
-
-    low: float
-    high: float
-    start: float
-    end: float
-
-    def __call__(self, value: float) -> float:
-        share = math.log(value / self.low) / math.log(self.high / self.low)
-        return round(self.start + share * (self.end - self.start), 1)
-
-
-def draw(plot: Plot) -> str:
-    """The dashed line is what it would cost if it grew as the work does, from the first point on."""
-    dashed = _linear(plot.series[0])
-    all_points = [point for one in plot.series for point in one.points] + list(dashed)
-    across = Scale(min(x for x, _ in all_points), max(x for x, _ in all_points), LEFT + 14, WIDTH - RIGHT)
-    lowest = 10 ** math.floor(math.log10(min(y for _, y in all_points)))
-    up = Scale(lowest, max(y for _, y in all_points) * 1.2, HEIGHT - BOTTOM, TOP)
-    lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" {STYLE}>',
-        f"<title>{escape(plot.title)}</title>",
-        _text(LEFT, 22, plot.title, "start", "font-size='15' font-weight='600'"),
-        *_grid(plot, across, up),
-        _line(dashed, across, up, f'stroke="{GREY}" stroke-width="1.5" stroke-dasharray="6 5"'),
-        *(part for one in plot.series for part in _drawn(one, across, up)),
-        *_labels(plot.series, dashed, up),
-        "</svg>",
+    decades = [10.0**power for power in range(round(math.log10(low)), math.ceil(math.log10(high)))]
+    lines = {label: ([point[key] for point in points], colour, width) for key, label, colour, width in LINES}
+    parts = [
+        _text(LEFT, 22, title, "start", 'font-weight="600"'),
+        _text((LEFT + RIGHT) / 2, HEIGHT - 14, over, "middle"),
+        _text(20, TOP - 4, "seconds", "start"),
+        *(f'<path d="M{LEFT} {y(cost)}H{RIGHT}" stroke="{GREY}" stroke-opacity="0.3"/>' for cost in decades),
+        *(_text(LEFT - 8, y(cost) + 4, f"{cost:g}", "end") for cost in decades),
+        *(f'<path d="M{x(n)} {TOP}V{BOTTOM}" stroke="{GREY}" stroke-opacity="0.3"/>' for n in sizes),
+        *(_text(x(size), BOTTOM + 18, f"{size:,}", "middle") for size in sizes),
+        _line([(x(size), y(cost)) for size, cost in zip(sizes, linear, strict=True)], GREY, 1.5, "6 5"),
     ]
-    return "\n".join(lines) + "\n"
+    labels = [(y(linear[-1]), "linear", GREY)]
+    for label, (values, colour, width) in lines.items():
+        parts.append(_line([(x(n), y(cost)) for n, cost in zip(sizes, values, strict=True)], colour, width))
+        labels.append((y(values[-1]), f"{label}, {values[-1]:.3g} s", colour))
+    return "\n".join([_head(title), *parts, *_beside(labels), "</svg>"]) + "\n"
 
 
-def _linear(series: Series) -> tuple[tuple[float, float], ...]:
-    (x, y), (last, _) = series.points[0], series.points[-1]
-    return (x, y), (last, y * last / x)
+def _head(title: str) -> str:
+    style = f'role="img" font-family="system-ui, sans-serif" font-size="13" fill="{GREY}"'
+    size = f'viewBox="0 0 {WIDTH} {HEIGHT}"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {size} {style}>\n<title>{escape(title)}</title>'
 
 
-def _grid(plot: Plot, across: Scale, up: Scale) -> Iterator[str]:
-    """A line for each power of ten upwards, and for each measured number across."""
-    right = WIDTH - RIGHT
-    for power in range(math.ceil(math.log10(up.low)), math.floor(math.log10(up.high)) + 1):
-        y = up(10**power)
-        yield f'<path d="M{LEFT} {y}H{right}" stroke="{GREY}" stroke-opacity="0.3"/>'
-        yield _text(LEFT - 8, y + 4, f"{10**power:g}", "end")
-    for value in sorted({x for one in plot.series for x, _ in one.points}):
-        x = across(value)
-        yield f'<path d="M{x} {TOP}V{HEIGHT - BOTTOM}" stroke="{GREY}" stroke-opacity="0.3"/>'
-        yield _text(x, HEIGHT - BOTTOM + 18, f"{value:,g}", "middle")
-    yield _text((LEFT + right) / 2, HEIGHT - 14, plot.across, "middle")
-    middle = (TOP + HEIGHT - BOTTOM) / 2
-    yield _text(18, middle, plot.up, "middle", f"transform='rotate(-90 18 {middle:g})'")
-
-
-def _drawn(series: Series, across: Scale, up: Scale) -> Iterator[str]:
-    width = 1.5 if series.hollow else 2.5
-    yield _line(series.points, across, up, f'stroke="{series.colour}" stroke-width="{width}"')
-    for x, y in series.points:
-        fill = "none" if series.hollow else series.colour
-        yield (
-            f'<circle cx="{across(x)}" cy="{up(y)}" r="4.5" fill="{fill}" stroke="{series.colour}"'
-            f' stroke-width="1.5"><title>{escape(series.name)}: {y:g} s for {x:,g}</title></circle>'
-        )
-
-
-def _labels(series: Sequence[Series], dashed: tuple[tuple[float, float], ...], up: Scale) -> Iterator[str]:
-    """Beside the end of each line, moved down where two would touch."""
-    ends = [(up(one.points[-1][1]), f"{one.name}, {one.points[-1][1]:.3g} s", one.colour) for one in series]
+def _beside(labels: Iterable[tuple[float, str, str]]) -> Iterable[str]:
+    """At the ends of the lines, 18 pixels apart at least."""
     below = 0.0
-    for end, name, colour in sorted([*ends, (up(dashed[-1][1]), "linear", GREY)]):
-        below = max(end + 4, below + LABELS_APART)
-        yield _text(WIDTH - RIGHT + 12, round(below, 1), name, "start", f"fill='{colour}'")
+    for end, label, colour in sorted(labels):
+        below = max(end + 4, below + 18)
+        yield _text(RIGHT + 12, round(below, 1), label, "start", f'fill="{colour}"')
 
 
-def _line(points: Iterable[tuple[float, float]], across: Scale, up: Scale, style: str) -> str:
-    places = " ".join(f"{across(x)},{up(y)}" for x, y in points)
+def _line(pixels: Pixels, colour: str, width: float, dashes: str = "none") -> str:
+    places = " ".join(f"{x},{y}" for x, y in pixels)
+    style = f'stroke="{colour}" stroke-width="{width}" stroke-dasharray="{dashes}"'
     return f'<polyline points="{places}" fill="none" {style}/>'
 
 
 def _text(x: float, y: float, text: str, anchor: str, more: str = "") -> str:
-    more = more.replace("'", '"')
     return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}" {more}>{escape(text)}</text>'

@@ -1,7 +1,7 @@
-"""How much memory a run needs: the flow's process, and the two processes of a pod together."""
+"""The memory of a run: of the flow's process, and of the two processes of a pod together."""
 
 from deployments.sandbox.progress import Say
-from tests.benchmarks.flow_process import FlowProcess
+from tests.benchmarks.flow_process import OFTEN, OFTEN_IN_POD, FlowProcess
 from tests.benchmarks.memory import Peak, in_mib
 from tests.benchmarks.results import Result
 
@@ -13,41 +13,34 @@ def peaks(flow: FlowProcess, say: Say) -> list[Result]:
     """Both from empty targets: the most work, and with the private keys."""
     say("memory: a run alone, then as in a pod")
     flow.world.empty()
-    single = flow.closely().mib
+    single = flow.run(OFTEN).peak.mib
     flow.world.empty()
-    pod = flow.in_a_pod().peak
+    pod = flow.run_in_pod(OFTEN_IN_POD).peak
     say(f"memory: flow {single} MiB; pod {pod.together_mib} MiB, its processes {each(pod)}")
     engine = each(pod)[-1]
     highest, copies = max(single, engine), len(flow.world.copies)
     return [
-        Result(
-            key="peak_flow_mib",
-            what=f"memory, {copies} copies: the flow's process",
-            value=highest,
-            unit=" MiB",
-            ours=f"{highest} MiB",
-            demand=f"under {FLOW_MIB} MiB",
-            met=highest < FLOW_MIB,
-            details={"how": "VmHWM", "python_m_flows": single, "engine_in_pod": engine},
-        ),
+        _peak(
+            "peak_flow_mib",
+            f"memory, {copies} copies: the flow's process",
+            highest,
+            f"under {FLOW_MIB} MiB",
+            highest < FLOW_MIB,
+        ).with_details({"how": "VmHWM", "python_m_flows": single, "engine_in_pod": engine}),
         together("peak_pod_mib", f"memory, {copies} copies: a pod's processes together", pod, POD_MIB),
     ]
 
 
 def together(key: str, what: str, pod: Peak, limit: int) -> Result:
     mib = pod.together_mib
-    return Result(
-        key=key,
-        what=what,
-        value=mib,
-        unit=" MiB",
-        ours=f"{mib} MiB",
-        demand=f"at most {limit} MiB",
-        met=mib <= limit,
-        details={"how": HOW, "pss": in_mib(pod.pss_kib), "each_process": each(pod)},
-    )
+    details = {"how": HOW, "pss": in_mib(pod.pss_kib), "each_process": each(pod)}
+    return _peak(key, what, mib, f"at most {limit} MiB", mib <= limit).with_details(details)
 
 
 def each(pod: Peak) -> list[float]:
-    """The peak of each process, the largest last."""
+    """The peak of each process in MiB, the largest last."""
     return sorted(map(in_mib, pod.processes_kib.values()))
+
+
+def _peak(key: str, what: str, mib: float, demand: str, met: bool) -> Result:
+    return Result(key, what, mib, f"{mib} MiB", unit=" MiB", demand=demand, met=met)

@@ -1,7 +1,7 @@
-"""What tls-sync asks of the API servers, written down so that the floor can ask exactly the same.
+"""Records the requests of tls-sync, so that the floor can send the same.
 
-Taken where requests leave for the wire, so that the method, the query, the headers and the body are the ones
-really sent. They hold keys and tokens: the file lies in the benchmark's own folder (0700) and goes with it.
+They are recorded in urllib3, with the method, query, headers and body that are sent. They contain keys and
+tokens: the file is in the benchmark's own folder (mode 0700) and is deleted with it.
 """
 
 import base64
@@ -27,7 +27,7 @@ class Request:
 
 @contextmanager
 def recording() -> Iterator[list[Request]]:
-    """Collect every request of this process while the `with` lasts."""
+    """All requests of this process during the `with`."""
     taken: list[Request] = []
     send: Callable[..., Any] = HTTPConnectionPool.urlopen
 

@@ -1,4 +1,4 @@
-"""How soon a renewal on OPS is on the last of three clusters, with the watcher and its records in Prefect."""
+"""Seconds from a renewal on OPS to the last of three clusters, with the watcher and its records."""
 
 import random
 import statistics
@@ -16,19 +16,19 @@ from tests.support.waiting import until
 from tests.support.watcher_process import Arrivals, may_watch, watcher
 
 APART = (1.2, 1.8)
-"""Seconds between two renewals: what follows within one second is gathered, and would wait for that alone."""
+"""Seconds between two renewals. The watcher handles those within one second together, which adds a wait."""
 P50_S, P95_S = 0.3, 0.6
 
 
 def latencies(world: World, server: PrefectServer, say: Say, count: int) -> list[Result]:
-    """Each renewal must arrive, in order, and have its run in Prefect's history."""
+    """Each renewal must arrive, in order, and have its run in Prefect."""
     ops = world.sandbox.cluster(SOURCE_CLUSTER).admin
     arrivals = Arrivals({name: world.sandbox.cluster(name).admin for name in TARGETS})
     with may_watch(ops), watcher(world.directory, PREFECT_API_URL=server.api) as process:
         say(f"watcher: {count} renewals, one after the other, about {count * 2} s")
         secrets = {one["metadata"]["name"]: one for one in ops.secrets(SOURCE_NAMESPACE)}
         until("the watcher's start", lambda: all(map(arrivals.are, secrets.values())))
-        recorded = 1  # its start
+        recorded = 1  # the record of its start
         until("its record", lambda: _records(server) >= recorded)
         taken = []
         for name in islice(cycle(sorted(secrets)), count):

@@ -1,4 +1,4 @@
-"""The floor: a Go program that sends the recorded requests over HTTP/2 and does nothing else."""
+"""The floor: a Go program that sends recorded requests over HTTP/2 and does nothing else."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from deployments.sandbox.errors import SandboxError
 
 SOURCES = Path(__file__).parent
 CONCURRENCIES = (2, 4, 8, 16)
-"""Requests at a time per cluster that are tried; the best is the floor."""
+"""Concurrent requests per cluster that are tried; the fastest is the floor."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Floor:
         return replace(self, concurrency=concurrency)
 
     def run(self, passes: int = 1) -> list[float]:
-        """Seconds per pass; connections are opened in the first one. The program's start does not count."""
+        """Seconds of each pass, without the program's start. The first pass opens the connections."""
         command = [
             str(self.program),
             f"-requests={self.requests}",
@@ -39,7 +39,7 @@ class Floor:
 
 
 def build(directory: Path, name: str = "floor") -> Path:
-    """Compile the program; it needs no module but Go's own."""
+    """Compile a program that needs no module but Go's own."""
     go = shutil.which("go")
     if go is None:
         raise SandboxError(f"{name} is a Go program: install Go 1.25 or newer (https://go.dev/dl).")

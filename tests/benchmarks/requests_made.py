@@ -1,4 +1,4 @@
-"""How many requests tls-sync made of the API servers, by their audit logs."""
+"""How many requests tls-sync made to the API servers, by their audit logs."""
 
 import json
 import time
@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from deployments.sandbox.clusters.control_plane import Sandbox
 
 AUDIT_SECONDS = 1.0
-"""An audit log has the last request some moments after its answer."""
+"""Seconds until an audit log has the last request that was answered."""
 
 _ACCOUNT = "system:serviceaccount:tls-sync:tls-sync"
 
 
-def settled(sandbox: Sandbox) -> int:
-    """Of all so far, also of those that were answered just now."""
+def count(sandbox: Sandbox) -> int:
+    """All so far, with those that were answered just now."""
     time.sleep(AUDIT_SECONDS)
-    return sum(_ours(line) for name in sandbox.names for line in _audit(sandbox, name))
+    return sum(_is_ours(line) for name in sandbox.names for line in _audit(sandbox, name))
 
 
 def _audit(sandbox: Sandbox, cluster: str) -> Iterator[bytes]:
@@ -25,8 +25,10 @@ def _audit(sandbox: Sandbox, cluster: str) -> Iterator[bytes]:
             yield from lines
 
 
-def _ours(line: bytes) -> bool:
-    # Most lines are the harness's own: to parse them all would take longer than some runs.
-    if _ACCOUNT.encode() not in line or not line.endswith(b"\n"):  # still being written
+def _is_ours(line: bytes) -> bool:
+    # Most lines are of the harness itself: parsing them all would take longer than some runs.
+    if _ACCOUNT.encode() not in line or not line.endswith(
+        b"\n"
+    ):  # without its end, it is still being written
         return False
     return bool(json.loads(line)["user"]["username"] == _ACCOUNT)

@@ -1,11 +1,11 @@
-"""What was measured, as a table for a terminal and as bench.json."""
+"""What was measured, as a table and as bench.json."""
 
 import json
 import os
 import platform
 import statistics
 import subprocess
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -16,12 +16,15 @@ from deployments.sandbox.programs.binaries import locate
 from deployments.sandbox.progress import Say
 
 PACKAGES = ("prefect", "kubernetes", "pydantic", "cryptography")
-HEADINGS = ("what", "ours", "other", "result", "demand", "met?")
+
+Content = dict[str, Any]
+"""Of bench.json: each figure by its key; `rows` has its row of the table, `details` its samples."""
+Row = Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Result:
-    """One number to be known by, and what it was made from."""
+    """One figure and the samples behind it."""
 
     key: str
     what: str
@@ -34,19 +37,24 @@ class Result:
     """None where nothing is demanded."""
     details: dict[str, Any] = field(default_factory=dict)
 
-    def noting(self, facts: dict[str, Any]) -> "Result":
-        """With more details."""
-        return replace(self, details=self.details | facts)
+    def with_details(self, more: dict[str, Any]) -> "Result":
+        return replace(self, details=self.details | more)
 
     @property
-    def cells(self) -> tuple[str, ...]:
-        verdict = {True: "yes", False: "no", None: ""}[self.met]
-        return self.what, self.ours, self.other, f"{self.value:g}{self.unit}", self.demand, verdict
+    def row(self) -> Row:
+        return {
+            "what": self.what,
+            "ours": self.ours,
+            "other": self.other,
+            "result": f"{self.value:g}{self.unit}",
+            "demand": self.demand,
+            "met?": {True: "yes", False: "no", None: ""}[self.met],
+        }
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two things timed in turn, so that both had the same weather."""
+    """Seconds of two things that were timed in turn."""
 
     ours: Sequence[float]
     other: Sequence[float]
@@ -56,63 +64,71 @@ class Pair:
         return round(statistics.median(self.ours) / statistics.median(self.other), 2)
 
     @property
-    def ratio_of_best(self) -> float:
-        """What is left of the ratio when the machine's other work is out of the way."""
-        return round(min(self.ours) / min(self.other), 2)
-
-    @property
     def details(self) -> dict[str, Any]:
         return {
             "ours_seconds": _rounded(self.ours),
             "other_seconds": _rounded(self.other),
-            "ratio_of_best": self.ratio_of_best,
+            "ratio_of_best": round(min(self.ours) / min(self.other), 2),
         }
 
 
 def seconds(samples: Sequence[float]) -> str:
-    """`1.42 s`: the median; `0.071 s` where it is short."""
+    """The median as `1.42 s`, or as `0.071 s` where it is under a second."""
     median = statistics.median(samples)
     return f"{median:.3f} s" if median < 1 else f"{median:.2f} s"
 
 
-def render(results: Iterable[Result]) -> str:
-    rows = [HEADINGS, *(result.cells for result in results)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rows.insert(1, tuple("-" * width for width in widths))
-    lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
-    return "\n".join(lines)
+def text(rows: Iterable[Row]) -> str:
+    """A table for a terminal."""
+    cells = _cells(rows)
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    cells.insert(1, ["-" * width for width in widths])
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in cells)
 
 
-def merged(results: Iterable[Result], machine: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
-    """The numbers flat, for other programs; rows of the table; all that stands behind them under `details`.
-
-    What was measured before and is not now stays as it is: each result says when that was, and its load.
-    """
-    content: dict[str, Any] = {"rows": {}, "details": {}, **before}
-    for result in results:
-        content[result.key] = result.value
-        content["rows"][result.key] = dict(zip(HEADINGS, result.cells, strict=True))
-        content["details"][result.key] = result.details
-    content["details"]["machine"] = machine
-    return content
+def markdown(rows: Iterable[Row]) -> str:
+    cells = _cells(rows)
+    cells.insert(1, ["---"] * len(cells[0]))
+    return "\n".join(f"| {' | '.join(line)} |" for line in cells)
 
 
-def read(path: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+def _cells(rows: Iterable[Row]) -> list[list[str]]:
+    """The headings first."""
+    rows = list(rows)
+    return [list(rows[0]), *(list(row.values()) for row in rows)] if rows else [[]]
+
+
+def content(results: Iterable[Result], machine: dict[str, Any]) -> Content:
+    results = list(results)
+    return {
+        "rows": {result.key: dict(result.row) for result in results},
+        "details": {result.key: result.details for result in results} | {"machine": machine},
+        **{result.key: result.value for result in results},
+    }
+
+
+def merge(before: Content, after: Content) -> Content:
+    """Replace what was measured again; each result says in its details when it was measured, at what load."""
+    parts = {part: before.get(part, {}) | after.get(part, {}) for part in ("rows", "details")}
+    return before | after | parts
+
+
+def read(path: Path) -> Content:
+    """Empty where there is no such file."""
+    found: Content = json.loads(path.read_text()) if path.exists() else {}
     return found
 
 
-def write(content: dict[str, Any], path: Path) -> None:
+def write(content: Content, path: Path) -> None:
     path.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def now() -> dict[str, Any]:
-    """For the details of what was measured just now."""
+    """Time and load average, for the details of a result."""
     return {"measured": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", "load": load()}
 
 
 def machine() -> dict[str, Any]:
-    """Where it was measured, without which no number means much."""
     return {
         "cores": os.cpu_count(),
         "load": load(),
@@ -122,16 +138,16 @@ def machine() -> dict[str, Any]:
 
 
 def programs(say: Say) -> dict[str, str]:
-    """What etcd and kubectl call themselves; the API server says it itself."""
+    """Versions of etcd and kubectl; the API server's is asked of itself."""
     found = locate("etcd", "kubectl", say=say)
     return {
-        "etcd": _say([str(found["etcd"]), "--version"]),
-        "kubectl": _say([str(found["kubectl"]), "version", "--client"]),
+        "etcd": _last_word([str(found["etcd"]), "--version"]),
+        "kubectl": _last_word([str(found["kubectl"]), "version", "--client"]),
     }
 
 
-def _say(command: list[str]) -> str:
-    """`etcd Version: 3.6.16`, `Client Version: v1.36.3`: the last word of the first line."""
+def _last_word(command: list[str]) -> str:
+    """Of the first line: `etcd Version: 3.6.16`, `Client Version: v1.36.3`."""
     done = subprocess.run(command, check=False, capture_output=True, text=True)
     return (done.stdout.splitlines() or ["unknown"])[0].split()[-1]
 

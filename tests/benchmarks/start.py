@@ -15,11 +15,11 @@ from tests.benchmarks.world import World
 from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 
 MORE_S = 0.4
-LOOK_SECONDS = 0.002
+POLL_SECONDS = 0.002
 
 
 def first_request(world: World, say: Say, times: int) -> Result:
-    """In turn, so that both have the same weather; the run finds everything in sync."""
+    """In turn, so that both have the same load; the run finds everything in sync."""
     say(f"start: {times} runs until their first request, and {times} imports of prefect")
     proxy = TcpProxy(world.sandbox.cluster(SOURCE_CLUSTER).admin.address[1])
     whole = world.kubeconfig.read_text()
@@ -45,7 +45,7 @@ def first_request(world: World, say: Say, times: int) -> Result:
 
 
 def _through(kubeconfig: str, url: str) -> str:
-    """The same, with OPS at this address."""
+    """The kubeconfig with OPS at this address."""
     document = yaml.safe_load(kubeconfig)
     for entry in document["clusters"]:
         if entry["name"] == context_name(SOURCE_CLUSTER):
@@ -58,7 +58,7 @@ def _until_connected(proxy: TcpProxy) -> float:
     command, nowhere = [sys.executable, "-m", "flows"], subprocess.DEVNULL
     process = subprocess.Popen(command, cwd=ROOT, stdout=nowhere, stderr=nowhere)
     while proxy.connections == before and process.poll() is None:
-        time.sleep(LOOK_SECONDS)
+        time.sleep(POLL_SECONDS)
     taken = time.perf_counter() - begin
     process.wait()
     return round(taken, 3)

@@ -1,4 +1,4 @@
-"""Seconds that something took, and CPU seconds of every party to it, by Linux's own account."""
+"""Seconds that something took, and CPU seconds of each process in it, as Linux counts them."""
 
 import os
 import resource
@@ -14,20 +14,20 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass
 class Usage:
-    """Filled in when the `with` ends."""
+    """In seconds; set when the `with` ends."""
 
     seconds: float = 0.0
     own_cpu: float = 0.0
-    """Of this process, where tls-sync's code runs in it."""
+    """Of this process, where tls-sync runs in it."""
     children_cpu: float = 0.0
-    """Of processes that ended meanwhile, with their own children."""
+    """Of child processes that ended meanwhile, with their children."""
     servers_cpu: float = 0.0
     """Of the API servers and etcd."""
 
 
 @contextmanager
 def usage(servers: Sequence[int]) -> Iterator[Usage]:
-    """`servers` are process ids, which must outlive the `with`."""
+    """`servers` are process ids; they must live as long as the `with`."""
     found = Usage()
     before, served, begin = _own(), cpu_of(servers), time.perf_counter()
     yield found
@@ -38,7 +38,7 @@ def usage(servers: Sequence[int]) -> Iterator[Usage]:
 
 
 def cpu_of(processes: Iterable[int]) -> float:
-    """Of processes that run, so far; 0 where one is gone."""
+    """Seconds so far, of the processes that still run."""
     return sum(map(_cpu, processes))
 
 
@@ -56,6 +56,6 @@ def _cpu(process: int) -> float:
         text = Path(f"/proc/{process}/stat").read_text()
     except OSError:
         return 0.0
-    # The name before it may hold anything, also spaces and brackets.
+    # The name before it may contain spaces and brackets.
     fields = text.rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS

@@ -1,4 +1,4 @@
-"""Whole runs of the flow: against the kubectl loop, and how much they ask of the API servers."""
+"""Whole runs of the flow: against the kubectl loop, and how many requests they make."""
 
 import math
 
@@ -14,12 +14,12 @@ from tests.benchmarks.usage import middle
 from tests.benchmarks.world import NAMESPACES, TARGETS, World
 
 IDENTITY = 2
-"""Requests: whom the API server takes us for, and the uid of its kube-system."""
+"""Requests: a SelfSubjectReview, and the uid of the namespace kube-system."""
 TIMES = 15
 
 
 def against_kubectl(flow: FlowProcess, say: Say, size: Size) -> Result:
-    """From empty targets to the last copy; the run's processes start from nothing, and that counts."""
+    """From empty targets to the last copy, with the start of the run's processes."""
     runs: list[Run] = []
 
     def sync() -> None:
@@ -33,7 +33,7 @@ def against_kubectl(flow: FlowProcess, say: Say, size: Size) -> Result:
     say(f"kubectl loop: {loop.seconds:.1f} s, from {loop.made} copies")
     for _ in range(size.whole_runs - size.whole_runs // 2):
         sync()
-    say("whole run with nothing to do: twice, to see what Prefect itself takes")
+    say("whole run with nothing to do, twice")
     unchanged = [flow.run() for _ in range(2)]
     return _against(runs, loop, unchanged, len(flow.world.copies))
 
@@ -70,9 +70,9 @@ def _against(runs: list[Run], loop: Loop, unchanged: list[Run], copies: int) -> 
 
 
 def unchanged_requests(flow: FlowProcess, say: Say) -> Result:
-    """Counted by the API servers' audit logs; not a time, so it must be exactly what the design says."""
+    """By the API servers' audit logs. It is a count, so it must be exactly what is expected."""
     say("unchanged: counting the requests of a whole run")
-    flow.run()  # brings everything in sync, if it is not yet
+    flow.run()  # so that everything is in sync
     counted, expected = flow.counted(flow.run).requests, expected_requests(flow.world)
     return Result(
         key="unchanged_requests",
@@ -87,7 +87,7 @@ def unchanged_requests(flow: FlowProcess, say: Say) -> Result:
 
 
 def expected_requests(world: World) -> int:
-    """OPS: its identity, the pages of its two lists. Targets: identity, the pages of a list per namespace."""
+    """OPS: identity, pages of two lists. Each target: identity, pages of a list per namespace."""
     path = f"namespaces/{SOURCE_NAMESPACE}"
     source = world.sandbox.cluster(SOURCE_CLUSTER).admin
     expected = IDENTITY + pages(len(source.list(f"/api/v1/{path}/secrets")), DATA_PAGE)
@@ -100,5 +100,5 @@ def expected_requests(world: World) -> int:
 
 
 def pages(items: int, limit: int) -> int:
-    """An empty list is a page, too."""
+    """An empty list is a page too."""
     return max(1, math.ceil(items / limit))

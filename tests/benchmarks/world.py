@@ -1,4 +1,4 @@
-"""Certificates on OPS, each routed to DEV, RCT and PRD: what all the benchmarks copy."""
+"""Certificates on OPS, each routed to DEV, RCT and PRD: what the benchmarks copy."""
 
 import os
 import time
@@ -27,15 +27,15 @@ NAMESPACES = tuple(f"team-{number}" for number in range(4))
 RSA_EVERY = 5
 """One key in five is RSA: larger, and slower to check."""
 SETTLE_SECONDS = 0.3
-HANDS = 6
-"""Requests at a time with which OPS is filled."""
+CONCURRENCY = 6
+"""Requests at a time that fill OPS."""
 
 _CERTIFICATES = f"/apis/cert-manager.io/v1/namespaces/{SOURCE_NAMESPACE}/certificates"
 
 
 @dataclass(frozen=True)
 class Copy:
-    """One Secret that one target is to have."""
+    """One Secret that one target must have."""
 
     certificate: str
     cluster: str
@@ -43,13 +43,13 @@ class Copy:
 
 
 class World:
-    """The clusters, tls-sync's files, and the harness's hand on both."""
+    """The clusters, and tls-sync's files."""
 
     def __init__(self, sandbox: Sandbox, directory: Path) -> None:
         self.sandbox, self.directory = sandbox, directory
         self.config_file, self.kubeconfig = directory / "tls-sync.yaml", directory / "kubeconfig"
         self.certificates: tuple[str, ...] = ()
-        """Names of what lies on OPS now."""
+        """Names of those on OPS now."""
         self._issuer = Issuer()
 
     @property
@@ -58,7 +58,7 @@ class World:
 
     @property
     def ca(self) -> Path:
-        """What all the API servers are trusted by."""
+        """The CA of all API servers."""
         return self.directory / "ca.pem"
 
     @property
@@ -69,15 +69,15 @@ class World:
         """Write tls-sync's files; OPS and the targets stay empty."""
         write_kubeconfig(self.sandbox, self.kubeconfig, dict.fromkeys(TARGETS, NAMESPACES))
         self.config_file.write_text(yaml.safe_dump(self._configuration(), sort_keys=False))
-        os.environ.update(self.environment)  # for what runs in this process
+        os.environ.update(self.environment)  # for tls-sync in this process
         self.ca.write_bytes(self.sandbox.cluster(SOURCE_CLUSTER).ca_pem)
         certificate_resource.install(self.ops)
 
     def resize(self, number: int) -> None:
-        """Have so many certificates on OPS, no more and no fewer."""
+        """Create or delete certificates on OPS until there are `number`."""
         wanted = [(index, certificate_name(index)) for index in range(number)]
         names = {name for _, name in wanted}
-        with ThreadPoolExecutor(HANDS) as pool:  # in lists, so that errors come out
+        with ThreadPoolExecutor(CONCURRENCY) as pool:  # in lists, so that errors are raised
             list(pool.map(self._remove, set(self.certificates) - names))
             list(pool.map(self._put, (one for one in wanted if one[1] not in self.certificates)))
         self.certificates = tuple(name for _, name in wanted)
@@ -93,7 +93,7 @@ class World:
         self.ops.delete(f"/api/v1/namespaces/{SOURCE_NAMESPACE}/secrets/{name}")
 
     def renew(self, name: str) -> None:
-        """What cert-manager does to one certificate every 60 days."""
+        """Replace one certificate, as cert-manager does every 60 days."""
         (secret,) = filter(None, [self.ops.secret(SOURCE_NAMESPACE, name)])
         self.ops.replace(self._issuer.renew(secret))
 
@@ -115,25 +115,25 @@ class World:
         }
         return {"owner": SOURCE_CLUSTER, "source": source, "clusters": clusters}
 
-    def orders(self, config_file: Path | None = None) -> tuple[SyncSpec, ...]:
-        """What the flow hands to the clusters' part, from an inventory taken now."""
-        config: SyncConfig = load_config(str(config_file or self.config_file))
+    def specs(self) -> tuple[SyncSpec, ...]:
+        """Read OPS, and return what the flow passes to each cluster's task."""
+        config: SyncConfig = load_config(str(self.config_file))
         source = config.source
         client = ClusterClient(source.label, connect(source.label, source.context), time.monotonic() + 300)
         with client:
-            inventory = read_source(client, source, datetime.now(UTC))
+            snapshot = read_source(client, source, datetime.now(UTC))
         clusters = config.select(None, None)
-        return specs_for(config, clusters, inventory, dry_run=False, certificate=None)
+        return specs_for(config, clusters, snapshot, dry_run=False, certificate=None)
 
     def empty(self) -> None:
-        """Take all copies off the targets, as their administrators, and let the servers come to rest."""
+        """Delete all copies as the targets' administrators, and let the servers settle."""
         with ThreadPoolExecutor(len(TARGETS)) as pool:
             list(pool.map(_empty, (self.sandbox.cluster(name).admin for name in TARGETS)))
         time.sleep(SETTLE_SECONDS)
 
     @property
     def copies(self) -> tuple[Copy, ...]:
-        """All that must lie on the targets after a sync."""
+        """All that the targets must have after a sync."""
         return tuple(
             Copy(certificate, cluster, certificate.rpartition("-web-")[0])
             for cluster in TARGETS
@@ -154,7 +154,7 @@ def certificate_name(index: int) -> str:
 
 
 def count_secrets(admin: Admin, namespace: str) -> int:
-    """Without having them all sent."""
+    """Without reading them all."""
     page = admin.get(f"/api/v1/namespaces/{namespace}/secrets?limit=1")
     return len(page["items"]) + int(page["metadata"].get("remainingItemCount", 0))
 

@@ -1,7 +1,7 @@
 // Front makes many clusters of one real API server: each has an address and an identity of its own.
 //
-// Reads "name uid" lines up to an empty one, prints "name address" for each, and serves until its input ends.
-// All is passed on as it is, but for the uid of namespace kube-system, by which a cluster is known.
+// It reads "name uid" lines up to an empty one, prints "name address" for each, and serves until its input ends.
+// It changes nothing but the uid of the namespace kube-system, which identifies a cluster.
 package main
 
 import (
@@ -21,7 +21,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"time"
 )
 
 const identity = "/api/v1/namespaces/kube-system"
@@ -30,7 +29,6 @@ func main() {
 	log.SetFlags(0)
 	server := flag.String("server", "", "the real API server's address")
 	ca := flag.String("ca", "", "certificates to trust, as PEM")
-	latency := flag.Duration("latency", 0, "how long each request takes on its way")
 	pair := flag.String("pair", "", "key and certificate to serve with, as PEM in one file")
 	flag.Parse()
 	upstream, err := url.Parse(*server)
@@ -49,7 +47,7 @@ func main() {
 		}
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		check(err)
-		server := &http.Server{Handler: late(*latency, front(upstream, through, words[1])), TLSConfig: settings}
+		server := &http.Server{Handler: front(upstream, through, words[1]), TLSConfig: settings}
 		go func() { check(server.ServeTLS(listener, "", "")) }()
 		fmt.Printf("%s https://%s\n", words[0], listener.Addr())
 	}
@@ -82,13 +80,6 @@ func front(upstream *url.URL, through *http.Transport, uid string) http.Handler 
 		return identify(answer, uid)
 	}
 	return proxy
-}
-
-func late(latency time.Duration, next http.Handler) http.Handler {
-	return http.HandlerFunc(func(answer http.ResponseWriter, request *http.Request) {
-		time.Sleep(latency)
-		next.ServeHTTP(answer, request)
-	})
 }
 
 func identify(answer *http.Response, uid string) error {
