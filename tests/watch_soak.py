@@ -38,7 +38,7 @@ def soak(world: World, directory: Path, renewals: int, cuts: int, **settings: st
         may_watch(world.ops),
         watcher(directory, TMPDIR=str(temporary), **settings) as process,
     ):
-        until("the watcher's start", lambda: all(map(arrivals.are, secrets.values())))
+        until("the watcher's start", lambda: all(map(arrivals.are_complete, secrets.values())))
         early = late = figures(process.process.pid, temporary)
         for number, name in enumerate(islice(cycle(NAMES), renewals), start=1):
             begin = time.monotonic()
@@ -51,11 +51,11 @@ def soak(world: World, directory: Path, renewals: int, cuts: int, **settings: st
                 sys.stderr.write(f"\r{number} of {renewals} renewals  ")
             time.sleep(max(0.0, begin + 1 / PER_SECOND - time.monotonic()))
         sys.stderr.write("\n")
-        until("every copy", lambda: all(map(arrivals.are, secrets.values())))
+        until("every copy", lambda: all(map(arrivals.are_complete, secrets.values())))
         late = figures(process.process.pid, temporary)
     arrivals.close()
-    assert process.process.returncode == 0, process.said[-2000:]
-    assert "Traceback" not in process.said, process.said[-2000:]
+    assert process.process.returncode == 0, process.output[-2000:]
+    assert "Traceback" not in process.output, process.output[-2000:]
     wrong = [name for name, secret in secrets.items() if not world.is_everywhere(secret)]
     assert not wrong, f"not as OPS has them: {wrong}"
     return early, late

@@ -201,7 +201,7 @@ def test_the_watcher_replaces_a_temporary_copy(world: World, tmp_path: Path) -> 
     """The watcher replaces it with the event of the real certificate, too."""
     copied_once(world, temporary(world))
     with may_watch(world.ops), watcher(tmp_path, PREFECT_API_URL=NOBODY) as started:
-        started.wait_until_it_says("start: ")
+        started.wait_for_output("start: ")
         (real,) = world.issue("web-tls", not_before=world.issuer.now - timedelta(hours=1))
         until("the real one", lambda: world.is_everywhere(real))
 

@@ -1,4 +1,4 @@
-"""`python -m flows.watch` as a process of its own, beside a Prefect server: what people and kubelet see."""
+"""`python -m flows.watch` as a process beside a Prefect server: output, records and exit status."""
 
 import signal
 import subprocess
@@ -40,7 +40,7 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Pat
 
 @pytest.fixture
 def watching(world: World) -> Iterator[World]:
-    """tls-sync may watch and hold a Lease, as the chart lets its watcher."""
+    """tls-sync may watch and hold a Lease, as the chart allows its watcher."""
     with may_watch(world.ops, HOLD_LEASES):
         yield world
     for lease in world.ops.list(LEASES):
@@ -50,25 +50,25 @@ def watching(world: World) -> Iterator[World]:
 def watcher(
     directory: Path, api: str, *arguments: str, name: str = "watch"
 ) -> AbstractContextManager[Process]:
-    """Beside a Prefect server that wants a password."""
+    """Run it beside a Prefect server that requires a password."""
     return watching_process(
         directory, *arguments, name=name, PREFECT_API_URL=api, PREFECT_API_AUTH_STRING=PASSWORD
     )
 
 
 def runs(address: str) -> list[dict[str, Any]] | None:
-    """The watcher's runs, newest first; None where the server does not answer."""
+    """Return the watcher's runs, newest first; None if the server does not answer."""
     try:
         found: list[dict[str, Any]] = rest(address).call(
             "POST", "/flow_runs/filter", {"sort": "START_TIME_DESC"}
         )
-    except Exception:  # noqa: BLE001  it is just not there yet
+    except Exception:  # noqa: BLE001  the server has not started yet
         return None
     return found
 
 
 def test_a_renewal_is_copied_and_recorded(watching: World, prefect: tuple[str, Path], tmp_path: Path) -> None:
-    """What was missed is made up for at the start; each renewal is a run with what triggered it."""
+    """The start copies what was missed, and each renewal is a flow run that names its trigger."""
     first, second = watching.issue("web-a-tls", "web-b-tls")
     with watcher(tmp_path, prefect[0]) as started:
         until("the start", lambda: watching.is_everywhere(first) and watching.is_everywhere(second))
@@ -83,13 +83,13 @@ def test_a_renewal_is_copied_and_recorded(watching: World, prefect: tuple[str, P
 
 
 def states(address: str) -> dict[str, tuple[str, str]]:
-    """Of the watcher's runs that have ended."""
+    """Return name and message of the state of each completed run of the watcher."""
     found = [run for run in runs(address) or [] if run["state_type"] == "COMPLETED"]
     return {run["name"]: (run["state"]["name"], run["state"]["message"]) for run in found}
 
 
-def test_without_prefect_copying_goes_on(watching: World, tmp_path: Path) -> None:
-    """The copy does not wait for Prefect's API; once that is there, the record follows."""
+def test_copying_does_not_need_prefect(watching: World, tmp_path: Path) -> None:
+    """Copies do not wait for Prefect's API; their records follow once it answers."""
     (secret,) = watching.issue("web-tls")
     home = tmp_path / "late"
     home.mkdir()
@@ -99,13 +99,13 @@ def test_without_prefect_copying_goes_on(watching: World, tmp_path: Path) -> Non
         until("the start", lambda: watching.is_everywhere(secret))
         renewed = watching.renew(secret)
         until("the renewal", lambda: watching.is_everywhere(renewed))
-        assert "web-tls changed: 3 clusters: update 3" in started.said
+        assert "web-tls changed: 3 clusters: update 3" in started.output
         with guarded_server(home, port=port):
             until("the records", lambda: {"watch: start", "watch: web-tls changed"} <= states(address).keys())
 
 
-def test_a_secret_that_can_not_be_examined_costs_itself(watching: World, tmp_path: Path) -> None:
-    """Neither at the start nor later does it end the watcher, whether a route names it or not."""
+def test_a_secret_that_cannot_be_checked_ends_nothing(watching: World, tmp_path: Path) -> None:
+    """Whether a route names it or not, neither the watcher ends nor any other certificate is left out."""
     bad = spoilt_secrets(watching)
     for secret in bad:
         watching.put(secret)
@@ -118,55 +118,53 @@ def test_a_secret_that_can_not_be_examined_costs_itself(watching: World, tmp_pat
         until("the renewal", lambda: watching.is_everywhere(renewed))
         assert started.process.poll() is None
     assert started.process.returncode == 0
-    assert "Traceback" not in started.said
+    assert "Traceback" not in started.output
 
 
-def test_records_that_can_not_be_written_are_counted(watching: World, tmp_path: Path) -> None:
-    """At the end it says how many records are lost, and the copies are there."""
+def test_records_that_cannot_be_written_are_counted(watching: World, tmp_path: Path) -> None:
+    """Without Prefect's API the copies are written, and the last line counts the lost records."""
     (secret,) = watching.issue("web-tls")
     with watcher(tmp_path, f"http://127.0.0.1:{free_port()}/api") as started:
         until("the start", lambda: watching.is_everywhere(secret))
     assert started.process.returncode == 0
-    assert "records lost: 1" in started.said
+    assert "records lost: 1" in started.output
 
 
-def test_a_missing_right_ends_it_with_its_name(
-    world: World, prefect: tuple[str, Path], tmp_path: Path
-) -> None:
-    """Exit status 1, and the last line says which verb is missing where."""
+def test_a_missing_permission_ends_it(world: World, prefect: tuple[str, Path], tmp_path: Path) -> None:
+    """The exit status is 1, and the last line names the verb and the namespace."""
     with watcher(tmp_path, prefect[0]) as started:
         until("its end", lambda: started.process.poll() is not None)
     assert started.process.returncode == 1
-    assert f"Forbidden: watch secrets in {SOURCE_NAMESPACE}" in started.said.splitlines()[-1]
+    assert f"Forbidden: watch secrets in {SOURCE_NAMESPACE}" in started.output.splitlines()[-1]
 
 
-def test_one_of_two_acts_and_the_other_takes_over(
+def test_a_standby_takes_over_from_a_killed_leader(
     watching: World, prefect: tuple[str, Path], tmp_path: Path
 ) -> None:
-    """Who waits does nothing and is alive; killed, the first is followed by it, and nothing is missed."""
+    """A standby copies nothing and is healthy; once the leader is killed, it copies what changes then."""
     (secret,) = watching.issue("web-tls")
     with watcher(tmp_path, prefect[0], *LEASE, name="one") as one:
-        one.wait_until_it_says("this replica is the leader")
+        one.wait_for_output("this replica is the leader")
         until("the start", lambda: watching.is_everywhere(secret))
         with watcher(tmp_path, prefect[0], *LEASE, name="two") as two:
-            until("a look at the Lease", lambda: two.process.poll() is None and two.metrics)
-            assert "this replica is the leader" not in two.said
+            until("the second replica", lambda: two.process.poll() is None and two.metrics)
+            assert "this replica is the leader" not in two.output
             one.process.send_signal(signal.SIGKILL)
             one.process.wait(PATIENCE)
             renewed = watching.renew(secret)
-            two.wait_until_it_says("this replica is the leader")
+            two.wait_for_output("this replica is the leader")
             until("the renewal", lambda: watching.is_everywhere(renewed))
 
 
-def test_it_tells_prometheus_what_it_did(watching: World, prefect: tuple[str, Path], tmp_path: Path) -> None:
-    """Successes, copies and the last word of OPS; a cluster that leaves the configuration vanishes."""
+def test_it_serves_metrics_of_what_it_did(watching: World, prefect: tuple[str, Path], tmp_path: Path) -> None:
+    """Successes, requests and the last activity of OPS are there; a removed cluster's series vanish."""
     last = 'tls_sync_last_success_timestamp_seconds{cluster="%s",owner="ops"}'
     (secret,) = watching.issue("web-tls")
     with watcher(tmp_path, prefect[0]) as started:
-        started.wait_for_its_port()
+        started.wait_until_ready()
         until("the start", lambda: all(last % name in started.metrics for name in watching.targets))
-        heard = 'tls_sync_watch_last_heard_timestamp_seconds{owner="ops"}'
-        until("a sign of life", lambda: heard in started.metrics)
+        last_activity = 'tls_sync_watch_last_heard_timestamp_seconds{owner="ops"}'
+        until("a sign of life", lambda: last_activity in started.metrics)
         assert 'tls_sync_api_requests_total{code="201",verb="PATCH"} 3.0' in started.metrics
         watching.configure(clusters=["dev", "rct"])
         watching.renew(secret)
@@ -174,10 +172,8 @@ def test_it_tells_prometheus_what_it_did(watching: World, prefect: tuple[str, Pa
         assert last % "rct" in started.metrics
 
 
-def test_nothing_piles_up_over_cut_connections(
-    world: World, prefect: tuple[str, Path], tmp_path: Path
-) -> None:
-    """The short form of the watcher's part of `make soak`: every copy is right in the end."""
+def test_cut_connections_leak_nothing(world: World, prefect: tuple[str, Path], tmp_path: Path) -> None:
+    """A short form of `make soak`: every copy is right in the end, and neither memory nor files grow."""
     settings = {"PREFECT_API_URL": prefect[0], "PREFECT_API_AUTH_STRING": PASSWORD}
     early, late = soak(world, tmp_path, 200, 5, **settings)
     assert grew(early, late) == []
@@ -186,23 +182,23 @@ def test_nothing_piles_up_over_cut_connections(
 def test_a_renewal_while_the_configuration_is_broken_is_not_lost(
     watching: World, prefect: tuple[str, Path], tmp_path: Path
 ) -> None:
-    """It is said once, and the copy comes when the configuration is mended."""
+    """The error is logged once, and the copy is written when the configuration is valid again."""
     (secret,) = watching.issue("web-tls")
     whole = watching.config_path.read_text()
     with watcher(tmp_path, prefect[0]) as started:
         until("the start", lambda: watching.is_everywhere(secret))
         watching.config_path.write_text("owner: [")
         renewed = watching.renew(secret)
-        started.wait_until_it_says("configuration ")
+        started.wait_for_output("configuration ")
         watching.config_path.write_text(whole)
         until("the renewal", lambda: watching.is_everywhere(renewed))
-    assert started.said.count("configuration ") == 1
+    assert started.output.count("configuration ") == 1
 
 
-def test_a_certificate_that_is_ready_a_moment_later_is_copied_then(
+def test_a_certificate_that_becomes_ready_a_moment_later_is_copied(
     watching: World, cert_manager: World, prefect: tuple[str, Path], tmp_path: Path
 ) -> None:
-    """cert-manager writes the Secret first; no event tells of what it says then, and no run fails for it."""
+    """cert-manager writes the Secret before the status; the watcher checks again, and reports no failure."""
     (secret,) = watching.issue("web-tls")
     with watcher(tmp_path, prefect[0]) as started:
         until("the start", lambda: watching.is_everywhere(secret))
@@ -213,55 +209,55 @@ def test_a_certificate_that_is_ready_a_moment_later_is_copied_then(
         assert not watching.is_everywhere(renewed)
         certificate_resource.put(watching.ops, certificate_resource.certificate(renewed))
         until("the renewal", lambda: watching.is_everywhere(renewed))
-        started.wait_until_it_says("web-tls changed: 3 clusters: update 3")
-    assert "failed" not in started.said
+        started.wait_for_output("web-tls changed: 3 clusters: update 3")
+    assert "failed" not in started.output
 
 
-def test_who_takes_over_reads_the_configuration_of_then(
+def test_a_standby_reads_the_configuration_when_it_takes_over(
     watching: World, prefect: tuple[str, Path], tmp_path: Path
 ) -> None:
-    """Broken meanwhile, it ends with its fault instead of holding the Lease and watching nothing."""
+    """If the configuration has become invalid, it ends with the error instead of holding the Lease."""
     with watcher(tmp_path, prefect[0], *LEASE, name="one") as one:
-        one.wait_until_it_says("this replica is the leader")
+        one.wait_for_output("this replica is the leader")
         with watcher(tmp_path, prefect[0], *LEASE, name="two") as two:
-            two.wait_for_its_port()
+            two.wait_until_ready()
             watching.config_path.write_text("owner: [")
             one.process.terminate()
             one.process.wait(PATIENCE)
             until("its end", lambda: two.process.poll() is not None)
     assert two.process.returncode == 1
-    assert "tls-sync: configuration " in two.said
-    assert "Traceback" not in two.said
+    assert "tls-sync: configuration " in two.output
+    assert "Traceback" not in two.output
 
 
-def test_told_to_stop_while_it_heals_it_begins_no_other_write(
+def test_a_stop_during_a_retry_begins_no_other_write(
     watching: World, prefect: tuple[str, Path], tmp_path: Path
 ) -> None:
-    """What is under way ends, in a cluster that is tried again as well, and then it is gone."""
+    """Writes under way end, also those of a retried cluster, and the exit status is 0."""
     secrets = watching.issue(*(f"web-{number}-tls" for number in range(24)))
-    slowly = SlowWrites(2)
+    slow_writes = SlowWrites(2)
     with watching.reached_at("https://127.0.0.1:1"), watcher(tmp_path, prefect[0]) as started:
-        started.wait_until_it_says("start: 1 of 3 clusters failed: dev")
+        started.wait_for_output("start: 1 of 3 clusters failed: dev")
         with watching.proxy() as proxy:
-            proxy.fault = slowly
-            assert slowly.begun.wait(PATIENCE)
+            proxy.fault = slow_writes
+            assert slow_writes.begun.wait(PATIENCE)
             started.process.terminate()
             started.process.wait(PATIENCE)
     assert started.process.returncode == 0
-    assert 0 < len(watching.versions()) == len(slowly.paths) < len(secrets)
+    assert 0 < len(watching.versions()) == len(slow_writes.paths) < len(secrets)
 
 
-def test_who_ends_gives_the_lease_back(watching: World, prefect: tuple[str, Path], tmp_path: Path) -> None:
-    """After SIGTERM the next one need not wait."""
+def test_sigterm_releases_the_lease(watching: World, prefect: tuple[str, Path], tmp_path: Path) -> None:
+    """After SIGTERM the Lease has no holder, so that the next replica does not wait."""
     with watcher(tmp_path, prefect[0], *LEASE) as started:
-        started.wait_until_it_says("this replica is the leader")
+        started.wait_for_output("this replica is the leader")
     assert started.process.returncode == 0
     (lease,) = watching.ops.list(LEASES)
     assert lease["spec"].get("holderIdentity", "") == ""
 
 
 def test_a_lease_has_one_holder(watching: World) -> None:
-    """Two that ask in turn: the first has it, and the second once the first has been silent for long."""
+    """The first replica has the Lease, and the second one once it saw no renewal for the Lease's duration."""
     one, two = (
         Lease(SOURCE_NAMESPACE, "tls-sync-watch", name, "cluster-ops", timings)
         for name, timings in (("one", WatchTimings()), ("two", WatchTimings(lease_duration=1.0)))
@@ -269,7 +265,7 @@ def test_a_lease_has_one_holder(watching: World) -> None:
     attempts = [lease.try_acquire_or_renew() for lease in (one, two, one)]
     assert attempts == [True, False, True]
     assert (one.is_leader, two.is_leader) == (True, False)
-    assert two.try_acquire_or_renew() is False  # it has changed since
+    assert two.try_acquire_or_renew() is False  # the first has renewed it since
     until("the takeover", two.try_acquire_or_renew)
     (lease,) = watching.ops.list(LEASES)
     assert (lease["spec"]["holderIdentity"], lease["spec"]["leaseTransitions"]) == ("two", 1)
@@ -288,7 +284,7 @@ def test_a_lease_has_one_holder(watching: World) -> None:
     ],
 )
 def test_wrong_arguments_are_named(arguments: list[str], words: str) -> None:
-    """Said at once, before anything is asked of a cluster."""
+    """The exit status is 2 and stderr names the option, before any request is sent."""
     done = subprocess.run(
         [sys.executable, "-m", "flows.watch", *arguments],
         cwd=ROOT,

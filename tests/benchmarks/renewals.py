@@ -27,7 +27,7 @@ def latencies(world: World, server: PrefectServer, say: Say, count: int) -> list
     with may_watch(ops), watcher(world.directory, PREFECT_API_URL=server.api) as process:
         say(f"watcher: {count} renewals, one after the other, about {count * 2} s")
         secrets = {one["metadata"]["name"]: one for one in ops.secrets(SOURCE_NAMESPACE)}
-        until("the watcher's start", lambda: all(map(arrivals.are, secrets.values())))
+        until("the watcher's start", lambda: all(map(arrivals.are_complete, secrets.values())))
         recorded = 1  # the record of its start
         until("its record", lambda: _records(server) >= recorded)
         taken = []
@@ -39,8 +39,8 @@ def latencies(world: World, server: PrefectServer, say: Say, count: int) -> list
             taken.append(arrivals.wait(renewed) - begin)
         until("the records", lambda: _records(server) >= recorded + count)
     arrivals.close()
-    if process.process.returncode or not all(map(arrivals.are, secrets.values())):
-        raise SandboxError(f"the watcher did not end well, or a copy is old:\n{process.said[-2000:]}")
+    if process.process.returncode or not all(map(arrivals.are_complete, secrets.values())):
+        raise SandboxError(f"the watcher did not end well, or a copy is old:\n{process.output[-2000:]}")
     return _results(taken, _records(server) - recorded, len(world.copies))
 
 

@@ -1,4 +1,4 @@
-"""The watcher as a process of its own, what it needs, and what comes of it on the targets."""
+"""Runs the watcher as a process, grants it its permissions, and follows its copies on the targets."""
 
 import os
 import subprocess
@@ -30,7 +30,7 @@ OURS = "labelSelector=app.kubernetes.io/managed-by%3Dtls-sync"
 
 @contextmanager
 def may_watch(ops: Admin, *more: Manifest) -> Iterator[None]:
-    """tls-sync may watch the Secrets of OPS, as the chart lets its watcher, and what else these rules let."""
+    """Let tls-sync watch the Secrets of OPS, as the chart does for the watcher, and add these rules."""
     role = ops.get(ROLE)
     rules = [{**rule, "verbs": [*rule["verbs"], "watch"]} for rule in role["rules"]]
     ops.patch(ROLE, {"rules": [*rules, *more]})
@@ -41,6 +41,8 @@ def may_watch(ops: Admin, *more: Manifest) -> Iterator[None]:
 
 
 class Process:
+    """`flows.watch` with a free port; stdout and stderr go to the log file."""
+
     def __init__(self, log: Path, arguments: Sequence[str], settings: Mapping[str, str]) -> None:
         self._log, self.port = log, free_port()
         environment = os.environ | {
@@ -56,17 +58,17 @@ class Process:
             )
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
         return self._log.read_text()
 
-    def wait_until_it_says(self, words: str) -> None:
-        until(words, lambda: words in self.said or self.process.poll() is not None)
-        assert words in self.said, self.said
+    def wait_for_output(self, text: str) -> None:
+        until(text, lambda: text in self.output or self.process.poll() is not None)
+        assert text in self.output, self.output
 
-    def wait_for_its_port(self) -> None:
-        """By then it has imported what it needs."""
+    def wait_until_ready(self) -> None:
+        """Wait until it serves its metrics; by then it has imported its modules."""
         until("its port", lambda: self.process.poll() is not None or self.metrics)
-        assert self.process.poll() is None, self.said
+        assert self.process.poll() is None, self.output
 
     @property
     def metrics(self) -> str:
@@ -75,7 +77,7 @@ class Process:
 
 @contextmanager
 def watcher(directory: Path, *arguments: str, name: str = "watch", **settings: str) -> Iterator[Process]:
-    """A running one, with more settings as environment variables."""
+    """Run a watcher with these settings as environment variables, and end it with SIGTERM."""
     started = Process(directory / f"{name}.log", arguments, settings)
     try:
         yield started
@@ -86,48 +88,48 @@ def watcher(directory: Path, *arguments: str, name: str = "watch", **settings: s
 
 
 class Arrivals:
-    """What came to lie on the targets, and when: by watching them, so that looking costs little."""
+    """The copies on each target and the time when each arrived, followed by watches."""
 
     def __init__(self, targets: Mapping[str, Admin]) -> None:
         self._targets = targets
-        self._came = threading.Condition()
-        self._lying: dict[tuple[str, str], tuple[str, float]] = {}
-        self._ended = False
+        self._changed = threading.Condition()
+        self._copies: dict[tuple[str, str], tuple[str, float]] = {}
+        self._closed = False
         for cluster, admin in targets.items():
             threading.Thread(target=self._follow, args=(cluster, admin), daemon=True).start()
 
     def _follow(self, cluster: str, admin: Admin) -> None:
-        while not self._ended:
+        while not self._closed:
             with suppress(OSError, AdminError):
                 listed = admin.get(f"/api/v1/secrets?{OURS}")
-                self._note(cluster, *listed["items"])
+                self._store(cluster, *listed["items"])
                 since = listed["metadata"]["resourceVersion"]
                 for event in admin.watch(f"/api/v1/secrets?watch=1&resourceVersion={since}&{OURS}"):
-                    self._note(cluster, event["object"])
+                    self._store(cluster, event["object"])
 
-    def _note(self, cluster: str, *secrets: Manifest) -> None:
-        moment = time.perf_counter()
-        with self._came:
+    def _store(self, cluster: str, *secrets: Manifest) -> None:
+        now = time.perf_counter()
+        with self._changed:
             for secret in secrets:
-                self._lying[cluster, secret["metadata"]["name"]] = (secret["data"]["tls.crt"], moment)
-            self._came.notify_all()
+                self._copies[cluster, secret["metadata"]["name"]] = (secret["data"]["tls.crt"], now)
+            self._changed.notify_all()
 
     def close(self) -> None:
-        self._ended = True
+        self._closed = True
 
-    def are(self, secret: Manifest) -> bool:
-        """Whether every target has what this Secret holds."""
-        with self._came:
-            return len(self._moments(secret)) == len(self._targets)
+    def are_complete(self, secret: Manifest) -> bool:
+        """Whether every target has the certificate of this Secret."""
+        with self._changed:
+            return len(self._times(secret)) == len(self._targets)
 
     def wait(self, secret: Manifest) -> float:
-        """When the last target had what this Secret holds, as a moment of time.perf_counter()."""
-        with self._came:
-            arrived = self._came.wait_for(lambda: len(self._moments(secret)) == len(self._targets), PATIENCE)
+        """Wait until every target has it; return the last arrival as a value of time.perf_counter()."""
+        with self._changed:
+            arrived = self._changed.wait_for(lambda: len(self._times(secret)) == len(self._targets), PATIENCE)
             assert arrived, f"{secret['metadata']['name']} did not arrive everywhere"
-            return max(self._moments(secret))
+            return max(self._times(secret))
 
-    def _moments(self, secret: Manifest) -> list[float]:
+    def _times(self, secret: Manifest) -> list[float]:
         name, wanted = secret["metadata"]["name"], secret["data"]["tls.crt"]
-        lying = [self._lying.get((cluster, name), ("", 0.0)) for cluster in self._targets]
-        return [moment for content, moment in lying if content == wanted]
+        copies = [self._copies.get((cluster, name), ("", 0.0)) for cluster in self._targets]
+        return [time for content, time in copies if content == wanted]

@@ -1,4 +1,4 @@
-"""What is gathered into one, and what is done at once."""
+"""Which names come at once, and which come together."""
 
 import threading
 
@@ -9,42 +9,42 @@ from tasks.watch.timings import WatchTimings
 
 
 @pytest.fixture
-def waiting() -> Debouncer:
+def debouncer() -> Debouncer:
     return Debouncer(WatchTimings(debounce_window=0.2))
 
 
-def test_the_first_comes_alone_and_what_follows_as_one(waiting: Debouncer) -> None:
-    """A thousand renewals are two batches, and each name is in one of them, once."""
+def test_the_first_name_comes_alone_and_the_rest_together(debouncer: Debouncer) -> None:
+    """A thousand renewals are two batches, and each name is once in one of them."""
     names = [f"web-{number}-tls" for number in range(1000)]
-    waiting.add(*names, *names[1:])
-    waiting.close()
-    assert list(waiting.batches()) == [frozenset(names[:1]), frozenset(names[1:])]
+    debouncer.add(*names, *names[1:])
+    debouncer.close()
+    assert list(debouncer.batches()) == [frozenset(names[:1]), frozenset(names[1:])]
 
 
-def test_after_a_quiet_second_the_next_comes_at_once(waiting: Debouncer) -> None:
-    """It does not wait for more to come, as one in a stream does."""
-    batches = waiting.batches()
-    waiting.add("web-a-tls")
+def test_after_a_quiet_window_the_next_name_comes_at_once(debouncer: Debouncer) -> None:
+    """A name that follows a quiet window is not delayed to be grouped with later ones."""
+    batches = debouncer.batches()
+    debouncer.add("web-a-tls")
     assert next(batches) == {"web-a-tls"}
-    threading.Timer(0.5, waiting.add, ["web-b-tls", "web-c-tls"]).start()
+    threading.Timer(0.5, debouncer.add, ["web-b-tls", "web-c-tls"]).start()
     assert next(batches) == {"web-b-tls"}
     assert next(batches) == {"web-c-tls"}
 
 
-def test_a_name_that_comes_while_it_is_dealt_with_comes_again(waiting: Debouncer) -> None:
-    """A second renewal of one certificate, just behind the first, is not lost."""
-    batches = waiting.batches()
-    waiting.add("web-tls")
+def test_a_name_that_is_added_while_its_batch_is_handled_comes_again(debouncer: Debouncer) -> None:
+    """A second renewal of one certificate right after the first one is not lost."""
+    batches = debouncer.batches()
+    debouncer.add("web-tls")
     assert next(batches) == {"web-tls"}
-    waiting.add("web-tls")
+    debouncer.add("web-tls")
     assert next(batches) == {"web-tls"}
 
 
-def test_nothing_is_lost_at_the_end(waiting: Debouncer) -> None:
-    """What came before the end is still handed out."""
-    batches = waiting.batches()
-    waiting.add("web-a-tls")
+def test_names_added_before_the_end_are_returned(debouncer: Debouncer) -> None:
+    """Closing the queue drops no name that was added before."""
+    batches = debouncer.batches()
+    debouncer.add("web-a-tls")
     next(batches)
-    waiting.add("web-b-tls")
-    waiting.close()
+    debouncer.add("web-b-tls")
+    debouncer.close()
     assert list(batches) == [{"web-b-tls"}]
