@@ -69,7 +69,7 @@ class Recorder:
             while len(self._records) > MAX_RECORDS or (len(self._records) > 1 and self._rows > MAX_ROWS):
                 self._records.popleft()
                 self.dropped += 1
-                registry.record_lost()
+                registry.count_lost_record()
             self._changed.notify()
 
     def close(self, seconds: float) -> None:

@@ -1,16 +1,18 @@
-"""The metrics, by name. Pure. docs/metrics.md lists them; a test holds the two together."""
+"""The metrics: name, HELP text and labels. Pure. docs/metrics.md lists them; a test compares the two."""
 
 from enum import StrEnum
 from typing import NamedTuple
 
-MOST = 500
-"""Certificates of OPS, and copies of a cluster, that have samples of their own: those that end first."""
-MOST_COPIES, FEWEST = 2000, 10
-"""In all clusters together; but some of each."""
+MAX_SERIES = 500
+"""Maximum number of certificates on OPS, and of copies per cluster, that have samples of their own."""
+MAX_COPIES = 2000
+"""Maximum number of copies in all clusters that have samples of their own, shared equally by the clusters."""
+MIN_COPIES = 10
+"""Number of copies per cluster that have samples of their own even where there are very many clusters."""
 
 
 class Kind(StrEnum):
-    """Of what a metric tells; see tasks/metrics/samples.py."""
+    """What the samples of a metric describe; tasks/metrics/samples.py says when they are replaced."""
 
     RUN = "run"
     SOURCE = "source"
@@ -21,7 +23,7 @@ class Kind(StrEnum):
 
 
 class Family(NamedTuple):
-    """A metric: its name, what it says, of what it tells, and its labels."""
+    """A metric family: name, HELP text, what its samples describe, and labels."""
 
     name: str
     help: str
@@ -34,27 +36,25 @@ _COPY = (*_CLUSTER, "target_namespace", "secret", "certificate")
 
 RUN_END = Family("tls_sync_last_run_timestamp_seconds", "When the last run ended.", Kind.RUN)
 RUN_SECONDS = Family("tls_sync_last_run_duration_seconds", "How long the last run took.", Kind.RUN)
-RUN_SUCCESS = Family(
-    "tls_sync_last_run_success", "1 where the last run was Completed, 0 where not.", Kind.RUN
-)
+RUN_SUCCESS = Family("tls_sync_last_run_success", "1 if the last run was Completed, else 0.", Kind.RUN)
 RUN_FAILURES = Family(
     "tls_sync_last_run_failures",
-    "Failures of the last run that belong to no target: OPS's, and ConfigurationInvalid.",
+    "Failures of the last run that belong to no target cluster: those of OPS, and ConfigurationInvalid.",
     Kind.RUN,
     ("owner", "code"),
 )
 RUN_REQUESTS = Family(
     "tls_sync_last_run_api_requests",
-    "Requests of the last run to API servers, by HTTP status; `none` where no answer began.",
+    "Requests of the last run to API servers, by HTTP status; `none` if no response began.",
     Kind.RUN,
     ("owner", "verb", "code"),
 )
 RUN_LOST = Family(
-    "tls_sync_last_run_lost_pushes", "Pushes of the last run that the Pushgateway did not take.", Kind.RUN
+    "tls_sync_last_run_lost_pushes", "Pushes of the last run that the Pushgateway did not accept.", Kind.RUN
 )
 SUSPENDED = Family(
     "tls_sync_cluster_suspended",
-    "1 for a suspended cluster, 0 for each other one configured.",
+    "1 for a suspended cluster, 0 for every other cluster of the configuration.",
     Kind.RUN,
     _CLUSTER,
 )
@@ -63,19 +63,19 @@ SOURCE_CERTIFICATES = Family(
 )
 SOURCE_REJECTED = Family(
     "tls_sync_source_rejected",
-    "Secrets on OPS that a route names, and that are not fit to be sent.",
+    "Secrets on OPS that a route names and that are not fit to be sent, by reason.",
     Kind.SOURCE,
     ("owner", "reason"),
 )
 SOURCE_NOT_ISSUED = Family(
     "tls_sync_source_not_issued",
-    "Certificates that a route names, and that cert-manager has yet to issue: pending, or late.",
+    "Certificates that a route names and that cert-manager has yet to issue, by reason: pending or late.",
     Kind.SOURCE,
     ("owner", "reason"),
 )
 SOURCE_UNROUTED = Family(
     "tls_sync_source_unrouted",
-    "Secrets on OPS that are not fit to be sent, or not there yet, and that no route names.",
+    "Secrets on OPS that no route names and that are not fit to be sent or not issued yet.",
     Kind.SOURCE,
 )
 SOURCE_BEGIN = Family(
@@ -92,7 +92,7 @@ SOURCE_END = Family(
 )
 SOURCE_RENEWAL = Family(
     "tls_sync_source_renewal_timestamp_seconds",
-    "When cert-manager renews a certificate on OPS; two thirds of its life where it does not tell.",
+    "When cert-manager renews a certificate on OPS; two thirds of its lifetime if unknown.",
     Kind.SOURCE,
     ("owner", "certificate"),
 )
@@ -101,7 +101,7 @@ SOURCE_DROPPED = Family(
 )
 CREDENTIAL_END = Family(
     "tls_sync_credential_end_timestamp_seconds",
-    "When the credential for a cluster, or for OPS, ends; where that is known.",
+    "When the credential for a cluster, or for OPS, expires, if that is known.",
     Kind.CLUSTER,
     _CLUSTER,
 )
@@ -113,13 +113,13 @@ CLUSTER_RUN_END = Family(
 )
 CLUSTER_SUCCESS = Family(
     "tls_sync_cluster_last_run_success",
-    "1 where nothing failed there in the last run, 0 where not.",
+    "1 if nothing failed there in the last run, else 0.",
     Kind.CLUSTER,
     _CLUSTER,
 )
 LAST_SUCCESS = Family(
     "tls_sync_last_success_timestamp_seconds",
-    "When a run last ended without a failure there.",
+    "When the last run without a failure there ended.",
     Kind.SUCCESS,
     _CLUSTER,
 )
@@ -128,56 +128,58 @@ CLUSTER_FAILURES = Family(
 )
 CERTIFICATES = Family(
     "tls_sync_certificates",
-    "Rows of the last report, by action and reason; of the writes, those that took place.",
+    "Rows of the last report, by action and reason; writes count only if they took place.",
     Kind.CLUSTER,
     (*_CLUSTER, "action", "reason"),
 )
-IN_SYNC = Family("tls_sync_secrets_in_sync", "Copies that are as OPS has them.", Kind.CLUSTER, _CLUSTER)
+IN_SYNC = Family(
+    "tls_sync_secrets_in_sync", "Copies with the same content as on OPS.", Kind.CLUSTER, _CLUSTER
+)
 PENDING = Family(
-    "tls_sync_secrets_pending", "Writes that were planned and did not take place.", Kind.CLUSTER, _CLUSTER
+    "tls_sync_secrets_pending", "Writes that were planned but did not take place.", Kind.CLUSTER, _CLUSTER
 )
 REFUSED = Family(
     "tls_sync_secrets_refused",
-    "Secrets wanted there that can't be had, by reason.",
+    "Secrets that are routed there and were refused, by reason.",
     Kind.CLUSTER,
     (*_CLUSTER, "reason"),
 )
 COPY_BEGIN = Family(
     "tls_sync_copy_not_before_timestamp_seconds",
-    "notBefore of what a copy of ours holds.",
+    "notBefore of the certificate in a copy.",
     Kind.COPIES,
     _COPY,
 )
 COPY_END = Family(
-    "tls_sync_copy_not_after_timestamp_seconds", "notAfter of what a copy of ours holds.", Kind.COPIES, _COPY
+    "tls_sync_copy_not_after_timestamp_seconds", "notAfter of the certificate in a copy.", Kind.COPIES, _COPY
 )
 COPY_RENEWAL = Family(
     "tls_sync_copy_renewal_timestamp_seconds",
-    "When cert-manager renews what a copy of ours holds, or should have.",
+    "When cert-manager renews the certificate in a copy, or should have renewed it.",
     Kind.COPIES,
     _COPY,
 )
 COPIES_DROPPED = Family(
     "tls_sync_copies_dropped", "Copies that have no samples of their own.", Kind.COPIES, _CLUSTER
 )
-HEARD = Family(
+LAST_HEARD = Family(
     "tls_sync_watch_last_heard_timestamp_seconds",
-    "When the watcher last heard from OPS: an event, a bookmark, the due end of a watch. From it alone.",
+    "When the watcher last received an event, a bookmark or a watch's regular end from OPS.",
     Kind.PROCESS,
 )
 API_REQUESTS = Family(
     "tls_sync_api_requests_total",
-    "Requests to API servers since the process began. From the watcher alone.",
+    "Requests of the watcher to API servers since it started.",
     Kind.PROCESS,
     ("verb", "code"),
 )
 LOST_RECORDS = Family(
     "tls_sync_watch_lost_records_total",
-    "Records for Prefect's history that were lost, since its API was away too long. From the watcher alone.",
+    "Records of the watcher for Prefect's history that were lost while its API did not respond.",
     Kind.PROCESS,
     (),
 )
 
 COUNTERS = frozenset({API_REQUESTS, LOST_RECORDS})
-"""All others are gauges."""
+"""The counters; all other metrics are gauges."""
 BY_NAME = {one.name: one for one in list(globals().values()) if isinstance(one, Family)}

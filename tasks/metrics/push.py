@@ -1,4 +1,8 @@
-"""Pushes a report's samples to the Pushgateway, within two seconds, whatever it does."""
+"""Pushes the samples of a report to a Pushclient. A run neither fails nor waits for longer than TIMEOUT.
+
+A thread does it. If it is not done by then, nobody waits for it any longer: it ends with its connection or
+with the process.
+"""
 
 import os
 import time
@@ -16,37 +20,40 @@ from tasks.domain.names import is_namespace
 from tasks.metrics.definitions import RUN_LOST
 from tasks.metrics.pushgateway import (
     ADDRESS,
-    LIMIT,
-    REST,
-    REST_OF_GROUP,
-    RUN,
-    Gateway,
+    GROUP_JOB_PREFIX,
+    RUN_JOB,
+    STATE_JOB,
+    TIMEOUT,
     PushFailed,
+    PushgatewayClient,
     out_of_time,
 )
 from tasks.metrics.samples import (
     UNKNOWN_OWNER,
     Sample,
     Samples,
-    base_of,
-    merged,
-    of_fleet,
-    of_run,
-    tidied,
-    unreadable,
+    config_error_samples,
+    fleet_samples,
+    merge,
+    previous_parts,
+    run_samples,
+    without_duplicates,
 )
 from tasks.runtime.yaml_file import YamlError, read_yaml
 
 
 def push(report: RunReport) -> str:
-    """Tell of a run; what was lost of it in one line, or nothing."""
-    return "" if report.dry_run else _send(Push(report.owner, lambda: of_run(report), report))
+    """Push the samples of a run. Return which pushes failed, in one line; empty if none did."""
+    return "" if report.dry_run else _send(Push(report.owner, lambda: run_samples(report), report))
 
 
 def push_fleet(config: SyncConfig, began: datetime, *, ok: bool) -> str:
-    """Tell of a fleet, and take away what is known of clusters and groups that are gone."""
-    made = of_fleet(config.owner, began, datetime.now(UTC), ok=ok)
-    return _send(FleetPush(config.owner, lambda: made, config=config))
+    """Push the samples of a fleet's run, and delete those of clusters and groups that are gone.
+
+    Returns which pushes failed, in one line; empty if none did.
+    """
+    samples = fleet_samples(config.owner, began, datetime.now(UTC), ok=ok)
+    return _send(FleetPush(config.owner, lambda: samples, config=config))
 
 
 def load_config_or_tell() -> SyncConfig:
@@ -55,7 +62,7 @@ def load_config_or_tell() -> SyncConfig:
         return load_config()
     except ConfigError as error:
         owner = _owner()
-        lost = _send(Push(owner, lambda: unreadable(owner, datetime.now(UTC))))
+        lost = _send(Push(owner, lambda: config_error_samples(owner, datetime.now(UTC))))
         raise ConfigError(f"{error}\n{lost}" if lost else str(error)) from None
 
 
@@ -69,78 +76,85 @@ def _owner() -> str:
     return owner if isinstance(owner, str) and is_namespace(owner) else UNKNOWN_OWNER
 
 
-def _send(errand: "Push") -> str:
+def _send(push: "Push") -> str:
     if not os.environ.get(ADDRESS):
         return ""
-    thread = Thread(target=errand.run, name="pushgateway", daemon=True)
+    thread = Thread(target=push.run, name="pushgateway", daemon=True)
     thread.start()
-    thread.join(LIMIT)
-    return errand.account(late=thread.is_alive())
+    thread.join(TIMEOUT)
+    return push.failure_message(late=thread.is_alive())
 
 
 @dataclass
 class Push:
+    """The pushes of one run: the samples that describe the run, then those of OPS and its targets."""
+
     owner: str
-    of_run: Callable[[], Samples]
+    run_samples: Callable[[], Samples]
     report: RunReport | None = None
-    deadline: float = field(default_factory=lambda: time.monotonic() + LIMIT)
-    arrived: int = 0
-    trouble: str = ""
+    deadline: float = field(default_factory=lambda: time.monotonic() + TIMEOUT)
+    completed: int = 0
+    """Number of pushes that the Pushgateway accepted."""
+    error: str = ""
 
     def run(self) -> None:
         try:
-            self._run(Gateway(self.owner, self.deadline))
+            self._run(PushgatewayClient(self.owner, self.deadline))
         except PushFailed as error:
-            self.trouble = str(error)
-        except Exception as error:  # noqa: BLE001  its text could hold anything, and no run fails for it
-            self.trouble = f"a defect of tls-sync, {type(error).__name__}"
+            self.error = str(error)
+        except Exception as error:  # noqa: BLE001  its text could contain anything
+            self.error = f"an internal error of tls-sync, {type(error).__name__}"
 
-    def _run(self, gateway: "Gateway") -> None:
-        gateway.put(RUN, self.of_run())
-        self.arrived += 1
+    def _run(self, client: PushgatewayClient) -> None:
+        client.put(RUN_JOB, self.run_samples())
+        self.completed += 1
         if self.report is None:
             return
         try:
-            job, held = _job(self.report.group), gateway.held()
-            known = merged(base_of(held, job, REST, whole=self.report.covers_everything), self.report)
-            gateway.put(job, [sample for samples in known.values() for sample in samples])
-            self.arrived += 1
+            job, current = _job(self.report.group), client.current_samples()
+            covers_everything = self.report.covers_everything
+            previous = previous_parts(current, job, STATE_JOB, covers_everything=covers_everything)
+            parts = merge(previous, self.report)
+            client.put(job, [sample for samples in parts.values() for sample in samples])
+            self.completed += 1
         except PushFailed:
-            gateway.post(RUN, [Sample(RUN_LOST, (self.owner,), 1)])
+            client.post(RUN_JOB, [Sample(RUN_LOST, (self.owner,), 1)])
             raise
-        for told in set(held) - {job} if self.report.covers_everything else ():
-            gateway.delete(told, self.owner)  # of groups: all that they knew has been told anew
-        gateway.delete(RUN, UNKNOWN_OWNER)  # the configuration can be read again
+        for other in set(current) - {job} if covers_everything else ():
+            client.delete(other, self.owner)  # this push has replaced all samples of the groups
+        client.delete(RUN_JOB, UNKNOWN_OWNER)  # the configuration can be read again
 
-    def account(self, *, late: bool) -> str:
-        planned = 2 if self.report or isinstance(self, FleetPush) else 1
-        if not late and not self.trouble:
+    def failure_message(self, *, late: bool) -> str:
+        """Return which pushes failed; empty if none did. `late`: the pushes are not done yet."""
+        if not late and not self.error:
             return ""
-        why, lost = self.trouble or out_of_time(), planned - self.arrived
-        told = f"{lost} of {planned} pushes" if lost else "a removal"
-        return f"metrics: the Pushgateway did not take {told}: {why}"
+        planned = 2 if self.report or isinstance(self, FleetPush) else 1
+        lost = planned - self.completed
+        what = f"{lost} of {planned} pushes" if lost else "a removal"
+        return f"metrics: the Pushgateway did not take {what}: {self.error or out_of_time()}"
 
 
 @dataclass
 class FleetPush(Push):
     config: SyncConfig = field(kw_only=True)
 
-    def _run(self, gateway: "Gateway") -> None:
-        gateway.post(RUN, self.of_run())  # failures of OPS, which a group's run has told, stay
-        self.arrived += 1
-        held = gateway.held()
-        members = {job: self._members(job) for job in held}
-        for job, kept in tidied(held, members, REST).items():
-            if not kept:
-                gateway.delete(job, self.owner)
-            elif len(kept) < len(held[job]):
-                gateway.put(job, kept)
-        self.arrived += 1
+    def _run(self, client: PushgatewayClient) -> None:
+        # POST keeps the failures of OPS that the runs of groups have pushed.
+        client.post(RUN_JOB, self.run_samples())
+        self.completed += 1
+        current = client.current_samples()
+        members = {job: self._members(job) for job in current}
+        for job, samples in without_duplicates(current, members, STATE_JOB).items():
+            if not samples:
+                client.delete(job, self.owner)
+            elif len(samples) < len(current[job]):
+                client.put(job, samples)
+        self.completed += 1
 
     def _members(self, job: str) -> set[str]:
-        group = None if job == REST else job.removeprefix(REST_OF_GROUP)
+        group = None if job == STATE_JOB else job.removeprefix(GROUP_JOB_PREFIX)
         return {*self.config.members(group)} - {*self.config.suspended}
 
 
 def _job(group: str | None) -> str:
-    return f"{REST_OF_GROUP}{group}" if group else REST
+    return f"{GROUP_JOB_PREFIX}{group}" if group else STATE_JOB

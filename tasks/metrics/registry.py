@@ -1,15 +1,8 @@
-"""Prometheus metrics of this process: for a program that stays and is scraped, as the watcher is.
+"""The metrics of this process, for a program that Prometheus scrapes, as the watcher is. Thread-safe.
 
-    metrics.observe(report)          after each piece of work, with its RunReport
-    metrics.heard(owner)             after each event, bookmark or list of OPS
-    metrics.record_lost()            for each record that Prefect's history will never have
-    body, kind = metrics.exposition()     what to answer to GET /metrics, and its content type
-
-`observe` does what a push to a Pushgateway does (pushgateway.py): series of what healed vanish with the
-next report of the cluster, and series of clusters that `report.configured` names no more with the next report
-of any. A report should have `owner`, `configured`, `suspended`, `began` and `requests` set as the flow sets
-them (`tally.since`). One with `certificate` changes the run's series, OPS's and those of that certificate's
-copies; only one without it can be a cluster's success. Usable from several threads.
+`observe` merges a report as a push to a Pushgateway does (push.py): the next report of a cluster removes the
+series of failures that are gone, and the next report of any cluster removes the series of clusters that
+`report.configured` no longer names.
 """
 
 import threading
@@ -22,75 +15,73 @@ from prometheus_client.registry import Collector
 
 from tasks.domain.models import RunReport
 from tasks.kube import request_counts
-from tasks.metrics.definitions import API_REQUESTS, COUNTERS, HEARD, LOST_RECORDS, Family
-from tasks.metrics.samples import Parts, Sample, merged, of_run
-
-Source = Callable[[], Iterable[Sample]]
+from tasks.metrics.definitions import API_REQUESTS, COUNTERS, LAST_HEARD, LOST_RECORDS, Family
+from tasks.metrics.samples import Parts, Sample, merge, run_samples
 
 _lock = threading.Lock()
 _run: list[Sample] = []
-_held: Parts = {}
-_heard: dict[str, datetime] = {}
+_state: Parts = {}
+_last_heard: dict[str, datetime] = {}
 _lost: list[float] = [0.0]
 
 
 def observe(report: RunReport) -> None:
-    """From now on, this is what the process tells of its last work."""
+    """Replace the samples that the report covers."""
     with _lock:
-        _run[:] = of_run(report) or _run
-        now = dict(merged(_held, report))
-        _held.clear()
-        _held.update(now)
+        _run[:] = run_samples(report) or _run
+        merged = dict(merge(_state, report))
+        _state.clear()
+        _state.update(merged)
 
 
-def heard(owner: str) -> None:
-    """OPS has just said something."""
+def record_source_event(owner: str) -> None:
+    """Record that OPS has just sent an event, a bookmark or a list."""
     with _lock:
-        _heard[owner] = datetime.now(UTC)
+        _last_heard[owner] = datetime.now(UTC)
 
 
-def record_lost() -> None:
-    """One for Prefect's history could not be kept until its API was back."""
+def count_lost_record() -> None:
+    """Count a record for Prefect's history that was dropped before Prefect's API responded."""
     with _lock:
         _lost[0] += 1
 
 
 def exposition() -> tuple[bytes, str]:
-    """All of it as text, and the text's content type."""
+    """Return the body and the content type of the response to GET /metrics."""
     return text(_samples()), CONTENT_TYPE_PLAIN_0_0_4
 
 
 def text(samples: Iterable[Sample]) -> bytes:
-    """Samples in Prometheus's text format."""
-    held = tuple(samples)
-    return generate_latest(_registry(lambda: held))
+    """Return the samples in Prometheus's text format."""
+    found = tuple(samples)
+    return generate_latest(_registry(lambda: found))
 
 
 def _samples() -> tuple[Sample, ...]:
     with _lock:
-        held = [*_run, *(sample for samples in _held.values() for sample in samples)]
-        held += [Sample(HEARD, (owner,), moment.timestamp()) for owner, moment in _heard.items()]
-        held.append(Sample(LOST_RECORDS, (), _lost[0]))
+        found = [*_run, *(sample for samples in _state.values() for sample in samples)]
+        found += [Sample(LAST_HEARD, (owner,), time.timestamp()) for owner, time in _last_heard.items()]
+        found.append(Sample(LOST_RECORDS, (), _lost[0]))
     return (
-        *held,
+        *found,
         *(Sample(API_REQUESTS, (*outcome,), count) for outcome, count in request_counts.made().items()),
     )
 
 
-def _registry(source: Source) -> CollectorRegistry:
+def _registry(source: Callable[[], Iterable[Sample]]) -> CollectorRegistry:
     registry = CollectorRegistry()
-    registry.register(_Told(source))
+    registry.register(_SampleCollector(source))
     return registry
 
 
-class _Told(Collector):
-    """What a source of samples has to tell at this moment, each family once."""
+class _SampleCollector(Collector):
+    """Collects the current samples, each metric family once."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: Callable[[], Iterable[Sample]]) -> None:
         self._source = source
 
     def describe(self) -> Iterable[Metric]:
-        return ()  # otherwise it would be collected once more, for the names
+        return ()  # without this, the registry would collect all samples once more for the names
 
     def collect(self) -> Iterator[Metric]:
         metrics: dict[Family, GaugeMetricFamily | CounterMetricFamily] = {}

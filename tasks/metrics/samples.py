@@ -1,17 +1,17 @@
-"""Reports -> Prometheus samples. Pure.
+"""The Prometheus samples of a report. Pure.
 
-Samples come in parts, each replaced as a whole or left alone, so that what healed or is gone vanishes and
-what a run did not look at stays:
+Samples belong to parts. A report replaces a part as a whole or leaves it as it is, so that series of failures
+that are gone vanish, and those of clusters that a run did not read stay:
 
-| part    | of          | replaced by                                                        |
-| ------- | ----------- | ------------------------------------------------------------------ |
-| run     | the owner   | each run                                                           |
-| source  | the owner   | each run that could read OPS                                       |
-| cluster | one cluster | each run for all certificates of the cluster                       |
-| copies  | one cluster | the same, where the cluster could be seen                          |
-| success | one cluster | the same, where nothing failed: no failure takes away the last one |
+| part    | of          | replaced by                                                          |
+| ------- | ----------- | -------------------------------------------------------------------- |
+| run     | the owner   | each run                                                             |
+| source  | the owner   | each run that could read OPS                                         |
+| cluster | one cluster | each run for all certificates of the cluster                         |
+| copies  | one cluster | the same, if the cluster could be read                               |
+| success | one cluster | the same, if nothing failed: a failed run keeps the last success     |
 
-A dry run replaces none of them. Labels hold names that Kubernetes bounds, and codes of ours.
+A dry run replaces no part. Label values are names of Kubernetes objects and codes of tls-sync.
 """
 
 from collections import Counter
@@ -24,12 +24,12 @@ from tasks.domain.models import Certificate, Change, ClusterReport, RunReport, V
 from tasks.domain.names import OPS
 from tasks.domain.reasons import Reason
 from tasks.metrics import definitions as f
-from tasks.metrics.definitions import FEWEST, MOST, MOST_COPIES, Family, Kind
+from tasks.metrics.definitions import MAX_COPIES, MAX_SERIES, MIN_COPIES, Family, Kind
 from tasks.report.verdict import run_verdict
 
-UNREADABLE = "ConfigurationInvalid"
+CONFIG_ERROR = "ConfigurationInvalid"
 UNKNOWN_OWNER = "unknown"
-"""Where the configuration is too broken to say whose it is."""
+"""The label `owner` if the owner can't be read from the configuration."""
 
 
 class Sample(NamedTuple):
@@ -39,7 +39,7 @@ class Sample(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What is replaced together."""
+    """Samples that are replaced together."""
 
     kind: Kind
     cluster: str = ""
@@ -49,109 +49,119 @@ Samples = tuple[Sample, ...]
 Parts = dict[Part, Samples]
 
 
-def of_run(report: RunReport) -> Samples:
-    """What a run has to tell of itself; needs nothing that was known before."""
-    return () if report.dry_run else tuple(_of_run(report))
+def run_samples(report: RunReport) -> Samples:
+    """Return the samples that describe the run itself."""
+    return () if report.dry_run else tuple(_run(report))
 
 
-def merged(held: Parts, report: RunReport) -> Parts:
-    """What is known of OPS and its targets after a run, given what was known before."""
+def merge(previous: Parts, report: RunReport) -> Parts:
+    """Return the samples of OPS and its targets after a run, given those from before it."""
     if report.dry_run:
-        return held
-    known = {**held, **dict(_news(held, report))}
-    ours = report.members or report.configured  # the samples of a group are kept apart from all others
-    gone = set(report.suspended) | {part.cluster for part in known} - {*ours, ""}
-    return {part: told for part, told in known.items() if part.cluster not in gone and _is_of(told, report)}
+        return previous
+    merged = {**previous, **dict(_replaced(previous, report))}
+    clusters = report.members or report.configured  # runs of a group have samples of their own
+    gone = set(report.suspended) | {part.cluster for part in merged} - {*clusters, ""}
+    return {
+        part: samples
+        for part, samples in merged.items()
+        if part.cluster not in gone and all(one.labels[0] == report.owner for one in samples)
+    }
 
 
-def parts(samples: Iterable[Sample]) -> Parts:
-    """Samples that come from elsewhere, taken apart."""
+def by_part(samples: Iterable[Sample]) -> Parts:
+    """Return the samples, for example those read from a Pushgateway, by their part."""
     found: dict[Part, list[Sample]] = {}
     for one in samples:
-        place = dict(zip(one.family.labels, one.labels, strict=True)).get("cluster", "")
-        part = Part(Kind.SOURCE) if place == OPS else Part(one.family.kind, place)
+        cluster = dict(zip(one.family.labels, one.labels, strict=True)).get("cluster", "")
+        part = Part(Kind.SOURCE) if cluster == OPS else Part(one.family.kind, cluster)
         found.setdefault(part, []).append(one)
-    return {part: tuple(told) for part, told in found.items()}
+    return {part: tuple(listed) for part, listed in found.items()}
 
 
-def of_fleet(owner: str, began: datetime, now: datetime, *, ok: bool) -> Samples:
-    """What a fleet has to tell of itself; the runs of its groups have told the rest."""
-    told = ((f.RUN_END, now.timestamp()), (f.RUN_SECONDS, (now - began).total_seconds()), (f.RUN_SUCCESS, ok))
-    return tuple(Sample(family, (owner,), value) for family, value in told)
+def fleet_samples(owner: str, began: datetime, now: datetime, *, ok: bool) -> Samples:
+    """Return the samples that describe the run of a fleet; its groups' runs push all others."""
+    seconds = (now - began).total_seconds()
+    values = ((f.RUN_END, now.timestamp()), (f.RUN_SECONDS, seconds), (f.RUN_SUCCESS, ok))
+    return tuple(Sample(family, (owner,), value) for family, value in values)
 
 
-def base_of(held: Mapping[str, Samples], job: str, rest: str, *, whole: bool) -> Parts:
-    """What was known before a run, where runs of groups, and those of all, keep it in different places.
+def previous_parts(
+    samples: Mapping[str, Samples], job: str, shared_job: str, *, covers_everything: bool
+) -> Parts:
+    """Return the parts from before a run.
 
-    The run of a group begins with what runs of all knew of it; a whole run, with what the runs of groups did.
+    Runs of all clusters and runs of a group push to different jobs. The run of a group starts from the shared
+    job's samples and its own, a run that covers everything from those of all jobs.
     """
-    others = [one for one in sorted(held) if one != rest] if whole else [job]
-    return {part: told for one in (rest, *others) for part, told in parts(held.get(one, ())).items()}
-
-
-def tidied(
-    held: Mapping[str, Samples], members: Mapping[str, Iterable[str]], rest: str
-) -> dict[str, Samples]:
-    """What is still of use where runs of groups tell all: of each place its members, and each part once."""
-    split = {job: parts(samples) for job, samples in held.items()}
-    told = {
-        part
-        for job, known in split.items()
-        for part in known
-        if job != rest and part.cluster in {*members[job], ""} and members[job]
+    others = [one for one in sorted(samples) if one != shared_job] if covers_everything else [job]
+    return {
+        part: found for one in (shared_job, *others) for part, found in by_part(samples.get(one, ())).items()
     }
+
+
+def without_duplicates(
+    samples: Mapping[str, Samples], members: Mapping[str, Iterable[str]], shared_job: str
+) -> dict[str, Samples]:
+    """Return the samples that remain after the run of a fleet, by job.
+
+    A job keeps those of its clusters (`members`) and of OPS; the shared job only parts that no group has.
+    """
+    current = {
+        job: {
+            part: found
+            for part, found in by_part(listed).items()
+            if members[job] and part.cluster in {*members[job], ""}
+        }
+        for job, listed in samples.items()
+    }
+    of_groups = {part for job, parts in current.items() if job != shared_job for part in parts}
     return {
         job: tuple(
             sample
-            for part, samples in known.items()
-            for sample in samples
-            if members[job] and part.cluster in {*members[job], ""} and not (job == rest and part in told)
+            for part, found in parts.items()
+            if job != shared_job or part not in of_groups
+            for sample in found
         )
-        for job, known in split.items()
+        for job, parts in current.items()
     }
 
 
-def unreadable(owner: str, now: datetime) -> Samples:
-    """What a run has to tell of itself that could not read its configuration."""
+def config_error_samples(owner: str, now: datetime) -> Samples:
+    """Return the samples of a run that could not read its configuration."""
     return (
         Sample(f.RUN_END, (owner,), now.timestamp()),
         Sample(f.RUN_SUCCESS, (owner,), 0),
-        Sample(f.RUN_FAILURES, (owner, UNREADABLE), 1),
+        Sample(f.RUN_FAILURES, (owner, CONFIG_ERROR), 1),
     )
 
 
-def _news(held: Parts, report: RunReport) -> Iterator[tuple[Part, Samples]]:
+def _replaced(previous: Parts, report: RunReport) -> Iterator[tuple[Part, Samples]]:
+    """Yield the parts that the report replaces, with their new samples."""
     if report.inventory.failure:
         return
-    yield Part(Kind.SOURCE), tuple(_of_source(report))
+    yield Part(Kind.SOURCE), tuple(_source(report))
     for one in report.clusters:
-        seen, copies = bool(one.changes) or not one.failures, Part(Kind.COPIES, one.cluster)
+        was_read, copies = bool(one.changes) or not one.failures, Part(Kind.COPIES, one.cluster)
         if report.certificate:
-            others = (s for s in held.get(copies, ()) if not _is_of_copy(s, report.certificate))
-            if seen:
+            others = (s for s in previous.get(copies, ()) if not _is_of_copy(s, report.certificate))
+            if was_read:
                 yield copies, (*others, *_copies(report, one))
             continue
-        where = (report.owner, one.cluster)
-        yield Part(Kind.CLUSTER, one.cluster), tuple(_of_cluster(report, one))
+        labels = (report.owner, one.cluster)
+        yield Part(Kind.CLUSTER, one.cluster), tuple(_cluster(report, one))
         if one.ok:
-            yield (
-                Part(Kind.SUCCESS, one.cluster),
-                (Sample(f.LAST_SUCCESS, where, report.now.timestamp()),),
-            )
-        if seen:
-            dropped = Sample(f.COPIES_DROPPED, where, max(0, len(_held(one)) - _share(report)))
+            success = Sample(f.LAST_SUCCESS, labels, report.now.timestamp())
+            yield Part(Kind.SUCCESS, one.cluster), (success,)
+        if was_read:
+            dropped = Sample(f.COPIES_DROPPED, labels, max(0, len(_copy_versions(one)) - _max_copies(report)))
             yield copies, (*_copies(report, one), dropped)
-
-
-def _is_of(samples: Samples, report: RunReport) -> bool:
-    return all(one.labels[0] == report.owner for one in samples)
 
 
 def _is_of_copy(sample: Sample, certificate: str) -> bool:
     return sample.family is not f.COPIES_DROPPED and sample.labels[-1] == certificate
 
 
-def _of_run(report: RunReport) -> Iterator[Sample]:
+def _run(report: RunReport) -> Iterator[Sample]:
     owner, failure = report.owner, report.inventory.failure
     yield Sample(f.RUN_END, (owner,), report.now.timestamp())
     if report.began:
@@ -166,7 +176,7 @@ def _of_run(report: RunReport) -> Iterator[Sample]:
         yield Sample(f.SUSPENDED, (owner, name), name in report.suspended)
 
 
-def _of_source(report: RunReport) -> Iterator[Sample]:
+def _source(report: RunReport) -> Iterator[Sample]:
     owner, snapshot = report.owner, report.inventory
     yield Sample(f.SOURCE_CERTIFICATES, (owner,), len(snapshot.certificates))
     for reason, count in _counted(one.reason for one in snapshot.rejections):
@@ -177,48 +187,48 @@ def _of_source(report: RunReport) -> Iterator[Sample]:
     yield Sample(f.SOURCE_UNROUTED, (owner,), unrouted)
     if snapshot.credential_ends:
         yield Sample(f.CREDENTIAL_END, (owner, OPS), snapshot.credential_ends.timestamp())
-    yield Sample(f.SOURCE_DROPPED, (owner,), max(0, len(snapshot.certificates) - MOST))
-    for one in sorted(snapshot.certificates, key=_end_of)[:MOST]:
+    yield Sample(f.SOURCE_DROPPED, (owner,), max(0, len(snapshot.certificates) - MAX_SERIES))
+    for one in sorted(snapshot.certificates, key=_not_after)[:MAX_SERIES]:
         yield Sample(f.SOURCE_BEGIN, (owner, one.ref.name), one.version.not_before.timestamp())
         yield Sample(f.SOURCE_END, (owner, one.ref.name), one.version.not_after.timestamp())
         due = renewal_due(one.version.not_before, one.version.not_after, one.renewal)
         yield Sample(f.SOURCE_RENEWAL, (owner, one.ref.name), due.timestamp())
 
 
-def _end_of(certificate: Certificate) -> datetime:
+def _not_after(certificate: Certificate) -> datetime:
     return certificate.version.not_after
 
 
-def _of_cluster(report: RunReport, cluster: ClusterReport) -> Iterator[Sample]:
-    where = (report.owner, cluster.cluster)
-    yield Sample(f.CLUSTER_RUN_END, where, report.now.timestamp())
-    yield Sample(f.CLUSTER_SUCCESS, where, cluster.ok)
+def _cluster(report: RunReport, cluster: ClusterReport) -> Iterator[Sample]:
+    labels = (report.owner, cluster.cluster)
+    yield Sample(f.CLUSTER_RUN_END, labels, report.now.timestamp())
+    yield Sample(f.CLUSTER_SUCCESS, labels, cluster.ok)
     for code, count in _counted(failure.code for failure in cluster.failures):
-        yield Sample(f.CLUSTER_FAILURES, (*where, code), count)
+        yield Sample(f.CLUSTER_FAILURES, (*labels, code), count)
     if cluster.credential_ends:
-        yield Sample(f.CREDENTIAL_END, where, cluster.credential_ends.timestamp())
-    done = Counter((c.action, c.reason) for c in cluster.changes if c.applied or not c.acts)
-    for row, count in sorted(done.items()):
-        yield Sample(f.CERTIFICATES, (*where, *map(str, row)), count)
+        yield Sample(f.CREDENTIAL_END, labels, cluster.credential_ends.timestamp())
+    rows = Counter((c.action, c.reason) for c in cluster.changes if c.applied or not c.acts)
+    for row, count in sorted(rows.items()):
+        yield Sample(f.CERTIFICATES, (*labels, *map(str, row)), count)
     in_sync = (c for c in cluster.changes if (c.writes and c.applied) or c.reason is Reason.IN_SYNC)
-    yield Sample(f.IN_SYNC, where, sum(1 for _ in in_sync))
-    yield Sample(f.PENDING, where, sum(c.writes and not c.applied for c in cluster.changes))
+    yield Sample(f.IN_SYNC, labels, sum(1 for _ in in_sync))
+    yield Sample(f.PENDING, labels, sum(c.writes and not c.applied for c in cluster.changes))
     for reason, count in _counted(change.reason for change in cluster.changes if change.failed):
-        yield Sample(f.REFUSED, (*where, reason), count)
+        yield Sample(f.REFUSED, (*labels, reason), count)
 
 
 def _counted(codes: Iterable[str]) -> list[tuple[str, int]]:
     return sorted(Counter(str(code) for code in codes).items())
 
 
-def _share(report: RunReport) -> int:
-    """How many copies of a cluster may have samples of their own."""
-    return max(FEWEST, min(MOST, MOST_COPIES // max(1, len(report.configured))))
+def _max_copies(report: RunReport) -> int:
+    """Return the number of copies per cluster that may have samples of their own."""
+    return max(MIN_COPIES, min(MAX_SERIES, MAX_COPIES // max(1, len(report.configured))))
 
 
 def _copies(report: RunReport, cluster: ClusterReport) -> Iterator[Sample]:
     sources = report.inventory.by_name
-    for change, version in _held(cluster)[: _share(report)]:
+    for change, version in _copy_versions(cluster)[: _max_copies(report)]:
         target = change.target
         labels = (report.owner, cluster.cluster, target.namespace, target.name, change.certificate)
         yield Sample(f.COPY_BEGIN, labels, version.not_before.timestamp())
@@ -227,7 +237,7 @@ def _copies(report: RunReport, cluster: ClusterReport) -> Iterator[Sample]:
         yield Sample(f.COPY_RENEWAL, labels, due.timestamp())
 
 
-def _held(cluster: ClusterReport) -> list[tuple[Change, Version]]:
-    """What our copies hold now, those first that end first."""
-    held = [(change, version) for change in cluster.changes if (version := change.effective_version)]
-    return sorted(held, key=lambda one: one[1].not_after)
+def _copy_versions(cluster: ClusterReport) -> list[tuple[Change, Version]]:
+    """Return the rows of our copies, with the content each copy has now, the earliest expiry first."""
+    found = [(change, version) for change in cluster.changes if (version := change.effective_version)]
+    return sorted(found, key=lambda one: one[1].not_after)

@@ -143,7 +143,7 @@ class Watcher:
 
     def _record_activity(self, owner: str) -> None:
         self._heartbeat.beat()
-        registry.heard(owner)
+        registry.record_source_event(owner)
 
     def _retry_failed(self) -> None:
         while not self._stopped.wait(self._timings.retry_interval):

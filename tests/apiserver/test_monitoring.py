@@ -222,7 +222,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
         failure = DOWN.model_copy(update={"cluster": "OPS"})
         requests = (Requests(verb="GET", code="200", count=9),)
         assert push(report(inventory=snapshot(failure=failure), requests=requests)) == ""
-        registry.heard("ops")
+        registry.record_source_event("ops")
         with pytest.raises(RuntimeError):
             request_counts.Counted(Broken()).request("GET", "https://ops.example.org")  # type: ignore[arg-type]
         port = serve(0, Heartbeat(), registry.exposition).server_port

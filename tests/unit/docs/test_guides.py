@@ -131,8 +131,8 @@ LIMITS = [
     (markdown.MAX_ROWS, 1, "1000"),
     (verdict.MAX_NAMED, 1, "10"),
     (events.MAX_EVENTS, 1, "1000"),
-    (definitions.MOST, 1, "500"),
-    (definitions.MOST_COPIES, 1, "2000"),
+    (definitions.MAX_SERIES, 1, "500"),
+    (definitions.MAX_COPIES, 1, "2000"),
 ]
 
 

@@ -19,7 +19,7 @@ from tasks.domain.errors import ConfigError
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Failure, SourceSnapshot
 from tasks.metrics.push import load_config_or_tell, push, push_fleet
-from tasks.metrics.pushgateway import ADDRESS, AUTH, CA, LIMIT
+from tasks.metrics.pushgateway import ADDRESS, AUTH, CA, TIMEOUT
 from tests.support.factories import NOW
 from tests.support.monitoring import Pushgateway, pushgateway
 from tests.support.waiting import PATIENCE, until
@@ -255,9 +255,9 @@ def hung_up(connection: socket.socket, _: threading.Event) -> None:
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
-        (silent, f"2 of 2 pushes: no answer in {LIMIT} s"),
-        (dripping, f"2 of 2 pushes: no answer in {LIMIT} s"),
-        (endless, f"2 of 2 pushes: no answer in {LIMIT} s"),
+        (silent, f"2 of 2 pushes: no answer in {TIMEOUT} s"),
+        (dripping, f"2 of 2 pushes: no answer in {TIMEOUT} s"),
+        (endless, f"2 of 2 pushes: no answer in {TIMEOUT} s"),
         (saying("500 Internal Server Error"), "2 of 2 pushes: HTTP 500"),
         (saying("307 Temporary Redirect"), f"HTTP 307: a redirect, which is not followed; check {ADDRESS}"),
         (saying("nonsense"), "2 of 2 pushes: the connection broke before the answer"),
@@ -269,7 +269,7 @@ def test_a_gateway_in_trouble_costs_one_line_and_less_than_two_seconds(
     answer: Any, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The run goes on while the gateway still does what it does; the line has none of its words."""
-    assert LIMIT < 2
+    assert TIMEOUT < 2
     with answering(answer) as url:  # which ends only after the push has come back
         monkeypatch.setenv(ADDRESS, url)
         lost = push(report(cluster("dev", KEPT)))
@@ -284,8 +284,8 @@ def test_a_gateway_in_trouble_costs_one_line_and_less_than_two_seconds(
     [
         ({ADDRESS: "http://127.0.0.1:1"}, "no connection"),
         ({ADDRESS: "http://nobody.invalid:9091"}, "no connection"),
-        ({ADDRESS: "pushgateway:9091"}, f"{ADDRESS} is no http:// or https:// address"),
-        ({ADDRESS: f"http://ops:{PASSWORD}@127.0.0.1:1"}, f"{ADDRESS} is no http:// or https:// address"),
+        ({ADDRESS: "pushgateway:9091"}, f"{ADDRESS} is not an http:// or https:// address"),
+        ({ADDRESS: f"http://ops:{PASSWORD}@127.0.0.1:1"}, f"{ADDRESS} is not an http:// or https:// address"),
         ({ADDRESS: "http://127.0.0.1:1", AUTH: PASSWORD}, f"{AUTH} is not user:password"),
         ({ADDRESS: "https://127.0.0.1:1", CA: PASSWORD}, f"{CA} is not a certificate in PEM"),
         ({ADDRESS: "https://127.0.0.1:1", CA: f"{PASSWORD}é"}, f"{CA} is not a certificate in PEM"),

@@ -25,7 +25,7 @@ from tasks.domain.reasons import Reason
 from tasks.kube import request_counts
 from tasks.metrics import definitions, registry
 from tasks.metrics.definitions import Family
-from tasks.metrics.samples import Parts, Samples, merged, of_run, parts, tidied
+from tasks.metrics.samples import Parts, Samples, by_part, merge, run_samples, without_duplicates
 from tasks.watch.health import Heartbeat, serve
 from tests.support.factories import NOW, certificate, issuance, rejection, snapshot, version
 
@@ -39,8 +39,8 @@ OLD, NEW = version("a1", age=70), version("b2", age=10)
 def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test begins as a new process."""
     monkeypatch.setattr(registry, "_run", [])
-    monkeypatch.setattr(registry, "_held", {})
-    monkeypatch.setattr(registry, "_heard", {})
+    monkeypatch.setattr(registry, "_state", {})
+    monkeypatch.setattr(registry, "_last_heard", {})
 
 
 def row(action: Action, reason: Reason, name: str = "web-tls", **values: Any) -> Change:
@@ -71,7 +71,7 @@ def cluster(name: str, *changes: Change, **values: Any) -> ClusterReport:
 
 def groups_of(given: RunReport) -> Parts:
     """All that a report tells, where nothing was known before."""
-    return {**merged({}, given), **parts(of_run(given))}
+    return {**merge({}, given), **by_part(run_samples(given))}
 
 
 def values(known: Parts, family: Family) -> dict[tuple[str, ...], float]:
@@ -127,9 +127,9 @@ def test_a_cluster_that_is_served_is_a_success() -> None:
 
 def test_a_failed_run_takes_away_no_last_success() -> None:
     """What tells of the last success is replaced by a success alone."""
-    first = merged({}, report(cluster("rct", KEPT)))
+    first = merge({}, report(cluster("rct", KEPT)))
     later = NOW + timedelta(hours=1)
-    second = merged(first, report(cluster("rct", failures=(DOWN,)), now=later))
+    second = merge(first, report(cluster("rct", failures=(DOWN,)), now=later))
     assert values(second, definitions.LAST_SUCCESS) == {("ops", "rct"): NOW.timestamp()}
     assert values(second, definitions.CLUSTER_SUCCESS) == {("ops", "rct"): 0}
     assert values(second, definitions.CLUSTER_FAILURES) == {("ops", "rct", "Unreachable"): 1}
@@ -137,8 +137,8 @@ def test_a_failed_run_takes_away_no_last_success() -> None:
 
 def test_what_an_unseen_cluster_holds_stays_known() -> None:
     """Its copies are told as they were last seen, so that OPS's renewal shows them to be old."""
-    first = merged({}, report(cluster("rct", KEPT)))
-    second = merged(first, report(cluster("rct", failures=(DOWN,))))
+    first = merge({}, report(cluster("rct", KEPT)))
+    second = merge(first, report(cluster("rct", failures=(DOWN,))))
     assert values(first, definitions.COPY_END) == values(second, definitions.COPY_END) != {}
 
 
@@ -172,8 +172,8 @@ def test_series_of_a_cluster_that_is_gone_vanish(change: dict[str, Any]) -> None
 
 def test_a_group_keeps_its_own_clusters_alone() -> None:
     """What was known of a cluster that has gone to another group vanishes from the former one."""
-    first = merged({}, report(cluster("dev", KEPT), cluster("rct", KEPT), group="eu", members=("dev", "rct")))
-    second = merged(first, report(cluster("dev", KEPT), group="eu", members=("dev",)))
+    first = merge({}, report(cluster("dev", KEPT), cluster("rct", KEPT), group="eu", members=("dev", "rct")))
+    second = merge(first, report(cluster("dev", KEPT), group="eu", members=("dev",)))
     assert {part.cluster for part in first} == {"", "dev", "rct"}
     assert {part.cluster for part in second} == {"", "dev"}
 
@@ -199,12 +199,12 @@ def test_a_fleet_keeps_each_part_once() -> None:
     """What a group tells is not kept a second time; clusters and groups that are gone are not kept at all."""
 
     def samples(*names: str) -> Samples:
-        known = merged({}, report(*(cluster(name, KEPT) for name in names), configured=names))
+        known = merge({}, report(*(cluster(name, KEPT) for name in names), configured=names))
         return tuple(sample for told in known.values() for sample in told)
 
     held = {"all": samples("dev", "rct", "old"), "eu": samples("dev", "moved"), "gone": samples("rct")}
-    kept = tidied(held, {"all": ["dev", "rct"], "eu": ["dev"], "gone": []}, "all")
-    assert {job: {part.cluster for part in parts(told)} for job, told in kept.items()} == {
+    kept = without_duplicates(held, {"all": ["dev", "rct"], "eu": ["dev"], "gone": []}, "all")
+    assert {job: {part.cluster for part in by_part(told)} for job, told in kept.items()} == {
         "all": {"rct"},
         "eu": {"", "dev"},
         "gone": set(),
@@ -220,10 +220,10 @@ def test_series_of_a_former_owner_vanish() -> None:
 
 def test_what_was_told_can_be_taken_up_again() -> None:
     """Samples that come back from where they were kept are the parts that they were."""
-    known = merged({}, report(cluster("dev", KEPT), cluster("rct", REFUSED, credential_ends=NOW)))
-    assert parts(sample for told in known.values() for sample in told) == known
+    known = merge({}, report(cluster("dev", KEPT), cluster("rct", REFUSED, credential_ends=NOW)))
+    assert by_part(sample for told in known.values() for sample in told) == known
     again: Samples = tuple(sample for told in known.values() for sample in told)
-    assert merged(parts(again), report(cluster("dev", KEPT))) == merged(known, report(cluster("dev", KEPT)))
+    assert merge(by_part(again), report(cluster("dev", KEPT))) == merge(known, report(cluster("dev", KEPT)))
 
 
 def test_a_dry_run_tells_nothing() -> None:
@@ -287,7 +287,7 @@ def test_beyond_a_cap_copies_are_counted_and_not_told() -> None:
     """The number of series is bounded; those that end first have one, and the rest is a number."""
     rows = [
         row(Action.KEEP, Reason.IN_SYNC, f"n{number}-tls", old=version(age=number / 100), new=None)
-        for number in range(definitions.MOST + 7)
+        for number in range(definitions.MAX_SERIES + 7)
     ]
     certificates = [certificate(one.certificate, version=one.old) for one in rows]
     groups = groups_of(report(cluster("dev", *rows), inventory=snapshot(*certificates)))
@@ -296,8 +296,8 @@ def test_beyond_a_cap_copies_are_counted_and_not_told() -> None:
         (definitions.SOURCE_END, definitions.SOURCE_DROPPED),
     ):
         names = {labels[-1] for labels in values(groups, family)}
-        assert len(names) == definitions.MOST
-        assert names == {f"n{number}-tls" for number in range(7, definitions.MOST + 7)}
+        assert len(names) == definitions.MAX_SERIES
+        assert names == {f"n{number}-tls" for number in range(7, definitions.MAX_SERIES + 7)}
         assert set(values(groups, dropped).values()) == {7}
 
 
@@ -307,7 +307,7 @@ def test_many_clusters_share_a_bound() -> None:
     for clusters in (50, 1000):
         names = ("dev", *(f"c{n}" for n in range(1, clusters)))
         groups = groups_of(report(cluster("dev", *rows), configured=names))
-        share = max(definitions.FEWEST, definitions.MOST_COPIES // clusters)
+        share = max(definitions.MIN_COPIES, definitions.MAX_COPIES // clusters)
         assert len(values(groups, definitions.COPY_END)) == share
         assert values(groups, definitions.COPIES_DROPPED) == {("ops", "dev"): 200 - share}
 
@@ -376,9 +376,9 @@ def test_nothing_but_names_and_codes_is_a_label() -> None:
 
 def test_what_was_heard_and_asked_is_told() -> None:
     """The watcher's own: when OPS last said something, and requests since the process began."""
-    assert told(definitions.HEARD) == {}
-    registry.heard("ops")
-    assert told(definitions.HEARD)["ops",] > NOW.timestamp()
+    assert told(definitions.LAST_HEARD) == {}
+    registry.record_source_event("ops")
+    assert told(definitions.LAST_HEARD)["ops",] > NOW.timestamp()
     with pytest.raises(RuntimeError):
         request_counts.Counted(Broken()).request("PUT", "https://ops.example.org")  # type: ignore[arg-type]
     assert told(definitions.API_REQUESTS)["PUT", "none"] == 1
@@ -387,7 +387,7 @@ def test_what_was_heard_and_asked_is_told() -> None:
 def test_lost_records_are_counted() -> None:
     """From nothing: a counter that is not there can't be seen to grow."""
     before = told(definitions.LOST_RECORDS)[()]
-    registry.record_lost()
+    registry.count_lost_record()
     assert told(definitions.LOST_RECORDS) == {(): before + 1}
 
 
