@@ -144,20 +144,25 @@ def run(given: argparse.Namespace) -> int:
     from tasks.runtime.imports import importing, later, without  # noqa: PLC0415  not for --help
 
     with importing():
+        from tasks.config.load import load_config  # noqa: PLC0415
         from tasks.domain.errors import ConfigError  # noqa: PLC0415
-        from tasks.metrics.push import load_config_or_tell  # noqa: PLC0415
+        from tasks.domain.parameters import RunParameters  # noqa: PLC0415
+        from tasks.metrics.push import reporting_config_errors  # noqa: PLC0415
         from tasks.orchestration.process import keep_to_itself  # noqa: PLC0415
 
     keep_to_itself()
+    parameters = RunParameters(**{name: getattr(given, name) for name in OF_A_RUN})
     try:
-        load_config_or_tell().select(given.cluster, given.certificate, given.group)
+        with reporting_config_errors():
+            config = load_config()
+        config.select(parameters)
     except ConfigError as error:  # said at once: the flow would find it, too, but after Prefect's start
         sys.stderr.write(f"tls-sync: {error}\n")
         return 1
     with importing(), without(*UNUSED), later(*UNTIL_USED):
         from flows.commands import run as by_hand  # noqa: PLC0415  after the environment
 
-    return by_hand.run(given)
+    return by_hand.run(parameters)
 
 
 if __name__ == "__main__":

@@ -13,11 +13,13 @@ from prefect.states import Completed, Failed
 from pydantic import Field
 
 from tasks.config.limits import RUN_LIMIT
+from tasks.config.load import load_config
 from tasks.config.schema import SyncConfig
+from tasks.domain.parameters import RunParameters
 from tasks.fleet import report
 from tasks.fleet.groups import Outcome, waves_of
 from tasks.fleet.runs import serve
-from tasks.metrics.push import load_config_or_tell, push_fleet
+from tasks.metrics.push import push_fleet, reporting_config_errors
 from tasks.orchestration.process import prepare
 from tasks.orchestration.publish import flush_logs
 from tasks.report.terminal import records
@@ -48,9 +50,11 @@ def tls_sync_fleet(
 ) -> State[None]:
     begin()
     began = datetime.now(UTC)
-    config = load_config_or_tell()
-    waves = waves_of(config.select(None, certificate))
-    outcomes, signal = serve(waves, config, certificate, dry_run=dry_run, until=began + RUN_LIMIT)
+    with reporting_config_errors():
+        config = load_config()
+    parameters = RunParameters(certificate=certificate, dry_run=dry_run)
+    waves = waves_of(config.select(parameters))
+    outcomes, signal = serve(waves, config, parameters, began + RUN_LIMIT)
     publish(outcomes, config, began, dry_run=dry_run)
     if signal:
         flush_logs()

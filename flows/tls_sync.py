@@ -12,10 +12,12 @@ from pydantic import Field
 
 from tasks.collect_certificates import collect
 from tasks.config.limits import RUN_LIMIT, limit_copies
+from tasks.config.load import load_config
 from tasks.domain.models import RunReport
+from tasks.domain.parameters import RunParameters
 from tasks.kube import request_counts
 from tasks.kubeconfig.reader import held
-from tasks.metrics.push import load_config_or_tell
+from tasks.metrics.push import reporting_config_errors
 from tasks.orchestration.process import prepare
 from tasks.orchestration.publish import final_state, flush_logs, label_with_share, publish, run_name
 from tasks.orchestration.task_runners import runner_of
@@ -28,15 +30,15 @@ from tasks.sync_cluster import sync_clusters
 
 prepare()
 
-SIDE_BY_SIDE = 16
-"""Clusters that threads serve at a time; workers of Dask have a limit of their own."""
+MAX_CONCURRENCY = 16
+"""Maximum number of clusters that threads serve at a time; Dask's workers have a limit of their own."""
 
 
 @flow(
     name="tls-sync",
     description="Copy the TLS certificates of OPS to the clusters and namespaces that the routes name.",
     flow_run_name=run_name,
-    task_runner=ThreadPoolTaskRunner(max_workers=SIDE_BY_SIDE),  # type: ignore[arg-type]  # Prefect's types
+    task_runner=ThreadPoolTaskRunner(max_workers=MAX_CONCURRENCY),  # type: ignore[arg-type]  # Prefect's types
     persist_result=False,
     log_prints=False,
 )
@@ -55,27 +57,21 @@ def tls_sync(
 ) -> State[None]:
     begin()
     began, before = datetime.now(UTC), request_counts.made()
-    config, until = load_config_or_tell(), began + RUN_LIMIT
-    clusters = config.select(cluster, certificate, group)
-    with held(), runner_of(config.task_runner, until) as submit:  # the kubeconfig as it is now
+    parameters = RunParameters(
+        cluster=cluster, certificate=certificate, group=group, dry_run=dry_run, urgent_only=urgent_only
+    )
+    with reporting_config_errors():
+        config = load_config()
+    clusters, run_deadline = config.select(parameters), began + RUN_LIMIT
+    with held(), runner_of(config.task_runner, run_deadline) as submit:  # the kubeconfig as it is now
         snapshot = limit_copies(collect(config.source), config.source, clusters, certificate)
-        orders = specs_for(
-            config,
-            clusters,
-            snapshot,
-            dry_run=dry_run,
-            certificate=certificate,
-            until=until,
-            urgent_only=urgent_only,
-        )
-        reports, signal = sync_clusters(orders, submit)
-        if not (cluster or certificate or group or urgent_only or signal):  # a run for everything
-            reports, signal = prune_clusters(orders, reports, submit)
+        specs = specs_for(config, clusters, snapshot, parameters, run_deadline=run_deadline)
+        reports, signal = sync_clusters(specs, submit)
+        if not (parameters.is_narrowed or signal):
+            reports, signal = prune_clusters(specs, reports, submit)
     report = RunReport(
         now=datetime.now(UTC),
-        dry_run=dry_run,
-        certificate=certificate,
-        group=group,
+        parameters=parameters,
         members=config.members(group) if group else (),
         suspended=config.suspended,
         inventory=routed(snapshot, config),
@@ -86,7 +82,7 @@ def tls_sync(
         requests=request_counts.since(before),
     )
     if group and not (signal or snapshot.failure):
-        label_with_share(share_of(orders, reports))
+        label_with_share(share_of(specs, reports))
     publish(report)
     if signal:
         flush_logs()

@@ -23,30 +23,30 @@ from tasks.target.prune import prune
     persist_result=False,
     log_prints=False,
 )
-def prune_cluster(order: SyncSpec, pruning: Pruning, report: ClusterReport, newer: str) -> ClusterReport:
-    with remote_task_scope() as requests:
-        pruned = prune(order, pruning, report, newer).model_copy(update={"requests": requests()})
+def prune_cluster(spec: SyncSpec, pruning: Pruning, report: ClusterReport, newer: str) -> ClusterReport:
+    with remote_task_scope() as scope:
+        pruned = prune(spec, pruning, report, newer).model_copy(update={"requests": scope.requests()})
     if len(pruned.failures) > len(report.failures):
         raise ClusterFailed(pruned) from None
     return pruned
 
 
 def prune_clusters(
-    orders: Iterable[SyncSpec], reports: Iterable[ClusterReport], submit: Submit = submit_to_thread
+    specs: Iterable[SyncSpec], reports: Iterable[ClusterReport], submit: Submit = submit_to_thread
 ) -> tuple[tuple[ClusterReport, ...], BaseException | None]:
     """The reports of a whole run, with what was deleted; and what told us to stop, if anything did.
 
     Wave after wave: where one went badly, nothing is deleted in those that follow.
     """
-    orders, found = tuple(orders), {report.cluster: report for report in reports}
-    planned = {one.cluster: one for one in plan_prune(orders, found.values(), datetime.now(UTC))}
+    specs, found = tuple(specs), {report.cluster: report for report in reports}
+    planned = {one.cluster: one for one in plan_prune(specs, found.values(), datetime.now(UTC))}
     submit_one = partial(_submit, submit, newer_than_ops(found.values()) if planned else "")
     signal: BaseException | None = None
     well = True
-    for wave in waves_of(orders) if planned else ():
-        here = [(order, planned[order.cluster.name]) for order in wave if order.cluster.name in planned]
-        todo = [(order, one if well else one._replace(deletes=())) for order, one in here]
-        well = well and went_well(wave, [found[order.cluster.name] for order in wave])
+    for wave in waves_of(specs) if planned else ():
+        here = [(spec, planned[spec.cluster.name]) for spec in wave if spec.cluster.name in planned]
+        todo = [(spec, one if well else one._replace(deletes=())) for spec, one in here]
+        well = well and went_well(wave, [found[spec.cluster.name] for spec in wave])
         done, signal = _prune_wave(todo, found, submit_one)
         well = well and all(len(one.failures) == len(found[one.cluster].failures) for one in done)
         found |= {report.cluster: report for report in done}
@@ -63,16 +63,16 @@ def _prune_wave(
     """Where there is nothing to do, there is no task either."""
     todo = tuple(todo)
     idle = [merged(found[one.cluster], one.waiting, one.failures) for _, one in todo if not one.rows]
-    busy = [(order, one, found[one.cluster]) for order, one in todo if one.rows]
-    jobs = (Job(partial(submit, *each), partial(_defect_report, each[-1])) for each in busy)
+    busy = [(spec, one, found[one.cluster]) for spec, one in todo if one.rows]
+    jobs = (Job(partial(submit, *each), partial(_internal_error_report, each[-1])) for each in busy)
     done, signal = run_concurrently(jobs)
     return [*idle, *done], signal
 
 
-def _submit(submit: Submit, newer: str, order: SyncSpec, pruning: Pruning, report: ClusterReport) -> Any:
+def _submit(submit: Submit, newer: str, spec: SyncSpec, pruning: Pruning, report: ClusterReport) -> Any:
     named = prune_cluster.with_options(task_run_name=f"prune-{pruning.cluster}")
-    return submit(named, order=order, pruning=pruning, report=report, newer=newer)
+    return submit(named, spec=spec, pruning=pruning, report=report, newer=newer)
 
 
-def _defect_report(before: ClusterReport, error: BaseException) -> ClusterReport:
+def _internal_error_report(before: ClusterReport, error: BaseException) -> ClusterReport:
     return merged(before, (), [internal_error(before.cluster, "prune", error)])

@@ -1,6 +1,7 @@
 """The Prefect task that brings one cluster in sync, and its fan-out. A shell around tasks/target/sync.py."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,19 +11,19 @@ from prefect.context import TaskRunContext
 from tasks.domain.attempts import with_earlier_writes, writes_of
 from tasks.domain.errors import ClusterFailed, internal_error
 from tasks.domain.failure_codes import FailureCode
-from tasks.domain.models import Change, ClusterReport, Failure
+from tasks.domain.models import ClusterReport, Failure
 from tasks.orchestration.fan_out import Job, Submit, run_concurrently, submit_to_thread
-from tasks.orchestration.remote_tasks import here, remote_task_scope
+from tasks.orchestration.remote_tasks import remote_task_scope, worker_hostname
 from tasks.orchestration.task_options import TASK_OPTIONS, deadline_of_task
-from tasks.plan.spec import SyncSpec
+from tasks.plan.spec import RunMemory, SyncSpec
 from tasks.plan.waves import held_back, hold_reason, waves_of
-from tasks.target.sync import deliver
+from tasks.target.sync import sync
 
 
 def key_of_sync(context: TaskRunContext, parameters: dict[str, Any]) -> str:
     """A resumed run does not repeat a finished cluster, unless OPS or its configuration has changed."""
-    order: SyncSpec = parameters["order"]
-    return f"tls-sync-{context.task_run.flow_run_id}-{order.cluster.name}-{order.digest}"
+    spec: SyncSpec = parameters["spec"]
+    return f"tls-sync-{context.task_run.flow_run_id}-{spec.cluster.name}-{spec.digest}"
 
 
 @task(
@@ -31,42 +32,37 @@ def key_of_sync(context: TaskRunContext, parameters: dict[str, Any]) -> str:
     cache_key_fn=key_of_sync,
     **TASK_OPTIONS,
 )
-def sync_cluster(order: SyncSpec) -> str:
+def sync_cluster(spec: SyncSpec) -> str:
     """The cluster's report as JSON: as a text it takes a third of what it takes as dictionaries."""
-    _tag(f"cluster:{order.cluster.name}")
-    with remote_task_scope() as requests:
+    _tag(f"cluster:{spec.cluster.name}")
+    with remote_task_scope() as scope:
+        spec = replace(spec, memory=scope.memory or spec.memory)
         try:
-            report = deliver(order, deadline_of_task(order.until))
+            report = sync(spec, deadline_of_task(spec.run_deadline))
         except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
-            report = _defect_report(order, error)
-        report = _of_all_attempts(report).model_copy(update={"requests": requests()})
+            report = _internal_error_report(spec, error)
+        report = _of_all_attempts(report, spec.memory).model_copy(update={"requests": scope.requests()})
     if not report.ok:
-        raise ClusterFailed(_signed(report)) from None
+        raise ClusterFailed(_with_worker(report)) from None
     return report.model_dump_json(exclude_defaults=True)
 
 
-def _signed(report: ClusterReport) -> ClusterReport:
-    """Where a worker met the trouble, its name: the kubeconfig and the versions that count are its own."""
-    if not (host := here()):
+def _with_worker(report: ClusterReport) -> ClusterReport:
+    """With the worker's hostname, where one did the work: its kubeconfig and its versions are its own."""
+    if not (host := worker_hostname()):
         return report
     return report.model_copy(update={"warnings": (*report.warnings, f"served by the worker on {host}")})
 
 
-_WRITTEN: dict[str, tuple[Change, ...]] = {}
-"""What earlier attempts of a task run wrote. Attempts follow each other in one process."""
-
-
-def _of_all_attempts(report: ClusterReport) -> ClusterReport:
-    context = TaskRunContext.get()
-    key = str(context.task_run.id) if context else ""
-    report = with_earlier_writes(report, _WRITTEN.pop(key, ()))
+def _of_all_attempts(report: ClusterReport, memory: RunMemory) -> ClusterReport:
+    report = with_earlier_writes(report, memory.written.pop(report.cluster, ()))
     if report.transient:  # else there is no other attempt
-        _WRITTEN[key] = writes_of(report)
+        memory.written[report.cluster] = writes_of(report)
     return report
 
 
 def sync_clusters(
-    orders: Iterable[SyncSpec], submit: Submit = submit_to_thread
+    specs: Iterable[SyncSpec], submit: Submit = submit_to_thread
 ) -> tuple[tuple[ClusterReport, ...], BaseException | None]:
     """One task run per cluster, wave after wave; waits for all of them, also when some fail.
 
@@ -76,7 +72,7 @@ def sync_clusters(
     reports: tuple[ClusterReport, ...] = ()
     signal: BaseException | None = None
     held, before = "", None
-    for wave in waves_of(orders):
+    for wave in waves_of(specs):
         if signal:
             reports += tuple(map(_not_begun, wave))
             continue
@@ -93,18 +89,18 @@ def _sync_wave(
     return run_concurrently(map(partial(_job, submit), wave))
 
 
-def _job(submit: Submit, order: SyncSpec) -> Job:
-    return Job(partial(submit, _named(order), order=order), partial(_defect_report, order))
+def _job(submit: Submit, spec: SyncSpec) -> Job:
+    return Job(partial(submit, _named(spec), spec=spec), partial(_internal_error_report, spec))
 
 
-def _not_begun(order: SyncSpec) -> ClusterReport:
-    name = order.cluster.name
+def _not_begun(spec: SyncSpec) -> ClusterReport:
+    name = spec.cluster.name
     failure = Failure(code=FailureCode.INTERRUPTED, cluster=name, what="bring the cluster in sync")
-    return ClusterReport(cluster=name, dry_run=order.dry_run, failures=(failure,))
+    return ClusterReport(cluster=name, dry_run=spec.dry_run, failures=(failure,))
 
 
-def _named(order: SyncSpec) -> Any:
-    return sync_cluster.with_options(task_run_name=f"sync-{order.cluster.name}")
+def _named(spec: SyncSpec) -> Any:
+    return sync_cluster.with_options(task_run_name=f"sync-{spec.cluster.name}")
 
 
 def _tag(tag: str) -> None:
@@ -114,6 +110,6 @@ def _tag(tag: str) -> None:
         context.task_run.tags.append(tag)
 
 
-def _defect_report(order: SyncSpec, error: BaseException) -> ClusterReport:
-    failure = internal_error(order.cluster.name, "bring the cluster in sync", error)
-    return ClusterReport(cluster=order.cluster.name, dry_run=order.dry_run, failures=(failure,))
+def _internal_error_report(spec: SyncSpec, error: BaseException) -> ClusterReport:
+    failure = internal_error(spec.cluster.name, "bring the cluster in sync", error)
+    return ClusterReport(cluster=spec.cluster.name, dry_run=spec.dry_run, failures=(failure,))

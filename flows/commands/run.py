@@ -1,11 +1,11 @@
 """A run in this process, for who typed it and waits for its end."""
 
-import argparse
 import secrets
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
 from typing import Any
 
 import httpx
@@ -14,6 +14,7 @@ from prefect.settings import PREFECT_API_URL
 from pydantic import SecretStr
 
 from flows.tls_sync import tls_sync
+from tasks.domain.parameters import RunParameters
 
 NO_SERVER = (httpx.HTTPError, httpx.InvalidURL, RuntimeError, ValueError)
 """What Prefect's client raises where it asks for the server's version and gets no answer, or another one."""
@@ -29,7 +30,7 @@ def as_they_are(parameters: dict[str, Any]) -> dict[str, Any]:
 tls_sync.serialize_parameters = as_they_are  # type: ignore[method-assign]  # of this flow, in this process
 
 
-def run(given: argparse.Namespace) -> int:
+def run(parameters: RunParameters) -> int:
     """Exit status 0 where the run is Completed, 1 where it is Failed, or where none can begin."""
     with ExitStack() as stack:
         stack.enter_context(guarded_server())
@@ -42,9 +43,7 @@ def run(given: argparse.Namespace) -> int:
                 return 1
             raise
         stack.enter_context(lean_settings())
-        state = tls_sync(
-            given.cluster, given.certificate, dry_run=given.dry_run, group=given.group, return_state=True
-        )
+        state = tls_sync(**asdict(parameters), return_state=True)
     return 0 if state.is_completed() else 1
 
 

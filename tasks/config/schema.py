@@ -14,6 +14,7 @@ from tasks.config import rules
 from tasks.domain.errors import ConfigError
 from tasks.domain.models import Model, Row, SecretRef
 from tasks.domain.names import is_glob, is_name, matches
+from tasks.domain.parameters import RunParameters
 
 Namespace = Annotated[str, AfterValidator(rules.namespace)]
 TargetNamespace = Annotated[str, AfterValidator(rules.target_namespace)]
@@ -93,11 +94,11 @@ class Cluster(Section):
         routes = (r for r in self.routes if r.sends(certificate) and namespace in r.namespaces)
         return tuple(sorted({address for route in routes for address in route.served}))
 
-    def routed_copies(self, available: frozenset[str], asked: str | None = None) -> tuple[RoutedCopy, ...]:
-        """What the routes ask for, sorted; a certificate that a person asked for counts as named."""
-        names = available | ({asked} if asked and self.routes_certificate(asked) else frozenset())
+    def routed_copies(self, available: frozenset[str], explicit: str | None = None) -> tuple[RoutedCopy, ...]:
+        """What the routes ask for, sorted; a certificate that a person named counts as literal."""
+        names = available | ({explicit} if explicit and self.routes_certificate(explicit) else frozenset())
         wanted = [want for route in self.routes for want in route.routed_copies(names)]
-        wanted = [replace(w, literal=True) if w.certificate == asked else w for w in wanted]
+        wanted = [replace(w, literal=True) if w.certificate == explicit else w for w in wanted]
         return tuple(sorted(wanted, key=lambda want: (want.target.namespace, want.target.name)))
 
     def routes_certificate(self, certificate: str) -> bool:
@@ -178,13 +179,12 @@ class SyncConfig(Section):
             raise ConfigError(f"group={group!r}: all its clusters are suspended")
         return awake
 
-    def select(
-        self, cluster: str | None, certificate: str | None, group: str | None = None
-    ) -> tuple[Cluster, ...]:
-        """The clusters that a run is for, suspended ones left out.
+    def select(self, parameters: RunParameters) -> tuple[Cluster, ...]:
+        """The clusters that a run with these parameters is for, suspended ones left out.
 
         Raises ConfigError where cluster or group is unknown or suspended, or no route names the certificate.
         """
+        cluster, certificate, group = parameters.cluster, parameters.certificate, parameters.group
         if cluster is not None and group is not None:
             raise ConfigError(f"cluster={cluster!r} and group={group!r}: give one of them")
         chosen = self.named(cluster) if group is None else self.grouped(group)

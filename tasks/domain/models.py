@@ -12,6 +12,7 @@ from typing import ClassVar
 from pydantic import BaseModel, ConfigDict
 
 from tasks.domain.failure_codes import FailureCode
+from tasks.domain.parameters import RunParameters
 from tasks.domain.reasons import NOT_OURS, QUIET, Reason
 
 ISSUANCE_LATE_AFTER = timedelta(hours=1)
@@ -383,13 +384,9 @@ class RunReport(Model):
     clusters: tuple[ClusterReport, ...] = ()
     suspended: tuple[str, ...] = ()
     now: datetime
-    dry_run: bool = False
-    certificate: str | None = None
-    """The only certificate that the run was asked for."""
-    group: str | None = None
-    """The only group of clusters that the run was asked for."""
+    parameters: RunParameters = RunParameters()
     members: tuple[str, ...] = ()
-    """Every cluster of that group."""
+    """Every cluster of the group that the run is for."""
     pending: tuple[str, ...] = ()
     """Clusters that are still at work: reports of their own will follow."""
     owner: str = ""
@@ -402,5 +399,5 @@ class RunReport(Model):
     def covers_everything(self) -> bool:
         """For all clusters and certificates, and OPS could be read."""
         served = {cluster.cluster for cluster in self.clusters} | {*self.suspended}
-        narrowed = self.group or self.certificate or self.inventory.failure
+        narrowed = self.parameters.group or self.parameters.certificate or self.inventory.failure
         return not narrowed and served >= {*self.configured}

@@ -8,16 +8,18 @@ it went counts as gone badly.
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import groupby
 from typing import Any, NamedTuple
 
 from tasks.config.schema import Cluster
+from tasks.domain.parameters import RunParameters
 from tasks.plan.waves import Share, share_in
 
-SIDE_BY_SIDE = 10
-"""Groups at a time; the deployment tls-sync/group takes as many runs."""
+MAX_CONCURRENT_GROUPS = 10
+"""Maximum number of groups that run at a time; the deployment tls-sync/group takes as many runs."""
 BEGIN = timedelta(minutes=5)
 """In which the run of a group must have begun: a worker, a pod, an image."""
 
@@ -72,12 +74,9 @@ def waves_of(clusters: Iterable[Cluster]) -> list[tuple[Group, ...]]:
     return [tuple(wave) for _, wave in groupby(ordered, key=lambda group: group.wave)]
 
 
-def parameters_of(
-    group: Group, certificate: str | None, *, dry_run: bool, urgent_only: bool
-) -> dict[str, Any]:
-    """What a group's run is asked for: what the fleet was asked for, or less."""
-    asked = {"certificate": certificate, "dry_run": dry_run, "urgent_only": urgent_only}
-    return {"cluster": None, "group": group.name, **asked}
+def parameters_of(group: Group, fleet: RunParameters, *, urgent_only: bool) -> RunParameters:
+    """The parameters of a group's run: those of the fleet, or narrower ones."""
+    return replace(fleet, group=group.name, urgent_only=urgent_only)
 
 
 def ended(begun: Outcome, *, name: str, type_: str, labels: Mapping[str, Any]) -> Outcome:

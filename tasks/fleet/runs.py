@@ -4,7 +4,7 @@ import signal as signals
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -23,9 +23,9 @@ from prefect.logging import get_run_logger
 from prefect.states import Cancelling
 
 from tasks.config.schema import SyncConfig
+from tasks.domain.parameters import RunParameters
 from tasks.fleet import groups as fleet
 from tasks.fleet.groups import Group, Outcome, RunFailure
-from tasks.orchestration.publish import name_of
 from tasks.runtime import shutdown
 
 DEPLOYMENT = "tls-sync/group"
@@ -39,9 +39,7 @@ _TROUBLE = (httpx.HTTPError, PrefectException, OSError)
 def serve(
     waves: Sequence[Sequence[Group]],
     config: SyncConfig,
-    certificate: str | None,
-    *,
-    dry_run: bool,
+    parameters: RunParameters,
     until: datetime,
 ) -> tuple[list[Outcome], BaseException | None]:
     """What became of each group; and, where the fleet was told to stop, what told it so."""
@@ -53,7 +51,7 @@ def serve(
                 outcomes += [Outcome(group, state=RunFailure.INTERRUPTED) for group in groups]
                 continue
             end = fleet.end_of_wave(datetime.now(UTC), until, len(waves) - number)
-            wave = _Wave(client, end, certificate, dry_run=dry_run, urgent_only=not well)
+            wave = _Wave(client, end, parameters, urgent_only=not well)
             told = wave.serve(groups)
             done = [wave.done[group.name] for group in groups]
             well = well and fleet.went_well(done, config.waves.max_failed_share)
@@ -80,8 +78,8 @@ class _Begun:
 class _Wave:
     client: SyncPrefectClient
     end: datetime
-    certificate: str | None
-    dry_run: bool = field(kw_only=True)
+    parameters: RunParameters
+    """Those of the fleet."""
     urgent_only: bool = field(kw_only=True)
     under_way: dict[UUID, _Begun] = field(default_factory=dict)
     done: dict[str, Outcome] = field(default_factory=dict)
@@ -91,7 +89,7 @@ class _Wave:
         waiting = deque(groups)
         try:
             while waiting or self.under_way:
-                while waiting and len(self.under_way) < fleet.SIDE_BY_SIDE:
+                while waiting and len(self.under_way) < fleet.MAX_CONCURRENT_GROUPS:
                     self._start(waiting[0])
                     waiting.popleft()
                 self._look()
@@ -106,14 +104,15 @@ class _Wave:
         return None
 
     def _start(self, group: Group) -> None:
-        asked = fleet.parameters_of(
-            group, self.certificate, dry_run=self.dry_run, urgent_only=self.urgent_only
-        )
+        parameters = fleet.parameters_of(group, self.parameters, urgent_only=self.urgent_only)
         key = f"{runtime.flow_run.id}-{runtime.flow_run.run_count}-{group.name}"
-        name = name_of(asked)  # as it will call itself, should it never begin
         try:
             run = run_deployment(
-                DEPLOYMENT, parameters=asked, timeout=0, idempotency_key=key, flow_run_name=name
+                DEPLOYMENT,
+                parameters=asdict(parameters),
+                timeout=0,
+                idempotency_key=key,
+                flow_run_name=parameters.run_name,  # as the run names itself, should it never begin
             )
             assert isinstance(run, FlowRun)  # not in an event loop
         except _TROUBLE as error:

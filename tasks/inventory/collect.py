@@ -9,6 +9,7 @@ from tasks.config.limits import CLUSTER_SECONDS, limit_copies
 from tasks.config.schema import Cluster, SyncConfig
 from tasks.domain.errors import ClusterError, ConfigError, internal_error
 from tasks.domain.models import ClusterReport, SourceSnapshot
+from tasks.domain.parameters import RunParameters
 from tasks.inventory import tls_probe
 from tasks.inventory.evaluate import make_survey, questions_of
 from tasks.inventory.model import InventoryReport
@@ -16,7 +17,7 @@ from tasks.inventory.served import ServedCertificate, TLSProbe
 from tasks.kube.pool import client_of_source
 from tasks.kubeconfig.reader import contexts
 from tasks.plan.observed import ObservedState
-from tasks.plan.spec import SyncSpec
+from tasks.plan.spec import SyncSpec, specs_for
 from tasks.plan.unrouted import routed
 from tasks.runtime.shutdown import stop
 from tasks.source.read import read_source
@@ -37,11 +38,11 @@ def survey(config: SyncConfig, cluster: str | None = None, certificate: str | No
         failure := limit_copies(inventory, config.source, targets, certificate).failure
     ):
         raise ConfigError(f"{failure}. To do: ask for one cluster, or for one certificate")
-    orders = [SyncSpec(config, one, inventory, dry_run=True, certificate=certificate) for one in targets]
-    found, answers = _ask(orders)
+    specs = specs_for(config, targets, inventory, RunParameters(certificate=certificate, dry_run=True))
+    found, answers = _ask(specs)
     return make_survey(
         routed(inventory, config),
-        orders,
+        specs,
         found,
         answers,
         now=datetime.now(UTC),
@@ -53,10 +54,11 @@ def survey(config: SyncConfig, cluster: str | None = None, certificate: str | No
 def _chosen(config: SyncConfig, cluster: str | None, certificate: str | None) -> tuple[Cluster, ...]:
     """A suspended cluster may be asked for by its name: a survey only reads."""
     if cluster is None:
-        return config.select(None, certificate)
+        return config.select(RunParameters(certificate=certificate))
     found = config.named(cluster)
     awake = tuple(one.model_copy(update={"suspended": False}) for one in found)
-    config.model_copy(update={"clusters": awake}).select(cluster, certificate)  # is it one that goes there?
+    parameters = RunParameters(cluster=cluster, certificate=certificate)
+    config.model_copy(update={"clusters": awake}).select(parameters)  # is it one that goes there?
     return found
 
 
@@ -72,24 +74,24 @@ def _read_ops(config: SyncConfig) -> SourceSnapshot:
 
 
 def _ask(
-    orders: Iterable[SyncSpec],
+    specs: Iterable[SyncSpec],
 ) -> tuple[dict[str, tuple[ClusterReport, ObservedState]], dict[TLSProbe, ServedCertificate | str]]:
-    orders = list(orders)
-    questions = {question for order in orders for question in questions_of(order)}
+    specs = list(specs)
+    questions = {question for spec in specs for question in questions_of(spec)}
     with ThreadPoolExecutor(SIDE_BY_SIDE + 1) as pool:
         try:
             served = pool.submit(tls_probe.probe_all, questions)
-            found = dict(pool.map(_view, orders))
+            found = dict(pool.map(_view, specs))
             return found, served.result()
         except BaseException:  # Ctrl-C, or what Prefect makes of a SIGTERM; no write is under way
             stop(grace=0)
             raise
 
 
-def _view(order: SyncSpec) -> tuple[str, tuple[ClusterReport, ObservedState]]:
-    name = order.cluster.name
+def _view(spec: SyncSpec) -> tuple[str, tuple[ClusterReport, ObservedState]]:
+    name = spec.cluster.name
     try:
-        return name, preview(order, time.monotonic() + CLUSTER_SECONDS)
+        return name, preview(spec, time.monotonic() + CLUSTER_SECONDS)
     except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
         failure = internal_error(name, "look at the cluster", error)
         return name, (ClusterReport(cluster=name, dry_run=True, failures=(failure,)), ObservedState())

@@ -102,14 +102,14 @@ def placements_of(
     answers: Mapping[TLSProbe, ServedCertificate | str],
 ) -> Iterator[CopyState]:
     """A placement for each row of the plan, and for what the routes want where nothing could be seen."""
-    sources = order.inventory.by_name
+    sources = order.snapshot.by_name
     for change in report.changes:
         yield _known(order, change, sources.get(change.certificate), view.secrets.get(change.target), answers)
     known = {change.target for change in report.changes}
-    names = order.inventory.entries
+    names = order.snapshot.entries
     codes = ", ".join(dict.fromkeys(str(failure.code) for failure in report.failures))
     for want in order.cluster.routed_copies(frozenset(names), order.certificate):
-        hidden = want.target.namespace not in view.namespaces or want.target in view.unknown
+        hidden = want.target.namespace not in view.namespaces or want.target in view.unreadable
         chosen = order.certificate in (None, want.certificate)
         if chosen and hidden and want.target not in known:
             source = sources.get(want.certificate)
@@ -129,7 +129,7 @@ def _known(
     secret: TargetSecret | None,
     answers: Mapping[TLSProbe, ServedCertificate | str],
 ) -> CopyState:
-    reason, failure = change.reason, order.inventory.failure
+    reason, failure = change.reason, order.snapshot.failure
     held = held_by(change, secret)
     stored = content_of(source) if reason is Reason.IN_SYNC else held
     told_elsewhere = failure is not None or reason in QUIET or change.writes
@@ -194,7 +194,7 @@ def moment(text: str) -> datetime | None:
 def questions_of(order: SyncSpec) -> frozenset[TLSProbe]:
     """What is to be asked of the addresses at which this cluster's certificates are served."""
     asked = set()
-    for one in order.inventory.certificates:
+    for one in order.snapshot.certificates:
         if order.certificate in (None, one.ref.name):
             for namespace in order.cluster.namespaces_of(one.ref.name):
                 for address in order.cluster.served_at(one.ref.name, namespace):

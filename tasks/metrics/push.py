@@ -6,13 +6,14 @@ with the process.
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Thread
 
-from tasks.config.load import MAX_BYTES, VARIABLE, load_config
+from tasks.config.load import MAX_BYTES, VARIABLE
 from tasks.config.schema import SyncConfig
 from tasks.domain.errors import ConfigError
 from tasks.domain.models import RunReport
@@ -44,7 +45,7 @@ from tasks.runtime.yaml_file import YamlError, read_yaml
 
 def push(report: RunReport) -> str:
     """Push the samples of a run. Return which pushes failed, in one line; empty if none did."""
-    return "" if report.dry_run else _send(Push(report.owner, lambda: run_samples(report), report))
+    return "" if report.parameters.dry_run else _send(Push(report.owner, lambda: run_samples(report), report))
 
 
 def push_fleet(config: SyncConfig, began: datetime, *, ok: bool) -> str:
@@ -56,10 +57,14 @@ def push_fleet(config: SyncConfig, began: datetime, *, ok: bool) -> str:
     return _send(FleetPush(config.owner, lambda: samples, config=config))
 
 
-def load_config_or_tell() -> SyncConfig:
-    """The configuration; where it can't be read, the Pushgateway hears of that, too. Raises ConfigError."""
+@contextmanager
+def reporting_config_errors() -> Iterator[None]:
+    """Push that the configuration can't be read, and raise its ConfigError again.
+
+    Where the push fails, too, the error says so in a second line.
+    """
     try:
-        return load_config()
+        yield
     except ConfigError as error:
         owner = _owner()
         lost = _send(Push(owner, lambda: config_error_samples(owner, datetime.now(UTC))))
@@ -111,7 +116,7 @@ class Push:
         if self.report is None:
             return
         try:
-            job, current = _job(self.report.group), client.current_samples()
+            job, current = _job(self.report.parameters.group), client.current_samples()
             covers_everything = self.report.covers_everything
             previous = previous_parts(current, job, STATE_JOB, covers_everything=covers_everything)
             parts = merge(previous, self.report)

@@ -51,12 +51,12 @@ Parts = dict[Part, Samples]
 
 def run_samples(report: RunReport) -> Samples:
     """Return the samples that describe the run itself."""
-    return () if report.dry_run else tuple(_run(report))
+    return () if report.parameters.dry_run else tuple(_run(report))
 
 
 def merge(previous: Parts, report: RunReport) -> Parts:
     """Return the samples of OPS and its targets after a run, given those from before it."""
-    if report.dry_run:
+    if report.parameters.dry_run:
         return previous
     merged = {**previous, **dict(_replaced(previous, report))}
     clusters = report.members or report.configured  # runs of a group have samples of their own
@@ -142,8 +142,10 @@ def _replaced(previous: Parts, report: RunReport) -> Iterator[tuple[Part, Sample
     yield Part(Kind.SOURCE), tuple(_source(report))
     for one in report.clusters:
         was_read, copies = bool(one.changes) or not one.failures, Part(Kind.COPIES, one.cluster)
-        if report.certificate:
-            others = (s for s in previous.get(copies, ()) if not _is_of_copy(s, report.certificate))
+        if report.parameters.certificate:
+            others = (
+                s for s in previous.get(copies, ()) if not _is_of_copy(s, report.parameters.certificate)
+            )
             if was_read:
                 yield copies, (*others, *_copies(report, one))
             continue

@@ -1,8 +1,6 @@
 """How a run shows itself in Prefect: its name, its artifacts, its log, its final state."""
 
-from collections.abc import Mapping
 from itertools import islice
-from typing import Any
 from uuid import UUID
 
 import httpx
@@ -17,6 +15,7 @@ from prefect.logging.handlers import APILogHandler
 from prefect.states import Completed, Failed
 
 from tasks.domain.models import RunReport
+from tasks.domain.parameters import PARAMETERS, RunParameters
 from tasks.metrics.push import push
 from tasks.plan.waves import Share, labels_of
 from tasks.report import markdown, terminal
@@ -26,16 +25,8 @@ from tasks.runtime.signals import Stage, reached
 
 
 def run_name() -> str:
-    return name_of(runtime.flow_run.parameters)
-
-
-def name_of(given: Mapping[str, Any]) -> str:
-    """`sync all`, `sync dev homarr-dev-tls (dry run)`: what the list of runs shows, by their parameters."""
-    group = f"group {given['group']}" if given.get("group") else ""
-    words = ["sync", given.get("cluster") or group or "all", given.get("certificate") or ""]
-    words.append("(dry run)" if given.get("dry_run") else "")
-    words.append("(urgent only)" if given.get("urgent_only") else "")
-    return " ".join(str(word) for word in words if word)
+    given = runtime.flow_run.parameters  # not validated yet
+    return RunParameters(**{name: given[name] for name in PARAMETERS & given.keys()}).run_name
 
 
 def publish(report: RunReport) -> None:
@@ -55,7 +46,7 @@ def show(report: RunReport) -> None:
         tell("%s", part)
     reached(Stage.REPORTED)
     # A dry run has keys of its own: the latest report of a cluster says what was done, not what would be.
-    key = "dry-run-tls-sync" if report.dry_run else "tls-sync"
+    key = "dry-run-tls-sync" if report.parameters.dry_run else "tls-sync"
     create_markdown_artifact(markdown.render_run(report), key=key, description="The run's report")
     for cluster in report.clusters:
         text = markdown.render_cluster(cluster)

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from contextvars import Context
 from functools import cache, partial
+from typing import NamedTuple
 from uuid import UUID
 
 import httpx
@@ -24,6 +25,7 @@ from tasks.domain.models import Requests
 from tasks.kube import request_counts
 from tasks.orchestration import process
 from tasks.orchestration.recall import is_recalled
+from tasks.plan.spec import RunMemory
 from tasks.runtime import shutdown
 
 PAUSE_SECONDS = 2.0
@@ -37,28 +39,34 @@ GRACE_SECONDS = 15.0
 ANSWER_SECONDS = 5.0
 
 
-@contextmanager
-def remote_task_scope() -> Iterator[Callable[[], tuple[Requests, ...]]]:
-    """Around what a task does. Yields what tells the requests that the task has made, all attempts together.
+class TaskScope(NamedTuple):
+    """What a task has of its worker's process."""
 
-    Does nothing, and tells of none, in the flow's own process.
-    """
+    requests: Callable[[], tuple[Requests, ...]]
+    """The requests that all attempts of the task have made; none in the flow's own process, which counts."""
+    memory: RunMemory | None
+    """That of the run's tasks on this worker; None in the flow's own process, where the run has its own."""
+
+
+@contextmanager
+def remote_task_scope() -> Iterator[TaskScope]:
+    """Around the work of a task: on a worker, follow the run's state, and count the task's requests."""
     flow, task = FlowRunContext.get(), TaskRunContext.get()
     if not (flow and flow.detached and flow.flow_run and task):
-        yield tuple
+        yield TaskScope(tuple, None)
         return
     _prepare()
     run = _entered(flow.flow_run.id, flow.flow_run.run_count)
     try:
         book = run.books.setdefault(task.task_run.id, Counter())
         with shutdown.apart(run.stop), request_counts.counted_in(book):
-            yield lambda: request_counts.told(book)
+            yield TaskScope(lambda: request_counts.told(book), run.memory)
     finally:
         run.leave()
 
 
-def here() -> str:
-    """The host of the worker that we are; empty in the flow's own process."""
+def worker_hostname() -> str:
+    """The hostname of the worker; empty in the flow's own process."""
     flow = FlowRunContext.get()
     return socket.gethostname() if flow and flow.detached else ""
 
@@ -74,6 +82,7 @@ class _Run:
 
     def __init__(self, run_id: UUID, attempt: int) -> None:
         self.stop = shutdown.Stop()
+        self.memory = RunMemory()
         self.books: dict[UUID, Counter[request_counts.Outcome]] = {}
         self.key = run_id, attempt
         self._tasks, self._left = 0, time.monotonic()

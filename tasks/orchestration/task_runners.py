@@ -57,7 +57,7 @@ copyreg.pickle(opaque, _reduced)
 def _submit(runner: Any, attendance: RemoteTaskWaiter, task: Any, **parameters: Any) -> RemoteFuture:
     given = {name: opaque(value) for name, value in parameters.items()}
     future = runner.submit(task, given)
-    return attendance.expect(future, parameters["order"].cluster.name, str(task.task_run_name))
+    return attendance.expect(future, parameters["spec"].cluster.name, str(task.task_run_name))
 
 
 def _started(chosen: TaskRunner, stack: ExitStack) -> Any:

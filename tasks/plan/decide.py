@@ -93,7 +93,7 @@ def make_plan(  # noqa: PLR0913  the facts that decide, each passed once
     owner: Owner,
     now: datetime,
     certificate: str | None = None,
-    asked: bool = True,
+    explicit: bool = True,
 ) -> Plan:
     """The changes for one cluster, sorted by target. With `certificate`, those of this one alone.
 
@@ -101,7 +101,7 @@ def make_plan(  # noqa: PLR0913  the facts that decide, each passed once
     """
     sources = inventory.entries
     found = {secret.ref: secret for secret in current}
-    wanted = cluster.routed_copies(frozenset(sources), certificate if asked else None)
+    wanted = cluster.routed_copies(frozenset(sources), certificate if explicit else None)
     rows = [
         change
         for want in wanted
@@ -156,7 +156,7 @@ def decide(  # noqa: PLR0913, PLR0917  one row of the table is made of these
     newer = is_newer(current, old, source, now)
     action, reason = compare(source, current, newer=newer) if ours else adopt(newer=newer)
     change = row(action, reason, f"the copy is unfit: {current.unfit}" if current.unfit else "")
-    return guarded(change, source, current) if change.writes else change
+    return with_preconditions(change, source, current) if change.writes else change
 
 
 def why_none(want: RoutedCopy, source: Rejection | Issuance | None, now: datetime) -> tuple[Reason, str]:
@@ -235,7 +235,7 @@ def written_version(current: TargetSecret | None) -> Version | None:
         return None
 
 
-def guarded(change: Change, source: Certificate, current: TargetSecret) -> Change:
+def with_preconditions(change: Change, source: Certificate, current: TargetSecret) -> Change:
     """An update, bound to the very object and state that the decision was made on."""
     adopted = change.reason is Reason.ADOPTED
     ending = [annotations.ADOPT, *[annotations.LAST_APPLIED] * current.has_last_applied] if adopted else []
@@ -294,7 +294,7 @@ def with_absence(row: Change, found: Mapping[SecretRef, TargetSecret], owner: Ow
     return replace(row, uid=secret.uid, resource_version=secret.resource_version, absence=noted)
 
 
-def unread(plan: Plan, current: Mapping[SecretRef, TargetSecret]) -> tuple[SecretRef, ...]:
+def must_read_first(plan: Plan, current: Mapping[SecretRef, TargetSecret]) -> tuple[SecretRef, ...]:
     """What must be read before it is replaced, or not.
 
     What others wrote could be newer than what OPS has; what began later could be unfit for any use.

@@ -13,7 +13,7 @@ class ObservedState:
     secrets: dict[SecretRef, TargetSecret] = field(default_factory=dict)
     namespaces: set[str] = field(default_factory=set)
     """Those that could be listed."""
-    unknown: set[SecretRef] = field(default_factory=set)
+    unreadable: set[SecretRef] = field(default_factory=set)
     """Secrets that had to be read and could not be."""
     failures: list[Failure] = field(default_factory=list)
 
@@ -21,16 +21,16 @@ class ObservedState:
         self.namespaces.add(namespace)
         self.secrets |= {secret.ref: secret for secret in found}
 
-    def see(self, ref: SecretRef, secret: TargetSecret | None) -> None:
+    def update(self, ref: SecretRef, secret: TargetSecret | None) -> None:
         """A second look at one Secret; None where it is gone."""
         if secret:
             self.secrets[ref] = secret
         else:
             self.secrets.pop(ref, None)
 
-    def cover(self, plan: Plan) -> Plan:
+    def only_observed(self, plan: Plan) -> Plan:
         """The rows of a plan that rest on something seen."""
         return plan.model_copy(update={"changes": tuple(c for c in plan.changes if self._saw(c))})
 
     def _saw(self, change: Change) -> bool:
-        return change.target.namespace in self.namespaces and change.target not in self.unknown
+        return change.target.namespace in self.namespaces and change.target not in self.unreadable

@@ -99,14 +99,14 @@ def waiting(why: str) -> str:
     return f"the copy is neither noted nor deleted for now: {why}"
 
 
-def with_prune_forecast(plan: Plan, order: SyncSpec, clock: Clock) -> Plan:
+def with_prune_forecast(plan: Plan, spec: SyncSpec, clock: Clock) -> Plan:
     """The plan; where the cluster is pruned, each copy whose certificate is gone says what becomes of it.
 
     Where OPS could not be read, nothing is known to be gone.
     """
-    if not order.cluster.prune or order.inventory.failure:
+    if not spec.cluster.prune or spec.snapshot.failure:
         return plan
-    namespace = order.config.source.namespace
+    namespace = spec.config.source.namespace
 
     def told(row: Change) -> Change:
         absence = row.absence if row.reason is Reason.GONE_FROM_SOURCE else None

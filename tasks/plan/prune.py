@@ -61,7 +61,7 @@ class Pruning(NamedTuple):
 
 
 def plan_prune(
-    orders: Iterable[SyncSpec], reports: Iterable[ClusterReport], now: datetime
+    specs: Iterable[SyncSpec], reports: Iterable[ClusterReport], now: datetime
 ) -> tuple[Pruning, ...]:
     """One for each cluster that is pruned and has a report, in the order of the orders.
 
@@ -69,13 +69,13 @@ def plan_prune(
     together by name. `now` is our time, by which nothing is done yet: see `timed`.
     """
     found = {report.cluster: report for report in reports}
-    pruned = (order for order in orders if order.cluster.prune)
-    pairs = [(order, found[order.cluster.name]) for order in pruned if order.cluster.name in found]
+    pruned = (spec for spec in specs if spec.cluster.prune)
+    pairs = [(spec, found[spec.cluster.name]) for spec in pruned if spec.cluster.name in found]
     if not pairs:
         return ()
     newer = newer_than_ops(found.values())
-    doubt = doubt_about_ops(pairs[0][0].inventory, (report for _, report in pairs if not report.failures))
-    planned = [_plan_one(order, report, newer, doubt, now) for order, report in pairs]
+    doubt = doubt_about_ops(pairs[0][0].snapshot, (report for _, report in pairs if not report.failures))
+    planned = [_plan_one(spec, report, newer, doubt, now) for spec, report in pairs]
     total = sum(len(one.deletes) for one in planned)
     if total > MOST_IN_ALL:
         text = f"{total} copies are due in all clusters together; at most {MOST_IN_ALL} may go at once"
@@ -121,21 +121,21 @@ def timed(pruning: Pruning, clock: Clock, namespace: str) -> Pruning:
 
 
 def ensure_safe_prune(
-    pruning: Pruning, order: SyncSpec, report: ClusterReport, newer: str, clock: Clock
+    pruning: Pruning, spec: SyncSpec, report: ClusterReport, newer: str, clock: Clock
 ) -> None:
     """Check what must hold for every note and deletion, from the facts and not from the plan.
 
     `newer` is what `newer_than_ops` says of all clusters of the run. Raises UnsafePlan.
     """
     listed = {row.target: row for row in report.changes}
-    if not order.cluster.prune or order.certificate or order.dry_run:
+    if not spec.cluster.prune or spec.certificate or spec.dry_run:
         raise UnsafePlan("this run may not prune this cluster")
     if (pruning.deletes or pruning.notes) and (newer or clock.trouble or not report.ok):
         raise UnsafePlan("nothing may be noted or deleted in this cluster now")
     if _beyond(pruning.deletes, report):
         raise UnsafePlan("more deletions than may be at once")
     for row in (*pruning.deletes, *pruning.notes):
-        rules = _rules(row, listed.get(row.target), order.inventory, clock.now)
+        rules = _rules(row, listed.get(row.target), spec.snapshot, clock.now)
         broken = [rule for rule, holds in rules.items() if not holds]
         if broken:
             raise UnsafePlan(f"{row.target}: {', '.join(broken)}")
@@ -164,8 +164,8 @@ def merged(report: ClusterReport, done: Iterable[Change], failures: Iterable[Fai
     )
 
 
-def _plan_one(order: SyncSpec, report: ClusterReport, newer: str, doubt: str, now: datetime) -> Pruning:
-    namespace = order.config.source.namespace
+def _plan_one(spec: SyncSpec, report: ClusterReport, newer: str, doubt: str, now: datetime) -> Pruning:
+    namespace = spec.config.source.namespace
     planned = Pruning(report.cluster, ended=tuple(_cleared(row) for row in report.changes if _is_over(row)))
     every = _orphans(report)
     orphans = [row for row in every if row.absence and is_from(row.absence, namespace)]

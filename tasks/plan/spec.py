@@ -1,75 +1,100 @@
-"""What one cluster is to get. Pure."""
+"""What one cluster is to get. Pure, but for the memory that the specs of a run share."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 
 from tasks.config.schema import Cluster, SyncConfig
-from tasks.domain.models import Owner, SourceSnapshot
+from tasks.domain.models import Change, Owner, SourceSnapshot
+from tasks.domain.parameters import RunParameters
+
+EVERYTHING = RunParameters()
+"""What a scheduled run is asked for."""
+
+
+@dataclass
+class RunMemory:
+    """What the tasks of one run have found so far. Threads share it; a worker of Dask has its own."""
+
+    cluster_ids: dict[str, str] = field(default_factory=dict)
+    """Cluster of the configuration -> uid of the namespace kube-system that was found there."""
+    written: dict[str, tuple[Change, ...]] = field(default_factory=dict)
+    """Cluster -> what earlier attempts of its task wrote."""
 
 
 @dataclass(frozen=True)
 class SyncSpec:
+    """One cluster, what OPS holds, and what the run is asked for."""
+
     config: SyncConfig
     cluster: Cluster
-    inventory: SourceSnapshot
-    dry_run: bool = False
-    certificate: str | None = None
-    """The only certificate to look at."""
-    asked: bool = True
-    """A person asked for it by name, so that its absence is a failure."""
-    until: datetime | None = None
-    """When the run is to end."""
-    urgent_only: bool = False
-    """Write only what can't wait: a wave before this cluster's went badly, or somebody asked for that."""
-    held_by: str = ""
-    """How that wave went, for the report."""
+    snapshot: SourceSnapshot
+    parameters: RunParameters = EVERYTHING
+    explicit: bool = True
+    """A person named the certificate, so that its absence is a failure."""
+    run_deadline: datetime | None = None
+    hold_reason: str = ""
+    """How an earlier wave went, where this one writes only what is urgent; empty where it may write all."""
+    memory: RunMemory = field(default_factory=RunMemory, compare=False, repr=False)
+
+    @property
+    def dry_run(self) -> bool:
+        return self.parameters.dry_run
+
+    @property
+    def certificate(self) -> str | None:
+        """The only certificate to look at."""
+        return self.parameters.certificate
+
+    @property
+    def urgent_only(self) -> bool:
+        return self.parameters.urgent_only or bool(self.hold_reason)
 
     @property
     def digest(self) -> str:
-        """Of all that decides what is to be written: another configuration makes another order."""
-        config = (self.config.owner, self.config.source.model_dump_json(), self.cluster.model_dump_json())
-        told = (
-            *config,
-            self.inventory.digest,
+        """SHA-256 over all that decides what is to be written, in hexadecimal."""
+        deciding = (
+            self.config.owner,
+            self.config.source.model_dump_json(),
+            self.cluster.model_dump_json(),
+            self.snapshot.digest,
             str(self.dry_run),
             str(self.certificate),
             str(self.urgent_only),
         )
-        return sha256("\n".join(told).encode()).hexdigest()
+        return sha256("\n".join(deciding).encode()).hexdigest()
 
     @property
     def owner(self) -> Owner:
         """On whose behalf the cluster is written to."""
         former = frozenset(self.config.source.former_cluster_ids)
-        return Owner(name=self.config.owner, cluster_id=self.inventory.cluster_id, former=former)
+        return Owner(name=self.config.owner, cluster_id=self.snapshot.cluster_id, former=former)
 
     @property
-    def asked_for(self) -> str | None:
+    def explicit_certificate(self) -> str | None:
         """The certificate that a person named."""
-        return self.certificate if self.asked else None
+        return self.certificate if self.explicit else None
 
     @property
     def namespaces(self) -> tuple[str, ...]:
         return self.cluster.namespaces_of(self.certificate)
 
 
-def specs_for(  # noqa: PLR0913  all that a run was asked for
+def specs_for(  # noqa: PLR0913  all that the clusters of a run have in common
     config: SyncConfig,
     clusters: Iterable[Cluster],
-    inventory: SourceSnapshot,
+    snapshot: SourceSnapshot,
+    parameters: RunParameters,
     *,
-    dry_run: bool,
-    certificate: str | None,
-    asked: bool = True,
-    until: datetime | None = None,
-    urgent_only: bool = False,
+    explicit: bool = True,
+    run_deadline: datetime | None = None,
+    memory: RunMemory | None = None,
 ) -> tuple[SyncSpec, ...]:
-    """One order per cluster; none where OPS could not be read, since then nothing is known."""
-    if inventory.failure:
+    """One spec per cluster; none where OPS could not be read, since then nothing is known."""
+    if snapshot.failure:
         return ()
+    shared = memory or RunMemory()
     return tuple(
-        SyncSpec(config, cluster, inventory, dry_run, certificate, asked, until, urgent_only)
-        for cluster in clusters
+        SyncSpec(config, one, snapshot, parameters, explicit, run_deadline, memory=shared) for one in clusters
     )

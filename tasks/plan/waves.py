@@ -33,15 +33,15 @@ class Share(NamedTuple):
         return self.wanted == 0 or self.missing / self.wanted <= most
 
 
-def waves_of(orders: Iterable[SyncSpec]) -> list[tuple[SyncSpec, ...]]:
+def waves_of(specs: Iterable[SyncSpec]) -> list[tuple[SyncSpec, ...]]:
     """The first wave first; within one, in the order of the configuration."""
-    ordered = sorted(orders, key=_wave)
+    ordered = sorted(specs, key=_wave)
     return [tuple(wave) for _, wave in groupby(ordered, key=_wave)]
 
 
 def held_back(wave: Iterable[SyncSpec], why: str) -> tuple[SyncSpec, ...]:
-    """The wave as it may go although one before it went badly."""
-    return tuple(replace(order, urgent_only=True, held_by=why) for order in wave)
+    """The wave as it may go although an earlier one went badly."""
+    return tuple(replace(spec, hold_reason=why) for spec in wave)
 
 
 def went_well(wave: Iterable[SyncSpec], reports: Iterable[ClusterReport]) -> bool:
@@ -51,27 +51,27 @@ def went_well(wave: Iterable[SyncSpec], reports: Iterable[ClusterReport]) -> boo
 
 def hold_reason(wave: Iterable[SyncSpec], reports: Iterable[ClusterReport]) -> str:
     """How the wave went, where the next one may not begin; empty where it may."""
-    orders = tuple(wave)
-    most, share = orders[0].config.waves.max_failed_share, share_of(orders, reports)
+    specs = tuple(wave)
+    most, share = specs[0].config.waves.max_failed_share, share_of(specs, reports)
     if share.within(most):
         return ""
     missing = f"{share.missing} of {share.wanted} copies are not as on OPS"
-    return f"in wave {_wave(orders[0])}, {missing}: more than waves.maxFailedShare, {most:g}"
+    return f"in wave {_wave(specs[0])}, {missing}: more than waves.maxFailedShare, {most:g}"
 
 
 def share_of(wave: Iterable[SyncSpec], reports: Iterable[ClusterReport]) -> Share:
     """A cluster without a report has none of its copies."""
     by_name = {report.cluster: report for report in reports}
     wanted = there = 0
-    for order in wave:
-        targets = _wanted(order)
+    for spec in wave:
+        targets = _wanted(spec)
         wanted += len(targets)
-        if report := by_name.get(order.cluster.name):
+        if report := by_name.get(spec.cluster.name):
             there += sum(_is_well(change, report) and change.target in targets for change in report.changes)
     return Share(wanted, wanted - there)
 
 
-def urgent(plan: Plan, now: datetime) -> tuple[Plan, tuple[Change, ...]]:
+def only_urgent(plan: Plan, now: datetime) -> tuple[Plan, tuple[Change, ...]]:
     """Of the writes, those that may not wait; and those that wait."""
     waiting = tuple(change for change in plan.writes if not _is_urgent(change, now))
     held = {change.target for change in waiting}
@@ -79,20 +79,20 @@ def urgent(plan: Plan, now: datetime) -> tuple[Plan, tuple[Change, ...]]:
     return plan.model_copy(update={"changes": kept}), waiting
 
 
-def failure_of(order: SyncSpec, waiting: int, planned: int) -> Failure:
-    """What is to be said of a cluster whose wave waits."""
-    what, why = f"write {waiting} of {planned} secrets", order.held_by or "urgent_only was asked for"
-    return Failure(code=FailureCode.HELD_BACK, cluster=order.cluster.name, what=what, detail=why)
+def hold_failure(spec: SyncSpec, waiting: int, planned: int) -> Failure:
+    """The failure in the report of a cluster in which writes wait."""
+    what, why = f"write {waiting} of {planned} secrets", spec.hold_reason or "urgent_only was asked for"
+    return Failure(code=FailureCode.HELD_BACK, cluster=spec.cluster.name, what=what, detail=why)
 
 
-def _wave(order: SyncSpec) -> int:
-    return order.cluster.wave
+def _wave(spec: SyncSpec) -> int:
+    return spec.cluster.wave
 
 
-def _wanted(order: SyncSpec) -> set[SecretRef]:
-    names = frozenset(one.ref.name for one in order.inventory.certificates)
-    wants = order.cluster.routed_copies(names, order.asked_for)
-    return {want.target for want in wants if order.certificate in (None, want.certificate)}
+def _wanted(spec: SyncSpec) -> set[SecretRef]:
+    names = frozenset(one.ref.name for one in spec.snapshot.certificates)
+    wants = spec.cluster.routed_copies(names, spec.explicit_certificate)
+    return {want.target for want in wants if spec.certificate in (None, want.certificate)}
 
 
 def _is_well(change: Change, report: ClusterReport) -> bool:

@@ -16,6 +16,7 @@ from tasks.domain import annotations
 from tasks.domain.errors import ClusterError, ConfigError, internal_error
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Failure, Issuance, SecretRef, SourceSnapshot
+from tasks.domain.parameters import RunParameters
 from tasks.kube.client import NO_RESOURCE_VERSION, ClusterClient
 from tasks.kube.permissions import NEEDED_ON_OPS, Rights, needed
 from tasks.kubeconfig.reader import CONNECTIONS, connect, contexts
@@ -33,7 +34,7 @@ SIDE_BY_SIDE = 16
 def preflight(config: SyncConfig, cluster: str | None = None) -> Preflight:
     """OPS first, then the targets side by side. Raises ConfigError where nothing can be asked at all."""
     # A suspended cluster may be asked for: how else to know that it can come back?
-    targets = config.named(cluster) if cluster else config.select(None, None)
+    targets = config.named(cluster) if cluster else config.select(RunParameters())
     try:
         contexts()
     except ClusterError as error:

@@ -23,8 +23,8 @@ def render_run(report: RunReport) -> str:
     """Return the artifact of a run: the verdict, an overview, what is not in sync, the state of OPS."""
     state = run_verdict(report)
     lines = [f"## {'✅' if state.ok else '❌'} {escape(state.message)}", ""]
-    if report.certificate:
-        lines += [f"For the certificate {escape(report.certificate)} only.", ""]
+    if report.parameters.certificate:
+        lines += [f"For the certificate {escape(report.parameters.certificate)} only.", ""]
     if report.clusters:
         lines += [*table(*rows.overview(report.clusters)), ""]
     found = sections(report.clusters, _budget(), _line, HEADING_BYTES)

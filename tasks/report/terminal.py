@@ -21,7 +21,7 @@ MAX_LINE = MAX_RECORD_BYTES // 12
 
 def render(report: RunReport) -> str:
     """Return the whole report: the verdict, an overview, what is not in sync, the state of OPS."""
-    lines = [f"tls-sync{' (dry run)' if report.dry_run else ''}: {run_verdict(report).message}"]
+    lines = [f"tls-sync{' (dry run)' if report.parameters.dry_run else ''}: {run_verdict(report).message}"]
     if report.clusters:
         lines += ["", *table(*rows.overview(report.clusters))]
     source = list(_folded(_source(report)))

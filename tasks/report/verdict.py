@@ -49,7 +49,7 @@ def _action_counts(report: RunReport) -> str:
     for cluster in report.clusters:
         totals.update(cluster.counts)  # goes through all rows, so once
     text = ", ".join(f"{action} {totals[action]}" for action in Action if totals[action]) or "nothing to do"
-    return f"{'dry run, nothing written: ' if report.dry_run else ''}{text}"
+    return f"{'dry run, nothing written: ' if report.parameters.dry_run else ''}{text}"
 
 
 def _notes(report: RunReport) -> Iterator[str]:

@@ -19,7 +19,7 @@ from tasks.domain.reasons import Reason
 from tasks.kube.client import NO_RESOURCE_VERSION, ClusterClient
 from tasks.kube.responses import OUTCOME_UNKNOWN
 from tasks.plan import ownership
-from tasks.plan.decide import decide, unread
+from tasks.plan.decide import decide, must_read_first
 from tasks.plan.observed import ObservedState
 from tasks.plan.safety import ensure_safe_write
 from tasks.plan.spec import SyncSpec
@@ -39,18 +39,18 @@ class SecretApplier:
     """Usable from several threads, each with Secrets of its own."""
 
     def __init__(
-        self, source: ClusterClient, target: ClusterClient, order: SyncSpec, view: ObservedState
+        self, source: ClusterClient, target: ClusterClient, spec: SyncSpec, observed: ObservedState
     ) -> None:
-        self._source, self._target, self._order, self._view = source, target, order, view
-        self._known = order.inventory.by_name
+        self._source, self._target, self._spec, self._observed = source, target, spec, observed
+        self._known = spec.snapshot.by_name
 
     @cached_property
     def _wants(self) -> dict[SecretRef, RoutedCopy]:
         """Asked only where a Secret has moved since the plan was made."""
-        wants = self._order.cluster.routed_copies(frozenset(self._known), self._order.asked_for)
+        wants = self._spec.cluster.routed_copies(frozenset(self._known), self._spec.explicit_certificate)
         return {want.target: want for want in wants}
 
-    def send(self, secret: dict[str, Any] | None, change: Change) -> Change | None:
+    def apply(self, secret: dict[str, Any] | None, change: Change) -> Change | None:
         """Write. Where that came to nothing certain, look at both sides again and decide anew."""
         try:
             return self._check_and_apply(secret, change)
@@ -78,7 +78,7 @@ class SecretApplier:
         raise trouble
 
     def source_secret(self, name: str) -> dict[str, Any] | None:
-        return self._source.tls_secret(SecretRef(namespace=self._order.config.source.namespace, name=name))
+        return self._source.tls_secret(SecretRef(namespace=self._spec.config.source.namespace, name=name))
 
     def _look_again(
         self, target: SecretRef, trouble: ClusterError
@@ -86,7 +86,7 @@ class SecretApplier:
         """What both sides hold now; the trouble that led here, where one of them can't be seen."""
         try:
             current = self._target.target_secret(target)
-            self._view.see(target, current)
+            self._observed.update(target, current)
             return current, self.source_secret(self._wants[target].certificate)
         except ClusterError:
             raise trouble from None
@@ -104,8 +104,8 @@ class SecretApplier:
             change = decided
         if not isinstance(certificate, Certificate):
             return change
-        cluster, owner = self._order.cluster, self._order.owner
-        ensure_safe_write(change, cluster, certificate, self._view.secrets.get(change.target), owner)
+        cluster, owner = self._spec.cluster, self._spec.owner
+        ensure_safe_write(change, cluster, certificate, self._observed.secrets.get(change.target), owner)
         try:
             self._apply(change, certificate, candidate)
         except ClusterError as error:
@@ -122,21 +122,21 @@ class SecretApplier:
         with suppress(CheckFailed), unexpected_as_check_failure():  # examine says why
             if candidate.fingerprint == known.version.fingerprint and known.version.not_after > now:
                 return known
-        policy = Policy(now=now, allow_self_signed=self._order.config.source.allow_self_signed)
+        policy = Policy(now=now, allow_self_signed=self._spec.config.source.allow_self_signed)
         return check_secret(known.ref, secret, policy)
 
     def _decide_again(self, change: Change, source: Certificate | Rejection | None) -> Change | None:
         """Something has moved since the plan was made: the same table, the new facts."""
-        ref, owner, clock = change.target, self._order.owner, datetime.now(UTC)
-        want, hostnames = self._wants[ref], self._order.cluster.hostnames
+        ref, owner, clock = change.target, self._spec.owner, datetime.now(UTC)
+        want, hostnames = self._wants[ref], self._spec.cluster.hostnames
 
         def row() -> Change | None:
-            return decide(want, source, self._view.secrets.get(ref), hostnames, owner, clock)
+            return decide(want, source, self._observed.secrets.get(ref), hostnames, owner, clock)
 
         decided = row()
-        if decided and unread(Plan(cluster="", changes=(decided,)), self._view.secrets):
-            copy = self._view.secrets[ref]
-            self._view.see(ref, read_copy(self._target, copy, self._order.config.source))
+        if decided and must_read_first(Plan(cluster="", changes=(decided,)), self._observed.secrets):
+            copy = self._observed.secrets[ref]
+            self._observed.update(ref, read_copy(self._target, copy, self._spec.config.source))
             return row()
         return decided
 
@@ -156,7 +156,7 @@ class SecretApplier:
         """Note on a copy that it does not hold what we sent, so that no later run takes it for good."""
         with suppress(ClusterError):  # Altered again, if nothing else
             current = self._target.target_secret(change.target)
-            if current and ownership.is_ours(current, self._order.owner):
+            if current and ownership.is_ours(current, self._spec.owner):
                 bound = replace(change, uid=current.uid, resource_version=current.resource_version)
                 body = self._body(bound, certificate, candidate.material)
                 body["metadata"]["annotations"][annotations.FINGERPRINT] = ALTERED
@@ -167,8 +167,8 @@ class SecretApplier:
         metadata: dict[str, Any] = {
             "name": change.target.name,
             "namespace": change.target.namespace,
-            "labels": ownership.labels(self._order.config.owner),
-            "annotations": ownership.annotations(certificate) | ownership.stamp(self._order.owner),
+            "labels": ownership.labels(self._spec.config.owner),
+            "annotations": ownership.annotations(certificate) | ownership.stamp(self._spec.owner),
         }
         metadata |= (
             {"uid": change.uid, "resourceVersion": change.resource_version}

@@ -36,30 +36,30 @@ NO_RIGHT = (
 )
 
 
-def prune(order: SyncSpec, pruning: Pruning, report: ClusterReport, newer: str) -> ClusterReport:
+def prune(spec: SyncSpec, pruning: Pruning, report: ClusterReport, newer: str) -> ClusterReport:
     """The report, with what became of the pruning; in a dry run OPS is asked, too, and nothing is changed.
 
     `newer` is what `newer_than_ops` says of all clusters of the run. Expected failures are in the report.
     """
-    work = _Work(order, pruning, report, newer)
+    work = _Work(spec, pruning, report, newer)
     try:
         work.carry_out()
     except ClusterError as error:
         work.failures.append(error.failure)
     except UnsafePlan as error:
-        name, what = order.cluster.name, "check what is to be deleted"
+        name, what = spec.cluster.name, "check what is to be deleted"
         work.failures.append(
             Failure(code=FailureCode.UNSAFE_PLAN, cluster=name, what=what, detail=str(error))
         )
     except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
-        work.failures.append(internal_error(order.cluster.name, "prune", error))
+        work.failures.append(internal_error(spec.cluster.name, "prune", error))
     return merged(report, work.done, work.failures)
 
 
 class _Work:
-    def __init__(self, order: SyncSpec, pruning: Pruning, report: ClusterReport, newer: str) -> None:
-        self._order, self._report, self._newer = order, report, newer
-        self._planned = pruning._replace(notes=(), ended=()) if order.dry_run else pruning
+    def __init__(self, spec: SyncSpec, pruning: Pruning, report: ClusterReport, newer: str) -> None:
+        self._spec, self._report, self._newer = spec, report, newer
+        self._planned = pruning._replace(notes=(), ended=()) if spec.dry_run else pruning
         self.done = list(pruning.waiting)
         self.failures = list(pruning.failures)
 
@@ -67,24 +67,24 @@ class _Work:
         if not self._planned.rows:
             return
         deadline = time.monotonic() + SECONDS
-        with client_of_target(self._order.cluster, deadline) as target:
+        with client_of_target(self._spec.cluster, deadline) as target:
             pruning = self._timed(target)
             for row in (*pruning.notes, *pruning.ended):
                 self._try(partial(self._note, target, row))
             if pruning.deletes:
-                with client_of_source(self._order.config.source, deadline) as source:
+                with client_of_source(self._spec.config.source, deadline) as source:
                     wanted = self._prove(source)
                     for row in pruning.deletes:
                         self._try(partial(self._delete, source, target, row, wanted))
 
     def _timed(self, target: ClusterClient) -> Pruning:
         """What may be done by the clock of the target, which is the right one."""
-        verify_identity(target, self._order, datetime.now(UTC))
+        verify_identity(target, self._spec, datetime.now(UTC))
         clock = clock_of(target.server_time, datetime.now(UTC))
-        pruning = timed(self._planned, clock, self._order.config.source.namespace)
+        pruning = timed(self._planned, clock, self._spec.config.source.namespace)
         self.done = list(pruning.waiting)
-        if not self._order.dry_run:
-            ensure_safe_prune(pruning, self._order, self._report, self._newer, clock)
+        if not self._spec.dry_run:
+            ensure_safe_prune(pruning, self._spec, self._report, self._newer, clock)
         return pruning
 
     def _try(self, step: Callable[[], Change]) -> None:
@@ -99,9 +99,9 @@ class _Work:
 
     def _prove(self, source: ClusterClient) -> frozenset[str]:
         """It is OPS, and shows us all of its Secrets. Returns those that cert-manager is to write."""
-        about, what = self._order.config.source, "prove what is gone"
+        about, what = self._spec.config.source, "prove what is gone"
         found, _ = identify_ops(source, about, datetime.now(UTC))
-        if not about.cluster_id or found != self._order.inventory.cluster_id:
+        if not about.cluster_id or found != self._spec.snapshot.cluster_id:
             raise ClusterError(Failure(code=FailureCode.WRONG_CLUSTER, cluster=about.label, what=what))
         if not source.may("list", about.namespace):
             raise ClusterError(Failure(code=FailureCode.FORBIDDEN, cluster=about.label, what=what))
@@ -122,7 +122,7 @@ class _Work:
         except MALFORMED:
             name = None
         if not isinstance(name, str):
-            about, what = self._order.config.source, "prove what is gone"
+            about, what = self._spec.config.source, "prove what is gone"
             detail = f"Certificate {name_of(certificate) or 'without a name'} can't be read"
             raise ClusterError(
                 Failure(code=FailureCode.PRUNE_REFUSED, cluster=about.label, what=what, detail=detail)
@@ -132,15 +132,15 @@ class _Work:
     def _delete(
         self, source: ClusterClient, target: ClusterClient, row: Change, wanted: frozenset[str]
     ) -> Change:
-        ref = SecretRef(namespace=self._order.config.source.namespace, name=row.certificate)
+        ref = SecretRef(namespace=self._spec.config.source.namespace, name=row.certificate)
         if row.certificate in wanted:
             raise self._refusal(row, "OPS has a Certificate for it")
         if source.target_secret(ref) is not None:
             raise self._refusal(row, "OPS has its source, though no list showed it")
-        return row if self._order.dry_run else _deleted(target, row)
+        return row if self._spec.dry_run else _deleted(target, row)
 
     def _refusal(self, row: Change, detail: str) -> ClusterError:
-        name, what = self._order.cluster.name, f"delete secret {row.target}"
+        name, what = self._spec.cluster.name, f"delete secret {row.target}"
         return ClusterError(Failure(code=FailureCode.PRUNE_REFUSED, cluster=name, what=what, detail=detail))
 
     @staticmethod

@@ -1,24 +1,77 @@
-"""Looks into what is on a target, where its metadata is not enough: once, and only for facts."""
+"""Reads one target: its Secrets, where their metadata is not enough their content, and what we may do there.
 
+What concerns one namespace or one Secret costs that one alone; a cluster in trouble costs all.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from typing import TypeVar
 
 from tasks.config.schema import Source
-from tasks.domain.models import Rejection, TargetSecret
+from tasks.domain.errors import ClusterError
+from tasks.domain.models import Failure, Rejection, SecretRef, TargetSecret
 from tasks.domain.names import data_keys
 from tasks.domain.reasons import Reason
 from tasks.kube.client import ClusterClient
+from tasks.kubeconfig.reader import CONNECTIONS
+from tasks.plan.observed import ObservedState
 from tasks.runtime.silence import without_warnings
 from tasks.source.checks import Policy, check_secret, version_of
 from tasks.source.refusal import CheckFailed, unexpected_as_check_failure
 from tasks.source.tls_secret import TLSSecret
 
+K = TypeVar("K")
+R = TypeVar("R")
+
+
+def list_namespaces(target: ClusterClient, namespaces: Iterable[str], observed: ObservedState) -> None:
+    """List the metadata of the Secrets there. Raises ClusterError where the cluster is in trouble."""
+    for namespace, found in _each(target.target_secrets, namespaces):
+        if isinstance(found, Failure):
+            observed.failures.append(found)
+        else:
+            observed.add(namespace, found)
+
+
+def read_copies(
+    target: ClusterClient, refs: Iterable[SecretRef], source: Source, observed: ObservedState
+) -> None:
+    """Read these Secrets with their content. Raises ClusterError where the cluster is in trouble."""
+
+    def read_one(ref: SecretRef) -> TargetSecret | None:
+        return read_copy(target, observed.secrets[ref], source)
+
+    for ref, found in _each(read_one, refs):
+        if isinstance(found, Failure):
+            observed.unreadable.add(ref)
+            observed.failures.append(found)
+        else:
+            observed.update(ref, found)
+
+
+def _each(read: Callable[[K], R], keys: Iterable[K]) -> Iterator[tuple[K, R | Failure]]:
+    """Read these in several threads. A failure of one alone is its value; a transient one is raised."""
+
+    def read_one(key: K) -> R | Failure:
+        try:
+            return read(key)
+        except ClusterError as error:
+            if error.failure.transient:
+                raise
+            return error.failure
+
+    keys = tuple(keys)
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        yield from zip(keys, pool.map(read_one, keys), strict=True)
+
 
 def read_copy(target: ClusterClient, secret: TargetSecret, source: Source) -> TargetSecret | None:
     """The same Secret, with facts of the certificate that it really holds; None where it is gone.
 
-    Judged by the checks that OPS's Secrets pass, but for those about time: a good one must not be replaced
-    by an older one, what nobody can use must. Raises ClusterError.
+    It passes the checks that OPS's Secrets pass, except those about time: a good copy must not be replaced
+    by an older one, an unusable one must be replaced. Raises ClusterError.
     """
     manifest = target.tls_secret(secret.ref)
     if manifest is None:

@@ -39,10 +39,10 @@ class Writer:
     """Carries out the writes of one plan in one cluster."""
 
     def __init__(
-        self, source: ClusterClient, target: ClusterClient, order: SyncSpec, view: ObservedState
+        self, source: ClusterClient, target: ClusterClient, spec: SyncSpec, observed: ObservedState
     ) -> None:
-        self._source, self._order = source, order
-        self._sender, self._brake = SecretApplier(source, target, order, view), CircuitBreaker()
+        self._source, self._spec = source, spec
+        self._applier, self._breaker = SecretApplier(source, target, spec, observed), CircuitBreaker()
         self._stopped = shutdown.current().asked
 
     def write(self, plan: Plan) -> tuple[tuple[Change, ...], list[Failure]]:
@@ -53,7 +53,7 @@ class Writer:
         outcomes: dict[SecretRef, Change | None] = {change.target: change for change in plan.changes}
         failures: list[Failure] = []
         try:
-            for target, outcome, failure in self._deliver(wanted):
+            for target, outcome, failure in self._write(wanted):
                 outcomes[target] = outcome
                 failures += [failure] if failure else []
         except ClusterError as error:  # OPS could not be read to the end; what was written stays said
@@ -66,50 +66,50 @@ class Writer:
             )
         return rows, failures
 
-    def _deliver(self, wanted: dict[str, list[Change]]) -> Iterator[Outcome]:
+    def _write(self, wanted: dict[str, list[Change]]) -> Iterator[Outcome]:
         missing = set(wanted)
         with ThreadPoolExecutor(CONNECTIONS) as pool:
             for page in self._pages(tuple(wanted)):
                 present = [(secret, wanted[name]) for secret in page if (name := name_of(secret)) in missing]
                 page.clear()  # or its keys would still be here while the next page comes
                 missing -= {name_of(secret) for secret, _ in present}
-                for sent in pool.map(lambda pair: self._send_all(*pair), present):
+                for sent in pool.map(lambda pair: self._apply_all(*pair), present):
                     yield from sent
                 present.clear()
         for name in missing:
-            yield from self._send_all(None, wanted[name])
+            yield from self._apply_all(None, wanted[name])
 
     def _pages(self, names: tuple[str, ...]) -> Iterator[list[dict[str, Any]]]:
         """The Secrets of that name that OPS has now: one list where many are wanted, else one by one."""
-        source = self._order.config.source
-        if len(names) > 1 and len(names) >= LIST_FROM_SHARE * len(self._order.inventory.certificates):
+        source = self._spec.config.source
+        if len(names) > 1 and len(names) >= LIST_FROM_SHARE * len(self._spec.snapshot.certificates):
             yield from self._source.tls_secrets(source.namespace, source.selector)
             return
         for name in names:
-            secret = self._sender.source_secret(name)
+            secret = self._applier.source_secret(name)
             yield [secret] if secret else []
 
-    def _send_all(self, secret: dict[str, Any] | None, changes: list[Change]) -> list[Outcome]:
-        return [self._send(secret, change) for change in changes]
+    def _apply_all(self, secret: dict[str, Any] | None, changes: list[Change]) -> list[Outcome]:
+        return [self._apply(secret, change) for change in changes]
 
-    def _send(self, secret: dict[str, Any] | None, change: Change) -> Outcome:
-        if self._brake.is_open or self._stopped.is_set():
+    def _apply(self, secret: dict[str, Any] | None, change: Change) -> Outcome:
+        if self._breaker.is_open or self._stopped.is_set():
             return change.target, change, None
         what = f"write secret {change.target}"
         try:
-            outcome = self._sender.send(secret, change)
+            outcome = self._applier.apply(secret, change)
         except ClusterError as error:
-            self._brake.record(error.failure.code)
+            self._breaker.record(error.failure.code)
             return change.target, change, error.failure
         except UnsafePlan as error:
             return change.target, change, self._failure(FailureCode.UNSAFE_PLAN, what, str(error))
         except Exception as error:  # noqa: BLE001  its text could hold a key; other rows stay said
-            return change.target, change, internal_error(self._order.cluster.name, what, error)
-        self._brake.record(None)
+            return change.target, change, internal_error(self._spec.cluster.name, what, error)
+        self._breaker.record(None)
         return change.target, outcome, None
 
     def _failure(self, code: FailureCode, what: str, detail: str = "") -> Failure:
-        return Failure(code=code, cluster=self._order.cluster.name, what=what, detail=detail)
+        return Failure(code=code, cluster=self._spec.cluster.name, what=what, detail=detail)
 
 
 class CircuitBreaker:

@@ -19,11 +19,12 @@ from tasks.domain.attempts import writes_of
 from tasks.domain.errors import ClusterError, internal_error
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import ClusterReport, RunReport, SourceSnapshot
+from tasks.domain.parameters import RunParameters
 from tasks.kube.pool import client_of_source
-from tasks.plan.spec import SyncSpec, specs_for
+from tasks.plan.spec import RunMemory, SyncSpec, specs_for
 from tasks.plan.unrouted import routed
 from tasks.source.read import check_changed, read_source
-from tasks.target.sync import deliver
+from tasks.target.sync import sync
 from tasks.watch.source_watch import RESYNC
 from tasks.watch.timings import DEFAULT, WatchTimings, delay
 
@@ -59,6 +60,7 @@ class Reconciler:
         self._troubles: dict[str, _Trouble] = {}
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(SIDE_BY_SIDE)
+        self._memory = RunMemory()
         self._closed = False
 
     def act(self, names: Iterable[str]) -> RunReport | None:
@@ -73,15 +75,15 @@ class Reconciler:
         certificate = wanted[0] if len(wanted) == 1 and wanted[0] != RESYNC else None
         clusters = [c for c in config.first_wave if certificate is None or c.routes_certificate(certificate)]
         inventory = limit_copies(self._look(config, certificate), config.source, clusters, certificate)
-        orders = specs_for(
+        specs = specs_for(
             config,
             clusters,
             inventory,
-            dry_run=False,
-            certificate=certificate,
-            asked=False,
+            RunParameters(certificate=certificate),
+            explicit=False,
+            memory=self._memory,
         )
-        reports, pending = self._deliver(orders)
+        reports, pending = self._deliver(specs)
         return _report(config, inventory, reports, pending=pending, certificate=certificate, began=began)
 
     def _look(self, config: SyncConfig, certificate: str | None) -> SourceSnapshot:
@@ -101,14 +103,14 @@ class Reconciler:
             self._inventory, self._age = inventory, self._age + 1
         return inventory
 
-    def _deliver(self, orders: Sequence[SyncSpec]) -> tuple[tuple[ClusterReport, ...], tuple[str, ...]]:
+    def _deliver(self, specs: Sequence[SyncSpec]) -> tuple[tuple[ClusterReport, ...], tuple[str, ...]]:
         """The reports of the clusters that were done in time, and the names of the others."""
         running: dict[str, tuple[SyncSpec, Future[ClusterReport]]] = {}
         with self._lock:
             apart = {name for name, trouble in self._troubles.items() if trouble.apart or trouble.work}
-            for order in orders:
-                if order.cluster.name not in apart and (future := self._begin(order)):
-                    running[order.cluster.name] = order, future
+            for spec in specs:
+                if spec.cluster.name not in apart and (future := self._begin(spec)):
+                    running[spec.cluster.name] = spec, future
         wait([future for _, future in running.values()], self._timings.report_wait)
         done = {name: future.result() for name, (_, future) in running.items() if future.done()}
         with self._lock:
@@ -116,19 +118,19 @@ class Reconciler:
                 self._leave_at_work(*running[name])
             for name, report in done.items():
                 self._note(name, report)
-        left = tuple(order.cluster.name for order in orders if order.cluster.name not in done)
+        left = tuple(spec.cluster.name for spec in specs if spec.cluster.name not in done)
         return tuple(done.values()), left
 
-    def _begin(self, order: SyncSpec) -> Future[ClusterReport] | None:
+    def _begin(self, spec: SyncSpec) -> Future[ClusterReport] | None:
         """For who has the lock; None where nothing begins any more."""
-        return None if self._closed else self._pool.submit(_delivered, order)
+        return None if self._closed else self._pool.submit(_delivered, spec)
 
-    def _leave_at_work(self, order: SyncSpec, future: Future[ClusterReport]) -> None:
+    def _leave_at_work(self, spec: SyncSpec, future: Future[ClusterReport]) -> None:
         """It had a trouble already, then what it does now is not all that it needs."""
-        name = order.cluster.name
+        name = spec.cluster.name
         age = -1 if name in self._troubles else self._age
         self._troubles[name] = _Trouble(
-            apart=True, work=future, age=age, certificate=order.certificate, owed=True
+            apart=True, work=future, age=age, certificate=spec.certificate, owed=True
         )
 
     def _note(self, name: str, report: ClusterReport) -> None:
@@ -158,8 +160,8 @@ class Reconciler:
 
     def _try_again(self, config: SyncConfig, cluster: Cluster, trouble: _Trouble) -> None:
         if self._inventory:
-            (order,) = specs_for(config, [cluster], self._inventory, dry_run=False, certificate=None)
-            trouble.work, trouble.age = self._begin(order), self._age
+            (spec,) = specs_for(config, [cluster], self._inventory, RunParameters(), memory=self._memory)
+            trouble.work, trouble.age = self._begin(spec), self._age
 
     def _finish(self, config: SyncConfig, name: str, trouble: _Trouble, tell: Tell) -> None:
         """A cluster goes along with the others again only if nothing changed on OPS meanwhile."""
@@ -218,7 +220,7 @@ def _report(  # noqa: PLR0913  what a report is made of
 ) -> RunReport:
     return RunReport(
         now=datetime.now(UTC),
-        certificate=certificate,
+        parameters=RunParameters(certificate=certificate),
         suspended=config.suspended,
         inventory=routed(inventory, config),
         clusters=clusters,
@@ -229,9 +231,9 @@ def _report(  # noqa: PLR0913  what a report is made of
     )
 
 
-def _delivered(order: SyncSpec) -> ClusterReport:
+def _delivered(spec: SyncSpec) -> ClusterReport:
     try:
-        return deliver(order, time.monotonic() + CLUSTER_SECONDS)
+        return sync(spec, time.monotonic() + CLUSTER_SECONDS)
     except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
-        failure = internal_error(order.cluster.name, "bring the cluster in sync", error)
-        return ClusterReport(cluster=order.cluster.name, failures=(failure,))
+        failure = internal_error(spec.cluster.name, "bring the cluster in sync", error)
+        return ClusterReport(cluster=spec.cluster.name, failures=(failure,))

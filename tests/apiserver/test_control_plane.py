@@ -72,8 +72,8 @@ def test_a_frozen_etcd_costs_its_own_time_and_no_more(world: World) -> None:
         thawed[0].start()
 
     with at_the_third_write(world, freeze), oracle.watching("dev"), ThreadPoolExecutor(2) as pool:
-        patient = pool.submit(world.deliver, "dev", inventory, 90)
-        hasty = pool.submit(world.deliver, "dev", inventory, 8)
+        patient = pool.submit(world.sync, "dev", inventory, 90)
+        hasty = pool.submit(world.sync, "dev", inventory, 8)
         ended_early = hasty.result(8 + SLACK_SECONDS)
         assert thawed
         assert thawed[0].is_alive()

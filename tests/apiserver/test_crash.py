@@ -51,7 +51,7 @@ def deliver_until_killed(world: World, oracle: Oracle, writes: int, *, after: bo
             return reply
 
         transport.Transport.request = request  # type: ignore[method-assign]
-        world.deliver()
+        world.sync()
     finally:
         os._exit(0)
 
@@ -72,11 +72,11 @@ def test_a_run_killed_at_any_write_is_healed_by_the_next(world: World, secrets: 
         deliver_until_killed(world, oracle, chance.randint(1, len(NAMES)), after=chance.random() < 0.5)
         assert oracle.objections() == []
         oracle.look()
-        healed = world.deliver()
+        healed = world.sync()
         assert healed.ok
         assert oracle.objections() + oracle.differences() == []
         applied = {f"{change.target}" for change in healed.changes if change.applied}
         assert set(oracle.written("dev")) >= applied  # the killed run's last one may land only now
         oracle.look()
-        assert world.deliver().ok
+        assert world.sync().ok
         assert oracle.writes_tried() == []

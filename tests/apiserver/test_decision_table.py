@@ -34,7 +34,7 @@ def test_a_missing_copy_is_created(world: World) -> None:
 def test_a_copy_in_sync_is_kept(world: World) -> None:
     """Ours with the same content: kept, and its resourceVersion does not move."""
     world.issue("web-tls")
-    world.deliver()
+    world.sync()
     before = world.versions()
     assert outcome(world) == (Action.KEEP, Reason.IN_SYNC, False)
     assert world.versions() == before
@@ -43,7 +43,7 @@ def test_a_copy_in_sync_is_kept(world: World) -> None:
 def test_a_renewed_certificate_is_sent(world: World) -> None:
     """Ours with other content: replaced by OPS's in one write, the object staying the same one."""
     (secret,) = world.issue("web-tls")
-    world.deliver()
+    world.sync()
     before = world.copy("web-tls")
     renewed = world.renew(secret)
     assert outcome(world) == (Action.UPDATE, Reason.CERTIFICATE_RENEWED, False)
@@ -60,7 +60,7 @@ def test_another_route_under_the_same_name_replaces_what_we_sent(world: World) -
     world.issue("old-tls", not_before=datetime.now(UTC) - timedelta(days=40))
     route = {"namespaces": ["app-a"], "name": "web-tls"}
     world.configure([{**route, "certificates": ["young-tls"]}])
-    world.deliver()
+    world.sync()
     world.configure([{**route, "certificates": ["old-tls"]}])
     assert outcome(world) == (Action.UPDATE, Reason.SOURCE_CHANGED, False)
 
@@ -68,7 +68,7 @@ def test_another_route_under_the_same_name_replaces_what_we_sent(world: World) -
 def test_an_edited_copy_is_repaired(world: World) -> None:
     """Ours, edited by someone: OPS's content is put back."""
     (secret,) = world.issue("web-tls")
-    world.deliver()
+    world.sync()
     world.admin().patch(PATH, {"data": {"tls.key": base64.b64encode(b"oops").decode()}})
     assert outcome(world) == (Action.UPDATE, Reason.DRIFTED, False)
     copy = world.copy("web-tls")
@@ -79,7 +79,7 @@ def test_an_edited_copy_is_repaired(world: World) -> None:
 def test_a_newer_certificate_put_there_by_hand_is_refused(world: World) -> None:
     """Ours, edited, and newer than OPS's: refused, and not touched."""
     (secret,) = world.issue("web-tls")
-    world.deliver()
+    world.sync()
     world.admin().patch(PATH, {"data": world.issuer.renew(secret)["data"]})
     before = world.versions()
     assert outcome(world) == (Action.REFUSE, Reason.WOULD_DOWNGRADE, True)
@@ -90,7 +90,7 @@ def test_an_older_certificate_on_ops_is_refused(world: World) -> None:
     """Ours, newer than OPS's (which was restored from a backup): refused, and not touched."""
     (old,) = world.issue("web-tls")
     world.renew(old)
-    world.deliver()
+    world.sync()
     world.put(old)
     before = world.versions()
     assert outcome(world) == (Action.REFUSE, Reason.WOULD_DOWNGRADE, True)
@@ -114,7 +114,7 @@ def test_a_foreign_secret_is_never_changed(world: World, equal: bool) -> None:
 def test_a_copy_whose_labels_were_taken_off_is_foreign(world: World) -> None:
     """Labels taken off: it is no longer ours, so it is refused with the remedy."""
     world.issue("web-tls")
-    world.deliver()
+    world.sync()
     world.admin().patch(PATH, {"metadata": {"labels": None}})
     before = world.versions()
     row = world.row("web-tls")
@@ -126,7 +126,7 @@ def test_a_copy_whose_labels_were_taken_off_is_foreign(world: World) -> None:
 def test_a_copy_of_another_owner_is_foreign(world: World) -> None:
     """Made by a tls-sync with another owner: refused."""
     world.issue("web-tls")
-    world.deliver()
+    world.sync()
     world.admin().patch(PATH, {"metadata": {"labels": {"tls-sync.io/owner": "ops-2"}}})
     assert outcome(world) == (Action.REFUSE, Reason.OWNED_BY_ANOTHER_OWNER, True)
 
@@ -134,7 +134,7 @@ def test_a_copy_of_another_owner_is_foreign(world: World) -> None:
 def test_a_copy_of_another_ops_is_foreign(world: World) -> None:
     """Made by a tls-sync of the same owner on another OPS: refused, and not touched."""
     world.issue("web-tls")
-    world.deliver()
+    world.sync()
     elsewhere = {"tls-sync.io/source-cluster": world.admin("prd").cluster_id()}
     world.admin().patch(PATH, {"metadata": {"annotations": elsewhere}})
     before = world.versions()
@@ -158,7 +158,7 @@ def test_an_adoption_that_would_lose_keys_is_refused(world: World) -> None:
 def test_a_copy_of_another_type_is_refused(world: World) -> None:
     """Ours by every mark, but of another type, which can't be changed: refused."""
     world.issue("web-tls")
-    world.deliver()
+    world.sync()
     copy = world.copy("web-tls")
     assert copy is not None
     world.admin().delete(PATH)
@@ -171,7 +171,7 @@ def test_a_copy_of_another_type_is_refused(world: World) -> None:
 def test_an_immutable_copy_is_refused(world: World) -> None:
     """Ours, made immutable: refused while there is still time to act."""
     world.issue("web-tls")
-    world.deliver()
+    world.sync()
     world.admin().patch(PATH, {"immutable": True})
     assert outcome(world) == (Action.REFUSE, Reason.IMMUTABLE, True)
 
@@ -179,7 +179,7 @@ def test_an_immutable_copy_is_refused(world: World) -> None:
 def test_a_copy_being_deleted_is_refused(world: World) -> None:
     """Ours, being deleted: refused, since a write would vanish with it."""
     world.issue("web-tls")
-    world.deliver()
+    world.sync()
     world.admin().patch(PATH, {"metadata": {"finalizers": ["example.org/hold"]}})
     world.admin().delete(PATH)
     assert outcome(world) == (Action.REFUSE, Reason.TERMINATING, True)
@@ -196,7 +196,7 @@ def test_a_name_that_may_not_be_sent_is_refused(world: World) -> None:
 def test_the_copy_of_a_certificate_that_went_bad_is_kept(world: World) -> None:
     """Invalid on OPS, ours on the target: kept as it is, and said to be a failure."""
     world.issue("web-tls")
-    world.deliver()
+    world.sync()
     before = world.versions()
     world.put(unfit.mismatched_key(world.issuer, "web-tls", ["web-tls.example.org"]))
     assert outcome(world) == (Action.KEEP, Reason.KEY_MISMATCH, True)
@@ -214,7 +214,7 @@ def test_a_bad_certificate_named_literally_is_a_failure(world: World) -> None:
 def test_a_bad_certificate_found_by_a_glob_is_passed_over(world: World) -> None:
     """Invalid on OPS, absent on the target, only a glob takes it in: no row, no failure."""
     world.put(unfit.expired(world.issuer, "web-tls", ["web-tls.example.org"]))
-    report = world.deliver()
+    report = world.sync()
     assert (report.changes, report.ok) == ((), True)
 
 
@@ -224,7 +224,7 @@ def test_a_certificate_named_literally_must_be_on_ops(world: World, copied: bool
     world.configure(LITERAL)
     if copied:
         world.issue("web-tls")
-        world.deliver()
+        world.sync()
         world.ops.delete("/api/v1/namespaces/certificates-ops/secrets/web-tls")
     before = world.versions()
     expected = Action.KEEP if copied else Action.NOTHING
@@ -235,7 +235,7 @@ def test_a_certificate_named_literally_must_be_on_ops(world: World, copied: bool
 def test_the_copy_of_a_certificate_that_is_gone_is_kept(world: World) -> None:
     """Gone from OPS, routed by a glob: kept and reported, without a failure."""
     world.issue("web-tls")
-    world.deliver()
+    world.sync()
     before = world.versions()
     world.ops.delete("/api/v1/namespaces/certificates-ops/secrets/web-tls")
     assert outcome(world) == (Action.KEEP, Reason.GONE_FROM_SOURCE, False)
@@ -245,7 +245,7 @@ def test_the_copy_of_a_certificate_that_is_gone_is_kept(world: World) -> None:
 def test_a_copy_that_is_no_longer_routed_is_kept(world: World) -> None:
     """Not routed here any more: kept and reported, without a failure."""
     world.issue("web-tls")
-    world.deliver()
+    world.sync()
     before = world.versions()
     world.configure([{"certificates": ["other-*"], "namespaces": ["app-a"]}])
     assert outcome(world) == (Action.KEEP, Reason.NO_LONGER_ROUTED, False)
@@ -257,4 +257,4 @@ def test_a_foreign_secret_that_nothing_asks_for_is_not_mentioned(world: World) -
     foreign = world.issuer.secret("theirs", ["theirs.example.org"])
     foreign["metadata"]["namespace"] = "app-a"
     world.admin().create(foreign)
-    assert world.deliver().changes == ()
+    assert world.sync().changes == ()

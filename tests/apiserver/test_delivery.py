@@ -37,7 +37,7 @@ def test_only_our_own_metadata_travels(world: World) -> None:
     (secret,) = world.issue("web-tls", labels={"team": "web"}, annotations={"argocd.argoproj.io/x": "y"})
     secret["data"]["keystore.jks"] = "c2VjcmV0"
     world.put(secret)
-    world.deliver()
+    world.sync()
     copy = world.copy("web-tls")
     assert copy is not None
     assert set(copy["metadata"]["labels"]) == {"app.kubernetes.io/managed-by", "tls-sync.io/owner"}
@@ -50,7 +50,7 @@ def test_a_route_may_rename(world: World) -> None:
     """A renamed copy bears the route's name and says where it came from."""
     world.issue("web-tls")
     world.configure([{"certificates": ["web-tls"], "namespaces": list(NAMESPACES), "name": "ingress-tls"}])
-    world.deliver()
+    world.sync()
     for namespace in NAMESPACES:
         copy = world.copy("ingress-tls", namespace=namespace)
         assert copy is not None
@@ -61,9 +61,9 @@ def test_an_unchanged_run_asks_for_the_lists_and_the_identity_only(world: World)
     """With nothing to do: two lists on OPS, per cluster its identity and a list per namespace; no write."""
     world.configure([{"certificates": ["web-*"], "namespaces": list(NAMESPACES)}])
     world.issue("web-tls", "web-2-tls")
-    world.deliver()
+    world.sync()
     before, start, on_ops = world.versions(), world.log_position("dev"), world.log_position("ops")
-    world.deliver()
+    world.sync()
     asked = [(r["verb"], r["objectRef"].get("namespace")) for r in world.requests("dev", start)]
     assert asked[:2] == [("create", None), ("get", "kube-system")]
     assert sorted(asked[2:]) == [("list", "app-a"), ("list", "app-b")]
@@ -75,9 +75,9 @@ def test_a_dry_run_writes_nothing_and_reports_the_same_plan(world: World) -> Non
     """Dry run and real run plan the same; only the real one writes."""
     world.issue("web-tls", "web-2-tls")
     start = world.log_position("dev")
-    dry = world.deliver(dry_run=True)
+    dry = world.sync(dry_run=True)
     assert [r["verb"] for r in world.requests("dev", start)] == ["create", "get", "list"]
-    real = world.deliver()
+    real = world.sync()
     assert [replace(c, applied=True) for c in dry.changes] == list(real.changes)
     assert dry.counts == real.counts == {Action.CREATE: 2}
 
@@ -87,12 +87,12 @@ def test_few_certificates_are_read_one_by_one_and_many_by_one_list(world: World)
     secrets = world.issue(*(f"web-{n}-tls" for n in range(8)))
     inventory = world.inventory()
     start = world.log_position("ops")
-    world.deliver(inventory=inventory)
+    world.sync(inventory=inventory)
     assert [r["verb"] for r in world.requests("ops", start)] == ["list"]
     world.renew(secrets[3])
     inventory = world.inventory()
     start = world.log_position("ops")
-    assert world.deliver(inventory=inventory).counts == {Action.KEEP: 7, Action.UPDATE: 1}
+    assert world.sync(inventory=inventory).counts == {Action.KEEP: 7, Action.UPDATE: 1}
     reads = [(r["verb"], r["objectRef"].get("name")) for r in world.requests("ops", start)]
     assert reads == [("get", "web-3-tls")]
 
@@ -102,8 +102,8 @@ def test_lists_are_read_page_by_page(world: World, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(client, "DATA_PAGE", 2)
     monkeypatch.setattr(client, "METADATA_PAGE", 2)
     world.issue(*(f"web-{n}-tls" for n in range(5)))
-    assert world.deliver().counts == {Action.CREATE: 5}
-    assert world.deliver().counts == {Action.KEEP: 5}
+    assert world.sync().counts == {Action.CREATE: 5}
+    assert world.sync().counts == {Action.KEEP: 5}
 
 
 def test_a_certificate_renewed_since_the_list_is_sent_as_it_is_now(world: World) -> None:
@@ -153,7 +153,7 @@ def test_a_certificate_of_a_glob_deleted_since_the_list_is_no_failure(world: Wor
     world.issue("web-tls")
     inventory = world.inventory()
     world.ops.delete("/api/v1/namespaces/certificates-ops/secrets/web-tls")
-    report = world.deliver(inventory=inventory)
+    report = world.sync(inventory=inventory)
     assert (report.changes, report.ok, world.versions()) == ((), True, {})
 
 
@@ -224,9 +224,9 @@ def test_a_run_with_an_old_list_ends_with_the_newer_certificate(world: World) ->
     (secret,) = world.issue("web-tls")
     old = world.inventory()
     world.renew(secret)
-    world.deliver()
+    world.sync()
     before = world.versions()
-    report = world.deliver(inventory=old)
+    report = world.sync(inventory=old)
     assert (report.counts, report.ok) == ({Action.KEEP: 1}, True)
     assert world.versions() == before
 
@@ -273,13 +273,13 @@ def test_what_mutating_admission_does_is_a_failure(world: World, mutated: None) 
         if made["data"]["tls.crt"] == "eA==":
             break
         time.sleep(0.1)
-    assert [codes(world.deliver()) for _ in range(2)] == [[FailureCode.ALTERED]] * 2
+    assert [codes(world.sync()) for _ in range(2)] == [[FailureCode.ALTERED]] * 2
 
 
 def test_an_update_is_a_compare_and_swap(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy that changed between list and write is decided on anew: a newer one stays."""
     (secret,) = world.issue("web-tls")
-    world.deliver()
+    world.sync()
     world.renew(secret)
     newest = world.issuer.renew(world.issuer.renew(secret))
     path = "/api/v1/namespaces/app-a/secrets/web-tls"
@@ -293,7 +293,7 @@ def test_an_update_is_a_compare_and_swap(world: World, monkeypatch: pytest.Monke
 def test_an_update_never_creates(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A copy deleted between list and write is made again only by a new decision, and reported as such."""
     (secret,) = world.issue("web-tls")
-    world.deliver()
+    world.sync()
     world.renew(secret)
     path = "/api/v1/namespaces/app-a/secrets/web-tls"
     race(world, monkeypatch, lambda: world.admin().delete(path))
@@ -306,7 +306,7 @@ def test_another_cluster_than_the_pinned_one_is_not_read(world: World) -> None:
     world.issue("web-tls")
     world.configure(clusterId="00000000-0000-0000-0000-000000000000", clusters=["dev"])
     start = world.log_position("dev")
-    report = world.deliver()
+    report = world.sync()
     assert codes(report) == [FailureCode.WRONG_CLUSTER]
     assert [r["verb"] for r in world.requests("dev", start)] == ["create", "get"]  # whoami, and its uid
 
@@ -315,7 +315,7 @@ def test_without_a_pin_the_report_says_what_to_pin(world: World) -> None:
     """A cluster without clusterId is served, and the report shows the id to paste."""
     world.issue("web-tls")
     world.configure(clusterId=None, clusters=["dev"])
-    report = world.deliver()
+    report = world.sync()
     assert report.ok
     assert world.admin().cluster_id() in report.warnings[0]
 
@@ -324,7 +324,7 @@ def test_a_namespace_without_rights_costs_only_itself(world: World) -> None:
     """A namespace that may not be listed is a failure; the other namespaces get their certificates."""
     world.issue("web-tls")
     world.configure([{"certificates": ["web-*"], "namespaces": ["app-a", "elsewhere"]}])
-    report = world.deliver()
+    report = world.sync()
     assert codes(report) == [FailureCode.FORBIDDEN]
     assert report.failures[0].what == "list secrets in elsewhere"
     assert not report.transient
@@ -336,7 +336,7 @@ def test_a_rejected_credential_is_final(world: World) -> None:
     world.issue("web-tls")
     inventory = world.inventory()
     world.edit_kubeconfig("users", "dev", token="not-a-valid-token")
-    report = world.deliver(inventory=inventory)
+    report = world.sync(inventory=inventory)
     assert (codes(report), report.transient) == ([FailureCode.UNAUTHORIZED], False)
     assert "not-a-valid-token" not in str(report)
 
@@ -349,7 +349,7 @@ def test_an_unverified_server_gets_no_request(world: World) -> None:
     authority = {"certificate-authority-data": base64.b64encode(stranger).decode()}
     world.edit_kubeconfig("clusters", "dev", **authority)
     start = world.log_position("dev")
-    report = world.deliver(inventory=inventory)
+    report = world.sync(inventory=inventory)
     assert (codes(report), report.transient) == ([FailureCode.TLS_FAILED], False)
     assert world.requests("dev", start) == []
 
@@ -359,7 +359,7 @@ def test_a_server_that_is_not_there_may_come_back(world: World) -> None:
     world.issue("web-tls")
     inventory = world.inventory()
     world.edit_kubeconfig("clusters", "dev", server="https://127.0.0.1:1")
-    report = world.deliver(inventory=inventory)
+    report = world.sync(inventory=inventory)
     assert (codes(report), report.transient) == ([FailureCode.UNREACHABLE], True)
 
 
@@ -368,7 +368,7 @@ def test_a_missing_kubeconfig_is_said_with_its_path(world: World, tmp_path: Path
     world.issue("web-tls")
     inventory = world.inventory()
     world.kubeconfig.unlink()
-    report = world.deliver(inventory=inventory)
+    report = world.sync(inventory=inventory)
     assert codes(report) == [FailureCode.KUBECONFIG]
     assert str(tmp_path / "kubeconfig") in report.failures[0].detail
 
@@ -386,7 +386,7 @@ def test_a_missing_namespace_is_named(world: World) -> None:
     admin.ensure(kind | binding | {"roleRef": reference})
     try:
         world.configure([{"certificates": ["web-*"], "namespaces": ["app-a", "nowhere"]}])
-        report = world.deliver()
+        report = world.sync()
     finally:
         admin.delete("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/wide")
     assert codes(report) == [FailureCode.NAMESPACE_MISSING]
@@ -401,7 +401,7 @@ def test_a_namespace_being_deleted_is_named(world: World) -> None:
     admin.apply_file(NAMESPACE_ROLE, "going")
     admin.delete("/api/v1/namespaces/going")  # no controller ends it here, so it stays terminating
     world.configure([{"certificates": ["web-*"], "namespaces": ["app-a", "going"]}])
-    report = world.deliver()
+    report = world.sync()
     assert codes(report) == [FailureCode.NAMESPACE_TERMINATING]
     assert world.copy("web-tls") is not None
 
@@ -411,7 +411,7 @@ def test_an_expired_newer_copy_gives_way(world: World) -> None:
     now = datetime.now(UTC)
     life = {"not_before": now - timedelta(days=2), "not_after": now - timedelta(days=1)}
     (secret,) = world.issue("web-tls", not_before=now - timedelta(days=20))
-    world.deliver()
+    world.sync()
     newer = world.issuer.secret("web-tls", ["web-tls.example.org"], **life)  # type: ignore[arg-type]
     world.admin().patch("/api/v1/namespaces/app-a/secrets/web-tls", {"data": newer["data"]})
     assert world.row("web-tls").reason is Reason.DRIFTED
@@ -433,7 +433,7 @@ def test_an_unforeseen_error_costs_one_row_and_shows_nothing_of_itself(
         apply(self, change, certificate, candidate)
 
     monkeypatch.setattr(SecretApplier, "_apply", stumble)
-    report = world.deliver()
+    report = world.sync()
     assert codes(report) == [FailureCode.INTERNAL]
     assert "RuntimeError at test_delivery.py:" in report.failures[0].detail
     assert "PRIVATE KEY" not in str(report)

@@ -84,7 +84,7 @@ def test_every_edit_by_hand_is_found_and_repaired(
 ) -> None:
     """Whatever was edited, one run puts back OPS's content exactly, and the next one has nothing to do."""
     (secret,) = world.issue("web-tls", ca_crt=True)
-    world.deliver()
+    world.sync()
     before = world.copy("web-tls")
     assert before is not None
     edit(world.admin(), before)
@@ -100,7 +100,7 @@ def test_every_edit_by_hand_is_found_and_repaired(
 def test_a_dry_run_finds_the_edit_and_leaves_it(world: World) -> None:
     """A dry run plans the repair and writes nothing."""
     world.issue("web-tls")
-    world.deliver()
+    world.sync()
     before = world.copy("web-tls")
     assert before is not None
     patch(world.admin(), before)
@@ -113,9 +113,9 @@ def test_a_dry_run_finds_the_edit_and_leaves_it(world: World) -> None:
 def test_drift_is_found_without_reading_data(world: World) -> None:
     """Only the one copy that was edited is read, and only in the run that repairs it."""
     world.issue("web-tls", "web-2-tls")
-    world.deliver()
+    world.sync()
     start = world.log_position("dev")
-    world.deliver()
+    world.sync()
     assert not [
         r
         for r in world.requests("dev", start)
@@ -125,7 +125,7 @@ def test_drift_is_found_without_reading_data(world: World) -> None:
     assert before is not None
     patch(world.admin(), before)
     start = world.log_position("dev")
-    world.deliver()
+    world.sync()
     reads = [r["objectRef"]["name"] for r in world.requests("dev", start) if r["verb"] == "get"]
     assert reads == ["kube-system", "web-tls"]
 
@@ -133,7 +133,7 @@ def test_drift_is_found_without_reading_data(world: World) -> None:
 def test_a_shared_key_with_our_value_is_not_drift(world: World) -> None:
     """Another manager may own a key beside us as long as the value is ours: nothing is written."""
     (secret,) = world.issue("web-tls")
-    world.deliver()
+    world.sync()
     body = {"apiVersion": "v1", "kind": "Secret", "type": secret["type"], "data": secret["data"]}
     world.admin().apply(PATH, body | {"metadata": {"name": "web-tls"}}, "kubectl")
     assert world.row("web-tls").reason is Reason.IN_SYNC

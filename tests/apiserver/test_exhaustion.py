@@ -24,7 +24,7 @@ from deployments.sandbox.world.kubeconfig import context_name
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import ClusterReport
 from tasks.orchestration import process
-from tasks.target.sync import deliver
+from tasks.target.sync import sync
 from tests.support.clusters import ACCOUNT, Manifest, World, codes
 from tests.support.invariants import Oracle
 
@@ -36,14 +36,14 @@ CLONE_NEWNS = 0x00020000
 
 def in_a_child(prepare: Callable[[], None], world: World) -> ClusterReport:
     """What a process of its own makes of DEV, under a condition that it alone has."""
-    order = world.order()
+    spec = world.spec()
     reading, writing = os.pipe()
     child = os.fork()
     if not child:
         status = 1
         try:
             prepare()
-            report = deliver(order, time.monotonic() + 60).model_dump_json().encode()
+            report = sync(spec, time.monotonic() + 60).model_dump_json().encode()
             while report:
                 report = report[os.write(writing, report) :]
             status = 0
@@ -60,9 +60,9 @@ def converges(world: World, oracle: Oracle, report: ClusterReport) -> None:
     """What was reported was written, nothing is half done, and the next run does the rest."""
     told = [f"{change.target}" for change in report.changes if change.applied]
     assert oracle.objections() + oracle.misreported({"dev": told}) == []
-    assert world.deliver().ok
+    assert world.sync().ok
     oracle.look()
-    assert world.deliver().ok
+    assert world.sync().ok
     assert oracle.writes_tried() == []
 
 

@@ -66,7 +66,7 @@ def the_same_page(path: str) -> Fault:
 def deliver_through(world: World, fault: Fault) -> ClusterReport:
     with world.proxy() as proxy:
         proxy.fault = fault
-        return world.deliver(inventory=world.inventory())
+        return world.sync(inventory=world.inventory())
 
 
 def test_without_a_fault_the_proxy_is_an_api_server(world: World) -> None:
@@ -107,16 +107,16 @@ def test_nothing_is_sent_again_in_secret(world: World) -> None:
     inventory = world.inventory()
     with world.proxy() as proxy:
         proxy.fault = first(1, LOST, "GET")
-        assert codes(world.deliver(inventory=inventory)) == [FailureCode.CONNECTION_LOST]
+        assert codes(world.sync(inventory=inventory)) == [FailureCode.CONNECTION_LOST]
 
 
 def test_only_updates_of_ours_are_forced(world: World) -> None:
     """A create is never forced, beside all else that keeps it from what exists; an update of a copy is."""
     (secret,) = world.issue("web-tls")
     with world.proxy() as proxy:
-        world.deliver()
+        world.sync()
         world.renew(secret)
-        world.deliver()
+        world.sync()
         writes = [request.path for request in proxy.requests if request.method == "PATCH"]
     assert [path.partition("force=")[2] for path in writes] == ["false", "true"]
 
@@ -128,7 +128,7 @@ def test_a_dripping_body_ends_with_the_deadline(world: World) -> None:
     dripping = Answer(200, b"{" + b" " * 300, seconds_per_byte=0.1)
     with world.proxy() as proxy:
         proxy.fault = on("GET", "/app-a/secrets", dripping)
-        report = world.deliver(inventory=inventory, seconds=1.5)
+        report = world.sync(inventory=inventory, seconds=1.5)
         assert not proxy.dripped.is_set()
     assert codes(report) == [FailureCode.DEADLINE]
 
@@ -172,11 +172,11 @@ def test_a_list_without_end_is_cut_off(world: World, monkeypatch: pytest.MonkeyP
     """The pages of one list together have a limit in bytes, not only each page."""
     world.issue("web-tls", "web-2-tls", "web-3-tls")
     inventory = world.inventory()
-    world.deliver(inventory=inventory)
+    world.sync(inventory=inventory)
     monkeypatch.setattr(client, "METADATA_PAGE", 1)
     page = len(json.dumps(world.admin().get("/api/v1/namespaces/app-a/secrets?limit=1")))
     monkeypatch.setattr(calls, "LIST_BYTES", page * 3 // 2)
-    assert codes(world.deliver(inventory=inventory)) == [FailureCode.TOO_MUCH]
+    assert codes(world.sync(inventory=inventory)) == [FailureCode.TOO_MUCH]
 
 
 def test_large_objects_are_read_in_smaller_pages(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,7 +223,7 @@ def test_a_broken_handshake_may_pass(world: World, greeting: bytes, code: Failur
     inventory = world.inventory()
     with port_that(greeting) as url:
         world.edit_kubeconfig("clusters", "dev", server=url)
-        report = world.deliver(inventory=inventory)
+        report = world.sync(inventory=inventory)
     assert (codes(report), report.transient) == ([code], True)
 
 
@@ -235,7 +235,7 @@ def test_a_connection_closed_while_idle_is_opened_again(
     world.issue(*names)
     inventory, oracle = world.inventory(), world.oracle()
     proxy = TcpProxy(int(world.sandbox.cluster("dev").url.rpartition(":")[2]))
-    lock, send, opened = Lock(), SecretApplier.send, list[int]()
+    lock, send, opened = Lock(), SecretApplier.apply, list[int]()
 
     def send_after_a_pause(self: SecretApplier, *given: Any) -> Change | None:
         with lock:  # one at a time, so that no call is under way
@@ -243,9 +243,9 @@ def test_a_connection_closed_while_idle_is_opened_again(
             proxy.hang_up()
             return send(self, *given)
 
-    monkeypatch.setattr(SecretApplier, "send", send_after_a_pause)
+    monkeypatch.setattr(SecretApplier, "apply", send_after_a_pause)
     with tcp_proxy(proxy) as url, world.reached_at(url):
-        report = world.deliver(inventory=inventory)
+        report = world.sync(inventory=inventory)
     assert (codes(report), report.counts) == ([], {Action.CREATE: len(names)})
     assert opened == sorted(set(opened))
     assert oracle.objections() + oracle.misreported({"dev": [f"app-a/{name}" for name in names]}) == []
@@ -254,7 +254,7 @@ def test_a_connection_closed_while_idle_is_opened_again(
 def test_an_edited_copy_that_vanishes_is_created_again(world: World) -> None:
     """An edited copy that is gone when it is looked into is a missing one."""
     world.issue("web-tls")
-    world.deliver()
+    world.sync()
     world.admin().patch(COPY, FOREIGN_KEY)
 
     def vanish(request: Request, forward: Forward) -> Answer:
@@ -272,7 +272,7 @@ def test_an_edited_copy_that_vanishes_is_created_again(world: World) -> None:
 def test_an_edited_copy_that_may_not_be_read_costs_only_itself(world: World) -> None:
     """A copy that can't be looked into is left as it is and is a failure; the others are served."""
     world.issue("web-tls")
-    world.deliver()
+    world.sync()
     world.admin().patch(COPY, FOREIGN_KEY)
     before = world.versions()
     world.issue("web-2-tls")
@@ -300,7 +300,7 @@ def test_a_server_that_keeps_failing_is_left_in_peace(
     inventory = world.inventory()
     with world.proxy() as proxy:
         proxy.fault = on("PATCH", "/secrets/", answer)
-        report = world.deliver(inventory=inventory)
+        report = world.sync(inventory=inventory)
         written = {request.path for request in proxy.requests if request.method == "PATCH"}
     assert set(codes(report)) == {code}
     assert len(report.failures) == len(written)
@@ -336,7 +336,7 @@ def test_a_write_whose_answer_was_lost_is_looked_at_again(world: World) -> None:
         inventory = world.inventory()
         with world.proxy() as proxy:
             proxy.fault = lost_answers(1)
-            report = world.deliver(inventory=inventory)
+            report = world.sync(inventory=inventory)
             assert sum(request.method == "PATCH" for request in proxy.requests) == 1
         (row,) = report.changes
         assert (row.reason, row.applied, report.ok) == (reason, True, True)
@@ -391,7 +391,7 @@ def test_a_credential_that_was_refused_once_is_shown_again(world: World) -> None
     for times, expected in ((1, []), (2, [FailureCode.UNAUTHORIZED])):
         with world.proxy() as proxy:
             proxy.fault = first(times, Answer(401))
-            assert codes(world.deliver(inventory=inventory)) == expected
+            assert codes(world.sync(inventory=inventory)) == expected
 
 
 def test_headers_that_drip_end_with_the_deadline(world: World) -> None:
@@ -400,7 +400,7 @@ def test_headers_that_drip_end_with_the_deadline(world: World) -> None:
     inventory = world.inventory()
     with world.proxy() as proxy:
         proxy.drip_headers = True
-        assert codes(world.deliver(inventory=inventory, seconds=1.5)) == [FailureCode.DEADLINE]
+        assert codes(world.sync(inventory=inventory, seconds=1.5)) == [FailureCode.DEADLINE]
         assert not proxy.dripped.is_set()
 
 
@@ -411,5 +411,5 @@ def test_a_handshake_that_drips_ends_with_the_deadline(world: World) -> None:
     said = Event()
     with port_that(b"\x16\x03\x03\x3f\xff" + b"\x02" * 200, 0.1, said) as url:
         world.edit_kubeconfig("clusters", "dev", server=url)
-        assert codes(world.deliver(inventory=inventory, seconds=1.5)) == [FailureCode.DEADLINE]
+        assert codes(world.sync(inventory=inventory, seconds=1.5)) == [FailureCode.DEADLINE]
         assert not said.is_set()

@@ -16,6 +16,7 @@ from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import ClusterReport
 from tasks.domain.reasons import Reason
 from tasks.kubeconfig.reader import Access, connect
+from tasks.plan.spec import RunMemory
 from tests.support.clusters import TARGETS, Manifest, World, codes
 from tests.support.fault_proxy import Answer, Forward, Request
 
@@ -29,7 +30,7 @@ def grant(world: World, *verbs: str) -> ClusterReport:
     rules = [{"apiGroups": [""], "resources": ["secrets"], "verbs": list(verbs)}]
     world.admin().patch(ROLE, {"rules": rules})
     time.sleep(0.5)  # the authorizer learns of it by a watch
-    return world.deliver()
+    return world.sync()
 
 
 @pytest.mark.parametrize("verb", ["create", "get", "patch"])
@@ -58,9 +59,9 @@ def test_a_right_too_many_is_said_and_refused_on_a_protected_cluster(world: Worl
 def test_rights_are_asked_for_only_by_a_run_that_writes(world: World) -> None:
     """A run at rest asks nothing about them."""
     world.issue("web-tls")
-    world.deliver()
+    world.sync()
     start = world.log_position("dev")
-    world.deliver()
+    world.sync()
     asked = [request["objectRef"]["resource"] for request in world.requests("dev", start)]
     assert asked == ["selfsubjectreviews", "namespaces", "secrets"]
 
@@ -71,7 +72,7 @@ def test_ops_is_never_its_own_target(world: World) -> None:
     world.edit_kubeconfig("contexts", "dev", cluster=context_name("ops"), user=context_name("ops"))
     for pinned in (None, world.ops.cluster_id()):
         world.configure(clusters=["dev"], clusterId=pinned)
-        report = world.deliver()
+        report = world.sync()
         assert codes(report) == [FailureCode.WRONG_CLUSTER]
         assert "it is OPS itself" in str(report.failures[0])
 
@@ -88,8 +89,9 @@ def test_two_entries_never_lead_to_one_cluster(world: World, pinned: bool) -> No
                 del entry["clusterId"]
 
     world.edit_config(unpin)
-    assert world.deliver("prd").ok
-    report = world.deliver("dev")
+    run = RunMemory()
+    assert world.sync("prd", memory=run).ok
+    report = world.sync("dev", memory=run)
     assert codes(report) == [FailureCode.WRONG_CLUSTER]
     assert "it is the cluster of prd, too" in str(report.failures[0])
 
@@ -109,7 +111,7 @@ def test_nobody_in_particular_is_served_nothing(world: World) -> None:
 
     with world.proxy() as proxy:
         proxy.fault = forget
-        report = world.deliver(inventory=inventory)
+        report = world.sync(inventory=inventory)
         assert codes(report) == [FailureCode.UNAUTHORIZED]
         assert str(report.failures[0]).startswith(
             "Unauthorized: ask who we are (create selfsubjectreview): the credential is not accepted"
@@ -124,7 +126,7 @@ def test_the_end_of_a_credential_is_warned_of(world: World) -> None:
         token = world.admin(cluster).token("tls-sync", "tls-sync", 3 * 60 * 60)
         world.edit_kubeconfig("users", cluster, token=token)
     inventory = world.inventory()
-    for warning in (*inventory.warnings[-1:], *world.deliver(inventory=inventory).warnings):
+    for warning in (*inventory.warnings[-1:], *world.sync(inventory=inventory).warnings):
         assert "the credential in the kubeconfig ends in 2 hours" in warning
 
 
@@ -209,6 +211,6 @@ def test_an_exec_plugin_gives_the_credential_where_it_is_allowed(
     user["user"] = {"exec": {"apiVersion": api, "command": "sh", "args": ["-c", script]}}
     world.kubeconfig.write_text(yaml.safe_dump(document))
     world.configure(clusters=["dev"], allowExec=allowed)
-    assert codes(world.deliver()) == ([] if allowed else [FailureCode.KUBECONFIG])
+    assert codes(world.sync()) == ([] if allowed else [FailureCode.KUBECONFIG])
     assert (tmp_path / "run").exists() == allowed
     assert (world.copy("web-tls") is not None) == allowed

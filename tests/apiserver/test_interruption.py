@@ -126,5 +126,5 @@ def test_a_run_that_is_told_to_stop_begins_no_other_write(
     assert output.count(TOLD) == 1
     assert f"Interrupted: write {COUNT - written} of {COUNT} secrets" in output
     assert f"dev      {written}" in output
-    report = world.deliver()
+    report = world.sync()
     assert (report.counts[Action.CREATE], report.counts[Action.KEEP]) == (COUNT - written, written)

@@ -89,7 +89,7 @@ def test_a_certificate_without_secret_is_pending_until_it_is_late(
 ) -> None:
     """A literal route to it fails the cluster only when it is late; the other certificates are served."""
     awaited(ops, **state)
-    report = ops.deliver()
+    report = ops.sync()
     row = row_of(report)
     assert (row.action, row.reason) == (Action.NOTHING, reason)
     assert report.ok is (reason is Reason.ISSUANCE_PENDING)
@@ -102,11 +102,11 @@ def test_what_is_there_until_the_issuance_is_pending_too(ops: World, make: Any) 
     ops.put(make(ops.issuer, NAME, [f"{NAME}.example.org"]))
     for ready in ("False", "True"):  # with a ClusterIssuer, and with an Issuer
         awaited(ops, HOUR / 2, ready)
-        assert (row_of(ops.deliver()).reason, ops.inventory().rejections) == (Reason.ISSUANCE_PENDING, ())
+        assert (row_of(ops.sync()).reason, ops.inventory().rejections) == (Reason.ISSUANCE_PENDING, ())
     awaited(ops, HOUR * 1.1, "True")
-    assert row_of(ops.deliver()).reason is Reason.ISSUANCE_LATE
+    assert row_of(ops.sync()).reason is Reason.ISSUANCE_LATE
     ops.ops.delete(f"{CERTIFICATES}/{NAME}")
-    assert row_of(ops.deliver()).reason in (Reason.TEMPORARY, Reason.MISSING_DATA)
+    assert row_of(ops.sync()).reason in (Reason.TEMPORARY, Reason.MISSING_DATA)
 
 
 def test_a_copy_is_kept_while_its_certificate_is_issued_again(ops: World) -> None:
@@ -117,7 +117,7 @@ def test_a_copy_is_kept_while_its_certificate_is_issued_again(ops: World) -> Non
     awaited(ops, timedelta(0))
     for routes in (LITERAL, [{"certificates": ["web-*"], "namespaces": ["app-a"]}]):
         ops.configure(routes)
-        report = ops.deliver()
+        report = ops.sync()
         assert (row_of(report).action, row_of(report).reason) == (Action.KEEP, Reason.ISSUANCE_PENDING)
         assert report.ok
     assert ops.is_everywhere(secret)
@@ -128,17 +128,17 @@ def test_certificates_that_may_not_be_read_leave_it_missing(ops: World) -> None:
     awaited(ops)
     role = ops.ops.get(ROLE)
     ops.ops.patch(ROLE, {"rules": role["rules"][:1]})
-    assert row_of(ops.deliver()).reason is Reason.MISSING_ON_SOURCE
+    assert row_of(ops.sync()).reason is Reason.MISSING_ON_SOURCE
 
 
 def test_a_selector_leaves_other_certificates_alone(ops: World) -> None:
     """What the selector would not take is not waited for."""
     awaited(ops)
     ops.edit_config(lambda config: config["source"].update(selector={"team": "web"}))
-    assert row_of(ops.deliver()).reason is Reason.MISSING_ON_SOURCE
+    assert row_of(ops.sync()).reason is Reason.MISSING_ON_SOURCE
     template = {"spec": {"secretTemplate": {"labels": {"team": "web"}}}}
     ops.ops.patch(f"{CERTIFICATES}/{NAME}", template)
-    assert row_of(ops.deliver()).reason is Reason.ISSUANCE_PENDING
+    assert row_of(ops.sync()).reason is Reason.ISSUANCE_PENDING
 
 
 @pytest.mark.usefixtures("prefect_server", "no_waiting")

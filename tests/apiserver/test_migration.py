@@ -61,19 +61,19 @@ def test_the_copies_of_a_loop_are_taken_over_without_a_gap(
     for secret in (same, older):
         assert loop(operator, secret).status == 0
     renewed = world.renew(older)
-    refused = world.deliver(dry_run=True)
+    refused = world.sync(dry_run=True)
     assert rows(refused) == dict.fromkeys(("web-tls", "web-2-tls"), (Reason.OWNED_BY_OTHER, False))
     hand_over(operator, "web-tls", "web-2-tls")
-    with_prune_forecast = world.deliver(dry_run=True)
+    with_prune_forecast = world.sync(dry_run=True)
     assert with_prune_forecast.ok
     assert rows(with_prune_forecast) == dict.fromkeys(("web-tls", "web-2-tls"), (Reason.ADOPTED, False))
-    assert rows(world.deliver()) == dict.fromkeys(("web-tls", "web-2-tls"), (Reason.ADOPTED, True))
+    assert rows(world.sync()) == dict.fromkeys(("web-tls", "web-2-tls"), (Reason.ADOPTED, True))
     for name, secret in (("web-tls", same), ("web-2-tls", renewed)):
         copy = world.copy(name)
         assert copy is not None
         assert copy["data"] == secret["data"]
         assert not {LAST_APPLIED, "tls-sync.io/adopt"} & set(copy["metadata"]["annotations"])
-    assert rows(world.deliver()) == dict.fromkeys(("web-tls", "web-2-tls"), (Reason.IN_SYNC, False))
+    assert rows(world.sync()) == dict.fromkeys(("web-tls", "web-2-tls"), (Reason.IN_SYNC, False))
     assert all(data == same["data"] for data in watched)
     assert watched
 
@@ -84,7 +84,7 @@ def test_a_copy_of_another_type_is_not_taken_over(world: World, operator: Operat
     assert loop(operator, secret, type="Opaque").status == 0
     hand_over(operator, "web-tls")
     before = world.versions()
-    report = world.deliver()
+    report = world.sync()
     assert rows(report) == {"web-tls": (Reason.TYPE_DIFFERS, False)}
     assert not report.ok
     assert world.versions() == before
@@ -95,7 +95,7 @@ def test_the_way_back_is_open(world: World, operator: Operator) -> None:
     (secret,) = world.issue("web-tls")
     loop(operator, secret)
     hand_over(operator, "web-tls")
-    assert world.deliver().ok
+    assert world.sync().ok
     renewed = world.renew(secret)
     assert loop(operator, renewed).status == 0
     copy = world.copy("web-tls")
@@ -103,13 +103,13 @@ def test_the_way_back_is_open(world: World, operator: Operator) -> None:
     assert copy["data"] == renewed["data"]
     labels = ("app.kubernetes.io/managed-by-", "tls-sync.io/owner-")
     assert operator.run(*DEV, "label", "secret", "web-tls", *labels).status == 0
-    assert rows(world.deliver()) == {"web-tls": (Reason.OWNED_BY_OTHER, False)}
+    assert rows(world.sync()) == {"web-tls": (Reason.OWNED_BY_OTHER, False)}
 
 
 def test_a_server_side_loop_needs_force_on_the_way_back(world: World, operator: Operator) -> None:
     """It meets our field manager once."""
     (secret,) = world.issue("web-tls")
-    assert world.deliver().ok
+    assert world.sync().ok
     renewed = world.renew(secret)
     assert loop(operator, renewed, "--server-side").status != 0
     assert loop(operator, renewed, "--server-side", "--force-conflicts").status == 0

@@ -119,7 +119,7 @@ def test_what_was_not_reported_is_found(world: World) -> None:
     """A write that no report tells of, and a report of a write that was none, are seen."""
     world.issue("web-tls")
     oracle = world.oracle()
-    world.deliver()
+    world.sync()
     assert oracle.misreported({"dev": ["app-a/web-tls"], "rct": []}) == []
     assert len(oracle.misreported({"dev": [], "rct": ["app-a/web-tls"]})) == 2
     assert oracle.differences() == [f"{cluster} app-a/web-tls is not OPS's" for cluster in ("rct", "prd")]

@@ -463,5 +463,5 @@ def test_a_copy_that_does_not_say_that_this_ops_wrote_it_is_kept(
     take_away(pruned, GONE)
     age(pruned)
     assert message(run()) == "3 clusters: keep 30"
-    (row,) = [one for one in pruned.deliver().changes if one.target.name == GONE]
+    (row,) = [one for one in pruned.sync().changes if one.target.name == GONE]
     assert why in row.detail

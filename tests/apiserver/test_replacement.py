@@ -79,7 +79,7 @@ situations = pytest.mark.parametrize(("ca", "happen"), SITUATIONS.values(), ids=
 def prepared(world: World, happen: Callable[[World], None], *, ca: bool) -> tuple[Manifest, Manifest]:
     """A copy to which this happened, and what OPS has renewed meanwhile, without a ca.crt."""
     (secret,) = world.issue("web-tls", ca_crt=ca)
-    world.deliver()
+    world.sync()
     happen(world)
     renewed = world.issuer.renew(secret)
     renewed["data"].pop("ca.crt", None)
@@ -163,7 +163,7 @@ def test_killed_at_either_of_the_two_requests_the_next_run_completes_it(
 ) -> None:
     """Between the two requests the copy is whole and ours; the next run brings it in sync."""
     before, renewed = prepared(world, happen, ca=ca)
-    die_at_the_patch(number, after=after, call=world.deliver)
+    die_at_the_patch(number, after=after, call=world.sync)
     between = world.copy("web-tls")
     assert between is not None
     patched = number == 2 or after

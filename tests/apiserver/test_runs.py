@@ -40,7 +40,7 @@ def test_two_runs_at_once_end_with_the_newer_certificate(world: World) -> None:
         old = world.inventory()
         secret = world.renew(secret)
         with ThreadPoolExecutor(2) as pool:
-            runs = [pool.submit(world.deliver, "dev", old), pool.submit(world.deliver, "dev")]
+            runs = [pool.submit(world.sync, "dev", old), pool.submit(world.sync, "dev")]
         assert [run.result().failures for run in runs] == [(), ()]
         copy = world.copy("web-tls")
         assert copy is not None
@@ -55,7 +55,7 @@ def test_etcd_killed_in_mid_run_is_healed_by_the_next(world: World) -> None:
     killer = threading.Timer(0.05, etcd.stop)
     killer.start()
     try:
-        reports = [world.deliver(name, inventory, seconds=6) for name in TARGETS]
+        reports = [world.sync(name, inventory, seconds=6) for name in TARGETS]
     finally:
         killer.join()
         etcd.start()

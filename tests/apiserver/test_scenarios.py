@@ -39,7 +39,7 @@ def test_one_failing_target(
     caplog.set_level(logging.DEBUG)
     world.add_neighbours()
     older = world.issue(*NAMES[-2:])
-    assert world.deliver().ok
+    assert world.sync().ok
     for secret in older:
         world.renew(secret)
     world.issue(*NAMES[:-2])

@@ -118,7 +118,7 @@ def test_metadata_nested_without_measure_costs_itself(world: World) -> None:
     """On OPS and on a target: the lists are read all the same, and every certificate is served."""
     old = world.issue("web-a-tls", "web-b-tls")
     world.add_neighbours()
-    assert world.deliver().ok
+    assert world.sync().ok
     target = world.admin()
     with (
         nested(world.ops, SOURCE_NAMESPACE, "web-a-tls"),
@@ -126,7 +126,7 @@ def test_metadata_nested_without_measure_costs_itself(world: World) -> None:
         nested(target, "app-a", "web-a-tls"),
     ):
         renewed = world.renew(old[1])
-        report = world.deliver()
+        report = world.sync()
     assert report.ok, report.failures
     copy = world.copy("web-b-tls")
     assert copy
@@ -148,17 +148,17 @@ def spoil_row(request: Request, forward: Forward) -> Answer:
 def test_a_row_that_can_not_be_read_costs_itself(world: World) -> None:
     """Its Secret is named and not written to; all others of the namespace are served."""
     old = world.issue("web-a-tls", "web-b-tls")
-    assert world.deliver().ok
+    assert world.sync().ok
     renewed = [world.renew(one) for one in old]
 
     with world.proxy() as proxy:
         proxy.fault = spoil_row
-        report = world.deliver()
+        report = world.sync()
     (refused,) = [row for row in report.changes if row.action is Action.REFUSE]
     assert (refused.target.name, refused.reason) == ("web-a-tls", Reason.UNREADABLE)
     copies = [world.copy(name) for name in ("web-a-tls", "web-b-tls")]
     assert [copy and copy["data"] for copy in copies] == [old[0]["data"], renewed[1]["data"]]
-    assert world.deliver().ok
+    assert world.sync().ok
 
 
 def test_the_inventory_tells_everything_else(world: World) -> None:

@@ -71,7 +71,7 @@ def test_a_copy_is_told_with_its_facts(world: World) -> None:
     """Serial and end are those of the certificate; its age is counted from the write, not from the issue."""
     (secret,) = world.issue("web-tls")
     before = datetime.now(UTC) - timedelta(seconds=2)  # the server's time has whole seconds
-    world.deliver()
+    world.sync()
     one, leaf = of(look()), leaf_of(secret)
     assert one.held is not None
     assert one.held.serial == f"{leaf.serial_number:x}"
@@ -79,14 +79,14 @@ def test_a_copy_is_told_with_its_facts(world: World) -> None:
     assert one.held == one.source
     assert one.written is not None
     assert before <= one.written <= datetime.now(UTC) + timedelta(seconds=2)
-    world.deliver()
+    world.sync()
     assert of(look()).written == one.written  # a run that writes nothing makes no copy younger
 
 
 def test_nothing_is_written_and_a_copy_in_sync_is_not_read(world: World) -> None:
     """All its requests are questions, and those to a target show no data."""
     world.issue("web-tls", "web-2-tls")
-    world.deliver(certificate="web-tls")
+    world.sync(certificate="web-tls")
     before = {name: world.versions(name) for name in TARGETS}
     positions = {name: world.log_position(name) for name in ("ops", *TARGETS)}
     look()
@@ -117,7 +117,7 @@ def test_a_namespace_that_may_not_be_listed_is_unknown(world: World) -> None:
     """The other namespace of the cluster is told."""
     world.issue("web-tls")
     world.configure([{"certificates": ["web-*"], "namespaces": ["app-a", "app-c"]}], clusters=["dev"])
-    world.deliver()
+    world.sync()
     found = {one.namespace: one for one in look().placements}
     assert (found["app-a"].status, found["app-c"].status) == (Status.IN_SYNC, Status.UNKNOWN)
     assert found["app-c"].reason == "Forbidden"
@@ -167,7 +167,7 @@ def test_a_suspended_cluster_can_be_asked_for(world: World, pinned: bool) -> Non
 def test_no_key_is_told(world: World) -> None:
     """Neither of a copy that was edited, and so was read, nor of any other."""
     (secret,) = world.issue("web-tls")
-    world.deliver()
+    world.sync()
     older = datetime.now(UTC) - timedelta(days=30)
     other = world.issuer.secret("web-tls", ["web-tls.example.org"], not_before=older)
     world.admin().patch("/api/v1/namespaces/app-a/secrets/web-tls", {"data": other["data"]})
@@ -193,13 +193,13 @@ def test_what_is_served_is_compared_with_what_is_stored(world: World, tmp_path: 
     (secret,) = world.issue("web-tls")
     with listening(tls_server.tls_server(tmp_path, {name: pair(secret)}, default=name)) as address:
         serve_at(world, address)
-        world.deliver()
+        world.sync()
         (served,) = of(look()).served
         assert (served.likeness, served.name) == (ServedMatch.SAME, name)
         renewed = world.renew(secret)
         (served,) = of(look()).served
         assert served.likeness is ServedMatch.SAME  # as stored, and both are stale
-        world.deliver()
+        world.sync()
         found = look()
         assert [one.likeness for one in of(found).served] == [ServedMatch.OLDER]
         assert not found.ok
@@ -214,7 +214,7 @@ def test_a_wrong_certificate_is_told(world: World, tmp_path: Path) -> None:
     world.issue("web-tls")
     with listening(tls_server.tls_server(tmp_path, {"x": pair(fake)}, default="x")) as address:
         serve_at(world, address)
-        world.deliver()
+        world.sync()
         (served,) = of(look()).served
     assert (served.likeness, served.detail) == (ServedMatch.OTHER, "a certificate for other names")
 
@@ -224,7 +224,7 @@ def test_addresses_in_trouble_fail_and_delay_nothing(world: World) -> None:
     world.issue("web-tls")
     with listening(tls_server.never_answers) as mute, listening(tls_server.plaintext) as plain:
         serve_at(world, mute, plain, "127.0.0.1:1", "nowhere.invalid")
-        world.deliver()
+        world.sync()
         found = look()
     assert {one.likeness for one in of(found).served} == {ServedMatch.NONE}
     details = {one.address: one.detail for one in of(found).served}
@@ -241,7 +241,7 @@ def test_a_run_asks_no_address(world: World) -> None:
     world.issue("web-tls")
     with listening(connections.append) as address:
         serve_at(world, address)
-        world.deliver()
+        world.sync()
         assert world.row("web-tls").action == "keep"
         assert connections == []
         look()

@@ -51,7 +51,7 @@ def test_a_bare_cluster_is_served_after_both_commands(world: World, operator: Op
     while (found := preflight(load_config())).clusters[0].troubles:
         assert time.monotonic() < deadline, render.render(found)
         time.sleep(0.2)
-    report = world.deliver("bare")
+    report = world.sync("bare")
     assert report.ok, report.failures
     assert [change.applied for change in report.changes] == [True, True]
     for namespace in ("app-a", "app-b"):

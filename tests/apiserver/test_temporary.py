@@ -210,7 +210,7 @@ def test_a_newer_copy_that_is_fit_is_read_and_refused(world: World) -> None:
     """A good one is not replaced by an older one: it is read to be judged, once in a run."""
     (old,) = world.issue("web-tls")
     world.renew(old)
-    world.deliver()
+    world.sync()
     world.put(old)
     before, position = world.versions(), world.log_position("dev")
     assert world.row("web-tls").reason is Reason.WOULD_DOWNGRADE

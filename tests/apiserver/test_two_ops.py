@@ -69,35 +69,35 @@ def rows(report: ClusterReport) -> dict[str, Change]:
 
 def test_each_copy_says_which_ops_it_came_from(second: World) -> None:
     """Once a copy is written it bears the uid of OPS's kube-system, and stays at rest with it."""
-    assert reasons(second.deliver()) == {(Reason.MISSING_ON_TARGET, True, False)}
+    assert reasons(second.sync()) == {(Reason.MISSING_ON_TARGET, True, False)}
     assert stamps(second) == {second.ops.cluster_id()}
     before = second.versions()
-    assert reasons(second.deliver()) == {(Reason.IN_SYNC, False, False)}
+    assert reasons(second.sync()) == {(Reason.IN_SYNC, False, False)}
     assert second.versions() == before
 
 
 def test_a_second_ops_of_the_same_owner_writes_over_nothing(second: World) -> None:
     """It is refused for each copy, with the first one's uid; where the first has none, it writes its own."""
     oracle = second.oracle(clusters=["dev"])
-    assert second.deliver().ok
+    assert second.sync().ok
     before = second.versions()
     oracle.look()
     act_as(second, "prd")
     second.admin("prd").create(second.issuer.secret("web-own-tls", ["web-own.example.org"]))
-    report = second.deliver()
+    report = second.sync()
     found = rows(report)
     assert found.pop("web-own-tls").applied
     assert {row.reason for row in found.values()} == {Reason.OWNED_BY_ANOTHER_SOURCE_CLUSTER}
     assert {row.detail for row in found.values()} == {f"OPS cluster {second.ops.cluster_id()}"}
     assert before.items() <= second.versions().items()
     act_as(second, "ops")
-    assert second.deliver().ok
+    assert second.sync().ok
 
 
 @pytest.mark.usefixtures("prefect_server", "no_waiting")
 def test_the_run_of_a_second_ops_is_failed_and_says_why(second: World) -> None:
     """The flow's run is Failed, and its message has the reason."""
-    assert second.deliver().ok
+    assert second.sync().ok
     before = second.versions()
     act_as(second, "prd")
     state = tls_sync(return_state=True)
@@ -108,7 +108,7 @@ def test_the_run_of_a_second_ops_is_failed_and_says_why(second: World) -> None:
 
 def test_the_watcher_of_a_second_ops_writes_over_nothing(second: World) -> None:
     """A renewal on the second OPS, brought at once, meets the first one's copy."""
-    assert second.deliver().ok
+    assert second.sync().ok
     before = second.versions()
     act_as(second, "prd")
     reactor = Reconciler()
@@ -125,7 +125,7 @@ def test_the_inventory_shows_anothers_copies_as_foreign(
     second: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Text and document name the reason; what the first OPS left is not told as ours."""
-    assert second.deliver().ok
+    assert second.sync().ok
     act_as(second, "prd")
     second.admin("prd").delete(f"{SECRETS}/{NAMES[0]}")
     assert print_inventory(Namespace(json=True, html=None, cluster=None, certificate=None)) == 1
@@ -137,13 +137,13 @@ def test_the_inventory_shows_anothers_copies_as_foreign(
 
 def test_an_ops_that_was_rebuilt_takes_its_copies_over_without_a_write(second: World) -> None:
     """With its former uid configured they are ours and at rest; each gets the new uid when it is due."""
-    assert second.deliver().ok
+    assert second.sync().ok
     first, now = second.ops.cluster_id(), second.admin("prd").cluster_id()
     act_as(second, "prd", first)
     for name in NAMES[1:]:  # a restored OPS has what the old one had
         put(second, second.ops.secret(SOURCE_NAMESPACE, name))
     before = second.versions()
-    found = rows(second.deliver())
+    found = rows(second.sync())
     assert found[NAMES[0]].reason is Reason.CERTIFICATE_RENEWED
     assert {found[name].reason for name in NAMES[1:]} == {Reason.IN_SYNC}
     after = second.versions()
@@ -159,17 +159,17 @@ def put(world: World, secret: Manifest | None) -> None:
 
 def test_copies_of_an_earlier_version_are_ours_and_get_the_uid_when_they_are_due(second: World) -> None:
     """No write at rest; and the earlier version's way of looking at the new copies ends after one write."""
-    assert second.deliver().ok
+    assert second.sync().ok
     for name in NAMES:
         downgrade(second, name)
     before = second.versions()
-    assert reasons(second.deliver()) == {(Reason.IN_SYNC, False, False)}
+    assert reasons(second.sync()) == {(Reason.IN_SYNC, False, False)}
     assert second.versions() == before
     assert stamps(second) == {None}
     renewed = second.ops.secret(SOURCE_NAMESPACE, NAMES[0])
     assert renewed is not None
     second.put(second.issuer.renew(renewed))
-    assert rows(second.deliver())[NAMES[0]].reason is Reason.CERTIFICATE_RENEWED
+    assert rows(second.sync())[NAMES[0]].reason is Reason.CERTIFICATE_RENEWED
     assert stamps(second) == {None, second.ops.cluster_id()}
 
 
@@ -186,10 +186,10 @@ def downgrade(world: World, name: str) -> None:
 
 def test_a_stamp_of_another_ops_put_there_by_hand_is_heeded(second: World) -> None:
     """Who writes it there has authority over the copy: refused from then on, with the remedy."""
-    assert second.deliver().ok
+    assert second.sync().ok
     annotations = {STAMP: second.admin("rct").cluster_id()}
     second.admin().patch(f"{PATH}/{NAMES[0]}", {"metadata": {"annotations": annotations}})
-    row = rows(second.deliver())[NAMES[0]]
+    row = rows(second.sync())[NAMES[0]]
     assert (row.reason, row.failed) == (Reason.OWNED_BY_ANOTHER_SOURCE_CLUSTER, True)
     assert "source.formerClusterIds" in row.reason.remedy
 

@@ -355,7 +355,7 @@ def test_a_slow_cluster_is_left_to_itself(world: World) -> None:
     assert copy["data"] == renewed["data"]
     (report,) = told
     assert counts(report) == {"dev": {Action.UPDATE: 1}}
-    assert report.certificate == "web-tls"
+    assert report.parameters.certificate == "web-tls"
 
 
 def test_what_changes_while_a_cluster_heals_reaches_it(world: World) -> None:
@@ -431,11 +431,11 @@ def test_a_deadline_also_ends_a_kept_connection(world: World) -> None:
     with kept(), suppress(http.client.HTTPException):
         world.issue("web-tls")
         inventory = world.inventory()
-        assert world.deliver(inventory=inventory).ok
+        assert world.sync(inventory=inventory).ok
         with world.proxy() as proxy:
-            assert world.deliver(inventory=inventory).ok
+            assert world.sync(inventory=inventory).ok
             proxy.fault = lambda _, forward: Answer(200, forward().body, seconds_per_byte=0.05)
-            report = world.deliver(inventory=inventory, seconds=2)
+            report = world.sync(inventory=inventory, seconds=2)
     assert [failure.code for failure in report.failures] == [FailureCode.DEADLINE]
 
 

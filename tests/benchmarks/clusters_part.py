@@ -13,7 +13,7 @@ from deployments.sandbox.progress import Say
 from tasks.config.limits import CLUSTER_SECONDS
 from tasks.domain.models import Action
 from tasks.plan.spec import SyncSpec
-from tasks.target.sync import deliver
+from tasks.target.sync import sync
 from tests.benchmarks import recording, replay
 from tests.benchmarks.replay import CONCURRENCIES, Floor
 from tests.benchmarks.results import Pair, Result, seconds
@@ -61,7 +61,7 @@ def compare(world: World, say: Say, size: Size) -> list[Result]:
 def deliver_all(world: World, specs: Sequence[SyncSpec], expected: Action) -> None:
     """Raise SandboxError unless the expected action was taken for every copy."""
     with ThreadPoolExecutor(len(specs)) as pool:
-        reports = list(pool.map(lambda spec: deliver(spec, time.monotonic() + CLUSTER_SECONDS), specs))
+        reports = list(pool.map(lambda spec: sync(spec, time.monotonic() + CLUSTER_SECONDS), specs))
     done = sum(report.counts.get(expected, 0) for report in reports)
     if done != len(world.copies) or not all(report.ok for report in reports):
         failures = "; ".join(str(failure) for report in reports for failure in report.failures)

@@ -17,6 +17,7 @@ from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE, Issuer
 from deployments.sandbox.world.kubeconfig import SOURCE_CLUSTER, context_name, write_kubeconfig
 from tasks.config.load import load_config
 from tasks.config.schema import SyncConfig
+from tasks.domain.parameters import RunParameters
 from tasks.kube.client import ClusterClient
 from tasks.kubeconfig.reader import connect
 from tasks.plan.spec import SyncSpec, specs_for
@@ -122,8 +123,8 @@ class World:
         client = ClusterClient(source.label, connect(source.label, source.context), time.monotonic() + 300)
         with client:
             snapshot = read_source(client, source, datetime.now(UTC))
-        clusters = config.select(None, None)
-        return specs_for(config, clusters, snapshot, dry_run=False, certificate=None)
+        clusters = config.select(RunParameters())
+        return specs_for(config, clusters, snapshot, RunParameters())
 
     def empty(self) -> None:
         """Delete all copies as the targets' administrators, and let the servers settle."""

@@ -86,14 +86,14 @@ MUTANTS = (
     Mutant(
         "OPS as target",
         "target/identity",
-        "if found == order.inventory.cluster_id",
+        "if found == spec.snapshot.cluster_id",
         "if not found",
         f"{IDENTITY} -k ops_is",
     ),
     Mutant(
         "one cluster twice",
         "target/identity",
-        "_uid_of(one, order) == found]",
+        "_uid_of(one, spec) == found]",
         "False]",
         f"{IDENTITY} -k two_entries",
     ),
@@ -131,8 +131,8 @@ MUTANTS = (
     Mutant(
         "old list",
         "target/sync",
-        "names = downgrades(plan)",
-        "names = frozenset()",
+        "names := downgrades(plan) - rechecked",
+        "names := frozenset()",
         f"{DELIVERY} -k old_list",
     ),
     Mutant(
@@ -152,15 +152,15 @@ MUTANTS = (
     Mutant(
         "attempts forgotten",
         "sync_cluster",
-        "with_earlier_writes(report, _WRITTEN.pop(key, ()))",
+        "with_earlier_writes(report, memory.written.pop(report.cluster, ()))",
         "report",
         f"{FLOW} -k earlier",
     ),
     Mutant(
         "results of other routes",
         "plan/spec",
-        "told = (\n            *config,",
-        "told = (",
+        "self.cluster.model_dump_json(),",
+        '"",',
         f"{FLOW} -k routes_changed",
     ),
     Mutant(

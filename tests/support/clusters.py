@@ -20,11 +20,12 @@ from tasks.config.load import load_config
 from tasks.config.schema import SyncConfig
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Change, ClusterReport, SourceSnapshot
+from tasks.domain.parameters import RunParameters
 from tasks.kube.client import ClusterClient
 from tasks.kubeconfig.reader import connect
 from tasks.plan.spec import SyncSpec
 from tasks.source.read import read_source
-from tasks.target.sync import deliver
+from tasks.target.sync import sync
 from tests.support.fault_proxy import FaultProxy, fault_proxy
 from tests.support.invariants import Oracle
 
@@ -180,7 +181,7 @@ class World:
         with ClusterClient("ops", connect("ops", source.context), time.monotonic() + 60) as client:
             return read_source(client, source, datetime.now(UTC))
 
-    def deliver(
+    def sync(
         self,
         cluster: str = "dev",
         inventory: SourceSnapshot | None = None,
@@ -188,26 +189,25 @@ class World:
         **options: Any,
     ) -> ClusterReport:
         """What the flow's task does for one cluster, without Prefect; with so many seconds' time."""
-        return deliver(self.order(cluster, inventory, **options), time.monotonic() + seconds)
+        return sync(self.spec(cluster, inventory, **options), time.monotonic() + seconds)
 
-    def order(
-        self, cluster: str = "dev", inventory: SourceSnapshot | None = None, **options: Any
-    ) -> SyncSpec:
+    def spec(self, cluster: str = "dev", inventory: SourceSnapshot | None = None, **options: Any) -> SyncSpec:
         """What the flow hands to that task."""
         config = load_config()
         chosen = next(one for one in config.clusters if one.name == cluster)
-        return SyncSpec(config, chosen, inventory or self.inventory(), **options)
+        narrowed = {name: options.pop(name) for name in ("dry_run", "certificate") if name in options}
+        return SyncSpec(config, chosen, inventory or self.inventory(), RunParameters(**narrowed), **options)
 
     def run(self, seconds: float = 60) -> dict[str, ClusterReport]:
         """What a run of the flow does, without Prefect: OPS is listed, then all clusters side by side."""
         inventory = self.inventory()
         with ThreadPoolExecutor(len(self.targets)) as pool:
-            reports = pool.map(lambda name: self.deliver(name, inventory, seconds), self.targets)
+            reports = pool.map(lambda name: self.sync(name, inventory, seconds), self.targets)
             return dict(zip(self.targets, reports, strict=True))
 
     def row(self, name: str, cluster: str = "dev", **options: Any) -> Change:
         """Deliver, and the one row of the report about a target Secret."""
-        report = self.deliver(cluster, **options)
+        report = self.sync(cluster, **options)
         assert not report.failures, report.failures
         (row,) = [change for change in report.changes if change.target.name == name]
         return row

@@ -30,6 +30,7 @@ from tasks.domain.models import (
     TargetSecret,
     Version,
 )
+from tasks.domain.parameters import PARAMETERS, RunParameters
 from tasks.domain.reasons import Reason
 from tasks.plan import ownership
 
@@ -186,6 +187,10 @@ def cluster_report(cluster: str = "dev", *changes: Change, **values: Any) -> Clu
 
 
 def run_report(*clusters: ClusterReport, **values: Any) -> RunReport:
-    """The report of a run at NOW; OPS has one certificate unless `inventory` is given."""
-    fields: dict[str, Any] = {"inventory": snapshot(certificate()), "now": NOW, **values}
-    return RunReport(clusters=clusters, **fields)
+    """The report of a run at NOW, on an OPS with one certificate.
+
+    Parameters of the flow are given by name, as are the fields of the report.
+    """
+    asked = {name: values.pop(name) for name in PARAMETERS & values.keys()}
+    fields = {"inventory": snapshot(certificate()), "now": NOW, "parameters": RunParameters(**asked)}
+    return RunReport(clusters=clusters, **{**fields, **values})

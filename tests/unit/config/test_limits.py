@@ -120,8 +120,8 @@ def test_the_watcher_serves_no_cluster_beyond_the_limit(
 
 
 def _noting(served: list[str]) -> Callable[..., tuple[tuple[()], tuple[()]]]:
-    def deliver(_: Reconciler, orders: Any) -> tuple[tuple[()], tuple[()]]:
-        served.extend(order.cluster.name for order in orders)
+    def deliver(_: Reconciler, specs: Any) -> tuple[tuple[()], tuple[()]]:
+        served.extend(spec.cluster.name for spec in specs)
         return (), ()
 
     return deliver

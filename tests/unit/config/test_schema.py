@@ -12,6 +12,7 @@ from tasks.config.load import load_config, parse_config
 from tasks.config.schema import Cluster, Route, RoutedCopy, Source, SyncConfig
 from tasks.domain.errors import ConfigError
 from tasks.domain.models import SecretRef
+from tasks.domain.parameters import RunParameters
 from tasks.runtime.yaml_file import YamlError, parse_yaml
 from tests.support.factories import cluster, law, route
 
@@ -616,7 +617,12 @@ def test_cluster_lists_only_the_namespaces_that_matter() -> None:
 
 
 def chosen(cluster: str | None, certificate: str | None, *edits: Edit) -> list[str]:
-    return [one.name for one in parse_config(example(*edits)).select(cluster, certificate)]
+    return [
+        one.name
+        for one in parse_config(example(*edits)).select(
+            RunParameters(cluster=cluster, certificate=certificate)
+        )
+    ]
 
 
 @pytest.mark.parametrize(

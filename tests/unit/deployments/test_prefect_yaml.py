@@ -18,7 +18,7 @@ from flows.fleet import tls_sync_fleet
 from flows.inventory import inventory
 from flows.preflight import preflight
 from flows.tls_sync import tls_sync
-from tasks.fleet.groups import SIDE_BY_SIDE
+from tasks.fleet.groups import MAX_CONCURRENT_GROUPS
 from tests.support.prefect_command import ROOT, deployments, environment, make_pool, prefect, rest
 
 DOCUMENT = yaml.safe_load((ROOT / "prefect.yaml").read_text())
@@ -86,7 +86,7 @@ def test_a_fleet_has_slots_of_its_own() -> None:
         f"{one['entrypoint'].rpartition(':')[2]}/{one['name']}": one.get("concurrency_limit", {}).get("limit")
         for one in DOCUMENT["deployments"]
     }
-    assert found["tls_sync/group"] == SIDE_BY_SIDE
+    assert found["tls_sync/group"] == MAX_CONCURRENT_GROUPS
     assert (found["tls_sync/ops"], found["tls_sync_fleet/ops"]) == (1, 1)
 
 

@@ -126,7 +126,7 @@ LIMITS = [
     (terminal.MAX_RECORD_BYTES, 1, "20000"),
     (calls.LIST_BYTES, 2**20, "256 MiB"),
     (calls.PAGE_BYTES, 2**20, "16 MiB"),
-    (tls_sync.SIDE_BY_SIDE, 1, "16"),
+    (tls_sync.MAX_CONCURRENCY, 1, "16"),
     (limits.CLUSTER_SECONDS, 1, "300 second"),
     (markdown.MAX_ROWS, 1, "1000"),
     (verdict.MAX_NAMED, 1, "10"),

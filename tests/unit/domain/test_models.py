@@ -25,6 +25,7 @@ from tasks.domain.models import (
     SourceSnapshot,
     TargetSecret,
 )
+from tasks.domain.parameters import RunParameters
 from tasks.domain.reasons import QUIET, Reason
 from tasks.plan import spec
 from tests.support.factories import (
@@ -304,11 +305,15 @@ def test_orders_are_made_for_each_cluster_unless_the_source_is_unreadable() -> N
         ],
     }
     settings = load.parse_config(document)
-    (made,) = spec.specs_for(settings, settings.clusters, snapshot(), dry_run=True, certificate=NAME)
-    assert made == spec.SyncSpec(settings, settings.clusters[0], snapshot(), dry_run=True, certificate=NAME)
+    (made,) = spec.specs_for(
+        settings, settings.clusters, snapshot(), RunParameters(certificate=NAME, dry_run=True)
+    )
+    assert made == spec.SyncSpec(
+        settings, settings.clusters[0], snapshot(), RunParameters(certificate=NAME, dry_run=True)
+    )
     assert made.namespaces == ("homarr-dev",)
     unread = SourceSnapshot(failure=failure())
-    assert spec.specs_for(settings, settings.clusters, unread, dry_run=False, certificate=None) == ()
+    assert spec.specs_for(settings, settings.clusters, unread, RunParameters()) == ()
 
 
 def test_target_secret_defaults_to_foreign() -> None:

@@ -8,6 +8,7 @@ import pytest
 from tasks.config.load import parse_config
 from tasks.config.schema import SyncConfig
 from tasks.domain.errors import ConfigError
+from tasks.domain.parameters import RunParameters
 from tasks.fleet import groups as fleet
 from tasks.fleet import report as fleet_report
 from tasks.fleet.groups import Group, Outcome, RunFailure
@@ -52,7 +53,7 @@ def test_without_a_name_the_clusters_of_a_wave_are_a_group() -> None:
     """So that a configuration that names no group can be served by a fleet, too."""
     found = config()
     assert groups(fleet.waves_of(found.clusters))[0] == [("wave-1", ("dev", "qa"))]
-    assert [one.name for one in found.select(None, None, "wave-1")] == ["dev", "qa"]
+    assert [one.name for one in found.select(RunParameters(group="wave-1"))] == ["dev", "qa"]
 
 
 def test_a_group_is_of_one_wave() -> None:
@@ -81,7 +82,7 @@ def test_a_groups_name_is_a_label(name: str) -> None:
         ({"group": "eu", "certificate": "x"}, "certificate='x': no route sends it; routed are: web-*"),
     ],
 )
-def test_select_refuses_a_group_when(asked: dict[str, str], said: str) -> None:
+def test_select_refuses_a_group_when(asked: dict[str, Any], said: str) -> None:
     """Before any read, with the groups that there are."""
     given = document()
     for cluster in given["clusters"]:
@@ -90,7 +91,7 @@ def test_select_refuses_a_group_when(asked: dict[str, str], said: str) -> None:
             cluster["group"] = "eu"
     found = parse_config(given)
     with pytest.raises(ConfigError) as error:
-        found.select(asked.get("cluster"), asked.get("certificate"), asked["group"])
+        found.select(RunParameters(**asked))
     assert str(error.value) == said
 
 
@@ -99,7 +100,7 @@ def test_a_group_knows_its_suspended_members() -> None:
     given = document()
     given["clusters"][1]["suspended"] = True
     found = parse_config(given)
-    assert [one.name for one in found.select(None, None, "wave-1")] == ["qa"]
+    assert [one.name for one in found.select(RunParameters(group="wave-1"))] == ["qa"]
     assert found.members("wave-1") == ("dev", "qa")
     assert found.members(None) == found.names
 
@@ -107,9 +108,10 @@ def test_a_group_knows_its_suspended_members() -> None:
 @pytest.mark.parametrize("urgent_only", [False, True])
 def test_a_groups_run_may_do_no_more_than_the_fleet(urgent_only: bool) -> None:
     """It is asked for its group, and for the rest as the fleet was, or for less."""
-    asked = fleet.parameters_of(EU, "web-tls", dry_run=True, urgent_only=urgent_only)
-    narrowed = {"cluster": None, "group": "eu", "certificate": "web-tls", "dry_run": True}
-    assert asked == {**narrowed, "urgent_only": urgent_only}
+    asked = RunParameters(certificate="web-tls", dry_run=True)
+    assert fleet.parameters_of(EU, asked, urgent_only=urgent_only) == RunParameters(
+        group="eu", certificate="web-tls", dry_run=True, urgent_only=urgent_only
+    )
 
 
 @pytest.mark.parametrize("share", [Share(40, 3), Share(40, 0), Share(4, 4), Share(0, 0)], ids=str)
@@ -138,9 +140,9 @@ def test_labels_without_sense_tell_nothing(labels: dict[str, Any]) -> None:
 def test_the_share_is_that_of_the_clusters_asked_for() -> None:
     """A cluster whose report is missing has none of its copies."""
     found = config()
-    orders = specs_for(found, found.select(None, None, "wave-1"), OPS, dry_run=False, certificate=None)
-    assert share_of(orders, (report("dev", 2), report("qa", 1))) == Share(20, 3)
-    assert share_of(orders, (report("qa", 1),)) == Share(20, 11)
+    specs = specs_for(found, found.select(RunParameters(group="wave-1")), OPS, RunParameters())
+    assert share_of(specs, (report("dev", 2), report("qa", 1))) == Share(20, 3)
+    assert share_of(specs, (report("qa", 1),)) == Share(20, 11)
 
 
 WENT = {

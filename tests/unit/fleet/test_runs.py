@@ -11,6 +11,7 @@ from prefect import runtime
 from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.states import Completed
 
+from tasks.domain.parameters import RunParameters
 from tasks.fleet import groups as fleet
 from tasks.fleet import runs
 from tasks.fleet.groups import Group, Outcome, RunFailure
@@ -90,7 +91,7 @@ class Parent:
 def wave(client: Client, seconds: float = 60, *, urgent_only: bool = False) -> runs._Wave:
     end = datetime.now(UTC) + timedelta(seconds=seconds)
     given: Any = client
-    return runs._Wave(given, end, None, dry_run=False, urgent_only=urgent_only)
+    return runs._Wave(given, end, RunParameters(), urgent_only=urgent_only)
 
 
 def states(given: runs._Wave) -> dict[str, str]:
@@ -121,7 +122,7 @@ def test_what_does_not_end_in_time_is_cancelled(client: Client) -> None:
 
 def test_no_more_groups_than_slots_are_under_way(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """So that none of them waits for a slot while its time to begin runs out."""
-    monkeypatch.setattr(fleet, "SIDE_BY_SIDE", 1)
+    monkeypatch.setattr(fleet, "MAX_CONCURRENT_GROUPS", 1)
     under_way: list[int] = []
     given = wave(client)
     looked = given._look
@@ -173,7 +174,7 @@ def test_told_to_stop_the_waves_that_follow_do_not_begin(
     config = type("Config", (), {"waves": type("Waves", (), {"max_failed_share": 0.2})})
     until = datetime.now(UTC) + timedelta(minutes=1)
     given: Any = config
-    outcomes, signal = runs.serve([GROUPS[:1], GROUPS[1:]], given, None, dry_run=False, until=until)
+    outcomes, signal = runs.serve([GROUPS[:1], GROUPS[1:]], given, RunParameters(), until)
     assert signal is told
     assert [(one.group.name, one.state) for one in outcomes] == [("eu", "Interrupted"), ("us", "Interrupted")]
     assert client.runs == {}

@@ -19,6 +19,7 @@ from tasks.domain.models import (
     SourceSnapshot,
     TargetSecret,
 )
+from tasks.domain.parameters import RunParameters
 from tasks.domain.reasons import Reason
 from tasks.inventory.evaluate import make_survey, status_of
 from tasks.inventory.model import CopyState, InventoryReport, Status
@@ -39,10 +40,10 @@ def copy(of: Any = SOURCE, **values: Any) -> TargetSecret:
     return factories.target_secret(of, **{"managed": OURS, **values})
 
 
-def order(inventory: SourceSnapshot, cluster: Cluster, certificate: str | None = None) -> SyncSpec:
+def spec(inventory: SourceSnapshot, cluster: Cluster, certificate: str | None = None) -> SyncSpec:
     source = {"namespace": factories.SOURCE_NAMESPACE}
     config = SyncConfig(owner=OWNER, source=source, clusters=(cluster,))
-    return SyncSpec(config, cluster, inventory, dry_run=True, certificate=certificate)
+    return SyncSpec(config, cluster, inventory, RunParameters(certificate=certificate, dry_run=True))
 
 
 def look(
@@ -54,15 +55,17 @@ def look(
     certificate: str | None = None,
 ) -> InventoryReport:
     """A survey of one cluster that has these Secrets; `unseen` namespaces could not be listed."""
-    given = order(inventory or factories.snapshot(SOURCE), cluster or factories.cluster(), certificate)
+    given = spec(inventory or factories.snapshot(SOURCE), cluster or factories.cluster(), certificate)
     view = ObservedState()
     for namespace in given.namespaces:
         if namespace not in unseen:
             view.add(namespace, [one for one in there if one.ref.namespace == namespace])
-    plan = make_plan(given.cluster, given.inventory, there, owner=US, now=NOW, certificate=given.certificate)
-    report = ClusterReport(cluster="dev", dry_run=True, changes=view.cover(plan).changes, failures=failures)
+    plan = make_plan(given.cluster, given.snapshot, there, owner=US, now=NOW, certificate=given.certificate)
+    report = ClusterReport(
+        cluster="dev", dry_run=True, changes=view.only_observed(plan).changes, failures=failures
+    )
     found = {"dev": (report, view)}
-    return make_survey(given.inventory, [given], found, {}, now=NOW, certificate=certificate)
+    return make_survey(given.snapshot, [given], found, {}, now=NOW, certificate=certificate)
 
 
 def test_a_survey_tells_the_warnings_of_certificates() -> None:

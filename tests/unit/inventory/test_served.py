@@ -11,7 +11,7 @@ from tasks.inventory.model import Content, ServedMatch
 from tasks.inventory.served import ServedCertificate, TLSProbe, compare, question
 from tests.support import factories
 from tests.support.factories import NOW
-from tests.unit.inventory.test_evaluate import order
+from tests.unit.inventory.test_evaluate import spec
 
 NAMES = ("homarr.dev.example.org", "www.dev.example.org")
 SOURCE = factories.certificate(dns_names=NAMES, leaf="aa", serial="5eed")
@@ -99,5 +99,5 @@ def test_each_address_is_asked_once_per_name() -> None:
     cluster = factories.cluster(*routes, factories.route(["other-tls"], ["c"]))
     other: Certificate = factories.certificate("other-tls")
     both = factories.snapshot(SOURCE, other, factories.rejection("homarr-bad-tls"))
-    assert questions_of(order(both, cluster)) == {ASKED}
-    assert questions_of(order(both, cluster, "other-tls")) == frozenset()
+    assert questions_of(spec(both, cluster)) == {ASKED}
+    assert questions_of(spec(both, cluster, "other-tls")) == frozenset()

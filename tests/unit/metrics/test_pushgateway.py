@@ -14,11 +14,11 @@ import pytest
 import yaml
 
 from deployments.sandbox.clusters.pki import Authority
-from tasks.config.load import VARIABLE, parse_config
+from tasks.config.load import VARIABLE, load_config, parse_config
 from tasks.domain.errors import ConfigError
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Failure, SourceSnapshot
-from tasks.metrics.push import load_config_or_tell, push, push_fleet
+from tasks.metrics.push import push, push_fleet, reporting_config_errors
 from tasks.metrics.pushgateway import ADDRESS, AUTH, CA, TIMEOUT
 from tests.support.factories import NOW
 from tests.support.monitoring import Pushgateway, pushgateway
@@ -160,8 +160,8 @@ def test_a_configuration_that_cant_be_read_is_told(
         path.unlink(missing_ok=True)
         if content:
             path.write_text(content)
-        with pytest.raises(ConfigError, match=r"tls-sync.yaml"):
-            load_config_or_tell()
+        with pytest.raises(ConfigError, match=r"tls-sync.yaml"), reporting_config_errors():
+            load_config()
         assert gateway.values(failures, "owner", "code")[owner, "ConfigurationInvalid"] == 1
     assert set(gateway.values(failures, "owner")) == {("ops",), ("unknown",)}
     push(report(cluster("dev", KEPT)))

@@ -27,7 +27,7 @@ from tasks.metrics import definitions, registry
 from tasks.metrics.definitions import Family
 from tasks.metrics.samples import Parts, Samples, by_part, merge, run_samples, without_duplicates
 from tasks.watch.health import Heartbeat, serve
-from tests.support.factories import NOW, certificate, issuance, rejection, snapshot, version
+from tests.support.factories import NOW, certificate, issuance, rejection, run_report, snapshot, version
 
 ROOT = Path(__file__).parents[3]
 FAMILIES = {name: one for name, one in vars(definitions).items() if isinstance(one, Family)}
@@ -62,7 +62,7 @@ def report(*clusters: ClusterReport, **values: Any) -> RunReport:
         "owner": "ops",
         "configured": ("dev", "rct"),
     }
-    return RunReport(clusters=clusters, **{**given, **values})
+    return run_report(*clusters, **{**given, **values})
 
 
 def cluster(name: str, *changes: Change, **values: Any) -> ClusterReport:

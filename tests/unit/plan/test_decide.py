@@ -505,7 +505,7 @@ def test_plan_names_the_copies_to_read() -> None:
     ]
     made = make(to, snapshot(renewed, touched), current)
     found = {secret.ref: secret for secret in current}
-    assert decide.unread(made, found) == (SecretRef(namespace=NAMESPACE, name="b-tls"),)
+    assert decide.must_read_first(made, found) == (SecretRef(namespace=NAMESPACE, name="b-tls"),)
 
 
 NOTES = {
@@ -728,7 +728,7 @@ UNREAD = {
 def test_a_copy_is_read_only_where_its_metadata_does_not_decide(copy: TargetSecret, expected: bool) -> None:
     """A run reads what others wrote and what would be newer, and nothing twice."""
     made = make(cluster(), snapshot(OWN), [copy])
-    assert decide.unread(made, {copy.ref: copy}) == ((copy.ref,) if expected else ())
+    assert decide.must_read_first(made, {copy.ref: copy}) == ((copy.ref,) if expected else ())
 
 
 def test_plan_says_why_a_newer_copy_is_replaced() -> None:

@@ -21,6 +21,7 @@ from tasks.domain.models import (
     Plan,
     SecretRef,
 )
+from tasks.domain.parameters import RunParameters
 from tasks.domain.reasons import Reason
 from tasks.plan import ownership
 from tasks.plan.decide import make_plan
@@ -74,12 +75,12 @@ def copy(holds: Any, absence: OrphanRecord) -> Any:
 
 def planned(*pairs: tuple[SyncSpec, ClusterReport], now: datetime = NOW) -> tuple[Pruning, ...]:
     """What is carried out where the target's clock says the same as ours."""
-    found = plan_prune([order for order, _ in pairs], [report for _, report in pairs], now)
+    found = plan_prune([spec for spec, _ in pairs], [report for _, report in pairs], now)
     return tuple(timed(one, Clock(now), f.SOURCE_NAMESPACE) for one in found)
 
 
-def safe(pruning: Pruning, order: SyncSpec, report: ClusterReport, newer: str = "", **clock: Any) -> None:
-    ensure_safe_prune(pruning, order, report, newer, Clock(**{"now": NOW, **clock}))
+def safe(pruning: Pruning, spec: SyncSpec, report: ClusterReport, newer: str = "", **clock: Any) -> None:
+    ensure_safe_prune(pruning, spec, report, newer, Clock(**{"now": NOW, **clock}))
 
 
 def deleted(*pairs: tuple[SyncSpec, ClusterReport], now: datetime = NOW) -> int:
@@ -92,9 +93,9 @@ def refused(*pairs: tuple[SyncSpec, ClusterReport]) -> list[str]:
 
 def test_what_is_due_is_deleted_and_bound_to_what_was_listed() -> None:
     """A deletion names the object and the state that the decision was made on."""
-    order, report = world()
-    told = with_prune_forecast(Plan(cluster="dev", changes=report.changes), order, Clock(NOW))
-    (one,) = planned((order, report.model_copy(update={"changes": told.changes})))
+    spec, report = world()
+    told = with_prune_forecast(Plan(cluster="dev", changes=report.changes), spec, Clock(NOW))
+    (one,) = planned((spec, report.model_copy(update={"changes": told.changes})))
     (row,) = one.deletes
     assert (row.action, row.reason, row.target, row.detail) == (
         Action.DELETE,
@@ -182,32 +183,32 @@ def called(reason: Reason, report: ClusterReport) -> ClusterReport:
 @pytest.mark.parametrize("reason", [Reason.NO_LONGER_ROUTED, Reason.EXPIRED])
 def test_a_copy_whose_certificate_is_not_gone_is_kept(reason: Reason) -> None:
     """What no route sends any more, or OPS has in a bad state, is not absent there: its notes end."""
-    order, report = world()
-    (one,) = planned((order, called(reason, report)))
+    spec, report = world()
+    (one,) = planned((spec, called(reason, report)))
     assert (one.deletes, one.notes) == ((), ())
     assert [row.absence for row in one.ended] == [OrphanRecord()]
 
 
 def test_only_clusters_that_say_so_are_pruned() -> None:
     """Without `prune: true` nothing is planned, whatever was noted."""
-    order, report = world()
-    off = replace(order, cluster=order.cluster.model_copy(update={"prune": False}))
+    spec, report = world()
+    off = replace(spec, cluster=spec.cluster.model_copy(update={"prune": False}))
     assert planned((off, report)) == ()
 
 
 def test_reports_belong_to_orders_by_name() -> None:
     """PRD may stand before DEV in the configuration, and be served after it: only what is pruned is."""
-    order, report = world(cluster="dev")
+    spec, report = world(cluster="dev")
     prd, of_prd = world(cluster="prd")
     kept = replace(prd, cluster=prd.cluster.model_copy(update={"prune": False}))
-    assert [one.cluster for one in plan_prune([kept, order], [report, of_prd], NOW)] == ["dev"]
+    assert [one.cluster for one in plan_prune([kept, spec], [report, of_prd], NOW)] == ["dev"]
 
 
 def test_a_cluster_in_trouble_is_no_witness() -> None:
     """Where something failed, nothing is deleted, noted or counted."""
-    order, report = world()
+    spec, report = world()
     failure = Failure(code=FailureCode.TIMEOUT, cluster="dev", what="x")
-    (one,) = planned((order, report.model_copy(update={"failures": (failure,)})))
+    (one,) = planned((spec, report.model_copy(update={"failures": (failure,)})))
     assert (one.rows, one.failures) == ((), ())
 
 
@@ -238,22 +239,22 @@ WAITS = "it is no longer on OPS: the copy is neither noted nor deleted for now: 
 @pytest.mark.parametrize("absence", [DUE, OrphanRecord(source=DUE.source)], ids=["due", "new"])
 def test_a_refusal_comes_first_in_its_cluster(absence: OrphanRecord, action: Action, reason: Reason) -> None:
     """Whatever makes a cluster Failed keeps it from notes and deletions, and no other cluster."""
-    dev, (order, report) = world(absence=absence), world(absence=absence, cluster="rct")
+    dev, (spec, report) = world(absence=absence), world(absence=absence, cluster="rct")
     refused_there = with_row(report, reason, action)
-    one, other = planned(dev, (order, refused_there))
+    one, other = planned(dev, (spec, refused_there))
     assert len(one.rows) == 1
     assert (other.rows, other.failures) == ((), ())
     told = f"something failed or was refused in this cluster: {reason} of app/other"
-    assert told_of(dev, (order, refused_there)) == {"dev": [], "rct": [WAITS + told]}
+    assert told_of(dev, (spec, refused_there)) == {"dev": [], "rct": [WAITS + told]}
 
 
 @pytest.mark.parametrize("absence", [DUE, OrphanRecord(source=DUE.source)], ids=["due", "new"])
 @pytest.mark.parametrize("prune", [True, False], ids=["pruned", "not pruned"])
 def test_a_newer_copy_anywhere_is_doubt_about_ops(absence: OrphanRecord, prune: bool) -> None:
     """OPS may have been restored: nothing is noted or deleted anywhere, whichever cluster has that copy."""
-    dev, (order, report) = world(absence=absence), world(gone=0, cluster="rct")
-    order = replace(order, cluster=order.cluster.model_copy(update={"prune": prune}))
-    rct = order, with_row(report, Reason.WOULD_DOWNGRADE)
+    dev, (spec, report) = world(absence=absence), world(gone=0, cluster="rct")
+    spec = replace(spec, cluster=spec.cluster.model_copy(update={"prune": prune}))
+    rct = spec, with_row(report, Reason.WOULD_DOWNGRADE)
     assert [one.rows for one in planned(dev, rct)] == [()] * (1 + prune)
     told = (
         "OPS may be of an older snapshot, as targets have newer certificates (app/other on rct): see to those"
@@ -276,20 +277,20 @@ def test_what_waits_is_said_where_something_is_gone_alone() -> None:
     """A cluster in trouble that has no such copy, or keeps it anyhow, says nothing about pruning."""
     kept = replace(DUE, kept="x")
     for pair in (world(gone=0), world(absence=kept), world(absence=replace(DUE, source="elsewhere/web-0"))):
-        order, report = pair
+        spec, report = pair
         rows = tuple(replace(row, absence=kept) if row.absence == DUE else row for row in report.changes)
         waits = with_row(report.model_copy(update={"changes": rows}), Reason.HOSTNAME_NOT_ALLOWED)
-        assert told_of((order, waits)) == {"dev": []}
+        assert told_of((spec, waits)) == {"dev": []}
 
 
 def test_notes_end_whatever_else_there_is() -> None:
     """The notes of a certificate that is back on OPS are removed, in a run that failed, too."""
-    order, report = world()
+    spec, report = world()
     back = with_row(called(Reason.IN_SYNC, report), Reason.WOULD_DOWNGRADE)
     back = back.model_copy(update={"failures": (Failure(code=FailureCode.TIMEOUT, cluster="dev", what="x"),)})
-    (one,) = planned((order, back))
+    (one,) = planned((spec, back))
     assert [(row.target.name, row.absence) for row in one.ended] == [("web-0", OrphanRecord())]
-    safe(one, order, back, newer="x", trouble="x")
+    safe(one, spec, back, newer="x", trouble="x")
 
 
 ZERO, SECOND, MINUTES = timedelta(), timedelta(seconds=1), timedelta(minutes=5)
@@ -326,8 +327,8 @@ def test_a_server_that_tells_no_time_is_not_gone_by() -> None:
 def test_the_targets_time_decides_and_is_noted() -> None:
     """Whether a copy is due is decided by the target's time, not by ours, and a note has that time."""
     early = NOW - timedelta(minutes=4)
-    order, report = world()
-    (one,) = plan_prune([order], [report], NOW)
+    spec, report = world()
+    (one,) = plan_prune([spec], [report], NOW)
     assert len(one.deletes) == 1
     assert timed(one, Clock(early), f.SOURCE_NAMESPACE).rows == ()
     (row,) = planned(world(absence=OrphanRecord()), now=early)[0].notes
@@ -344,12 +345,10 @@ def test_notes_by_our_own_clock_are_still_notes(minutes: int) -> None:
 
 def test_each_report_goes_by_the_targets_time() -> None:
     """Reports go by the target's time, or say which clock is wrong and not when the copy is deleted."""
-    order, report = world()
+    spec, report = world()
     plan = Plan(cluster="dev", changes=report.changes)
     clocks = (Clock(NOW), Clock(NOW - DAY), Clock(NOW, "x"))
-    told = [
-        explain(row) for c in clocks for row in with_prune_forecast(plan, order, c).changes if row.absence
-    ]
+    told = [explain(row) for c in clocks for row in with_prune_forecast(plan, spec, c).changes if row.absence]
     assert "the copy is due" in told[0]
     assert "a run of all clusters will note it" in told[1]
     assert told[2] == f"{WAITS}x"
@@ -364,7 +363,7 @@ PAUSES = st.sampled_from([1, 49, 50, 60, 6 * 60, 12 * 60, 24 * 60 - 100, 24 * 60
 @given(steps=st.lists(st.tuples(PAUSES, MOSTLY, MOSTLY), min_size=3, max_size=12))
 def test_no_copy_goes_before_three_runs_and_a_day(steps: list[tuple[int, bool, bool]]) -> None:
     """In any sequence of runs, three find the certificate gone, over a day, before a deletion."""
-    order, start = world(copies=1)
+    spec, start = world(copies=1)
     other, healthy = world(gone=0, copies=1, cluster="rct")
     now, absence, noted = NOW, OrphanRecord(source=DUE.source), list[datetime]()
     for minutes, gone, well in steps:
@@ -373,8 +372,8 @@ def test_no_copy_goes_before_three_runs_and_a_day(steps: list[tuple[int, bool, b
         report = start.model_copy(update={"changes": rows})
         report = report if gone else called(Reason.IN_SYNC, report)
         of_other = healthy if well else with_row(healthy, Reason.WOULD_DOWNGRADE)
-        one, _ = planned((order, report), (other, of_other), now=now)
-        safe(one, order, report, newer_than_ops([of_other]), now=now)
+        one, _ = planned((spec, report), (other, of_other), now=now)
+        safe(one, spec, report, newer_than_ops([of_other]), now=now)
         if one.deletes:
             assert gone and well and len(noted) >= 3 and now - noted[0] >= DAY  # noqa: PT018  one law
             return
@@ -401,9 +400,9 @@ def test_at_most_thirty_percent_go(copies: int, gone: int, goes: bool) -> None:
 
 def test_of_few_copies_those_of_one_certificate_may_go() -> None:
     """In all namespaces, or a small cluster would be red for ever; of two certificates none goes."""
-    order, report = small = world(9, 2)
+    spec, report = small = world(9, 2)
     rows = tuple(replace(c, certificate="web-0") if c.certificate == "web-1" else c for c in report.changes)
-    pair = (order, report.model_copy(update={"changes": rows}))
+    pair = (spec, report.model_copy(update={"changes": rows}))
     (one,) = planned(pair)
     assert len(one.deletes) == 2
     safe(one, *pair)
@@ -444,9 +443,9 @@ FORETOLD = {
 @pytest.mark.parametrize(("absence", "said"), FORETOLD.values(), ids=FORETOLD)
 def test_each_report_says_what_becomes_of_the_copy(absence: OrphanRecord, said: str) -> None:
     """When it goes, or why it stays, in the log and in the artifact; not that a person is to delete it."""
-    order, report = world()
+    spec, report = world()
     rows = tuple(replace(c, absence=absence) if c.absence else c for c in report.changes)
-    plan = with_prune_forecast(Plan(cluster="dev", changes=rows), order, Clock(NOW))
+    plan = with_prune_forecast(Plan(cluster="dev", changes=rows), spec, Clock(NOW))
     (row,) = (c for c in plan.changes if c.absence)
     assert explain(row) == f"it is no longer on OPS: {said}"
     shown = terminal.render(run_report(report.model_copy(update={"changes": plan.changes})))
@@ -455,12 +454,12 @@ def test_each_report_says_what_becomes_of_the_copy(absence: OrphanRecord, said: 
 
 def test_where_nothing_is_pruned_a_person_is_told_to() -> None:
     """Nothing is foretold, and what to do is what it always was."""
-    order, report = world()
-    off = replace(order, cluster=order.cluster.model_copy(update={"prune": False}))
+    spec, report = world()
+    off = replace(spec, cluster=spec.cluster.model_copy(update={"prune": False}))
     plan = Plan(cluster="dev", changes=report.changes)
     assert with_prune_forecast(plan, off, Clock(NOW)) is plan
     blind = replace(
-        order, inventory=f.snapshot(failure=Failure(code=FailureCode.TIMEOUT, cluster="ops", what="x"))
+        spec, snapshot=f.snapshot(failure=Failure(code=FailureCode.TIMEOUT, cluster="ops", what="x"))
     )
     assert with_prune_forecast(plan, blind, Clock(NOW)) is plan
     (row,) = (c for c in plan.changes if c.absence)
@@ -498,9 +497,9 @@ def test_much_gone_at_once_is_doubted_before_anything_is_noted() -> None:
 
 def test_an_empty_ops_is_not_believed() -> None:
     """Where it holds no certificate at all, not even a single copy goes."""
-    order, report = world(1, 1)
-    assert deleted((order, report)) == 1
-    emptied = (replace(order, inventory=f.snapshot()), report)
+    spec, report = world(1, 1)
+    assert deleted((spec, report)) == 1
+    emptied = (replace(spec, snapshot=f.snapshot()), report)
     assert deleted(emptied) == 0
     assert refused(emptied) == ["OPS holds no certificate at all, and 1 are missing there"]
 
@@ -513,9 +512,9 @@ def test_what_is_kept_elsewhere_is_one_certificate() -> None:
 
 def test_copies_that_people_keep_do_not_count() -> None:
     """A kept copy is not deleted, and is no reason to doubt OPS for ever."""
-    order, report = world(10, 4)
+    spec, report = world(10, 4)
     rows = tuple(replace(c, absence=replace(c.absence, kept="x")) if c.absence else c for c in report.changes)
-    (one,) = planned((order, report.model_copy(update={"changes": rows})))
+    (one,) = planned((spec, report.model_copy(update={"changes": rows})))
     assert (one.deletes, one.failures) == ((), ())
 
 
@@ -530,7 +529,7 @@ def test_copies_that_people_keep_do_not_count() -> None:
 )
 def test_what_was_no_copy_widens_no_limit(action: Action, reason: Reason) -> None:
     """Thirty rows about Secrets that are not ours, or were not there, let no second copy go of nine."""
-    order, report = world(9, 2)
+    spec, report = world(9, 2)
     others = tuple(
         Change(
             action=action,
@@ -542,15 +541,15 @@ def test_what_was_no_copy_widens_no_limit(action: Action, reason: Reason) -> Non
         )
         for number in range(30)
     )
-    (one,) = planned((order, report.model_copy(update={"changes": report.changes + others})))
+    (one,) = planned((spec, report.model_copy(update={"changes": report.changes + others})))
     assert (one.deletes, len(one.failures)) == ((), 1)
 
 
 def test_copies_of_another_namespace_of_ops_are_kept() -> None:
     """Where source.namespace was changed, what the old one fed is not gone, as far as we know."""
-    order, report = world()
-    source = order.config.source.model_copy(update={"namespace": "elsewhere"})
-    moved = replace(order, config=order.config.model_copy(update={"source": source}))
+    spec, report = world()
+    source = spec.config.source.model_copy(update={"namespace": "elsewhere"})
+    moved = replace(spec, config=spec.config.model_copy(update={"source": source}))
     (one,) = planned((moved, report))
     assert (one.deletes, one.notes) == ((), ())
 
@@ -632,11 +631,11 @@ def broken(row: Change, **changes: Any) -> Pruning:
 )
 def test_a_wrong_plan_deletes_nothing(changes: dict[str, Any], rule: str) -> None:
     """Each deletion is checked once more, from the facts and not from the plan."""
-    order, report = world()
-    (one,) = planned((order, report))
-    safe(one, order, report)
+    spec, report = world()
+    (one,) = planned((spec, report))
+    safe(one, spec, report)
     with pytest.raises(UnsafePlan, match=rule):
-        safe(broken(one.deletes[0], **changes), order, report)
+        safe(broken(one.deletes[0], **changes), spec, report)
 
 
 @pytest.mark.parametrize(
@@ -653,19 +652,19 @@ def test_a_wrong_plan_deletes_nothing(changes: dict[str, Any], rule: str) -> Non
 )
 def test_a_wrong_note_is_not_made(changes: dict[str, Any], rule: str) -> None:
     """Each note is checked once more, too: it says that one more run, of now, has found the same."""
-    order, report = world(absence=replace(DUE, runs=1))
-    (one,) = planned((order, report))
-    safe(one, order, report)
+    spec, report = world(absence=replace(DUE, runs=1))
+    (one,) = planned((spec, report))
+    safe(one, spec, report)
     wrong = Pruning("dev", notes=(replace(one.notes[0], **changes),))
     with pytest.raises(UnsafePlan, match=rule):
-        safe(wrong, order, report)
+        safe(wrong, spec, report)
 
 
 @pytest.mark.parametrize("absence", [DUE, replace(DUE, runs=1)], ids=["a deletion", "a note"])
 def test_where_something_comes_first_nothing_is_deleted(absence: OrphanRecord) -> None:
     """A refusal here, a newer copy anywhere, a failure and a wrong clock are checked before each deletion."""
-    order, report = world(absence=absence)
-    (one,) = planned((order, report))
+    spec, report = world(absence=absence)
+    (one,) = planned((spec, report))
     failed = report.model_copy(
         update={"failures": (Failure(code=FailureCode.TIMEOUT, cluster="dev", what="x"),)}
     )
@@ -676,34 +675,34 @@ def test_where_something_comes_first_nothing_is_deleted(absence: OrphanRecord) -
         (report, {"trouble": "x"}),
     ):
         with pytest.raises(UnsafePlan, match="nothing may be noted or deleted"):
-            safe(one, order, facts, **more)
+            safe(one, spec, facts, **more)
 
 
 def test_what_nobody_noted_is_not_due() -> None:
     """A plan that deletes a copy whose row bears no note at all is refused."""
-    order, report = world()
-    (one,) = planned((order, report))
+    spec, report = world()
+    (one,) = planned((spec, report))
     rows = tuple(replace(row, absence=None) for row in report.changes)
     with pytest.raises(UnsafePlan, match="it is not due"):
-        safe(one, order, report.model_copy(update={"changes": rows}))
+        safe(one, spec, report.model_copy(update={"changes": rows}))
 
 
 @pytest.mark.parametrize("change", [{"certificate": "web-0"}, {"dry_run": True}], ids=["for one", "dry run"])
 def test_a_run_for_a_part_may_not_delete(change: dict[str, Any]) -> None:
     """Nor may a dry run, whoever calls."""
-    order, report = world()
-    (one,) = planned((order, report))
+    spec, report = world()
+    (one,) = planned((spec, report))
     with pytest.raises(UnsafePlan, match="may not prune"):
-        safe(one, replace(order, **change), report)
+        safe(one, replace(spec, parameters=RunParameters(**change)), report)
 
 
 def test_more_deletions_than_allowed_are_no_plan() -> None:
     """The limit is checked once more, too."""
-    order, report = world(10, 3)
-    (one,) = planned((order, report))
-    safe(one, order, report)
+    spec, report = world(10, 3)
+    (one,) = planned((spec, report))
+    safe(one, spec, report)
     with pytest.raises(UnsafePlan, match="more deletions"):
-        safe(one._replace(deletes=one.deletes * 2), order, report)
+        safe(one._replace(deletes=one.deletes * 2), spec, report)
 
 
 def test_the_report_says_what_was_deleted() -> None:

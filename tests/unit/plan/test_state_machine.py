@@ -33,13 +33,14 @@ from tasks.config.load import parse_config
 from tasks.config.schema import SyncConfig
 from tasks.domain.errors import ClusterError
 from tasks.domain.models import ClusterReport, SourceSnapshot
+from tasks.domain.parameters import RunParameters
 from tasks.kube.client import APPLY, MERGE
 from tasks.kube.transport import Request, Response
 from tasks.plan.spec import SyncSpec
 from tasks.source.read import read_source
 from tasks.target import sync as delivery
 from tasks.target import write as writer
-from tasks.target.sync import deliver
+from tasks.target.sync import sync
 from tests.support.in_memory_api import (
     READS,
     WRITES,
@@ -476,8 +477,10 @@ class SyncMachine(RuleBasedStateMachine):
         with wired(run):
             try:
                 found = inventory or self.inventory(run)
-                order = SyncSpec(self.fleet.config, self.fleet.config.clusters[0], found, **options)
-                run.report = deliver(order, float("inf"))
+                spec = SyncSpec(
+                    self.fleet.config, self.fleet.config.clusters[0], found, RunParameters(**options)
+                )
+                run.report = sync(spec, float("inf"))
             except (ClusterError, Killed):
                 assert run.ops.faults or run.dev.faults, "it failed by itself"
         self.check(run)

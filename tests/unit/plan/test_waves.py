@@ -11,6 +11,7 @@ from tasks.config.schema import SyncConfig
 from tasks.domain.errors import ConfigError
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Action, Change, ClusterReport, Failure, Plan, SecretRef, SourceSnapshot
+from tasks.domain.parameters import RunParameters
 from tasks.domain.reasons import Reason
 from tasks.plan import waves
 from tasks.plan.spec import SyncSpec, specs_for
@@ -29,15 +30,15 @@ def document(**settings: Any) -> dict[str, Any]:
     return {"owner": "ops", "source": {"namespace": "certificates-ops"}, "clusters": clusters, **settings}
 
 
-def orders(
+def specs(
     found: SourceSnapshot = OPS, certificate: str | None = None, **settings: Any
 ) -> tuple[SyncSpec, ...]:
     config = parse_config(document(**settings))
-    return specs_for(config, config.clusters, found, dry_run=False, certificate=certificate)
+    return specs_for(config, config.clusters, found, RunParameters(certificate=certificate))
 
 
 def names(wave: tuple[SyncSpec, ...]) -> list[str]:
-    return [order.cluster.name for order in wave]
+    return [spec.cluster.name for spec in wave]
 
 
 def row(name: str, action: Action = Action.UPDATE, *, applied: bool = False, **values: Any) -> Change:
@@ -61,7 +62,7 @@ DOWN = Failure(code=FailureCode.UNREACHABLE, cluster="dev", what="list secrets")
 
 def test_the_lower_numbers_go_first() -> None:
     """Within a wave, the order is that of the configuration."""
-    assert [names(wave) for wave in waves.waves_of(orders())] == [["dev", "qa"], ["rct"], ["prd"]]
+    assert [names(wave) for wave in waves.waves_of(specs())] == [["dev", "qa"], ["rct"], ["prd"]]
 
 
 def test_without_numbers_there_is_one_wave() -> None:
@@ -70,7 +71,7 @@ def test_without_numbers_there_is_one_wave() -> None:
     for cluster in plain["clusters"]:
         del cluster["wave"]
     config = parse_config(plain)
-    made = specs_for(config, config.clusters, OPS, dry_run=False, certificate=None)
+    made = specs_for(config, config.clusters, OPS, RunParameters())
     assert [names(wave) for wave in waves.waves_of(made)] == [["prd", "dev", "rct", "qa"]]
 
 
@@ -111,12 +112,12 @@ BAD = {
 @pytest.mark.parametrize(("reports", "well"), BAD.values(), ids=BAD)
 def test_the_next_wave_begins_if_few_copies_failed(reports: tuple[ClusterReport, ...], well: bool) -> None:
     """At most the configured share, a fifth by default, of all copies wanted in the wave."""
-    assert waves.went_well(waves.waves_of(orders())[0], reports) is well
+    assert waves.went_well(waves.waves_of(specs())[0], reports) is well
 
 
 def test_the_share_is_counted_to_the_copy() -> None:
     """As a run tells it to its fleet: what is wanted, and what is not there; nothing of nothing at first."""
-    dev, qa = waves.waves_of(orders())[0]
+    dev, qa = waves.waves_of(specs())[0]
     assert waves.share_of([dev, qa], [report("dev", 3), report("qa")]) == waves.Share(20, 3)
     assert waves.share_of([dev, qa], [report("qa")]) == waves.Share(20, 10)
     assert waves.Share() == waves.Share(0, 0)
@@ -124,25 +125,25 @@ def test_the_share_is_counted_to_the_copy() -> None:
 
 def test_a_wave_of_one_cluster_is_judged_like_any() -> None:
     """PRD alone in its wave, whichever it is."""
-    (rct,) = waves.waves_of(orders())[1]
+    (rct,) = waves.waves_of(specs())[1]
     assert [waves.went_well([rct], [report("rct", bad)]) for bad in (2, 3)] == [True, False]
 
 
 def test_who_waits_hears_how_the_wave_before_went() -> None:
     """Its number, its copies, and the setting; or that somebody asked for what is urgent only."""
-    wave = waves.waves_of(orders())[0]
+    wave = waves.waves_of(specs())[0]
     why = waves.hold_reason(wave, (report("dev", 5), report("qa")))
     assert why == "in wave 1, 5 of 20 copies are not as on OPS: more than waves.maxFailedShare, 0.2"
-    (prd,) = waves.held_back(waves.waves_of(orders())[2], why)
-    assert waves.failure_of(prd, 1, 2).detail == why
+    (prd,) = waves.held_back(waves.waves_of(specs())[2], why)
+    assert waves.hold_failure(prd, 1, 2).detail == why
     (asked,) = waves.held_back([prd], "")
-    assert waves.failure_of(asked, 1, 2).detail == "urgent_only was asked for"
+    assert waves.hold_failure(asked, 1, 2).detail == "urgent_only was asked for"
     assert waves.hold_reason(wave, (report("dev"), report("qa"))) == ""
 
 
 def test_the_share_is_a_setting() -> None:
     """With none allowed, one copy is too many."""
-    strict = orders(waves={"maxFailedShare": 0})
+    strict = specs(waves={"maxFailedShare": 0})
     assert waves.went_well(waves.waves_of(strict)[0], (report("dev"), report("qa")))
     assert not waves.went_well(waves.waves_of(strict)[0], (report("dev", 1), report("qa")))
 
@@ -150,8 +151,8 @@ def test_the_share_is_a_setting() -> None:
 def test_where_nothing_is_wanted_nothing_can_fail() -> None:
     """An empty OPS holds back nobody; nor does a run for one certificate count the others."""
     empty = ClusterReport(cluster="dev"), ClusterReport(cluster="qa")
-    assert waves.went_well(waves.waves_of(orders(snapshot()))[0], empty)
-    one = waves.waves_of(orders(certificate="web-3-tls"))[0]
+    assert waves.went_well(waves.waves_of(specs(snapshot()))[0], empty)
+    one = waves.waves_of(specs(certificate="web-3-tls"))[0]
     done = tuple(ClusterReport(cluster=n, changes=(row("web-3-tls", applied=True),)) for n in ("dev", "qa"))
     assert waves.went_well(one, done)
 
@@ -171,7 +172,7 @@ def test_what_ends_within_a_day_does_not_wait() -> None:
             row("f-tls", old=just),
         ),
     )
-    to_do, waiting = waves.urgent(plan, NOW)
+    to_do, waiting = waves.only_urgent(plan, NOW)
     assert [change.target.name for change in to_do.writes] == ["a-tls", "c-tls"]
     assert [change.target.name for change in waiting] == ["b-tls", "d-tls", "f-tls"]  # f: a whole day is left
     assert just.not_after - NOW == waves.URGENT
@@ -188,7 +189,7 @@ def test_told_to_stop_the_waves_that_follow_do_not_begin(monkeypatch: pytest.Mon
         return (report("dev"), report("qa")), told
 
     monkeypatch.setattr(sync_cluster, "_sync_wave", stopped)
-    reports, signal = sync_cluster.sync_clusters(orders())
+    reports, signal = sync_cluster.sync_clusters(specs())
     assert signal is told
     assert begun == [["dev", "qa"]]
     assert [one.cluster for one in reports] == ["dev", "qa", "rct", "prd"]
@@ -199,10 +200,10 @@ def test_told_to_stop_the_waves_that_follow_do_not_begin(monkeypatch: pytest.Mon
 
 def test_a_held_back_order_is_another_order() -> None:
     """A resumed run does not take what a cluster did while it waited for all that it is to do."""
-    (order,) = waves.waves_of(orders())[2]
-    (held,) = waves.held_back([order], "in wave 1, all is broken")
+    (spec,) = waves.waves_of(specs())[2]
+    (held,) = waves.held_back([spec], "in wave 1, all is broken")
     assert held.urgent_only
-    assert held.digest != order.digest
+    assert held.digest != spec.digest
 
 
 @pytest.mark.parametrize(

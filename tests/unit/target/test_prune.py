@@ -54,13 +54,13 @@ def pruned(api: MemoryApi, client: WiredClient, monkeypatch: pytest.MonkeyPatch)
     config = SyncConfig.model_validate(
         {"owner": f.OWNER, "source": source, "clusters": [entry.model_dump(by_alias=True)]}
     )
-    order = SyncSpec(config, entry, f.snapshot(f.certificate("other"), cluster_id=f.OPS_ID))
+    spec = SyncSpec(config, entry, f.snapshot(f.certificate("other"), cluster_id=f.OPS_ID))
     now = datetime.now(UTC)
-    plan = make_plan(entry, order.inventory, client.target_secrets("app"), owner=f.US, now=now)
+    plan = make_plan(entry, spec.snapshot, client.target_secrets("app"), owner=f.US, now=now)
     report = ClusterReport(cluster="dev", changes=plan.changes)
-    (pruning,) = plan_prune([order], [report], now)
+    (pruning,) = plan_prune([spec], [report], now)
     monkeypatch.setattr(prune, "client_of_target", lambda *_: nullcontext(client))
-    return prune.prune(order, pruning, report, "")
+    return prune.prune(spec, pruning, report, "")
 
 
 def notes(api: MemoryApi) -> Manifest:

@@ -45,7 +45,7 @@ class Hand(Writer):
     def _pages(self, names: tuple[str, ...]) -> Iterator[list[dict[str, Any]]]:  # noqa: ARG002  all
         yield from self._source.tls_secrets("certificates-ops", {})
 
-    def _send_all(self, secret: dict[str, Any] | None, changes: list[Change]) -> list[Outcome]:  # noqa: ARG002
+    def _apply_all(self, secret: dict[str, Any] | None, changes: list[Change]) -> list[Outcome]:  # noqa: ARG002
         self.sent += [secret["metadata"]["name"]] if secret else []
         return []
 
@@ -55,6 +55,6 @@ def test_the_keys_of_a_page_are_gone_before_the_next_one_comes() -> None:
     ops = Ops()
     hand = Hand(ops)
     names = [f"web-{number}-{place}" for number in range(1, PAGES + 1) for place in range(EACH)]
-    assert list(hand._deliver({name: [] for name in names})) == []
+    assert list(hand._write({name: [] for name in names})) == []
     assert sorted(hand.sent) == names
     assert ops.left == [0] * PAGES

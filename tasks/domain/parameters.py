@@ -1,0 +1,32 @@
+"""What one run is asked for, as one value from the command line or the Prefect UI to the report. Pure."""
+
+from dataclasses import dataclass, fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunParameters:
+    """The parameters of the flow tls-sync; None means all."""
+
+    cluster: str | None = None
+    certificate: str | None = None
+    """Name of a Secret on OPS."""
+    group: str | None = None
+    dry_run: bool = False
+    urgent_only: bool = False
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether the run leaves out clusters, certificates or writes that a run without parameters has."""
+        return bool(self.cluster or self.certificate or self.group or self.urgent_only)
+
+    @property
+    def run_name(self) -> str:
+        """The run's name in Prefect: `sync all`, `sync dev homarr-dev-tls (dry run)`."""
+        group = f"group {self.group}" if self.group else ""
+        words = ["sync", self.cluster or group or "all", self.certificate or ""]
+        words += ["(dry run)" if self.dry_run else "", "(urgent only)" if self.urgent_only else ""]
+        return " ".join(word for word in words if word)
+
+
+PARAMETERS = frozenset(field.name for field in fields(RunParameters))
+"""Their names, as in the Prefect UI."""
