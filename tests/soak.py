@@ -15,11 +15,11 @@ from typing import NamedTuple
 import pytest
 
 from deployments.sandbox.clusters.control_plane import Sandbox
+from deployments.sandbox.world.invariants import Oracle
 from tasks.domain.models import ClusterReport
 from tasks.kube import transport
 from tests.support.clusters import CLUSTERS, World
 from tests.support.fault_proxy import LOST, Answer, FaultProxy, Forward, Request
-from tests.support.invariants import Oracle
 
 NAMES = tuple(f"web-{number}-tls" for number in range(6))
 FAULTS = (LOST, Answer(429), Answer(500), Answer(503), Answer(409), Answer(403), Answer(200, b"<html>"))

@@ -11,13 +11,13 @@ import pytest
 
 from deployments.sandbox.clusters.control_plane import Sandbox
 from deployments.sandbox.clusters.manifests import Manifest
+from deployments.sandbox.world.invariants import Oracle
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import ClusterReport
 from tasks.domain.reasons import Reason
 from tests.apiserver.scenarios import at_the_third_write
 from tests.conftest import running_sandbox
 from tests.support.clusters import World, codes
-from tests.support.invariants import Oracle
 
 pytestmark = pytest.mark.apiserver
 

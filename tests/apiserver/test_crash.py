@@ -10,10 +10,10 @@ import threading
 
 import pytest
 
+from deployments.sandbox.world.invariants import Oracle
 from tasks.kube import transport
 from tasks.kube.transport import Request, Response, Transport
 from tests.support.clusters import Manifest, World
-from tests.support.invariants import Oracle
 
 pytestmark = pytest.mark.apiserver
 

@@ -1,4 +1,4 @@
-"""`make demo` and `make sandbox` as their users start them, and the demo's independent witness."""
+"""`make demo` and `make sandbox` as their users start them, and the demo's oracle."""
 
 import base64
 import os
@@ -55,12 +55,12 @@ def after(snapshot: Snapshot, **requests: int) -> Snapshot:
     return Snapshot(deepcopy(dict(snapshot.secrets)), {**snapshot.requests, **requests})
 
 
-def test_the_witness_has_no_objection_to_a_run_at_rest(good: Snapshot) -> None:
+def test_the_oracle_has_no_objection_to_a_run_at_rest(good: Snapshot) -> None:
     """Copies like OPS's and nothing written are no reason to object."""
     assert Evidence(good, after(good)).objections(written=()) == []
 
 
-def test_the_witness_sees_a_tampered_copy(good: Snapshot) -> None:
+def test_the_oracle_sees_a_tampered_copy(good: Snapshot) -> None:
     """One other byte in a copy is an objection that names the copy and the key, and not the value."""
     later = after(good)
     later.secrets[COPY]["data"]["tls.key"] = "dHdv"
@@ -69,40 +69,40 @@ def test_the_witness_sees_a_tampered_copy(good: Snapshot) -> None:
 
 
 @pytest.mark.parametrize("key", ["tls.crt", "tls.key"])
-def test_the_witness_sees_keys_too_many_and_too_few(good: Snapshot, key: str) -> None:
+def test_the_oracle_sees_keys_too_many_and_too_few(good: Snapshot, key: str) -> None:
     """A key of data that only one of the two has is an objection."""
     later = after(good)
     later.secrets[COPY]["data"] = {"tls.key": "b25l", "tls.crt": ""} if key == "tls.crt" else {}
     assert [text.rpartition(" ")[2] for text in Evidence(good, later).objections(())] == [key]
 
 
-def test_the_witness_sees_a_write_where_none_should_be(good: Snapshot) -> None:
+def test_the_oracle_sees_a_write_where_none_should_be(good: Snapshot) -> None:
     """A resourceVersion that moved is an objection, even if the content is the same."""
     later = after(good)
     later.secrets[OWN]["metadata"]["resourceVersion"] = "2"
     assert Evidence(good, later).objections(()) == [f"{OWN} was written, and should not have been"]
 
 
-def test_the_witness_misses_a_write_that_should_be(good: Snapshot) -> None:
+def test_the_oracle_misses_a_write_that_should_be(good: Snapshot) -> None:
     """A copy that had to be written and was not is an objection."""
     assert Evidence(good, after(good)).objections({COPY}) == [f"{COPY} was not written"]
 
 
-def test_the_witness_misses_what_is_gone(good: Snapshot) -> None:
+def test_the_oracle_misses_what_is_gone(good: Snapshot) -> None:
     """A copy and a foreign Secret that have vanished are objections."""
     secrets = {place: found for place, found in good.secrets.items() if place not in (COPY, OWN)}
     objections = Evidence(good, Snapshot(secrets, good.requests)).objections(())
     assert objections == [f"{COPY} is not there", f"{COPY} was deleted", f"{OWN} was deleted"]
 
 
-def test_the_witness_sees_another_type(good: Snapshot) -> None:
+def test_the_oracle_sees_another_type(good: Snapshot) -> None:
     """A copy of another type than OPS's is an objection."""
     later = after(good)
     later.secrets[COPY]["type"] = "Opaque"
     assert "has the type Opaque" in Evidence(good, later).objections(())[0]
 
 
-def test_the_witness_sees_a_request_to_a_cluster_left_alone(good: Snapshot) -> None:
+def test_the_oracle_sees_a_request_to_a_cluster_left_alone(good: Snapshot) -> None:
     """A cluster that was to be left alone may not get even one read."""
     evidence = Evidence(good, after(good, rct=2))
     assert evidence.objections((), left_alone={"rct", "prd"}) == [
@@ -110,7 +110,7 @@ def test_the_witness_sees_a_request_to_a_cluster_left_alone(good: Snapshot) -> N
     ]
 
 
-def test_the_witness_does_not_miss_a_stopped_cluster(good: Snapshot) -> None:
+def test_the_oracle_does_not_miss_a_stopped_cluster(good: Snapshot) -> None:
     """What lies on a cluster that can't be looked at is neither gone nor different."""
     secrets = {place: found for place, found in good.secrets.items() if place.cluster != "rct"}
     requests = {name: count for name, count in good.requests.items() if name != "rct"}

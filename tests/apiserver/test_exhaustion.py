@@ -20,13 +20,14 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from deployments.sandbox.clusters import pki
+from deployments.sandbox.world.invariants import Oracle
 from deployments.sandbox.world.kubeconfig import context_name
+from deployments.sandbox.world.oracle import ACCOUNT
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import ClusterReport
 from tasks.orchestration import process
 from tasks.target.sync import sync
-from tests.support.clusters import ACCOUNT, Manifest, World, codes
-from tests.support.invariants import Oracle
+from tests.support.clusters import Manifest, World, codes
 
 pytestmark = pytest.mark.apiserver
 

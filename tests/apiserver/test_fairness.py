@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.clusters import ACCOUNT, World
+from deployments.sandbox.world.oracle import ACCOUNT
+from tests.support.clusters import World
 from tests.support.priority_and_fairness import QUEUES, REJECT, bystander, few_seats, listening
 
 pytestmark = pytest.mark.apiserver

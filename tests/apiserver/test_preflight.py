@@ -20,13 +20,14 @@ from deployments.sandbox.clusters import pki
 from deployments.sandbox.clusters.control_plane import Sandbox
 from deployments.sandbox.world import certificate_resource
 from deployments.sandbox.world.kubeconfig import context_name
+from deployments.sandbox.world.oracle import ACCOUNT
 from tasks.config.load import load_config
 from tasks.kube.permissions import NEEDED
 from tasks.preflight import render
 from tasks.preflight.model import Check, Finding, Mark, Preflight, Readiness
 from tasks.preflight.probe import preflight
 from tests.apiserver.scenarios import over_quota, webhook_that_is_down
-from tests.support.clusters import ACCOUNT, CLUSTERS, TARGETS, World
+from tests.support.clusters import CLUSTERS, TARGETS, World
 from tests.support.fault_proxy import Answer, Forward, Request
 from tests.support.secret_scan import found_in
 

@@ -5,11 +5,10 @@ import time
 from collections.abc import Iterator
 
 from deployments.sandbox.clusters.control_plane import Sandbox
+from deployments.sandbox.world.oracle import ACCOUNT
 
 AUDIT_SECONDS = 1.0
 """Seconds until an audit log has the last request that was answered."""
-
-_ACCOUNT = "system:serviceaccount:tls-sync:tls-sync"
 
 
 def count(sandbox: Sandbox) -> int:
@@ -27,8 +26,6 @@ def _audit(sandbox: Sandbox, cluster: str) -> Iterator[bytes]:
 
 def _is_ours(line: bytes) -> bool:
     # Most lines are of the harness itself: parsing them all would take longer than some runs.
-    if _ACCOUNT.encode() not in line or not line.endswith(
-        b"\n"
-    ):  # without its end, it is still being written
+    if ACCOUNT.encode() not in line or not line.endswith(b"\n"):  # without its end, it is still being written
         return False
-    return bool(json.loads(line)["user"]["username"] == _ACCOUNT)
+    return bool(json.loads(line)["user"]["username"] == ACCOUNT)

@@ -1,5 +1,6 @@
 """A small world of real clusters for one test: emptied before it, configured by it."""
 
+import base64
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,7 +16,9 @@ from deployments.sandbox.clusters.admin import Admin
 from deployments.sandbox.clusters.control_plane import Sandbox
 from deployments.sandbox.clusters.rest import Rest
 from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE, Issuer
+from deployments.sandbox.world.invariants import Oracle
 from deployments.sandbox.world.kubeconfig import context_name, write_kubeconfig
+from deployments.sandbox.world.oracle import ACCOUNT
 from tasks.config.load import load_config
 from tasks.config.schema import SyncConfig
 from tasks.domain.failure_codes import FailureCode
@@ -27,13 +30,12 @@ from tasks.plan.spec import SyncSpec
 from tasks.source.read import read_source
 from tasks.target.sync import sync
 from tests.support.fault_proxy import FaultProxy, fault_proxy
-from tests.support.invariants import Oracle
+from tests.support.secret_scan import found_in
 
 CLUSTERS = ("ops", "dev", "rct", "prd")
 TARGETS = CLUSTERS[1:]
 NAMESPACES = ("app-a", "app-b")
 ROUTES = [{"certificates": ["web-*"], "namespaces": ["app-a"]}]
-ACCOUNT = "system:serviceaccount:tls-sync:tls-sync"
 
 Manifest = dict[str, Any]
 
@@ -47,7 +49,7 @@ class World:
         self.sandbox, self.directory = sandbox, directory
         self.targets = tuple(name for name in TARGETS if name in sandbox.names)
         self.issuer = Issuer()
-        self._book: list[Manifest] = []
+        self._issued: list[Manifest] = []
         self.config_path = directory / "tls-sync.yaml"
         self.kubeconfig = directory / "kubeconfig"
         self._empty()
@@ -144,7 +146,7 @@ class World:
         namespace, name = secret["metadata"]["namespace"], secret["metadata"]["name"]
         admin = self.admin(cluster)
         if cluster == "ops":
-            self._book.append(secret)
+            self._issued.append(secret)
         exists = admin.secret(namespace, name) is not None
         return admin.replace(secret) if exists else admin.create(secret)
 
@@ -152,8 +154,16 @@ class World:
         return self.put(self.issuer.renew(secret))
 
     def oracle(self, namespaces: Sequence[str] = ("app-a",), clusters: Sequence[str] = ()) -> Oracle:
-        """The witness of what is done from now on, where these namespaces are routed, on these clusters."""
-        return Oracle(self.sandbox, dict.fromkeys(clusters or self.targets, namespaces), lambda: self._book)
+        """Judges what is done from now on, where these namespaces are routed, on these clusters."""
+        return Oracle(self.sandbox, dict.fromkeys(clusters or self.targets, namespaces), lambda: self._issued)
+
+    def shown(self, text: str) -> set[str]:
+        """Secrets that were put on OPS and whose private key is in a text, in any encoding."""
+        keys = {
+            f"{secret['metadata']['name']} {number}": base64.b64decode(secret["data"]["tls.key"])
+            for number, secret in enumerate(self._issued)
+        }
+        return found_in(text.encode(), keys)
 
     def add_neighbours(self, cluster: str = "dev") -> None:
         """Secrets that are none of our business, beside the copies and where nothing is routed."""

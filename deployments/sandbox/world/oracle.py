@@ -1,22 +1,23 @@
-"""The independent witness: what the clusters hold, read with an administrator's eyes.
+"""What the clusters hold before and after a run, read as an administrator, and what of it is wrong.
 
-Knows nothing of tasks/: where each copy belongs is written down here once more.
+It knows nothing of tasks/: where each copy belongs is written down here once more.
 """
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from deployments.sandbox.clusters.api_server import ApiServer
 from deployments.sandbox.clusters.control_plane import Sandbox
 from deployments.sandbox.clusters.manifests import Manifest
 from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE
 from deployments.sandbox.world.kubeconfig import SOURCE_CLUSTER
 
-_ACCOUNT = "system:serviceaccount:tls-sync:tls-sync"
+ACCOUNT = "system:serviceaccount:tls-sync:tls-sync"
 
 
 class Place(NamedTuple):
-    """Where a Secret lies."""
+    """Where a Secret is."""
 
     cluster: str
     namespace: str
@@ -43,7 +44,7 @@ Contents = Mapping[Place, Manifest]
 
 @dataclass(frozen=True)
 class Snapshot:
-    """All Secrets of all clusters that run, and how often tls-sync has asked each one for anything."""
+    """All Secrets of all running clusters, and the number of tls-sync's requests to each."""
 
     secrets: Contents
     requests: Mapping[str, int]
@@ -54,20 +55,38 @@ class Snapshot:
 
 
 def look(sandbox: Sandbox, clusters: Collection[str] | None = None) -> Snapshot:
-    """Of all clusters that run, or of these alone."""
-    running = [name for name in sandbox.names if sandbox.cluster(name).process is not None]
-    if clusters is not None:
-        running = [name for name in running if name in clusters]
-    secrets = {
-        Place(name, secret["metadata"]["namespace"], secret["metadata"]["name"]): secret
-        for name in running
-        for secret in sandbox.cluster(name).admin.list("/api/v1/secrets")
-    }
+    """Of all running clusters, or of these alone."""
+    servers = [sandbox.cluster(name) for name in sandbox.names if clusters is None or name in clusters]
+    running = [server for server in servers if server.process is not None]
     requests = {
-        name: sum(entry["user"]["username"] == _ACCOUNT for entry in sandbox.cluster(name).audit())
-        for name in running
+        server.name: sum(entry["user"]["username"] == ACCOUNT for entry in server.audit())
+        for server in running
     }
-    return Snapshot(secrets, requests)
+    return Snapshot(secrets_on(*running), requests)
+
+
+def secrets_on(*servers: ApiServer) -> dict[Place, Manifest]:
+    return {
+        Place(server.name, secret["metadata"]["namespace"], secret["metadata"]["name"]): secret
+        for server in servers
+        for secret in server.admin.list("/api/v1/secrets")
+    }
+
+
+def differences(secrets: Contents, copies: Mapping[Place, str]) -> Iterator[str]:
+    """How copies differ from the Secrets on OPS that they are copies of."""
+    for place, source in copies.items():
+        original = secrets[Place(SOURCE_CLUSTER, SOURCE_NAMESPACE, source)]
+        copy = secrets.get(place)
+        if copy is None:
+            yield f"{place} is not there"
+            continue
+        if copy["type"] != original["type"]:
+            yield f"{place} has the type {copy['type']}, OPS's {source} has {original['type']}"
+        found, wanted = copy.get("data", {}), original["data"]
+        keys = sorted(key for key in {*found, *wanted} if found.get(key) != wanted.get(key))
+        if keys:
+            yield f"{place} differs from OPS's {source} in {', '.join(keys)}"
 
 
 @dataclass(frozen=True)
@@ -82,29 +101,32 @@ class Evidence:
         return set(self.after.secrets) - set(self.before.secrets)
 
     @property
+    def deleted(self) -> set[Place]:
+        return set(self.before.secrets) - set(self.after.secrets)
+
+    @property
     def updated(self) -> set[Place]:
-        """Written, by their resourceVersion, even where the content is the same."""
+        """Those with another resourceVersion, even if the content is the same."""
         both = set(self.before.secrets) & set(self.after.secrets)
         return {place for place in both if _version(self.before, place) != _version(self.after, place)}
 
     @property
     def asked(self) -> set[str]:
-        """Clusters that tls-sync sent a request to."""
+        """Clusters to which tls-sync sent a request."""
         now, then = self.after.requests, self.before.requests
         return {name for name in now if now[name] != then.get(name)}
 
     @property
     def seen(self) -> dict[Place, str]:
-        """The copies on clusters that run."""
+        """The copies on running clusters."""
         return {place: source for place, source in COPIES.items() if place.cluster in self.after.clusters}
 
     def objections(self, written: Collection[Place], left_alone: Collection[str] = ()) -> list[str]:
-        """What is not as it should be: copies like OPS's, `written` ones written, all else untouched."""
-        gone = set(self.before.secrets) - set(self.after.secrets)
+        """What is wrong: copies must be OPS's, `written` ones and no others written, nothing deleted."""
         changed = self.created | self.updated
         return [
-            *(text for place, source in self.seen.items() for text in self._compare(place, source)),
-            *(f"{place} was deleted" for place in sorted(gone)),
+            *differences(self.after.secrets, self.seen),
+            *(f"{place} was deleted" for place in sorted(self.deleted)),
             *(f"{place} was written, and should not have been" for place in sorted(changed - set(written))),
             *(f"{place} was not written" for place in sorted(set(written) - changed)),
             *(
@@ -112,19 +134,6 @@ class Evidence:
                 for name in sorted(self.asked & set(left_alone))
             ),
         ]
-
-    def _compare(self, place: Place, source: str) -> Iterator[str]:
-        original = self.after.secrets[Place(SOURCE_CLUSTER, SOURCE_NAMESPACE, source)]
-        copy = self.after.secrets.get(place)
-        if copy is None:
-            yield f"{place} is not there"
-            return
-        if copy["type"] != original["type"]:
-            yield f"{place} has the type {copy['type']}, OPS's {source} has {original['type']}"
-        mine, theirs = copy.get("data", {}), original["data"]
-        keys = sorted(key for key in {*mine, *theirs} if mine.get(key) != theirs.get(key))
-        if keys:
-            yield f"{place} differs from OPS's {source} in {', '.join(keys)}"
 
     def counts(self, cluster: str) -> tuple[int, int]:
         """Secrets created and updated on a cluster."""
