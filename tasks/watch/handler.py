@@ -14,7 +14,7 @@ from tasks.domain.models import RunReport
 from tasks.domain.reasons import Reason
 from tasks.metrics import registry
 from tasks.report.verdict import run_verdict
-from tasks.watch.reactor import Reconciler
+from tasks.watch.reconciler import Reconciler
 from tasks.watch.source_watch import RESYNC
 from tasks.watch.timings import DEFAULT, WatchTimings
 
@@ -49,7 +49,7 @@ class ChangeHandler:
         """Copy what changed and report it, or try again later if OPS or the configuration can't be read."""
         started = time.monotonic()
         try:
-            report = self._reconciler.act(names)
+            report = self._reconciler.reconcile(names)
         except ConfigError as error:
             self._log_once(str(error))
             return self._enqueue_later(names, self._timings.config_retry)

@@ -19,7 +19,7 @@ from tasks.watch.debounce import Debouncer
 from tasks.watch.handler import ChangeHandler, Recorder, log
 from tasks.watch.health import Heartbeat, serve
 from tasks.watch.lease import Lease
-from tasks.watch.reactor import Reconciler
+from tasks.watch.reconciler import Reconciler
 from tasks.watch.source_watch import SourceWatch
 from tasks.watch.timings import DEFAULT, WatchTimings, delay
 

@@ -4,7 +4,7 @@ import pytest
 
 from flows.tls_sync import tls_sync
 from tasks.domain.reasons import Reason
-from tasks.watch.reactor import Reconciler
+from tasks.watch.reconciler import Reconciler
 from tasks.watch.source_watch import RESYNC
 from tests.apiserver.test_flow import artifacts
 from tests.support.clusters import Manifest, World
@@ -58,15 +58,15 @@ def test_a_run_copies_no_flipped_key(world: World) -> None:
 def test_the_watcher_copies_no_flipped_key(world: World) -> None:
     """Seen one by one and at a start, each is a rejection, and each good copy stays byte for byte."""
     good, flipped = good_then_flipped(world)
-    reactor = Reconciler()
+    reconciler = Reconciler()
     try:
-        assert reactor.act([RESYNC])
+        assert reconciler.reconcile([RESYNC])
         before = versions(world)
         for secret in flipped:
             world.put(secret)
         names = [secret["metadata"]["name"] for secret in flipped]
         for changed in (*names, RESYNC):
-            report = reactor.act([changed])
+            report = reconciler.reconcile([changed])
             assert report
             found = {one.ref.name: one.reason for one in report.inventory.rejections}
             assert (
@@ -74,6 +74,6 @@ def test_the_watcher_copies_no_flipped_key(world: World) -> None:
                 >= {name: Reason.BROKEN_KEY for name in names if changed in (name, RESYNC)}.items()
             )
     finally:
-        reactor.close()
+        reconciler.close()
     assert versions(world) == before
     assert all(map(world.is_everywhere, good))

@@ -20,7 +20,7 @@ from tasks.preflight.model import Mark
 from tasks.preflight.probe import preflight
 from tasks.report.verdict import expiring, run_verdict
 from tasks.runtime import shutdown
-from tasks.watch.reactor import Reconciler
+from tasks.watch.reconciler import Reconciler
 from tasks.watch.source_watch import RESYNC
 from tests.apiserver.test_flow import artifacts
 from tests.support.clusters import World
@@ -173,22 +173,22 @@ def test_a_run_waits_for_an_issuance_and_fails_when_it_is_late(ops: World) -> No
 def test_the_watcher_waits_for_an_issuance(ops: World) -> None:
     """The watcher fails neither at its start nor for a temporary certificate, and sends the real one."""
     awaited(ops, timedelta(0))
-    reactor = Reconciler()
-    seen = [reactor.act([RESYNC])]
+    reconciler = Reconciler()
+    seen = [reconciler.reconcile([RESYNC])]
     ops.put(unfit.temporary(ops.issuer, NAME, [f"{NAME}.example.org"]))
-    seen.append(reactor.act([NAME]))
+    seen.append(reconciler.reconcile([NAME]))
     for report in seen:
         assert report is not None
         assert run_verdict(report).ok
         assert [one.reason(report.now) for one in report.inventory.issuances] == [Reason.ISSUANCE_PENDING]
         assert {row_of(one).reason for one in report.clusters} == {Reason.ISSUANCE_PENDING}
     (secret,) = ops.issue(NAME)
-    told = reactor.act([NAME])
+    told = reconciler.reconcile([NAME])
     assert told is not None
     assert told.inventory.issuances == ()
     assert ops.is_everywhere(secret)
     ops.ops.delete(SECRET)
-    told = reactor.act([NAME])
+    told = reconciler.reconcile([NAME])
     assert told is not None
     assert {(row_of(one).action, row_of(one).reason) for one in told.clusters} == {
         (Action.KEEP, Reason.ISSUANCE_PENDING)

@@ -19,7 +19,7 @@ from tasks.domain.reasons import Reason
 from tasks.inventory.collect import survey
 from tasks.inventory.model import Status
 from tasks.preflight.probe import preflight
-from tasks.watch.reactor import Reconciler
+from tasks.watch.reconciler import Reconciler
 from tasks.watch.source_watch import RESYNC
 from tests.support.clusters import TARGETS, World
 from tests.support.fault_proxy import Answer, Forward, Request
@@ -67,19 +67,19 @@ def test_a_spoilt_secret_costs_a_run_nothing_else(world: World, caplog: pytest.L
 def test_a_spoilt_secret_costs_the_watcher_nothing_else(world: World) -> None:
     """At the start and when it changes: the watcher goes on, and serves what changes beside it."""
     sound, spoilt = fill(world)
-    reactor = Reconciler()
+    reconciler = Reconciler()
     try:
-        report = reactor.act([RESYNC])
+        report = reconciler.reconcile([RESYNC])
         assert report
         assert {one.ref.name for one in report.inventory.rejections} == routed(spoilt)
         assert report.inventory.unrouted_rejections == len(spoilt) - len(routed(spoilt))
         renewed = world.renew(sound[0])
         for name in ("web-bad-0-tls", "web-a-tls"):
-            again = reactor.act([name])
+            again = reconciler.reconcile([name])
             assert again
             assert again.inventory.failure is None
     finally:
-        reactor.close()
+        reconciler.close()
     assert world.is_everywhere(renewed)
     assert world.is_everywhere(sound[1])
 
@@ -197,15 +197,15 @@ def test_what_can_not_be_parsed_costs_the_watcher_nothing_else(cert_manager: Wor
     """Metadata nested without measure and a Certificate of other types: each renewal beside them arrives."""
     old = cert_manager.issue("web-a-tls", "web-b-tls")
     odd_certificate(cert_manager)
-    reactor = Reconciler()
+    reconciler = Reconciler()
     try:
         with nested(cert_manager.ops, SOURCE_NAMESPACE, "web-a-tls"):
-            assert reactor.act([RESYNC])
+            assert reconciler.reconcile([RESYNC])
             renewed = cert_manager.renew(old[1])
             for name in ("web-a-tls", "web-b-tls"):
-                report = reactor.act([name])
+                report = reconciler.reconcile([name])
                 assert report
                 assert report.inventory.failure is None
             assert cert_manager.is_everywhere(renewed)
     finally:
-        reactor.close()
+        reconciler.close()

@@ -13,7 +13,7 @@ from flows.tls_sync import tls_sync
 from tasks.domain.models import Change, ClusterReport
 from tasks.domain.reasons import Reason
 from tasks.kube.pool import kept
-from tasks.watch.reactor import Reconciler
+from tasks.watch.reconciler import Reconciler
 from tasks.watch.source_watch import RESYNC
 from tests.apiserver.test_prune import age, grant, notes_on
 from tests.support.clusters import Manifest, World
@@ -111,10 +111,10 @@ def test_the_watcher_of_a_second_ops_writes_over_nothing(second: World) -> None:
     assert second.sync().ok
     before = second.versions()
     act_as(second, "prd")
-    reactor = Reconciler()
+    reconciler = Reconciler()
     with kept():
         for changed in (RESYNC, NAMES[0]):
-            report = reactor.act([changed])
+            report = reconciler.reconcile([changed])
             assert report is not None
             refused = {row.reason for one in report.clusters for row in one.changes}
             assert refused == {Reason.OWNED_BY_ANOTHER_SOURCE_CLUSTER}

@@ -1,4 +1,4 @@
-"""The watcher on real API servers: what it sees, what it does at once, and what can't make it go silent."""
+"""The parts of the watcher on real API servers: which changes they see, copy and retry."""
 
 import http.client
 import threading
@@ -21,7 +21,7 @@ from tasks.kube import transport
 from tasks.kube.pool import kept
 from tasks.report.verdict import run_verdict
 from tasks.runtime import shutdown
-from tasks.watch.reactor import Reconciler
+from tasks.watch.reconciler import Reconciler
 from tasks.watch.source_watch import RESYNC, SourceWatch
 from tasks.watch.timings import WatchTimings
 from tests.support.clusters import World
@@ -33,7 +33,7 @@ pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(600)]
 
 SECONDS = 120.0
 TIMINGS = WatchTimings(watch_duration=2, watch_margin=5.0, retry_backoff=(0.1,))
-"""Seconds where the watcher's own take a minute."""
+"""Waits of seconds, where the watcher's own last up to a minute."""
 
 
 @pytest.fixture(autouse=True)
@@ -44,25 +44,25 @@ def short_reads(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def watching(world: World) -> Iterator[World]:
-    """tls-sync may watch, as the chart lets its watcher."""
+    """tls-sync may watch, as the chart allows its watcher."""
     with may_watch(world.ops):
         shutdown.begin()
         yield world
 
 
-class Seen:
-    """What a watch has told, in a thread of its own; followed anew where it fails."""
+class Follower:
+    """Runs a watch in a thread, again after each failure, and stores what it brings."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
         self.failures: list[FailureCode] = []
-        self.signs = 0
-        self.watch = SourceWatch(self._alive, TIMINGS)
+        self.activity = 0
+        self.watch = SourceWatch(self._count, TIMINGS)
         self._changed, self._ended = threading.Condition(), threading.Event()
 
-    def _alive(self) -> None:
+    def _count(self) -> None:
         with self._changed:
-            self.signs += 1
+            self.activity += 1
             self._changed.notify_all()
 
     def follow(self) -> None:
@@ -89,10 +89,10 @@ class Seen:
             assert self._changed.wait_for(lambda: self.failures, SECONDS)
             return self.failures[0]
 
-    def wait_for_sign(self) -> None:
+    def wait_for_activity(self) -> None:
         with self._changed:
-            before = self.signs
-            assert self._changed.wait_for(lambda: self.signs > before, SECONDS), self.failures
+            before = self.activity
+            assert self._changed.wait_for(lambda: self.activity > before, SECONDS), self.failures
 
     def end(self) -> None:
         self._ended.set()
@@ -100,75 +100,75 @@ class Seen:
 
 
 @contextmanager
-def followed() -> Iterator[Seen]:
-    """From the first list on."""
-    seen = Seen()
-    thread = threading.Thread(target=seen.follow, daemon=True)
+def following() -> Iterator[Follower]:
+    """Follow OPS; the block begins after the first list."""
+    follower = Follower()
+    thread = threading.Thread(target=follower.follow, daemon=True)
     thread.start()
     try:
-        seen.wait_for(RESYNC)
-        yield seen
+        follower.wait_for(RESYNC)
+        yield follower
     finally:
-        seen.end()
+        follower.end()
         thread.join(SECONDS)
         shutdown.begin()
 
 
-def test_each_change_is_seen(watching: World) -> None:
-    """A new certificate, a renewed one and one that goes; what is of another type is none of our business."""
+def test_each_change_is_named(watching: World) -> None:
+    """New, renewed and deleted TLS Secrets are named; a Secret of another type is not."""
     (old, gone) = watching.issue("web-old-tls", "web-gone-tls")
-    with followed() as seen:
+    with following() as follower:
         watching.issue("web-new-tls")
-        seen.wait_for("web-new-tls")
+        follower.wait_for("web-new-tls")
         watching.put({**gone, "type": "Opaque", "metadata": {**gone["metadata"], "name": "opaque"}})
         watching.renew(old)
-        seen.wait_for("web-old-tls")
+        follower.wait_for("web-old-tls")
         watching.ops.delete(f"/api/v1/namespaces/{SOURCE_NAMESPACE}/secrets/web-gone-tls")
-        seen.wait_for("web-gone-tls")
-        assert "opaque" not in seen.names
-        assert seen.names[0] == RESYNC
-        assert seen.failures == []
+        follower.wait_for("web-gone-tls")
+        assert "opaque" not in follower.names
+        assert follower.names[0] == RESYNC
+        assert follower.failures == []
 
 
-def test_no_key_is_asked_for(watching: World) -> None:
-    """The watch brings metadata alone: no Secret's data comes over the wire."""
+def test_no_response_has_a_key(watching: World) -> None:
+    """The watch requests metadata only: no Secret's data comes over the wire."""
     (secret,) = watching.issue("web-tls")
-    told: list[bytes] = []
+    bodies: list[bytes] = []
 
-    def listening(request: Request, forward: Forward) -> Answer:
+    def record(request: Request, forward: Forward) -> Answer:
         answer = forward()
-        told.append(answer.body)
+        bodies.append(answer.body)
         return answer
 
     with watching.proxy("ops") as proxy:
-        proxy.fault = listening
-        with followed() as seen:
+        proxy.fault = record
+        with following() as follower:
             watching.renew(secret)
-            seen.wait_for("web-tls")
-    assert told
-    assert not any(b'"data"' in body for body in told)
+            follower.wait_for("web-tls")
+    assert bodies
+    assert not any(b'"data"' in body for body in bodies)
 
 
-def test_a_quiet_ops_gives_signs_of_life(watching: World) -> None:
-    """Where nothing changes, one request follows another without a list, each ended by the server itself."""
+def test_a_quiet_ops_is_activity(watching: World) -> None:
+    """While nothing changes, watch requests follow one another without a list; the server ends each."""
     watching.issue("web-tls")
     position = watching.log_position("ops")
-    with followed() as seen:
+    with following() as follower:
         for _ in range(3):
-            seen.wait_for_sign()
-        assert (seen.names, seen.failures) == ([RESYNC], [])
+            follower.wait_for_activity()
+        assert (follower.names, follower.failures) == ([RESYNC], [])
     verbs = [one["verb"] for one in watching.requests("ops", position)]
     assert verbs.count("list") == 1
     assert verbs.count("watch") >= 3
 
 
-def test_a_watch_that_is_ended_at_once_is_no_sign_of_life(watching: World) -> None:
-    """A proxy that closes each watch politely does not keep it green, and OPS is listed anew."""
+def test_a_watch_that_is_ended_at_once_is_no_activity(watching: World) -> None:
+    """A proxy that closes each watch cleanly does not keep `/healthz` at 200, and OPS is listed again."""
     with watching.proxy("ops") as proxy:
         proxy.fault = lambda request, forward: Answer(200, b"") if "watch=true" in request.path else forward()
-        with followed() as seen:
-            assert seen.wait_for_failure() is FailureCode.CONNECTION_LOST
-            assert seen.signs == 0
+        with following() as follower:
+            assert follower.wait_for_failure() is FailureCode.CONNECTION_LOST
+            assert follower.activity == 0
 
 
 def proxy_of(world: World, cluster: str) -> TcpProxy:
@@ -176,34 +176,34 @@ def proxy_of(world: World, cluster: str) -> TcpProxy:
 
 
 def test_a_stalled_connection_is_noticed(watching: World) -> None:
-    """OPS that is reached no more, and does not say so, is listed anew; what changed meanwhile is seen."""
+    """If OPS becomes unreachable without a reset, it is listed again, and the changes meanwhile are named."""
     (secret,) = watching.issue("web-tls")
     proxy = proxy_of(watching, "ops")
-    with tcp_proxy(proxy) as url, watching.reached_at(url, "ops"), followed() as seen:
-        seen.wait_for_sign()
+    with tcp_proxy(proxy) as url, watching.reached_at(url, "ops"), following() as follower:
+        follower.wait_for_activity()
         proxy.swallow = True
         watching.renew(secret)
-        assert seen.wait_for_failure() in (
+        assert follower.wait_for_failure() in (
             FailureCode.TIMEOUT,
             FailureCode.DEADLINE,
             FailureCode.UNREACHABLE,
             FailureCode.CONNECTION_LOST,
         )
-        assert "web-tls" not in seen.names
+        assert "web-tls" not in follower.names
         proxy.swallow = False
-        seen.wait_for("web-tls")
+        follower.wait_for("web-tls")
 
 
-def test_a_connection_that_is_cut_is_made_anew(watching: World) -> None:
-    """A load balancer that hangs up costs nothing but a list."""
+def test_after_a_cut_connection_ops_is_listed_again(watching: World) -> None:
+    """A load balancer that closes connections loses no change."""
     (secret,) = watching.issue("web-tls")
     proxy = proxy_of(watching, "ops")
-    with tcp_proxy(proxy) as url, watching.reached_at(url, "ops"), followed() as seen:
+    with tcp_proxy(proxy) as url, watching.reached_at(url, "ops"), following() as follower:
         for _ in range(3):
-            seen.wait_for_sign()
+            follower.wait_for_activity()
             proxy.hang_up()
         secret = watching.renew(secret)
-        seen.wait_for("web-tls")
+        follower.wait_for("web-tls")
 
 
 @pytest.mark.parametrize(
@@ -221,41 +221,43 @@ def test_a_connection_that_is_cut_is_made_anew(watching: World) -> None:
     ],
     ids=["410", "410 as an event", "nonsense", "500", "401"],
 )
-def test_a_watch_that_is_refused_is_begun_anew(
+def test_after_an_error_ops_is_listed_again(
     watching: World, status: int, body: bytes, code: FailureCode
 ) -> None:
-    """Whatever the server says in place of events, OPS is listed anew and followed from there."""
+    """Whatever the server returns in place of events, OPS is listed again, and no change is lost."""
     (secret,) = watching.issue("web-tls")
-    refused = threading.Event()
+    failed = threading.Event()
 
-    def as_check_failure(request: Request, forward: Forward) -> Answer:
-        if "watch=true" in request.path and not refused.is_set():
-            refused.set()
+    def fail_once(request: Request, forward: Forward) -> Answer:
+        if "watch=true" in request.path and not failed.is_set():
+            failed.set()
             watching.renew(secret)
             return Answer(status, body)
         return forward()
 
     with watching.proxy("ops") as proxy:
-        proxy.fault = as_check_failure
-        with followed() as seen:
-            seen.wait_for("web-tls")
-            assert seen.failures == [code]
+        proxy.fault = fail_once
+        with following() as follower:
+            follower.wait_for("web-tls")
+            assert follower.failures == [code]
 
 
-def test_a_missing_right_to_watch_is_named(world: World) -> None:
-    """Without the verb, following ends with what to do."""
+def test_a_missing_permission_to_watch_is_named(world: World) -> None:
+    """Without the verb `watch`, the error names the verb and the namespace."""
     with pytest.raises(ClusterError, match=f"watch secrets in {SOURCE_NAMESPACE}: the API server forbids it"):
         list(SourceWatch(lambda: None, TIMINGS).changes(load_config().source))
 
 
 def test_one_renewal_is_copied_everywhere(world: World) -> None:
-    """The reactor does for it what a run does, and looks at nothing else."""
+    """The reconciler copies it as a run does, and touches no other certificate."""
     first, second = world.issue("web-a-tls", "web-b-tls")
-    reactor = Reconciler(TIMINGS)
+    reconciler = Reconciler(TIMINGS)
     with kept():
-        assert counts(reactor.act([RESYNC])) == {name: {Action.CREATE: 2} for name in world.targets}
+        assert counts(reconciler.reconcile([RESYNC])) == {name: {Action.CREATE: 2} for name in world.targets}
         renewed, _ = world.renew(first), world.renew(second)
-        assert counts(reactor.act(["web-a-tls"])) == {name: {Action.UPDATE: 1} for name in world.targets}
+        assert counts(reconciler.reconcile(["web-a-tls"])) == {
+            name: {Action.UPDATE: 1} for name in world.targets
+        }
     for cluster in world.targets:
         copy = world.copy("web-a-tls", cluster)
         assert copy is not None
@@ -268,104 +270,108 @@ def counts(report: RunReport | None) -> dict[str, dict[Action, int]]:
     return {one.cluster: {a: n for a, n in one.counts.items() if n} for one in report.clusters}
 
 
-def test_several_are_one_run(world: World) -> None:
-    """All that came together is copied in one go."""
+def test_several_changes_are_one_report(world: World) -> None:
+    """Changes of one batch are copied together."""
     secrets = world.issue("web-a-tls", "web-b-tls", "web-c-tls")
-    reactor = Reconciler(TIMINGS)
-    reactor.act([RESYNC])
+    reconciler = Reconciler(TIMINGS)
+    reconciler.reconcile([RESYNC])
     for secret in secrets[:2]:
         world.renew(secret)
-    done = counts(reactor.act(["web-a-tls", "web-b-tls"]))
+    done = counts(reconciler.reconcile(["web-a-tls", "web-b-tls"]))
     assert done == {name: {Action.UPDATE: 2, Action.KEEP: 1} for name in world.targets}
 
 
-def test_what_no_route_sends_is_no_run(world: World) -> None:
-    """A change of a certificate that goes nowhere asks nothing of any cluster."""
+def test_a_certificate_without_route_sends_no_request(world: World) -> None:
+    """A change of a certificate that no route names sends no request to any cluster."""
     world.issue("other-tls")
-    reactor = Reconciler(TIMINGS)
+    reconciler = Reconciler(TIMINGS)
     positions = {name: world.log_position(name) for name in world.targets}
-    assert reactor.act(["other-tls"]) is None
+    assert reconciler.reconcile(["other-tls"]) is None
     assert [world.requests(name, position) for name, position in positions.items()] == [[]] * 3
 
 
-def test_a_dead_cluster_holds_up_no_other_and_heals(world: World) -> None:
-    """It is told of once, left to itself, and brought in sync once it is back, with all it has missed."""
+def test_a_dead_cluster_delays_no_other_and_is_retried(world: World) -> None:
+    """It is reported once, isolated, and synced once it is back, with every change that it missed."""
     first, second = world.issue("web-a-tls", "web-b-tls")
-    reactor, told = Reconciler(TIMINGS), list[RunReport]()
-    reactor.act([RESYNC])
+    reconciler, reports = Reconciler(TIMINGS), list[RunReport]()
+    reconciler.reconcile([RESYNC])
     with world.reached_at("https://127.0.0.1:1"):
         world.renew(first)
-        report = reactor.act(["web-a-tls"])
+        report = reconciler.reconcile(["web-a-tls"])
         assert report is not None
         assert {one.cluster for one in report.clusters if not one.ok} == {"dev"}
-        assert reactor.troubled == {"dev"}
+        assert reconciler.out_of_sync == {"dev"}
         world.renew(second)
-        report = reactor.act(["web-b-tls"])
+        report = reconciler.reconcile(["web-b-tls"])
         assert counts(report) == {name: {Action.UPDATE: 1} for name in world.targets if name != "dev"}
         assert report is not None
         assert report.pending == ("dev",)
-        tried_once(reactor, told)
-        assert told == []
-        assert reactor.troubled == {"dev"}
-    healed(reactor, told)
-    (report,) = told
+        retry_once(reconciler, reports)
+        assert reports == []
+        assert reconciler.out_of_sync == {"dev"}
+    retry_until_in_sync(reconciler, reports)
+    (report,) = reports
     assert counts(report) == {"dev": {Action.UPDATE: 2}}
 
 
-def tried_once(reactor: Reconciler, told: list[RunReport]) -> None:
-    """Each cluster in trouble, and what came of it is known."""
+def retry_once(reconciler: Reconciler, reports: list[RunReport]) -> None:
+    """Retry each failed cluster at once, and wait for the result."""
     for _ in range(2):
-        for trouble in reactor._troubles.values():
-            trouble.due = 0.0
-            wait([trouble.work] if trouble.work else [])
-        reactor.retry_failed(told.append)
+        for one in reconciler._out_of_sync.values():
+            one.retry_at = 0.0
+            wait([one.future] if one.future else [])
+        reconciler.retry_failed(reports.append)
 
 
-def healed(reactor: Reconciler, told: list[RunReport]) -> None:
+def retry_until_in_sync(reconciler: Reconciler, reports: list[RunReport]) -> None:
     until = threading.Event()
     for _ in range(int(SECONDS * 10)):
-        reactor.retry_failed(told.append)
-        if not reactor.troubled:
+        reconciler.retry_failed(reports.append)
+        if not reconciler.out_of_sync:
             return
         until.wait(0.1)
-    pytest.fail("it did not heal")
+    pytest.fail("a cluster is still out of sync")
 
 
-def test_a_slow_cluster_is_left_to_itself(world: World) -> None:
-    """One that takes its time is not waited for; its copies come, and its report follows."""
+def test_a_slow_cluster_is_isolated(world: World) -> None:
+    """The report does not wait for it; its copies are written, and its own report follows."""
     (secret,) = world.issue("web-tls")
-    reactor, told, go_on = Reconciler(replace(TIMINGS, report_wait=0.5)), list[RunReport](), threading.Event()
-    reactor.act([RESYNC])
+    reconciler, reports, go_on = (
+        Reconciler(replace(TIMINGS, report_wait=0.5)),
+        list[RunReport](),
+        threading.Event(),
+    )
+    reconciler.reconcile([RESYNC])
 
-    def slowly(_: Request, forward: Forward) -> Answer:
+    def wait_for_event(_: Request, forward: Forward) -> Answer:
         go_on.wait(SECONDS)
         return forward()
 
     with world.proxy() as proxy:
-        proxy.fault = slowly
+        proxy.fault = wait_for_event
         renewed = world.renew(secret)
-        report = reactor.act(["web-tls"])
+        report = reconciler.reconcile(["web-tls"])
         assert report is not None
         assert {one.cluster for one in report.clusters if one.ok} == {"rct", "prd"}
         assert (run_verdict(report).ok, report.pending) == (True, ("dev",))
         go_on.set()
-        healed(reactor, told)
+        retry_until_in_sync(reconciler, reports)
     copy = world.copy("web-tls")
     assert copy is not None
     assert copy["data"] == renewed["data"]
-    (report,) = told
+    (report,) = reports
     assert counts(report) == {"dev": {Action.UPDATE: 1}}
     assert report.parameters.certificate == "web-tls"
 
 
-def test_what_changes_while_a_cluster_heals_reaches_it(world: World) -> None:
-    """A renewal that comes just then is not missed: it goes along with the others only if it has all."""
+def test_a_change_during_a_retry_reaches_the_cluster(world: World) -> None:
+    """The cluster is isolated until a sync that began after the last renewal has succeeded."""
     (secret,) = world.issue("web-tls")
-    reactor, told = Reconciler(TIMINGS), list[RunReport]()
-    reactor.act([RESYNC])
+    reconciler, reports = Reconciler(TIMINGS), list[RunReport]()
+    reconciler.reconcile([RESYNC])
     with world.reached_at("https://127.0.0.1:1"):
         secret = world.renew(secret)
-        reactor.act(["web-tls"])
+        reconciler.reconcile(["web-tls"])
     once = threading.Event()
 
     def overtaken(request: Request, forward: Forward) -> Answer:
@@ -373,61 +379,61 @@ def test_what_changes_while_a_cluster_heals_reaches_it(world: World) -> None:
         if request.method == "PATCH" and not once.is_set():
             once.set()
             world.renew(secret)
-            reactor.act(["web-tls"])
+            reconciler.reconcile(["web-tls"])
         return answer
 
     with world.proxy() as proxy:
         proxy.fault = overtaken
-        healed(reactor, told)
+        retry_until_in_sync(reconciler, reports)
     assert world.row("web-tls").action is Action.KEEP
 
 
-def test_an_ops_that_cant_be_read_is_said(world: World) -> None:
-    """Nothing is done then, and the report says why: whoever acts asks again."""
+def test_an_unreadable_ops_is_reported(world: World) -> None:
+    """No cluster is touched, the report has the failure, and the next attempt copies the change."""
     (secret,) = world.issue("web-tls")
-    reactor = Reconciler(TIMINGS)
-    reactor.act([RESYNC])
+    reconciler = Reconciler(TIMINGS)
+    reconciler.reconcile([RESYNC])
     world.renew(secret)
     with world.reached_at("https://127.0.0.1:1", "ops"):
-        report = reactor.act(["web-tls"])
+        report = reconciler.reconcile(["web-tls"])
     assert report is not None
     assert report.inventory.failure is not None
     assert report.clusters == ()
-    assert counts(reactor.act(["web-tls"])) == {name: {Action.UPDATE: 1} for name in world.targets}
+    assert counts(reconciler.reconcile(["web-tls"])) == {name: {Action.UPDATE: 1} for name in world.targets}
 
 
-def test_connections_are_kept_between_renewals(world: World) -> None:
-    """The second renewal opens no connection, neither to OPS nor to a target."""
+def test_connections_are_reused(world: World) -> None:
+    """A second renewal opens no connection to a target."""
     (secret,) = world.issue("web-tls")
     proxy = proxy_of(world, "dev")
-    reactor = Reconciler(TIMINGS)
+    reconciler = Reconciler(TIMINGS)
     with tcp_proxy(proxy) as url, world.reached_at(url), kept():
-        reactor.act([RESYNC])
+        reconciler.reconcile([RESYNC])
         before = proxy.connections
-        reactor.act(["web-tls"])
+        reconciler.reconcile(["web-tls"])
         after_first = proxy.connections
         for _ in range(3):
             secret = world.renew(secret)
-            assert counts(reactor.act(["web-tls"]))["dev"] == {Action.UPDATE: 1}
+            assert counts(reconciler.reconcile(["web-tls"]))["dev"] == {Action.UPDATE: 1}
         assert (before > 0, proxy.connections) == (True, after_first)
 
 
 def test_a_new_kubeconfig_is_used_at_once(world: World) -> None:
-    """A connection that was kept does not outlive the credential that it was made with."""
+    """A connection is not reused with another credential than the one that it was opened with."""
     (secret,) = world.issue("web-tls")
-    reactor = Reconciler(TIMINGS)
+    reconciler = Reconciler(TIMINGS)
     with kept():
-        reactor.act([RESYNC])
+        reconciler.reconcile([RESYNC])
         world.edit_kubeconfig("users", "dev", token="wrong")
         world.renew(secret)
-        report = reactor.act(["web-tls"])
+        report = reconciler.reconcile(["web-tls"])
     assert report is not None
     failures = {one.cluster: [f.code for f in one.failures] for one in report.clusters}
     assert failures == {"dev": [FailureCode.UNAUTHORIZED], "rct": [], "prd": []}
 
 
-def test_a_deadline_also_ends_a_kept_connection(world: World) -> None:
-    """What was opened for one task is cut when the time of the next one is up."""
+def test_a_deadline_also_cuts_a_reused_connection(world: World) -> None:
+    """A connection that an earlier task opened is cut at the deadline of the task that uses it."""
     with kept(), suppress(http.client.HTTPException):
         world.issue("web-tls")
         inventory = world.inventory()
@@ -439,26 +445,24 @@ def test_a_deadline_also_ends_a_kept_connection(world: World) -> None:
     assert [failure.code for failure in report.failures] == [FailureCode.DEADLINE]
 
 
-def test_where_all_is_well_healing_reads_nothing(world: World) -> None:
-    """It is asked for every second: without a cluster in trouble not even the configuration is read."""
+def test_without_a_failed_cluster_a_retry_reads_nothing(world: World) -> None:
+    """Retries are checked every second: if no cluster failed, not even the configuration is read."""
     world.config_path.unlink()
-    told: list[RunReport] = []
-    Reconciler(TIMINGS).retry_failed(told.append)
-    assert told == []
+    reports: list[RunReport] = []
+    Reconciler(TIMINGS).retry_failed(reports.append)
+    assert reports == []
 
 
-def test_one_hanging_cluster_holds_up_no_other_that_heals(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each that is in trouble is tried by itself, and told of once it is done."""
+def test_a_hanging_cluster_delays_no_other_retry(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each failed cluster is retried independently, and reported once it is done."""
     monkeypatch.setattr(transport, "READ_SECONDS", 60.0)
     (secret,) = world.issue("web-tls")
-    reactor, told, go_on = Reconciler(TIMINGS), list[RunReport](), threading.Event()
-    reactor.act([RESYNC])
+    reconciler, reports, go_on = Reconciler(TIMINGS), list[RunReport](), threading.Event()
+    reconciler.reconcile([RESYNC])
     with world.reached_at("https://127.0.0.1:1", "dev"), world.reached_at("https://127.0.0.1:1", "rct"):
         renewed = world.renew(secret)
-        reactor.act(["web-tls"])
-        assert reactor.troubled == {"dev", "rct"}
+        reconciler.reconcile(["web-tls"])
+        assert reconciler.out_of_sync == {"dev", "rct"}
 
     def hanging(_: Request, forward: Forward) -> Answer:
         go_on.wait(SECONDS)
@@ -467,83 +471,83 @@ def test_one_hanging_cluster_holds_up_no_other_that_heals(
     with world.proxy("rct") as proxy:
         proxy.fault = hanging
         for _ in range(int(SECONDS * 10)):
-            reactor.retry_failed(told.append)
-            if reactor.troubled == {"rct"}:
+            reconciler.retry_failed(reports.append)
+            if reconciler.out_of_sync == {"rct"}:
                 break
             threading.Event().wait(0.1)
-        assert reactor.troubled == {"rct"}
+        assert reconciler.out_of_sync == {"rct"}
         copy = world.copy("web-tls", "dev")
         assert copy is not None
         assert copy["data"] == renewed["data"]
         go_on.set()
-        healed(reactor, told)
-    assert [list(counts(report)) for report in told] == [["dev"], ["rct"]]
+        retry_until_in_sync(reconciler, reports)
+    assert [list(counts(report)) for report in reports] == [["dev"], ["rct"]]
 
 
-def test_nothing_begins_once_it_is_closed(world: World) -> None:
-    """Nor goes on: who closes it waits for a cluster that is healing, too."""
+def test_nothing_starts_after_close(world: World) -> None:
+    """Closing waits for a retry that is under way, and no request is sent afterwards."""
     (secret,) = world.issue("web-tls")
-    reactor = Reconciler(TIMINGS)
-    reactor.act([RESYNC])
+    reconciler = Reconciler(TIMINGS)
+    reconciler.reconcile([RESYNC])
     with world.reached_at("https://127.0.0.1:1"):
         world.renew(secret)
-        reactor.act(["web-tls"])
-    slowly = SlowWrites(1)
+        reconciler.reconcile(["web-tls"])
+    slow_writes = SlowWrites(1)
     with world.proxy() as proxy:
-        proxy.fault = slowly
-        while not slowly.begun.is_set():
-            reactor.retry_failed(lambda _: None)
-        reactor.close()
+        proxy.fault = slow_writes
+        while not slow_writes.begun.is_set():
+            reconciler.retry_failed(lambda _: None)
+        reconciler.close()
         assert world.row("web-tls").action is Action.KEEP
         position = world.log_position("dev")
-        reactor._troubles["dev"].work = None
-        reactor.retry_failed(lambda _: None)
-        report = reactor.act(["web-tls"])
+        reconciler._out_of_sync["dev"].future = None
+        reconciler.retry_failed(lambda _: None)
+        report = reconciler.reconcile(["web-tls"])
     assert report is not None
     assert (report.clusters, set(report.pending)) == ((), set(world.targets))
     assert world.requests("dev", position) == []
 
 
-def test_a_credential_that_is_mended_heals(world: World) -> None:
-    """What needs a person is tried again, too, and meanwhile holds up no renewal elsewhere in the cluster."""
+def test_a_corrected_credential_is_used(world: World) -> None:
+    """A failure that needs a person is retried, too, and does not isolate its cluster."""
     (secret,) = world.issue("web-tls")
-    reactor, told = Reconciler(TIMINGS), list[RunReport]()
-    reactor.act([RESYNC])
+    reconciler, reports = Reconciler(TIMINGS), list[RunReport]()
+    reconciler.reconcile([RESYNC])
     users = {one["name"]: one["user"] for one in yaml.safe_load(world.kubeconfig.read_text())["users"]}
     world.edit_kubeconfig("users", "dev", token="wrong")
     world.renew(secret)
-    report = reactor.act(["web-tls"])
+    report = reconciler.reconcile(["web-tls"])
     assert report is not None
     assert report.pending == ()
     world.edit_kubeconfig("users", "dev", token=users["cluster-dev"]["token"])
-    healed(reactor, told)
-    assert counts(told[-1]) == {"dev": {Action.UPDATE: 1}}
+    retry_until_in_sync(reconciler, reports)
+    assert counts(reports[-1]) == {"dev": {Action.UPDATE: 1}}
 
 
-def test_a_certificate_that_is_deleted_is_no_failure(world: World) -> None:
-    """Routed by a glob, its copy is kept and reported, as by a run: nobody asked for it by name."""
+def test_a_deleted_certificate_is_no_failure(world: World) -> None:
+    """If a glob routes it, its copy stays and is reported, as by a run that nobody limited to it."""
     (secret,) = world.issue("web-tls")
-    reactor = Reconciler(TIMINGS)
-    reactor.act([RESYNC])
+    reconciler = Reconciler(TIMINGS)
+    reconciler.reconcile([RESYNC])
     world.ops.delete(f"/api/v1/namespaces/{SOURCE_NAMESPACE}/secrets/{secret['metadata']['name']}")
-    report = reactor.act(["web-tls"])
+    report = reconciler.reconcile(["web-tls"])
     assert report is not None
     assert run_verdict(report).ok
     reasons = {change.reason for one in report.clusters for change in one.changes}
     assert reasons == {Reason.GONE_FROM_SOURCE}
 
 
-def test_cert_manager_is_believed_as_by_a_run(cert_manager: World) -> None:
-    """A Secret that its Certificate calls the wrong one goes nowhere, however few have changed."""
+def test_a_certificate_that_is_not_ready_is_not_copied(cert_manager: World) -> None:
+    """A Secret whose Certificate is not Ready is rejected, also when only that one is read."""
     world = cert_manager
     (secret,) = world.issue("web-tls")
-    reactor = Reconciler(TIMINGS)
-    reactor.act([RESYNC])
+    reconciler = Reconciler(TIMINGS)
+    reconciler.reconcile([RESYNC])
     renewed = world.renew(secret)
     unready = certificate_resource.certificate(renewed, ready=False, reason="IncorrectIssuer")
     certificate_resource.put(world.ops, unready)
-    report = reactor.act(["web-tls"])
+    report = reconciler.reconcile(["web-tls"])
     assert report is not None
     assert [one.reason for one in report.inventory.rejections] == [Reason.NOT_READY]
     certificate_resource.put(world.ops, certificate_resource.certificate(renewed))
-    assert counts(reactor.act(["web-tls"])) == {name: {Action.UPDATE: 1} for name in world.targets}
+    assert counts(reconciler.reconcile(["web-tls"])) == {name: {Action.UPDATE: 1} for name in world.targets}

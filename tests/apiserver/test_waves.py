@@ -7,7 +7,7 @@ import pytest
 from prefect.client.schemas.objects import State
 
 from flows.tls_sync import tls_sync
-from tasks.watch.reactor import Reconciler
+from tasks.watch.reconciler import Reconciler
 from tasks.watch.source_watch import RESYNC
 from tests.support.clusters import TARGETS, World
 
@@ -108,11 +108,11 @@ def test_who_asks_for_prd_gets_prd(waves: World) -> None:
 def test_the_watcher_serves_the_first_wave(waves: World) -> None:
     """The others wait for a run, which sees first how it went there."""
     (secret,) = waves.issue("web-tls")
-    reactor = Reconciler()
-    report = reactor.act([RESYNC])
+    reconciler = Reconciler()
+    report = reconciler.reconcile([RESYNC])
     assert report is not None
     assert [one.cluster for one in report.clusters] == ["dev"]
     renewed = waves.renew(secret)
-    reactor.act(["web-tls"])
+    reconciler.reconcile(["web-tls"])
     assert holders(waves, renewed) == {"dev"}
-    reactor.close()
+    reconciler.close()

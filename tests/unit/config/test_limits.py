@@ -15,7 +15,7 @@ from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Failure, RunReport, SourceSnapshot
 from tasks.inventory import collect
 from tasks.report.verdict import run_verdict
-from tasks.watch.reactor import Reconciler
+from tasks.watch.reconciler import Reconciler
 from tasks.watch.source_watch import RESYNC
 from tests.support.factories import (
     NOW,
@@ -111,10 +111,10 @@ def test_the_watcher_serves_no_cluster_beyond_the_limit(
     """What it was to do is left to be asked for again, with the reason."""
     served: list[str] = []
     monkeypatch.setattr(limits, "MAX_COPIES", most)
-    monkeypatch.setattr("tasks.watch.reactor.load_config", lambda: CONFIG)
-    monkeypatch.setattr(Reconciler, "_look", lambda *_: OPS)
-    monkeypatch.setattr(Reconciler, "_deliver", _noting(served))
-    report = Reconciler().act([RESYNC])
+    monkeypatch.setattr("tasks.watch.reconciler.load_config", lambda: CONFIG)
+    monkeypatch.setattr(Reconciler, "_read_source", lambda *_: OPS)
+    monkeypatch.setattr(Reconciler, "_sync", _noting(served))
+    report = Reconciler().reconcile([RESYNC])
     assert report is not None
     assert (len(served), report.inventory.failure is None) == (told, bool(told))
 

@@ -11,7 +11,7 @@ from tasks.domain.models import RunReport
 from tasks.domain.reasons import Reason
 from tasks.metrics import registry
 from tasks.watch.handler import ChangeHandler, trigger
-from tasks.watch.reactor import Reconciler
+from tasks.watch.reconciler import Reconciler
 from tasks.watch.source_watch import RESYNC
 from tasks.watch.timings import WatchTimings
 from tests.support.factories import cluster_report, failure, rejection, run_report, snapshot
@@ -39,7 +39,7 @@ class Scripted(Reconciler):
         super().__init__()
         self._results = iter(results)
 
-    def act(self, _: Iterable[str]) -> RunReport | None:
+    def reconcile(self, _: Iterable[str]) -> RunReport | None:
         result = next(self._results)
         if isinstance(result, ConfigError):
             raise result

@@ -1,0 +1,48 @@
+"""What the watcher knows of a cluster that failed or is slow, and when it tries that cluster again."""
+
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from tasks.domain.failure_codes import FailureCode
+from tasks.domain.models import ClusterReport
+from tasks.watch.timings import delay
+
+
+@dataclass
+class OutOfSync:
+    """One cluster. It is tried again, with every certificate, until it is in sync."""
+
+    isolated: bool
+    """Left out of batches, which it would delay; its next retry copies the changes of these, too."""
+    attempt: int = 0
+    """Retries that failed so far."""
+    retry_at: float = 0.0
+    """Time of the next retry, a value of time.monotonic()."""
+    future: Future[ClusterReport] | None = None
+    """The sync that is under way."""
+    generation: int = 0
+    """Generation of the source snapshot with which that sync began."""
+    certificate: str | None = None
+    """The only certificate of that sync; None for every certificate."""
+    report_owed: bool = False
+    """A report named the cluster as pending, so that a report of its own has to follow."""
+
+
+def after_failure(report: ClusterReport, attempt: int, backoff: tuple[float, ...]) -> OutOfSync:
+    """Isolate the cluster if its failure may pass by itself; else batches go on to try it."""
+    may_pass = is_temporary(report)
+    seconds = delay(backoff, attempt) if may_pass else backoff[-1]
+    return OutOfSync(isolated=may_pass, attempt=attempt, retry_at=time.monotonic() + seconds)
+
+
+def after_retry(previous: OutOfSync, report: ClusterReport, backoff: tuple[float, ...]) -> OutOfSync:
+    """Retry at once if the sync succeeded, but with a snapshot that is outdated by now."""
+    if not report.failures:
+        return OutOfSync(isolated=True, attempt=previous.attempt)
+    return after_failure(report, previous.attempt + 1, backoff)
+
+
+def is_temporary(report: ClusterReport) -> bool:
+    """Whether another attempt may succeed without a person's help; a missed deadline counts as such."""
+    return report.transient or any(failure.code is FailureCode.DEADLINE for failure in report.failures)

@@ -1,0 +1,259 @@
+"""Which clusters are synced when something changes, and how those that failed come back."""
+
+import threading
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
+
+import pytest
+
+from tasks.config.schema import Cluster, Source, SyncConfig
+from tasks.domain.errors import ClusterError
+from tasks.domain.failure_codes import FailureCode
+from tasks.domain.models import ClusterReport, RunReport
+from tasks.plan.spec import SyncSpec
+from tasks.watch import reconciler as reconciler_module
+from tasks.watch.reconciler import Reconciler
+from tasks.watch.source_watch import RESYNC
+from tasks.watch.timings import WatchTimings
+from tests.support.factories import certificate, cluster, cluster_report, failure, route, snapshot
+from tests.support.report_example import UPDATED
+
+TIMINGS = WatchTimings(report_wait=30.0, retry_backoff=(0.0,))
+SECONDS = 30.0
+WEB, API = route(["web-tls"]), route(["api-tls"])
+
+
+class Clusters:
+    """The targets, each with what a sync of it reports, and OPS."""
+
+    def __init__(self) -> None:
+        self.config = self.configured(
+            cluster(WEB, name="dev"), cluster(WEB, API, name="rct"), cluster(WEB, name="prd", wave=2)
+        )
+        self.reports: dict[str, ClusterReport] = {}
+        self.specs: list[SyncSpec] = []
+        self.during: Callable[[str], None] = lambda _: None
+        """Called with the cluster's name while it is synced."""
+        self.reads: list[str] = []
+        self.source_error: Exception | None = None
+
+    @staticmethod
+    def configured(*clusters: Cluster) -> SyncConfig:
+        return SyncConfig(owner="ops", source=Source(context="ops", namespace="certs"), clusters=clusters)
+
+    def sync(self, spec: SyncSpec, _: float) -> ClusterReport:
+        name = spec.cluster.name
+        self.specs.append(spec)
+        self.during(name)
+        return self.reports.get(name, cluster_report(name, UPDATED))
+
+    def read(self, what: str) -> None:
+        self.reads.append(what)
+        if self.source_error:
+            raise self.source_error
+
+    def fail(self, name: str, code: FailureCode = FailureCode.UNREACHABLE, *, transient: bool = True) -> None:
+        self.reports[name] = cluster_report(name, failures=(failure(code, name, transient=transient),))
+
+    def take_synced(self) -> set[tuple[str, str | None]]:
+        """Return each cluster that was synced since the last call, and the only certificate of that sync."""
+        specs, self.specs = self.specs, []
+        return {(spec.cluster.name, spec.certificate) for spec in specs}
+
+
+@pytest.fixture
+def clusters(monkeypatch: pytest.MonkeyPatch) -> Clusters:
+    clusters = Clusters()
+    web, api = certificate("web-tls"), certificate("api-tls")
+
+    def check_changed(_: object, __: Source, name: str, ___: object) -> object:
+        clusters.read(name)
+        return web
+
+    def read_source(*_: object) -> object:
+        clusters.read("everything")
+        return snapshot(web, api)
+
+    for name, stand_in in {
+        "load_config": lambda: clusters.config,
+        "client_of_source": lambda *_: nullcontext(),
+        "check_changed": check_changed,
+        "read_source": read_source,
+        "sync": clusters.sync,
+    }.items():
+        monkeypatch.setattr(reconciler_module, name, stand_in)
+    return clusters
+
+
+@pytest.fixture
+def reconciler(clusters: Clusters) -> Reconciler:
+    """One that knows OPS already."""
+    reconciler = Reconciler(TIMINGS)
+    reconciler.reconcile([RESYNC])
+    clusters.specs.clear()
+    clusters.reads.clear()
+    return reconciler
+
+
+def states(report: RunReport | None) -> tuple[dict[str, bool], tuple[str, ...]]:
+    """Whether each reported cluster is well, and the names of the pending ones."""
+    assert report is not None
+    return {one.cluster: one.ok for one in report.clusters}, report.pending
+
+
+def wait_for(event: threading.Event) -> None:
+    assert event.wait(SECONDS)
+
+
+def retried(reconciler: Reconciler) -> list[RunReport]:
+    """Start the retries that are due, wait for them, and return what is published of them."""
+    published: list[RunReport] = []
+    reconciler.retry_failed(published.append)
+    for one in reconciler._out_of_sync.values():
+        if one.future:
+            one.future.result(SECONDS)
+    reconciler.retry_failed(published.append)
+    return published
+
+
+def test_a_resync_reads_everything_and_syncs_the_first_wave(clusters: Clusters) -> None:
+    """Every cluster of the first wave is synced with every certificate; later waves are left to a run."""
+    report = Reconciler(TIMINGS).reconcile([RESYNC, "web-tls"])
+    assert states(report) == ({"dev": True, "rct": True}, ())
+    assert clusters.reads == ["everything"]
+    assert clusters.take_synced() == {("dev", None), ("rct", None)}
+
+
+def test_one_change_concerns_the_clusters_that_route_it(clusters: Clusters, reconciler: Reconciler) -> None:
+    """Only that Secret is read, and only its clusters are synced, for nothing else."""
+    assert states(reconciler.reconcile(["api-tls"])) == ({"rct": True}, ())
+    assert clusters.reads == ["api-tls"]
+    assert not any(spec.explicit for spec in clusters.specs)
+    assert clusters.take_synced() == {("rct", "api-tls")}
+
+
+def test_several_changes_are_one_full_sync(clusters: Clusters, reconciler: Reconciler) -> None:
+    """Two names that are routed make one read of OPS and one sync per cluster."""
+    reconciler.reconcile(["web-tls", "api-tls", "unrouted-tls"])
+    assert clusters.reads == ["everything"]
+    assert clusters.take_synced() == {("dev", None), ("rct", None)}
+
+
+def test_a_change_that_no_route_names_reads_nothing(clusters: Clusters, reconciler: Reconciler) -> None:
+    """There is no report, and neither OPS nor a target is asked."""
+    assert reconciler.reconcile(["unrouted-tls"]) is None
+    assert (clusters.reads, clusters.take_synced()) == ([], set())
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ClusterError(failure(FailureCode.UNREACHABLE, "OPS")), FailureCode.UNREACHABLE),
+        (ValueError("a key"), FailureCode.INTERNAL),
+    ],
+    ids=["failure", "unexpected"],
+)
+def test_a_source_that_cannot_be_read_touches_no_cluster(
+    clusters: Clusters, reconciler: Reconciler, error: Exception, code: FailureCode
+) -> None:
+    """The report has the failure and no cluster, and no text of an unexpected error."""
+    clusters.source_error = error
+    report = reconciler.reconcile(["web-tls"])
+    assert report is not None
+    assert report.inventory.failure is not None
+    assert report.inventory.failure.code is code
+    assert "a key" not in str(report)
+    assert (report.clusters, clusters.take_synced()) == ((), set())
+
+
+def test_a_failed_cluster_is_isolated_until_it_is_in_sync(clusters: Clusters, reconciler: Reconciler) -> None:
+    """Batches leave it out and name it as pending; a retry with every certificate brings it back."""
+    clusters.fail("dev")
+    assert states(reconciler.reconcile(["web-tls"])) == ({"dev": False, "rct": True}, ())
+    assert states(reconciler.reconcile(["web-tls"])) == ({"rct": True}, ("dev",))
+    clusters.take_synced()
+    assert retried(reconciler) == []
+    assert reconciler.out_of_sync == {"dev"}
+    del clusters.reports["dev"]
+    (report,) = retried(reconciler)
+    assert states(report) == ({"dev": True}, ())
+    assert clusters.take_synced() == {("dev", None)}
+    assert reconciler.out_of_sync == frozenset()
+    assert states(reconciler.reconcile(["web-tls"])) == ({"dev": True, "rct": True}, ())
+
+
+def test_a_failure_that_needs_a_person_delays_no_renewal(clusters: Clusters, reconciler: Reconciler) -> None:
+    """The next batch tries the cluster again."""
+    clusters.fail("dev", FailureCode.FORBIDDEN, transient=False)
+    reconciler.reconcile(["web-tls"])
+    assert reconciler.out_of_sync == {"dev"}
+    assert states(reconciler.reconcile(["web-tls"])) == ({"dev": False, "rct": True}, ())
+
+
+def test_an_unexpected_error_fails_its_cluster_only(clusters: Clusters, reconciler: Reconciler) -> None:
+    """The others are synced, and the report names the error's type without its text."""
+
+    def fail(name: str) -> None:
+        if name == "dev":
+            raise ValueError("a key")
+
+    clusters.during = fail
+    report = reconciler.reconcile(["web-tls"])
+    assert states(report) == ({"dev": False, "rct": True}, ())
+    assert "ValueError" in str(report)
+    assert "a key" not in str(report)
+
+
+def test_a_slow_cluster_delays_no_report(clusters: Clusters, reconciler: Reconciler) -> None:
+    """It is pending; once it is done, its own report follows, of the same certificate."""
+    go_on = threading.Event()
+    reconciler._timings = replace(TIMINGS, report_wait=0.1)
+    clusters.during = lambda name: wait_for(go_on) if name == "dev" else None
+    assert states(reconciler.reconcile(["web-tls"])) == ({"rct": True}, ("dev",))
+    go_on.set()
+    (report,) = retried(reconciler)
+    assert states(report) == ({"dev": True}, ())
+    assert report.parameters.certificate == "web-tls"
+    assert reconciler.out_of_sync == frozenset()
+
+
+def test_a_change_during_a_retry_makes_another_one_follow(clusters: Clusters, reconciler: Reconciler) -> None:
+    """The isolation ends only with a sync that began after the last change."""
+    clusters.fail("dev")
+    reconciler.reconcile(["web-tls"])
+    del clusters.reports["dev"]
+
+    def change(name: str) -> None:
+        if name == "dev":
+            reconciler.reconcile(["api-tls"])
+
+    clusters.during = change
+    assert len(retried(reconciler)) == 1
+    assert reconciler.out_of_sync == {"dev"}
+    clusters.during = lambda _: None
+    retried(reconciler)
+    assert reconciler.out_of_sync == frozenset()
+
+
+def test_a_cluster_that_leaves_the_configuration_is_not_retried(
+    clusters: Clusters, reconciler: Reconciler
+) -> None:
+    """A retry of it would use a configuration that is no longer there."""
+    clusters.fail("dev")
+    reconciler.reconcile(["web-tls"])
+    clusters.take_synced()
+    clusters.config = clusters.configured(cluster(WEB, name="rct"))
+    assert retried(reconciler) == []
+    assert (clusters.take_synced(), reconciler.out_of_sync) == (set(), frozenset())
+
+
+def test_nothing_starts_after_close(clusters: Clusters, reconciler: Reconciler) -> None:
+    """Neither a batch nor a retry syncs a cluster any more."""
+    clusters.fail("dev")
+    reconciler.reconcile(["web-tls"])
+    clusters.take_synced()
+    reconciler.close()
+    assert states(reconciler.reconcile(["web-tls"])) == ({}, ("dev", "rct"))
+    assert retried(reconciler) == []
+    assert clusters.take_synced() == set()
