@@ -74,7 +74,7 @@ def tls_sync(
         parameters=parameters,
         members=config.members(group) if group else (),
         suspended=config.suspended,
-        inventory=routed(snapshot, config),
+        snapshot=routed(snapshot, config),
         clusters=reports,
         owner=config.owner,
         configured=config.names,

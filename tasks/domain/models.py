@@ -380,7 +380,7 @@ class Requests(Model):
 class RunReport(Model):
     """One run: what OPS holds, and what became of it in each selected cluster."""
 
-    inventory: SourceSnapshot
+    snapshot: SourceSnapshot
     clusters: tuple[ClusterReport, ...] = ()
     suspended: tuple[str, ...] = ()
     now: datetime
@@ -399,5 +399,5 @@ class RunReport(Model):
     def covers_everything(self) -> bool:
         """For all clusters and certificates, and OPS could be read."""
         served = {cluster.cluster for cluster in self.clusters} | {*self.suspended}
-        narrowed = self.parameters.group or self.parameters.certificate or self.inventory.failure
+        narrowed = self.parameters.group or self.parameters.certificate or self.snapshot.failure
         return not narrowed and served >= {*self.configured}

@@ -137,7 +137,7 @@ def config_error_samples(owner: str, now: datetime) -> Samples:
 
 def _replaced(previous: Parts, report: RunReport) -> Iterator[tuple[Part, Samples]]:
     """Yield the parts that the report replaces, with their new samples."""
-    if report.inventory.failure:
+    if report.snapshot.failure:
         return
     yield Part(Kind.SOURCE), tuple(_source(report))
     for one in report.clusters:
@@ -164,7 +164,7 @@ def _is_of_copy(sample: Sample, certificate: str) -> bool:
 
 
 def _run(report: RunReport) -> Iterator[Sample]:
-    owner, failure = report.owner, report.inventory.failure
+    owner, failure = report.owner, report.snapshot.failure
     yield Sample(f.RUN_END, (owner,), report.now.timestamp())
     if report.began:
         yield Sample(f.RUN_SECONDS, (owner,), (report.now - report.began).total_seconds())
@@ -179,7 +179,7 @@ def _run(report: RunReport) -> Iterator[Sample]:
 
 
 def _source(report: RunReport) -> Iterator[Sample]:
-    owner, snapshot = report.owner, report.inventory
+    owner, snapshot = report.owner, report.snapshot
     yield Sample(f.SOURCE_CERTIFICATES, (owner,), len(snapshot.certificates))
     for reason, count in _counted(one.reason for one in snapshot.rejections):
         yield Sample(f.SOURCE_REJECTED, (owner, reason), count)
@@ -229,7 +229,7 @@ def _max_copies(report: RunReport) -> int:
 
 
 def _copies(report: RunReport, cluster: ClusterReport) -> Iterator[Sample]:
-    sources = report.inventory.by_name
+    sources = report.snapshot.by_name
     for change, version in _copy_versions(cluster)[: _max_copies(report)]:
         target = change.target
         labels = (report.owner, cluster.cluster, target.namespace, target.name, change.certificate)

@@ -60,7 +60,7 @@ class Event(NamedTuple):
 
 def events_of(report: RunReport) -> Iterator[Event]:
     """Yield deletions, refusals, expiries, writes. A generator, since a large first run has many."""
-    if report.parameters.dry_run or report.inventory.failure:
+    if report.parameters.dry_run or report.snapshot.failure:
         return
     for events in (_deleted, _rejected, _refused, _expiring, _expiring_on_ops, _synced):
         yield from events(report)
@@ -74,10 +74,10 @@ def _deleted(report: RunReport) -> Iterator[Event]:
 
 
 def _rejected(report: RunReport) -> Iterator[Event]:
-    for one in report.inventory.rejections:
+    for one in report.snapshot.rejections:
         if report.parameters.certificate in (None, one.ref.name):
             yield _on_ops(REFUSED, report, one.ref, _reason(one.reason, one.detail))
-    for awaited in report.inventory.issuances:
+    for awaited in report.snapshot.issuances:
         reason = awaited.reason(report.now)
         if report.parameters.certificate in (None, awaited.ref.name) and reason is Reason.ISSUANCE_LATE:
             yield _on_ops(REFUSED, report, awaited.ref, _reason(reason, awaited.detail))
@@ -90,7 +90,7 @@ def _refused(report: RunReport) -> Iterator[Event]:
 
 
 def _expiring(report: RunReport) -> Iterator[Event]:
-    sources = report.inventory.by_name
+    sources = report.snapshot.by_name
     for cluster, change in _rows(report):
         version = change.effective_version
         source = sources.get(change.certificate)
@@ -99,7 +99,7 @@ def _expiring(report: RunReport) -> Iterator[Event]:
 
 
 def _expiring_on_ops(report: RunReport) -> Iterator[Event]:
-    for one in report.inventory.certificates:
+    for one in report.snapshot.certificates:
         selected = report.parameters.certificate in (None, one.ref.name)
         if selected and level_of(one, report.now) is not Level.FINE:
             yield _on_ops(EXPIRING, report, one.ref, _expiry(one.version, report))

@@ -77,7 +77,7 @@ def _not_shown(found: list[Section]) -> Iterator[str]:
 
 
 def _source(report: RunReport) -> Iterator[str]:
-    snapshot = report.inventory
+    snapshot = report.snapshot
     if snapshot.failure:  # the title says why nothing is known
         return
     yield f"### OPS: {len(snapshot.certificates)} certificates fit to be sent"
@@ -93,7 +93,7 @@ def _source(report: RunReport) -> Iterator[str]:
 
 
 def _source_tables(report: RunReport) -> Iterator[tuple[tuple[str, ...], list[list[str]]]]:
-    snapshot = report.inventory
+    snapshot = report.snapshot
     yield (
         ("rejected", "reason", "why", "what to do"),
         [

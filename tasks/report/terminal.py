@@ -95,7 +95,7 @@ def _first(lines: Sequence[str], noun: str) -> Iterator[str]:
 
 
 def _source(report: RunReport) -> Iterator[str]:
-    snapshot = report.inventory
+    snapshot = report.snapshot
     if snapshot.failure:  # the first line of the report says why nothing is known
         return
     near_expiry = [

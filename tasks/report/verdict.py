@@ -24,8 +24,8 @@ class Verdict(NamedTuple):
 
 def run_verdict(report: RunReport) -> Verdict:
     """Return the final state, with a message in one line: `1 of 3 clusters failed: rct (Unreachable: …)`."""
-    if report.inventory.failure:
-        failure = report.inventory.failure
+    if report.snapshot.failure:
+        failure = report.snapshot.failure
         too_many = failure.code is FailureCode.TOO_MANY
         why = "" if too_many else ", OPS can't be read"
         message = f"nothing was written{why}: {failure}. To do: {failure.code.remedy}"
@@ -53,7 +53,7 @@ def _action_counts(report: RunReport) -> str:
 
 
 def _notes(report: RunReport) -> Iterator[str]:
-    snapshot = report.inventory
+    snapshot = report.snapshot
     if not snapshot.certificates:
         yield "warning: OPS has no certificate that is fit to be sent"
     if report.pending:

@@ -56,7 +56,7 @@ class ChangeHandler:
         self._last_error = ""
         if report is None:
             return None
-        if failure := report.inventory.failure:  # if it lasts, the next run by schedule reports it, too
+        if failure := report.snapshot.failure:  # if it lasts, the next run by schedule reports it, too
             log(str(failure))
             is_limit = failure.code is FailureCode.TOO_MANY
             return self._enqueue_later(
@@ -79,7 +79,7 @@ class ChangeHandler:
         cert-manager writes the Secret first, and a moment later that the Certificate is Ready; the watch of
         Secrets brings no event for that.
         """
-        not_ready = {one.ref.name for one in report.inventory.rejections if one.reason is Reason.NOT_READY}
+        not_ready = {one.ref.name for one in report.snapshot.rejections if one.reason is Reason.NOT_READY}
         if RESYNC not in names:
             not_ready &= names
         checks = self._checks

@@ -196,7 +196,7 @@ def _report(  # noqa: PLR0913  all that a report contains
         now=datetime.now(UTC),
         parameters=RunParameters(certificate=certificate),
         suspended=config.suspended,
-        inventory=routed(snapshot, config),
+        snapshot=routed(snapshot, config),
         clusters=clusters,
         pending=pending,
         owner=config.owner,

@@ -68,7 +68,7 @@ def test_the_watcher_copies_no_flipped_key(world: World) -> None:
         for changed in (*names, RESYNC):
             report = reconciler.reconcile([changed])
             assert report
-            found = {one.ref.name: one.reason for one in report.inventory.rejections}
+            found = {one.ref.name: one.reason for one in report.snapshot.rejections}
             assert (
                 found.items()
                 >= {name: Reason.BROKEN_KEY for name in names if changed in (name, RESYNC)}.items()

@@ -180,12 +180,12 @@ def test_the_watcher_waits_for_an_issuance(ops: World) -> None:
     for report in seen:
         assert report is not None
         assert run_verdict(report).ok
-        assert [one.reason(report.now) for one in report.inventory.issuances] == [Reason.ISSUANCE_PENDING]
+        assert [one.reason(report.now) for one in report.snapshot.issuances] == [Reason.ISSUANCE_PENDING]
         assert {row_of(one).reason for one in report.clusters} == {Reason.ISSUANCE_PENDING}
     (secret,) = ops.issue(NAME)
     told = reconciler.reconcile([NAME])
     assert told is not None
-    assert told.inventory.issuances == ()
+    assert told.snapshot.issuances == ()
     assert ops.is_everywhere(secret)
     ops.ops.delete(SECRET)
     told = reconciler.reconcile([NAME])
@@ -237,7 +237,7 @@ def test_a_root_that_no_route_names_is_counted(ops: World) -> None:
     """It is counted in a run of one cluster, too, and listed where a glob of any cluster names it."""
     ops.put(unfit.authority(ops.issuer, "root-ca"))
     report = told_of(ops)
-    assert (report.inventory.rejections, report.inventory.unrouted_rejections) == ((), 1)
+    assert (report.snapshot.rejections, report.snapshot.unrouted_rejections) == ((), 1)
     found = survey(load_config(), "dev")
     assert (found.rejections, found.unrouted_rejections) == ((), 1)
     assert "1 Secret on OPS is not fit to be sent and is not routed" in table.render(found)
@@ -246,12 +246,12 @@ def test_a_root_that_no_route_names_is_counted(ops: World) -> None:
         config["clusters"][-1]["routes"].append({"certificates": ["root-*"], "namespaces": ["app-b"]})
 
     ops.edit_config(on_prd)
-    assert [one.reason for one in told_of(ops).inventory.rejections] == [Reason.IS_CA]
+    assert [one.reason for one in told_of(ops).snapshot.rejections] == [Reason.IS_CA]
     assert [one.reason for one in survey(load_config(), "dev").rejections] == [Reason.IS_CA]
 
 
 def told_of(world: World) -> RunReport:
-    return RunReport(inventory=routed(world.inventory(), load_config()), now=datetime.now(UTC))
+    return RunReport(snapshot=routed(world.inventory(), load_config()), now=datetime.now(UTC))
 
 
 @pytest.mark.parametrize(
@@ -268,6 +268,6 @@ def test_a_short_life_is_judged_by_its_renewal(
     told["status"]["renewalTime"] = f"{begin + renewed * day:%Y-%m-%dT%H:%M:%SZ}"
     certificate_resource.put(ops.ops, told)
     report = told_of(ops)
-    near_expiry = expiring(report.inventory, report.now)
+    near_expiry = expiring(report.snapshot, report.now)
     found = [text.partition(":")[0] for one, text in near_expiry if one.ref.name == NAME]
     assert found == ([level] if level else [])

@@ -217,11 +217,11 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
         ends = NOW + timedelta(days=9)
         unfit = (rejection("old-tls"), issuance("new-tls"))
         found = snapshot(certificate("web-tls", version=NEW), *unfit, credential_ends=ends)
-        whole = report(cluster("dev", KEPT, REFUSED), cluster("rct", failures=(DOWN,)), inventory=found)
+        whole = report(cluster("dev", KEPT, REFUSED), cluster("rct", failures=(DOWN,)), snapshot=found)
         assert push(whole) == push(report(cluster("rct", KEPT))) == push(whole) == ""
         failure = DOWN.model_copy(update={"cluster": "OPS"})
         requests = (Requests(verb="GET", code="200", count=9),)
-        assert push(report(inventory=snapshot(failure=failure), requests=requests)) == ""
+        assert push(report(snapshot=snapshot(failure=failure), requests=requests)) == ""
         registry.record_source_event("ops")
         with pytest.raises(RuntimeError):
             request_counts.Counted(Broken()).request("GET", "https://ops.example.org")  # type: ignore[arg-type]

@@ -71,13 +71,13 @@ def test_a_spoilt_secret_costs_the_watcher_nothing_else(world: World) -> None:
     try:
         report = reconciler.reconcile([RESYNC])
         assert report
-        assert {one.ref.name for one in report.inventory.rejections} == routed(spoilt)
-        assert report.inventory.unrouted_rejections == len(spoilt) - len(routed(spoilt))
+        assert {one.ref.name for one in report.snapshot.rejections} == routed(spoilt)
+        assert report.snapshot.unrouted_rejections == len(spoilt) - len(routed(spoilt))
         renewed = world.renew(sound[0])
         for name in ("web-bad-0-tls", "web-a-tls"):
             again = reconciler.reconcile([name])
             assert again
-            assert again.inventory.failure is None
+            assert again.snapshot.failure is None
     finally:
         reconciler.close()
     assert world.is_everywhere(renewed)
@@ -205,7 +205,7 @@ def test_what_can_not_be_parsed_costs_the_watcher_nothing_else(cert_manager: Wor
             for name in ("web-a-tls", "web-b-tls"):
                 report = reconciler.reconcile([name])
                 assert report
-                assert report.inventory.failure is None
+                assert report.snapshot.failure is None
             assert cert_manager.is_everywhere(renewed)
     finally:
         reconciler.close()

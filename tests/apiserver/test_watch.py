@@ -266,7 +266,7 @@ def test_one_renewal_is_copied_everywhere(world: World) -> None:
 
 def counts(report: RunReport | None) -> dict[str, dict[Action, int]]:
     assert report is not None
-    assert report.inventory.failure is None
+    assert report.snapshot.failure is None
     return {one.cluster: {a: n for a, n in one.counts.items() if n} for one in report.clusters}
 
 
@@ -397,7 +397,7 @@ def test_an_unreadable_ops_is_reported(world: World) -> None:
     with world.reached_at("https://127.0.0.1:1", "ops"):
         report = reconciler.reconcile(["web-tls"])
     assert report is not None
-    assert report.inventory.failure is not None
+    assert report.snapshot.failure is not None
     assert report.clusters == ()
     assert counts(reconciler.reconcile(["web-tls"])) == {name: {Action.UPDATE: 1} for name in world.targets}
 
@@ -548,6 +548,6 @@ def test_a_certificate_that_is_not_ready_is_not_copied(cert_manager: World) -> N
     certificate_resource.put(world.ops, unready)
     report = reconciler.reconcile(["web-tls"])
     assert report is not None
-    assert [one.reason for one in report.inventory.rejections] == [Reason.NOT_READY]
+    assert [one.reason for one in report.snapshot.rejections] == [Reason.NOT_READY]
     certificate_resource.put(world.ops, certificate_resource.certificate(renewed))
     assert counts(reconciler.reconcile(["web-tls"])) == {name: {Action.UPDATE: 1} for name in world.targets}

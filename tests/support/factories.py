@@ -192,5 +192,5 @@ def run_report(*clusters: ClusterReport, **values: Any) -> RunReport:
     Parameters of the flow are given by name, as are the fields of the report.
     """
     asked = {name: values.pop(name) for name in PARAMETERS & values.keys()}
-    fields = {"inventory": snapshot(certificate()), "now": NOW, "parameters": RunParameters(**asked)}
+    fields = {"snapshot": snapshot(certificate()), "now": NOW, "parameters": RunParameters(**asked)}
     return RunReport(clusters=clusters, **{**fields, **values})

@@ -28,7 +28,7 @@ EXAMPLE = run_report(
     ),
     cluster_report("rct", REFUSED, failures=(failure(detail="HTTP 500", transient=True),)),
     cluster_report("prd", change()),
-    inventory=snapshot(
+    snapshot=snapshot(
         certificate(),
         certificate("old-tls", age=85, warnings=("tls.crt holds no issuer",)),
         rejection("x-tls"),

@@ -147,8 +147,8 @@ def told_around(turn: datetime, secret: dict[str, Any]) -> list[str]:
                 str(ownership.annotations(one)),
                 str(one.version.days_left(now)),
             ]
-            report = RunReport(inventory=SourceSnapshot(certificates=(one,)), now=now)
-            lines += [text for _, text in expiring(report.inventory, now)]
+            report = RunReport(snapshot=SourceSnapshot(certificates=(one,)), now=now)
+            lines += [text for _, text in expiring(report.snapshot, now)]
         lines += warn_of_end(turn + 3 * DAY, now)
     return lines
 

@@ -70,7 +70,7 @@ def test_a_run_looks_at_as_many_copies_as_the_limit_and_no_more(monkeypatch: pyt
     assert limit_copies(OPS, SOURCE, many, "a-tls") is OPS
     beyond = limit_copies(OPS, SOURCE, many)
     assert beyond == SourceSnapshot(failure=beyond.failure)
-    told = run_verdict(RunReport(inventory=beyond, now=NOW))
+    told = run_verdict(RunReport(snapshot=beyond, now=NOW))
     assert (told.ok, told.name) == (False, "TooMany")
     assert told.message == (
         "nothing was written: TooMany: look at 60 copies: it is more than one run takes on (at most 59). "
@@ -116,7 +116,7 @@ def test_the_watcher_serves_no_cluster_beyond_the_limit(
     monkeypatch.setattr(Reconciler, "_sync", _noting(served))
     report = Reconciler().reconcile([RESYNC])
     assert report is not None
-    assert (len(served), report.inventory.failure is None) == (told, bool(told))
+    assert (len(served), report.snapshot.failure is None) == (told, bool(told))
 
 
 def _noting(served: list[str]) -> Callable[..., tuple[tuple[()], tuple[()]]]:

@@ -97,8 +97,8 @@ def test_the_readmes_report_is_what_a_run_prints() -> None:
         ClusterReport(cluster="prd", changes=(in_sync,) * 2),
     )
     now = datetime(2026, 12, 2, tzinfo=UTC)
-    inventory = SourceSnapshot(certificates=(factories.certificate(version=new),))
-    report = terminal.render(RunReport(now=now, inventory=inventory, clusters=clusters))
+    snapshot = SourceSnapshot(certificates=(factories.certificate(version=new),))
+    report = terminal.render(RunReport(now=now, snapshot=snapshot, clusters=clusters))
     sample = README.split("## Reading a report")[1].split("```")[1].strip()
     assert report == sample
 

@@ -21,7 +21,7 @@ def test_every_lost_record_is_counted(
     monkeypatch.setattr(watch_record, "api_error", lambda: "Prefect's API does not answer")
     recorder = Recorder()
     for number in range(5):
-        recorder.add(RunReport(inventory=snapshot(), now=datetime.now(UTC)), f"web-{number}-tls changed")
+        recorder.add(RunReport(snapshot=snapshot(), now=datetime.now(UTC)), f"web-{number}-tls changed")
     recorder.close(30.0)
     assert recorder.dropped == 3
     assert b"tls_sync_watch_lost_records_total 3.0" in registry.exposition()[0]

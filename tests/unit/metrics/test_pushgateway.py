@@ -107,7 +107,7 @@ def test_a_fleet_tells_how_it_ended_and_tidies_up(gateway: Pushgateway) -> None:
         push(report(cluster(name, KEPT), group=group, members=members, configured=known))
     push(report(cluster("old", KEPT), owner="stage", configured=("old",)))
     broken = Failure(code=FailureCode.UNREACHABLE, cluster="OPS", what="list secrets")
-    push(report(inventory=SourceSnapshot(failure=broken), configured=known))
+    push(report(snapshot=SourceSnapshot(failure=broken), configured=known))
     assert push_fleet(config, NOW, ok=False) == ""
     assert set(gateway.values(SUCCESS, "job", "owner", "cluster")) == {
         ("tls-sync-group-wave-1", "ops", "dev"),

@@ -56,7 +56,7 @@ DOWN = Failure(code=FailureCode.UNREACHABLE, cluster="rct", what="get namespace 
 
 def report(*clusters: ClusterReport, **values: Any) -> RunReport:
     given: dict[str, Any] = {
-        "inventory": snapshot(certificate("web-tls", version=NEW)),
+        "snapshot": snapshot(certificate("web-tls", version=NEW)),
         "now": NOW,
         "began": NOW - timedelta(seconds=7),
         "owner": "ops",
@@ -186,7 +186,7 @@ def test_a_group_keeps_its_own_clusters_alone() -> None:
         ({"configured": ("dev", "rct", "prd"), "suspended": ("prd",)}, True),
         ({"group": "eu"}, False),
         ({"certificate": "web-tls"}, False),
-        ({"inventory": SourceSnapshot(failure=DOWN)}, False),
+        ({"snapshot": SourceSnapshot(failure=DOWN)}, False),
     ],
     ids=str,
 )
@@ -251,7 +251,7 @@ def test_a_run_without_ops_says_so_and_leaves_the_rest() -> None:
     """OPS can't be read: a failure of the run, by its code; what is known of clusters stays."""
     registry.observe(report(cluster("dev", KEPT)))
     failure = DOWN.model_copy(update={"cluster": "OPS", "code": FailureCode.UNAUTHORIZED})
-    registry.observe(report(inventory=SourceSnapshot(failure=failure)))
+    registry.observe(report(snapshot=SourceSnapshot(failure=failure)))
     assert told(definitions.RUN_FAILURES) == {("ops", "Unauthorized"): 1}
     assert told(definitions.RUN_SUCCESS) == {("ops",): 0}
     assert set(told(definitions.SOURCE_END)) == {("ops", "web-tls")}
@@ -290,7 +290,7 @@ def test_beyond_a_cap_copies_are_counted_and_not_told() -> None:
         for number in range(definitions.MAX_SERIES + 7)
     ]
     certificates = [certificate(one.certificate, version=one.old) for one in rows]
-    groups = groups_of(report(cluster("dev", *rows), inventory=snapshot(*certificates)))
+    groups = groups_of(report(cluster("dev", *rows), snapshot=snapshot(*certificates)))
     for family, dropped in (
         (definitions.COPY_END, definitions.COPIES_DROPPED),
         (definitions.SOURCE_END, definitions.SOURCE_DROPPED),
@@ -318,7 +318,7 @@ def test_rejections_requests_and_credentials_are_told() -> None:
     found = snapshot(rejection("a-tls"), rejection("b-tls"), credential_ends=ends)
     requests = (Requests(verb="GET", code="200", count=9), Requests(verb="PATCH", code="none", count=1))
     groups = groups_of(
-        report(cluster("dev", credential_ends=ends), inventory=found, requests=requests, began=None)
+        report(cluster("dev", credential_ends=ends), snapshot=found, requests=requests, began=None)
     )
     assert values(groups, definitions.SOURCE_REJECTED) == {("ops", "Expired"): 2}
     assert values(groups, definitions.RUN_REQUESTS) == {("ops", "GET", "200"): 9, ("ops", "PATCH", "none"): 1}
@@ -333,7 +333,7 @@ def test_what_is_not_issued_and_what_is_not_routed_is_told() -> None:
     found = snapshot(
         issuance("a-tls"), issuance("b-tls", attempts=1), unrouted_rejections=2, unrouted_issuances=1
     )
-    groups = groups_of(report(cluster("dev"), inventory=found))
+    groups = groups_of(report(cluster("dev"), snapshot=found))
     assert values(groups, definitions.SOURCE_NOT_ISSUED) == {
         ("ops", "IssuanceLate"): 1,
         ("ops", "IssuancePending"): 1,
@@ -349,7 +349,7 @@ def test_the_renewal_is_told_with_each_end() -> None:
         row(Action.KEEP, Reason.EXPIRED, "b-tls", old=OLD, new=None),
     )
     found = snapshot(certificate("a-tls", version=NEW, renewal=renewal), certificate("c-tls", version=NEW))
-    groups = groups_of(report(cluster("dev", *rows), inventory=found))
+    groups = groups_of(report(cluster("dev", *rows), snapshot=found))
     third = timedelta(days=30)
     assert {labels[-1]: value for labels, value in values(groups, definitions.SOURCE_RENEWAL).items()} == {
         "a-tls": renewal.timestamp(),
@@ -368,7 +368,7 @@ def test_nothing_but_names_and_codes_is_a_label() -> None:
     odd = certificate("web-tls", dns_names=(CANARY,), issuer=CANARY, serial=CANARY)
     refused = replace(REFUSED, detail=CANARY)
     registry.observe(
-        report(cluster("dev", refused, failures=(failure,), warnings=(CANARY,)), inventory=snapshot(odd, bad))
+        report(cluster("dev", refused, failures=(failure,), warnings=(CANARY,)), snapshot=snapshot(odd, bad))
     )
     assert CANARY not in registry.exposition()[0].decode()
     assert "sha256" not in registry.exposition()[0].decode()

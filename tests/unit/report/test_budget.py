@@ -133,7 +133,7 @@ HUGE = run_report(
         )
         for n in range(1000)
     ),
-    inventory=SourceSnapshot(
+    snapshot=SourceSnapshot(
         certificates=tuple(certificate(f"{n}-{LONG}", age=80) for n in range(1100)),
         rejections=tuple(rejection(f"{n}-{LONG}", detail=LONG) for n in range(1100)),
         warnings=(f"é{LONG}",) * 1100,

@@ -56,7 +56,7 @@ WANTED = {
     "a copy that is refused": (run_report(cluster_report("dev", FOREIGN)), [(REFUSED, "dev", "c-tls")]),
     "a route's certificate is unfit": (
         run_report(
-            cluster_report("dev", change(Action.NOTHING, Reason.EXPIRED)), inventory=snapshot(rejection())
+            cluster_report("dev", change(Action.NOTHING, Reason.EXPIRED)), snapshot=snapshot(rejection())
         ),
         [(REFUSED, "OPS", NAME), (REFUSED, "dev", NAME)],
     ),
@@ -67,28 +67,28 @@ WANTED = {
     "a copy of what cert-manager renews later": (
         run_report(
             cluster_report("dev", change(old=NEAR_EXPIRY)),
-            inventory=snapshot(certificate(version=NEAR_EXPIRY, renewal=NOW + timedelta(days=1))),
+            snapshot=snapshot(certificate(version=NEAR_EXPIRY, renewal=NOW + timedelta(days=1))),
         ),
         [],
     ),
     "an older copy of what cert-manager renews later": (
         run_report(
             cluster_report("dev", change(old=NEAR_EXPIRY)),
-            inventory=snapshot(certificate(age=69, renewal=NOW + timedelta(days=1))),
+            snapshot=snapshot(certificate(age=69, renewal=NOW + timedelta(days=1))),
         ),
         [(EXPIRING, "dev", NAME)],
     ),
     "a certificate that is being issued": (
         run_report(
             cluster_report("dev", change(Action.NOTHING, Reason.ISSUANCE_PENDING)),
-            inventory=snapshot(issuance()),
+            snapshot=snapshot(issuance()),
         ),
         [],
     ),
     "a certificate that should have been issued": (
         run_report(
             cluster_report("dev", change(Action.NOTHING, Reason.ISSUANCE_LATE)),
-            inventory=snapshot(issuance(attempts=1)),
+            snapshot=snapshot(issuance(attempts=1)),
         ),
         [(REFUSED, "OPS", NAME), (REFUSED, "dev", NAME)],
     ),
@@ -97,13 +97,13 @@ WANTED = {
         [(REFUSED, "dev", "c-tls")],
     ),
     "a certificate on OPS near expiry": (
-        run_report(cluster_report("dev"), inventory=snapshot(certificate(age=70))),
+        run_report(cluster_report("dev"), snapshot=snapshot(certificate(age=70))),
         [(EXPIRING, "OPS", NAME)],
     ),
     "a cluster that is down": (run_report(DOWN), []),
     "OPS can't be read": (
         run_report(
-            inventory=snapshot(
+            snapshot=snapshot(
                 failure=Failure(code=FailureCode.UNREACHABLE, cluster="ops", what="list secrets")
             )
         ),
@@ -113,7 +113,7 @@ WANTED = {
     "a run for one certificate": (
         run_report(
             cluster_report("dev", CREATED),
-            inventory=snapshot(certificate(age=70), rejection("other-tls")),
+            snapshot=snapshot(certificate(age=70), rejection("other-tls")),
             certificate="a-tls",
         ),
         [(SYNCED, "dev", "a-tls")],

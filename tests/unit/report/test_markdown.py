@@ -126,10 +126,10 @@ def reports_with(text: str) -> list[str]:
     return [
         markdown.render_run(given)
         for given in (
-            run_report(inventory=snapshot(certificate(age=85, issuer=text))),
-            run_report(inventory=snapshot(rejection("x", detail=text))),
-            run_report(inventory=snapshot(certificate(), warnings=(text,))),
-            run_report(inventory=snapshot(certificate(warnings=(text,)))),
+            run_report(snapshot=snapshot(certificate(age=85, issuer=text))),
+            run_report(snapshot=snapshot(rejection("x", detail=text))),
+            run_report(snapshot=snapshot(certificate(), warnings=(text,))),
+            run_report(snapshot=snapshot(certificate(warnings=(text,)))),
             run_report(
                 cluster_report("dev", change(Action.REFUSE, Reason.HOSTNAME_NOT_ALLOWED, detail=text))
             ),

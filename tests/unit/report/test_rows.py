@@ -97,6 +97,6 @@ def test_report_is_the_same_text_for_the_same_facts(render: Any) -> None:
 def test_a_report_without_clusters_says_why(render: Any) -> None:
     """The report of a run that could not read OPS names the failure."""
     text = render(
-        run_report(inventory=SourceSnapshot(failure=failure(FailureCode.TIMEOUT, "ops")), suspended=("lab",))
+        run_report(snapshot=SourceSnapshot(failure=failure(FailureCode.TIMEOUT, "ops")), suspended=("lab",))
     )
     assert "OPS can't be read: Timeout: list secrets in homarr-rct" in text.replace("\n  ", " ")

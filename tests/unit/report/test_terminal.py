@@ -115,7 +115,7 @@ WIDE = {
             warnings=("a warning " * 30,),
         ),
         cluster_report("rct", failures=(failure(detail="pinned " + "0c2f" * 9 + ", found " + "9e1d" * 9),)),
-        inventory=snapshot(rejection(LONG, Reason.CHAIN_ORDER, "certificate 2 did not issue certificate 1")),
+        snapshot=snapshot(rejection(LONG, Reason.CHAIN_ORDER, "certificate 2 did not issue certificate 1")),
         suspended=tuple(f"cluster-{n}" for n in range(30)),
     ),
     "a renewal": run_report(
@@ -148,11 +148,11 @@ EVIL = "evil.org\x1b[2J\nERROR: forged line"
     "given",
     [
         pytest.param(
-            run_report(cluster_report("dev"), inventory=snapshot(rejection("x", detail=EVIL))),
+            run_report(cluster_report("dev"), snapshot=snapshot(rejection("x", detail=EVIL))),
             id="a rejection's detail",
         ),
         pytest.param(
-            run_report(cluster_report("dev"), inventory=snapshot(certificate(), warnings=(EVIL,))),
+            run_report(cluster_report("dev"), snapshot=snapshot(certificate(), warnings=(EVIL,))),
             id="a warning of OPS",
         ),
         pytest.param(

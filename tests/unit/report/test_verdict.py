@@ -66,13 +66,13 @@ VERDICTS = {
         f"1 of 1 cluster failed: rct ({UNREACHABLE} (HTTP 500) (and 2 more))",
     ),
     "OPS has nothing that is fit": (
-        run_report(cluster_report("dev"), inventory=snapshot()),
+        run_report(cluster_report("dev"), snapshot=snapshot()),
         True,
         "1 cluster: nothing to do; warning: OPS has no certificate that is fit to be sent",
     ),
     "one is being issued": (
         run_report(
-            cluster_report("dev", CREATED, PENDING), inventory=snapshot(certificate(), issuance("n-tls"))
+            cluster_report("dev", CREATED, PENDING), snapshot=snapshot(certificate(), issuance("n-tls"))
         ),
         True,
         "1 cluster: create 1, nothing 1; 1 not issued yet",
@@ -85,7 +85,7 @@ VERDICTS = {
     "there are several notes": (
         run_report(
             cluster_report("dev", change()),
-            inventory=snapshot(certificate(age=80), rejection("x"), rejection("y")),
+            snapshot=snapshot(certificate(age=80), rejection("x"), rejection("y")),
             suspended=("rct", "prd"),
         ),
         True,
@@ -107,7 +107,7 @@ def test_a_run_without_ops_has_failed() -> None:
     """If OPS can't be read, nothing is written, and the message names the failure."""
     broken = failure(FailureCode.FORBIDDEN, "ops")
     expected = f"nothing was written, OPS can't be read: {broken}. To do: {broken.code.remedy}"
-    given = run_report(inventory=SourceSnapshot(failure=broken))
+    given = run_report(snapshot=SourceSnapshot(failure=broken))
     assert verdict.run_verdict(given) == verdict.Verdict(ok=False, name="SourceUnreadable", message=expected)
 
 
@@ -136,8 +136,8 @@ EXPIRY = {
 @pytest.mark.parametrize(("age", "life", "expected"), EXPIRY.values(), ids=EXPIRY)
 def test_expiring_goes_by_the_share_of_life_left(age: float, life: float, expected: list[str]) -> None:
     """Below three tenths of its life a certificate is a warning, and urgent below a sixth and seven days."""
-    given = run_report(inventory=snapshot(certificate(age=age, life=life)))
-    assert [text for _, text in verdict.expiring(given.inventory, NOW)] == expected
+    given = run_report(snapshot=snapshot(certificate(age=age, life=life)))
+    assert [text for _, text in verdict.expiring(given.snapshot, NOW)] == expected
 
 
 RENEWALS = {
@@ -157,20 +157,20 @@ def test_expiring_goes_by_when_cert_manager_renews(
 ) -> None:
     """Whatever renewBefore is, the warning comes after a tenth of the time from renewal to expiry."""
     renewal = NOW - timedelta(days=age - renewed)
-    given = run_report(inventory=snapshot(certificate(age=age, life=life, renewal=renewal)))
-    assert [text for _, text in verdict.expiring(given.inventory, NOW)] == expected
+    given = run_report(snapshot=snapshot(certificate(age=age, life=life, renewal=renewal)))
+    assert [text for _, text in verdict.expiring(given.snapshot, NOW)] == expected
 
 
 def test_expiring_is_sorted_by_expiry() -> None:
     """The earliest expiry comes first; certificates with the same expiry are sorted by name."""
     ages = {"c": 85, "b": 85, "a": 70, "fresh": 1}
-    given = run_report(inventory=snapshot(*(certificate(name, age=age) for name, age in ages.items())))
-    assert [one.ref.name for one, _ in verdict.expiring(given.inventory, NOW)] == ["b", "c", "a"]
+    given = run_report(snapshot=snapshot(*(certificate(name, age=age) for name, age in ages.items())))
+    assert [one.ref.name for one, _ in verdict.expiring(given.snapshot, NOW)] == ["b", "c", "a"]
 
 
 def test_near_expiry_depends_on_the_time_of_the_run() -> None:
     """The message goes by the report's `now`, not by the clock."""
-    given = run_report(cluster_report("dev"), inventory=snapshot(certificate(age=10)))
+    given = run_report(cluster_report("dev"), snapshot=snapshot(certificate(age=10)))
     later = given.model_copy(update={"now": NOW + timedelta(days=60)})
     assert "near expiry" not in verdict.run_verdict(given).message
     assert verdict.run_verdict(later).message.endswith("1 near expiry")

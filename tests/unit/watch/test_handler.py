@@ -93,7 +93,7 @@ def test_what_no_route_names_is_not_reported(
 @pytest.mark.parametrize("code", [FailureCode.UNREACHABLE, FailureCode.TOO_MANY])
 def test_a_source_that_cannot_be_read_is_tried_again(code: FailureCode) -> None:
     """The names are queued again, and nothing is recorded until OPS was read."""
-    stage = Stage(run_report(inventory=snapshot(failure=failure(code, "OPS"))))
+    stage = Stage(run_report(snapshot=snapshot(failure=failure(code, "OPS"))))
     stage.handle()
     assert stage.queued_again() == "web-tls"
     assert stage.records.added == []
@@ -114,7 +114,7 @@ def test_an_invalid_configuration_is_logged_once(capsys: pytest.CaptureFixture[s
 
 def test_a_certificate_that_is_not_ready_is_checked_again_before_it_is_reported() -> None:
     """The report is recorded after the last check of the backoff."""
-    report = run_report(cluster_report("dev"), inventory=NOT_READY)
+    report = run_report(cluster_report("dev"), snapshot=NOT_READY)
     stage = Stage(report, report, report)
     for _ in range(2):
         stage.handle()
@@ -127,7 +127,7 @@ def test_a_certificate_that_is_not_ready_is_checked_again_before_it_is_reported(
 def test_a_certificate_that_became_ready_may_be_checked_as_often_again() -> None:
     """The number of checks counts from the last batch in which the certificate was Ready."""
     not_ready, ready = (
-        run_report(cluster_report("dev"), inventory=NOT_READY),
+        run_report(cluster_report("dev"), snapshot=NOT_READY),
         run_report(cluster_report("dev", UPDATED)),
     )
     stage = Stage(not_ready, not_ready, ready, not_ready)
@@ -141,7 +141,7 @@ def test_a_certificate_that_became_ready_may_be_checked_as_often_again() -> None
 
 def test_what_was_copied_is_reported_although_another_certificate_is_not_ready() -> None:
     """A batch with writes is recorded at once; only the certificate that is not Ready is queued again."""
-    report = run_report(cluster_report("dev", UPDATED), inventory=NOT_READY)
+    report = run_report(cluster_report("dev", UPDATED), snapshot=NOT_READY)
     stage = Stage(report)
     stage.handle(NAMES | {"b-tls"})
     assert stage.queued_again() == "web-tls"

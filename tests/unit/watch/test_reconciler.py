@@ -161,8 +161,8 @@ def test_a_source_that_cannot_be_read_touches_no_cluster(
     clusters.source_error = error
     report = reconciler.reconcile(["web-tls"])
     assert report is not None
-    assert report.inventory.failure is not None
-    assert report.inventory.failure.code is code
+    assert report.snapshot.failure is not None
+    assert report.snapshot.failure.code is code
     assert "a key" not in str(report)
     assert (report.clusters, clusters.take_synced()) == ((), set())
 
