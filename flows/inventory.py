@@ -1,4 +1,4 @@
-"""The inventory as a flow: says which certificate is where, until when, and whether it is right."""
+"""The inventory as a flow: which certificate is where, until when, and whether it is the right one."""
 
 from prefect import flow, runtime
 from prefect.artifacts import create_markdown_artifact
@@ -10,7 +10,7 @@ from pydantic import Field
 from tasks.config.load import load_config
 from tasks.domain.text import WIDTH
 from tasks.inventory import summary, table
-from tasks.inventory.collect import survey
+from tasks.inventory.collect import collect_inventory
 from tasks.orchestration.process import prepare
 from tasks.report.rows import LOG_ROWS
 from tasks.runtime.shutdown import begin
@@ -35,14 +35,14 @@ def inventory(
     ),
 ) -> State[None]:
     begin()
-    found = survey(load_config(), cluster)
-    ending, logger = summary.verdict(found), get_run_logger()
-    say = logger.info if ending.ok else logger.error
-    say("%s", table.render(found, WIDTH, rows=LOG_ROWS))
+    report = collect_inventory(load_config(), cluster)
+    verdict, logger = summary.inventory_verdict(report), get_run_logger()
+    log = logger.info if verdict.ok else logger.error
+    log("%s", table.render(report, WIDTH, rows=LOG_ROWS))
     create_markdown_artifact(
-        table.render_markdown(found),
+        table.render_markdown(report),
         key="tls-sync-inventory",
         description="Which certificate is where, until when, and whether it is the right one",
     )
-    make = Completed if ending.ok else Failed
-    return make(name=ending.name, message=ending.message)
+    state = Completed if verdict.ok else Failed
+    return state(name=verdict.name, message=verdict.message)

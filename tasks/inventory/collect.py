@@ -1,7 +1,7 @@
-"""Which certificate is where: OPS, the dry run of each cluster, and what is served. Writes nothing."""
+"""Collects an inventory: OPS, a dry run of each cluster, and what addresses serve. Writes nothing."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -11,9 +11,9 @@ from tasks.domain.errors import ClusterError, ConfigError, internal_error
 from tasks.domain.models import ClusterReport, SourceSnapshot
 from tasks.domain.parameters import RunParameters
 from tasks.inventory import tls_probe
-from tasks.inventory.evaluate import make_survey, questions_of
+from tasks.inventory.evaluate import build_report, probes_for
 from tasks.inventory.model import InventoryReport
-from tasks.inventory.served import ServedCertificate, TLSProbe
+from tasks.inventory.served import ProbeResults
 from tasks.kube.pool import client_of_source
 from tasks.kubeconfig.reader import contexts
 from tasks.plan.observed import ObservedState
@@ -23,42 +23,50 @@ from tasks.runtime.shutdown import stop
 from tasks.source.read import read_source
 from tasks.target.sync import preview
 
-SIDE_BY_SIDE = 16
+MAX_CONCURRENCY = 16
+"""Maximum number of clusters that are read at the same time."""
+Previews = dict[str, tuple[ClusterReport, ObservedState]]
+"""The dry run of each cluster, and what it read there, by the cluster's name."""
 
 
-def survey(config: SyncConfig, cluster: str | None = None, certificate: str | None = None) -> InventoryReport:
-    """OPS first, then clusters and addresses side by side. Raises ConfigError where nothing can be asked."""
-    targets = _chosen(config, cluster, certificate)
+def collect_inventory(
+    config: SyncConfig, cluster: str | None = None, certificate: str | None = None
+) -> InventoryReport:
+    """Read OPS, then all clusters and addresses at the same time.
+
+    Raises ConfigError if the parameters or the kubeconfig can't be used, or if there are too many copies.
+    """
+    targets = _selected(config, cluster, certificate)
     try:
         contexts()
     except ClusterError as error:
         raise ConfigError(f"kubeconfig: {error.failure.detail}") from None
-    inventory = _read_ops(config)
-    if not inventory.failure and (
-        failure := limit_copies(inventory, config.source, targets, certificate).failure
+    snapshot = _read_ops(config)
+    if not snapshot.failure and (
+        failure := limit_copies(snapshot, config.source, targets, certificate).failure
     ):
         raise ConfigError(f"{failure}. To do: ask for one cluster, or for one certificate")
-    specs = specs_for(config, targets, inventory, RunParameters(certificate=certificate, dry_run=True))
-    found, answers = _ask(specs)
-    return make_survey(
-        routed(inventory, config),
+    specs = specs_for(config, targets, snapshot, RunParameters(certificate=certificate, dry_run=True))
+    previews, results = _read_targets(specs)
+    return build_report(
+        routed(snapshot, config),
         specs,
-        found,
-        answers,
+        previews,
+        results,
         now=datetime.now(UTC),
         certificate=certificate,
         suspended=() if cluster else config.suspended,
     )
 
 
-def _chosen(config: SyncConfig, cluster: str | None, certificate: str | None) -> tuple[Cluster, ...]:
-    """A suspended cluster may be asked for by its name: a survey only reads."""
+def _selected(config: SyncConfig, cluster: str | None, certificate: str | None) -> tuple[Cluster, ...]:
+    """Return the clusters to read. A suspended one can be selected by its name, since nothing is written."""
     if cluster is None:
         return config.select(RunParameters(certificate=certificate))
     found = config.named(cluster)
-    awake = tuple(one.model_copy(update={"suspended": False}) for one in found)
+    active = tuple(one.model_copy(update={"suspended": False}) for one in found)
     parameters = RunParameters(cluster=cluster, certificate=certificate)
-    config.model_copy(update={"clusters": awake}).select(parameters)  # is it one that goes there?
+    config.model_copy(update={"clusters": active}).select(parameters)  # raises if it is not routed there
     return found
 
 
@@ -69,29 +77,26 @@ def _read_ops(config: SyncConfig) -> SourceSnapshot:
             return read_source(client, source, datetime.now(UTC))
     except ClusterError as error:
         return SourceSnapshot(failure=error.failure)
-    except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
+    except Exception as error:  # noqa: BLE001  its text could contain anything, so it ends here
         return SourceSnapshot(failure=internal_error(source.label, "read the certificates", error))
 
 
-def _ask(
-    specs: Iterable[SyncSpec],
-) -> tuple[dict[str, tuple[ClusterReport, ObservedState]], dict[TLSProbe, ServedCertificate | str]]:
-    specs = list(specs)
-    questions = {question for spec in specs for question in questions_of(spec)}
-    with ThreadPoolExecutor(SIDE_BY_SIDE + 1) as pool:
+def _read_targets(specs: Sequence[SyncSpec]) -> tuple[Previews, ProbeResults]:
+    probes = {probe for spec in specs for probe in probes_for(spec)}
+    with ThreadPoolExecutor(MAX_CONCURRENCY + 1) as pool:
         try:
-            served = pool.submit(tls_probe.probe_all, questions)
-            found = dict(pool.map(_view, specs))
-            return found, served.result()
-        except BaseException:  # Ctrl-C, or what Prefect makes of a SIGTERM; no write is under way
+            served = pool.submit(tls_probe.probe_all, probes)
+            previews = dict(pool.map(_preview, specs))
+            return previews, served.result()
+        except BaseException:  # Ctrl-C, or what Prefect raises on SIGTERM; no write is in progress
             stop(grace=0)
             raise
 
 
-def _view(spec: SyncSpec) -> tuple[str, tuple[ClusterReport, ObservedState]]:
+def _preview(spec: SyncSpec) -> tuple[str, tuple[ClusterReport, ObservedState]]:
     name = spec.cluster.name
     try:
         return name, preview(spec, time.monotonic() + CLUSTER_SECONDS)
-    except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
+    except Exception as error:  # noqa: BLE001  its text could contain anything, so it ends here
         failure = internal_error(name, "look at the cluster", error)
         return name, (ClusterReport(cluster=name, dry_run=True, failures=(failure,)), ObservedState())

@@ -1,7 +1,7 @@
-"""A survey as a document for programs. Pure.
+"""An inventory as a JSON document. Pure.
 
-The form is an interface: what is there keeps its name and meaning as long as `schemaVersion` is the same.
-New keys may be added. Times are RFC 3339, unknown values null, days whole and negative once passed.
+Programs rely on it: existing keys keep their name and meaning as long as `schemaVersion` is the same; new
+keys may be added. Times are RFC 3339; unknown values are null; days are whole, and negative after the expiry.
 """
 
 from datetime import datetime
@@ -17,33 +17,33 @@ SCHEMA_VERSION = 1
 Document = dict[str, Any]
 
 
-def document(survey: InventoryReport) -> Document:
-    ending = summary.verdict(survey)
+def document(report: InventoryReport) -> Document:
+    source = report.source
     return {
         "schemaVersion": SCHEMA_VERSION,
-        "takenAt": _time(survey.now),
-        "ok": survey.ok,
-        "message": ending.message,
-        "counts": {str(status): count for status, count in survey.counts.items()},
-        "ops": {"failure": _failure(survey.failure), "warnings": list(survey.warnings)},
-        "clusters": [_visit(visit) for visit in survey.visits],
-        "suspended": list(survey.suspended),
-        "certificates": [_certificate(one, survey) for one in survey.certificates],
+        "takenAt": _time(report.now),
+        "ok": report.ok,
+        "message": summary.inventory_verdict(report).message,
+        "counts": {str(status): count for status, count in report.counts.items()},
+        "ops": {"failure": _failure(source.failure), "warnings": list(source.all_warnings)},
+        "clusters": [_cluster(one) for one in report.clusters],
+        "suspended": list(report.suspended),
+        "certificates": [_certificate(one, report) for one in source.certificates],
         "rejections": [
             {"name": one.ref.name, "reason": str(one.reason), "detail": one.detail}
-            for one in survey.rejections
+            for one in source.rejections
         ],
-        "issuances": [_issuance(one, survey.now) for one in survey.issuances],
-        "unrouted": {"rejections": survey.unrouted_rejections, "issuances": survey.unrouted_issuances},
-        "placements": [_placement(one, survey.now) for one in survey.placements],
+        "issuances": [_issuance(one, report.now) for one in source.issuances],
+        "unrouted": {"rejections": source.unrouted_rejections, "issuances": source.unrouted_issuances},
+        "placements": [_copy(one, report.now) for one in report.copies],
     }
 
 
-def _visit(visit: ClusterStatus) -> Document:
+def _cluster(cluster: ClusterStatus) -> Document:
     return {
-        "name": visit.cluster,
-        "failures": [_failure(one) for one in visit.failures],
-        "warnings": list(visit.warnings),
+        "name": cluster.cluster,
+        "failures": [_failure(one) for one in cluster.failures],
+        "warnings": list(cluster.warnings),
     }
 
 
@@ -59,7 +59,7 @@ def _failure(failure: Failure | None) -> Document | None:
     }
 
 
-def _certificate(one: Certificate, survey: InventoryReport) -> Document:
+def _certificate(one: Certificate, report: InventoryReport) -> Document:
     version = one.version
     return {
         "name": one.ref.name,
@@ -73,10 +73,10 @@ def _certificate(one: Certificate, survey: InventoryReport) -> Document:
         "dnsNames": list(one.dns_names),
         "notBefore": _time(version.not_before),
         "notAfter": _time(version.not_after),
-        "daysLeft": days_until(version.not_after, survey.now),
+        "daysLeft": days_until(version.not_after, report.now),
         "renewalDue": _time(expiry.renewal_due(version.not_before, version.not_after, one.renewal)),
-        "expiry": str(expiry.level_of(one, survey.now)),
-        "copies": sum(placement.certificate == one.ref.name for placement in survey.placements),
+        "expiry": str(expiry.level_of(one, report.now)),
+        "copies": sum(copy.certificate == one.ref.name for copy in report.copies),
     }
 
 
@@ -91,7 +91,7 @@ def _issuance(one: Issuance, now: datetime) -> Document:
     }
 
 
-def _placement(one: CopyState, now: datetime) -> Document:
+def _copy(one: CopyState, now: datetime) -> Document:
     return {
         "certificate": one.certificate,
         "cluster": one.cluster,
@@ -102,8 +102,8 @@ def _placement(one: CopyState, now: datetime) -> Document:
         "reason": one.reason,
         "detail": one.detail,
         "remedy": one.remedy,
-        "copy": _content(one.held, now),
-        "writtenAt": _time(one.written),
+        "copy": _content(one.stored, now),
+        "writtenAt": _time(one.written_at),
         "onOps": _content(one.source, now),
         "served": [_served(served) for served in one.served],
     }
@@ -125,7 +125,7 @@ def _served(one: Served) -> Document:
     return {
         "address": one.address,
         "name": one.name or None,
-        "likeness": str(one.likeness),
+        "likeness": str(one.match),
         "serial": one.serial or None,
         "notAfter": _time(one.not_after),
         "detail": one.detail,

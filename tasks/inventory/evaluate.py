@@ -1,4 +1,4 @@
-"""Plans and views -> placements. Pure. It decides nothing a second time: a status is a plan's row, retold."""
+"""Plans and observed Secrets -> the report of an inventory. Pure. A status restates the plan's decision."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
@@ -14,9 +14,8 @@ from tasks.domain.models import (
     TargetSecret,
 )
 from tasks.domain.reasons import QUIET, Reason
-from tasks.inventory import served
 from tasks.inventory.model import ClusterStatus, Content, CopyState, InventoryReport, Served, Status
-from tasks.inventory.served import ServedCertificate, TLSProbe
+from tasks.inventory.served import ProbeResults, TLSProbe, compare, probe_for
 from tasks.plan.observed import ObservedState
 from tasks.plan.spec import SyncSpec
 
@@ -45,112 +44,112 @@ STATUSES = {
     Reason.GONE_FROM_SOURCE: Status.ORPHANED,
     Reason.NO_LONGER_ROUTED: Status.ORPHANED,
 } | dict.fromkeys(FOREIGN, Status.FOREIGN)
-"""Any other reason, a check's among them, is a refusal."""
+"""The statuses by reason; any other reason, among them those of checks, is REFUSED."""
 
 
-def status_of(change: Change, *, seen: bool) -> Status:
-    """What a row of a plan says of the Secret that is there, or not (`seen`)."""
-    if change.action is Action.NOTHING:  # wanted, and it can't be had; what is there is not ours
+def status_of(change: Change, *, exists: bool) -> Status:
+    """Return the status of a plan's row; `exists` says whether a Secret of that name is there."""
+    if change.action is Action.NOTHING:  # a routed copy can't be written; an existing Secret is not ours
         absent = Status.PENDING if change.reason is Reason.ISSUANCE_PENDING else Status.MISSING
-        return Status.FOREIGN if seen else absent
+        return Status.FOREIGN if exists else absent
     return STATUSES.get(change.reason, Status.REFUSED)
 
 
-def make_survey(  # noqa: PLR0913  all that was found, each passed once
-    inventory: SourceSnapshot,
-    orders: Iterable[SyncSpec],
-    found: Mapping[str, tuple[ClusterReport, ObservedState]],
-    answers: Mapping[TLSProbe, ServedCertificate | str],
+def build_report(  # noqa: PLR0913  all that was read, each passed once
+    snapshot: SourceSnapshot,
+    specs: Iterable[SyncSpec],
+    previews: Mapping[str, tuple[ClusterReport, ObservedState]],
+    results: ProbeResults,
     *,
     now: datetime,
     certificate: str | None = None,
     suspended: tuple[str, ...] = (),
 ) -> InventoryReport:
-    placements: list[CopyState] = []
-    for order in orders:
-        report, view = found[order.cluster.name]
-        placements += placements_of(order, report, view, answers)
-    asked = [one for one in inventory.certificates if certificate in (None, one.ref.name)]
-    reports = [report for report, _ in found.values()]
+    """Return the report; with `certificate`, of that certificate alone."""
+    copies = [copy for spec in specs for copy in copies_of(spec, *previews[spec.cluster.name], results)]
     return InventoryReport(
         now=now,
-        placements=tuple(sorted(placements, key=worst_first)),
-        certificates=tuple(asked),
-        rejections=tuple(one for one in inventory.rejections if certificate in (None, one.ref.name)),
-        issuances=tuple(one for one in inventory.issuances if certificate in (None, one.ref.name)),
-        unrouted_rejections=0 if certificate else inventory.unrouted_rejections,
-        unrouted_issuances=0 if certificate else inventory.unrouted_issuances,
-        warnings=inventory.all_warnings,
-        failure=inventory.failure,
-        visits=tuple(
-            ClusterStatus(cluster=r.cluster, failures=r.failures, warnings=r.warnings) for r in reports
+        source=_of_certificate(snapshot, certificate) if certificate else snapshot,
+        copies=tuple(sorted(copies, key=worst_first)),
+        clusters=tuple(
+            ClusterStatus(cluster=report.cluster, failures=report.failures, warnings=report.warnings)
+            for report, _ in previews.values()
         ),
         suspended=suspended,
     )
 
 
-def worst_first(placement: CopyState) -> tuple[object, ...]:
-    """What needs someone before what doesn't, and each in an order that stays."""
-    rank = list(Status).index(placement.status)
-    return placement.ok, rank, placement.certificate, placement.cluster, placement.namespace, placement.secret
-
-
-def placements_of(
-    order: SyncSpec,
-    report: ClusterReport,
-    view: ObservedState,
-    answers: Mapping[TLSProbe, ServedCertificate | str],
-) -> Iterator[CopyState]:
-    """A placement for each row of the plan, and for what the routes want where nothing could be seen."""
-    sources = order.snapshot.by_name
-    for change in report.changes:
-        yield _known(order, change, sources.get(change.certificate), view.secrets.get(change.target), answers)
-    known = {change.target for change in report.changes}
-    names = order.snapshot.entries
-    codes = ", ".join(dict.fromkeys(str(failure.code) for failure in report.failures))
-    for want in order.cluster.routed_copies(frozenset(names), order.certificate):
-        hidden = want.target.namespace not in view.namespaces or want.target in view.unreadable
-        chosen = order.certificate in (None, want.certificate)
-        if chosen and hidden and want.target not in known:
-            source = sources.get(want.certificate)
-            yield CopyState(
-                **_where(order, want.certificate, want.target),
-                status=Status.UNKNOWN,
-                reason=codes,
-                source=content_of(source),
-                served=_served(order, want.certificate, want.target.namespace, source, None, answers),
-            )
-
-
-def _known(
-    order: SyncSpec,
-    change: Change,
-    source: Certificate | None,
-    secret: TargetSecret | None,
-    answers: Mapping[TLSProbe, ServedCertificate | str],
-) -> CopyState:
-    reason, failure = change.reason, order.snapshot.failure
-    held = held_by(change, secret)
-    stored = content_of(source) if reason is Reason.IN_SYNC else held
-    told_elsewhere = failure is not None or reason in QUIET or change.writes
-    return CopyState(
-        **_where(order, change.certificate, change.target),
-        # Without OPS the plan knows nothing of what is right; what is there can be told all the same.
-        status=Status.UNKNOWN if failure else status_of(change, seen=secret is not None),
-        reason=str(failure.code if failure else reason),
-        detail=change.detail,
-        remedy="" if told_elsewhere else reason.remedy,
-        held=held,
-        written=moment(secret.managed.written) if secret and held else None,
-        source=content_of(source),
-        served=_served(order, change.certificate, change.target.namespace, source, stored, answers),
+def _of_certificate(snapshot: SourceSnapshot, certificate: str) -> SourceSnapshot:
+    return snapshot.model_copy(
+        update={
+            "certificates": tuple(one for one in snapshot.certificates if one.ref.name == certificate),
+            "rejections": tuple(one for one in snapshot.rejections if one.ref.name == certificate),
+            "issuances": tuple(one for one in snapshot.issuances if one.ref.name == certificate),
+            "unrouted_rejections": 0,
+            "unrouted_issuances": 0,
+        }
     )
 
 
-def _where(order: SyncSpec, certificate: str, target: SecretRef) -> dict[str, str]:
+def worst_first(copy: CopyState) -> tuple[object, ...]:
+    """Return the sort key of a copy: those that are not ok, then by status and by name."""
+    rank = list(Status).index(copy.status)
+    return copy.ok, rank, copy.certificate, copy.cluster, copy.namespace, copy.secret
+
+
+def copies_of(
+    spec: SyncSpec, report: ClusterReport, observed: ObservedState, results: ProbeResults
+) -> Iterator[CopyState]:
+    """Yield the state of each row of the plan, and of each routed copy that could not be read."""
+    sources = spec.snapshot.by_name
+    for change in report.changes:
+        secret = observed.secrets.get(change.target)
+        yield _planned(spec, change, sources.get(change.certificate), secret, results)
+    planned = {change.target for change in report.changes}
+    codes = ", ".join(dict.fromkeys(str(failure.code) for failure in report.failures))
+    for routed in spec.cluster.routed_copies(frozenset(spec.snapshot.entries), spec.certificate):
+        unread = routed.target.namespace not in observed.namespaces or routed.target in observed.unreadable
+        selected = spec.certificate in (None, routed.certificate)
+        if selected and unread and routed.target not in planned:
+            source = sources.get(routed.certificate)
+            yield CopyState(
+                **_place(spec, routed.certificate, routed.target),
+                status=Status.UNKNOWN,
+                reason=codes,
+                source=content_of(source),
+                served=_served(spec, routed.target.namespace, source, None, results),
+            )
+
+
+def _planned(
+    spec: SyncSpec,
+    change: Change,
+    source: Certificate | None,
+    secret: TargetSecret | None,
+    results: ProbeResults,
+) -> CopyState:
+    reason, failure = change.reason, spec.snapshot.failure
+    stored = stored_content(change, secret)
+    expected = content_of(source) if reason is Reason.IN_SYNC else stored
+    needs_person = failure is None and reason not in QUIET and not change.writes
+    return CopyState(
+        **_place(spec, change.certificate, change.target),
+        # Without OPS it is unknown which content is right, but the copies are shown all the same.
+        status=Status.UNKNOWN if failure else status_of(change, exists=secret is not None),
+        reason=str(failure.code if failure else reason),
+        detail=change.detail,
+        remedy=reason.remedy if needs_person else "",
+        stored=stored,
+        written_at=parse_time(secret.managed.written) if secret and stored else None,
+        source=content_of(source),
+        served=_served(spec, change.target.namespace, source, expected, results),
+    )
+
+
+def _place(spec: SyncSpec, certificate: str, target: SecretRef) -> dict[str, str]:
     return {
         "certificate": certificate,
-        "cluster": order.cluster.name,
+        "cluster": spec.cluster.name,
         "namespace": target.namespace,
         "secret": target.name,
     }
@@ -168,22 +167,22 @@ def content_of(certificate: Certificate | None) -> Content | None:
     )
 
 
-def held_by(change: Change, secret: TargetSecret | None) -> Content | None:
-    """What the copy holds. The serial is the one noted with it, if the content is still the noted one."""
+def stored_content(change: Change, secret: TargetSecret | None) -> Content | None:
+    """Return the content of a copy, with the annotated serial if the annotated fingerprint is right."""
     if secret is None or change.old is None:
         return None
-    notes, old = secret.annotations, change.old
-    same = notes.get(annotations.FINGERPRINT) == old.fingerprint
+    found, old = secret.annotations, change.old
+    is_annotated = found.get(annotations.FINGERPRINT) == old.fingerprint
     return Content(
         fingerprint=old.fingerprint,
-        serial=notes.get(annotations.SERIAL, "") if same else "",
+        serial=found.get(annotations.SERIAL, "") if is_annotated else "",
         not_before=old.not_before,
         not_after=old.not_after,
     )
 
 
-def moment(text: str) -> datetime | None:
-    """A time as an API server writes it; None for anything else."""
+def parse_time(text: str) -> datetime | None:
+    """Parse the RFC 3339 time of an API server; None if it is none."""
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
@@ -191,26 +190,26 @@ def moment(text: str) -> datetime | None:
     return found if found.tzinfo else None
 
 
-def questions_of(order: SyncSpec) -> frozenset[TLSProbe]:
-    """What is to be asked of the addresses at which this cluster's certificates are served."""
-    asked = set()
-    for one in order.snapshot.certificates:
-        if order.certificate in (None, one.ref.name):
-            for namespace in order.cluster.namespaces_of(one.ref.name):
-                for address in order.cluster.served_at(one.ref.name, namespace):
-                    asked.add(served.question(address, one))
-    return frozenset(question for question in asked if question.name)
+def probes_for(spec: SyncSpec) -> frozenset[TLSProbe]:
+    """Return the probes of all addresses that serve this cluster's certificates."""
+    probes = {
+        probe_for(address, one)
+        for one in spec.snapshot.certificates
+        if spec.certificate in (None, one.ref.name)
+        for namespace in spec.cluster.namespaces_of(one.ref.name)
+        for address in spec.cluster.served_at(one.ref.name, namespace)
+    }
+    return frozenset(probe for probe in probes if probe.name)
 
 
-def _served(  # noqa: PLR0913, PLR0917  what is compared with what, and where
-    order: SyncSpec,
-    certificate: str,
+def _served(
+    spec: SyncSpec,
     namespace: str,
     source: Certificate | None,
     stored: Content | None,
-    answers: Mapping[TLSProbe, ServedCertificate | str],
+    results: ProbeResults,
 ) -> tuple[Served, ...]:
     if source is None:
         return ()
-    addresses = order.cluster.served_at(certificate, namespace)
-    return tuple(served.compare(one, source, stored, answers) for one in addresses)
+    addresses = spec.cluster.served_at(source.ref.name, namespace)
+    return tuple(compare(address, source, stored, results) for address in addresses)

@@ -1,18 +1,15 @@
-"""What a survey finds out: certificate x cluster x namespace, each a placement. Pure.
-
-The survey is not the inventory: that is what OPS holds, this is where it went.
-"""
+"""The report of an inventory: the state of each copy, the clusters, what OPS holds. Pure."""
 
 from collections import Counter
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from tasks.domain.models import Certificate, Failure, Issuance, Model, Rejection
+from tasks.domain.models import Failure, Model, SourceSnapshot
 from tasks.domain.reasons import QUIET
 
 
 class Status(StrEnum):
-    """What a copy is, the worst first."""
+    """The state of a copy, the worst first."""
 
     REFUSED = "refused"
     FOREIGN = "foreign"
@@ -28,46 +25,46 @@ class Status(StrEnum):
 MEANINGS = {
     Status.IN_SYNC: "the same content as on OPS",
     Status.STALE: "OPS has another content; the next run sends it",
-    Status.MISSING: "wanted, and not there",
+    Status.MISSING: "routed, but not there",
     Status.FOREIGN: "a Secret that is not ours has the name",
     Status.DRIFTED: "the copy was edited there; the next run repairs it",
     Status.PENDING: "cert-manager has yet to issue it; a run after that sends it",
     Status.REFUSED: "it may not be sent, and needs a person",
     Status.UNKNOWN: "the cluster, the namespace or OPS can't be read",
-    Status.ORPHANED: "ours, and nothing feeds it any more",
+    Status.ORPHANED: "a copy whose certificate is gone from OPS, or no longer routed",
 }
 
 
 class ServedMatch(StrEnum):
-    """What an address serves, beside what is stored."""
+    """How the certificate that an address serves compares with the stored one."""
 
     SAME = "same"
     OLDER = "older"
     OTHER = "other"
     NONE = "none"
-    """No certificate could be had; `detail` says why."""
+    """The address served no certificate; `detail` says why."""
     NO_NAME = "not asked"
-    """The certificate has no name that could be asked for there."""
+    """The certificate has no DNS name that the address could be asked for."""
 
 
 class Served(Model):
     """What one address serves under one name."""
 
     address: str
-    likeness: ServedMatch
+    match: ServedMatch
     name: str = ""
-    """The one that was asked for (SNI)."""
+    """The server name (SNI) of the request."""
     serial: str = ""
     not_after: datetime | None = None
     detail: str = ""
 
     @property
     def differs(self) -> bool:
-        return self.likeness in (ServedMatch.OLDER, ServedMatch.OTHER)
+        return self.match in (ServedMatch.OLDER, ServedMatch.OTHER)
 
 
 class Content(Model):
-    """What is held in one place, as far as metadata tells. Unknown is empty."""
+    """The certificate in a Secret, as far as metadata shows it. Unknown values are empty."""
 
     fingerprint: str = ""
     serial: str = ""
@@ -85,30 +82,30 @@ class CopyState(Model):
     secret: str
     status: Status
     reason: str
-    """A code of tasks/domain/reasons.py; several where a cluster can't be read for several reasons."""
+    """A code of domain/reasons.py, or the failure codes of a cluster that can't be read."""
     detail: str = ""
     remedy: str = ""
-    held: Content | None = None
-    """The copy; None where there is none, or none of ours."""
-    written: datetime | None = None
-    """When the copy was last written by us."""
+    stored: Content | None = None
+    """The content of the copy; None if there is no copy of ours."""
+    written_at: datetime | None = None
+    """When tls-sync last wrote the copy."""
     source: Content | None = None
-    """What OPS has; None where it has nothing fit to be sent."""
+    """The content on OPS; None if OPS has none that is fit to be sent."""
     served: tuple[Served, ...] = ()
 
     @property
     def ok(self) -> bool:
-        """True where a person or a run has nothing to do."""
+        """True if neither a person nor a run has something to do."""
         return self.reason in QUIET and not any(one.differs for one in self.served)
 
     @property
     def place(self) -> str:
-        """Namespace, and the copy's name where it has one of its own."""
+        """The namespace, with the copy's name if that is not the certificate's."""
         return self.namespace if self.secret == self.certificate else f"{self.namespace}/{self.secret}"
 
 
 class ClusterStatus(Model):
-    """What is to be said of a cluster as a whole."""
+    """What could not be read of a cluster, and what is unusual there."""
 
     cluster: str
     failures: tuple[Failure, ...] = ()
@@ -116,38 +113,31 @@ class ClusterStatus(Model):
 
 
 class InventoryReport(Model):
-    """Which certificate is where, until when, and whether it is the right one."""
+    """Which certificate is in which place, until when, and whether it is the right one."""
 
     now: datetime
-    placements: tuple[CopyState, ...] = ()
-    """Worst first."""
-    certificates: tuple[Certificate, ...] = ()
-    rejections: tuple[Rejection, ...] = ()
-    issuances: tuple[Issuance, ...] = ()
-    unrouted_rejections: int = 0
-    """As of an Inventory in a report."""
-    unrouted_issuances: int = 0
-    warnings: tuple[str, ...] = ()
-    failure: Failure | None = None
-    """Why OPS could not be read."""
-    visits: tuple[ClusterStatus, ...] = ()
+    source: SourceSnapshot = SourceSnapshot()
+    """What OPS holds; of the selected certificate alone, if one was selected."""
+    copies: tuple[CopyState, ...] = ()
+    """The copies, worst first."""
+    clusters: tuple[ClusterStatus, ...] = ()
     suspended: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
-        failed = self.failure or any(visit.failures for visit in self.visits)
-        return not failed and all(placement.ok for placement in self.placements)
+        failed = self.source.failure or any(cluster.failures for cluster in self.clusters)
+        return not failed and all(copy.ok for copy in self.copies)
 
     @property
     def counts(self) -> dict[Status, int]:
-        found = Counter(placement.status for placement in self.placements)
+        found = Counter(copy.status for copy in self.copies)
         return {status: found[status] for status in Status if found[status]}
 
     @property
-    def clusters(self) -> tuple[str, ...]:
-        return tuple(visit.cluster for visit in self.visits)
+    def cluster_names(self) -> tuple[str, ...]:
+        return tuple(cluster.cluster for cluster in self.clusters)
 
 
 def days_until(moment: datetime | None, now: datetime) -> int | None:
-    """Whole days; negative once it has passed."""
+    """Return whole days; negative once the moment has passed."""
     return None if moment is None else (moment - now) // timedelta(days=1)

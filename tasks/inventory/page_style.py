@@ -1,6 +1,7 @@
-"""The style of a survey's page: light and dark, for screens and for paper. Pure.
+"""The style sheet of an inventory's page: light and dark, for screens and for paper. Pure.
 
-The colours are of Okabe and Ito's set, which people tell apart whatever their eyes; none stands alone.
+The colours are from the set of Okabe and Ito, for people with any kind of colour vision; a colour never has a
+meaning of its own.
 """
 
 STYLE = """

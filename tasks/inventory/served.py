@@ -1,4 +1,4 @@
-"""What an ingress serves, beside what is stored. Pure; who asks is tls_probe.py."""
+"""Compares the certificate that an address serves with the stored one. Pure; tls_probe.py connects."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -10,15 +10,15 @@ from tasks.inventory.model import Content, Served, ServedMatch
 
 
 class TLSProbe(NamedTuple):
-    """Which certificate is served at an address under a name."""
+    """A TLS handshake with an address."""
 
     address: str
     name: str
-    """Sent as SNI. Empty where the certificate has none that could be asked for."""
+    """The server name (SNI); empty if the certificate has no DNS name to ask for."""
 
 
 class ServedCertificate(NamedTuple):
-    """The first certificate of a handshake."""
+    """The leaf certificate of a handshake."""
 
     sha256: str
     serial: str
@@ -27,8 +27,12 @@ class ServedCertificate(NamedTuple):
     not_after: datetime
 
 
-def question(address: str, certificate: Certificate) -> TLSProbe:
-    """Asked for: the address's own name if the certificate has it, else its first name without `*`."""
+ProbeResults = Mapping[TLSProbe, ServedCertificate | str]
+"""The leaf that each probe found, or why there is none."""
+
+
+def probe_for(address: str, certificate: Certificate) -> TLSProbe:
+    """Return a probe for the address's own name if the certificate has it, else its first without `*`."""
     host, _ = split_address(address) or ("", 0)
     names = tuple(name.lower() for name in certificate.dns_names)
     if hostname_allowed(host, names) and is_name(host):
@@ -40,36 +44,36 @@ def compare(
     address: str,
     source: Certificate,
     stored: Content | None,
-    answers: Mapping[TLSProbe, ServedCertificate | str],
+    results: ProbeResults,
 ) -> Served:
-    """Is it the stored one? Where nothing of ours is stored, the one on OPS.
+    """Compare the served leaf with the stored one, or with OPS's if no copy of ours is stored.
 
-    By the leaf's fingerprint where the copy is in sync. The leaf of another copy would have to be read, with
-    its key, so there it goes by the serial number that was noted.
+    If the copy has OPS's content, the fingerprints of the leaves are compared. Otherwise the copy's leaf is
+    unknown, since reading it would mean to read its key: then the annotated serial number is compared.
     """
-    asked = question(address, source)
-    if not asked.name:
+    probe = probe_for(address, source)
+    if not probe.name:
         return Served(
             address=address,
-            likeness=ServedMatch.NO_NAME,
+            match=ServedMatch.NO_NAME,
             detail="no name of the certificate without * and not the address's own: "
             "write a name that it covers as the address",
         )
-    leaf = answers.get(asked, "not asked")
+    leaf = results.get(probe, "not asked")
     if isinstance(leaf, str):
-        return Served(address=address, name=asked.name, likeness=ServedMatch.NONE, detail=leaf)
-    likeness, detail = _likeness(leaf, asked.name, source, stored)
+        return Served(address=address, name=probe.name, match=ServedMatch.NONE, detail=leaf)
+    match, detail = _match(leaf, probe.name, source, stored)
     return Served(
         address=address,
-        name=asked.name,
-        likeness=likeness,
+        name=probe.name,
+        match=match,
         serial=leaf.serial,
         not_after=leaf.not_after,
         detail=detail,
     )
 
 
-def _likeness(
+def _match(
     leaf: ServedCertificate, name: str, source: Certificate, stored: Content | None
 ) -> tuple[ServedMatch, str]:
     begin = stored.not_before if stored else source.version.not_before
@@ -82,7 +86,7 @@ def _likeness(
     if not hostname_allowed(name, tuple(one.lower() for one in leaf.names)):
         return ServedMatch.OTHER, "a certificate for other names"
     if begin and leaf.not_before < begin:
-        return ServedMatch.OLDER, "an older certificate: whoever serves it has not loaded the stored one"
+        return ServedMatch.OLDER, "an older certificate: the server has not loaded the stored one"
     if leaf.sha256 == source.leaf:
         return ServedMatch.OTHER, "the certificate that OPS has, which is not the stored one"
     return ServedMatch.OTHER, "another certificate for this name"

@@ -1,4 +1,4 @@
-"""A survey in words: the verdict, cells, and sentences that its texts and its page share. Pure."""
+"""The verdict of an inventory, and the cells and sentences that its table and its page share. Pure."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -6,13 +6,11 @@ from datetime import datetime, timedelta
 
 from tasks.domain.errors import describe
 from tasks.domain.failure_codes import FailureCode
-from tasks.domain.models import Certificate, SourceSnapshot
 from tasks.domain.reasons import Reason
-from tasks.domain.text import short_date
+from tasks.domain.text import count_of, short_date
 from tasks.inventory.model import Content, CopyState, InventoryReport, Served, ServedMatch, Status, days_until
 from tasks.report import rows
-from tasks.report import verdict as run_verdict
-from tasks.report.verdict import MAX_NAMED, Verdict, source_notes
+from tasks.report.verdict import MAX_NAMED, Verdict, expiring, source_notes
 
 MARKS = {
     Status.IN_SYNC: "✓",
@@ -25,7 +23,7 @@ MARKS = {
     Status.UNKNOWN: "?",
     Status.ORPHANED: "-",
 }
-LIKENESSES = {
+MATCH_LABELS = {
     ServedMatch.SAME: "as stored",
     ServedMatch.OLDER: "older",
     ServedMatch.OTHER: "another",
@@ -34,147 +32,126 @@ LIKENESSES = {
 }
 
 
-def verdict(survey: InventoryReport) -> Verdict:
-    """How it ended, in one line: `inventory: 2 of 9 copies not in sync (stale 2); 1 near expiry`."""
-    parts = [*_troubles(survey)]
-    bad = [one for one in survey.placements if not one.ok and one.status is not Status.IN_SYNC]
+def inventory_verdict(report: InventoryReport) -> Verdict:
+    """Return the final state and a message: `inventory: 2 of 9 copies not in sync (stale 2); …`."""
+    parts = [*_failures(report)]
+    bad = [one for one in report.copies if not one.ok and one.status is not Status.IN_SYNC]
     if bad:
-        kinds = Counter(one.status for one in bad)
-        told = ", ".join(f"{status} {kinds[status]}" for status in Status if kinds[status])
-        parts.append(f"{len(bad)} of {_copies(len(survey.placements))} not in sync ({told})")
-    elif survey.placements and not survey.failure:
-        pending = survey.counts.get(Status.PENDING, 0)
-        told = f"{pending} pending, the others in sync" if pending else "all in sync"
-        parts.append(f"{_copies(len(survey.placements))} of {_certificates(survey)}, {told}")
-    elif not survey.failure:
+        statuses = Counter(one.status for one in bad)
+        counts = ", ".join(f"{status} {statuses[status]}" for status in Status if statuses[status])
+        parts.append(f"{len(bad)} of {_copies(len(report.copies))} not in sync ({counts})")
+    elif report.copies and not report.source.failure:
+        pending = report.counts.get(Status.PENDING, 0)
+        state = f"{pending} pending, the others in sync" if pending else "all in sync"
+        certificates = len({one.certificate for one in report.copies})
+        parts.append(f"{_copies(len(report.copies))} of {count_of(certificates, 'certificate')}, {state}")
+    elif not report.source.failure:
         parts.append("no copy is wanted, and none is there")
-    parts += [*_served(survey), *source_notes(_held(survey), survey.now, survey.suspended)]
-    name = "Completed" if survey.ok else "NotInSync"
-    return Verdict(ok=survey.ok, name=name, message=f"inventory: {'; '.join(parts)}")
+    parts += [*_served(report), *source_notes(report.source, report.now, report.suspended)]
+    name = "Completed" if report.ok else "NotInSync"
+    return Verdict(ok=report.ok, name=name, message=f"inventory: {'; '.join(parts)}")
 
 
 def _copies(count: int) -> str:
     return f"{count} {'copy' if count == 1 else 'copies'}"
 
 
-def _certificates(survey: InventoryReport) -> str:
-    count = len({one.certificate for one in survey.placements})
-    return f"{count} certificate{'' if count == 1 else 's'}"
+def _failures(report: InventoryReport) -> Iterator[str]:
+    if failure := report.source.failure:
+        yield f"OPS can't be read ({failure.code})"
+    if failed := [one for one in report.clusters if one.failures]:
+        names = ", ".join(f"{one.cluster} ({one.failures[0].code})" for one in failed[:MAX_NAMED])
+        names += f" and {len(failed) - MAX_NAMED} more" if len(failed) > MAX_NAMED else ""
+        yield f"{len(failed)} of {len(report.clusters)} clusters not fully read: {names}"
 
 
-def _troubles(survey: InventoryReport) -> Iterator[str]:
-    if survey.failure:
-        yield f"OPS can't be read ({survey.failure.code})"
-    if failed := [visit for visit in survey.visits if visit.failures]:
-        told = ", ".join(f"{visit.cluster} ({visit.failures[0].code})" for visit in failed[:MAX_NAMED])
-        told += f" and {len(failed) - MAX_NAMED} more" if len(failed) > MAX_NAMED else ""
-        yield f"{len(failed)} of {len(survey.visits)} clusters not fully read: {told}"
-
-
-def _served(survey: InventoryReport) -> Iterator[str]:
-    found = Counter(one.likeness for placement in survey.placements for one in placement.served)
+def _served(report: InventoryReport) -> Iterator[str]:
+    found = Counter(served.match for copy in report.copies for served in copy.served)
     if differing := found[ServedMatch.OLDER] + found[ServedMatch.OTHER]:
         yield f"{differing} served otherwise than stored"
-    if silent := found[ServedMatch.NONE] + found[ServedMatch.NO_NAME]:
-        yield f"{silent} served unknown"
+    if unknown := found[ServedMatch.NONE] + found[ServedMatch.NO_NAME]:
+        yield f"{unknown} served unknown"
 
 
-def expiring(survey: InventoryReport) -> Iterator[tuple[Certificate, str]]:
-    """As in the report of a run."""
-    return run_verdict.expiring(_held(survey), survey.now)
+def without_copies(report: InventoryReport) -> list[str]:
+    """Return the names of the certificates on OPS that no cluster has or wants."""
+    copied = {one.certificate for one in report.copies}
+    return [one.ref.name for one in report.source.certificates if one.ref.name not in copied]
 
 
-def _held(survey: InventoryReport) -> SourceSnapshot:
-    """What a survey tells of OPS."""
-    return SourceSnapshot(
-        certificates=survey.certificates,
-        rejections=survey.rejections,
-        issuances=survey.issuances,
-        unrouted_rejections=survey.unrouted_rejections,
-        unrouted_issuances=survey.unrouted_issuances,
-    )
+def notes(report: InventoryReport) -> Iterator[str]:
+    """Yield what the rows of the table do not show: failures, warnings and the state of OPS."""
+    source = report.source
+    if source.failure:
+        yield f"{describe(source.failure, '')}. To do: {source.failure.code.remedy}."
+    for one in report.clusters:
+        for failure in one.failures:
+            yield f"{one.cluster}: {describe(failure, one.cluster)}. To do: {failure.code.remedy}."
+    for one in report.clusters:
+        yield from (f"{one.cluster}: warning: {warning}" for warning in one.warnings)
+    yield from (f"rejected on OPS: {line}" for line in rows.rejected(source))
+    yield from (f"not issued on OPS: {line}" for line in rows.not_issued(source, report.now))
+    yield from rows.unrouted_notes(source)
+    if names := without_copies(report):
+        more = f" and {len(names) - rows.LOG_ROWS} more" if len(names) > rows.LOG_ROWS else ""
+        yield f"on OPS, and nowhere else: {', '.join(names[: rows.LOG_ROWS])}{more}"
+    yield from (f"OPS: warning: {warning}" for warning in source.all_warnings)
+    if report.suspended:
+        yield f"suspended, so left out: {', '.join(report.suspended)}"
 
 
-def routed_nowhere(survey: InventoryReport) -> list[str]:
-    """Certificates on OPS that have no placement."""
-    placed = {one.certificate for one in survey.placements}
-    return [one.ref.name for one in survey.certificates if one.ref.name not in placed]
-
-
-def notes(survey: InventoryReport) -> Iterator[str]:
-    """What is to be said beside the rows."""
-    if survey.failure:
-        yield f"{describe(survey.failure, '')}. To do: {survey.failure.code.remedy}."
-    for visit in survey.visits:
-        for failure in visit.failures:
-            yield f"{visit.cluster}: {describe(failure, visit.cluster)}. To do: {failure.code.remedy}."
-    for visit in survey.visits:
-        yield from (f"{visit.cluster}: warning: {warning}" for warning in visit.warnings)
-    held = _held(survey)
-    yield from (f"rejected on OPS: {told}" for told in rows.rejected(held))
-    yield from (f"not issued on OPS: {told}" for told in rows.not_issued(held, survey.now))
-    yield from rows.unrouted_notes(held)
-    if nowhere := routed_nowhere(survey):
-        more = f" and {len(nowhere) - rows.LOG_ROWS} more" if len(nowhere) > rows.LOG_ROWS else ""
-        yield f"on OPS, and nowhere else: {', '.join(nowhere[: rows.LOG_ROWS])}{more}"
-    yield from (f"OPS: warning: {warning}" for warning in survey.warnings)
-    if survey.suspended:
-        yield f"suspended, so left out: {', '.join(survey.suspended)}"
-
-
-def expiry_notes(survey: InventoryReport) -> Iterator[str]:
-    """The most urgent ones, and how many more there are."""
-    ending = list(expiring(survey))
-    for certificate, text in ending[: rows.LOG_ROWS]:
+def expiry_notes(report: InventoryReport) -> Iterator[str]:
+    """Yield the certificates near expiry, the earliest expiry first, and how many are left out."""
+    found = list(expiring(report.source, report.now))
+    for certificate, text in found[: rows.LOG_ROWS]:
         yield f"expiring: {certificate.ref.name}: {text} (until {date(certificate.version.not_after)})"
-    if len(ending) > rows.LOG_ROWS:
-        yield f"expiring: … and {len(ending) - rows.LOG_ROWS} more"
+    if len(found) > rows.LOG_ROWS:
+        yield f"expiring: … and {len(found) - rows.LOG_ROWS} more"
 
 
-def why(placement: CopyState) -> str:
-    """The reason as a sentence, and the remedy where a person has something to do."""
-    known = {str(one): one.sentence for one in (*FailureCode, *Reason)}
-    reason = placement.reason
-    sentence = ": ".join(filter(None, (reason, known.get(reason, ""))))
-    detail = f" ({placement.detail})" if placement.detail else ""
-    return ": ".join(filter(None, (f"{sentence}{detail}", placement.remedy)))
+def explain(copy: CopyState) -> str:
+    """Return the reason as a sentence and, if a person has something to do, the remedy."""
+    sentences = {str(one): one.sentence for one in (*FailureCode, *Reason)}
+    sentence = ": ".join(filter(None, (copy.reason, sentences.get(copy.reason, ""))))
+    detail = f" ({copy.detail})" if copy.detail else ""
+    return ": ".join(filter(None, (f"{sentence}{detail}", copy.remedy)))
 
 
-def served_as(one: Served) -> str:
-    """`web.example.org:443 serves an older certificate, until 2026-12-01`."""
-    under = f" as {one.name}" if one.name else ""
+def served_line(one: Served) -> str:
+    """Return what an address serves: `web.example.org:443: older: …, serial 01d, until 2026-12-01`."""
+    name = f" as {one.name}" if one.name else ""
     serial = f", serial {one.serial}" if one.serial else ""
-    until = f", until {date(one.not_after)}" if one.not_after else ""
+    expiry = f", until {date(one.not_after)}" if one.not_after else ""
     detail = f": {one.detail}" if one.detail else ""
-    return f"{one.address}{under}: {LIKENESSES[one.likeness]}{detail}{serial}{until}"
+    return f"{one.address}{name}: {MATCH_LABELS[one.match]}{detail}{serial}{expiry}"
 
 
-def served_cell(placement: CopyState) -> str:
-    """The worst of what its addresses serve."""
+def served_cell(copy: CopyState) -> str:
+    """Return the worst result of the copy's addresses."""
     order = [ServedMatch.OTHER, ServedMatch.OLDER, ServedMatch.NONE, ServedMatch.NO_NAME, ServedMatch.SAME]
-    found = sorted((one.likeness for one in placement.served), key=order.index)
-    return LIKENESSES[found[0]] if found else "-"
+    found = sorted((one.match for one in copy.served), key=order.index)
+    return MATCH_LABELS[found[0]] if found else "-"
 
 
-def left(placement: CopyState, now: datetime) -> str:
-    """Days until the copy's end."""
-    days = days_until(placement.held.not_after if placement.held else None, now)
+def days_left(copy: CopyState, now: datetime) -> str:
+    """Return the days until the copy expires: `80 d`."""
+    days = days_until(copy.stored.not_after if copy.stored else None, now)
     return "-" if days is None else f"{days} d"
 
 
-def age(placement: CopyState, now: datetime) -> str:
-    """How long since the copy was written, in its largest unit."""
-    if placement.written is None:
+def age(copy: CopyState, now: datetime) -> str:
+    """Return the time since the copy was written, in its largest unit: `3 h`."""
+    if copy.written_at is None:
         return "-"
-    since = max(now - placement.written, timedelta(0))
+    elapsed = max(now - copy.written_at, timedelta(0))
     for unit, seconds in (("d", 86400), ("h", 3600), ("min", 60)):
-        if since.total_seconds() >= seconds:
-            return f"{int(since.total_seconds() // seconds)} {unit}"
-    return f"{int(since.total_seconds())} s"
+        if elapsed.total_seconds() >= seconds:
+            return f"{int(elapsed.total_seconds() // seconds)} {unit}"
+    return f"{int(elapsed.total_seconds())} s"
 
 
 def fingerprint(content: Content | None) -> str:
-    """Eight digits, as in the report of a run."""
+    """Return the first eight digits, as in the report of a run."""
     return content.fingerprint.rpartition(":")[2][:8] if content and content.fingerprint else "-"
 
 

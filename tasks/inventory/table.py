@@ -1,4 +1,4 @@
-"""A survey as text: a table for a terminal of any width, Markdown for Prefect's UI. Pure."""
+"""An inventory as text: a table for a terminal of any width, and Markdown for Prefect's UI. Pure."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
@@ -9,18 +9,18 @@ from tasks.inventory import summary
 from tasks.inventory.model import CopyState, InventoryReport
 from tasks.report import markdown
 
-LEAST_NAME = 8
-"""Characters that stay of a name where a terminal is too narrow for it."""
-ROOM = 200_000
-"""Characters of an artifact: the most that a browser shows with ease."""
+MIN_NAME = 8
+"""Minimum length of a shortened name in a narrow terminal, in characters."""
+MAX_SIZE = 200_000
+"""Maximum size of an artifact, in characters. A browser shows this much without delay."""
 LEGEND = "  ".join(f"{mark} {status}" for status, mark in summary.MARKS.items())
 
 
 class Column(NamedTuple):
     title: str
     cell: Callable[[CopyState, InventoryReport], str]
-    rank: int = 0
-    """The highest goes first where there is no room; 0 stays."""
+    drop_rank: int = 0
+    """In a narrow terminal the column of the highest rank is left out first; those of rank 0 never are."""
 
 
 COLUMNS = (
@@ -28,72 +28,62 @@ COLUMNS = (
     Column("cluster", lambda one, _: one.cluster),
     Column("namespace", lambda one, _: one.place),
     Column("status", lambda one, _: str(one.status)),
-    Column("left", lambda one, survey: summary.left(one, survey.now)),
-    Column("age", lambda one, survey: summary.age(one, survey.now), 2),
+    Column("left", lambda one, report: summary.days_left(one, report.now)),
+    Column("age", lambda one, report: summary.age(one, report.now), 2),
     Column("served", lambda one, _: summary.served_cell(one), 1),
-    Column("until", lambda one, _: summary.until(one.held), 3),
-    Column("copy", lambda one, _: summary.fingerprint(one.held), 4),
+    Column("until", lambda one, _: summary.until(one.stored), 3),
+    Column("copy", lambda one, _: summary.fingerprint(one.stored), 4),
     Column("on OPS", lambda one, _: summary.fingerprint(one.source), 5),
     Column("until (OPS)", lambda one, _: summary.until(one.source), 7),
-    Column("serial of the copy", lambda one, _: (one.held and one.held.serial) or "-", 6),
+    Column("serial of the copy", lambda one, _: (one.stored and one.stored.serial) or "-", 6),
 )
-NAMES = 3
-"""The first columns, which may be shortened."""
+NAME_COLUMNS = 3
+"""Number of columns, from the left, whose cells may be shortened."""
 
 
-def render(survey: InventoryReport, width: int | None = None, rows: int | None = None) -> str:
-    """The verdict, the table, and what to do. Without a width, all columns in full.
+def render(report: InventoryReport, width: int | None = None, rows: int | None = None) -> str:
+    """Return the verdict, the table, and what a person has to do.
 
-    With `rows`, at most so many, and of those only what needs someone.
+    Without `width`, in characters, all columns are shown in full. With `rows`, the table has at most that
+    many rows, and only copies that are not ok.
     """
-    shown = [one for one in survey.placements if rows is None or not one.ok][:rows]
-    lines = [summary.verdict(survey).message]
+    shown = [one for one in report.copies if rows is None or not one.ok][:rows]
+    prose_width = width or 100
+    lines = fold(summary.inventory_verdict(report).message, prose_width)
     if shown:
-        lines += ["", *_table(survey, shown, width)]
-    if rows is not None and len(shown) < len(survey.placements):
-        lines += ["", f"… and {len(survey.placements) - len(shown)} more rows: see the run's artifact"]
-    lines += _told(shown)
-    if notes := [*summary.notes(survey), *summary.expiry_notes(survey)]:
-        lines += ["", *(printable(note) for note in notes[:rows])]
-    folded = width or 100
-    verdict, rest = lines[0], lines[1:]
-    return "\n".join([*fold(verdict, folded), *_fold_prose(rest, folded)])
+        lines += ["", *_table(report, shown, width)]
+    prose: list[str] = []
+    if rows is not None and len(shown) < len(report.copies):
+        prose += ["", f"… and {len(report.copies) - len(shown)} more rows: see the run's artifact"]
+    prose += _explanations(shown)
+    if notes := [*summary.notes(report), *summary.expiry_notes(report)]:
+        prose += ["", *(printable(note) for note in notes[:rows])]
+    return "\n".join([*lines, *(part for line in prose for part in fold(line, prose_width))])
 
 
-def _fold_prose(lines: Iterable[str], width: int) -> Iterator[str]:
-    for line in lines:
-        yield from [line] if isinstance(line, Row) else fold(line, width)
-
-
-class Row(str):
-    """A line of a table, which is not folded."""
-
-    __slots__ = ()
-
-
-def _told(shown: Iterable[CopyState]) -> Iterator[str]:
+def _explanations(shown: Iterable[CopyState]) -> Iterator[str]:
     for one in shown:
-        differing = [served for served in one.served if served.detail]
-        if one.remedy or differing:
+        explained = [served for served in one.served if served.detail]
+        if one.remedy or explained:
             yield ""
             yield printable(f"{one.certificate} in {one.cluster}, {one.place}: {one.status}")
         if one.remedy:
-            yield f"  {printable(summary.why(one))}"
-        for served in differing:
-            yield f"  {printable(summary.served_as(served))}"
+            yield f"  {printable(summary.explain(one))}"
+        for served in explained:
+            yield f"  {printable(summary.served_line(served))}"
 
 
-def _table(survey: InventoryReport, shown: list[CopyState], width: int | None) -> list[str]:
-    columns = [one for one in COLUMNS if one.title != "served" or any(row.served for row in shown)]
-    cells = {one: [one.title, *(printable(one.cell(row, survey)) for row in shown)] for one in columns}
-    while width and (over := _width(cells.values()) - width) > 0:
-        dropped = max(cells, key=lambda one: one.rank)
-        if not dropped.rank:
-            _shorten([cells[one] for one in COLUMNS[:NAMES]], over)
+def _table(report: InventoryReport, shown: list[CopyState], width: int | None) -> list[str]:
+    columns = [one for one in COLUMNS if one.title != "served" or any(copy.served for copy in shown)]
+    cells = {one: [one.title, *(printable(one.cell(copy, report)) for copy in shown)] for one in columns}
+    while width and (excess := _width(cells.values()) - width) > 0:
+        dropped = max(cells, key=lambda one: one.drop_rank)
+        if not dropped.drop_rank:
+            _shorten([cells[one] for one in COLUMNS[:NAME_COLUMNS]], excess)
             break
         del cells[dropped]
     header, *body = zip(*cells.values(), strict=True)
-    return [Row(line) for line in texts.table(header, body)]
+    return texts.table(header, body)
 
 
 def _width(columns: Iterable[list[str]]) -> int:
@@ -101,12 +91,12 @@ def _width(columns: Iterable[list[str]]) -> int:
     return sum(widths) + 2 * (len(widths) - 1)
 
 
-def _shorten(columns: list[list[str]], over: int) -> None:
-    """Take so many characters off, from the widest column each time."""
+def _shorten(columns: list[list[str]], excess: int) -> None:
+    """Make the widest column a character narrower, `excess` times."""
     widths = [max(map(len, column)) for column in columns]
-    for _ in range(over):
+    for _ in range(excess):
         widest = widths.index(max(widths))
-        if widths[widest] <= LEAST_NAME:
+        if widths[widest] <= MIN_NAME:
             break
         widths[widest] -= 1
     for column, width in zip(columns, widths, strict=True):
@@ -114,67 +104,64 @@ def _shorten(columns: list[list[str]], over: int) -> None:
 
 
 def shortened(text: str, width: int) -> str:
-    """In its middle: names differ most at both ends."""
+    """Cut a text in the middle, since names differ most at both ends."""
     if len(text) <= width:
         return text
     head = (width - 1 + 1) // 2
     return f"{text[:head]}…{text[len(text) - (width - 1 - head) :]}"
 
 
-def render_markdown(survey: InventoryReport) -> str:
-    """The artifact: the verdict, certificate x cluster, and each copy, the worst first."""
-    ending = summary.verdict(survey)
-    lines = [f"## {'✅' if ending.ok else '❌'} {markdown.escape(ending.message)}", ""]
-    said = (*summary.notes(survey), *summary.expiry_notes(survey))
-    notes = (f"- {markdown.escape(note)}" for note in said)
-    lines += [*_within(notes, ROOM // 4), "", LEGEND, ""]
-    lines += [*_within(markdown.table(*_headed(matrix(survey))), ROOM // 4), "", "### Copies", ""]
+def render_markdown(report: InventoryReport) -> str:
+    """Return the artifact: the verdict, a matrix of certificates and clusters, and each copy, worst first."""
+    verdict = summary.inventory_verdict(report)
+    lines = [f"## {'✅' if verdict.ok else '❌'} {markdown.escape(verdict.message)}", ""]
+    all_notes = (*summary.notes(report), *summary.expiry_notes(report))
+    notes = (f"- {markdown.escape(note)}" for note in all_notes)
+    lines += [*_within_size(notes, MAX_SIZE // 4), "", LEGEND, ""]
+    matrix = (_matrix_row(name, found, report) for name, found in by_certificate(report).items())
+    header = ("certificate", *report.cluster_names)
+    lines += [*_within_size(markdown.table(header, matrix), MAX_SIZE // 4), "", "### Copies", ""]
     header = ("status", *(one.title for one in COLUMNS if one.title != "status"), "why, and what to do")
-    body = (_row(one, survey) for one in survey.placements)
-    return "\n".join([*lines, *_within(markdown.table(header, body), ROOM // 2)])
+    body = (_row(one, report) for one in report.copies)
+    return "\n".join([*lines, *_within_size(markdown.table(header, body), MAX_SIZE // 2)])
 
 
-def _headed(table: list[tuple[str, ...]]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    return table[0], table[1:]
+def by_certificate(report: InventoryReport) -> dict[str, dict[str, list[CopyState]]]:
+    """Return the copies by certificate and cluster, the certificates sorted by name."""
+    found: dict[str, dict[str, list[CopyState]]] = {}
+    for one in sorted(report.copies, key=lambda copy: copy.certificate):
+        found.setdefault(one.certificate, {}).setdefault(one.cluster, []).append(one)
+    return found
 
 
-def matrix(survey: InventoryReport) -> list[tuple[str, ...]]:
-    """Certificate x cluster: what is the worst there, and in how many namespaces."""
-    found: dict[tuple[str, str], list[CopyState]] = {}
-    for one in survey.placements:
-        found.setdefault((one.certificate, one.cluster), []).append(one)
-    names = sorted({one.certificate for one in survey.placements})
-    body = [
-        (name, *(matrix_cell(found.get((name, cluster), [])) for cluster in survey.clusters))
-        for name in names
-    ]
-    return [("certificate", *survey.clusters), *body]
+def _matrix_row(name: str, found: dict[str, list[CopyState]], report: InventoryReport) -> tuple[str, ...]:
+    return name, *(_matrix_cell(found.get(cluster, [])) for cluster in report.cluster_names)
 
 
-def matrix_cell(placements: list[CopyState]) -> str:
-    """`✓ in sync`, or the worst of several: `↻ stale 1/3`."""
-    if not placements:
+def _matrix_cell(copies: list[CopyState]) -> str:
+    """Return the worst status, and how many copies have it: `↻ stale 1/3`."""
+    if not copies:
         return ""
-    worst = placements[0].status
-    count = sum(one.status is worst for one in placements)
-    of = f" {count}/{len(placements)}" if len(placements) > 1 else ""
-    return f"{summary.MARKS[worst]} {worst}{of}"
+    worst = copies[0].status
+    count = sum(one.status is worst for one in copies)
+    share = f" {count}/{len(copies)}" if len(copies) > 1 else ""
+    return f"{summary.MARKS[worst]} {worst}{share}"
 
 
-def _row(one: CopyState, survey: InventoryReport) -> tuple[str, ...]:
-    told = [summary.why(one)] if one.remedy else []
-    told += [summary.served_as(served) for served in one.served if served.detail]
+def _row(one: CopyState, report: InventoryReport) -> tuple[str, ...]:
+    explanations = [summary.explain(one)] if one.remedy else []
+    explanations += [summary.served_line(served) for served in one.served if served.detail]
     status = f"{summary.MARKS[one.status]} {one.status}"
-    cells = (column.cell(one, survey) for column in COLUMNS if column.title != "status")
-    return (status, *cells, "; ".join(told))
+    cells = (column.cell(one, report) for column in COLUMNS if column.title != "status")
+    return (status, *cells, "; ".join(explanations))
 
 
-def _within(lines: Iterable[str], room: int) -> Iterator[str]:
-    """As many lines as there is room for; then, how many there are more."""
+def _within_size(lines: Iterable[str], size: int) -> Iterator[str]:
+    """Yield the lines that fit into `size` characters, and how many are left out."""
     given = list(lines)
     for shown, line in enumerate(given):
-        room -= len(line) + 1
-        if room < 0:
+        size -= len(line) + 1
+        if size < 0:
             yield f"\n… and {len(given) - shown} more: `python -m flows --inventory` shows all."
             return
         yield line

@@ -1,8 +1,8 @@
-"""The timeline of a survey's page: when what ends, as SVG without script. Pure.
+"""The timeline of an inventory's page: when each certificate expires, as SVG without scripts. Pure.
 
-A row per certificate, the one that ends first on top: its life as a bar, what is left of it filled, a notch
-where cert-manager renews it, a diamond for each copy that ends on another day. Colours are never
-alone: fills differ by pattern, and each row says its days.
+There is a row per certificate, the earliest expiry on top. A bar is its lifetime, the filled part the rest of
+it; a notch is its renewal; a diamond is a copy with another expiry. Fills also differ by pattern, and each
+row has its days as text, so that no colour has a meaning of its own.
 """
 
 from collections import Counter
@@ -17,27 +17,29 @@ from tasks.domain.text import printable, short_date
 from tasks.inventory.model import InventoryReport, days_until
 
 WIDTH, LABEL, RIGHT = 1000, 210, 180
-"""Units of the picture: in all, for the names, and for the days at the other side."""
+"""Widths in units of the picture: of all, of the names on the left, and of the days on the right."""
 ROW, AXIS, HISTOGRAM = 20, 26, 56
-NAME_LENGTH = 30
+"""Heights in units of the picture: of a row, of the axis, and of the histogram."""
+MAX_NAME = 30
+"""Maximum length of a name, in characters."""
 DAY = timedelta(days=1)
-MOST_BEFORE, MOST_AFTER = 100 * DAY, 400 * DAY
-"""What lies further from today is cut off at the edge, and has an arrow."""
+MAX_PAST, MAX_FUTURE = 100 * DAY, 400 * DAY
+"""Time that the picture shows before and after today. Bars are cut off there; a later expiry has an arrow."""
 
 
 LEVELS = {Level.FINE: "fine", Level.LATE: "due", Level.URGENT: "urgent"}
 
 
 class Line(NamedTuple):
-    """One row."""
+    """One row of the picture."""
 
     name: str
-    begin: datetime | None
-    end: datetime
+    not_before: datetime | None
+    not_after: datetime
     others: tuple[tuple[datetime, str], ...]
-    """Ends of copies that differ, each with where it is."""
+    """The other expiries of copies, each with the places of the copies."""
     due: datetime | None = None
-    """When cert-manager renews it; unknown where the beginning is."""
+    """When cert-manager renews it; None if not_before is unknown."""
 
 
 class Scale(NamedTuple):
@@ -49,57 +51,57 @@ class Scale(NamedTuple):
         return round(LABEL + (inside - self.first) / (self.last - self.first) * (WIDTH - LABEL - RIGHT), 1)
 
 
-def lines_of(survey: InventoryReport) -> list[Line]:
-    """By their end. What OPS does not have, or can't be asked for, has the life of its copies alone."""
-    lives: dict[str, tuple[datetime | None, datetime]] = {
-        one.ref.name: (one.version.not_before, one.version.not_after) for one in survey.certificates
+def lines_of(report: InventoryReport) -> list[Line]:
+    """Return the rows, the earliest expiry first. Without OPS's certificate, a row shows its copies."""
+    certificates = report.source.certificates
+    lifetimes: dict[str, tuple[datetime | None, datetime]] = {
+        one.ref.name: (one.version.not_before, one.version.not_after) for one in certificates
     }
-    told = {one.ref.name: one.renewal for one in survey.certificates}
-    ends: dict[str, dict[datetime, list[str]]] = {}
-    for one in survey.placements:
-        if one.held and one.held.not_after:
-            ends.setdefault(one.certificate, {}).setdefault(one.held.not_after, []).append(
-                f"{one.cluster}, {one.place}"
-            )
-            lives.setdefault(one.certificate, (one.held.not_before, one.held.not_after))
+    renewals = {one.ref.name: one.renewal for one in certificates}
+    places: dict[str, dict[datetime, list[str]]] = {}
+    for one in report.copies:
+        if one.stored and one.stored.not_after:
+            of_certificate = places.setdefault(one.certificate, {})
+            of_certificate.setdefault(one.stored.not_after, []).append(f"{one.cluster}, {one.place}")
+            lifetimes.setdefault(one.certificate, (one.stored.not_before, one.stored.not_after))
     found = []
-    for name, (begin, end) in lives.items():
-        differing = sorted((at, ", ".join(who)) for at, who in ends.get(name, {}).items() if at != end)
-        due = expiry.renewal_due(begin, end, told.get(name)) if begin else None
-        found.append(Line(name, begin, end, tuple(differing), due))
-    return sorted(found, key=lambda line: (min([line.end, *(at for at, _ in line.others)]), line.name))
+    for name, (begin, end) in lifetimes.items():
+        others = sorted((at, ", ".join(where)) for at, where in places.get(name, {}).items() if at != end)
+        due = expiry.renewal_due(begin, end, renewals.get(name)) if begin else None
+        found.append(Line(name, begin, end, tuple(others), due))
+    return sorted(found, key=lambda line: (min([line.not_after, *(at for at, _ in line.others)]), line.name))
 
 
 def scale_of(lines: list[Line], now: datetime) -> Scale:
-    """From the first beginning to the last end, with today in it."""
-    begins = [line.begin for line in lines if line.begin]
-    ends = [at for line in lines for at in (line.end, *(other for other, _ in line.others))]
-    first = max(min([*begins, *ends, now - 7 * DAY]), now - MOST_BEFORE)
-    last = min(max([*ends, now + 30 * DAY]), now + MOST_AFTER)
+    """Return a scale from the first notBefore to the last notAfter, with today in it."""
+    begins = [line.not_before for line in lines if line.not_before]
+    ends = [at for line in lines for at in (line.not_after, *(other for other, _ in line.others))]
+    first = max(min([*begins, *ends, now - 7 * DAY]), now - MAX_PAST)
+    last = min(max([*ends, now + 30 * DAY]), now + MAX_FUTURE)
     return Scale(first, last)
 
 
 def level(line: Line, now: datetime) -> str:
-    """`ended`, `urgent`, `due` or `fine`, as the report of a run has it."""
-    if line.end <= now:
-        return "ended"
-    if line.begin is None:
-        return "urgent" if line.end - now < expiry.URGENT else "fine"
-    return LEVELS[expiry.level(line.begin, line.end, line.due, now)]
+    """Return `expired`, `urgent`, `due` or `fine`, by the rule that the report of a run has."""
+    if line.not_after <= now:
+        return "expired"
+    if line.not_before is None:
+        return "urgent" if line.not_after - now < expiry.URGENT else "fine"
+    return LEVELS[expiry.level(line.not_before, line.not_after, line.due, now)]
 
 
-def render(survey: InventoryReport) -> str:
-    """Three pictures of one scale: how many end in each week, the months, the rows."""
-    lines = lines_of(survey)
+def render(report: InventoryReport) -> str:
+    """Return three pictures of one scale: the expiries per week, the months, the rows."""
+    lines = lines_of(report)
     if not lines:
         return "<p>No certificate is known.</p>"
-    scale = scale_of(lines, survey.now)
+    scale = scale_of(lines, report.now)
     parts = [
-        _picture(HISTOGRAM, "Ends per week", _histogram(lines, scale, survey.now)),
+        _picture(HISTOGRAM, "Expiries per week", _histogram(lines, scale, report.now)),
         '<div class="axis">',
-        _picture(AXIS, "Months", _axis(scale, survey.now)),
+        _picture(AXIS, "Months", _axis(scale, report.now)),
         "</div>",
-        _picture(ROW * len(lines), "When each certificate ends", _rows(lines, scale, survey.now)),
+        _picture(ROW * len(lines), "When each certificate expires", _rows(lines, scale, report.now)),
     ]
     return "\n".join(parts)
 
@@ -121,21 +123,23 @@ PATTERNS = (
 
 
 def _histogram(lines: list[Line], scale: Scale, now: datetime) -> Iterator[str]:
-    base, room = HISTOGRAM - 4, HISTOGRAM - 20
+    base, max_height = HISTOGRAM - 4, HISTOGRAM - 20
     week = 7 * DAY
-    counts = Counter((line.end - now) // week for line in lines if scale.first <= line.end <= scale.last)
+    counts = Counter(
+        (line.not_after - now) // week for line in lines if scale.first <= line.not_after <= scale.last
+    )
     most = max(counts.values(), default=1)
-    yield f'<text x="0" y="{base}" class="quiet">ends per week</text>'
+    yield f'<text x="0" y="{base}" class="quiet">expiries per week</text>'
     yield f'<line x1="{LABEL}" x2="{WIDTH - RIGHT}" y1="{base}" y2="{base}" class="grid"/>'
     for number, count in sorted(counts.items()):
         begin = now + number * week
         left, right = scale.x(begin), scale.x(begin + week)
-        height = round(room * count / most, 1)
+        height = round(max_height * count / most, 1)
         middle, width = round((left + right) / 2, 1), round(max(right - left - 2, 1), 1)
-        told = f"{count} from {short_date(begin)} on"
+        title = f"{count} in the week from {short_date(begin)}"
         yield (
             f'<rect x="{left + 1:.1f}" y="{base - height:.1f}" width="{width}" height="{height}" class="bar">'
-            f"<title>{told}</title></rect>"
+            f"<title>{title}</title></rect>"
             f'<text x="{middle}" y="{base - height - 3:.1f}" class="small middle">{count}</text>'
         )
 
@@ -154,7 +158,7 @@ def _axis(scale: Scale, now: datetime) -> Iterator[str]:
 
 
 def _months(scale: Scale) -> Iterator[datetime]:
-    """The first of each month; of every third where there are many."""
+    """Yield the first day of each month, or of every third month if there are many."""
     step = 3 if scale.last - scale.first > 300 * DAY else 1
     year, month = scale.first.year, scale.first.month
     while True:
@@ -180,13 +184,13 @@ def _rows(lines: list[Line], scale: Scale, now: datetime) -> Iterator[str]:
 
 
 def _row(line: Line, scale: Scale, now: datetime, ground: str) -> Iterator[str]:
-    name, kind, days = printable(line.name), level(line, now), days_until(line.end, now) or 0
-    begin, end, today = scale.x(line.begin or line.end), scale.x(line.end), scale.x(now)
+    name, kind, days = printable(line.name), level(line, now), days_until(line.not_after, now) or 0
+    begin, end, today = scale.x(line.not_before or line.not_after), scale.x(line.not_after), scale.x(now)
     due = line.due
     renewal = f", renewal due {short_date(due)}" if due else ""
-    yield f"<title>{escape(name)}: until {short_date(line.end)}, {days} d{renewal}</title>"
+    yield f"<title>{escape(name)}: until {short_date(line.not_after)}, {days} d{renewal}</title>"
     yield f'<rect width="{WIDTH}" height="{ROW}" class="{ground}"/>'
-    label = name if len(name) <= NAME_LENGTH else f"{name[: NAME_LENGTH - 13]}…{name[-12:]}"
+    label = name if len(name) <= MAX_NAME else f"{name[: MAX_NAME - 13]}…{name[-12:]}"
     yield f'<text x="0" y="14">{escape(label)}</text>'
     yield f'<rect x="{begin}" y="5" width="{max(end - begin, 1):.1f}" height="10" rx="2" class="life"/>'
     if end > today:
@@ -195,14 +199,14 @@ def _row(line: Line, scale: Scale, now: datetime, ground: str) -> Iterator[str]:
         yield f'<rect x="{start}" y="5" width="{max(end - start, 2):.1f}" height="10" rx="2"{fill}/>'
     if due and scale.first < due < scale.last:
         yield f'<path d="M{scale.x(due)} 3v14" class="notch"/>'
-    if line.end > scale.last:
+    if line.not_after > scale.last:
         yield f'<path d="M{end} 4l7 6l-7 6z" class="ink"/>'
-    for at, who in line.others:
-        where = f"{escape(printable(who))}: until {short_date(at)}"
-        yield f'<path d="M{scale.x(at)} 3l6 7l-6 7l-6 -7z" class="diamond"><title>{where}</title></path>'
-    sign = {"ended": "✗ ", "urgent": "‼ ", "due": "! "}.get(kind, "")
-    first = min((at for at, _ in line.others), default=line.end)
-    copy = f"◇ {days_until(first, now)} d / " if first < line.end else ""
+    for at, where in line.others:
+        title = f"{escape(printable(where))}: until {short_date(at)}"
+        yield f'<path d="M{scale.x(at)} 3l6 7l-6 7l-6 -7z" class="diamond"><title>{title}</title></path>'
+    sign = {"expired": "✗ ", "urgent": "‼ ", "due": "! "}.get(kind, "")
+    first = min((at for at, _ in line.others), default=line.not_after)
+    copy = f"◇ {days_until(first, now)} d / " if first < line.not_after else ""
     strong = ' class="strong"' if sign or copy else ""
-    told = f"{copy}{sign}{days} d, {short_date(line.end)}"
-    yield f'<text x="{WIDTH - RIGHT + 10}" y="14"{strong}>{told}</text>'
+    text = f"{copy}{sign}{days} d, {short_date(line.not_after)}"
+    yield f'<text x="{WIDTH - RIGHT + 10}" y="14"{strong}>{text}</text>'

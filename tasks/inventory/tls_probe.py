@@ -1,7 +1,7 @@
-"""Asks addresses which certificate they serve: a TLS handshake each, and nothing is sent after it.
+"""Reads the certificates that addresses serve, by a TLS handshake with each; nothing is sent after it.
 
-Trust is not verified: the question is which certificate is served, and one that nobody trusts must be told,
-too. No address can delay or fail anything: it has two seconds in all, its name's resolution included.
+The chain is not verified, since an untrusted certificate has to be reported, too. An address has two seconds
+in all, its name's resolution included, and fails nothing.
 """
 
 import socket
@@ -14,16 +14,17 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from tasks.domain.names import split_address
-from tasks.inventory.served import ServedCertificate, TLSProbe
+from tasks.inventory.served import ProbeResults, ServedCertificate, TLSProbe
 from tasks.runtime.resolver import connect
 from tasks.runtime.silence import without_warnings
 
 SECONDS = 2.0
-"""For one address."""
-SIDE_BY_SIDE = 500
+"""Seconds that one address has for the resolution of its name, the connection and the handshake."""
+MAX_CONCURRENCY = 500
+"""Maximum number of addresses that are probed at the same time, a thread for each."""
 
 LATE = f"no answer in {SECONDS:.0f} s"
-TROUBLES: tuple[tuple[type[Exception], str], ...] = (
+ERRORS: tuple[tuple[type[Exception], str], ...] = (
     (TimeoutError, LATE),
     (socket.gaierror, "the name can't be resolved"),
     (UnicodeError, "the name can't be resolved"),
@@ -35,48 +36,46 @@ TROUBLES: tuple[tuple[type[Exception], str], ...] = (
 )
 
 
-def probe_all(
-    questions: Iterable[TLSProbe], seconds: float = SECONDS
-) -> dict[TLSProbe, ServedCertificate | str]:
-    """The leaf that each address serves, or why it can't be told. All side by side."""
-    waiting, answers = sorted(questions), dict[TLSProbe, ServedCertificate | str]()
+def probe_all(probes: Iterable[TLSProbe], seconds: float = SECONDS) -> ProbeResults:
+    """Return the leaf that each address serves, or why there is none, within `seconds` per batch."""
+    waiting, results = sorted(probes), dict[TLSProbe, ServedCertificate | str]()
     while waiting:
-        batch, waiting = waiting[:SIDE_BY_SIDE], waiting[SIDE_BY_SIDE:]
-        answers |= _ask_batch(batch, seconds)
-    return answers
+        batch, waiting = waiting[:MAX_CONCURRENCY], waiting[MAX_CONCURRENCY:]
+        results |= _probe_batch(batch, seconds)
+    return results
 
 
-def _ask_batch(questions: list[TLSProbe], seconds: float) -> dict[TLSProbe, ServedCertificate | str]:
-    """Threads that nobody waits for at the end."""
+def _probe_batch(probes: list[TLSProbe], seconds: float) -> dict[TLSProbe, ServedCertificate | str]:
+    """Probe in daemon threads: those that are late are not waited for."""
     found: dict[TLSProbe, ServedCertificate | str] = {}
     deadline = time.monotonic() + seconds
 
-    def ask_one(question: TLSProbe) -> None:
-        found[question] = _ask(question, deadline)
+    def probe_one(probe: TLSProbe) -> None:
+        found[probe] = _probe(probe, deadline)
 
-    threads = [threading.Thread(target=ask_one, args=(one,), daemon=True) for one in questions]
+    threads = [threading.Thread(target=probe_one, args=(one,), daemon=True) for one in probes]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-    answered = dict(found)
-    return {one: answered.get(one, LATE) for one in questions}
+    in_time = dict(found)
+    return {one: in_time.get(one, LATE) for one in probes}
 
 
-def _ask(question: TLSProbe, deadline: float) -> ServedCertificate | str:
+def _probe(probe: TLSProbe, deadline: float) -> ServedCertificate | str:
     try:
-        return read_leaf(_shake_hands(question, deadline))
-    except Exception as error:  # noqa: BLE001  its text could hold anything; an answer all the same
-        return next((text for kind, text in TROUBLES if isinstance(error, kind)), type(error).__name__)
+        return read_leaf(_handshake(probe, deadline))
+    except Exception as error:  # noqa: BLE001  its text could contain anything; an error is a result, too
+        return next((text for kind, text in ERRORS if isinstance(error, kind)), type(error).__name__)
 
 
-def _shake_hands(question: TLSProbe, deadline: float) -> bytes:
+def _handshake(probe: TLSProbe, deadline: float) -> bytes:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE  # see above; only the fingerprint is compared
+    context.verify_mode = ssl.CERT_NONE  # only fingerprint and serial are compared
     with (
-        connect(split_address(question.address) or ("", 0), deadline) as plain,
-        context.wrap_socket(plain, server_hostname=question.name, do_handshake_on_connect=False) as encrypted,
+        connect(split_address(probe.address) or ("", 0), deadline) as plain,
+        context.wrap_socket(plain, server_hostname=probe.name, do_handshake_on_connect=False) as encrypted,
     ):
         encrypted.settimeout(_left(deadline))  # for the handshake as a whole
         encrypted.do_handshake()
@@ -91,7 +90,7 @@ def _left(deadline: float) -> float:
 
 
 def read_leaf(der: bytes) -> ServedCertificate:
-    """Its facts. ValueError where it is no certificate."""
+    """Parse a certificate. Raises ValueError if it is none."""
     with without_warnings:
         leaf = x509.load_der_x509_certificate(der)
         return ServedCertificate(

@@ -107,8 +107,8 @@ class Push:
             self._run(PushgatewayClient(self.owner, self.deadline))
         except PushFailed as error:
             self.error = str(error)
-        except Exception as error:  # noqa: BLE001  its text could contain anything
-            self.error = f"an internal error of tls-sync, {type(error).__name__}"
+        except Exception as error:  # noqa: BLE001  its text could contain anything, so it ends here
+            self.error = f"a defect of tls-sync, {type(error).__name__}"
 
     def _run(self, client: PushgatewayClient) -> None:
         client.put(RUN_JOB, self.run_samples())

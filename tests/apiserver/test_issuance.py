@@ -13,7 +13,7 @@ from tasks.config.load import load_config
 from tasks.domain.models import Action, Change, ClusterReport, RunReport
 from tasks.domain.reasons import Reason
 from tasks.inventory import document, table
-from tasks.inventory.collect import survey
+from tasks.inventory.collect import collect_inventory
 from tasks.inventory.model import Status
 from tasks.plan.unrouted import routed
 from tasks.preflight.model import Mark
@@ -199,7 +199,7 @@ def test_the_inventory_tells_what_is_pending(ops: World) -> None:
     """Status, verdict and document show it, and the inventory is not ok once it is late."""
     ops.run()
     awaited(ops, timedelta(minutes=1))
-    found = survey(load_config())
+    found = collect_inventory(load_config())
     assert found.ok
     assert found.counts == {Status.PENDING: 3, Status.IN_SYNC: 3}
     text = table.render(found)
@@ -210,7 +210,7 @@ def test_the_inventory_tells_what_is_pending(ops: World) -> None:
     (told,) = json.loads(json.dumps(document.document(found)))["issuances"]
     assert (told["name"], told["reason"], told["failedAttempts"]) == (NAME, "IssuancePending", 0)
     awaited(ops, HOUR * 2)
-    assert not survey(load_config()).ok
+    assert not collect_inventory(load_config()).ok
 
 
 def test_the_preflight_tells_what_is_pending(ops: World) -> None:
@@ -238,8 +238,8 @@ def test_a_root_that_no_route_names_is_counted(ops: World) -> None:
     ops.put(unfit.authority(ops.issuer, "root-ca"))
     report = told_of(ops)
     assert (report.snapshot.rejections, report.snapshot.unrouted_rejections) == ((), 1)
-    found = survey(load_config(), "dev")
-    assert (found.rejections, found.unrouted_rejections) == ((), 1)
+    found = collect_inventory(load_config(), "dev")
+    assert (found.snapshot.rejections, found.source.unrouted_rejections) == ((), 1)
     assert "1 Secret on OPS is not fit to be sent and is not routed" in table.render(found)
 
     def on_prd(config: dict[str, Any]) -> None:
@@ -247,7 +247,7 @@ def test_a_root_that_no_route_names_is_counted(ops: World) -> None:
 
     ops.edit_config(on_prd)
     assert [one.reason for one in told_of(ops).snapshot.rejections] == [Reason.IS_CA]
-    assert [one.reason for one in survey(load_config(), "dev").rejections] == [Reason.IS_CA]
+    assert [one.reason for one in collect_inventory(load_config(), "dev").snapshot.rejections] == [Reason.IS_CA]
 
 
 def told_of(world: World) -> RunReport:

@@ -16,7 +16,7 @@ from flows.tls_sync import tls_sync
 from tasks.config.load import load_config
 from tasks.domain.models import Action
 from tasks.domain.reasons import Reason
-from tasks.inventory.collect import survey
+from tasks.inventory.collect import collect_inventory
 from tasks.inventory.model import Status
 from tasks.preflight.probe import preflight
 from tasks.watch.reconciler import Reconciler
@@ -167,10 +167,10 @@ def test_the_inventory_tells_everything_else(world: World) -> None:
     world.run()
     with world.proxy() as proxy:
         proxy.fault = spoil_row
-        found = survey(load_config())
-    told = {(one.cluster, one.certificate): one for one in found.placements}
-    assert {one.ref.name for one in found.rejections} == routed(spoilt)
-    assert found.unrouted_rejections == len(spoilt) - len(routed(spoilt))
+        found = collect_inventory(load_config())
+    told = {(one.cluster, one.certificate): one for one in found.copies}
+    assert {one.ref.name for one in found.source.rejections} == routed(spoilt)
+    assert found.source.unrouted_rejections == len(spoilt) - len(routed(spoilt))
     in_sync = {place for place, one in told.items() if one.status is Status.IN_SYNC}
     sound = {(cluster, name) for cluster in TARGETS for name in ("web-a-tls", "web-b-tls")}
     assert in_sync == sound - {("dev", "web-a-tls")}

@@ -17,7 +17,7 @@ from deployments.sandbox.world.cert_manager import leaf_of
 from tasks.config.load import load_config
 from tasks.domain.errors import ConfigError
 from tasks.inventory import summary, table
-from tasks.inventory.collect import survey
+from tasks.inventory.collect import collect_inventory
 from tasks.inventory.model import CopyState, InventoryReport, ServedMatch, Status
 from tests.support import tls_server
 from tests.support.clusters import ROUTES, TARGETS, World
@@ -32,16 +32,16 @@ SECONDS = 60
 
 
 def look(cluster: str | None = None, certificate: str | None = None) -> InventoryReport:
-    return survey(load_config(), cluster, certificate)
+    return collect_inventory(load_config(), cluster, certificate)
 
 
 def of(found: InventoryReport, cluster: str = "dev", certificate: str = "web-tls") -> CopyState:
-    (one,) = [one for one in found.placements if (one.cluster, one.certificate) == (cluster, certificate)]
+    (one,) = [one for one in found.copies if (one.cluster, one.certificate) == (cluster, certificate)]
     return one
 
 
 def statuses(found: InventoryReport, certificate: str = "web-tls") -> dict[str, str]:
-    return {one.cluster: str(one.status) for one in found.placements if one.certificate == certificate}
+    return {one.cluster: str(one.status) for one in found.copies if one.certificate == certificate}
 
 
 def test_every_copy_has_its_status(world: World) -> None:
@@ -73,14 +73,14 @@ def test_a_copy_is_told_with_its_facts(world: World) -> None:
     before = datetime.now(UTC) - timedelta(seconds=2)  # the server's time has whole seconds
     world.sync()
     one, leaf = of(look()), leaf_of(secret)
-    assert one.held is not None
-    assert one.held.serial == f"{leaf.serial_number:x}"
-    assert one.held.not_after == leaf.not_valid_after_utc
-    assert one.held == one.source
-    assert one.written is not None
-    assert before <= one.written <= datetime.now(UTC) + timedelta(seconds=2)
+    assert one.stored is not None
+    assert one.stored.serial == f"{leaf.serial_number:x}"
+    assert one.stored.not_after == leaf.not_valid_after_utc
+    assert one.stored == one.source
+    assert one.written_at is not None
+    assert before <= one.written_at <= datetime.now(UTC) + timedelta(seconds=2)
     world.sync()
-    assert of(look()).written == one.written  # a run that writes nothing makes no copy younger
+    assert of(look()).written_at == one.written_at  # a run that writes nothing makes no copy younger
 
 
 def test_nothing_is_written_and_a_copy_in_sync_is_not_read(world: World) -> None:
@@ -108,7 +108,7 @@ def test_a_cluster_that_is_down_is_unknown_and_hides_no_other(world: World) -> N
     found = look()
     assert statuses(found) == {"dev": "in sync", "rct": "unknown", "prd": "in sync"}
     assert of(found, "rct").reason == "Unreachable"
-    assert summary.verdict(found).message == (
+    assert summary.inventory_verdict(found).message == (
         "inventory: 1 of 3 clusters not fully read: rct (Unreachable); 1 of 3 copies not in sync (unknown 1)"
     )
 
@@ -118,7 +118,7 @@ def test_a_namespace_that_may_not_be_listed_is_unknown(world: World) -> None:
     world.issue("web-tls")
     world.configure([{"certificates": ["web-*"], "namespaces": ["app-a", "app-c"]}], clusters=["dev"])
     world.sync()
-    found = {one.namespace: one for one in look().placements}
+    found = {one.namespace: one for one in look().copies}
     assert (found["app-a"].status, found["app-c"].status) == (Status.IN_SYNC, Status.UNKNOWN)
     assert found["app-c"].reason == "Forbidden"
 
@@ -130,10 +130,10 @@ def test_without_ops_the_copies_are_told(world: World) -> None:
     world.edit_kubeconfig("clusters", "ops", server="https://127.0.0.1:1")
     found = look()
     assert statuses(found) == dict.fromkeys(TARGETS, "unknown")
-    held = of(found).held
-    assert held is not None
-    assert held.not_after == leaf_of(secret).not_valid_after_utc
-    assert summary.verdict(found).message.startswith("inventory: OPS can't be read (Unreachable)")
+    stored = of(found).stored
+    assert stored is not None
+    assert stored.not_after == leaf_of(secret).not_valid_after_utc
+    assert summary.inventory_verdict(found).message.startswith("inventory: OPS can't be read (Unreachable)")
     assert not found.ok
 
 
@@ -142,8 +142,8 @@ def test_one_cluster_and_one_certificate_can_be_asked_for(world: World) -> None:
     world.issue("web-tls", "web-2-tls")
     position = world.log_position("rct")
     found = look("dev", "web-2-tls")
-    assert [(one.cluster, one.certificate) for one in found.placements] == [("dev", "web-2-tls")]
-    assert [one.ref.name for one in found.certificates] == ["web-2-tls"]
+    assert [(one.cluster, one.certificate) for one in found.copies] == [("dev", "web-2-tls")]
+    assert [one.ref.name for one in found.source.certificates] == ["web-2-tls"]
     assert world.requests("rct", position) == []
     with pytest.raises(ConfigError, match="no such cluster; known are: dev, rct, prd"):
         look("nowhere")
@@ -158,10 +158,10 @@ def test_a_suspended_cluster_can_be_asked_for(world: World, pinned: bool) -> Non
     settings: dict[str, Any] = {} if pinned else {"clusterId": None}
     world.configure(suspended=True, **settings)
     assert look().suspended == TARGETS
-    assert look().placements == ()
+    assert look().copies == ()
     found = look("dev")
     assert statuses(found) == {"dev": "missing"}
-    assert look("dev", "web-tls").visits[0].failures == ()
+    assert look("dev", "web-tls").clusters[0].failures == ()
 
 
 def test_no_key_is_told(world: World) -> None:
@@ -195,17 +195,17 @@ def test_what_is_served_is_compared_with_what_is_stored(world: World, tmp_path: 
         serve_at(world, address)
         world.sync()
         (served,) = of(look()).served
-        assert (served.likeness, served.name) == (ServedMatch.SAME, name)
+        assert (served.match, served.name) == (ServedMatch.SAME, name)
         renewed = world.renew(secret)
         (served,) = of(look()).served
-        assert served.likeness is ServedMatch.SAME  # as stored, and both are stale
+        assert served.match is ServedMatch.SAME  # as stored, and both are stale
         world.sync()
         found = look()
-        assert [one.likeness for one in of(found).served] == [ServedMatch.OLDER]
+        assert [one.match for one in of(found).served] == [ServedMatch.OLDER]
         assert not found.ok
     with listening(tls_server.tls_server(tmp_path, {name: pair(renewed)}, default=name)) as address:
         serve_at(world, address)
-        assert [one.likeness for one in of(look()).served] == [ServedMatch.SAME]
+        assert [one.match for one in of(look()).served] == [ServedMatch.SAME]
 
 
 def test_a_wrong_certificate_is_told(world: World, tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_a_wrong_certificate_is_told(world: World, tmp_path: Path) -> None:
         serve_at(world, address)
         world.sync()
         (served,) = of(look()).served
-    assert (served.likeness, served.detail) == (ServedMatch.OTHER, "a certificate for other names")
+    assert (served.match, served.detail) == (ServedMatch.OTHER, "a certificate for other names")
 
 
 def test_addresses_in_trouble_fail_and_delay_nothing(world: World) -> None:
@@ -226,13 +226,13 @@ def test_addresses_in_trouble_fail_and_delay_nothing(world: World) -> None:
         serve_at(world, mute, plain, "127.0.0.1:1", "nowhere.invalid")
         world.sync()
         found = look()
-    assert {one.likeness for one in of(found).served} == {ServedMatch.NONE}
+    assert {one.match for one in of(found).served} == {ServedMatch.NONE}
     details = {one.address: one.detail for one in of(found).served}
     assert details["127.0.0.1:1"] == "connection refused"
     assert details[mute] == "no answer in 2 s"
     assert "no TLS" in details[plain]
     assert found.ok
-    assert summary.verdict(found).message.endswith("all in sync; 4 served unknown")
+    assert summary.inventory_verdict(found).message.endswith("all in sync; 4 served unknown")
 
 
 def test_a_run_asks_no_address(world: World) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from tasks.domain.models import Certificate
-from tasks.inventory import page as survey_page
+from tasks.inventory import page as inventory_page
 from tasks.inventory.model import InventoryReport, Status
 from tests.e2e.browser import HEIGHT, WIDTH, Browser, browser
 from tests.support import factories
-from tests.support.inventory_example import example, placement
+from tests.support.inventory_example import copy_state, example
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -68,9 +68,9 @@ def plain(page: Browser) -> None:
     page.resize(WIDTH)
 
 
-def show(page: Browser, folder: Path, survey: InventoryReport) -> None:
+def show(page: Browser, folder: Path, report: InventoryReport) -> None:
     file = folder / "inventory.html"
-    file.write_text(survey_page.render(survey), encoding="utf-8")
+    file.write_text(inventory_page.render(report), encoding="utf-8")
     page.open(file.as_uri())
 
 
@@ -80,29 +80,25 @@ def hostile() -> InventoryReport:
         factories.certificate(text, issuer=text, dns_names=(text,)) for text in HOSTILE
     ]
     rows = [
-        placement(one, "dev", status, namespace=one.ref.name, detail=one.ref.name)
+        copy_state(one, "dev", status, namespace=one.ref.name, detail=one.ref.name)
         for one in certificates
         for status in (Status.REFUSED, Status.STALE)
     ]
-    return example(3).model_copy(
-        update={"placements": tuple(rows), "certificates": tuple(certificates), "warnings": HOSTILE}
-    )
+    source = factories.snapshot(*certificates, warnings=HOSTILE)
+    return example(3).model_copy(update={"copies": tuple(rows), "source": source})
 
 
 @pytest.mark.parametrize("count", [1, 10, 300])
 def test_the_timeline_is_readable(page: Browser, tmp_path: Path, count: int) -> None:
     """Every certificate has its row with name and days; no text covers another or is cut off."""
-    survey = (
-        example(count)
-        if count > 1
-        else InventoryReport(now=factories.NOW, certificates=(factories.certificate(),))
-    )
-    show(page, tmp_path, survey)
+    one_certificate = InventoryReport(now=factories.NOW, source=factories.snapshot(factories.certificate()))
+    report = example(count) if count > 1 else one_certificate
+    show(page, tmp_path, report)
     rows = page.evaluate("[...document.querySelectorAll('#timeline svg g')].map(g => g.textContent.trim())")
     assert len(rows) == count
-    for one in survey.certificates:
+    for one in report.source.certificates:
         (row,) = [row for row in rows if row.startswith(f"{one.ref.name}:")]
-        assert f"{one.version.days_left(survey.now)} d, {one.version.not_after:%Y-%m-%d}" in row
+        assert f"{one.version.days_left(report.now)} d, {one.version.not_after:%Y-%m-%d}" in row
     assert page.evaluate(OVERLAPS) == []
     assert page.evaluate(CUT_OFF) == []
     heights = (
@@ -121,18 +117,18 @@ def test_the_months_stay_in_sight(page: Browser, tmp_path: Path) -> None:
 
 def test_what_is_wrong_is_on_the_page(page: Browser, tmp_path: Path) -> None:
     """Verdict, statuses, remedies, what is served, and one row per copy in words that need no colour."""
-    survey = example(10)
-    show(page, tmp_path, survey)
-    text = page.await_text("To look at", "When they end", "Certificates and clusters", "All copies")
+    report = example(10)
+    show(page, tmp_path, report)
+    text = page.await_text("To look at", "Expiries", "Certificates and clusters", "All copies")
     for words in (
         "15 of 32 copies not in sync",
         "OwnedByOther: a Secret of that name exists",
-        "an older certificate: whoever serves it has not loaded the stored one",
+        "an older certificate: the server has not loaded the stored one",
         "prd: Unreachable",
         *(f"{status}" for status in Status),
     ):
         assert words in text
-    assert page.evaluate("document.querySelectorAll('#copies tbody tr').length") == len(survey.placements)
+    assert page.evaluate("document.querySelectorAll('#copies tbody tr').length") == len(report.copies)
     assert page.evaluate("document.querySelectorAll('#matrix tbody tr').length") == 10
 
 

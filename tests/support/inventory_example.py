@@ -1,9 +1,9 @@
-"""A survey that has something of everything, for tests and for the picture of the guide."""
+"""The report of an inventory with copies of each status, for tests and for the picture in the guide."""
 
 from datetime import timedelta
 
 from tasks.domain.failure_codes import FailureCode
-from tasks.domain.models import Certificate, Failure
+from tasks.domain.models import Certificate
 from tasks.domain.reasons import Reason
 from tasks.inventory.model import (
     ClusterStatus,
@@ -33,7 +33,8 @@ REASONS = {
 WITHOUT_COPY = (Status.MISSING, Status.FOREIGN, Status.UNKNOWN, Status.PENDING)
 
 
-def held(one: Certificate, *, older: float = 0) -> Content:
+def content(one: Certificate, *, older: float = 0) -> Content:
+    """Return the content of a certificate, or of one that was issued `older` days earlier."""
     begin = one.version.not_before - timedelta(days=older)
     return Content(
         fingerprint=one.version.fingerprint if not older else f"v1:sha256:{'0d' * 32}",
@@ -43,7 +44,8 @@ def held(one: Certificate, *, older: float = 0) -> Content:
     )
 
 
-def placement(one: Certificate, cluster: str, status: Status, **values: object) -> CopyState:
+def copy_state(one: Certificate, cluster: str, status: Status, **values: object) -> CopyState:
+    """Return a copy in the namespace that the certificate is named after."""
     reason = REASONS[status]
     older = 60 if status is Status.STALE else 0
     fields: dict[str, object] = {
@@ -54,15 +56,15 @@ def placement(one: Certificate, cluster: str, status: Status, **values: object) 
         "status": status,
         "reason": str(reason),
         "remedy": reason.remedy if status in (Status.FOREIGN, Status.REFUSED) else "",
-        "held": None if status in WITHOUT_COPY else held(one, older=older),
-        "written": None if status in WITHOUT_COPY else one.version.not_before + timedelta(hours=1),
-        "source": held(one),
+        "stored": None if status in WITHOUT_COPY else content(one, older=older),
+        "written_at": None if status in WITHOUT_COPY else one.version.not_before + timedelta(hours=1),
+        "source": content(one),
     }
     return CopyState.model_validate(fields | values)
 
 
 def example(count: int = 10, clusters: tuple[str, ...] = CLUSTERS) -> InventoryReport:
-    """So many certificates, each on each cluster; the first ones are in trouble."""
+    """Return a report of `count` certificates with a copy on each cluster; the first ones are not in sync."""
     certificates = [
         factories.certificate(
             f"{NAMES[index % len(NAMES)]}{index // len(NAMES) or ''}-tls",
@@ -77,30 +79,32 @@ def example(count: int = 10, clusters: tuple[str, ...] = CLUSTERS) -> InventoryR
     rows = []
     for index, one in enumerate(certificates):
         for cluster in clusters:
-            trouble = index < len(special) and cluster == clusters[index % (len(clusters) - 1)]
+            special_case = index < len(special) and cluster == clusters[index % (len(clusters) - 1)]
             status = Status.UNKNOWN if cluster == clusters[-1] else Status.IN_SYNC
-            rows.append(placement(one, cluster, special[index] if trouble else status))
+            rows.append(copy_state(one, cluster, special[index] if special_case else status))
     address = "ingress.dev.example.org"
     older = Served(
         address=address,
         name="web.dev.example.org",
-        likeness=ServedMatch.OLDER,
+        match=ServedMatch.OLDER,
         serial="01d",
         not_after=NOW + timedelta(days=4),
-        detail="an older certificate: whoever serves it has not loaded the stored one",
+        detail="an older certificate: the server has not loaded the stored one",
     )
-    silent = Served(address=address, likeness=ServedMatch.NONE, detail="connection refused")
-    rows.append(placement(certificates[-1], clusters[0], Status.IN_SYNC, namespace="shop", served=(older,)))
-    rows.append(placement(certificates[-2], clusters[0], Status.IN_SYNC, namespace="shop", served=(silent,)))
-    down = Failure(code=FailureCode.UNREACHABLE, cluster=clusters[-1], what="get namespace kube-system")
+    silent = Served(address=address, match=ServedMatch.NONE, detail="connection refused")
+    rows.append(copy_state(certificates[-1], clusters[0], Status.IN_SYNC, namespace="shop", served=(older,)))
+    rows.append(copy_state(certificates[-2], clusters[0], Status.IN_SYNC, namespace="shop", served=(silent,)))
+    down = factories.failure(cluster=clusters[-1], what="get namespace kube-system")
     return InventoryReport(
         now=NOW,
-        placements=tuple(sorted(rows, key=lambda row: (row.ok, list(Status).index(row.status)))),
-        certificates=tuple(certificates),
-        rejections=(factories.rejection("expired-tls"),),
-        issuances=(factories.issuance("new-tls"),),
-        unrouted_rejections=2,
-        visits=tuple(
+        source=factories.snapshot(
+            *certificates,
+            factories.rejection("expired-tls"),
+            factories.issuance("new-tls"),
+            unrouted_rejections=2,
+        ),
+        copies=tuple(sorted(rows, key=lambda row: (row.ok, list(Status).index(row.status)))),
+        clusters=tuple(
             ClusterStatus(cluster=name, failures=(down,) if name == clusters[-1] else ()) for name in clusters
         ),
         suspended=("test",),

@@ -101,7 +101,7 @@ def test_the_inventory_command_refuses_what_a_run_refuses(monkeypatch: pytest.Mo
     monkeypatch.setattr(collect, "contexts", tuple)
     monkeypatch.setattr(collect, "_read_ops", lambda _: OPS)
     with pytest.raises(ConfigError, match=r"look at 60 copies.*at most 59.*ask for one cluster"):
-        collect.survey(CONFIG)
+        collect.collect_inventory(CONFIG)
 
 
 @pytest.mark.parametrize(("most", "told"), [(60, 4), (59, 0)])

@@ -1,4 +1,4 @@
-"""What a survey makes of plans and views: nothing is decided a second time, and nothing is lost."""
+"""The report of an inventory: what it makes of the rows of plans, and of what could not be read."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -8,7 +8,6 @@ import pytest
 
 from tasks.config.schema import Cluster, SyncConfig
 from tasks.domain import annotations
-from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import (
     Action,
     Change,
@@ -21,7 +20,7 @@ from tasks.domain.models import (
 )
 from tasks.domain.parameters import RunParameters
 from tasks.domain.reasons import Reason
-from tasks.inventory.evaluate import make_survey, status_of
+from tasks.inventory.evaluate import build_report, status_of
 from tasks.inventory.model import CopyState, InventoryReport, Status
 from tasks.plan.decide import make_plan
 from tasks.plan.observed import ObservedState
@@ -51,32 +50,33 @@ def look(
     inventory: SourceSnapshot | None = None,
     cluster: Cluster | None = None,
     failures: tuple[Failure, ...] = (),
-    unseen: tuple[str, ...] = (),
+    unread: tuple[str, ...] = (),
     certificate: str | None = None,
 ) -> InventoryReport:
-    """A survey of one cluster that has these Secrets; `unseen` namespaces could not be listed."""
+    """Return the report of one cluster with these Secrets; `unread` namespaces could not be listed."""
     given = spec(inventory or factories.snapshot(SOURCE), cluster or factories.cluster(), certificate)
-    view = ObservedState()
+    observed = ObservedState()
     for namespace in given.namespaces:
-        if namespace not in unseen:
-            view.add(namespace, [one for one in there if one.ref.namespace == namespace])
+        if namespace not in unread:
+            observed.add(namespace, [one for one in there if one.ref.namespace == namespace])
     plan = make_plan(given.cluster, given.snapshot, there, owner=US, now=NOW, certificate=given.certificate)
     report = ClusterReport(
-        cluster="dev", dry_run=True, changes=view.only_observed(plan).changes, failures=failures
+        cluster="dev", dry_run=True, changes=observed.only_observed(plan).changes, failures=failures
     )
-    found = {"dev": (report, view)}
-    return make_survey(given.snapshot, [given], found, {}, now=NOW, certificate=certificate)
+    previews = {"dev": (report, observed)}
+    return build_report(given.snapshot, [given], previews, {}, now=NOW, certificate=certificate)
 
 
-def test_a_survey_tells_the_warnings_of_certificates() -> None:
-    """What is odd about a fit certificate stands beside OPS's own warnings."""
+def test_the_report_has_the_warnings_of_certificates() -> None:
+    """Warnings of certificates come after those of OPS; if one is selected, others are left out."""
     found = factories.snapshot(SOURCE.model_copy(update={"warnings": ("no issuer",)}), warnings=("ops",))
-    assert look(inventory=found).warnings == ("ops", f"{SOURCE.ref.name}: no issuer")
+    assert look(inventory=found).source.all_warnings == ("ops", f"{SOURCE.ref.name}: no issuer")
+    assert look(inventory=found, certificate="other-tls").source.all_warnings == ("ops",)
 
 
-def only(survey: InventoryReport) -> CopyState:
-    (placement,) = survey.placements
-    return placement
+def only(report: InventoryReport) -> CopyState:
+    (copy,) = report.copies
+    return copy
 
 
 DRIFTED = ManagedKeys(ours=frozenset({"tls.crt"}), ours_metadata=METADATA, written=WRITTEN)
@@ -104,107 +104,103 @@ SITUATIONS: dict[str, tuple[list[TargetSecret], Status, Reason]] = {
 
 
 @pytest.mark.parametrize(("there", "status", "reason"), SITUATIONS.values(), ids=SITUATIONS)
-def test_what_is_there_has_a_status(there: list[TargetSecret], status: Status, reason: Reason) -> None:
-    """Each row of the decision table is one of the statuses, with the plan's own reason."""
+def test_a_copy_has_a_status(there: list[TargetSecret], status: Status, reason: Reason) -> None:
+    """Each row of the decision table has a status, and the plan's own reason."""
     found = only(look(*there))
     assert (found.status, found.reason) == (status, reason)
     assert found.ok == (status is Status.IN_SYNC)
 
 
-def test_every_refusal_has_its_remedy_and_what_a_run_heals_has_none() -> None:
-    """A person is told what to do only where there is something to do."""
+def test_only_refusals_have_a_remedy() -> None:
+    """A copy that the next run repairs has no remedy."""
     assert only(look(factories.foreign_secret())).remedy == Reason.OWNED_BY_OTHER.remedy
     assert only(look(copy(OLD))).remedy == ""
 
 
-@pytest.mark.parametrize(("seen", "status"), [(True, Status.FOREIGN), (False, Status.PENDING)])
-def test_a_foreign_secret_in_the_place_of_a_pending_one_is_told(seen: bool, status: Status) -> None:
-    """It will be refused once the certificate is issued, and a person can see to it before."""
+@pytest.mark.parametrize(("exists", "status"), [(True, Status.FOREIGN), (False, Status.PENDING)])
+def test_a_foreign_secret_in_the_place_of_a_pending_copy_is_foreign(exists: bool, status: Status) -> None:
+    """The status is foreign, since the copy will be refused once the certificate is issued."""
     place = SecretRef(namespace="a", name="b")
     change = Change(action=Action.NOTHING, reason=Reason.ISSUANCE_PENDING, target=place, certificate="b")
-    assert status_of(change, seen=seen) is status
+    assert status_of(change, exists=exists) is status
 
 
 @pytest.mark.parametrize("action", Action)
 @pytest.mark.parametrize("reason", Reason)
 def test_no_reason_but_in_sync_is_in_sync(action: Action, reason: Reason) -> None:
-    """Whatever else a plan says, also what it will say one day, is not called in sync."""
+    """No other reason has the status in sync, whatever the action."""
     change = Change(action=action, reason=reason, target=SecretRef(namespace="a", name="b"), certificate="b")
-    status = status_of(change, seen=True)
+    status = status_of(change, exists=True)
     assert (status is Status.IN_SYNC) == (reason is Reason.IN_SYNC and action is not Action.NOTHING)
 
 
-def test_a_copy_is_told_with_its_facts() -> None:
-    """Fingerprint, serial and dates as noted on the copy, when it was written, and what OPS has."""
+def test_a_copy_has_its_facts() -> None:
+    """A copy has its annotated fingerprint, serial and dates, the time of its writing, and OPS's content."""
     found = only(look(copy(OLD)))
-    assert found.held is not None
+    assert found.stored is not None
     assert found.source is not None
-    assert (found.held.fingerprint, found.held.serial) == (OLD.version.fingerprint, "01d")
-    assert found.held.not_after == OLD.version.not_after
-    assert found.written == datetime(2026, 2, 20, 8, tzinfo=UTC)
+    assert (found.stored.fingerprint, found.stored.serial) == (OLD.version.fingerprint, "01d")
+    assert found.stored.not_after == OLD.version.not_after
+    assert found.written_at == datetime(2026, 2, 20, 8, tzinfo=UTC)
     assert (found.source.fingerprint, found.source.serial) == (SOURCE.version.fingerprint, "5eed")
 
 
-def test_the_serial_of_another_content_is_not_told() -> None:
-    """A copy that was edited holds something else than what was noted with it."""
+def test_the_serial_of_another_content_is_not_shown() -> None:
+    """A copy that was edited has no serial: the annotation belongs to the content from before."""
     read = factories.version("e5", age=20)
     found = only(look(copy(managed=DRIFTED, was_read=True, read=read)))
-    assert found.held is not None
-    assert (found.held.fingerprint, found.held.serial) == (read.fingerprint, "")
+    assert found.stored is not None
+    assert (found.stored.fingerprint, found.stored.serial) == (read.fingerprint, "")
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "2026-02-20T08:00:00", "9" * 5000])
-def test_a_time_that_is_none_is_unknown(text: str) -> None:
-    """What a server notes of its own accord never fails a survey."""
-    assert only(look(copy(managed=replace(OURS, written=text)))).written is None
-
-
-def unreachable(what: str = "get namespace kube-system") -> Failure:
-    return Failure(code=FailureCode.UNREACHABLE, cluster="dev", what=what)
+def test_an_invalid_time_is_unknown(text: str) -> None:
+    """A time in managedFields that can't be parsed is None, and fails nothing."""
+    assert only(look(copy(managed=replace(OURS, written=text)))).written_at is None
 
 
 def test_a_cluster_that_cannot_be_read_is_unknown() -> None:
-    """All that its routes want has a row, with the code of the failure and what OPS has."""
-    found = only(look(unseen=(NAMESPACE,), failures=(unreachable(),)))
-    assert (found.status, found.reason, found.held) == (Status.UNKNOWN, "Unreachable", None)
+    """Each copy that its routes want has a row, with the code of the failure and OPS's content."""
+    found = only(look(unread=(NAMESPACE,), failures=(factories.failure(cluster="dev"),)))
+    assert (found.status, found.reason, found.stored) == (Status.UNKNOWN, "Unreachable", None)
     assert found.source is not None
     assert not found.ok
 
 
 def test_a_namespace_that_cannot_be_read_hides_no_other() -> None:
-    """Its rows are unknown; those of the others are told."""
+    """Its copies are unknown; those of other namespaces have their status."""
     cluster = factories.cluster(factories.route([NAME], ["a", "b"]))
-    survey = look(
-        copy(namespace="a"), cluster=cluster, unseen=("b",), failures=(unreachable("list secrets in b"),)
+    report = look(
+        copy(namespace="a"), cluster=cluster, unread=("b",), failures=(factories.failure(cluster="dev"),)
     )
-    assert {one.namespace: one.status for one in survey.placements} == {
+    assert {one.namespace: one.status for one in report.copies} == {
         "a": Status.IN_SYNC,
         "b": Status.UNKNOWN,
     }
-    assert not survey.ok
+    assert not report.ok
 
 
-def test_without_ops_the_copies_are_told_and_nothing_is_called_right() -> None:
-    """Where OPS is down one may want to know just this: what is there, and until when."""
-    gone = SourceSnapshot(failure=Failure(code=FailureCode.UNREACHABLE, cluster="OPS", what="list secrets"))
+def test_without_ops_the_copies_are_shown_as_unknown() -> None:
+    """If OPS can't be read, the report shows the copies with their expiry, and is not ok."""
+    gone = SourceSnapshot(failure=factories.failure(cluster="OPS"))
     cluster = factories.cluster(factories.route(["homarr-*"], [NAMESPACE]))
     found = only(look(copy(), inventory=gone, cluster=cluster))
     assert (found.status, found.reason) == (Status.UNKNOWN, "Unreachable")
-    assert found.held is not None
-    assert found.held.not_after == SOURCE.version.not_after
+    assert found.stored is not None
+    assert found.stored.not_after == SOURCE.version.not_after
     assert not look(inventory=gone, cluster=cluster).ok
 
 
 def test_a_rejected_certificate_is_refused_or_missing() -> None:
-    """Where a copy of ours lies there it stays, and is not the right one."""
+    """The status is refused if a copy of ours exists, foreign if another Secret does, else missing."""
     rejected = factories.snapshot(factories.rejection())
     assert only(look(copy(), inventory=rejected)).status is Status.REFUSED
     assert only(look(inventory=rejected)).status is Status.MISSING
     assert only(look(factories.foreign_secret(), inventory=rejected)).status is Status.FOREIGN
 
 
-def test_what_nothing_feeds_is_orphaned() -> None:
-    """Fine where a glob routed it or no route does; not where a route names it."""
+def test_a_copy_without_a_certificate_is_orphaned() -> None:
+    """An orphaned copy is ok if a glob routed it, and is not if a route names its certificate."""
     nothing, glob = factories.snapshot(), factories.cluster(factories.route(["homarr-*"]))
     gone = only(look(copy(), inventory=nothing, cluster=glob))
     wanted = only(look(copy(), inventory=nothing))
@@ -212,31 +208,31 @@ def test_what_nothing_feeds_is_orphaned() -> None:
     assert (wanted.status, wanted.ok) == (Status.ORPHANED, False)
 
 
-def test_one_certificate_is_told_alone() -> None:
-    """Also where nothing could be seen; the others are left out."""
+def test_a_selected_certificate_is_shown_alone() -> None:
+    """Other certificates are left out, also if the namespace could not be read."""
     other = factories.certificate("other-tls")
     cluster = factories.cluster(factories.route([NAME, "other-tls"]))
     both = factories.snapshot(SOURCE, other)
-    for unseen in ((), (NAMESPACE,)):
-        survey = look(inventory=both, cluster=cluster, certificate="other-tls", unseen=unseen)
-        assert only(survey).certificate == "other-tls"
-        assert survey.certificates == (other,)
+    for unread in ((), (NAMESPACE,)):
+        report = look(inventory=both, cluster=cluster, certificate="other-tls", unread=unread)
+        assert only(report).certificate == "other-tls"
+        assert report.source.certificates == (other,)
 
 
-def test_the_worst_stand_first() -> None:
-    """What needs a person, then what a run heals, then the rest."""
+def test_the_worst_copies_come_first() -> None:
+    """The copies are sorted by status: those that need a person, those that a run repairs, the others."""
     names = ("a-tls", "b-tls", "c-tls", "d-tls")
     made = [factories.certificate(name) for name in names]
     cluster = factories.cluster(factories.route(names))
-    survey = look(
+    report = look(
         copy(made[0]),
         factories.foreign_secret(name="c-tls"),
         copy(made[3].model_copy(update={"version": OLD.version})),
         inventory=factories.snapshot(*made),
         cluster=cluster,
     )
-    assert [str(one.status) for one in survey.placements] == ["foreign", "missing", "stale", "in sync"]
-    assert survey.counts == {
+    assert [str(one.status) for one in report.copies] == ["foreign", "missing", "stale", "in sync"]
+    assert report.counts == {
         Status.FOREIGN: 1,
         Status.MISSING: 1,
         Status.STALE: 1,

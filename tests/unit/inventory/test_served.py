@@ -1,4 +1,4 @@
-"""What is asked of an ingress, and what is made of its answer."""
+"""Which name an address is probed for, and how its certificate compares with the stored one."""
 
 from datetime import timedelta
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from tasks.domain.models import Certificate
-from tasks.inventory.evaluate import content_of, questions_of
+from tasks.inventory.evaluate import content_of, probes_for
 from tasks.inventory.model import Content, ServedMatch
-from tasks.inventory.served import ServedCertificate, TLSProbe, compare, question
+from tasks.inventory.served import ServedCertificate, TLSProbe, compare, probe_for
 from tests.support import factories
 from tests.support.factories import NOW
 from tests.unit.inventory.test_evaluate import spec
@@ -16,17 +16,17 @@ from tests.unit.inventory.test_evaluate import spec
 NAMES = ("homarr.dev.example.org", "www.dev.example.org")
 SOURCE = factories.certificate(dns_names=NAMES, leaf="aa", serial="5eed")
 ADDRESS = "ingress.example.org"
-ASKED = TLSProbe(ADDRESS, NAMES[0])
+PROBE = TLSProbe(ADDRESS, NAMES[0])
 
 
 def leaf(**values: Any) -> ServedCertificate:
     version = SOURCE.version
-    plain = ServedCertificate("aa", "5eed", NAMES, version.not_before, version.not_after)
-    return plain._replace(**values)
+    stored = ServedCertificate("aa", "5eed", NAMES, version.not_before, version.not_after)
+    return stored._replace(**values)
 
 
-def likeness(answer: ServedCertificate | str, stored: Content | None = None) -> ServedMatch:
-    return compare(ADDRESS, SOURCE, stored or content_of(SOURCE), {ASKED: answer}).likeness
+def match(result: ServedCertificate | str, stored: Content | None = None) -> ServedMatch:
+    return compare(ADDRESS, SOURCE, stored or content_of(SOURCE), {PROBE: result}).match
 
 
 @pytest.mark.parametrize(
@@ -41,63 +41,65 @@ def likeness(answer: ServedCertificate | str, stored: Content | None = None) -> 
         ("ingress.example.org", ("Homarr.Dev.Example.org",), NAMES[0]),
     ],
 )
-def test_a_name_of_the_certificate_is_asked_for(address: str, names: tuple[str, ...], expected: str) -> None:
-    """The address's own if it is one of them, else the first that is a name, and no name that is made up."""
-    assert question(address, factories.certificate(dns_names=names)) == TLSProbe(address, expected)
+def test_a_probe_is_for_a_name_of_the_certificate(
+    address: str, names: tuple[str, ...], expected: str
+) -> None:
+    """The name is the address's own if the certificate has it, else its first name without a wildcard."""
+    assert probe_for(address, factories.certificate(dns_names=names)) == TLSProbe(address, expected)
 
 
-def test_the_stored_certificate_is_known_by_its_fingerprint() -> None:
-    """The same leaf is the same; with the same serial and another fingerprint it is another."""
-    assert likeness(leaf()) is ServedMatch.SAME
-    assert likeness(leaf(sha256="bb")) is ServedMatch.OTHER
+def test_a_copy_in_sync_is_compared_by_fingerprint() -> None:
+    """The same fingerprint is the same certificate; the same serial with another fingerprint is not."""
+    assert match(leaf()) is ServedMatch.SAME
+    assert match(leaf(sha256="bb")) is ServedMatch.OTHER
 
 
-def test_an_older_certificate_is_called_so() -> None:
-    """Same names, begun earlier: an application that has not loaded the new one."""
+def test_a_certificate_with_an_earlier_not_before_is_older() -> None:
+    """A server that has not loaded the new certificate serves one with an earlier notBefore."""
     older = leaf(sha256="bb", serial="1", not_before=SOURCE.version.not_before - timedelta(days=60))
-    assert likeness(older) is ServedMatch.OLDER
+    assert match(older) is ServedMatch.OLDER
 
 
 def test_a_certificate_for_other_names_is_another() -> None:
-    """However old it is: an ingress's default certificate, or the wrong address."""
+    """A certificate for other names is another one, however old: an ingress's default, or a wrong address."""
     fake = leaf(sha256="bb", names=("ingress.local",), not_before=NOW - timedelta(days=1000))
-    assert likeness(fake) is ServedMatch.OTHER
-    assert likeness(fake._replace(names=())) is ServedMatch.OTHER
+    assert match(fake) is ServedMatch.OTHER
+    assert match(fake._replace(names=())) is ServedMatch.OTHER
 
 
-def test_a_stale_copy_that_is_served_is_served_as_stored() -> None:
-    """What is served is compared with what is stored there, not with what OPS has."""
+def test_a_stale_copy_is_compared_with_itself() -> None:
+    """The served certificate is compared with the copy, not with the one on OPS."""
     old = factories.certificate(age=70, content="b2", serial="01d", leaf="bb")
     served = leaf(sha256="bb", serial="01d", not_before=old.version.not_before)
-    assert likeness(served, content_of(old)) is ServedMatch.SAME
-    assert likeness(leaf(), content_of(old)) is ServedMatch.OTHER
-    assert likeness(served, Content(fingerprint="x", serial="")) is not ServedMatch.SAME
+    assert match(served, content_of(old)) is ServedMatch.SAME
+    assert match(leaf(), content_of(old)) is ServedMatch.OTHER
+    assert match(served, Content(fingerprint="x", serial="")) is not ServedMatch.SAME
 
 
-def test_where_nothing_is_stored_it_is_compared_with_ops() -> None:
-    """It may be served all the same, from a Secret that someone else keeps."""
-    assert compare(ADDRESS, SOURCE, None, {ASKED: leaf()}).likeness is ServedMatch.SAME
+def test_without_a_copy_it_is_compared_with_ops() -> None:
+    """The certificate may be served from a Secret that is not ours."""
+    assert compare(ADDRESS, SOURCE, None, {PROBE: leaf()}).match is ServedMatch.SAME
 
 
-def test_an_address_without_an_answer_is_told_and_differs_from_nothing() -> None:
-    """Why there is none stands in the detail; it is no finding about the certificate."""
-    found = compare(ADDRESS, SOURCE, content_of(SOURCE), {ASKED: "connection refused"})
-    assert (found.likeness, found.detail, found.differs) == (ServedMatch.NONE, "connection refused", False)
+def test_an_address_that_serves_nothing_does_not_differ() -> None:
+    """The detail says why no certificate was served; the copy stays ok."""
+    found = compare(ADDRESS, SOURCE, content_of(SOURCE), {PROBE: "connection refused"})
+    assert (found.match, found.detail, found.differs) == (ServedMatch.NONE, "connection refused", False)
 
 
-def test_a_certificate_without_a_name_to_ask_for_is_told() -> None:
-    """A wildcard at an address that it does not cover is not asked for, and the remedy is said."""
+def test_a_wildcard_at_an_address_that_it_does_not_cover_is_not_probed() -> None:
+    """The detail says which address to configure instead."""
     wild = factories.certificate(dns_names=("*.dev.example.org",))
     found = compare(ADDRESS, wild, content_of(wild), {})
-    assert found.likeness is ServedMatch.NO_NAME
+    assert found.match is ServedMatch.NO_NAME
     assert "write a name that it covers" in found.detail
 
 
-def test_each_address_is_asked_once_per_name() -> None:
-    """However many namespaces share it; and only for what OPS has and the survey is about."""
+def test_each_address_is_probed_once_per_name() -> None:
+    """Namespaces share a probe; certificates that OPS does not have, or that are not selected, have none."""
     routes = [{**factories.route(["homarr-*"], ["a", "b"]), "served": [ADDRESS]}]
     cluster = factories.cluster(*routes, factories.route(["other-tls"], ["c"]))
     other: Certificate = factories.certificate("other-tls")
     both = factories.snapshot(SOURCE, other, factories.rejection("homarr-bad-tls"))
-    assert questions_of(spec(both, cluster)) == {ASKED}
-    assert questions_of(spec(both, cluster, "other-tls")) == frozenset()
+    assert probes_for(spec(both, cluster)) == {PROBE}
+    assert probes_for(spec(both, cluster, "other-tls")) == frozenset()

@@ -1,4 +1,4 @@
-"""Which certificate an address serves, asked of real servers, and of what is none."""
+"""TLS probes of real servers, and of what is none."""
 
 import socket
 import threading
@@ -21,7 +21,7 @@ from tests.support.tls_server import listening
 NAME, OTHER = "web.example.org", "api.example.org"
 ISSUER = Issuer()
 PATIENT = 60.0
-"""For servers that answer: a busy machine is no reason to fail."""
+"""Seconds for servers that answer: a busy machine is no reason to fail."""
 
 
 def pair(*names: str) -> tuple[tuple[bytes, bytes], ServedCertificate]:
@@ -31,13 +31,13 @@ def pair(*names: str) -> tuple[tuple[bytes, bytes], ServedCertificate]:
     return (pki.key_pem(key), chain), read_leaf(leaf.public_bytes(Encoding.DER))
 
 
-def ask(address: str, name: str = NAME, seconds: float = PATIENT) -> ServedCertificate | str:
-    question = TLSProbe(address, name)
-    return probe_all([question], seconds)[question]
+def probe(address: str, name: str = NAME, seconds: float = PATIENT) -> ServedCertificate | str:
+    one = TLSProbe(address, name)
+    return probe_all([one], seconds)[one]
 
 
-def test_an_odd_certificate_is_told_without_a_warning() -> None:
-    """A negative serial number is shown as it is, even where warnings are errors."""
+def test_a_negative_serial_number_causes_no_warning() -> None:
+    """A negative serial number is shown as it is, also where warnings are errors."""
     negative = chain_cases.negative_leaf()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -45,21 +45,21 @@ def test_an_odd_certificate_is_told_without_a_warning() -> None:
 
 
 def test_the_served_certificate_is_the_one_for_the_name(tmp_path: Path) -> None:
-    """The leaf is told, of the certificate that the server has for the name that was asked for."""
+    """The result is the leaf that the server has for the server name of the probe."""
     (web, web_leaf), (api, api_leaf) = pair(NAME), pair(OTHER)
     with listening(tls_server.tls_server(tmp_path, {NAME: web, OTHER: api}, default=OTHER)) as address:
-        assert ask(address, NAME) == web_leaf
-        assert ask(address, OTHER) == api_leaf
-        assert ask(address, "unknown.example.org") == api_leaf
+        assert probe(address, NAME) == web_leaf
+        assert probe(address, OTHER) == api_leaf
+        assert probe(address, "unknown.example.org") == api_leaf
 
 
-def test_a_certificate_that_nobody_trusts_is_told(tmp_path: Path) -> None:
-    """Trust is another question: an expired one from an unknown issuer has to be seen, too."""
+def test_an_untrusted_certificate_is_a_result(tmp_path: Path) -> None:
+    """An expired certificate of an unknown issuer is a result, since the chain is not verified."""
     key, issuer = pki.new_key(), Issuer()
     leaf = issuer.leaf(key, [NAME], issuer.now.replace(year=2020), issuer.now.replace(year=2021))
     served = {NAME: (pki.key_pem(key), pki.pem(leaf))}
     with listening(tls_server.tls_server(tmp_path, served, default=NAME)) as address:
-        found = ask(address)
+        found = probe(address)
     assert isinstance(found, ServedCertificate)
     assert found.not_after.year == 2021
 
@@ -71,53 +71,53 @@ def test_a_certificate_that_nobody_trusts_is_told(tmp_path: Path) -> None:
         (tls_server.hangs_up, None),
     ],
 )
-def test_what_speaks_no_tls_is_told(serve: Any, expected: str | None) -> None:
-    """A server of another protocol, or one that hangs up, is a sentence and no error."""
+def test_a_server_without_tls_is_a_sentence(serve: Any, expected: str | None) -> None:
+    """A server of another protocol, or one that closes the connection, is a sentence, not an error."""
     with listening(serve) as address:
-        found = ask(address)
+        found = probe(address)
     assert isinstance(found, str)
     assert expected in (None, found)
 
 
-def test_a_refused_connection_is_told() -> None:
-    """Nobody listens there."""
+def test_a_refused_connection_is_a_sentence() -> None:
+    """An address where nothing listens is a sentence, not an error."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    assert ask(f"127.0.0.1:{port}") == "connection refused"
+    assert probe(f"127.0.0.1:{port}") == "connection refused"
 
 
 @pytest.mark.parametrize("serve", [tls_server.never_answers, tls_server.drips])
 def test_a_server_that_never_answers_is_given_up(serve: Any) -> None:
-    """After its seconds, however it keeps the connection alive."""
+    """The probe ends after its seconds, even if the server keeps sending bytes."""
     with listening(serve) as address:
-        assert ask(address, seconds=0.5) == tls_probe.LATE
+        assert probe(address, seconds=0.5) == tls_probe.LATE
 
 
 def test_an_address_that_takes_no_connection_is_given_up() -> None:
-    """As one behind a firewall that drops."""
+    """The probe ends after its seconds if packets are dropped, as by a firewall."""
     with black_hole() as url:
-        assert ask(url.removeprefix("https://"), seconds=0.5) == tls_probe.LATE
+        assert probe(url.removeprefix("https://"), seconds=0.5) == tls_probe.LATE
 
 
 def test_a_name_that_is_never_resolved_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The resolution can't be called off, so nobody waits for it."""
+    """The probe ends after its seconds although the resolution can't be cancelled."""
     ended = threading.Event()
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: ended.wait(PATIENT))
     try:
-        assert ask("slow.example.org", seconds=0.5) == tls_probe.LATE
+        assert probe("slow.example.org", seconds=0.5) == tls_probe.LATE
         assert not ended.is_set()
     finally:
         ended.set()
 
 
 @pytest.mark.parametrize("host", ["nowhere.invalid", f"{'a' * 64}.example.org"])
-def test_a_name_that_does_not_exist_is_told(host: str) -> None:
-    """The name server's word, or the resolver's own."""
-    assert ask(host) in ("the name can't be resolved", tls_probe.LATE)
+def test_a_name_that_does_not_exist_is_a_sentence(host: str) -> None:
+    """A name that the name server does not know, or that is too long, is a sentence, not an error."""
+    assert probe(host) in ("the name can't be resolved", tls_probe.LATE)
 
 
 def test_the_second_address_of_a_name_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the first one of a name is dead, the next one has its share of the time."""
+    """If the first address of a name does not answer, the next one gets a share of the time."""
     web, leaf = pair(NAME)
     with (
         black_hole() as url,
@@ -129,11 +129,11 @@ def test_the_second_address_of_a_name_is_tried(tmp_path: Path, monkeypatch: pyte
             for place in places
         ]
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
-        assert ask("two.example.org", seconds=8.0) == leaf
+        assert probe("two.example.org", seconds=8.0) == leaf
 
 
-def test_addresses_are_asked_side_by_side() -> None:
-    """A hundred are connected to at once: none waits for the answer of another."""
+def test_addresses_are_probed_concurrently() -> None:
+    """A hundred probes are connected at the same time: none waits for the result of another."""
     all_are_here = threading.Barrier(100, timeout=PATIENT)
 
     def serve(connection: socket.socket) -> None:
@@ -146,16 +146,16 @@ def test_addresses_are_asked_side_by_side() -> None:
     assert tls_probe.LATE not in found.values()
 
 
-def test_more_than_go_at_once_are_asked_in_turns(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No number of addresses makes more threads than that, and none is forgotten."""
-    monkeypatch.setattr(tls_probe, "SIDE_BY_SIDE", 3)
+def test_more_addresses_than_threads_are_probed_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many addresses there are, at most MAX_CONCURRENCY are probed at once, and each has a result."""
+    monkeypatch.setattr(tls_probe, "MAX_CONCURRENCY", 3)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    asked = [TLSProbe(f"127.0.0.1:{port}", f"n{number}.example.org") for number in range(10)]
-    assert set(probe_all(asked, PATIENT).values()) == {"connection refused"}
+    probes = [TLSProbe(f"127.0.0.1:{port}", f"n{number}.example.org") for number in range(10)]
+    assert set(probe_all(probes, PATIENT).values()) == {"connection refused"}
 
 
-def test_what_is_no_certificate_is_no_leaf() -> None:
-    """Whatever a server sends as one."""
+def test_an_invalid_certificate_is_an_error() -> None:
+    """Bytes that are no certificate raise ValueError."""
     with pytest.raises(ValueError, match=r"\w"):
         read_leaf(b"nothing of the kind")
