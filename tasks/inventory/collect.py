@@ -17,7 +17,7 @@ from tasks.inventory.served import ProbeResults
 from tasks.kube.pool import client_of_source
 from tasks.kubeconfig.reader import contexts
 from tasks.plan.observed import ObservedState
-from tasks.plan.spec import SyncSpec, specs_for
+from tasks.plan.spec import SyncSpec
 from tasks.plan.unrouted import routed
 from tasks.runtime.shutdown import stop
 from tasks.source.read import read_source
@@ -46,7 +46,9 @@ def collect_inventory(
         failure := limit_copies(snapshot, config.source, targets, certificate).failure
     ):
         raise ConfigError(f"{failure}. To do: ask for one cluster, or for one certificate")
-    specs = specs_for(config, targets, snapshot, RunParameters(certificate=certificate, dry_run=True))
+    # Not specs_for(), which has no specs without OPS: the copies are shown all the same.
+    parameters = RunParameters(certificate=certificate, dry_run=True)
+    specs = [SyncSpec(config, one, snapshot, parameters) for one in targets]
     previews, results = _read_targets(specs)
     return build_report(
         routed(snapshot, config),
