@@ -18,23 +18,23 @@ Document = dict[str, Any]
 
 
 def document(report: InventoryReport) -> Document:
-    source = report.source
+    snapshot = report.snapshot
     return {
         "schemaVersion": SCHEMA_VERSION,
         "takenAt": _time(report.now),
         "ok": report.ok,
         "message": summary.inventory_verdict(report).message,
         "counts": {str(status): count for status, count in report.counts.items()},
-        "ops": {"failure": _failure(source.failure), "warnings": list(source.all_warnings)},
+        "ops": {"failure": _failure(snapshot.failure), "warnings": list(snapshot.all_warnings)},
         "clusters": [_cluster(one) for one in report.clusters],
         "suspended": list(report.suspended),
-        "certificates": [_certificate(one, report) for one in source.certificates],
+        "certificates": [_certificate(one, report) for one in snapshot.certificates],
         "rejections": [
             {"name": one.ref.name, "reason": str(one.reason), "detail": one.detail}
-            for one in source.rejections
+            for one in snapshot.rejections
         ],
-        "issuances": [_issuance(one, report.now) for one in source.issuances],
-        "unrouted": {"rejections": source.unrouted_rejections, "issuances": source.unrouted_issuances},
+        "issuances": [_issuance(one, report.now) for one in snapshot.issuances],
+        "unrouted": {"rejections": snapshot.unrouted_rejections, "issuances": snapshot.unrouted_issuances},
         "placements": [_copy(one, report.now) for one in report.copies],
     }
 

@@ -69,7 +69,7 @@ def build_report(  # noqa: PLR0913  all that was read, each passed once
     copies = [copy for spec in specs for copy in copies_of(spec, *previews[spec.cluster.name], results)]
     return InventoryReport(
         now=now,
-        source=_of_certificate(snapshot, certificate) if certificate else snapshot,
+        snapshot=_of_certificate(snapshot, certificate) if certificate else snapshot,
         copies=tuple(sorted(copies, key=worst_first)),
         clusters=tuple(
             ClusterStatus(cluster=report.cluster, failures=report.failures, warnings=report.warnings)

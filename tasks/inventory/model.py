@@ -116,7 +116,7 @@ class InventoryReport(Model):
     """Which certificate is in which place, until when, and whether it is the right one."""
 
     now: datetime
-    source: SourceSnapshot = SourceSnapshot()
+    snapshot: SourceSnapshot = SourceSnapshot()
     """What OPS holds; of the selected certificate alone, if one was selected."""
     copies: tuple[CopyState, ...] = ()
     """The copies, worst first."""
@@ -125,7 +125,7 @@ class InventoryReport(Model):
 
     @property
     def ok(self) -> bool:
-        failed = self.source.failure or any(cluster.failures for cluster in self.clusters)
+        failed = self.snapshot.failure or any(cluster.failures for cluster in self.clusters)
         return not failed and all(copy.ok for copy in self.copies)
 
     @property

@@ -40,14 +40,14 @@ def inventory_verdict(report: InventoryReport) -> Verdict:
         statuses = Counter(one.status for one in bad)
         counts = ", ".join(f"{status} {statuses[status]}" for status in Status if statuses[status])
         parts.append(f"{len(bad)} of {_copies(len(report.copies))} not in sync ({counts})")
-    elif report.copies and not report.source.failure:
+    elif report.copies and not report.snapshot.failure:
         pending = report.counts.get(Status.PENDING, 0)
         state = f"{pending} pending, the others in sync" if pending else "all in sync"
         certificates = len({one.certificate for one in report.copies})
         parts.append(f"{_copies(len(report.copies))} of {count_of(certificates, 'certificate')}, {state}")
-    elif not report.source.failure:
+    elif not report.snapshot.failure:
         parts.append("no copy is wanted, and none is there")
-    parts += [*_served(report), *source_notes(report.source, report.now, report.suspended)]
+    parts += [*_served(report), *source_notes(report.snapshot, report.now, report.suspended)]
     name = "Completed" if report.ok else "NotInSync"
     return Verdict(ok=report.ok, name=name, message=f"inventory: {'; '.join(parts)}")
 
@@ -57,7 +57,7 @@ def _copies(count: int) -> str:
 
 
 def _failures(report: InventoryReport) -> Iterator[str]:
-    if failure := report.source.failure:
+    if failure := report.snapshot.failure:
         yield f"OPS can't be read ({failure.code})"
     if failed := [one for one in report.clusters if one.failures]:
         names = ", ".join(f"{one.cluster} ({one.failures[0].code})" for one in failed[:MAX_NAMED])
@@ -76,33 +76,33 @@ def _served(report: InventoryReport) -> Iterator[str]:
 def without_copies(report: InventoryReport) -> list[str]:
     """Return the names of the certificates on OPS that no cluster has or wants."""
     copied = {one.certificate for one in report.copies}
-    return [one.ref.name for one in report.source.certificates if one.ref.name not in copied]
+    return [one.ref.name for one in report.snapshot.certificates if one.ref.name not in copied]
 
 
 def notes(report: InventoryReport) -> Iterator[str]:
     """Yield what the rows of the table do not show: failures, warnings and the state of OPS."""
-    source = report.source
-    if source.failure:
-        yield f"{describe(source.failure, '')}. To do: {source.failure.code.remedy}."
+    snapshot = report.snapshot
+    if snapshot.failure:
+        yield f"{describe(snapshot.failure, '')}. To do: {snapshot.failure.code.remedy}."
     for one in report.clusters:
         for failure in one.failures:
             yield f"{one.cluster}: {describe(failure, one.cluster)}. To do: {failure.code.remedy}."
     for one in report.clusters:
         yield from (f"{one.cluster}: warning: {warning}" for warning in one.warnings)
-    yield from (f"rejected on OPS: {line}" for line in rows.rejected(source))
-    yield from (f"not issued on OPS: {line}" for line in rows.not_issued(source, report.now))
-    yield from rows.unrouted_notes(source)
+    yield from (f"rejected on OPS: {line}" for line in rows.rejected(snapshot))
+    yield from (f"not issued on OPS: {line}" for line in rows.not_issued(snapshot, report.now))
+    yield from rows.unrouted_notes(snapshot)
     if names := without_copies(report):
         more = f" and {len(names) - rows.LOG_ROWS} more" if len(names) > rows.LOG_ROWS else ""
         yield f"on OPS, and nowhere else: {', '.join(names[: rows.LOG_ROWS])}{more}"
-    yield from (f"OPS: warning: {warning}" for warning in source.all_warnings)
+    yield from (f"OPS: warning: {warning}" for warning in snapshot.all_warnings)
     if report.suspended:
         yield f"suspended, so left out: {', '.join(report.suspended)}"
 
 
 def expiry_notes(report: InventoryReport) -> Iterator[str]:
     """Yield the certificates near expiry, the earliest expiry first, and how many are left out."""
-    found = list(expiring(report.source, report.now))
+    found = list(expiring(report.snapshot, report.now))
     for certificate, text in found[: rows.LOG_ROWS]:
         yield f"expiring: {certificate.ref.name}: {text} (until {date(certificate.version.not_after)})"
     if len(found) > rows.LOG_ROWS:

@@ -53,7 +53,7 @@ class Scale(NamedTuple):
 
 def lines_of(report: InventoryReport) -> list[Line]:
     """Return the rows, the earliest expiry first. Without OPS's certificate, a row shows its copies."""
-    certificates = report.source.certificates
+    certificates = report.snapshot.certificates
     lifetimes: dict[str, tuple[datetime | None, datetime]] = {
         one.ref.name: (one.version.not_before, one.version.not_after) for one in certificates
     }

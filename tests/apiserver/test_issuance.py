@@ -239,7 +239,7 @@ def test_a_root_that_no_route_names_is_counted(ops: World) -> None:
     report = told_of(ops)
     assert (report.snapshot.rejections, report.snapshot.unrouted_rejections) == ((), 1)
     found = collect_inventory(load_config(), "dev")
-    assert (found.snapshot.rejections, found.source.unrouted_rejections) == ((), 1)
+    assert (found.snapshot.rejections, found.snapshot.unrouted_rejections) == ((), 1)
     assert "1 Secret on OPS is not fit to be sent and is not routed" in table.render(found)
 
     def on_prd(config: dict[str, Any]) -> None:
@@ -247,7 +247,9 @@ def test_a_root_that_no_route_names_is_counted(ops: World) -> None:
 
     ops.edit_config(on_prd)
     assert [one.reason for one in told_of(ops).snapshot.rejections] == [Reason.IS_CA]
-    assert [one.reason for one in collect_inventory(load_config(), "dev").snapshot.rejections] == [Reason.IS_CA]
+    assert [one.reason for one in collect_inventory(load_config(), "dev").snapshot.rejections] == [
+        Reason.IS_CA
+    ]
 
 
 def told_of(world: World) -> RunReport:

@@ -169,8 +169,8 @@ def test_the_inventory_tells_everything_else(world: World) -> None:
         proxy.fault = spoil_row
         found = collect_inventory(load_config())
     told = {(one.cluster, one.certificate): one for one in found.copies}
-    assert {one.ref.name for one in found.source.rejections} == routed(spoilt)
-    assert found.source.unrouted_rejections == len(spoilt) - len(routed(spoilt))
+    assert {one.ref.name for one in found.snapshot.rejections} == routed(spoilt)
+    assert found.snapshot.unrouted_rejections == len(spoilt) - len(routed(spoilt))
     in_sync = {place for place, one in told.items() if one.status is Status.IN_SYNC}
     sound = {(cluster, name) for cluster in TARGETS for name in ("web-a-tls", "web-b-tls")}
     assert in_sync == sound - {("dev", "web-a-tls")}

@@ -143,7 +143,7 @@ def test_one_cluster_and_one_certificate_can_be_asked_for(world: World) -> None:
     position = world.log_position("rct")
     found = look("dev", "web-2-tls")
     assert [(one.cluster, one.certificate) for one in found.copies] == [("dev", "web-2-tls")]
-    assert [one.ref.name for one in found.source.certificates] == ["web-2-tls"]
+    assert [one.ref.name for one in found.snapshot.certificates] == ["web-2-tls"]
     assert world.requests("rct", position) == []
     with pytest.raises(ConfigError, match="no such cluster; known are: dev, rct, prd"):
         look("nowhere")

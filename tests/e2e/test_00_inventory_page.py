@@ -84,19 +84,19 @@ def hostile() -> InventoryReport:
         for one in certificates
         for status in (Status.REFUSED, Status.STALE)
     ]
-    source = factories.snapshot(*certificates, warnings=HOSTILE)
-    return example(3).model_copy(update={"copies": tuple(rows), "source": source})
+    snapshot = factories.snapshot(*certificates, warnings=HOSTILE)
+    return example(3).model_copy(update={"copies": tuple(rows), "snapshot": snapshot})
 
 
 @pytest.mark.parametrize("count", [1, 10, 300])
 def test_the_timeline_is_readable(page: Browser, tmp_path: Path, count: int) -> None:
     """Every certificate has its row with name and days; no text covers another or is cut off."""
-    one_certificate = InventoryReport(now=factories.NOW, source=factories.snapshot(factories.certificate()))
+    one_certificate = InventoryReport(now=factories.NOW, snapshot=factories.snapshot(factories.certificate()))
     report = example(count) if count > 1 else one_certificate
     show(page, tmp_path, report)
     rows = page.evaluate("[...document.querySelectorAll('#timeline svg g')].map(g => g.textContent.trim())")
     assert len(rows) == count
-    for one in report.source.certificates:
+    for one in report.snapshot.certificates:
         (row,) = [row for row in rows if row.startswith(f"{one.ref.name}:")]
         assert f"{one.version.days_left(report.now)} d, {one.version.not_after:%Y-%m-%d}" in row
     assert page.evaluate(OVERLAPS) == []

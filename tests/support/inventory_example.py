@@ -97,7 +97,7 @@ def example(count: int = 10, clusters: tuple[str, ...] = CLUSTERS) -> InventoryR
     down = factories.failure(cluster=clusters[-1], what="get namespace kube-system")
     return InventoryReport(
         now=NOW,
-        source=factories.snapshot(
+        snapshot=factories.snapshot(
             *certificates,
             factories.rejection("expired-tls"),
             factories.issuance("new-tls"),

@@ -70,8 +70,8 @@ def look(
 def test_the_report_has_the_warnings_of_certificates() -> None:
     """Warnings of certificates come after those of OPS; if one is selected, others are left out."""
     found = factories.snapshot(SOURCE.model_copy(update={"warnings": ("no issuer",)}), warnings=("ops",))
-    assert look(inventory=found).source.all_warnings == ("ops", f"{SOURCE.ref.name}: no issuer")
-    assert look(inventory=found, certificate="other-tls").source.all_warnings == ("ops",)
+    assert look(inventory=found).snapshot.all_warnings == ("ops", f"{SOURCE.ref.name}: no issuer")
+    assert look(inventory=found, certificate="other-tls").snapshot.all_warnings == ("ops",)
 
 
 def only(report: InventoryReport) -> CopyState:
@@ -216,7 +216,7 @@ def test_a_selected_certificate_is_shown_alone() -> None:
     for unread in ((), (NAMESPACE,)):
         report = look(inventory=both, cluster=cluster, certificate="other-tls", unread=unread)
         assert only(report).certificate == "other-tls"
-        assert report.source.certificates == (other,)
+        assert report.snapshot.certificates == (other,)
 
 
 def test_the_worst_copies_come_first() -> None:

@@ -44,8 +44,8 @@ class Reader(HTMLParser):
 def hostile() -> InventoryReport:
     one = factories.certificate(HOSTILE)
     copy = copy_state(one, HOSTILE, Status.REFUSED, namespace=HOSTILE, detail=HOSTILE)
-    source = factories.snapshot(one, warnings=(HOSTILE,))
-    return example(3).model_copy(update={"copies": (copy,), "source": source})
+    snapshot = factories.snapshot(one, warnings=(HOSTILE,))
+    return example(3).model_copy(update={"copies": (copy,), "snapshot": snapshot})
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def rows(report: InventoryReport) -> list[str]:
 def test_the_earliest_expiry_is_on_top() -> None:
     """Rows are sorted by the certificate's expiry or, if it is earlier, that of a copy."""
     late, soon = factories.certificate("late-tls", age=1), factories.certificate("soon-tls", age=80)
-    report = InventoryReport(now=NOW, source=factories.snapshot(late, soon))
+    report = InventoryReport(now=NOW, snapshot=factories.snapshot(late, soon))
     assert rows(report) == ["soon-tls", "late-tls"]
     stale = copy_state(late, "dev", Status.STALE).model_copy(
         update={"stored": Content(fingerprint="x", not_after=NOW + timedelta(days=1))}
@@ -106,14 +106,14 @@ def test_a_copy_without_a_source_has_a_row() -> None:
 def test_a_row_has_a_level(age: float, life: float, expected: str) -> None:
     """The level is that of a run's report, or expired; it depends on the lifetime of the certificate."""
     one = factories.certificate(age=age, life=life)
-    (line,) = timeline.lines_of(InventoryReport(now=NOW, source=factories.snapshot(one)))
+    (line,) = timeline.lines_of(InventoryReport(now=NOW, snapshot=factories.snapshot(one)))
     assert timeline.level(line, NOW) == expected
 
 
 def test_the_notch_is_the_renewal_time() -> None:
     """Notch and level go by the Certificate's renewalTime, not by two thirds of the lifetime."""
     one = factories.certificate(age=80, life=90, renewal=NOW + timedelta(days=2))
-    report = InventoryReport(now=NOW, source=factories.snapshot(one))
+    report = InventoryReport(now=NOW, snapshot=factories.snapshot(one))
     (line,) = timeline.lines_of(report)
     assert timeline.level(line, NOW) == "fine"
     assert "until 2026-03-11, 10 d, renewal due 2026-03-03" in timeline.render(report)
@@ -128,8 +128,8 @@ def test_dates_far_away_are_cut_off_at_the_edge(age: float, life: float) -> None
     """A certificate of ten years does not change the scale for the others; no bar leaves the picture."""
     report = example(3)
     odd = factories.certificate("odd-tls", age=age, life=life)
-    source = factories.snapshot(*report.source.certificates, odd)
-    report = report.model_copy(update={"source": source})
+    snapshot = factories.snapshot(*report.snapshot.certificates, odd)
+    report = report.model_copy(update={"snapshot": snapshot})
     picture = timeline.render(report)
     scale = timeline.scale_of(timeline.lines_of(report), NOW)
     assert scale.last - scale.first <= timeline.MAX_PAST + timeline.MAX_FUTURE

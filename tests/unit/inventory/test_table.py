@@ -19,7 +19,7 @@ HOSTILE = "x|[a](http://b)<img src=q onerror=alert(1)>\x1b[31m\n| y"
 
 
 def report(*copies: CopyState, **values: Any) -> InventoryReport:
-    return InventoryReport(**{"now": NOW, "copies": copies, "source": factories.snapshot(SOURCE), **values})
+    return InventoryReport(**{"now": NOW, "copies": copies, "snapshot": factories.snapshot(SOURCE), **values})
 
 
 def in_sync(**values: Any) -> CopyState:
@@ -52,7 +52,7 @@ DOWN = factories.failure(cluster="OPS", what="list secrets in certificates-ops")
             True,
             "1 copy of 1 certificate, all in sync; 1 served unknown",
         ),
-        (report(source=factories.snapshot(failure=DOWN)), False, "OPS can't be read (Unreachable)"),
+        (report(snapshot=factories.snapshot(failure=DOWN)), False, "OPS can't be read (Unreachable)"),
         (report(), True, "no copy is wanted, and none is there"),
         (
             report(in_sync(), copy_state(SOURCE, "rct", Status.ORPHANED), suspended=("prd",)),
@@ -88,13 +88,13 @@ def test_a_wider_terminal_shows_more() -> None:
     assert "until" in titles[0]
     assert "serial of the copy" not in titles[0]
     assert "serial of the copy" in titles[1]
-    assert given.source.certificates[1].serial in table.render(given, 200)
+    assert given.snapshot.certificates[1].serial in table.render(given, 200)
 
 
 def test_long_names_are_shortened_in_their_middle() -> None:
     """Names are shortened in a terminal, and are complete in a file or a pipe."""
     long = factories.certificate(LONG)
-    given = report(copy_state(long, "dev", Status.IN_SYNC, namespace="a" * 63), source=factories.snapshot())
+    given = report(copy_state(long, "dev", Status.IN_SYNC, namespace="a" * 63), snapshot=factories.snapshot())
     lines = table.render(given, 80).splitlines()
     assert max(map(len, lines)) <= 80
     assert "long-" in lines[-1]
@@ -146,7 +146,7 @@ def test_an_age_is_shown_in_its_largest_unit(since: timedelta, expected: str) ->
 def test_certificates_that_go_nowhere_are_named() -> None:
     """The first certificates without copies are named, the others counted."""
     there = factories.snapshot(*(factories.certificate(f"nowhere-{number}-tls") for number in range(25)))
-    (note,) = [n for n in summary.notes(report(source=there)) if "nowhere else" in n]
+    (note,) = [n for n in summary.notes(report(snapshot=there)) if "nowhere else" in n]
     assert "nowhere-0-tls" in note
     assert note.endswith("and 5 more")
 
@@ -167,7 +167,7 @@ def test_the_artifact_stays_small() -> None:
         copy_state(factories.certificate(f"{number:04}{LONG[4:]}"), "dev", Status.REFUSED)
         for number in range(3000)
     )
-    text = table.render_markdown(report(*many, source=factories.snapshot()))
+    text = table.render_markdown(report(*many, snapshot=factories.snapshot()))
     assert len(text) < 260_000
     assert "more: `python -m flows --inventory` shows all." in text
 
@@ -175,7 +175,7 @@ def test_the_artifact_stays_small() -> None:
 def test_no_name_becomes_markup() -> None:
     """Text of a certificate is escaped, and stays on one line."""
     row = copy_state(SOURCE, "dev", Status.REFUSED, detail=HOSTILE, certificate=HOSTILE)
-    given = report(row, source=factories.snapshot(SOURCE, warnings=(HOSTILE,)))
+    given = report(row, snapshot=factories.snapshot(SOURCE, warnings=(HOSTILE,)))
     for text in (table.render(given), table.render_markdown(given)):
         assert "\x1b" not in text
     assert "<img" not in table.render_markdown(given).replace("\\<", "")
@@ -222,8 +222,8 @@ def test_the_document_keeps_its_form(path: str) -> None:
 
 def test_the_document_has_the_values() -> None:
     """A stale copy has all its facts; a missing one has null."""
-    source = factories.snapshot(SOURCE, failure=DOWN)
-    found = document(report(copy_state(SOURCE, "dev", Status.STALE), source=source))
+    snapshot = factories.snapshot(SOURCE, failure=DOWN)
+    found = document(report(copy_state(SOURCE, "dev", Status.STALE), snapshot=snapshot))
     (row,) = found["placements"]
     assert (row["status"], row["ok"], row["reason"]) == ("stale", False, "CertificateRenewed")
     assert row["copy"]["serial"] == "01d"
