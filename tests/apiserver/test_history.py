@@ -118,7 +118,7 @@ def test_what_the_watcher_did_is_told(world: World) -> None:
     with stopped(world, "rct"):
         reports = tuple(world.run(seconds=5).values())
     recorder = Recorder()
-    report = RunReport(snapshot=world.inventory(), clusters=reports, now=datetime.now(UTC))
+    report = RunReport(snapshot=world.snapshot(), clusters=reports, now=datetime.now(UTC))
     recorder.add(report, "web-tls changed")
     recorder.close(120)
     found = next(one for one in runs() if one.flow == "tls-sync-watch")

@@ -50,9 +50,9 @@ def test_a_spoilt_secret_costs_a_run_nothing_else(world: World, caplog: pytest.L
     state = tls_sync(return_state=True)
     assert all(map(world.is_everywhere, sound))
     assert state.is_completed()  # what a glob finds, and is unfit, was not asked for by its name
-    inventory = world.inventory()
-    assert {one.ref.name for one in inventory.rejections} == spoilt
-    assert {one.reason for one in inventory.rejections} <= {
+    snapshot = world.snapshot()
+    assert {one.ref.name for one in snapshot.rejections} == spoilt
+    assert {one.reason for one in snapshot.rejections} <= {
         Reason.INVALID_KEY,
         Reason.KEY_MISMATCH,
         Reason.WEAK_KEY,
