@@ -39,7 +39,7 @@ class FailureCode(ExplainedCode):
     )
     HELD_BACK = (
         "HeldBack",
-        "only what ends within 24 hours is written for now",
+        "only what expires within 24 hours is written for now",
         (
             "mend what failed in the wave before; or, if this cluster can't wait, run for it by name, "
             "without urgent_only"

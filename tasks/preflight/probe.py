@@ -26,7 +26,7 @@ from tasks.preflight import diagnose
 from tasks.preflight.diagnose import DryRunResult
 from tasks.preflight.model import Check, Finding, Mark, Preflight, Readiness
 from tasks.runtime.shutdown import stop
-from tasks.source.issuance import Word, hear, issuance_of
+from tasks.source.issuance import CertificateStatus, add_status, issuance_of
 
 SIDE_BY_SIDE = 16
 
@@ -118,19 +118,19 @@ def _issuances(
     client: ClusterClient, source: Source, secrets: frozenset[str]
 ) -> tuple[tuple[Issuance, ...], Failure | None]:
     """What Certificates are to bring beside these Secrets; or why they can't be read."""
-    words: dict[str, Word] = {}
+    statuses: dict[str, CertificateStatus] = {}
     try:
         for page in client.certificates(source.namespace):
             for certificate in page:
-                hear(words, certificate, source.selector)
+                add_status(statuses, certificate, source.selector)
     except ClusterError as error:
         if error.failure.code in (FailureCode.API_MISSING, FailureCode.FORBIDDEN):
             return (), error.failure
         raise
     now = datetime.now(UTC)
     found = (
-        issuance_of(SecretRef(namespace=source.namespace, name=name), None, word, now)
-        for name, word in sorted(words.items())
+        issuance_of(SecretRef(namespace=source.namespace, name=name), None, status, now)
+        for name, status in sorted(statuses.items())
         if name not in secrets
     )
     return tuple(one for one in found if one), None

@@ -1,1 +1,1 @@
-"""Reads OPS: which Secrets are fit to be copied, and their facts. Keys exist here only inside one call."""
+"""Reads OPS and checks which Secrets are fit to be copied. Keys are in memory only inside one call."""

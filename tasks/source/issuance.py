@@ -1,9 +1,9 @@
-"""What cert-manager's Certificates tell of their Secrets, beside whether they are ready. Pure.
+"""Reads from cert-manager's Certificates what is being issued, since when, and when it is renewed. Pure.
 
-A Certificate whose Secret is not there yet, or holds nothing but a temporary certificate, is being issued.
-Since when, its condition Ready tells: its time is that of the last change between True and False, and stays
-however often the reason changes. The time of Issuing begins anew with each attempt. creationTimestamp counts
-where there is no condition yet; it says nothing where a Secret was deleted to have it issued again.
+A Certificate is being issued while its Secret is absent or contains only a temporary certificate. The start
+is lastTransitionTime of the condition Ready, which changes only between True and False, whatever the reason.
+(The time of the condition Issuing changes with each attempt.) Without a condition it is creationTimestamp,
+which is wrong where a Secret was deleted to have it issued again.
 """
 
 from collections.abc import Mapping
@@ -24,107 +24,112 @@ from tasks.domain.names import is_name
 from tasks.domain.reasons import Reason
 from tasks.plan.ownership import moment
 
-AWAITED = frozenset({Reason.TEMPORARY, Reason.MISSING_DATA})
-"""What a Secret may be rejected for while its first certificate is being issued."""
+AWAITING_ISSUANCE = frozenset({Reason.TEMPORARY, Reason.MISSING_DATA})
+"""Reasons for which a Secret is rejected while its first certificate is being issued."""
 
-MOST_ATTEMPTS = 1000
-"""That are told: a number of any length would not be."""
+MAX_ATTEMPTS = 1000
+"""Maximum number of attempts shown: the status could contain a number of any length."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Word:
-    """What one Certificate says."""
+class CertificateStatus:
+    """What one Certificate says of its Secret."""
 
     certificate: str
+    """Name of the Certificate."""
     since: datetime | None = None
-    """When Ready last changed, or when the Certificate was made."""
+    """When Ready last changed, or when the Certificate was created."""
     ready: bool = False
     attempts: int = 0
     selected: bool = True
-    """Its Secret will have the labels that `source.selector` asks for."""
+    """Whether its Secret gets the labels that `source.selector` requires."""
     share: float | None = None
-    """The share of a certificate's life after which it is renewed."""
+    """The share of a certificate's lifetime after which it is renewed."""
 
 
-def word_of(certificate: object, selector: Mapping[str, str]) -> tuple[str, Word] | None:
-    """The name of its Secret, and what it says of it; what can't be parsed says nothing."""
-    metadata, spec, status = (_part(certificate, name) for name in ("metadata", "spec", "status"))
-    name, own, attempts = spec.get("secretName"), metadata.get("name"), status.get("failedIssuanceAttempts")
+def parse_status(certificate: object, selector: Mapping[str, str]) -> tuple[str, CertificateStatus] | None:
+    """Return the name of the Secret and its status, or None without a valid name; skip malformed fields."""
+    metadata, spec, raw = (_mapping(certificate, name) for name in ("metadata", "spec", "status"))
+    name, own, attempts = spec.get("secretName"), metadata.get("name"), raw.get("failedIssuanceAttempts")
     if not (isinstance(name, str) and is_name(name)):
         return None
-    ready, labels = _ready(status), _part(spec.get("secretTemplate"), "labels")
+    ready, labels = _ready(raw), _mapping(spec.get("secretTemplate"), "labels")
     since = _moment(ready.get("lastTransitionTime")) or _moment(metadata.get("creationTimestamp"))
-    word = Word(
+    status = CertificateStatus(
         certificate=own if isinstance(own, str) and is_name(own) else name,
         since=since,
         ready=ready.get("status") == "True",
-        attempts=min(attempts, MOST_ATTEMPTS) if isinstance(attempts, int) and attempts > 0 else 0,
+        attempts=min(attempts, MAX_ATTEMPTS) if isinstance(attempts, int) and attempts > 0 else 0,
         selected=all(labels.get(key) == value for key, value in selector.items()),
-        share=_share(status),
+        share=_share(raw),
     )
-    return name, word
+    return name, status
 
 
-def hear(words: dict[str, Word], certificate: object, selector: Mapping[str, str]) -> None:
-    """Add what one Certificate says; of several that write one Secret, the worse one counts."""
-    if found := word_of(certificate, selector):
-        name, word = found
-        words[name] = worse(word, words.get(name))
+def add_status(
+    statuses: dict[str, CertificateStatus], certificate: object, selector: Mapping[str, str]
+) -> None:
+    """Add the status of one Certificate. If several write one Secret, the worst status counts."""
+    if found := parse_status(certificate, selector):
+        name, status = found
+        statuses[name] = worst(status, statuses.get(name))
 
 
-def worse(one: Word, other: Word | None) -> Word:
-    """The one with more trouble; the earlier renewal."""
+def worst(one: CertificateStatus, other: CertificateStatus | None) -> CertificateStatus:
+    """Return the status with more failed attempts or the earlier start, and the earlier renewal of both."""
     if other is None:
         return one
-    shares = [word.share for word in (one, other) if word.share is not None]
-    return replace(max(one, other, key=_trouble), share=min(shares, default=None))
+    shares = [status.share for status in (one, other) if status.share is not None]
+    return replace(max(one, other, key=_severity), share=min(shares, default=None))
 
 
-def _trouble(word: Word) -> tuple[int, float]:
-    return word.attempts, -(word.since.timestamp() if word.since else 0)
+def _severity(status: CertificateStatus) -> tuple[int, float]:
+    return status.attempts, -(status.since.timestamp() if status.since else 0)
 
 
-def issuance_of(ref: SecretRef, found: SourceEntry | None, word: Word, now: datetime) -> Issuance | None:
-    """The issuance that is to bring a Secret; None where it has come, or where none would bring it."""
-    if word.since is None or isinstance(found, Certificate | Issuance):
+def issuance_of(
+    ref: SecretRef, found: SourceEntry | None, status: CertificateStatus, now: datetime
+) -> Issuance | None:
+    """Return the issuance that a Secret waits for, or None if it is issued or will not be."""
+    if status.since is None or isinstance(found, Certificate | Issuance):
         return None
-    if isinstance(found, Rejection) and found.reason not in AWAITED:
+    if isinstance(found, Rejection) and found.reason not in AWAITING_ISSUANCE:
         return None
-    # It was ready long ago, or lacks the label: its Secret is one that we don't list, or was deleted.
-    elsewhere = not word.selected or (word.ready and now - word.since >= ISSUANCE_LATE_AFTER)
+    # Without the labels the Secret is not listed. If Ready long ago, the Secret was deleted or is elsewhere.
+    elsewhere = not status.selected or (status.ready and now - status.since >= ISSUANCE_LATE_AFTER)
     if found is None and elsewhere:
         return None
     return Issuance(
         ref=ref,
-        certificate=word.certificate,
-        since=word.since,
-        attempts=word.attempts,
+        certificate=status.certificate,
+        since=status.since,
+        attempts=status.attempts,
         held=found.reason if found else None,
     )
 
 
-def renewal_of(version: Version, word: Word) -> datetime | None:
-    """When cert-manager renews this version, also where its status still tells of the one before."""
-    if word.share is None:
+def renewal_of(version: Version, status: CertificateStatus) -> datetime | None:
+    """Return when cert-manager renews this version, even if the status is still that of the previous one."""
+    if status.share is None:
         return None
-    return version.not_before + (version.not_after - version.not_before) * word.share
+    return version.not_before + (version.not_after - version.not_before) * status.share
 
 
-def _share(status: Mapping[str, Any]) -> float | None:
-    begin, end, renewal = (_moment(status.get(key)) for key in ("notBefore", "notAfter", "renewalTime"))
+def _share(raw: Mapping[str, Any]) -> float | None:
+    begin, end, renewal = (_moment(raw.get(key)) for key in ("notBefore", "notAfter", "renewalTime"))
     if not (begin and end and renewal and begin < renewal < end):
         return None
     return (renewal - begin) / (end - begin)
 
 
-def _ready(status: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The condition Ready; empty where there is none yet."""
-    conditions = status.get("conditions")
+def _ready(raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the condition Ready, or an empty mapping."""
+    conditions = raw.get("conditions")
     found = conditions if isinstance(conditions, list) else []
     return next((one for one in found if isinstance(one, dict) and one.get("type") == "Ready"), {})
 
 
-def _part(value: object, name: str) -> Mapping[str, Any]:
+def _mapping(value: object, name: str) -> Mapping[str, Any]:
     found = value.get(name) if isinstance(value, dict) else None
     return found if isinstance(found, dict) else {}
 

@@ -1,9 +1,9 @@
-"""Which kinds of keys are sent: those that all programs know, written as all programs read them. Pure."""
+"""The kinds of keys that are sent: those that all programs support, in an encoding that all read. Pure."""
 
 from enum import StrEnum
 
 from tasks.domain.reasons import Reason
-from tasks.source.refusal import CheckFailed
+from tasks.source.check_failure import CheckFailed
 
 
 class Kind(StrEnum):
@@ -23,12 +23,15 @@ ED25519 = bytes.fromhex("06032b6570")
 
 CURVES = frozenset({P256, P384, P521})
 ALGORITHMS = {RSA + NULL: Kind.RSA, ED25519: Kind.ED25519} | {EC + curve: Kind.EC for curve in CURVES}
-"""AlgorithmIdentifiers, each an object identifier and its parameters, of a certificate's public key."""
+"""AlgorithmIdentifiers of public keys, each an object identifier and its parameters."""
 UNUSUAL = "unusual kind of key"
 
 
 def kind_of(algorithm: bytes) -> Kind:
-    """Of a public key. Go knows no RSASSA-PSS keys, and no curve that is not named."""
+    """Return the kind of a public key. Go supports neither RSASSA-PSS keys nor curves that are not named.
+
+    Raises CheckFailed if the kind is not supported everywhere.
+    """
     if kind := ALGORITHMS.get(algorithm):
         return kind
     if algorithm.startswith(RSASSA_PSS):
@@ -39,12 +42,12 @@ def kind_of(algorithm: bytes) -> Kind:
 
 
 def kind_of_private(algorithm: bytes) -> Kind:
-    """Of a private key in PKCS#8, where programs do without RSA's NULL."""
+    """Return the kind of a private key in PKCS#8, where RSA's parameters (NULL) may be missing."""
     return Kind.RSA if algorithm == RSA else kind_of(algorithm)
 
 
 def require_curve(parameters: bytes) -> None:
-    """Those of an EC key must name one of the curves that all programs know."""
+    """Raise CheckFailed unless the parameters of an EC key name a curve that all programs support."""
     if parameters not in CURVES:
         named = parameters[:1] == P256[:1]
         raise CheckFailed(Reason.WEAK_KEY, UNUSUAL if named else "explicit EC parameters")

@@ -1,6 +1,6 @@
-"""Reads OPS: every certificate, checked, as facts. Plain functions; the task is collect_certificates.py.
+"""Reads OPS and checks every certificate. The Prefect task is collect_certificates.py.
 
-The private keys that the list brings along live in `_examine_page` and are gone when it returns.
+The private keys of one page of the list are in memory only while `_check_page` runs.
 """
 
 import re
@@ -28,67 +28,70 @@ from tasks.kube.identity import identify_ops
 from tasks.kube.responses import MALFORMED, name_of
 from tasks.runtime import shutdown
 from tasks.source.checks import Policy, check_secret
-from tasks.source.issuance import AWAITED, Word, hear, issuance_of, renewal_of
+from tasks.source.issuance import AWAITING_ISSUANCE, CertificateStatus, add_status, issuance_of, renewal_of
 
-# cert-manager's reasons (pkg/util/pki, policies/constants.go) that say: this Secret is not the right one.
+# cert-manager's reasons (pkg/util/pki, policies/constants.go): the Secret does not match its Certificate.
 WRONG_SECRET = frozenset(
     {"InvalidKeyPair", "IncorrectCertificate", "IncorrectIssuer", "SecretMismatch", "MissingData"}
 )
 REASON = re.compile(r"[A-Za-z]{1,64}")
 
 
-class Heard(NamedTuple):
+class CertificateStatuses(NamedTuple):
     """What cert-manager's Certificates say, by the name of the Secret."""
 
-    unready: dict[str, str]
-    """The reason of a Certificate that is not ready."""
-    words: dict[str, Word]
+    not_ready: dict[str, str]
+    """The reason why a Certificate is not ready."""
+    by_secret: dict[str, CertificateStatus]
     warnings: list[str]
 
 
 def read_source(client: ClusterClient, source: Source, now: datetime) -> SourceSnapshot:
-    """What OPS holds at this moment. Raises ClusterError where the Secrets can't be read."""
-    cluster_id, about_us = identify_ops(client, source, now)
+    """Read and check what OPS holds. Raises ClusterError if the Secrets can't be read."""
+    cluster_id, identity_warnings = identify_ops(client, source, now)
     policy = Policy(now=now, allow_self_signed=source.allow_self_signed)
-    found = {one.ref.name: one for one in _examine_all(client, source, policy)}
-    heard = _not_ready(client, source)  # after the Secrets: never older than they
+    found = {one.ref.name: one for one in _check_all(client, source, policy)}
+    statuses = _read_statuses(client, source)  # after the Secrets, so never older than these
     empty = () if found else ("OPS holds no certificate; nothing is sent",)
-    names = sorted(found.keys() | heard.words.keys())
-    # Taken out one by one, or 10,000 would be held twice.
-    judged = (_believe_cert_manager(name, found.pop(name, None), heard, source, now) for name in names)
-    on_ops = [one for one in judged if one]
+    names = sorted(found.keys() | statuses.by_secret.keys())
+    # pop() frees each entry as it is replaced: 10,000 entries are not in memory twice.
+    updated = (_apply_status(name, found.pop(name, None), statuses, source, now) for name in names)
+    entries = [one for one in updated if one]
     return SourceSnapshot(
-        certificates=tuple(one for one in on_ops if isinstance(one, Certificate)),
-        rejections=tuple(one for one in on_ops if isinstance(one, Rejection)),
-        issuances=tuple(one for one in on_ops if isinstance(one, Issuance)),
-        warnings=(*empty, *_warnings(heard, on_ops), *_kept_keys(on_ops), *about_us),
+        certificates=tuple(one for one in entries if isinstance(one, Certificate)),
+        rejections=tuple(one for one in entries if isinstance(one, Rejection)),
+        issuances=tuple(one for one in entries if isinstance(one, Issuance)),
+        warnings=(*empty, *_warnings(statuses, entries), *_warn_of_other_keys(entries), *identity_warnings),
         cluster_id=cluster_id,
         credential_ends=client.credential_ends,
     )
 
 
-def _kept_keys(found: Iterable[SourceEntry]) -> list[str]:
-    """One line, however many there are; names alone."""
-    keeping = [one for one in found if isinstance(one, Certificate) and one.kept_keys]
-    told = [f"{one.ref.name} ({join_limited(one.kept_keys)})" for one in keeping]
-    what = "keys beyond tls.crt, tls.key and ca.crt stay on OPS"
-    return [f"{what}: {join_limited(told)}"] if told else []
+def _warn_of_other_keys(entries: Iterable[SourceEntry]) -> list[str]:
+    """Return at most one line, with the names of the keys that are not copied."""
+    secrets = [
+        f"{one.ref.name} ({join_limited(one.kept_keys)})"
+        for one in entries
+        if isinstance(one, Certificate) and one.kept_keys
+    ]
+    text = "keys beyond tls.crt, tls.key and ca.crt stay on OPS"
+    return [f"{text}: {join_limited(secrets)}"] if secrets else []
 
 
-def _warnings(heard: Heard, on_ops: Iterable[SourceEntry]) -> list[str]:
-    """Of what is fit all the same, or not on OPS; of the rest, more is told than that it is not ready."""
-    told = {one.ref.name for one in on_ops if not isinstance(one, Certificate)}
-    return heard.warnings + [
+def _warnings(statuses: CertificateStatuses, entries: Iterable[SourceEntry]) -> list[str]:
+    """Warn of Certificates that are not ready, except where a rejection or an issuance says more."""
+    reported = {one.ref.name for one in entries if not isinstance(one, Certificate)}
+    return statuses.warnings + [
         f"{name}: cert-manager says that it is not ready ({reason})"
-        for name, reason in sorted(heard.unready.items())
-        if name not in told
+        for name, reason in sorted(statuses.not_ready.items())
+        if name not in reported
     ]
 
 
 def recheck(
     client: ClusterClient, source: Source, names: Iterable[str], now: datetime
 ) -> dict[str, Certificate | Rejection | None]:
-    """What OPS holds now under some names, None where it holds nothing. Raises ClusterError."""
+    """Read and check single Secrets of OPS again; None for one that does not exist. Raises ClusterError."""
     policy = Policy(now=now, allow_self_signed=source.allow_self_signed)
     found: dict[str, Certificate | Rejection | None] = {}
     for name in names:
@@ -99,59 +102,65 @@ def recheck(
 
 
 def check_changed(client: ClusterClient, source: Source, name: str, now: datetime) -> SourceEntry | None:
-    """As `recheck`, and cert-manager is believed, as in an inventory. Raises ClusterError."""
+    """Read and check one Secret of OPS and apply the status of its Certificate. Raises ClusterError."""
     found = recheck(client, source, [name], now)[name]
-    if isinstance(found, Rejection) and found.reason not in AWAITED:
+    if isinstance(found, Rejection) and found.reason not in AWAITING_ISSUANCE:
         return found
-    return _believe_cert_manager(name, found, _not_ready(client, source), source, now)
+    return _apply_status(name, found, _read_statuses(client, source), source, now)
 
 
-def _examine_all(client: ClusterClient, source: Source, policy: Policy) -> list[Certificate | Rejection]:
+def _check_all(client: ClusterClient, source: Source, policy: Policy) -> list[Certificate | Rejection]:
     found: list[Certificate | Rejection] = []
     listed = 0
     for page in client.tls_secrets(source.namespace, source.selector):
         listed += len(page)
-        if listed > MAX_CERTIFICATES:  # the pages after this one are not asked for
+        if listed > MAX_CERTIFICATES:  # no further page is requested
             raise ClusterError(too_many_secrets(source))
-        found += _examine_page(page, source, policy)
+        found += _check_page(page, source, policy)
     return found
 
 
-def _examine_page(
-    page: list[dict[str, Any]], source: Source, policy: Policy
-) -> list[Certificate | Rejection]:
-    """Raises ClusterError where a stop is asked for: one Secret may take a second, and a page has many."""
+def _check_page(page: list[dict[str, Any]], source: Source, policy: Policy) -> list[Certificate | Rejection]:
+    """Check the Secrets of one page. Raises ClusterError on a stop request: one Secret may take a second."""
     found = []
     for secret in page:
         if shutdown.current().asked.is_set():
-            what = f"check secrets in {source.namespace}"
-            raise ClusterError(Failure(code=FailureCode.INTERRUPTED, cluster=source.label, what=what))
+            operation = f"check secrets in {source.namespace}"
+            raise ClusterError(Failure(code=FailureCode.INTERRUPTED, cluster=source.label, what=operation))
         if name := name_of(secret):
             found.append(check_secret(SecretRef(namespace=source.namespace, name=name), secret, policy))
     return found
 
 
-def _believe_cert_manager(
-    name: str, one: Certificate | Rejection | None, heard: Heard, source: Source, now: datetime
+def _apply_status(
+    name: str,
+    one: Certificate | Rejection | None,
+    statuses: CertificateStatuses,
+    source: Source,
+    now: datetime,
 ) -> SourceEntry | None:
-    reason, word = heard.unready.get(name), heard.words.get(name)
+    """Reject a Secret that does not match its Certificate; else add its renewal or pending issuance."""
+    reason, status = statuses.not_ready.get(name), statuses.by_secret.get(name)
     ref = SecretRef(namespace=source.namespace, name=name)
     if isinstance(one, Certificate) and reason in WRONG_SECRET:
         return Rejection(ref=ref, reason=Reason.NOT_READY, detail=reason)
-    if word is None:
+    if status is None:
         return one
     if isinstance(one, Certificate):
-        return one.model_copy(update={"renewal": renewal_of(one.version, word)})
-    return issuance_of(ref, one, word, now) or one
+        return one.model_copy(update={"renewal": renewal_of(one.version, status)})
+    return issuance_of(ref, one, status, now) or one
 
 
-def _not_ready(client: ClusterClient, source: Source) -> Heard:
-    """What the Certificates say, above all which are not ready. Not knowing is said, and is no failure."""
-    heard = Heard({}, {}, [])
+def _read_statuses(client: ClusterClient, source: Source) -> CertificateStatuses:
+    """Read the Certificates. If they are not readable, warn and rely on the Secrets alone.
+
+    Raises ClusterError if OPS can't be reached or the deadline has passed.
+    """
+    statuses = CertificateStatuses({}, {}, [])
     try:
         for page in client.certificates(source.namespace):
             for certificate in page:
-                _hear(heard, certificate, source)
+                _add_certificate(statuses, certificate, source)
     except ClusterError as error:
         code = error.failure.code
         if code in (
@@ -162,33 +171,40 @@ def _not_ready(client: ClusterClient, source: Source) -> Heard:
         ):
             raise
         known = {
-            FailureCode.API_MISSING: "unknown here",
-            FailureCode.FORBIDDEN: "not for us to read (no right)",
+            FailureCode.API_MISSING: "unknown to OPS",
+            FailureCode.FORBIDDEN: "unreadable (no right to list them)",
         }
         why = known.get(code, f"unreadable ({code})")
-        return Heard({}, {}, [f"cert-manager's Certificates are {why}; the Secrets alone decide"])
-    return heard
+        return CertificateStatuses(
+            {}, {}, [f"cert-manager's Certificates are {why}; the Secrets alone decide"]
+        )
+    return statuses
 
 
-def _hear(heard: Heard, certificate: Any, source: Source) -> None:
-    """Add what one Certificate says; of several for one Secret, the worst counts.
+def _add_certificate(statuses: CertificateStatuses, certificate: Any, source: Source) -> None:
+    """Add what one Certificate says. If several write one Secret, the worst counts.
 
-    One that can't be read costs itself: it is said by its name.
+    A malformed Certificate becomes a warning with its name.
     """
     try:
         reasons = _reason_of(certificate)
     except MALFORMED:
         name = name_of(certificate) or "one without a name"
-        heard.warnings.append(f"cert-manager's Certificate can't be read ({name}); its Secret alone decides")
+        statuses.warnings.append(
+            f"cert-manager's Certificate can't be read ({name}); its Secret alone decides"
+        )
         return
     for name, reason in reasons.items():
-        if heard.unready.get(name) not in WRONG_SECRET:
-            heard.unready[name] = reason
-    hear(heard.words, certificate, source.selector)
+        if statuses.not_ready.get(name) not in WRONG_SECRET:
+            statuses.not_ready[name] = reason
+    add_status(statuses.by_secret, certificate, source.selector)
 
 
 def _reason_of(certificate: dict[str, Any]) -> dict[str, str]:
-    """Of its Secret, why it is not ready; empty where it is. MALFORMED where it is no Certificate."""
+    """Map the name of its Secret to the reason why it is not ready; empty if it is ready.
+
+    Raises one of MALFORMED if it is not a Certificate.
+    """
     name = (certificate.get("spec") or {}).get("secretName") or ""
     if not isinstance(name, str):
         raise TypeError("not the name of a Secret")

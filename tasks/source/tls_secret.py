@@ -1,4 +1,4 @@
-"""A Secret being taken apart. Holds key material: made, used and forgotten inside one function call."""
+"""Decodes and parses one Secret. Holds key material, so an instance never outlives one function call."""
 
 import base64
 import hashlib
@@ -12,17 +12,17 @@ from cryptography.x509.oid import NameOID
 
 from tasks.domain.names import data_keys
 from tasks.domain.reasons import Reason
-from tasks.source.refusal import CheckFailed, as_check_failure
+from tasks.source.check_failure import CheckFailed, as_check_failure
 
 CERTIFICATE, KEY, CA = "tls.crt", "tls.key", "ca.crt"
-MAX_BYTES = 900 * 1024  # an API server takes 1 MiB of data; a real chain has 4 to 16 KiB
-MAX_CERTIFICATE_BYTES = 256 * 1024  # of tls.crt; OpenSSL's clients take no more than 100 KiB of a server
+MAX_BYTES = 900 * 1024  # API servers accept 1 MiB of data; a real chain has 4 to 16 KiB
+MAX_CERTIFICATE_BYTES = 256 * 1024  # of tls.crt; OpenSSL's clients accept 100 KiB from a server
 MAX_KEY_BYTES = 64 * 1024  # of tls.key; RSA with 8192 bits has 7 KiB
 MAX_CERTIFICATES = 10
-MOST_KEPT = 20
-"""Keys that stay on OPS, as far as they are named."""
+MAX_OTHER_KEYS = 20
+"""Maximum number of keys named that are not copied."""
 MAX_NAME = 100
-# Annotations that cert-manager writes; of a temporary certificate (since v1.13) only the first.
+# cert-manager writes both annotations, but only the first for a temporary certificate (since v1.13).
 CERTIFICATE_NAME, ISSUER_NAME = "cert-manager.io/certificate-name", "cert-manager.io/issuer-name"
 KEY_LABELS = frozenset({"PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"})
 
@@ -34,18 +34,18 @@ BASE64 = re.compile(rb"[A-Za-z0-9+/]+={0,2}")
 
 
 class TLSSecret:
-    """The data of one Secret, decoded and parsed on demand; every fault is a Refused."""
+    """The data of one Secret, decoded and parsed on demand. Every fault raises CheckFailed."""
 
     def __init__(self, secret: dict[str, Any]) -> None:
         metadata, data = secret.get("metadata"), secret.get("data")
         metadata = metadata if isinstance(metadata, dict) else {}
         self.uid = str(metadata.get("uid", ""))
         self.resource_version = str(metadata.get("resourceVersion", ""))
-        self._data: dict[str, Any] = data if isinstance(data, dict) else {}
+        self._encoded: dict[str, Any] = data if isinstance(data, dict) else {}
         annotations = metadata.get("annotations")
         annotations = annotations if isinstance(annotations, dict) else {}
         self.lacks_issuer = CERTIFICATE_NAME in annotations and ISSUER_NAME not in annotations
-        """cert-manager wrote it, and names no issuer."""
+        """cert-manager wrote the Secret without naming an issuer."""
 
     def __repr__(self) -> str:
         return "TLSSecret(…)"
@@ -54,42 +54,42 @@ class TLSSecret:
         raise TypeError("key material is never pickled")
 
     @cached_property
-    def material(self) -> dict[str, bytes]:
-        """What travels, decoded. An empty ca.crt says nothing and stays at home."""
+    def data(self) -> dict[str, bytes]:
+        """The data that is copied, decoded. An empty ca.crt is left out."""
         return {key: value for key in (CERTIFICATE, KEY, CA) if (value := self._decode(key))}
 
     @property
-    def kept_keys(self) -> tuple[str, ...]:
-        """Names of what does not travel; the first ones, where there are very many."""
-        return tuple(sorted(data_keys(self._data) - {CERTIFICATE, KEY, CA})[:MOST_KEPT])
+    def other_keys(self) -> tuple[str, ...]:
+        """Names of the keys that are not copied, at most MAX_OTHER_KEYS."""
+        return tuple(sorted(data_keys(self._encoded) - {CERTIFICATE, KEY, CA})[:MAX_OTHER_KEYS])
 
     def _decode(self, key: str) -> bytes:
         with as_check_failure(Reason.INVALID_ENCODING, key):
-            return base64.b64decode(self._data.get(key) or "", validate=True)
+            return base64.b64decode(self._encoded.get(key) or "", validate=True)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Digest over the sorted (key, length, value) of all that travels."""
+        """Digest over the sorted (key, length, value) of the data that is copied."""
         digest = hashlib.sha256()
-        for key, value in sorted(self.material.items()):
+        for key, value in sorted(self.data.items()):
             digest.update(b"%d:%b%d:" % (len(key), key.encode(), len(value)))
             digest.update(value)
         return f"v1:sha256:{digest.hexdigest()}"
 
     def require_data(self) -> None:
-        missing = [key for key in (CERTIFICATE, KEY) if not self.material.get(key)]
+        missing = [key for key in (CERTIFICATE, KEY) if not self.data.get(key)]
         if missing:
             raise CheckFailed(Reason.MISSING_DATA, ", ".join(missing))
-        size = sum(map(len, self.material.values()))
+        size = sum(map(len, self.data.values()))
         if size > MAX_BYTES:
             raise CheckFailed(Reason.TOO_LARGE, f"{size} bytes, at most {MAX_BYTES}")
-        for key, most in ((CERTIFICATE, MAX_CERTIFICATE_BYTES), (KEY, MAX_KEY_BYTES)):
-            if (size := len(self.material[key])) > most:
-                raise CheckFailed(Reason.TOO_LARGE, f"{key}: {size} bytes, at most {most}")
+        for key, limit in ((CERTIFICATE, MAX_CERTIFICATE_BYTES), (KEY, MAX_KEY_BYTES)):
+            if (size := len(self.data[key])) > limit:
+                raise CheckFailed(Reason.TOO_LARGE, f"{key}: {size} bytes, at most {limit}")
 
     def require_certificate_blocks(self) -> None:
         for key in (CERTIFICATE, CA):
-            if key not in self.material:
+            if key not in self.data:
                 continue
             labels = self._labels(key)
             if set(labels) != {"CERTIFICATE"}:
@@ -101,20 +101,20 @@ class TLSSecret:
                 raise CheckFailed(Reason.INVALID_CERTIFICATE, key)
 
     def require_key_block(self) -> None:
-        if b"ENCRYPTED" in self.material[KEY]:  # in the label (PKCS#8) or in a header (RFC 1421)
+        if b"ENCRYPTED" in self.data[KEY]:  # in the label (PKCS#8) or in a header (RFC 1421)
             raise CheckFailed(Reason.ENCRYPTED_KEY)
         labels = [label for label in self._labels(KEY) if label != "EC PARAMETERS"]
         if len(labels) != 1 or labels[0] not in KEY_LABELS:
             raise CheckFailed(Reason.UNEXPECTED_BLOCK, f"{KEY} must hold one private key")
 
     def _labels(self, key: str) -> list[str]:
-        """Labels of the PEM blocks, as strict as OpenSSL and so nginx: boundaries fill their lines.
+        """Return the labels of the PEM blocks, as strictly as OpenSSL: a boundary fills its line.
 
-        Between blocks all else is comment, lines of dashes too.
+        Any other text between blocks is a comment, including lines of dashes.
         """
         labels: list[str] = []
         inside: bytes | None = None
-        lines = self.material[key].replace(b"\r\n", b"\n").split(b"\n")
+        lines = self.data[key].replace(b"\r\n", b"\n").split(b"\n")
         for number, line in enumerate(lines, start=1):
             if inside is None and b"-----" not in line:
                 continue
@@ -127,12 +127,12 @@ class TLSSecret:
             elif boundary or DAMAGED.search(line) or (inside and not BASE64.fullmatch(line.rstrip(b" \t"))):
                 raise CheckFailed(Reason.UNEXPECTED_BLOCK, f"{key}: line {number} does not fit a PEM block")
         if inside:
-            raise CheckFailed(Reason.UNEXPECTED_BLOCK, f"{key}: the last block does not end")
+            raise CheckFailed(Reason.UNEXPECTED_BLOCK, f"{key}: the last block has no END line")
         return labels
 
     def _certificates(self, key: str) -> list[x509.Certificate]:
         with as_check_failure(Reason.INVALID_CERTIFICATE, key):
-            return x509.load_pem_x509_certificates(self.material.get(key, b""))
+            return x509.load_pem_x509_certificates(self.data.get(key, b""))
 
     @cached_property
     def chain(self) -> list[x509.Certificate]:
@@ -140,8 +140,8 @@ class TLSSecret:
 
     @cached_property
     def authorities(self) -> list[x509.Certificate]:
-        """Those of ca.crt."""
-        return self._certificates(CA) if CA in self.material else []
+        """The certificates of ca.crt."""
+        return self._certificates(CA) if CA in self.data else []
 
     @property
     def leaf(self) -> x509.Certificate:
@@ -168,7 +168,7 @@ class TLSSecret:
 
     @property
     def other_names(self) -> tuple[str, ...]:
-        """Their kinds only: a value could be anything."""
+        """The kinds of the other alternative names; a value could contain anything."""
         others = (n for n in self._alternative_names if not isinstance(n, x509.DNSName))
         return tuple(type(name).__name__ for name in others)
 
@@ -191,7 +191,7 @@ def may_sign_certificates(certificate: x509.Certificate) -> bool:
 
 
 def common_name(name: x509.Name) -> str:
-    """The common name, or the whole name as RFC 4514 writes it."""
+    """Return the common name, or the whole name in the form of RFC 4514, at most MAX_NAME characters."""
     attributes = name.get_attributes_for_oid(NameOID.COMMON_NAME)
     text = str(attributes[0].value) if attributes else name.rfc4514_string()
     return text[:MAX_NAME]

@@ -23,8 +23,8 @@ from tasks.plan.decide import decide, must_read_first
 from tasks.plan.observed import ObservedState
 from tasks.plan.safety import ensure_safe_write
 from tasks.plan.spec import SyncSpec
+from tasks.source.check_failure import CheckFailed, unexpected_as_check_failure
 from tasks.source.checks import Policy, check_secret
-from tasks.source.refusal import CheckFailed, unexpected_as_check_failure
 from tasks.source.tls_secret import TLSSecret
 from tasks.target.read import read_copy
 
@@ -141,11 +141,11 @@ class SecretApplier:
         return decided
 
     def _apply(self, change: Change, certificate: Certificate, candidate: TLSSecret) -> None:
-        body = self._body(change, certificate, candidate.material)
+        body = self._body(change, certificate, candidate.data)
         if change.uid and (change.extra_keys or change.extra_annotations):
             # A forced apply leaves what other managers added in place. A patch takes it off in the moment in
             # which the new values come; then the apply owns them. What a kill in between leaves is Drifted.
-            patch = self._body(change, certificate, candidate.material)
+            patch = self._body(change, certificate, candidate.data)
             patch["data"] |= dict.fromkeys(change.extra_keys)
             patch["metadata"]["annotations"] |= dict.fromkeys(change.extra_annotations)
             version = self._target.replace(change.target, patch, uid=change.uid)
@@ -158,7 +158,7 @@ class SecretApplier:
             current = self._target.target_secret(change.target)
             if current and ownership.is_ours(current, self._spec.owner):
                 bound = replace(change, uid=current.uid, resource_version=current.resource_version)
-                body = self._body(bound, certificate, candidate.material)
+                body = self._body(bound, certificate, candidate.data)
                 body["metadata"]["annotations"][annotations.FINGERPRINT] = ALTERED
                 self._target.apply(change.target, body, uid=current.uid)
 

@@ -18,8 +18,8 @@ from tasks.kube.client import ClusterClient
 from tasks.kubeconfig.reader import CONNECTIONS
 from tasks.plan.observed import ObservedState
 from tasks.runtime.silence import without_warnings
+from tasks.source.check_failure import CheckFailed, unexpected_as_check_failure
 from tasks.source.checks import Policy, check_secret, version_of
-from tasks.source.refusal import CheckFailed, unexpected_as_check_failure
 from tasks.source.tls_secret import TLSSecret
 
 K = TypeVar("K")

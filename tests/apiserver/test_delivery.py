@@ -429,7 +429,7 @@ def test_an_unforeseen_error_costs_one_row_and_shows_nothing_of_itself(
 
     def stumble(self: SecretApplier, change: Change, certificate: Certificate, candidate: TLSSecret) -> None:
         if change.certificate == "web-tls":
-            raise RuntimeError(candidate.material["tls.key"].decode())
+            raise RuntimeError(candidate.data["tls.key"].decode())
         apply(self, change, certificate, candidate)
 
     monkeypatch.setattr(SecretApplier, "_apply", stumble)

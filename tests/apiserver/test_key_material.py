@@ -32,7 +32,7 @@ for task in (collect_certificates, sync_cluster):
     task.retry_delay_seconds = [0.0, 0.0, 0.0]
 apply = SecretApplier._apply
 def crash(self, change, certificate, candidate):
-    raise RuntimeError(candidate.material["tls.key"].decode())
+    raise RuntimeError(candidate.data["tls.key"].decode())
 for line in sys.stdin:
     given = json.loads(line)
     os.environ |= given["environment"]

@@ -331,7 +331,7 @@ def test_a_policy_for_somebody_else_is_none(world: World) -> None:
     assert trouble.text.endswith("no policy binds system:serviceaccount:tls-sync:other")
 
 
-def test_a_credential_that_ends_soon_is_named(world: World) -> None:
+def test_a_credential_that_expires_soon_is_named(world: World) -> None:
     """From 72 hours before, of OPS and of a target; it is no failure."""
     for cluster in ("ops", "dev"):
         token = world.admin(cluster).token("tls-sync", "tls-sync", 3 * 60 * 60)

@@ -57,7 +57,7 @@ def test_a_wave_begins_once_the_one_before_has_ended(waves: World) -> None:
 
 
 def test_what_fails_in_dev_never_reaches_prd(waves: World) -> None:
-    """But for a copy that ends within a day; and once DEV is well, the next run does the rest."""
+    """But for a copy that expires within a day; and once DEV is well, the next run does the rest."""
     urgent, other = (*waves.issue("web-urgent-tls", not_after=SOON), *waves.issue("web-tls"))
     run()
     urgent, other = waves.renew(urgent), waves.renew(other)

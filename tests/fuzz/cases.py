@@ -156,12 +156,12 @@ def a_certificate(chance: Random) -> str:
         _as_read(spoil_json(deepcopy(CERTIFICATE), chance)),
         {**CERTIFICATE, "spec": {"secretName": "other"}},
     )
-    heard = read.Heard({}, {}, [])
+    statuses = read.CertificateStatuses({}, {}, [])
     for one in (spoilt, sound):
-        read._hear(heard, one, SOURCE)
-    assert heard.unready["other"] == "Issuing"
-    assert sorted(heard.unready.keys() | heard.words.keys())
-    return f"{len(heard.warnings)} warned of"
+        read._add_certificate(statuses, one, SOURCE)
+    assert statuses.not_ready["other"] == "Issuing"
+    assert sorted(statuses.not_ready.keys() | statuses.by_secret.keys())
+    return f"{len(statuses.warnings)} warned of"
 
 
 def a_row(chance: Random) -> str:

@@ -110,7 +110,9 @@ def certified(issuer: Issuer, public: bytes) -> bytes:
     ((_, content),) = elements(leaf.tbs_certificate_bytes)
     parts = [element(*part) for part in elements(content)]
     written = sequence(*parts[:6], public, *parts[7:])
-    _, algorithm, _ = (element(*part) for part in sequence_of(leaf.public_bytes(Encoding.DER), most=3))
+    _, algorithm, _ = (
+        element(*part) for part in sequence_of(leaf.public_bytes(Encoding.DER), max_elements=3)
+    )
     signature = issuer.intermediate.key.sign(written, ec.ECDSA(hashes.SHA256()))
     return pem(sequence(written, algorithm, bits(signature))) + issuer.intermediate.pem
 

@@ -197,13 +197,13 @@ CASES = {
         ON_OPS,
     ),
     "short-lived, and young": Case("TLSSyncCertificateEndsSoon", certificate(0, 6), DAY),
-    "short-lived, and near its end": Case(
+    "short-lived, and near its expiry": Case(
         "TLSSyncCertificateEndsSoon", certificate(-5.1, 0.9), HOUR - 1, HOUR + 1, ON_OPS
     ),
     "short-lived, renewed at half its life, and young": Case(
         "TLSSyncCertificateEndsSoon", certificate(-3, 3, renewal=0), DAY
     ),
-    "a credential ends within 72 hours": Case(
+    "a credential expires within 72 hours": Case(
         "TLSSyncCredentialEnds",
         {f"tls_sync_credential_end_timestamp_seconds{{{DEV},{REST}}}": moment(3 * DAY + 10)},
         10,

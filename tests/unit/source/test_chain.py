@@ -13,7 +13,7 @@ import pytest
 from deployments.sandbox.programs import packages
 from tasks.domain.models import Certificate, SecretRef
 from tasks.domain.reasons import Reason
-from tasks.source.chain import ALONE
+from tasks.source.chain import NO_ISSUER
 from tasks.source.checks import Policy, check_secret
 from tests.conftest import running
 from tests.support import chain_cases, tls_programs
@@ -48,17 +48,17 @@ def fine(*warnings: str) -> Row:
 
 
 def useless(position: int, name: str, why: str) -> Row:
-    return fine(f"certificate {position} in tls.crt, {name}, is of no use: {why}")
+    return fine(f"certificate {position} in tls.crt, {name}, is unused: {why}")
 
 
 EXPIRED, EARLY = "it has expired", "it is not valid yet"
-NO_CA, NO_PART = "it is no certificate authority", "it has no part in the leaf's chain"
+NO_CA, NO_PART = "it is not a certificate authority", "it is not part of the leaf's chain"
 UNKNOWN, PAIR = "signed by unknown authority", "private key does not match public key"
 
 TABLE = {
     "leaf and issuer": fine(),
     "with the root": fine(),
-    "leaf alone": Row(nginx=True, haproxy=True, go=UNKNOWN, ours=(ALONE,)),
+    "leaf alone": Row(nginx=True, haproxy=True, go=UNKNOWN, ours=(NO_ISSUER,)),
     "two cross-signed intermediates": fine(),
     "two cross-signed intermediates, the other way round": fine(),
     "the issuer twice": fine(),
@@ -115,7 +115,7 @@ def made_of(chain: Chain) -> Reason | tuple[str, ...]:
 
 @pytest.mark.parametrize("case", TABLE)
 def test_chain_is_sent_refused_or_warned_of(case: str) -> None:
-    """What programs serve and verify is sent, with a warning of each certificate that is of no use there."""
+    """What programs serve and verify is sent, with a warning for each unused certificate."""
     assert made_of(CASES[case]) == TABLE[case].ours
 
 

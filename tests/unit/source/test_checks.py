@@ -32,8 +32,8 @@ from deployments.sandbox.world.cert_manager import Issuer, leaf_of
 from tasks.domain.models import Certificate, Rejection, SecretRef, Version
 from tasks.domain.reasons import Reason
 from tasks.source import checks
+from tasks.source.check_failure import CheckFailed
 from tasks.source.checks import Policy, check_secret
-from tasks.source.refusal import CheckFailed
 from tasks.source.tls_secret import MAX_BYTES, MAX_CERTIFICATE_BYTES, MAX_KEY_BYTES, TLSSecret
 from tests.support import chain_cases, recorded
 from tests.support.factories import NAME, NOW, SOURCE_NAMESPACE, law
@@ -323,7 +323,7 @@ CA_PEM = ISSUER.root.pem
 PUBLIC = pki.public_pem(pki.new_key())
 EMPTY_BLOCK = b"-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n"
 ONLY_CERTIFICATES, ONE_KEY = "must hold certificates only", "tls.key must hold one private key"
-CUT_OFF = "the last block does not end"
+CUT_OFF = "the last block has no END line"
 NO_FIT = "does not fit a PEM block"
 
 UNFIT: dict[str, tuple[dict[str, Any], Rejection]] = {
@@ -462,11 +462,11 @@ UNFIT: dict[str, tuple[dict[str, Any], Rejection]] = {
     ),
     "its second certificate did not issue the first": (
         secret(LEAF + OTHER.pem),
-        rejected(Reason.CHAIN_ORDER, "none of the others issued the leaf"),
+        rejected(Reason.CHAIN_ORDER, "no other certificate issued the leaf"),
     ),
     "its issuer is no authority": (
         signed_by(pki.new_key(), is_ca=False),
-        rejected(Reason.CHAIN_ORDER, "certificate 2 issued the leaf, but it is no certificate authority"),
+        rejected(Reason.CHAIN_ORDER, "certificate 2 issued the leaf, but it is not a certificate authority"),
     ),
     "its issuer has expired": (
         signed_by(pki.new_key(), not_after=NOW),

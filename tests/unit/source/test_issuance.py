@@ -9,7 +9,14 @@ from hypothesis import strategies as st
 
 from tasks.domain.models import Issuance, SecretRef
 from tasks.domain.reasons import Reason
-from tasks.source.issuance import MOST_ATTEMPTS, Word, issuance_of, renewal_of, word_of, worse
+from tasks.source.issuance import (
+    MAX_ATTEMPTS,
+    CertificateStatus,
+    issuance_of,
+    parse_status,
+    renewal_of,
+    worst,
+)
 from tests.support.factories import NAME, NOW, SOURCE_NAMESPACE, certificate, law, rejection, version
 
 REF = SecretRef(namespace=SOURCE_NAMESPACE, name=NAME)
@@ -34,8 +41,8 @@ def told(moment: Any) -> Any:
     return moment.isoformat() if hasattr(moment, "isoformat") else moment
 
 
-def word(**values: Any) -> Word:
-    return Word(**{"certificate": "homarr", "since": NOW - HOUR / 2, **values})
+def status(**values: Any) -> CertificateStatus:
+    return CertificateStatus(**{"certificate": "homarr", "since": NOW - HOUR / 2, **values})
 
 
 SINCE = {
@@ -52,44 +59,44 @@ SINCE = {
 @pytest.mark.parametrize(("given", "since"), SINCE.values(), ids=SINCE)
 def test_an_issuance_counts_from_when_ready_last_changed(given: dict[str, Any], since: object) -> None:
     """The time of Issuing does not count, since each attempt sets it anew."""
-    found = word_of(given, {})
+    found = parse_status(given, {})
     assert found is not None
     assert (found[0], found[1].certificate, found[1].since) == (NAME, "homarr", since)
 
 
 @pytest.mark.parametrize(
     ("attempts", "counted"),
-    [(0, 0), (3, 3), (-1, 0), ("1", 0), (None, 0), (10**9, MOST_ATTEMPTS)],
+    [(0, 0), (3, 3), (-1, 0), ("1", 0), (None, 0), (10**9, MAX_ATTEMPTS)],
 )
 def test_failed_attempts_are_a_number(attempts: object, counted: int) -> None:
     """What is no number counts as no failed attempt, and too large a number is cut."""
-    found = word_of(manifest(failedIssuanceAttempts=attempts), {})
+    found = parse_status(manifest(failedIssuanceAttempts=attempts), {})
     assert found is not None
     assert found[1].attempts == counted
 
 
 ISSUANCES = {
-    "no Secret": (None, word(), True),
-    "a temporary certificate": (rejection(reason=Reason.TEMPORARY), word(), True),
-    "a temporary certificate, and ready": (rejection(reason=Reason.TEMPORARY), word(ready=True), True),
-    "an empty tls.crt": (rejection(reason=Reason.MISSING_DATA), word(), True),
+    "no Secret": (None, status(), True),
+    "a temporary certificate": (rejection(reason=Reason.TEMPORARY), status(), True),
+    "a temporary certificate, and ready": (rejection(reason=Reason.TEMPORARY), status(ready=True), True),
+    "an empty tls.crt": (rejection(reason=Reason.MISSING_DATA), status(), True),
     "a temporary certificate for long": (
         rejection(reason=Reason.TEMPORARY),
-        word(ready=True, since=OLD),
+        status(ready=True, since=OLD),
         True,
     ),
-    "any other rejection": (rejection(reason=Reason.EXPIRED), word(), False),
-    "a fit Secret": (certificate(), word(), False),
-    "no time is known": (None, word(since=None), False),
-    "no Secret, and ready a moment ago": (None, word(ready=True), True),
-    "no Secret that we list, and ready for long": (None, word(ready=True, since=OLD), False),
-    "no Secret, and none that the selector would take": (None, word(selected=False), False),
-    "no Secret for long": (None, word(since=OLD), True),
+    "any other rejection": (rejection(reason=Reason.EXPIRED), status(), False),
+    "a fit Secret": (certificate(), status(), False),
+    "no time is known": (None, status(since=None), False),
+    "no Secret, and ready a moment ago": (None, status(ready=True), True),
+    "no Secret that we list, and ready for long": (None, status(ready=True, since=OLD), False),
+    "no Secret, and none that the selector would take": (None, status(selected=False), False),
+    "no Secret for long": (None, status(since=OLD), True),
 }
 
 
 @pytest.mark.parametrize(("found", "said", "awaited"), ISSUANCES.values(), ids=ISSUANCES)
-def test_what_is_awaited_is_an_issuance(found: Any, said: Word, *, awaited: bool) -> None:
+def test_what_is_awaited_is_an_issuance(found: Any, said: CertificateStatus, *, awaited: bool) -> None:
     """A Certificate makes an issuance of a missing or temporary Secret, and of no other unfit one."""
     made = issuance_of(REF, found, said, NOW)
     assert (made is not None) is awaited
@@ -116,19 +123,23 @@ def test_a_selector_takes_what_the_template_labels() -> None:
         (manifest(), {"team": "web"}, False),
         (manifest(), {}, True),
     ):
-        found = word_of(one, selector)
+        found = parse_status(one, selector)
         assert found is not None
         assert found[1].selected is expected
 
 
 def test_of_two_certificates_for_one_secret_the_worse_one_counts() -> None:
     """The one with more failed attempts counts, then the one that waits longer, in any order of the list."""
-    failing, waiting, new = word(attempts=1), word(since=OLD, share=0.7), word(share=0.5)
-    for one, other, worst in ((failing, waiting, failing), (waiting, new, waiting), (failing, new, failing)):
-        for made in (worse(one, other), worse(other, one)):
-            assert (made.attempts, made.since) == (worst.attempts, worst.since)
-    assert worse(waiting, new).share == worse(new, waiting).share == 0.5
-    assert worse(new, None) == new
+    failing, waiting, new = status(attempts=1), status(since=OLD, share=0.7), status(share=0.5)
+    for one, other, expected in (
+        (failing, waiting, failing),
+        (waiting, new, waiting),
+        (failing, new, failing),
+    ):
+        for made in (worst(one, other), worst(other, one)):
+            assert (made.attempts, made.since) == (expected.attempts, expected.since)
+    assert worst(waiting, new).share == worst(new, waiting).share == 0.5
+    assert worst(new, None) == new
 
 
 def test_the_renewal_is_that_of_the_status() -> None:
@@ -139,7 +150,7 @@ def test_the_renewal_is_that_of_the_status() -> None:
         "notAfter": told(now_held.not_after),
         "renewalTime": told(now_held.not_after - 240 * HOUR),
     }
-    found = word_of(manifest(**status), {})
+    found = parse_status(manifest(**status), {})
     assert found is not None
     assert renewal_of(now_held, found[1]) == now_held.not_after - 240 * HOUR
     assert renewal_of(next_one, found[1]) == next_one.not_after - 240 * HOUR
@@ -154,7 +165,7 @@ def test_a_renewal_outside_of_the_life_is_none(renewal: Any) -> None:
         "notAfter": told(held.not_after),
         "renewalTime": told(renewal),
     }
-    found = word_of(manifest(**status), {})
+    found = parse_status(manifest(**status), {})
     assert found is not None
     assert renewal_of(held, found[1]) is None
 
@@ -192,9 +203,9 @@ certificates = anything | st.fixed_dictionaries(
 @given(certificates, certificates)
 def test_whatever_a_certificate_holds_it_raises_nothing(one: object, other: object) -> None:
     """Whatever two Certificates hold, what they say can be printed and compared, or is ignored."""
-    said = [found[1] for each in (one, other) if (found := word_of(each, {"team": "web"}))]
+    said = [found[1] for each in (one, other) if (found := parse_status(each, {"team": "web"}))]
     for each in said:
-        made = issuance_of(REF, rejection(reason=Reason.TEMPORARY), worse(each, said[0]), NOW)
+        made = issuance_of(REF, rejection(reason=Reason.TEMPORARY), worst(each, said[0]), NOW)
         assert made is None or (made.reason(NOW).remedy and made.detail.isprintable())
         renewal = renewal_of(version(), each)
         assert renewal is None or version().not_before <= renewal <= version().not_after

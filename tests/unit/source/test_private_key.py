@@ -11,8 +11,8 @@ from deployments.sandbox.world.cert_manager import Issuer
 from tasks.domain.models import Certificate, Rejection
 from tasks.domain.reasons import Reason
 from tasks.source import checks, der
+from tasks.source.check_failure import CheckFailed
 from tasks.source.private_key import require_key
-from tasks.source.refusal import CheckFailed
 from tests.support.der_writer import element, integer, pem, sequence
 from tests.support.factories import NOW
 from tests.support.written_keys import PKCS1, Rsa, Written, generated, rsa_of, written_keys
@@ -97,7 +97,7 @@ def test_a_private_exponent_may_be_as_large_as_the_modulus() -> None:
 def test_der_that_is_cut_off_is_an_error_that_is_known(content: bytes) -> None:
     """No length makes the reader go beyond the end, or wait."""
     with pytest.raises(ValueError, match=r"cut off|can't be read|not enough values"):
-        der.sequence(content, most=3)
+        der.sequence(content, max_elements=3)
 
 
 def test_der_is_read_one_level_at_a_time() -> None:
@@ -105,9 +105,9 @@ def test_der_is_read_one_level_at_a_time() -> None:
     deep = b""
     for _ in range(50_000):
         deep = element(der.SEQUENCE, deep)
-    assert len(der.sequence(deep, most=3)) == 1
-    with pytest.raises(ValueError, match="not such a sequence"):
-        der.sequence(sequence(*[integer(1)] * 100_000), most=3)
+    assert len(der.sequence(deep, max_elements=3)) == 1
+    with pytest.raises(ValueError, match="not a SEQUENCE"):
+        der.sequence(sequence(*[integer(1)] * 100_000), max_elements=3)
 
 
 def test_the_form_of_a_certificates_key_is_read_from_its_bytes() -> None:

@@ -18,7 +18,7 @@ from tasks.domain.models import Failure, Issuance, SecretRef, SourceSnapshot
 from tasks.domain.reasons import Reason
 from tasks.kube.client import ClusterClient
 from tasks.runtime.shutdown import Stop, apart
-from tasks.source.chain import ALONE
+from tasks.source.chain import NO_ISSUER
 from tasks.source.checks import CHECKS, Policy
 from tasks.source.read import read_source
 from tasks.source.tls_secret import TLSSecret
@@ -107,7 +107,7 @@ def test_inventory_tells_what_is_odd_about_a_fit_certificate() -> None:
     alone["data"]["tls.crt"] = base64.b64encode(pki.pem(leaf_of(alone))).decode()
     found = take(alone, fit("b"))
     assert names(found) == (["a", "b"], [])
-    assert found.all_warnings == (f"a: {ALONE}",)
+    assert found.all_warnings == (f"a: {NO_ISSUER}",)
 
 
 def test_inventory_sorts_what_is_fit_and_what_is_not() -> None:
@@ -305,8 +305,8 @@ def test_inventory_has_nothing_to_say_when(certificate: Object) -> None:
 @pytest.mark.parametrize(
     ("code", "why"),
     [
-        (FailureCode.API_MISSING, "unknown here"),
-        (FailureCode.FORBIDDEN, "not for us to read (no right)"),
+        (FailureCode.API_MISSING, "unknown to OPS"),
+        (FailureCode.FORBIDDEN, "unreadable (no right to list them)"),
         (FailureCode.SERVER_ERROR, "unreadable (ServerError)"),
     ],
 )

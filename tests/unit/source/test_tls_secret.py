@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.domain.reasons import Reason
-from tasks.source.refusal import CheckFailed, as_check_failure
+from tasks.source.check_failure import CheckFailed, as_check_failure
 from tasks.source.tls_secret import TLSSecret
 from tests.support.factories import law
 
@@ -41,15 +41,15 @@ def test_candidate_without_anything_misses_its_data(secret: dict[str, Any]) -> N
 def test_material_is_what_travels() -> None:
     """Of all keys three travel; an empty ca.crt stays at home."""
     others = {"keystore.jks": b"x", "../../x": b"x", "tls-combined.pem": b"x"}
-    assert candidate(VALUES | others).material == VALUES
-    assert set(candidate({**VALUES, "ca.crt": b""}).material) == {"tls.crt", "tls.key"}
+    assert candidate(VALUES | others).data == VALUES
+    assert set(candidate({**VALUES, "ca.crt": b""}).data) == {"tls.crt", "tls.key"}
 
 
 @pytest.mark.parametrize("show", [repr, str, "{}".format, "{!r}".format, ascii])
 def test_candidate_shows_no_key_material(show: Callable[[object], str]) -> None:
     """However it is turned into text, a candidate says nothing."""
     found = candidate()
-    assert found.material == VALUES
+    assert found.data == VALUES
     assert show(found) in {"TLSSecret(…)", r"TLSSecret(\u2026)"}
 
 
@@ -102,7 +102,7 @@ def test_fingerprint_tells_where_a_value_ends(one: bytes, other: bytes, moved: i
 def test_data_must_be_base64_as_a_server_writes_it(value: object) -> None:
     """Anything that an API server would not write as base64 is refused, with the key's name alone."""
     with pytest.raises(CheckFailed) as refused:
-        _ = TLSSecret({"data": {"tls.crt": value}}).material
+        _ = TLSSecret({"data": {"tls.crt": value}}).data
     assert (refused.value.reason, refused.value.detail) == (Reason.INVALID_ENCODING, "tls.crt")
 
 

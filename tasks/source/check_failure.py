@@ -1,4 +1,4 @@
-"""What is said of a Secret that is not fit to be sent: a reason, and a detail without a byte of its data."""
+"""Why a Secret is not fit to be sent: a reason, and a detail that contains none of its data."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ class CheckFailed(Exception):
 
 @contextmanager
 def as_check_failure(reason: Reason, detail: str = "") -> Iterator[None]:
-    """Turn what cryptography raises on a damaged object into a Refused, without its text."""
+    """Turn what cryptography raises for a damaged object into a CheckFailed without the original text."""
     try:
         yield
     except (
@@ -37,9 +37,10 @@ def as_check_failure(reason: Reason, detail: str = "") -> Iterator[None]:
 
 @contextmanager
 def unexpected_as_check_failure() -> Iterator[None]:
-    """Turn any other error into a Refused, told by its type alone: its text could hold anything.
+    """Turn any other error into a CheckFailed with its type only: its text could contain key material.
 
-    So whatever a Secret holds, it costs itself. What ends a process, or a run, goes through.
+    So an unexpected error affects only the Secret that caused it. Errors that end the process or the run
+    pass through.
     """
     try:
         yield
@@ -52,5 +53,5 @@ def unexpected_as_check_failure() -> Iterator[None]:
 
 
 def is_panic(error: BaseException) -> bool:
-    """Whether Rust code gave up: PyO3 makes that no Exception, and its class can't be imported."""
+    """Return whether Rust code panicked: PyO3 raises a BaseException whose class can't be imported."""
     return (type(error).__module__, type(error).__name__) == ("pyo3_runtime", "PanicException")
