@@ -58,7 +58,7 @@ def test_a_frozen_etcd_costs_its_own_time_and_no_more(world: World) -> None:
     """With etcd frozen for 20 s, who has time succeeds or says why not, who has none ends by its deadline."""
     world.configure([{"certificates": ["web-*"], "namespaces": ["app-a", "app-b"]}])
     world.issue(*NAMES)
-    inventory, oracle = world.inventory(), world.oracle(("app-a", "app-b"))
+    snapshot, oracle = world.snapshot(), world.oracle(("app-a", "app-b"))
     members = world.sandbox.etcd("dev").pids
     thawed: list[threading.Timer] = []
 
@@ -72,8 +72,8 @@ def test_a_frozen_etcd_costs_its_own_time_and_no_more(world: World) -> None:
         thawed[0].start()
 
     with at_the_third_write(world, freeze), oracle.watching("dev"), ThreadPoolExecutor(2) as pool:
-        patient = pool.submit(world.sync, "dev", inventory, 90)
-        hasty = pool.submit(world.sync, "dev", inventory, 8)
+        patient = pool.submit(world.sync, "dev", snapshot, 90)
+        hasty = pool.submit(world.sync, "dev", snapshot, 8)
         ended_early = hasty.result(8 + SLACK_SECONDS)
         assert thawed
         assert thawed[0].is_alive()

@@ -85,14 +85,14 @@ def test_a_dry_run_writes_nothing_and_reports_the_same_plan(world: World) -> Non
 def test_few_certificates_are_read_one_by_one_and_many_by_one_list(world: World) -> None:
     """What is read of OPS's keys follows from what is to be written."""
     secrets = world.issue(*(f"web-{n}-tls" for n in range(8)))
-    inventory = world.inventory()
+    snapshot = world.snapshot()
     start = world.log_position("ops")
-    world.sync(inventory=inventory)
+    world.sync(snapshot=snapshot)
     assert [r["verb"] for r in world.requests("ops", start)] == ["list"]
     world.renew(secrets[3])
-    inventory = world.inventory()
+    snapshot = world.snapshot()
     start = world.log_position("ops")
-    assert world.sync(inventory=inventory).counts == {Action.KEEP: 7, Action.UPDATE: 1}
+    assert world.sync(snapshot=snapshot).counts == {Action.KEEP: 7, Action.UPDATE: 1}
     reads = [(r["verb"], r["objectRef"].get("name")) for r in world.requests("ops", start)]
     assert reads == [("get", "web-3-tls")]
 
@@ -109,27 +109,27 @@ def test_lists_are_read_page_by_page(world: World, monkeypatch: pytest.MonkeyPat
 def test_a_certificate_renewed_since_the_list_is_sent_as_it_is_now(world: World) -> None:
     """The newer certificate is checked and sent, and the report names what was really written."""
     (secret,) = world.issue("web-tls")
-    inventory = world.inventory()
+    snapshot = world.snapshot()
     renewed = world.renew(secret)
-    row = world.row("web-tls", inventory=inventory)
+    row = world.row("web-tls", snapshot=snapshot)
     copy = world.copy("web-tls")
     assert copy is not None
     assert copy["data"] == renewed["data"]
     assert row.applied
     assert row.new is not None
     assert row.new.fingerprint == copy["metadata"]["annotations"]["tls-sync.io/fingerprint"]
-    assert row.new != inventory.certificates[0].version
+    assert row.new != snapshot.certificates[0].version
 
 
 def test_a_certificate_that_went_bad_since_the_list_is_not_sent(world: World) -> None:
     """What OPS holds at the moment of the write is checked again."""
     (secret,) = world.issue("web-tls")
     world.configure([{"certificates": ["web-tls"], "namespaces": ["app-a"]}])
-    inventory = world.inventory()
+    snapshot = world.snapshot()
     other = world.issuer.secret("web-tls", ["web-tls.example.org"])
     secret["data"]["tls.key"] = other["data"]["tls.key"]
     world.put(secret)
-    row = world.row("web-tls", inventory=inventory)
+    row = world.row("web-tls", snapshot=snapshot)
     assert (row.reason, row.failed) == (Reason.KEY_MISMATCH, True)
     assert world.copy("web-tls") is None
 
@@ -140,9 +140,9 @@ def test_a_certificate_deleted_since_the_list_is_not_sent(world: World, wanted: 
     names = [f"web-{n}-tls" for n in range(wanted)]
     world.issue(*names)
     world.configure([{"certificates": names, "namespaces": ["app-a"]}])
-    inventory, start = world.inventory(), world.log_position("ops")
+    snapshot, start = world.snapshot(), world.log_position("ops")
     world.ops.delete("/api/v1/namespaces/certificates-ops/secrets/web-0-tls")
-    row = world.row("web-0-tls", inventory=inventory)
+    row = world.row("web-0-tls", snapshot=snapshot)
     assert (row.action, row.reason) == (Action.NOTHING, Reason.MISSING_ON_SOURCE)
     assert [r["verb"] for r in world.requests("ops", start)] == ["get" if wanted == 1 else "list"]
     assert len(world.versions()) == wanted - 1
@@ -151,9 +151,9 @@ def test_a_certificate_deleted_since_the_list_is_not_sent(world: World, wanted: 
 def test_a_certificate_of_a_glob_deleted_since_the_list_is_no_failure(world: World) -> None:
     """One that only a glob took in, and that is gone at the moment of the write, leaves no row."""
     world.issue("web-tls")
-    inventory = world.inventory()
+    snapshot = world.snapshot()
     world.ops.delete("/api/v1/namespaces/certificates-ops/secrets/web-tls")
-    report = world.sync(inventory=inventory)
+    report = world.sync(snapshot=snapshot)
     assert (report.changes, report.ok, world.versions()) == ((), True, {})
 
 
@@ -201,7 +201,7 @@ def test_a_create_never_overwrites_another_tls_syncs(
 ) -> None:
     """Two runs share one field manager, so no conflict of managers would protect the other's copy."""
     (secret,) = world.issue("web-tls")
-    inventory = world.inventory()
+    snapshot = world.snapshot()
     newer = world.issuer.renew(secret)
     before: dict[str, str] = {}
 
@@ -215,18 +215,18 @@ def test_a_create_never_overwrites_another_tls_syncs(
         before.update(world.versions())
 
     race(world, monkeypatch, meanwhile)
-    assert world.row("web-tls", inventory=inventory).reason is reason
+    assert world.row("web-tls", snapshot=snapshot).reason is reason
     assert world.versions() == before
 
 
 def test_a_run_with_an_old_list_ends_with_the_newer_certificate(world: World) -> None:
     """Where a copy is newer than the list of OPS, OPS is looked at again before anything is refused."""
     (secret,) = world.issue("web-tls")
-    old = world.inventory()
+    old = world.snapshot()
     world.renew(secret)
     world.sync()
     before = world.versions()
-    report = world.sync(inventory=old)
+    report = world.sync(snapshot=old)
     assert (report.counts, report.ok) == ({Action.KEEP: 1}, True)
     assert world.versions() == before
 
@@ -334,9 +334,9 @@ def test_a_namespace_without_rights_costs_only_itself(world: World) -> None:
 def test_a_rejected_credential_is_final(world: World) -> None:
     """401 fails the cluster at once and is not tried again; the token is in no text."""
     world.issue("web-tls")
-    inventory = world.inventory()
+    snapshot = world.snapshot()
     world.edit_kubeconfig("users", "dev", token="not-a-valid-token")
-    report = world.sync(inventory=inventory)
+    report = world.sync(snapshot=snapshot)
     assert (codes(report), report.transient) == ([FailureCode.UNAUTHORIZED], False)
     assert "not-a-valid-token" not in str(report)
 
@@ -344,12 +344,12 @@ def test_a_rejected_credential_is_final(world: World) -> None:
 def test_an_unverified_server_gets_no_request(world: World) -> None:
     """A server whose certificate another CA signed is not talked to, and that is final."""
     world.issue("web-tls")
-    inventory = world.inventory()
+    snapshot = world.snapshot()
     stranger = world.issuer.root.pem
     authority = {"certificate-authority-data": base64.b64encode(stranger).decode()}
     world.edit_kubeconfig("clusters", "dev", **authority)
     start = world.log_position("dev")
-    report = world.sync(inventory=inventory)
+    report = world.sync(snapshot=snapshot)
     assert (codes(report), report.transient) == ([FailureCode.TLS_FAILED], False)
     assert world.requests("dev", start) == []
 
@@ -357,18 +357,18 @@ def test_an_unverified_server_gets_no_request(world: World) -> None:
 def test_a_server_that_is_not_there_may_come_back(world: World) -> None:
     """No connection is a failure that may pass."""
     world.issue("web-tls")
-    inventory = world.inventory()
+    snapshot = world.snapshot()
     world.edit_kubeconfig("clusters", "dev", server="https://127.0.0.1:1")
-    report = world.sync(inventory=inventory)
+    report = world.sync(snapshot=snapshot)
     assert (codes(report), report.transient) == ([FailureCode.UNREACHABLE], True)
 
 
 def test_a_missing_kubeconfig_is_said_with_its_path(world: World, tmp_path: Path) -> None:
     """Without a kubeconfig every cluster fails with the path that was tried."""
     world.issue("web-tls")
-    inventory = world.inventory()
+    snapshot = world.snapshot()
     world.kubeconfig.unlink()
-    report = world.sync(inventory=inventory)
+    report = world.sync(snapshot=snapshot)
     assert codes(report) == [FailureCode.KUBECONFIG]
     assert str(tmp_path / "kubeconfig") in report.failures[0].detail
 

@@ -18,10 +18,10 @@ NAMES = [f"web-{number}-tls" for number in range(100)]
 def test_a_server_with_one_seat_gets_all_copies(world: World, response: dict[str, Any]) -> None:
     """A first sync ends complete, asks nothing again sooner than it was told to, and disturbs nobody."""
     secrets = world.issue(*NAMES)
-    inventory, server, start = world.inventory(), world.sandbox.cluster("dev"), world.log_position("dev")
+    snapshot, server, start = world.snapshot(), world.sandbox.cluster("dev"), world.log_position("dev")
     admin = server.admin
     with few_seats(admin, ACCOUNT, response), listening(admin) as log, bystander(server) as answers:
-        report = world.sync(inventory=inventory, seconds=120)
+        report = world.sync(snapshot=snapshot, seconds=120)
     assert report.ok, report.failures
     copies = {copy["metadata"]["name"]: copy["data"] for copy in admin.secrets("app-a")}
     assert copies == {secret["metadata"]["name"]: secret["data"] for secret in secrets}

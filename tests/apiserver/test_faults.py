@@ -66,7 +66,7 @@ def the_same_page(path: str) -> Fault:
 def deliver_through(world: World, fault: Fault) -> ClusterReport:
     with world.proxy() as proxy:
         proxy.fault = fault
-        return world.sync(inventory=world.inventory())
+        return world.sync(snapshot=world.snapshot())
 
 
 def test_without_a_fault_the_proxy_is_an_api_server(world: World) -> None:
@@ -88,7 +88,7 @@ def test_without_a_fault_the_proxy_is_an_api_server(world: World) -> None:
 def test_an_api_server_behind_a_path_is_asked_below_it(world: World) -> None:
     """As a gateway before many clusters has it: each request, the first and the last, keeps the path."""
     world.issue("web-tls")
-    inventory, path = world.inventory(), "/k8s/clusters/c-1"
+    snapshot, path = world.snapshot(), "/k8s/clusters/c-1"
     with fault_proxy(world.sandbox.cluster("dev"), world.sandbox.authority) as proxy:
 
         def gateway(request: Request, _: Forward) -> Answer:
@@ -97,17 +97,17 @@ def test_an_api_server_behind_a_path_is_asked_below_it(world: World) -> None:
 
         proxy.fault = gateway
         with world.reached_at(f"{proxy.url}{path}/"):
-            assert world.row("web-tls", inventory=inventory).reason is Reason.MISSING_ON_TARGET
-            assert world.row("web-tls", inventory=inventory).reason is Reason.IN_SYNC
+            assert world.row("web-tls", snapshot=snapshot).reason is Reason.MISSING_ON_TARGET
+            assert world.row("web-tls", snapshot=snapshot).reason is Reason.IN_SYNC
 
 
 def test_nothing_is_sent_again_in_secret(world: World) -> None:
     """Whether a request is sent again is decided here, never by a library: one lost answer is a failure."""
     world.issue("web-tls")
-    inventory = world.inventory()
+    snapshot = world.snapshot()
     with world.proxy() as proxy:
         proxy.fault = first(1, LOST, "GET")
-        assert codes(world.sync(inventory=inventory)) == [FailureCode.CONNECTION_LOST]
+        assert codes(world.sync(snapshot=snapshot)) == [FailureCode.CONNECTION_LOST]
 
 
 def test_only_updates_of_ours_are_forced(world: World) -> None:
@@ -124,11 +124,11 @@ def test_only_updates_of_ours_are_forced(world: World) -> None:
 def test_a_dripping_body_ends_with_the_deadline(world: World) -> None:
     """A server that sends a byte now and then is cut off when the cluster's time is up."""
     world.issue("web-tls")
-    inventory = world.inventory()
+    snapshot = world.snapshot()
     dripping = Answer(200, b"{" + b" " * 300, seconds_per_byte=0.1)
     with world.proxy() as proxy:
         proxy.fault = on("GET", "/app-a/secrets", dripping)
-        report = world.sync(inventory=inventory, seconds=1.5)
+        report = world.sync(snapshot=snapshot, seconds=1.5)
         assert not proxy.dripped.is_set()
     assert codes(report) == [FailureCode.DEADLINE]
 
@@ -171,12 +171,12 @@ def test_a_wrong_answer_ends_the_work_before_any_write(
 def test_a_list_without_end_is_cut_off(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """The pages of one list together have a limit in bytes, not only each page."""
     world.issue("web-tls", "web-2-tls", "web-3-tls")
-    inventory = world.inventory()
-    world.sync(inventory=inventory)
+    snapshot = world.snapshot()
+    world.sync(snapshot=snapshot)
     monkeypatch.setattr(client, "METADATA_PAGE", 1)
     page = len(json.dumps(world.admin().get("/api/v1/namespaces/app-a/secrets?limit=1")))
     monkeypatch.setattr(calls, "LIST_BYTES", page * 3 // 2)
-    assert codes(world.sync(inventory=inventory)) == [FailureCode.TOO_MUCH]
+    assert codes(world.sync(snapshot=snapshot)) == [FailureCode.TOO_MUCH]
 
 
 def test_large_objects_are_read_in_smaller_pages(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,7 +185,7 @@ def test_large_objects_are_read_in_smaller_pages(world: World, monkeypatch: pyte
     whole = len(json.dumps(world.ops.get("/api/v1/namespaces/certificates-ops/secrets")))
     monkeypatch.setattr(calls, "PAGE_BYTES", whole // 3)
     start = world.log_position("ops")
-    assert len(world.inventory().certificates) == 9
+    assert len(world.snapshot().certificates) == 9
     assert len(world.requests("ops", start)) > 5
 
 
@@ -220,10 +220,10 @@ def port_that(greeting: bytes, pause: float = 0, said: Event | None = None) -> I
 def test_a_broken_handshake_may_pass(world: World, greeting: bytes, code: FailureCode) -> None:
     """A handshake that breaks off is tried again, unlike a certificate that is not trusted."""
     world.issue("web-tls")
-    inventory = world.inventory()
+    snapshot = world.snapshot()
     with port_that(greeting) as url:
         world.edit_kubeconfig("clusters", "dev", server=url)
-        report = world.sync(inventory=inventory)
+        report = world.sync(snapshot=snapshot)
     assert (codes(report), report.transient) == ([code], True)
 
 
@@ -233,7 +233,7 @@ def test_a_connection_closed_while_idle_is_opened_again(
     """A server that hangs up between two calls costs a handshake; what follows is sent, and sent once."""
     names = [f"web-{number}-tls" for number in range(5)]
     world.issue(*names)
-    inventory, oracle = world.inventory(), world.oracle()
+    snapshot, oracle = world.snapshot(), world.oracle()
     proxy = TcpProxy(int(world.sandbox.cluster("dev").url.rpartition(":")[2]))
     lock, send, opened = Lock(), SecretApplier.apply, list[int]()
 
@@ -245,7 +245,7 @@ def test_a_connection_closed_while_idle_is_opened_again(
 
     monkeypatch.setattr(SecretApplier, "apply", send_after_a_pause)
     with tcp_proxy(proxy) as url, world.reached_at(url):
-        report = world.sync(inventory=inventory)
+        report = world.sync(snapshot=snapshot)
     assert (codes(report), report.counts) == ([], {Action.CREATE: len(names)})
     assert opened == sorted(set(opened))
     assert oracle.objections() + oracle.misreported({"dev": [f"app-a/{name}" for name in names]}) == []
@@ -297,10 +297,10 @@ def test_a_server_that_keeps_failing_is_left_in_peace(
 ) -> None:
     """After some writes in a row without an answer or throttled, no more are sent; other errors stop none."""
     world.issue(*(f"web-{number}-tls" for number in range(20)))
-    inventory = world.inventory()
+    snapshot = world.snapshot()
     with world.proxy() as proxy:
         proxy.fault = on("PATCH", "/secrets/", answer)
-        report = world.sync(inventory=inventory)
+        report = world.sync(snapshot=snapshot)
         written = {request.path for request in proxy.requests if request.method == "PATCH"}
     assert set(codes(report)) == {code}
     assert len(report.failures) == len(written)
@@ -333,10 +333,10 @@ def test_a_write_whose_answer_was_lost_is_looked_at_again(world: World) -> None:
     """A create and an update that took place are reported as such, and are sent once."""
     (secret,) = world.issue("web-tls")
     for reason in (Reason.MISSING_ON_TARGET, Reason.CERTIFICATE_RENEWED):
-        inventory = world.inventory()
+        snapshot = world.snapshot()
         with world.proxy() as proxy:
             proxy.fault = lost_answers(1)
-            report = world.sync(inventory=inventory)
+            report = world.sync(snapshot=snapshot)
             assert sum(request.method == "PATCH" for request in proxy.requests) == 1
         (row,) = report.changes
         assert (row.reason, row.applied, report.ok) == (reason, True, True)
@@ -387,29 +387,29 @@ def test_a_server_that_asks_for_patience_gets_it(world: World, asked: str | None
 def test_a_credential_that_was_refused_once_is_shown_again(world: World) -> None:
     """401 once, as while a token is rotated, is no failure; 401 twice is, and is not tried a third time."""
     world.issue("web-tls")
-    inventory = world.inventory()
+    snapshot = world.snapshot()
     for times, expected in ((1, []), (2, [FailureCode.UNAUTHORIZED])):
         with world.proxy() as proxy:
             proxy.fault = first(times, Answer(401))
-            assert codes(world.sync(inventory=inventory)) == expected
+            assert codes(world.sync(snapshot=snapshot)) == expected
 
 
 def test_headers_that_drip_end_with_the_deadline(world: World) -> None:
     """Also a server that never gets to the body is cut off when the cluster's time is up."""
     world.issue("web-tls")
-    inventory = world.inventory()
+    snapshot = world.snapshot()
     with world.proxy() as proxy:
         proxy.drip_headers = True
-        assert codes(world.sync(inventory=inventory, seconds=1.5)) == [FailureCode.DEADLINE]
+        assert codes(world.sync(snapshot=snapshot, seconds=1.5)) == [FailureCode.DEADLINE]
         assert not proxy.dripped.is_set()
 
 
 def test_a_handshake_that_drips_ends_with_the_deadline(world: World) -> None:
     """A port that sends a byte of a handshake now and then is cut off when the cluster's time is up."""
     world.issue("web-tls")
-    inventory = world.inventory()
+    snapshot = world.snapshot()
     said = Event()
     with port_that(b"\x16\x03\x03\x3f\xff" + b"\x02" * 200, 0.1, said) as url:
         world.edit_kubeconfig("clusters", "dev", server=url)
-        assert codes(world.sync(inventory=inventory, seconds=1.5)) == [FailureCode.DEADLINE]
+        assert codes(world.sync(snapshot=snapshot, seconds=1.5)) == [FailureCode.DEADLINE]
         assert not said.is_set()

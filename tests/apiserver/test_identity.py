@@ -99,7 +99,7 @@ def test_two_entries_never_lead_to_one_cluster(world: World, pinned: bool) -> No
 def test_nobody_in_particular_is_served_nothing(world: World) -> None:
     """Where an API server takes us for anonymous, nothing is read."""
     world.issue("web-tls")
-    inventory = world.inventory()
+    snapshot = world.snapshot()
 
     def forget(request: Request, forward: Forward) -> Answer:
         answer = forward()
@@ -111,7 +111,7 @@ def test_nobody_in_particular_is_served_nothing(world: World) -> None:
 
     with world.proxy() as proxy:
         proxy.fault = forget
-        report = world.sync(inventory=inventory)
+        report = world.sync(snapshot=snapshot)
         assert codes(report) == [FailureCode.UNAUTHORIZED]
         assert str(report.failures[0]).startswith(
             "Unauthorized: ask who we are (create selfsubjectreview): the credential is not accepted"
@@ -125,8 +125,8 @@ def test_the_end_of_a_credential_is_warned_of(world: World) -> None:
     for cluster in ("ops", "dev"):
         token = world.admin(cluster).token("tls-sync", "tls-sync", 3 * 60 * 60)
         world.edit_kubeconfig("users", cluster, token=token)
-    inventory = world.inventory()
-    for warning in (*inventory.warnings[-1:], *world.sync(inventory=inventory).warnings):
+    snapshot = world.snapshot()
+    for warning in (*snapshot.warnings[-1:], *world.sync(snapshot=snapshot).warnings):
         assert "the credential in the kubeconfig ends in 2 hours" in warning
 
 

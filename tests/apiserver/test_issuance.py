@@ -102,7 +102,7 @@ def test_what_is_there_until_the_issuance_is_pending_too(ops: World, make: Any) 
     ops.put(make(ops.issuer, NAME, [f"{NAME}.example.org"]))
     for ready in ("False", "True"):  # with a ClusterIssuer, and with an Issuer
         awaited(ops, HOUR / 2, ready)
-        assert (row_of(ops.sync()).reason, ops.inventory().rejections) == (Reason.ISSUANCE_PENDING, ())
+        assert (row_of(ops.sync()).reason, ops.snapshot().rejections) == (Reason.ISSUANCE_PENDING, ())
     awaited(ops, HOUR * 1.1, "True")
     assert row_of(ops.sync()).reason is Reason.ISSUANCE_LATE
     ops.ops.delete(f"{CERTIFICATES}/{NAME}")
@@ -253,7 +253,7 @@ def test_a_root_that_no_route_names_is_counted(ops: World) -> None:
 
 
 def told_of(world: World) -> RunReport:
-    return RunReport(snapshot=routed(world.inventory(), load_config()), now=datetime.now(UTC))
+    return RunReport(snapshot=routed(world.snapshot(), load_config()), now=datetime.now(UTC))
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def test_two_runs_at_once_end_with_the_newer_certificate(world: World) -> None:
     """Whoever is slower, and however old its list: the newest certificate stays, and both runs succeed."""
     (secret,) = world.issue("web-tls")
     for _ in range(20):
-        old = world.inventory()
+        old = world.snapshot()
         secret = world.renew(secret)
         with ThreadPoolExecutor(2) as pool:
             runs = [pool.submit(world.sync, "dev", old), pool.submit(world.sync, "dev")]
@@ -50,12 +50,12 @@ def test_two_runs_at_once_end_with_the_newer_certificate(world: World) -> None:
 def test_etcd_killed_in_mid_run_is_healed_by_the_next(world: World) -> None:
     """With etcd gone nothing can be known or written; once it is back, the next run does it all."""
     world.issue(*NAMES)
-    inventory = world.inventory()
+    snapshot = world.snapshot()
     etcd = world.sandbox.etcd("dev")
     killer = threading.Timer(0.05, etcd.stop)
     killer.start()
     try:
-        reports = [world.sync(name, inventory, seconds=6) for name in TARGETS]
+        reports = [world.sync(name, snapshot, seconds=6) for name in TARGETS]
     finally:
         killer.join()
         etcd.start()

@@ -436,12 +436,12 @@ def test_a_deadline_also_cuts_a_reused_connection(world: World) -> None:
     """A connection that an earlier task opened is cut at the deadline of the task that uses it."""
     with kept(), suppress(http.client.HTTPException):
         world.issue("web-tls")
-        inventory = world.inventory()
-        assert world.sync(inventory=inventory).ok
+        snapshot = world.snapshot()
+        assert world.sync(snapshot=snapshot).ok
         with world.proxy() as proxy:
-            assert world.sync(inventory=inventory).ok
+            assert world.sync(snapshot=snapshot).ok
             proxy.fault = lambda _, forward: Answer(200, forward().body, seconds_per_byte=0.05)
-            report = world.sync(inventory=inventory, seconds=2)
+            report = world.sync(snapshot=snapshot, seconds=2)
     assert [failure.code for failure in report.failures] == [FailureCode.DEADLINE]
 
 

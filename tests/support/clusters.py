@@ -186,7 +186,7 @@ class World:
         copies = [self.copy(name, cluster, namespace) for cluster in self.targets]
         return all(copy is not None and copy["data"] == secret["data"] for copy in copies)
 
-    def inventory(self) -> SourceSnapshot:
+    def snapshot(self) -> SourceSnapshot:
         source = load_config().source
         with ClusterClient("ops", connect("ops", source.context), time.monotonic() + 60) as client:
             return read_source(client, source, datetime.now(UTC))
@@ -194,25 +194,25 @@ class World:
     def sync(
         self,
         cluster: str = "dev",
-        inventory: SourceSnapshot | None = None,
+        snapshot: SourceSnapshot | None = None,
         seconds: float = 60,
         **options: Any,
     ) -> ClusterReport:
         """What the flow's task does for one cluster, without Prefect; with so many seconds' time."""
-        return sync(self.spec(cluster, inventory, **options), time.monotonic() + seconds)
+        return sync(self.spec(cluster, snapshot, **options), time.monotonic() + seconds)
 
-    def spec(self, cluster: str = "dev", inventory: SourceSnapshot | None = None, **options: Any) -> SyncSpec:
+    def spec(self, cluster: str = "dev", snapshot: SourceSnapshot | None = None, **options: Any) -> SyncSpec:
         """What the flow hands to that task."""
         config = load_config()
         chosen = next(one for one in config.clusters if one.name == cluster)
         narrowed = {name: options.pop(name) for name in ("dry_run", "certificate") if name in options}
-        return SyncSpec(config, chosen, inventory or self.inventory(), RunParameters(**narrowed), **options)
+        return SyncSpec(config, chosen, snapshot or self.snapshot(), RunParameters(**narrowed), **options)
 
     def run(self, seconds: float = 60) -> dict[str, ClusterReport]:
         """What a run of the flow does, without Prefect: OPS is listed, then all clusters side by side."""
-        inventory = self.inventory()
+        snapshot = self.snapshot()
         with ThreadPoolExecutor(len(self.targets)) as pool:
-            reports = pool.map(lambda name: self.sync(name, inventory, seconds), self.targets)
+            reports = pool.map(lambda name: self.sync(name, snapshot, seconds), self.targets)
             return dict(zip(self.targets, reports, strict=True))
 
     def row(self, name: str, cluster: str = "dev", **options: Any) -> Change:
