@@ -24,7 +24,7 @@ Pattern = Annotated[str, AfterValidator(rules.pattern)]
 Hostname = Annotated[str, AfterValidator(rules.hostname)]
 Address = Annotated[str, AfterValidator(rules.address)]
 Context = Annotated[str, Field(min_length=1), AfterValidator(rules.context)]
-ClusterId = Annotated[str, Field(min_length=1)]
+ClusterId = Annotated[str, Field(min_length=1), AfterValidator(rules.cluster_id)]
 Selector = Annotated[dict[str, str], AfterValidator(rules.selector)]
 
 

@@ -444,7 +444,10 @@ def test_the_policy_lets_only_noted_copies_go(pruned: World) -> None:
 
 @pytest.mark.parametrize(
     ("former", "why"),
-    [(None, "did not note from which OPS cluster"), ("former-ops", "it came from a former OPS cluster")],
+    [
+        (None, "did not note from which OPS cluster"),
+        ("71aa9a52-5a4e-4f0e-9d0b-6f1f0c6f2b11", "it came from a former OPS cluster"),
+    ],
     ids=["an earlier version", "a former OPS"],
 )
 def test_a_copy_that_does_not_say_that_this_ops_wrote_it_is_kept(

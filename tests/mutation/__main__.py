@@ -18,7 +18,10 @@ ROOT = Path(__file__).parents[2]
 KNOWN = Path(__file__).with_name("survivors.txt")
 TESTS = {
     "plan/decide": "tests/unit/plan/test_decide.py tests/unit/plan/test_ownership.py",
-    "source/checks": "tests/unit/source/test_checks.py",
+    "plan/safety": "tests/unit/plan/test_decide.py tests/unit/plan/test_state_machine.py",
+    "source/chain": "tests/unit/source/test_chain.py tests/unit/source/test_checks.py",
+    "source/checks": "tests/unit/source/test_checks.py tests/unit/source/test_chain.py",
+    "source/private_key": "tests/unit/source/test_private_key.py tests/unit/source/test_checks.py",
     "orchestration/task_options": "tests/unit/orchestration/test_task_options.py",
     "kube/responses": "tests/unit/kube/test_responses.py",
     "domain/names": "tests/unit/domain/test_names.py",
@@ -28,7 +31,7 @@ TESTS = {
     "plan/waves": "tests/unit/plan/test_waves.py",
     "fleet/groups": "tests/unit/fleet/test_groups.py",
 }
-"""Modules of tasks/, without .py, and the tests that must notice."""
+"""Module of tasks/ without .py -> the test files that must fail for each mutant."""
 SECONDS = 120
 """A mutant that takes longer loops for ever, and is noticed."""
 

@@ -14,7 +14,7 @@ from tasks.domain.errors import ConfigError
 from tasks.domain.models import SecretRef
 from tasks.domain.parameters import RunParameters
 from tasks.runtime.yaml_file import YamlError, parse_yaml
-from tests.support.factories import cluster, law, route
+from tests.support.factories import OPS_ID, cluster, law, route
 
 EXAMPLE = b"""
 owner: ops                          # stamped on every copy; one per OPS cluster
@@ -69,6 +69,7 @@ TEXT, TRUTH, LIST = (
 )
 MAPPING, EMPTY = "must be a mapping", "must not be empty; give at least one, or remove the block"
 EMPTY_TEXT = "must not be empty"
+FORMER_ID = "71aa9a52-5a4e-4f0e-9d0b-6f1f0c6f2b11"
 RENAME = "goes with exactly one certificate, without a glob; split the route"
 PIN = "is required where protected is true: the uid of its namespace kube-system"
 
@@ -149,17 +150,24 @@ FAULTS: dict[str, tuple[list[Edit], list[str]]] = {
             ),
         ],
     ),
-    "a former OPS is given twice, is the present one, or is no text": (
-        [(("source", "clusterId"), "0c2e"), (("source", "formerClusterIds"), ["a", "0c2e", "a", "", 5])],
+    "a former OPS is given twice, is the present one, or is no uid": (
+        [
+            (("source", "clusterId"), OPS_ID),
+            (("source", "formerClusterIds"), [FORMER_ID, OPS_ID, FORMER_ID, "", 5, "ops-old"]),
+        ],
         [
             f"source.formerClusterIds[3]: {EMPTY_TEXT}",
             f"source.formerClusterIds[4]: {TEXT}",
+            (
+                "source.formerClusterIds[5]: not the uid of a namespace kube-system: "
+                "36 characters, each 0-9, a-f or -"
+            ),
             "source.formerClusterIds[1]: is the present clusterId; give those of clusters that it replaces",
             "source.formerClusterIds[2]: is there twice; keep one of them",
         ],
     ),
     "there is a former OPS, and the present one is not pinned": (
-        [(("source", "formerClusterIds"), ["a"])],
+        [(("source", "formerClusterIds"), [FORMER_ID])],
         ["source.clusterId: is required with formerClusterIds: the uid of OPS's namespace kube-system"],
     ),
     "the former OPS is no list": (
