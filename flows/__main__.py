@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from tasks.runtime.command import ended, exit_fast, text
+from tasks.runtime.command import exit_fast, non_empty, run_command
 from tasks.runtime.signals import interrupt_message
 
 # Where PREFECT_API_URL names no server, Prefect starts one for this run; on a small machine that takes 40 s.
@@ -29,7 +29,7 @@ def main() -> int:
         parser.error(trouble)
     if asked:
         return command(asked[0], given)
-    return ended(lambda: run(given), interrupt_message)
+    return run_command(lambda: run(given), interrupt_message)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -39,10 +39,14 @@ def make_parser() -> argparse.ArgumentParser:
         epilog="Environment: TLS_SYNC_CONFIG names the configuration, KUBECONFIG the credentials, "
         "PREFECT_API_URL the Prefect server.",
     )
-    parser.add_argument("--cluster", type=text, help="only this cluster, by its name in the configuration")
-    parser.add_argument("--certificate", type=text, help="only this certificate, by its Secret's name on OPS")
     parser.add_argument(
-        "--group", type=text, help="only this group of clusters, by its name in the configuration"
+        "--cluster", type=non_empty, help="only this cluster, by its name in the configuration"
+    )
+    parser.add_argument(
+        "--certificate", type=non_empty, help="only this certificate, by its Secret's name on OPS"
+    )
+    parser.add_argument(
+        "--group", type=non_empty, help="only this group of clusters, by its name in the configuration"
     )
     parser.add_argument("--dry-run", action="store_true", help="plan and report, but write nothing")
     parser.add_argument(
@@ -70,7 +74,7 @@ def _add_inventory(group: argparse._ArgumentGroup) -> None:
         "the stored one, else 1",
     )
     group.add_argument(
-        "--html", metavar="FILE", type=text, help="as one page with a timeline, into this file"
+        "--html", metavar="FILE", type=non_empty, help="as one page with a timeline, into this file"
     )
 
 
@@ -84,7 +88,7 @@ def _add_history(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--failed", action="store_true", help="only runs (with --cluster: of it) that failed")
     group.add_argument("--limit", type=_count, metavar="N", help="how many runs, 20 by default")
     group.add_argument(
-        "--logs", metavar="RUN", type=text, help="print the log of a run, by its id or how that begins"
+        "--logs", metavar="RUN", type=non_empty, help="print the log of a run, by its id or how that begins"
     )
 
 
@@ -166,4 +170,4 @@ def run(given: argparse.Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_fast(lambda: ended(main)))
+    sys.exit(exit_fast(lambda: run_command(main)))

@@ -23,8 +23,8 @@ from tasks.metrics.push import push_fleet, reporting_config_errors
 from tasks.orchestration.process import prepare
 from tasks.orchestration.publish import flush_logs
 from tasks.report.terminal import records
-from tasks.runtime.shutdown import begin
-from tasks.runtime.signals import Stage, reached
+from tasks.runtime.shutdown import begin_run
+from tasks.runtime.signals import Stage, set_stage
 
 prepare()
 
@@ -48,7 +48,7 @@ def tls_sync_fleet(
     ),
     dry_run: bool = Field(default=False, description="Plan and report, but write nothing."),
 ) -> State[None]:
-    begin()
+    begin_run()
     began = datetime.now(UTC)
     with reporting_config_errors():
         config = load_config()
@@ -70,7 +70,7 @@ def publish(outcomes: list[Outcome], config: SyncConfig, began: datetime, *, dry
     say = logger.info if ok else logger.error
     for part in records(report.render(outcomes, config)):
         say("%s", part)
-    reached(Stage.REPORTED)
+    set_stage(Stage.REPORTED)
     try:
         create_markdown_artifact(
             report.render_markdown(outcomes, config),

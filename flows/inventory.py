@@ -13,7 +13,7 @@ from tasks.inventory import summary, table
 from tasks.inventory.collect import collect_inventory
 from tasks.orchestration.process import prepare
 from tasks.report.rows import LOG_ROWS
-from tasks.runtime.shutdown import begin
+from tasks.runtime.shutdown import begin_run
 
 prepare()
 
@@ -34,7 +34,7 @@ def inventory(
         default=None, description="Show only this cluster (and OPS), by its name in the configuration."
     ),
 ) -> State[None]:
-    begin()
+    begin_run()
     report = collect_inventory(load_config(), cluster)
     verdict, logger = summary.inventory_verdict(report), get_run_logger()
     log = logger.info if verdict.ok else logger.error

@@ -11,7 +11,7 @@ from tasks.config.load import load_config
 from tasks.orchestration.process import prepare
 from tasks.preflight import render
 from tasks.preflight.probe import preflight as look
-from tasks.runtime.shutdown import begin
+from tasks.runtime.shutdown import begin_run
 
 prepare()
 
@@ -32,7 +32,7 @@ def preflight(
         default=None, description="Check only this cluster (and OPS), by its name in the configuration."
     ),
 ) -> State[None]:
-    begin()
+    begin_run()
     found = look(load_config(), cluster)
     ending, logger = render.verdict(found), get_run_logger()
     say = logger.info if ending.ok else logger.error

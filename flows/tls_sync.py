@@ -16,7 +16,7 @@ from tasks.config.load import load_config
 from tasks.domain.models import RunReport
 from tasks.domain.parameters import RunParameters
 from tasks.kube import request_counts
-from tasks.kubeconfig.reader import held
+from tasks.kubeconfig.reader import frozen_kubeconfig
 from tasks.metrics.push import reporting_config_errors
 from tasks.orchestration.process import prepare
 from tasks.orchestration.publish import final_state, flush_logs, label_with_share, publish, run_name
@@ -25,7 +25,7 @@ from tasks.plan.spec import specs_for
 from tasks.plan.unrouted import routed
 from tasks.plan.waves import share_of
 from tasks.prune_cluster import prune_clusters
-from tasks.runtime.shutdown import begin
+from tasks.runtime.shutdown import begin_run
 from tasks.sync_cluster import sync_clusters
 
 prepare()
@@ -55,15 +55,15 @@ def tls_sync(
     ),
     urgent_only: bool = Field(default=False, description="Write only copies that expire within 24 hours."),
 ) -> State[None]:
-    begin()
-    began, before = datetime.now(UTC), request_counts.made()
+    begin_run()
+    began, before = datetime.now(UTC), request_counts.snapshot()
     parameters = RunParameters(
         cluster=cluster, certificate=certificate, group=group, dry_run=dry_run, urgent_only=urgent_only
     )
     with reporting_config_errors():
         config = load_config()
     clusters, run_deadline = config.select(parameters), began + RUN_LIMIT
-    with held(), runner_of(config.task_runner, run_deadline) as submit:  # the kubeconfig as it is now
+    with frozen_kubeconfig(), runner_of(config.task_runner, run_deadline) as submit:
         snapshot = limit_copies(collect(config.source), config.source, clusters, certificate)
         specs = specs_for(config, clusters, snapshot, parameters, run_deadline=run_deadline)
         reports, signal = sync_clusters(specs, submit)

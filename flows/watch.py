@@ -7,7 +7,7 @@ import socket
 import sys
 
 from tasks.domain.names import is_name, is_namespace
-from tasks.runtime.command import ended, text
+from tasks.runtime.command import non_empty, run_command
 
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
@@ -22,11 +22,14 @@ def main() -> int:
     parser.add_argument(
         "--lease",
         metavar="NAMESPACE/NAME",
-        type=text,
+        type=non_empty,
         help="of several watchers, the one that holds this Lease acts",
     )
     parser.add_argument(
-        "--lease-context", metavar="CONTEXT", type=text, help="where the Lease is, if not in this cluster"
+        "--lease-context",
+        metavar="CONTEXT",
+        type=non_empty,
+        help="where the Lease is, if not in this cluster",
     )
     given = parser.parse_args()
     if not 0 <= given.port < 65536:
@@ -60,4 +63,4 @@ def watch(port: int, namespace: str, name: str, context: str | None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(ended(main))
+    sys.exit(run_command(main))

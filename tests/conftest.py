@@ -48,7 +48,7 @@ def _same_process_for_each_test(monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     """A stop that one test asks for does not stop the next, and no terminal sets the width of a table."""
     monkeypatch.delenv("COLUMNS", raising=False)
     yield
-    shutdown.asked.clear()
+    shutdown.requested.clear()
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from deployments.target.errors import TargetError
-from tasks.runtime.command import ended, text
+from tasks.runtime.command import non_empty, run_command
 
 if TYPE_CHECKING:  # what needs no dependency is imported before the first try
     from deployments.target.places import Place
@@ -34,11 +34,11 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True, metavar="manifests|kubeconfig")
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument(
-        "--config", metavar="FILE", type=text, help="the configuration, in place of TLS_SYNC_CONFIG"
+        "--config", metavar="FILE", type=non_empty, help="the configuration, in place of TLS_SYNC_CONFIG"
     )
     shared.add_argument(
         "--cluster",
-        type=text,
+        type=non_empty,
         help="only this cluster, by its name in the configuration (kubeconfig: or OPS)",
     )
     shared.add_argument(
@@ -67,16 +67,21 @@ def main() -> int:
 
 def _add_kubeconfig(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--admin-kubeconfig", metavar="FILE", type=text, help="yours, in place of the one that kubectl takes")
+    add(
+        "--admin-kubeconfig",
+        metavar="FILE",
+        type=non_empty,
+        help="yours, in place of the one that kubectl takes",
+    )
     for option, value, told in (
         ("--context", "CONTEXT", "what your kubeconfig calls a cluster's context, where that differs"),
         ("--server", "URL", "the address as OPS reaches it, where yours is another"),
     ):
         add(option, metavar=f"CLUSTER={value}", help=told, action="append", default=[], type=_pair)
-    add("--duration", default=_DURATION, type=text, help=f"of the tokens ({_DURATION} by default)")
-    add("--ops-context", metavar="CONTEXT", type=text, help="the context of OPS in your kubeconfig")
-    add("--namespace", default="tls-sync", type=text, help="of the Secret (tls-sync by default)")
-    add("--secret", default=_SECRET, type=text, help=f"its name ({_SECRET} by default)")
+    add("--duration", default=_DURATION, type=non_empty, help=f"of the tokens ({_DURATION} by default)")
+    add("--ops-context", metavar="CONTEXT", type=non_empty, help="the context of OPS in your kubeconfig")
+    add("--namespace", default="tls-sync", type=non_empty, help="of the Secret (tls-sync by default)")
+    add("--secret", default=_SECRET, type=non_empty, help=f"its name ({_SECRET} by default)")
     add("--replace", action="store_true", help="also a Secret that something else made")
     add("--output", metavar="FILE", type=_path, help="into a file (mode 0600) in place of the Secret")
     add("--dry-run", action="store_true", help="make no token, write nothing, and say what would be")
@@ -87,7 +92,7 @@ def _account(given: str) -> str:
     from deployments.target.collection import ACCOUNT  # noqa: PLC0415  not for --help
     from tasks.domain.names import is_namespace, is_protected  # noqa: PLC0415
 
-    if not is_namespace(text(given)):
+    if not is_namespace(non_empty(given)):
         raise argparse.ArgumentTypeError(f"{given!r} is no name for a namespace")
     if given != ACCOUNT and is_protected(given):
         raise argparse.ArgumentTypeError(
@@ -97,7 +102,7 @@ def _account(given: str) -> str:
 
 
 def _path(given: str) -> Path:
-    return Path(text(given))
+    return Path(non_empty(given))
 
 
 def _pair(given: str) -> tuple[str, str]:
@@ -162,4 +167,4 @@ def _place(given: argparse.Namespace, configured: str | None) -> "Place":
 
 
 if __name__ == "__main__":
-    sys.exit(ended(main))
+    sys.exit(run_command(main))

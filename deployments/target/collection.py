@@ -14,7 +14,7 @@ from tasks.config.schema import SyncConfig
 from tasks.domain.errors import ClusterError
 from tasks.domain.names import UID
 from tasks.kubeconfig.expiry import WARN_BEFORE
-from tasks.kubeconfig.reader import accepted
+from tasks.kubeconfig.reader import parse_access
 
 ACCOUNT = "tls-sync"
 """Of the ServiceAccount and its namespace, on each cluster."""
@@ -136,10 +136,10 @@ def _renewed(asker: Asker, wanted: Wanted, known: frozenset[str]) -> Outcome:
         raise no_context(wanted.admin_context, known, f"say --context {wanted.name}=<yours>")
     entry = asker.entry(wanted)
     try:
-        access = accepted(wanted.name, wanted.context, document_of({wanted.context: entry}))
+        access = parse_access(wanted.name, wanted.context, document_of({wanted.context: entry}))
     except ClusterError as error:  # the reader that runs use: what it refuses would be of no use
         raise TargetError(error.failure.detail) from None
-    term = "would get a token" if asker.dry_run else _term(access.ends)
+    term = "would get a token" if asker.dry_run else _term(access.expires_at)
     return Outcome(wanted, f"{entry.cluster['server']}: {term}", entry, renewed=True)
 
 

@@ -194,7 +194,7 @@ class _Wave:
 def _pause() -> None:
     """A handler's exception can get lost, but not that it was called."""
     time.sleep(PAUSE)
-    if shutdown.asked.is_set():
+    if shutdown.requested.is_set():
         raise TerminationSignal(signal=signals.SIGTERM)
 
 

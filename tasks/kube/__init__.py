@@ -1,1 +1,1 @@
-"""Talks to one Kubernetes API server: requests, their limits and deadlines, and the answers, checked."""
+"""Sends requests to one Kubernetes API server, with limits and deadlines, and checks its responses."""

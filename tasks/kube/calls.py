@@ -1,9 +1,9 @@
-"""One call to a Kubernetes API: made, its answer checked, and whatever goes wrong told as a ClusterError.
+"""Makes one call to a Kubernetes API, checks its response, and raises ClusterError for every failure.
 
-What is asked is client.py's business, how a request travels transport.py's.
+client.py defines the requests; transport.py sends them.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -12,33 +12,37 @@ from tasks.domain.errors import ClusterError
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Failure
 from tasks.kube.responses import matches_object
-from tasks.kube.transport import Request, Response, Transport, TransportError
+from tasks.kube.transport import Extract, Request, Response, Transport, TransportError
 from tasks.kubeconfig.reader import Access
 
 PAGE_BYTES = 16 * 1024 * 1024
+"""Maximum number of bytes of one page."""
 LIST_BYTES = 16 * PAGE_BYTES
+"""Maximum number of bytes of all pages of a list."""
+OTHER_OBJECT = "the response is about another object"
 
 
 class Listing(NamedTuple):
-    """How a list is asked for."""
+    """How to request a list."""
 
     kind: str
     accept: str
-    page: int
-    """Objects at a time."""
-    read: Callable[[dict[str, Any]], dict[str, Any]] | None = None
-    """See Ask."""
+    page_size: int
+    """Objects on a page."""
+    extract: Extract | None = None
+    """See Request."""
 
 
 class Calls:
-    """To one cluster for the length of one task. Usable from several threads."""
+    """Calls to one cluster during one task. Usable from several threads."""
 
     server_time: datetime | None = None
-    """What the API server's clock said with its last answer, to the second; None where it did not say."""
+    """The Date of the last response, to the second; None if it had none."""
 
     def __init__(self, cluster: str, access: Access, deadline: float) -> None:
-        """`deadline` is a moment of time.monotonic(), after which every call fails."""
-        self._cluster, self.credential_ends, self.deadline = cluster, access.ends, deadline
+        """`deadline` is a time.monotonic() value, after which every call fails."""
+        self._cluster, self.deadline = cluster, deadline
+        self.credential_expires_at = access.expires_at
         self._transport = Transport(access.api, deadline)
 
     def __enter__(self) -> Self:
@@ -52,86 +56,88 @@ class Calls:
     def close(self) -> None:
         self._transport.close()
 
-    def until(self, deadline: float) -> None:
-        """Use it for another task, which has this deadline; its connections stay."""
+    def set_deadline(self, deadline: float) -> None:
+        """Prepare for the next task, which has this deadline. Connections stay open."""
         self.deadline, self.server_time = deadline, None
-        self._transport.until(deadline)
+        self._transport.set_deadline(deadline)
 
-    def _lines(self, what: str, ask: Request) -> Iterator[bytes]:
+    def _require(self, valid: bool, expected: str) -> None:
+        if not valid:
+            raise self._error(FailureCode.INVALID, "build a request", detail=f"expected {expected}")
+
+    def _stream(self, operation: str, request: Request) -> Iterator[bytes]:
         try:
-            yield from self._transport.follow(ask)
+            yield from self._transport.stream(request)
         except TransportError as error:
-            code, detail, transient = error.problem
+            code, detail, transient = error.error
         else:
             return
-        raise self._error(code, what, detail=detail, transient=transient)
-
-    def _require(self, holds: bool, kind: str) -> None:
-        if not holds:
-            raise self._error(FailureCode.INVALID, "build a request", detail=f"what was given is not {kind}")
+        raise self._error(code, operation, detail=detail, transient=transient)
 
     def _pages(
-        self, path: str, what: str, listing: Listing, query: dict[str, str] | None = None
+        self, path: str, operation: str, listing: Listing, query: dict[str, str] | None = None
     ) -> Iterator[dict[str, Any]]:
-        """The pages of one list, all as of one resourceVersion."""
+        """Yield the pages of one list, all of one resourceVersion."""
         version: str | None = None
-        following, left = {"limit": str(listing.page)} | (query or {}), LIST_BYTES
+        query, left = {"limit": str(listing.page_size)} | (query or {}), LIST_BYTES
         while True:
             max_bytes = min(PAGE_BYTES, left)
-            ask = Request("GET", path, listing.accept, following, max_bytes=max_bytes, read=listing.read)
-            _, page, size, _ = self._page(what, ask)
-            self._expect(what, page, kind=listing.kind)
+            request = Request(
+                "GET", path, listing.accept, query, max_bytes=max_bytes, extract=listing.extract
+            )
+            _, page, size, _ = self._page(operation, request)
+            self._expect(operation, page, kind=listing.kind)
             metadata = page["metadata"]
             if version not in (None, metadata.get("resourceVersion")):
-                raise self._error(FailureCode.LIST_EXPIRED, what, transient=True)
+                raise self._error(FailureCode.LIST_EXPIRED, operation, transient=True)
             version, left = str(metadata.get("resourceVersion")), left - size
             yield page
             if not metadata.get("continue"):
                 return
-            mark = str(metadata["continue"])
-            if mark == following.get("continue"):
-                raise self._error(FailureCode.PROTOCOL, what, detail="the same page again")
-            following["continue"] = mark
+            token = str(metadata["continue"])
+            if token == query.get("continue"):
+                raise self._error(FailureCode.PROTOCOL, operation, detail="the same page again")
+            query["continue"] = token
 
-    def _page(self, what: str, ask: Request) -> Response:
-        """One page, of fewer objects from here on where they are large."""
-        query = ask.query or {}
+    def _page(self, operation: str, request: Request) -> Response:
+        """Return one page. If it is too large, lower the limit of this page and the following ones."""
+        query = request.query or {}
         while True:
             try:
-                return self._call(what, ask)
+                return self._call(operation, request)
             except ClusterError as error:
                 limit = int(query["limit"]) // 4
                 if error.failure.code is not FailureCode.TOO_MUCH or not limit:
                     raise
                 query["limit"] = str(limit)
 
-    def _call(self, what: str, ask: Request) -> Response:
+    def _call(self, operation: str, request: Request) -> Response:
         try:
-            reply = self._transport.request(ask)
+            response = self._transport.request(request)
         except TransportError as error:
-            code, detail, transient = error.problem
+            code, detail, transient = error.error
         else:
-            self.server_time = reply.date
-            return reply
-        raise self._error(code, what, detail=detail, transient=transient)
+            self.server_time = response.date
+            return response
+        raise self._error(code, operation, detail=detail, transient=transient)
 
-    def _get(self, what: str, ask: Request) -> dict[str, Any] | None:
+    def _get(self, operation: str, request: Request) -> dict[str, Any] | None:
         try:
-            return self._call(what, ask).content
+            return self._call(operation, request).content
         except ClusterError as error:
             if error.failure.code is FailureCode.NOT_FOUND:
                 return None
             raise
 
     def _expect(
-        self, what: str, answer: dict[str, Any], *, kind: str, name: str = "", namespace: str = ""
+        self, operation: str, found: dict[str, Any], *, kind: str, name: str = "", namespace: str = ""
     ) -> None:
-        if not matches_object(answer, kind, name, namespace):
-            raise self._error(FailureCode.PROTOCOL, what, detail="the answer is about something else")
+        if not matches_object(found, kind, name, namespace):
+            raise self._error(FailureCode.PROTOCOL, operation, detail=OTHER_OBJECT)
 
     def _error(
-        self, code: FailureCode, what: str, *, detail: str = "", transient: bool = False
+        self, code: FailureCode, operation: str, *, detail: str = "", transient: bool = False
     ) -> ClusterError:
         return ClusterError(
-            Failure(code=code, cluster=self._cluster, what=what, detail=detail, transient=transient)
+            Failure(code=code, cluster=self._cluster, what=operation, detail=detail, transient=transient)
         )

@@ -1,6 +1,6 @@
-"""Ends connections when time is up: while a name is looked up, and where a server drips.
+"""Ends connections at a deadline: during the lookup of a name, and while a server drips.
 
-A server that sends a byte now and then outlasts any read timeout.
+A server that sends a byte now and then outlasts every read timeout.
 """
 
 import socket
@@ -19,43 +19,44 @@ from tasks.runtime import resolver
 
 
 class ConnectionDeadline:
-    """Watches all connections that a pool makes from now on."""
+    """The deadline of all connections that a pool opens from now on."""
 
     def __init__(self, pool: PoolManager, deadline: float, stopped: threading.Event | None = None) -> None:
-        """`deadline` is a moment of time.monotonic(); with `stopped`, no name is waited for any more."""
+        """`deadline` is a time.monotonic() value. Once `stopped` is set, no name lookup is waited for."""
         self._handles: WeakSet[_Handle] = WeakSet()
         self._lock = threading.Lock()
         self._deadline, self._stopped = deadline, stopped
         pool.pool_classes_by_scheme = self._pool_classes()
-        _keeper.wake(self, deadline)
+        _timer.schedule(self, deadline)
 
-    def wait_until(self, deadline: float) -> None:
-        """From now on, time is up at this moment."""
+    def set(self, deadline: float) -> None:
+        """Replace the deadline."""
         self._deadline = deadline
-        _keeper.wake(self, deadline)
+        _timer.schedule(self, deadline)
 
-    def stop(self) -> None:
-        _keeper.forget(self)
+    def cancel(self) -> None:
+        _timer.cancel(self)
 
     def abort(self) -> None:
-        """Cut them now."""
+        """Shut down the connections now."""
         with self._lock:
             for handle in self._handles:
                 handle.cut()
 
-    def _watch(self, handle: "_Handle") -> None:
+    def _add(self, handle: "_Handle") -> None:
         with self._lock:
             self._handles.add(handle)
 
-    def _connected(self, connection: HTTPConnection) -> socket.socket:
-        """As urllib3 would make it, within our time; with its errors, whose texts go nowhere."""
-        host = connection._dns_host  # noqa: SLF001  `host` lacks a last dot
-        each = connection.timeout if isinstance(connection.timeout, int | float) else resolver.SECONDS
+    def _connect(self, connection: HTTPConnection) -> socket.socket:
+        """Connect as urllib3 does and raise its errors, but within the deadline."""
+        host = connection._dns_host  # noqa: SLF001  `host` lacks a trailing dot
+        timeout = connection.timeout
+        per_address = timeout if isinstance(timeout, int | float) else resolver.LOOKUP_SECONDS
         try:
             return resolver.connect(
                 (host, connection.port or 0),
                 self._deadline,
-                each=each,
+                per_address=per_address,
                 stopped=self._stopped,
                 options=connection.socket_options or (),
             )
@@ -67,16 +68,16 @@ class ConnectionDeadline:
             raise NewConnectionError(connection, "no connection") from error
 
     def _pool_classes(self) -> dict[str, type[HTTPConnectionPool]]:
-        connected, watch = self._connected, self._watch
+        connect, add = self._connect, self._add
 
         class Plain(HTTPConnection):
             handle: _Handle | None = None
 
             def _new_conn(self) -> socket.socket:
-                """Watched from here on, so that a handshake that drips has an end, too."""
-                connection = connected(self)
+                """Add the socket before the TLS handshake, which can drip, too."""
+                connection = connect(self)
                 self.handle = _Handle(connection)
-                watch(self.handle)
+                add(self.handle)
                 return connection
 
             def close(self) -> None:
@@ -97,7 +98,7 @@ class ConnectionDeadline:
 
 
 class _Handle:
-    """A second handle on a connection: wrapping one in TLS takes away the first."""
+    """A duplicate of a connection's descriptor: wrapping a socket in TLS detaches the original."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._duplicate = connection.dup()
@@ -110,42 +111,42 @@ class _Handle:
         self._duplicate.close()
 
 
-class _Keeper:
-    """Wakes each watchdog when its time is up: one thread for all, as a run has two per cluster."""
+class _Timer:
+    """Aborts connections at their deadlines, in one thread: a run has two of them per cluster."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._due: dict[ConnectionDeadline, float] = {}
         self._thread: threading.Thread | None = None
 
-    def wake(self, watchdog: ConnectionDeadline, deadline: float) -> None:
+    def schedule(self, one: ConnectionDeadline, deadline: float) -> None:
         with self._changed:
-            self._due[watchdog] = deadline
-            if self._thread is None or not self._thread.is_alive():  # as in a process that was forked
-                self._thread = threading.Thread(target=self._run, name="watchdog", daemon=True)
+            self._due[one] = deadline
+            if self._thread is None or not self._thread.is_alive():  # a forked process has no threads
+                self._thread = threading.Thread(target=self._run, name="connection-deadlines", daemon=True)
                 self._thread.start()
             self._changed.notify()
 
-    def forget(self, watchdog: ConnectionDeadline) -> None:
+    def cancel(self, one: ConnectionDeadline) -> None:
         with self._changed:
-            self._due.pop(watchdog, None)
+            self._due.pop(one, None)
 
     def _run(self) -> None:
         while True:
-            for watchdog in self._over():
-                watchdog.abort()
+            for one in self._pop_overdue():
+                one.abort()
 
-    def _over(self) -> list[ConnectionDeadline]:
-        """Those whose time is up by now, or after a wait for the first of them."""
+    def _pop_overdue(self) -> list[ConnectionDeadline]:
+        """Remove and return what is overdue. If nothing is, wait for the first deadline or a change."""
         with self._changed:
             now = time.monotonic()
-            over = [watchdog for watchdog, deadline in self._due.items() if deadline <= now]
-            for watchdog in over:
-                del self._due[watchdog]
-            if not over:
+            overdue = [one for one, deadline in self._due.items() if deadline <= now]
+            for one in overdue:
+                del self._due[one]
+            if not overdue:
                 first = min(self._due.values(), default=None)
                 self._changed.wait(None if first is None else first - now)
-            return over
+            return overdue
 
 
-_keeper = _Keeper()
+_timer = _Timer()

@@ -1,4 +1,4 @@
-"""Which cluster answers: its UID, and whether it is the one that the configuration names."""
+"""Identifies the cluster that answers by its uid, and compares it with the clusterId of the configuration."""
 
 from datetime import datetime
 
@@ -7,17 +7,17 @@ from tasks.domain.errors import ClusterError
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Failure
 from tasks.kube.client import ClusterClient
-from tasks.kubeconfig.expiry import warn_of_end
+from tasks.kubeconfig.expiry import expiry_warnings
 
 
 def identify(client: ClusterClient, now: datetime) -> tuple[str, list[str]]:
-    """The uid of a cluster, and warnings. Raises ClusterError; Unauthorized where it takes us for nobody."""
+    """Return the uid of a cluster, and warnings. Raises ClusterError; UNAUTHORIZED for an anonymous user."""
     client.whoami()
-    return client.cluster_id(), warn_of_end(client.credential_ends, now)
+    return client.cluster_id(), expiry_warnings(client.credential_expires_at, now)
 
 
 def identify_ops(client: ClusterClient, source: Source, now: datetime) -> tuple[str, list[str]]:
-    """As `identify`; WrongCluster where OPS is another cluster than the pinned one."""
+    """Like `identify`, for OPS. WRONG_CLUSTER if its uid is not the pinned clusterId."""
     found, warnings = identify(client, now)
     if source.cluster_id not in (None, found):
         detail = f"pinned {source.cluster_id}, found {found}"

@@ -4,38 +4,38 @@ from typing import Any
 
 from tasks.domain.models import Model
 
-NEEDED = frozenset({"list", "create", "patch", "get"})
-"""Server-side apply of a new Secret needs create and patch; get is for a copy that someone edited."""
-NEEDED_TO_PRUNE = NEEDED | {"delete"}
-NEEDED_ON_OPS = frozenset({"get", "list"})
-HARMLESS_ON_OPS = frozenset({"get", "list", "watch"})
+REQUIRED = frozenset({"list", "create", "patch", "get"})
+"""Verbs on a target. Server-side apply of a new Secret needs create and patch; an edited copy needs get."""
+REQUIRED_TO_PRUNE = REQUIRED | {"delete"}
+REQUIRED_ON_OPS = frozenset({"get", "list"})
+ALLOWED_ON_OPS = frozenset({"get", "list", "watch"})
 
 
-class Rights(Model):
-    """Verbs on Secrets of one namespace, whatever their names."""
+class Permissions(Model):
+    """Verbs that are allowed on all Secrets of one namespace."""
 
     verbs: frozenset[str] = frozenset()
     complete: bool = True
-    """False where an authorizer can't name all of its rules: then nothing follows from what is missing."""
+    """False if an authorizer can't list its rules: then a verb that is not listed may still be allowed."""
 
-    def missing(self, needed: frozenset[str] = NEEDED) -> tuple[str, ...]:
-        return tuple(sorted(needed - self.verbs)) if self.complete and "*" not in self.verbs else ()
+    def missing(self, required: frozenset[str] = REQUIRED) -> tuple[str, ...]:
+        return tuple(sorted(required - self.verbs)) if self.complete and "*" not in self.verbs else ()
 
-    def excess(self, needed: frozenset[str] = NEEDED) -> tuple[str, ...]:
-        return tuple(sorted(self.verbs - needed))
-
-
-def needed(*, prune: bool) -> frozenset[str]:
-    """In a namespace of a target that is pruned, or not."""
-    return NEEDED_TO_PRUNE if prune else NEEDED
+    def excess(self, required: frozenset[str] = REQUIRED) -> tuple[str, ...]:
+        return tuple(sorted(self.verbs - required))
 
 
-def parse_rights(status: dict[str, Any]) -> Rights:
-    """From the status of a review. Malformed ones raise what Python raises."""
+def required_verbs(*, prune: bool) -> frozenset[str]:
+    """Return the verbs that a target needs, with or without `prune: true`."""
+    return REQUIRED_TO_PRUNE if prune else REQUIRED
+
+
+def parse_permissions(status: dict[str, Any]) -> Permissions:
+    """Parse the status of a review. Raises AttributeError, KeyError or TypeError if it is malformed."""
     verbs: set[str] = set()
     for rule in status.get("resourceRules") or []:
         groups, resources = rule.get("apiGroups") or [], rule.get("resources") or []
         is_about_secrets = {"", "*"} & set(groups) and {"secrets", "*"} & set(resources)
         if is_about_secrets and not rule.get("resourceNames"):
             verbs |= set(rule["verbs"])
-    return Rights(verbs=frozenset(verbs), complete=not status.get("incomplete"))
+    return Permissions(verbs=frozenset(verbs), complete=not status.get("incomplete"))

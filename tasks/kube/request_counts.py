@@ -1,7 +1,7 @@
-"""Counts the requests to API servers, by verb and by what became of them.
+"""Counts the requests to API servers by verb and status code.
 
-Those of a process are counted together; those of a task that another process does for a run, in a book of
-its own, which its report takes to the run.
+The requests of a process share one counter. A task that runs in another process has a counter of its own, and
+its report carries the counts back to the run.
 """
 
 import threading
@@ -16,68 +16,68 @@ from urllib3.connectionpool import HTTPConnectionPool
 
 from tasks.domain.models import Requests
 
-NO_ANSWER = "none"
-
-_lock = threading.Lock()
-_made: Counter["Outcome"] = Counter()
+NO_RESPONSE = "none"
+"""The code of a request without a response."""
 
 
-class Outcome(NamedTuple):
+class VerbAndCode(NamedTuple):
     verb: str
     code: str
 
 
-_book: ContextVar["Counter[Outcome] | None"] = ContextVar("_book", default=None)
+_lock = threading.Lock()
+_process_counter: Counter[VerbAndCode] = Counter()
+_task_counter: ContextVar[Counter[VerbAndCode] | None] = ContextVar("_task_counter", default=None)
 
 
 @contextmanager
-def counted_in(book: "Counter[Outcome]") -> Iterator[None]:
-    """Pools that are made meanwhile in this thread count in this book, and nowhere else."""
-    token = _book.set(book)
+def count_into(counter: Counter[VerbAndCode]) -> Iterator[None]:
+    """Inside the block, pools that this thread creates count into this counter only."""
+    token = _task_counter.set(counter)
     try:
         yield
     finally:
-        _book.reset(token)
+        _task_counter.reset(token)
 
 
-class Counted:
-    """The connections to one server, whose requests are counted."""
+class CountingPool:
+    """A connection pool whose requests are counted."""
 
     def __init__(self, pool: HTTPConnectionPool) -> None:
-        book = _book.get()
-        self._pool, self._made = pool, _made if book is None else book
+        counter = _task_counter.get()
+        self._pool, self._counter = pool, _process_counter if counter is None else counter
 
-    def request(self, method: str, target: str, **how: Any) -> BaseHTTPResponse:
-        code = NO_ANSWER
+    def request(self, method: str, target: str, **options: Any) -> BaseHTTPResponse:
+        code = NO_RESPONSE
         try:
-            response = self._pool.urlopen(method, target, **how)
+            response = self._pool.urlopen(method, target, **options)
             code = str(response.status)
             return response
         finally:
             with _lock:
-                self._made[Outcome(method, code)] += 1
+                self._counter[VerbAndCode(method, code)] += 1
 
 
-def made() -> Counter[Outcome]:
-    """All since the process began."""
+def snapshot() -> Counter[VerbAndCode]:
+    """Return the counts since the process began."""
     with _lock:
-        return Counter(_made)
+        return Counter(_process_counter)
 
 
-def since(before: Counter[Outcome]) -> tuple[Requests, ...]:
-    """What was made after a call of `made`."""
-    return told(made() - before)
+def since(before: Counter[VerbAndCode]) -> tuple[Requests, ...]:
+    """Return the counts since an earlier snapshot."""
+    return as_requests(snapshot() - before)
 
 
-def told(book: Counter[Outcome]) -> tuple[Requests, ...]:
-    """What stands in a book, for a report."""
+def as_requests(counter: Counter[VerbAndCode]) -> tuple[Requests, ...]:
+    """Return a counter in the form of a report."""
     with _lock:
-        found = sorted(book.items())
-    return tuple(Requests(verb=one.verb, code=one.code, count=count) for one, count in found)
+        counts = sorted(counter.items())
+    return tuple(Requests(verb=key.verb, code=key.code, count=count) for key, count in counts)
 
 
-def add(made_elsewhere: Iterable[Requests]) -> None:
-    """What another process made for a run of this one."""
+def add(requests: Iterable[Requests]) -> None:
+    """Add what another process counted for a run of this one."""
     with _lock:
-        for one in made_elsewhere:
-            _made[Outcome(one.verb, one.code)] += one.count
+        for one in requests:
+            _process_counter[VerbAndCode(one.verb, one.code)] += one.count

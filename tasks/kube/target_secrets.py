@@ -1,4 +1,4 @@
-"""Secrets of a target cluster as TargetSecrets, from a table or an object: their metadata alone. Pure."""
+"""Parses the metadata of a target's Secrets, from a Table or an object, into TargetSecrets. Pure."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -15,13 +15,13 @@ from tasks.domain.reasons import Reason
 from tasks.kube.responses import MALFORMED, metadata_of, name_of
 
 _CHECKED = TypeAdapter(tuple[TargetSecret], config=CONFIG)
-"""Of one: for a dataclass alone, pydantic heeds no config, and its errors would show what was given."""
+"""A tuple of one: pydantic ignores the config for a lone dataclass, and its errors would quote the input."""
 
-Texts = Mapping[str, str]
+Strings = Mapping[str, str]
 
 # Sources of the marks: cert-manager.io/docs/usage/certificate; Helm's standard labels; Argo CD, resource
 # tracking; Flux, kustomize-controller and helm-controller.
-_HOLDERS: tuple[tuple[Reason, re.Pattern[str], Callable[[Texts, Texts], bool]], ...] = (
+_FOREIGN_MANAGERS: tuple[tuple[Reason, re.Pattern[str], Callable[[Strings, Strings], bool]], ...] = (
     (
         Reason.OWNED_BY_CERT_MANAGER,
         re.compile("cert-manager"),
@@ -50,9 +50,9 @@ _HOLDERS: tuple[tuple[Reason, re.Pattern[str], Callable[[Texts, Texts], bool]], 
 
 
 def parse_target_secrets(table: dict[str, Any]) -> list[TargetSecret]:
-    """The rows of a Table of Secrets with their metadata. A malformed Table raises what Python raises.
+    """Parse the rows of a Table of Secrets. Raises one of MALFORMED if the Table is malformed.
 
-    A malformed row costs itself: it is there, and can't be read. One without a name is none.
+    A malformed row becomes a Secret that is UNREADABLE. A row without a name or a namespace is left out.
     """
     titles = [column["name"] for column in table["columnDefinitions"]]
     type_column = titles.index("Type")
@@ -73,7 +73,7 @@ def _parse_row(row: Any, type_column: int) -> TargetSecret | None:
 
 
 def parse_target_secret(metadata: dict[str, Any], secret_type: str) -> TargetSecret:
-    """Take from a listed object what decides, and drop the rest: a foreign annotation can hold a key."""
+    """Return only the metadata that decisions need: an annotation of someone else may contain a key."""
     managers = metadata.get("managedFields") or []
     facts = {
         "ref": {"namespace": intern(metadata["namespace"]), "name": intern(metadata["name"])},
@@ -89,15 +89,15 @@ def parse_target_secret(metadata: dict[str, Any], secret_type: str) -> TargetSec
         "terminating": "deletionTimestamp" in metadata,
     }
     found = _CHECKED.validate_python((facts,))[0]
-    return replace(found, labels=_shared(found.labels), annotations=_shared(found.annotations))
+    return replace(found, labels=_interned(found.labels), annotations=_interned(found.annotations))
 
 
 def find_foreign_manager(metadata: dict[str, Any]) -> Reason | None:
-    """Which of the tools that people run on clusters looks after a Secret; None where none shows.
+    """Return which other tool or controller manages a Secret, or None.
 
-    By who wrote the data, since such a writer would undo us after every run; and by the marks that each tool
-    leaves. A mark does not count on a copy of ours, nor where we are asked to adopt: a kubectl loop copies
-    the marks of the source along.
+    A tool that wrote the data would overwrite us after every run. The marks of a tool (labels, annotations)
+    count as well, but not on our copies, nor if we are asked to adopt: a script that copies Secrets with
+    kubectl copies the marks of the source, too.
     """
     writers = {
         str(entry.get("manager"))
@@ -106,7 +106,7 @@ def find_foreign_manager(metadata: dict[str, Any]) -> Reason | None:
     }
     labels, annotations = metadata.get("labels") or {}, metadata.get("annotations") or {}
     foreign = labels.get(MANAGED_BY) != FIELD_MANAGER and ADOPT not in annotations
-    for reason, writer, is_marked in _HOLDERS:
+    for reason, writer, is_marked in _FOREIGN_MANAGERS:
         if any(writer.match(one) for one in writers) or (foreign and is_marked(labels, annotations)):
             return reason
     if any(isinstance(one, dict) and one.get("controller") for one in metadata.get("ownerReferences") or []):
@@ -128,30 +128,32 @@ def _managed_keys(managers: list[dict[str, Any]]) -> ManagedKeys:
         if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply":
             metadata = fields.get("f:metadata") or {}
             ours = _keys(fields.get("f:data"))
-            ours_metadata = _one(_keys(metadata.get("f:labels")) | _keys(metadata.get("f:annotations")))
+            ours_metadata = _interned_keys(
+                _keys(metadata.get("f:labels")) | _keys(metadata.get("f:annotations"))
+            )
             written = str(entry.get("time") or "")
         else:
-            others = _one(others | _keys(fields.get("f:data")))
-            if ours is None and entry.get("manager") == FIELD_MANAGER:  # a patch whose apply is to follow
+            others = _interned_keys(others | _keys(fields.get("f:data")))
+            if ours is None and entry.get("manager") == FIELD_MANAGER:  # a patch that an apply follows
                 ours = frozenset()
     return ManagedKeys(ours=ours, ours_metadata=ours_metadata, others=others, written=written)
 
 
 def _keys(fields: dict[str, Any] | None) -> frozenset[str]:
-    return _one(frozenset(key.removeprefix("f:") for key in fields or {} if key.startswith("f:")))
+    return _interned_keys(frozenset(key.removeprefix("f:") for key in fields or {} if key.startswith("f:")))
 
 
 @lru_cache(maxsize=1000)
-def _one(keys: frozenset[str]) -> frozenset[str]:
-    """Equal ones as one object: most copies have the same."""
+def _interned_keys(keys: frozenset[str]) -> frozenset[str]:
+    """Return one object for equal sets: most copies have the same."""
     return keys
 
 
-def _shared(texts: dict[str, str]) -> dict[str, str]:
-    """Equal ones as one object: the copies of a certificate have the same on all clusters."""
-    return _of_items(tuple(texts.items()))
+def _interned(texts: dict[str, str]) -> dict[str, str]:
+    """Return one object for equal mappings: the copies of a certificate have the same on all clusters."""
+    return _mapping(tuple(texts.items()))
 
 
 @lru_cache(maxsize=2000)
-def _of_items(items: tuple[tuple[str, str], ...]) -> dict[str, str]:
+def _mapping(items: tuple[tuple[str, str], ...]) -> dict[str, str]:
     return dict(items)

@@ -1,7 +1,7 @@
-"""When the next request may go to an API server that asked to slow down (HTTP 429), and how many at a time.
+"""Delays requests to an API server that throttles (HTTP 429), and limits how many run at a time.
 
-A server that refuses one request is short of seats for all of ours, whichever thread they come from: so what
-it asks for holds for all clients of this process that talk to it, and half of them wait from then on.
+A server that refuses one request has no capacity for any of ours. So the delay that it demands holds for all
+clients in this process that talk to it, and from then on only half as many requests run at a time.
 """
 
 import threading
@@ -10,74 +10,76 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from weakref import WeakValueDictionary
 
-LONGEST_PAUSE = 32.0
-"""Seconds that an API server may ask us to wait before another request: its own never ask for more."""
-
-REFUSALS = 5
-"""In a row, with nothing answered in between, after which the server is left in peace."""
+MAX_RETRY_AFTER = 32.0
+"""Maximum seconds that an API server can make us wait. API Priority and Fairness never demands more."""
+MAX_REFUSALS = 5
+"""Refusals in a row, without another response in between, after which no request is repeated."""
 CALM_SECONDS = 30.0
-"""Without a refusal, after which as many requests as before may go at a time."""
+"""Seconds without a refusal, after which the number of simultaneous requests is no longer limited."""
 STEP_SECONDS = 0.5
-"""In which the end of a run is heard."""
-UNBOUNDED = 1_000_000
+"""Maximum seconds before a waiting request notices that the run has been stopped."""
+UNLIMITED = 1_000_000
 
 
-class Pace:
-    """Of one API server. Costs nothing until it refuses something."""
+class Throttle:
+    """The throttle of one API server. It costs nothing until the server refuses a request."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self._under_way, self._most, self._refusals = 0, UNBOUNDED, 0
+        self._running, self._limit, self._refusals = 0, UNLIMITED, 0
         self._resume = self._calm = 0.0
 
     @contextmanager
-    def turn(self, deadline: float, stopped: threading.Event) -> Iterator[float]:
-        """Waits until a request may go, or nothing may any more; gives the moment when it went."""
+    def slot(self, deadline: float, stopped: threading.Event) -> Iterator[float]:
+        """Wait until a request may be sent, the deadline or a stop. Yields the time.monotonic() value."""
         with self._changed:
-            while not self._may_go() and not stopped.is_set() and time.monotonic() < deadline:
+            while not self._is_free() and not stopped.is_set() and time.monotonic() < deadline:
                 now = time.monotonic()
                 left = [STEP_SECONDS, deadline - now, *([self._resume - now] if self._resume > now else [])]
                 self._changed.wait(min(left))
-            self._under_way += 1
+            self._running += 1
         try:
             yield time.monotonic()
         finally:
             with self._changed:
-                self._under_way -= 1
+                self._running -= 1
                 self._changed.notify()
 
-    def _may_go(self) -> bool:
+    def _is_free(self) -> bool:
         now = time.monotonic()
         if now >= self._calm:
-            self._most = UNBOUNDED
-        return now >= self._resume and self._under_way < self._most
+            self._limit = UNLIMITED
+        return now >= self._resume and self._running < self._limit
 
-    def heard(self, begun: float, pause: float, *, refused: bool) -> bool:
-        """Said within the turn that began then; whether a request that was refused may be made again."""
+    def record_response(self, started: float, pause: float, *, throttled: bool) -> bool:
+        """Record the response to the request of a slot that started then, still within that slot.
+
+        Return whether a throttled request may be repeated, after `pause` seconds.
+        """
         with self._changed:
-            if not refused:
+            if not throttled:
                 self._refusals = 0
                 return False
-            if begun >= self._resume:  # the others that were under way say nothing new
+            if started >= self._resume:  # else it ran beside the request whose refusal is counted already
                 self._refusals += 1
-                self._most = max(1, min(self._most, self._under_way) // 2)
+                self._limit = max(1, min(self._limit, self._running) // 2)
             self._resume = max(self._resume, time.monotonic() + pause)
             self._calm = self._resume + CALM_SECONDS
-            return self._refusals < REFUSALS
+            return self._refusals < MAX_REFUSALS
 
 
-_known: WeakValueDictionary[str, Pace] = WeakValueDictionary()
+_throttles: WeakValueDictionary[str, Throttle] = WeakValueDictionary()
 _lock = threading.Lock()
 
 
-def pace_of(server: str) -> Pace:
-    """The same one for all clients of a server, by its address, as long as there is any."""
+def throttle_of(server: str) -> Throttle:
+    """Return the throttle that all clients of a server share, by the server's address."""
     with _lock:
-        return _known.setdefault(server, Pace())
+        return _throttles.setdefault(server, Throttle())
 
 
-def pause_asked_for(retry_after: str | None) -> float:
-    """Seconds to wait where a server says Retry-After; one second where it says nothing of use."""
-    text = (retry_after or "").strip()
+def retry_after_seconds(header: str | None) -> float:
+    """Return the seconds of a Retry-After header; one second if it has no number of seconds."""
+    text = (header or "").strip()
     seconds = float(text) if text.isascii() and text.isdigit() and len(text) < 10 else 1.0
-    return min(max(seconds, 1.0), LONGEST_PAUSE)
+    return min(max(seconds, 1.0), MAX_RETRY_AFTER)

@@ -1,11 +1,10 @@
-"""One HTTP request to an API server, with every limit that it needs. What is asked is client.py's business.
+"""Sends one HTTP request to an API server, within limits of time and size. client.py defines the requests.
 
-No redirect is followed (it could carry a key elsewhere), nothing is sent twice unless the server said that it
-did nothing, every wait has an end, and no text of a server's or a library's leaves.
+It follows no redirect (which could carry a key elsewhere), repeats a request only if the server said that it
+did nothing, and never waits without a limit. No text of a server or a library leaves this module.
 """
 
 import json
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,52 +14,49 @@ from typing import Any, NamedTuple, NoReturn
 from urllib.parse import urlencode, urlsplit
 
 from urllib3 import BaseHTTPResponse, Timeout
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    NameResolutionError,
-    NewConnectionError,
-    ReadTimeoutError,
-    SSLError,
-)
+from urllib3.exceptions import HTTPError
 
-from tasks.domain.annotations import FIELD_MANAGER
 from tasks.domain.failure_codes import FailureCode
+from tasks.kube.connection_errors import classify
 from tasks.kube.deadline import ConnectionDeadline
-from tasks.kube.request_counts import Counted
-from tasks.kube.responses import ResponseError, parse_answer, parse_date, unpack
-from tasks.kube.throttle import pace_of, pause_asked_for
+from tasks.kube.request_counts import CountingPool
+from tasks.kube.responses import ResponseError, decompress, parse_date, parse_response
+from tasks.kube.throttle import retry_after_seconds, throttle_of
 from tasks.kubeconfig.sdk import ApiClient, ApiException
 from tasks.runtime import shutdown
-from tasks.runtime.resolver import LookupTimeout, Stopped
 
+USER_AGENT = "tls-sync"
 CONNECT_SECONDS = 3.0
+"""Maximum seconds for a TCP connection to open."""
 READ_SECONDS = 30.0
+"""Maximum seconds between two reads of a response."""
 OBJECT_BYTES = 2 * 1024 * 1024
-CAUSES = ((ssl.SSLCertVerificationError, FailureCode.TLS_FAILED), (Stopped, FailureCode.INTERRUPTED))
-"""What is at the bottom of an error, and stays so however often it is tried."""
+"""Maximum number of bytes of one object; a Secret has at most 1 MiB of data."""
+
+NO_RESPONSE = (HTTPError, ApiException, OSError, ValueError)
+"""The exceptions of a request without a complete response. ValueError: the credential fits no header."""
+
+Extract = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class TransportError(Exception):
-    def __init__(self, problem: ResponseError) -> None:
-        super().__init__(problem)
-        self.problem = problem
+    def __init__(self, error: ResponseError) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 class Request(NamedTuple):
-    """What varies from request to request."""
-
     method: str
     path: str
     accept: str
     query: dict[str, str] | None = None
     body: dict[str, Any] | None = None
-    kind: str = "application/json"
-    """Content type of the body."""
+    content_type: str = "application/json"
+    """Of the body."""
     max_bytes: int = OBJECT_BYTES
-    """Bytes of an answer, packed and unpacked."""
-    read: Callable[[dict[str, Any]], dict[str, Any]] | None = None
-    """Takes what counts from a large answer; of these, one at a time is whole in memory."""
+    """Maximum number of bytes of the response, compressed and decompressed."""
+    extract: Extract | None = None
+    """Reduces a large response to what is needed. Only one such response at a time is parsed in memory."""
 
 
 class Response(NamedTuple):
@@ -68,100 +64,102 @@ class Response(NamedTuple):
     content: dict[str, Any]
     size: int
     date: datetime | None = None
-    """When the server answered, by its own clock, to the second; None where it did not say."""
+    """When the server answered, by its own clock, to the second; None without a Date header."""
 
 
-_whole = threading.Lock()
+_parse_lock = threading.Lock()
 
 
-def _read(ask: Request, response: BaseHTTPResponse, packed: bytearray) -> Response | ResponseError:
-    """Where much is to be read, by turns: until then, an answer waits as it came.
+def _parse(request: Request, response: BaseHTTPResponse, body: bytearray) -> Response | ResponseError:
+    """Parse large responses one at a time; until its turn, a response stays compressed.
 
-    A page of 500 Secrets comes as 60 KiB. Its text is 600, its dictionaries 3 MiB, what is read of it 300.
+    A page of 500 Secrets is 60 KiB on the wire, 600 KiB as text, 3 MiB as dictionaries, and 300 KiB once
+    reduced.
     """
-    if ask.read is None:
-        return _parse(ask, response, packed)
-    with _whole:  # costs no time: Python would parse them by turns
-        parsed = _parse(ask, response, packed)
-        return (
-            parsed if isinstance(parsed, ResponseError) else parsed._replace(content=ask.read(parsed.content))
-        )
+    if request.extract is None:
+        return _parse_whole(request, response, body)
+    with _parse_lock:  # costs no time: the GIL lets only one thread parse
+        parsed = _parse_whole(request, response, body)
+        if isinstance(parsed, ResponseError):
+            return parsed
+        return parsed._replace(content=request.extract(parsed.content))
 
 
-def _parse(ask: Request, response: BaseHTTPResponse, packed: bytearray) -> Response | ResponseError:
-    answer = unpack(packed, response.headers.get("Content-Encoding", ""), ask.max_bytes)
-    if isinstance(answer, ResponseError):
-        return answer
-    parsed = parse_answer(response.status, answer)
+def _parse_whole(request: Request, response: BaseHTTPResponse, body: bytearray) -> Response | ResponseError:
+    text = decompress(body, response.headers.get("Content-Encoding", ""), request.max_bytes)
+    if isinstance(text, ResponseError):
+        return text
+    parsed = parse_response(response.status, text)
     if isinstance(parsed, ResponseError):
         return parsed
-    return Response(response.status, parsed, len(answer), parse_date(response.headers.get("Date")))
+    return Response(response.status, parsed, len(text), parse_date(response.headers.get("Date")))
 
 
 class Transport:
-    """To one API server until a deadline. Usable from several threads; connections are kept."""
+    """Connections to one API server until a deadline. Usable from several threads."""
 
     def __init__(self, api: ApiClient, deadline: float) -> None:
-        """`deadline` is a moment of time.monotonic(), after which every request fails."""
+        """`deadline` is a time.monotonic() value, after which every request fails."""
         self._api, self._deadline = api, deadline
         manager, host = api.rest_client.pool_manager, api.configuration.host
-        self._pace, self._path = pace_of(host), urlsplit(host).path
+        self._throttle, self._path = throttle_of(host), urlsplit(host).path
         stop = shutdown.current()
-        self._stopped = stop.asked
-        self._watchdog = ConnectionDeadline(
-            manager, deadline, stop.asked
-        )  # first: it says what pools are made of
-        # Its pool itself: the manager would look for it at each request.
-        self._pool = Counted(manager.connection_from_url(host))
-        stop.register(self._watchdog)
+        self._stopped = stop.requested
+        # Before the pool is created: it replaces the classes that the pool is made of.
+        self._connection_deadline = ConnectionDeadline(manager, deadline, stop.requested)
+        # The pool itself, because the manager would look it up for each request.
+        self._pool = CountingPool(manager.connection_from_url(host))
+        stop.register(self._connection_deadline)
 
-    def until(self, deadline: float) -> None:
-        """From now on, this is the deadline; the connections stay."""
+    def set_deadline(self, deadline: float) -> None:
+        """Replace the deadline. Connections stay open."""
         self._deadline = deadline
-        self._watchdog.wait_until(deadline)
+        self._connection_deadline.set(deadline)
 
     def close(self) -> None:
-        self._watchdog.stop()
+        self._connection_deadline.cancel()
         self._api.close()  # type: ignore[no-untyped-call]  # library
 
-    def request(self, ask: Request) -> Response:
-        """The JSON object of a 200 or 201; TransportError for everything else."""
-        content = None if ask.body is None else json.dumps(ask.body, separators=(",", ":")).encode()
-        shown_again = False
+    def request(self, request: Request) -> Response:
+        """Return the JSON object of a 200 or 201. Raises TransportError for everything else."""
+        content = None if request.body is None else json.dumps(request.body, separators=(",", ":")).encode()
+        reauthenticated = False
         while True:
-            with self._pace.turn(self._deadline, self._stopped) as begun:
-                response, answer = self._exchange(ask, content)
-                pause, throttled = self._hear(response, begun)
-            parsed = _read(ask, response, answer)
+            with self._throttle.slot(self._deadline, self._stopped) as started:
+                response, body = self._exchange(request, content)
+                pause, throttled = self._record(response, started)
+            parsed = _parse(request, response, body)
             if not isinstance(parsed, ResponseError):
                 return parsed
-            renewed = parsed.code is FailureCode.UNAUTHORIZED and not shown_again  # just now, perhaps
-            if not (throttled or renewed) or pause > self._deadline - time.monotonic():
+            # A token file may have been rotated between reading it and the request: read it once more.
+            reauthenticate = parsed.code is FailureCode.UNAUTHORIZED and not reauthenticated
+            if not (throttled or reauthenticate) or pause > self._deadline - time.monotonic():
                 raise TransportError(parsed)
-            if renewed:
-                shown_again = True
+            if reauthenticate:
+                reauthenticated = True
                 self._stopped.wait(pause)
 
-    def _hear(self, response: BaseHTTPResponse, begun: float) -> tuple[float, bool]:
-        """The pause that the server asks for, and whether it refused the request and may be asked again."""
-        pause = pause_asked_for(response.headers.get("Retry-After"))
-        return pause, self._pace.heard(begun, pause, refused=response.status == HTTPStatus.TOO_MANY_REQUESTS)
+    def _record(self, response: BaseHTTPResponse, started: float) -> tuple[float, bool]:
+        """Return the seconds of Retry-After, and whether a throttled request may be repeated."""
+        pause = retry_after_seconds(response.headers.get("Retry-After"))
+        throttled = response.status == HTTPStatus.TOO_MANY_REQUESTS
+        return pause, self._throttle.record_response(started, pause, throttled=throttled)
 
-    def follow(self, ask: Request) -> Iterator[bytes]:
-        """The lines of an answer that goes on until the server ends it. Raises TransportError."""
+    def stream(self, request: Request) -> Iterator[bytes]:
+        """Yield the lines of a response until the server ends it. Raises TransportError."""
         try:
-            with self._pace.turn(self._deadline, self._stopped) as begun:
-                response = self._open(ask, None, encoding="identity")
-                self._hear(response, begun)
+            with self._throttle.slot(self._deadline, self._stopped) as started:
+                response = self._open(request, None, encoding="identity")
+                self._record(response, started)
             try:
                 if response.status == HTTPStatus.OK:
-                    yield from self._lines(response, ask.max_bytes)
+                    yield from self._lines(response, request.max_bytes)
                     return
-                parsed = _parse(ask, response, self._drain(response, ask.max_bytes))
+                parsed = _parse_whole(request, response, self._read_body(response, request.max_bytes))
             finally:
                 response.close()
-        except (HTTPError, ApiException, OSError, ValueError) as error:
-            raise TransportError(self._unanswered(error)) from None
+        except NO_RESPONSE as error:
+            raise TransportError(self._classify(error)) from None
         raise TransportError(
             parsed if isinstance(parsed, ResponseError) else ResponseError(FailureCode.PROTOCOL)
         )
@@ -177,26 +175,26 @@ class Transport:
         if time.monotonic() > self._deadline:
             self._fail(FailureCode.DEADLINE)
 
-    def _exchange(self, ask: Request, content: bytes | None) -> tuple[BaseHTTPResponse, bytearray]:
+    def _exchange(self, request: Request, content: bytes | None) -> tuple[BaseHTTPResponse, bytearray]:
         try:
-            response = self._open(ask, content)
-            return response, self._drain(response, ask.max_bytes)
-        except (HTTPError, ApiException, OSError, ValueError) as error:
-            raise TransportError(self._unanswered(error)) from None
+            response = self._open(request, content)
+            return response, self._read_body(response, request.max_bytes)
+        except NO_RESPONSE as error:
+            raise TransportError(self._classify(error)) from None
 
-    def _open(self, ask: Request, content: bytes | None, encoding: str = "gzip") -> BaseHTTPResponse:
+    def _open(self, request: Request, content: bytes | None, encoding: str = "gzip") -> BaseHTTPResponse:
         left = self._deadline - time.monotonic()
         if left <= 0:
             self._fail(FailureCode.DEADLINE)
         if self._stopped.is_set():
             self._fail(FailureCode.INTERRUPTED)
-        target = self._path + ask.path + (f"?{urlencode(ask.query)}" if ask.query else "")
-        headers = {"Accept": ask.accept, "User-Agent": FIELD_MANAGER, "Accept-Encoding": encoding}
+        target = self._path + request.path + (f"?{urlencode(request.query)}" if request.query else "")
+        headers = {"Accept": request.accept, "User-Agent": USER_AGENT, "Accept-Encoding": encoding}
         if content is not None:
-            headers["Content-Type"] = ask.kind
-        self._api.update_params_for_auth(headers, [], ["BearerToken"], ask.path, ask.method, content)
+            headers["Content-Type"] = request.content_type
+        self._api.update_params_for_auth(headers, [], ["BearerToken"], request.path, request.method, content)
         return self._pool.request(
-            ask.method,
+            request.method,
             target,
             body=content,
             headers=headers,
@@ -206,50 +204,21 @@ class Transport:
             preload_content=False,
         )
 
-    def _drain(self, response: BaseHTTPResponse, max_bytes: int) -> bytearray:
-        """Read to the end, so that the connection is kept; cut what is too long or too slow. Still packed."""
-        content = bytearray()
+    def _read_body(self, response: BaseHTTPResponse, max_bytes: int) -> bytearray:
+        """Return the body, still compressed, read to its end, so that the connection can be reused."""
+        body = bytearray()
         while piece := response.read1(65536, decode_content=False):  # returns after each recv
-            content += piece
-            if len(content) > max_bytes:
+            body += piece
+            if len(body) > max_bytes:
                 response.close()
                 self._fail(FailureCode.TOO_MUCH)
-        if time.monotonic() > self._deadline:  # cut by the watchdog, so this is not all
+        if time.monotonic() > self._deadline:  # the connection was aborted, so the body is incomplete
             self._fail(FailureCode.DEADLINE)
-        return content
+        return body
 
-    def _unanswered(self, error: Exception) -> ResponseError:
-        """No complete answer came. The library's text may hold a token or an address: it stays here."""
-        for cause, code in CAUSES:
-            if _stems_from(error, cause):
-                return ResponseError(code)
-        if time.monotonic() > self._deadline:  # the watchdog cut the connection
-            return ResponseError(FailureCode.DEADLINE)
-        if isinstance(error, ReadTimeoutError):
-            return ResponseError(FailureCode.TIMEOUT, transient=True)
-        hung_up = _stems_from(error, ssl.SSLEOFError)
-        if isinstance(error, NewConnectionError | ConnectTimeoutError | SSLError) and not hung_up:
-            return ResponseError(FailureCode.UNREACHABLE, _why_no_address(error), transient=True)
-        if isinstance(error, ValueError):
-            return ResponseError(FailureCode.KUBECONFIG, "the credential does not fit a request")
-        return ResponseError(FailureCode.CONNECTION_LOST, transient=True)
+    def _classify(self, error: Exception) -> ResponseError:
+        return classify(error, overdue=time.monotonic() > self._deadline)
 
     @staticmethod
     def _fail(code: FailureCode) -> NoReturn:
         raise TransportError(ResponseError(code))
-
-
-def _why_no_address(error: Exception) -> str:
-    """Empty where the name has been looked up, or was an address."""
-    if _stems_from(error, LookupTimeout):
-        return "no name server answered"
-    return "its name can't be resolved" if isinstance(error, NameResolutionError) else ""
-
-
-def _stems_from(error: BaseException | None, kind: type[BaseException]) -> bool:
-    """Whether an error of this kind is at the bottom of another one."""
-    while error:
-        if any(isinstance(one, kind) for one in (error, *error.args)):
-            return True
-        error = error.__context__
-    return False

@@ -1,1 +1,1 @@
-"""One context of a kubeconfig, strictly read: the server, its CA and the credential."""
+"""Reads one context of a kubeconfig strictly: the server, its CA and the credential."""

@@ -1,4 +1,4 @@
-"""When a credential ends. Pure."""
+"""Reads when a credential expires. Pure."""
 
 import base64
 import json
@@ -9,10 +9,11 @@ from cryptography import x509
 from tasks.runtime.silence import without_warnings
 
 WARN_BEFORE = timedelta(hours=72)
+"""How long before its expiry a credential is warned of."""
 
 
-def end_of_token(token: str) -> datetime | None:
-    """The `exp` of a JSON Web Token, which is not verified here; None for a token of another kind."""
+def token_expiry(token: str) -> datetime | None:
+    """Return the `exp` of a JSON Web Token, which is not verified here; None for another kind of token."""
     parts = token.split(".")
     try:
         padded = parts[1] + "=" * (-len(parts[1]) % 4)
@@ -21,8 +22,8 @@ def end_of_token(token: str) -> datetime | None:
         return None
 
 
-def end_of_certificate(chain: str) -> datetime | None:
-    """The notAfter of a client's certificate, the first one of its chain."""
+def certificate_expiry(chain: str) -> datetime | None:
+    """Return the notAfter of a client certificate, the first one of its chain; None if it can't be parsed."""
     try:
         with without_warnings:
             return x509.load_pem_x509_certificate(chain.encode()).not_valid_after_utc
@@ -30,8 +31,9 @@ def end_of_certificate(chain: str) -> datetime | None:
         return None
 
 
-def warn_of_end(ends: datetime | None, now: datetime) -> list[str]:
-    if ends is None or ends - now > WARN_BEFORE:
+def expiry_warnings(expires_at: datetime | None, now: datetime) -> list[str]:
+    """Return a warning if the credential expires within WARN_BEFORE."""
+    if expires_at is None or expires_at - now > WARN_BEFORE:
         return []
-    hours = max(0, int((ends - now) / timedelta(hours=1)))
-    return [f"the credential in the kubeconfig ends in {hours} hours ({ends:%Y-%m-%d %H:%M} UTC); renew it"]
+    hours, moment = max(0, int((expires_at - now) / timedelta(hours=1))), f"{expires_at:%Y-%m-%d %H:%M} UTC"
+    return [f"the credential in the kubeconfig expires in {hours} hours ({moment}); renew it"]

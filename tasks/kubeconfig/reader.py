@@ -1,8 +1,8 @@
-"""Strict reader: one context of a kubeconfig -> one API client. A broken context fails its cluster only.
+"""Makes an API client from one context of a kubeconfig. A broken context fails its cluster only.
 
-The official loader goes on anonymously where a user is missing, ignores impersonation, and takes the text
-"false" for a yes to insecure-skip-tls-verify. This one accepts what it knows to be safe and names the rest.
-No message quotes a value.
+The official loader sends anonymous requests if the user is missing, ignores impersonation, and takes the text
+"false" in insecure-skip-tls-verify for true. This reader accepts only what it knows to be safe, and names
+everything else. No message quotes a value.
 """
 
 import os
@@ -22,14 +22,15 @@ from tasks.domain.text import join_limited
 from tasks.kubeconfig.authentication import Authentication
 from tasks.kubeconfig.context import Context
 from tasks.kubeconfig.sdk import ApiClient, Configuration
-from tasks.runtime.tls import verifying
+from tasks.runtime.tls import tls_context
 from tasks.runtime.yaml_file import YamlError, read_yaml
 
 MAX_BYTES = 8 * 1024 * 1024
-CONNECTIONS = 4
-"""Kept per cluster: as many as there are threads writing to it."""
-MOUNTED = "..data"
-"""What kubelet keeps in the folder of a mounted Secret."""
+"""Maximum number of bytes of a kubeconfig."""
+MAX_CONNECTIONS = 4
+"""Connections to one cluster, and threads that use them."""
+KUBELET_LINK = "..data"
+"""The link that the kubelet creates in the folder of a mounted Secret."""
 
 IN_CLUSTER = "(in cluster)"
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -40,39 +41,39 @@ CLUSTER_KEYS = frozenset(
 
 
 class Access(NamedTuple):
-    """The way to one API server."""
+    """A client of one API server."""
 
     api: ApiClient
-    ends: datetime | None = None
-    """When the credential ends, where that is known and nothing renews it by itself."""
+    expires_at: datetime | None = None
+    """When the credential expires, if that is known and it is not renewed automatically."""
 
 
 def connect(cluster: str, context: str | None, *, allow_exec: bool = False) -> Access:
-    """The way to a context of $KUBECONFIG; without a context, to the cluster that this process runs in.
+    """Return a client for a context of $KUBECONFIG; without a context, for the cluster of this pod.
 
-    Raises ClusterError: KubeconfigInvalid names the context and the key at fault, ExecPluginFailed may pass.
+    Raises ClusterError: KUBECONFIG names the context and the key at fault, EXEC_FAILED is transient.
     """
     if context is None:
         return _in_cluster(cluster)
-    read = Context(cluster, context)
-    return _Reader(read, allow_exec=allow_exec).access(_read(read))
+    checked = Context(cluster, context)
+    return _Reader(checked, allow_exec=allow_exec).access(_read(checked))
 
 
-def accepted(cluster: str, context: str, document: Any) -> Access:
-    """The way to a context of a kubeconfig that is in no file yet. Raises ClusterError as `connect` does."""
+def parse_access(cluster: str, context: str, document: Any) -> Access:
+    """Return a client for a context of a parsed kubeconfig. Raises ClusterError as `connect` does."""
     return _Reader(Context(cluster, context)).access(document)
 
 
 def contexts() -> tuple[str, ...]:
-    """The names of all contexts of $KUBECONFIG. Raises ClusterError as `connect` does."""
+    """Return the names of all contexts of $KUBECONFIG. Raises ClusterError as `connect` does."""
     document = _read(Context("any", "of any name"))
     listed = document.get("contexts") if isinstance(document, dict) else None
     entries = listed if isinstance(listed, list) else []
     return tuple(str(one["name"]) for one in entries if isinstance(one, dict) and one.get("name"))
 
 
-def identity() -> tuple[object, ...]:
-    """What changes where $KUBECONFIG is another file, or was written anew; empty where it can't be read."""
+def file_version() -> tuple[object, ...]:
+    """Return a value that changes when $KUBECONFIG is replaced or rewritten; empty if it can't be read."""
     path = _path()
     try:
         status = path.stat()
@@ -82,44 +83,44 @@ def identity() -> tuple[object, ...]:
 
 
 class _File(NamedTuple):
-    """What was found: a document, or the trouble with it."""
+    """A parsed document, or why there is none."""
 
     document: Any = None
-    trouble: str = ""
+    error: str = ""
 
 
-_held: ContextVar[_File | None] = ContextVar("_held", default=None)
+_frozen: ContextVar[_File | None] = ContextVar("_frozen", default=None)
 
 
 @contextmanager
-def held() -> Iterator[None]:
-    """Meanwhile the file counts as it is now, here and in the tasks begun here, whatever becomes of it.
+def frozen_kubeconfig() -> Iterator[None]:
+    """Inside the block, this thread and the tasks that it starts use the file as it is now.
 
-    A run sees one kubeconfig from its first cluster to its last retry; the next run sees the next one.
+    A run uses one kubeconfig from its first cluster to its last retry; the next run reads the file again.
     """
-    token = _held.set(_look())
+    token = _frozen.set(_load())
     try:
         yield
     finally:
-        _held.reset(token)
+        _frozen.reset(token)
 
 
 def _read(context: Context) -> Any:
-    file = _held.get() or _look()
-    if file.trouble:
-        context.refuse(file.trouble)
+    file = _frozen.get() or _load()
+    if file.error:
+        context.refuse(file.error)
     return file.document
 
 
-def _look() -> _File:
+def _load() -> _File:
     path = _path()
     try:
         status = path.stat()
         return _File(_document(path, status.st_mtime_ns, status.st_ino))
     except OSError:
-        return _File(trouble=_missing(path))
+        return _File(error=_missing(path))
     except YamlError as error:
-        return _File(trouble=f"file {path}: {error}")
+        return _File(error=f"file {path}: {error}")
 
 
 def _path() -> Path:
@@ -128,26 +129,28 @@ def _path() -> Path:
 
 def _missing(path: Path) -> str:
     folder = path.parent
-    if not (os.access(folder / MOUNTED, os.F_OK) and os.access(folder, os.R_OK)):
+    if not (os.access(folder / KUBELET_LINK, os.F_OK) and os.access(folder, os.R_OK)):
         return f"file {path} does not exist or can't be read; KUBECONFIG must name one file"
     keys = sorted(one.name for one in folder.iterdir() if not one.name.startswith(".."))
-    held = f"the keys {', '.join(keys)}" if keys else "no key"
-    return f"the Secret mounted at {folder} has {held}; put the kubeconfig under the key {path.name}"
+    content = f"the keys {', '.join(keys)}" if keys else "no key"
+    return f"the Secret mounted at {folder} has {content}; put the kubeconfig under the key {path.name}"
 
 
 @lru_cache(maxsize=1)
 def _document(path: Path, _modified: int, _inode: int) -> Any:
-    """Parsed once for all clusters: each parse of 300 contexts would cost 0.1 s."""
+    """Parse the file once for all clusters: 300 contexts take 0.1 s."""
     return read_yaml(path, MAX_BYTES)
 
 
 def _in_cluster(cluster: str) -> Access:
-    """As this pod's ServiceAccount, by what kubelet mounts; the token is read before each request."""
+    """Return a client for this pod's ServiceAccount. The token file is read before each request."""
     context = Context(cluster, IN_CLUSTER)
     host, port = (os.environ.get(f"KUBERNETES_SERVICE_{part}") for part in ("HOST", "PORT"))
     authority = SERVICE_ACCOUNT / "ca.crt"
     if not (host and port and authority.is_file()):
-        context.refuse("this process runs in no cluster; set source.context to a context of the kubeconfig")
+        context.refuse(
+            "this process does not run in a cluster; set source.context to a context of the kubeconfig"
+        )
     server = {
         "server": f"https://{f'[{host}]' if ':' in host else host}:{port}",
         "certificate-authority-data": b64encode(authority.read_bytes()).decode("ascii"),
@@ -161,16 +164,17 @@ def _in_cluster(cluster: str) -> Access:
 
 
 def _configuration() -> Configuration:
-    """No redirect is followed and nothing retried in secret: tasks/kube/client.py decides that."""
-    return Configuration(retries=False, connection_pool_maxsize=CONNECTIONS, no_proxy="")
+    """Disable redirects and retries of urllib3: tasks/kube/transport.py decides about them."""
+    return Configuration(retries=False, connection_pool_maxsize=MAX_CONNECTIONS, no_proxy="")
 
 
 class _Reader:
-    """Walks from a context to its cluster and user, and refuses what is missing, unknown or unsafe."""
+    """Reads a context with its cluster and user, and refuses what is missing, unknown or unsafe."""
 
     def __init__(self, context: Context, *, allow_exec: bool = False) -> None:
         self._context, self._allow_exec = context, allow_exec
-        self._refuse, self._known, self._decoded = context.refuse, context.known, context.decoded
+        self._refuse, self._decode = context.refuse, context.decode
+        self._require_known = context.require_known_keys
 
     def access(self, document: Any) -> Access:
         if not isinstance(document, dict):
@@ -179,13 +183,13 @@ class _Reader:
         server = self._entry(document, "clusters", context.get("cluster"), "cluster")
         user = self._entry(document, "users", context.get("user"), "user")
         configuration = _configuration()
-        trust = self._server(server, configuration)
-        shown = Authentication(self._context, configuration, trust, allow_exec=self._allow_exec)
-        ends = shown.present(user, server)
+        tls = self._server(server, configuration)
+        user_auth = Authentication(self._context, configuration, tls, allow_exec=self._allow_exec)
+        expires_at = user_auth.configure(user, server)
         client = ApiClient(configuration)
-        # One context for all connections; with the configuration's own fields, each would parse the CA anew.
-        client.rest_client.pool_manager.connection_pool_kw["ssl_context"] = trust
-        return Access(client, ends)
+        # One TLS context for all connections. From Configuration's fields, each would parse the CA again.
+        client.rest_client.pool_manager.connection_pool_kw["ssl_context"] = tls
+        return Access(client, expires_at)
 
     def _entry(self, document: dict[str, Any], section: str, name: object, key: str) -> dict[str, Any]:
         entries = document.get(section)
@@ -199,26 +203,26 @@ class _Reader:
         return found[0]
 
     def _server(self, server: dict[str, Any], configuration: Configuration) -> ssl.SSLContext:
-        self._known(server, CLUSTER_KEYS, "cluster")
+        self._require_known(server, CLUSTER_KEYS, "cluster")
         if server.get("insecure-skip-tls-verify", False) is not False:
             self._refuse("insecure-skip-tls-verify: TLS is always verified; give the cluster's CA instead")
         name = server.get("tls-server-name")
         if name is not None and not (isinstance(name, str) and is_host(name)):
             self._refuse("`tls-server-name` must be a host name")
         configuration.host = self._address(server.get("server"))
-        configuration.proxy = None  # after host, which would take one from the environment
+        configuration.proxy = None  # after host, which reads a proxy from the environment
         configuration.tls_server_name = name
         try:
-            return verifying(self._decoded(server, "certificate-authority-data"))
+            return tls_context(self._decode(server, "certificate-authority-data"))
         except ssl.SSLError:
             self._refuse("`certificate-authority-data` is not a certificate")
 
     def _address(self, address: Any) -> str:
         try:
             url = urlsplit(address if isinstance(address, str) else "")
-            fits = url.scheme == "https" and is_host(url.hostname or "") and url.port != 0
+            valid = url.scheme == "https" and is_host(url.hostname or "") and url.port != 0
         except ValueError:
-            fits = False
-        if not fits or "@" in url.netloc or url.query or url.fragment:
+            valid = False
+        if not valid or "@" in url.netloc or url.query or url.fragment:
             self._refuse("`server` must be an https:// address without user, query or fragment")
         return url.geturl().rstrip("/")

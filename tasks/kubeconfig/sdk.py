@@ -1,7 +1,7 @@
-"""The Kubernetes client: what we use of it. The only module that imports it.
+"""The parts of the kubernetes client that we use. No other module imports it.
 
-To import any part of it is to import all of it, OAuth for its own reader of kubeconfigs included: 6 MiB and
-70 ms in each process. What nobody here calls is left out; who imports it by its name later gets it whole.
+Importing one part imports others that nothing here calls, such as OAuth for its own reader of kubeconfigs:
+6 MiB and 70 ms in each process. These are left out; a later import by name gets the real module.
 """
 
 from tasks.runtime.imports import without

@@ -24,7 +24,7 @@ from tasks.domain.names import is_host
 from tasks.kube.deadline import ConnectionDeadline
 from tasks.metrics.definitions import BY_NAME
 from tasks.metrics.samples import Sample, Samples
-from tasks.runtime.tls import verifying
+from tasks.runtime.tls import tls_context
 
 ADDRESS, AUTH, CA = "TLS_SYNC_PUSHGATEWAY", "TLS_SYNC_PUSHGATEWAY_AUTH", "TLS_SYNC_PUSHGATEWAY_CA"
 TIMEOUT = 1.8
@@ -57,7 +57,7 @@ class PushgatewayClient:
         self._url, context = _address(), None
         if self._url.startswith("https:"):
             try:
-                context = verifying(os.environ.get(CA) or None)
+                context = tls_context(os.environ.get(CA) or None)
             except (ssl.SSLError, ValueError, TypeError):  # TypeError if it is not ASCII
                 raise PushFailed(f"{CA} is not a certificate in PEM") from None
         self._pool = PoolManager(ssl_context=context) if context else PoolManager()

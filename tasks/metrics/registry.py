@@ -64,7 +64,7 @@ def _samples() -> tuple[Sample, ...]:
         found.append(Sample(LOST_RECORDS, (), _lost[0]))
     return (
         *found,
-        *(Sample(API_REQUESTS, (*outcome,), count) for outcome, count in request_counts.made().items()),
+        *(Sample(API_REQUESTS, (*outcome,), count) for outcome, count in request_counts.snapshot().items()),
     )
 
 

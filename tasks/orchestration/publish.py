@@ -21,7 +21,7 @@ from tasks.plan.waves import Share, labels_of
 from tasks.report import markdown, terminal
 from tasks.report.events import MAX_EVENTS, events_of
 from tasks.report.verdict import run_verdict
-from tasks.runtime.signals import Stage, reached
+from tasks.runtime.signals import Stage, set_stage
 
 
 def run_name() -> str:
@@ -44,7 +44,7 @@ def show(report: RunReport) -> None:
     tell = logger.info if run_verdict(report).ok else logger.error
     for part in terminal.records(terminal.render(report)):
         tell("%s", part)
-    reached(Stage.REPORTED)
+    set_stage(Stage.REPORTED)
     # A dry run has keys of its own: the latest report of a cluster says what was done, not what would be.
     key = "dry-run-tls-sync" if report.parameters.dry_run else "tls-sync"
     create_markdown_artifact(markdown.render_run(report), key=key, description="The run's report")

@@ -141,7 +141,7 @@ class RemoteTaskWaiter:
     def _attend(self) -> None:
         told = False
         while not self._over.wait(STEP_SECONDS):
-            if shutdown.asked.is_set() and not told:
+            if shutdown.requested.is_set() and not told:
                 told = True
                 self._end = min(self._end, time.monotonic() + STOP_SECONDS)
                 self._begin(_call_back, "call-back")

@@ -59,8 +59,8 @@ def remote_task_scope() -> Iterator[TaskScope]:
     run = _entered(flow.flow_run.id, flow.flow_run.run_count)
     try:
         book = run.books.setdefault(task.task_run.id, Counter())
-        with shutdown.apart(run.stop), request_counts.counted_in(book):
-            yield TaskScope(lambda: request_counts.told(book), run.memory)
+        with shutdown.task_scope(run.stop), request_counts.count_into(book):
+            yield TaskScope(lambda: request_counts.as_requests(book), run.memory)
     finally:
         run.leave()
 
@@ -81,9 +81,9 @@ class _Run:
     """One attempt of a run, as far as this process has to do with it."""
 
     def __init__(self, run_id: UUID, attempt: int) -> None:
-        self.stop = shutdown.Stop()
+        self.stop = shutdown.StopSignal()
         self.memory = RunMemory()
-        self.books: dict[UUID, Counter[request_counts.Outcome]] = {}
+        self.books: dict[UUID, Counter[request_counts.VerbAndCode]] = {}
         self.key = run_id, attempt
         self._tasks, self._left = 0, time.monotonic()
         self._answered = threading.Event()
@@ -106,7 +106,7 @@ class _Run:
         with settings.model_copy() if settings else nullcontext():
             while not self._is_gone():
                 recalled = self._is_recalled()
-                if recalled and not self.stop.asked.is_set():
+                if recalled and not self.stop.requested.is_set():
                     self.stop.stop(GRACE_SECONDS)
                 self._answered.set()
                 time.sleep(PAUSE_SECONDS)

@@ -10,8 +10,8 @@ from tasks.config.schema import Cluster, Source
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Failure, Issuance
 from tasks.domain.reasons import Reason
-from tasks.kube.permissions import HARMLESS_ON_OPS, NEEDED_ON_OPS, Rights, needed
-from tasks.kubeconfig.expiry import warn_of_end
+from tasks.kube.permissions import ALLOWED_ON_OPS, REQUIRED_ON_OPS, Permissions, required_verbs
+from tasks.kubeconfig.expiry import expiry_warnings
 from tasks.preflight.model import Check, Finding, Mark, Readiness
 
 NO_TALK = frozenset(
@@ -98,7 +98,7 @@ def of_credential(ends: datetime | None, now: datetime) -> Finding:
     if ends <= now:
         text = f"it ended at {ends:%Y-%m-%d %H:%M} UTC"
         return Finding(check=Check.CREDENTIAL, mark=Mark.BAD, name="Expired", text=text, remedy=RENEW)
-    for warning in warn_of_end(ends, now):
+    for warning in expiry_warnings(ends, now):
         text = warning.removesuffix("; renew it")
         return Finding(check=Check.CREDENTIAL, mark=Mark.LOOK, name="EndsSoon", text=text, remedy=RENEW)
     return fine(Check.CREDENTIAL, f"until {ends:%Y-%m-%d %H:%M} UTC")
@@ -151,9 +151,9 @@ def with_neighbours(
     return tuple(told)
 
 
-def of_rights(cluster: Cluster, rights: Mapping[str, Rights]) -> Iterator[Finding]:
+def of_rights(cluster: Cluster, rights: Mapping[str, Permissions]) -> Iterator[Finding]:
     """What the credential may do with Secrets of each namespace; namespaces in the same case together."""
-    remedy, verbs = on_target(cluster.name), needed(prune=cluster.prune)
+    remedy, verbs = on_target(cluster.name), required_verbs(prune=cluster.prune)
     for missing, names in _grouped({name: one.missing(verbs) for name, one in rights.items()}):
         text = f"{names}: {', '.join(missing)} on secrets missing"
         if missing == tuple(sorted(verbs)):
@@ -169,9 +169,9 @@ def of_rights(cluster: Cluster, rights: Mapping[str, Rights]) -> Iterator[Findin
         yield fine(Check.RIGHTS, f"as needed in {', '.join(rights)}")
 
 
-def of_rights_on_ops(namespace: str, rights: Rights) -> Finding:
-    missing = tuple(sorted(NEEDED_ON_OPS - rights.verbs)) if "*" not in rights.verbs else ()
-    excess = tuple(sorted(rights.verbs - HARMLESS_ON_OPS))
+def of_rights_on_ops(namespace: str, rights: Permissions) -> Finding:
+    missing = tuple(sorted(REQUIRED_ON_OPS - rights.verbs)) if "*" not in rights.verbs else ()
+    excess = tuple(sorted(rights.verbs - ALLOWED_ON_OPS))
     if missing:
         return _lacking(f"{namespace}: {', '.join(missing)} on secrets missing", ON_OPS)
     if excess:

@@ -9,17 +9,19 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 from tasks.config.limits import CLUSTER_SECONDS
 from tasks.config.schema import Cluster, Source, SyncConfig
-from tasks.domain import annotations
+from tasks.domain.annotations import FIELD_MANAGER
 from tasks.domain.errors import ClusterError, ConfigError, internal_error
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Failure, Issuance, SecretRef, SourceSnapshot
 from tasks.domain.parameters import RunParameters
-from tasks.kube.client import NO_RESOURCE_VERSION, ClusterClient
-from tasks.kube.permissions import NEEDED_ON_OPS, Rights, needed
-from tasks.kubeconfig.reader import CONNECTIONS, connect, contexts
+from tasks.kube.client import ClusterClient
+from tasks.kube.permissions import REQUIRED_ON_OPS, Permissions, required_verbs
+from tasks.kube.secret_manifest import tls_secret_manifest
+from tasks.kubeconfig.reader import MAX_CONNECTIONS, connect, contexts
 from tasks.plan import ownership
 from tasks.plan.unrouted import routed
 from tasks.preflight import diagnose
@@ -85,7 +87,7 @@ def _visited(cluster: str, call: Callable[[_Visit], None]) -> Readiness:
 def _greeted(visit: _Visit, context: str | None, *, allow_exec: bool) -> Iterator[ClusterClient]:
     """A cluster that knows us, and whose uid we know."""
     access = connect(visit.cluster, context, allow_exec=allow_exec)
-    visit.findings.append(diagnose.of_credential(access.ends, datetime.now(UTC)))
+    visit.findings.append(diagnose.of_credential(access.expires_at, datetime.now(UTC)))
     with ClusterClient(visit.cluster, access, time.monotonic() + CLUSTER_SECONDS) as client:
         visit.step = Check.IDENTITY
         visit.who = diagnose.known_as(client.whoami())
@@ -103,7 +105,7 @@ def _visit_ops(visit: _Visit, config: SyncConfig) -> None:
         if same.mark is Mark.BAD:
             return
         visit.step = Check.RIGHTS
-        rights = _rights(client, source.namespace, NEEDED_ON_OPS)
+        rights = _rights(client, source.namespace, REQUIRED_ON_OPS)
         visit.findings.append(diagnose.of_rights_on_ops(source.namespace, rights))
         if "list" in rights.verbs or "*" in rights.verbs:
             visit.step = Check.NAMESPACES
@@ -143,8 +145,8 @@ def _visit_target(visit: _Visit, cluster: Cluster, owner: str, ops: str) -> None
         if same.mark is Mark.BAD:
             return
         visit.step = Check.RIGHTS
-        names, verbs = cluster.namespaces_of(None), needed(prune=cluster.prune)
-        with ThreadPoolExecutor(CONNECTIONS) as pool:
+        names, verbs = cluster.namespaces_of(None), required_verbs(prune=cluster.prune)
+        with ThreadPoolExecutor(MAX_CONNECTIONS) as pool:
             reviews = pool.map(lambda name: _rights(client, name, verbs), names)
             rights = dict(zip(names, reviews, strict=True))
             visit.findings += diagnose.of_rights(cluster, rights)
@@ -152,26 +154,26 @@ def _visit_target(visit: _Visit, cluster: Cluster, owner: str, ops: str) -> None
             allowed = [name for name in names if not rights[name].missing()]
             if not allowed:
                 return
-            asked = allowed if client.supports_dry_run(allowed[0]) else []
+            asked = allowed if client.supports_dry_run(allowed[0], field_manager=FIELD_MANAGER) else []
             tried = pool.map(lambda name: _rehearse(client, name, owner), asked)
             rehearsals = dict(zip(asked, tried, strict=True))
         visit.findings += diagnose.of_rehearsals(cluster, visit.who, rehearsals)
 
 
-def _rights(client: ClusterClient, namespace: str, needed: frozenset[str]) -> Rights:
+def _rights(client: ClusterClient, namespace: str, needed: frozenset[str]) -> Permissions:
     """Where an authorizer can't list its rules, it is asked for each verb that it did not name."""
-    rights = client.rights(namespace)
+    rights = client.permissions(namespace)
     if rights.complete or "*" in rights.verbs:
         return rights
-    more = {verb for verb in sorted(needed - rights.verbs) if client.may(verb, namespace)}
-    return Rights(verbs=rights.verbs | more)
+    more = {verb for verb in sorted(needed - rights.verbs) if client.can_i(verb, namespace)}
+    return Permissions(verbs=rights.verbs | more)
 
 
 def _rehearse(client: ClusterClient, namespace: str, owner: str) -> DryRunResult:
     """Two Secrets in a dry run, which differ only in what the shipped policy looks at."""
     ref = SecretRef(namespace=namespace, name=f"tls-sync-preflight-{secrets.token_hex(4)}")
     try:
-        client.dry_run_apply(ref, _body(ref, ownership.labels(owner)))
+        client.dry_run_apply(ref, _manifest(ref, ownership.labels(owner)), field_manager=FIELD_MANAGER)
     except ClusterError as error:
         if (
             error.failure.transient and error.failure.code is not FailureCode.SERVER_ERROR
@@ -179,7 +181,7 @@ def _rehearse(client: ClusterClient, namespace: str, owner: str) -> DryRunResult
             raise
         return DryRunResult(error.failure)
     try:
-        client.dry_run_apply(ref, _body(ref, {}))
+        client.dry_run_apply(ref, _manifest(ref, {}), field_manager=FIELD_MANAGER)
     except ClusterError as error:
         if error.failure.code not in (FailureCode.FORBIDDEN, FailureCode.INVALID):
             raise
@@ -187,18 +189,6 @@ def _rehearse(client: ClusterClient, namespace: str, owner: str) -> DryRunResult
     return DryRunResult()
 
 
-def _body(ref: SecretRef, labels: dict[str, str]) -> dict[str, object]:
-    """Empty values: a key would be more than the question needs."""
-    metadata = {
-        "name": ref.name,
-        "namespace": ref.namespace,
-        "labels": labels,
-        "resourceVersion": NO_RESOURCE_VERSION,
-    }
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "type": annotations.SECRET_TYPE,
-        "metadata": metadata,
-        "data": {"tls.crt": "", "tls.key": ""},
-    }
+def _manifest(ref: SecretRef, labels: dict[str, str]) -> dict[str, Any]:
+    """Return a Secret with empty values: the dry run needs no key."""
+    return tls_secret_manifest(ref, {"tls.crt": b"", "tls.key": b""}, labels=labels, annotations={})

@@ -1,1 +1,1 @@
-"""The process itself: files, signals, shutdown, exit statuses, imports that are put off."""
+"""The process: files, signals, shutdown, exit statuses, name lookups, deferred imports."""

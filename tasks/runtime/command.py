@@ -1,6 +1,6 @@
-"""How a command ends: its last words, where it is interrupted or lacks its dependencies, and its process.
+"""Runs a command and turns interruptions, closed output and missing dependencies into exit statuses.
 
-It imports none of these.
+It imports only the standard library, so that it works without the dependencies.
 """
 
 import argparse
@@ -15,93 +15,96 @@ from collections.abc import Callable
 from io import TextIOWrapper
 from pathlib import Path
 
-from tasks.runtime.signals import note
+from tasks.runtime.signals import set_on_signal
 
 INTERRUPTED = 130
-UNREAD = 141
-"""As of a program that SIGPIPE ends: who was to read what it says has gone, as `head` does, or a kubectl."""
-NO_SPACE = "no space is left where the output goes"
-MISSING = "the dependencies are missing: make .venv/ready && export PATH=$PWD/.venv/bin:$PATH"
+OUTPUT_CLOSED = 141
+"""The status of a program that SIGPIPE ends: the reader of its output, such as `head`, is gone."""
+NO_SPACE = "no space is left for the output"
+MISSING_DEPENDENCIES = "the dependencies are missing: make .venv/ready && export PATH=$PWD/.venv/bin:$PATH"
 
 
-def ended(command: Callable[[], int], words: Callable[[], str] = lambda: "interrupted") -> int:
-    """The exit status of a command; what it has yet to import, it imports in here."""
-    told = threading.Event()
-    note(signal.SIGINT, told)
-    _able_to_speak()
+def run_command(command: Callable[[], int], message: Callable[[], str] = lambda: "interrupted") -> int:
+    """Run a command, which should do its imports itself, and return the exit status.
+
+    `message` returns what to print when the command is interrupted.
+    """
+    interrupted = threading.Event()
+    set_on_signal(signal.SIGINT, interrupted)
+    _prepare_output()
     try:
         status = command()
         sys.stdout.flush()
     except BaseException as error:
-        if isinstance(error, KeyboardInterrupt) or told.is_set():
-            sys.stderr.write(f"tls-sync: {words()}\n")
+        if isinstance(error, KeyboardInterrupt) or interrupted.is_set():
+            sys.stderr.write(f"tls-sync: {message()}\n")
             return INTERRUPTED
-        if isinstance(error, BrokenPipeError) and _nobody_reads():
-            return UNREAD
+        if isinstance(error, BrokenPipeError) and _is_output_closed():
+            return OUTPUT_CLOSED
         if isinstance(error, OSError) and error.errno == errno.ENOSPC and not error.filename:
-            _say_no_more()
+            _discard_output()
             sys.stderr.write(f"tls-sync: {NO_SPACE}\n")
             return 1
         if not (isinstance(error, ModuleNotFoundError) and _is_dependency(error.name or "")):
-            raise  # a defect of ours, or half a Python
-        sys.stderr.write(f"tls-sync: {MISSING}\n")
+            raise  # a bug, or an incomplete Python installation
+        sys.stderr.write(f"tls-sync: {MISSING_DEPENDENCIES}\n")
         return 1
     return status
 
 
-def _able_to_speak() -> None:
-    """Also with its output closed, and to a terminal that knows fewer letters: it shows ? for the others."""
+def _prepare_output() -> None:
+    """Make writing work with stdout closed, and with an encoding that lacks some characters (shown as ?)."""
     if sys.stdout is None:
-        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  to the end
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  open until the process exits
     elif isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
 
 
-def _nobody_reads() -> bool:
-    """Whether it was this process's output that broke."""
+def _is_output_closed() -> bool:
+    """Return whether the broken pipe is this process's output."""
     output = select.poll()
-    output.register(sys.stdout, 0)  # errors are told in any case
+    output.register(sys.stdout, 0)  # poll reports errors in any case
     if not output.poll(0):
         return False
-    _say_no_more()
+    _discard_output()
     return True
 
 
-def _say_no_more() -> None:
-    """What is left of the output goes nowhere: Python would try once more at the end, and tell of it."""
+def _discard_output() -> None:
+    """Redirect stdout to /dev/null: Python would write the rest at exit, and report the error again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def exit_fast(command: Callable[[], int]) -> int:
-    """The exit status of a command; with it, the process ends as it is, once its exit handlers are done.
+    """Return the exit status of a command, with which the process then exits right after the exit handlers.
 
-    Python would first take apart all that was imported: 0.1 s after a run.
+    Python would first tear down all modules, which takes 0.1 s after a run.
     """
     status: list[int] = []
-    atexit.register(_end, status)  # before all others, so called after them
+    atexit.register(_exit, status)  # registered first, so called last
     status.append(command())
     return status[0]
 
 
-def _end(status: list[int]) -> None:
-    if not status:  # an error is under way, and has its own
+def _exit(status: list[int]) -> None:
+    if not status:  # an exception is being raised, which has an exit status of its own
         return
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-    except OSError:  # a disk that is full, say: Python tells of it, and has a status for that
+    except OSError:  # such as a full disk: Python reports it, with an exit status of its own
         return
     os._exit(status[0])
 
 
 def _is_dependency(module: str) -> bool:
-    """A package that isn't there at all; of one that is, a missing part is no matter of `make`."""
+    """Return whether a missing module is a whole package of others: `make` can't repair a part of one."""
     ours = ("tasks", "flows", "deployments")
     return bool(module) and "." not in module and module not in (*ours, *sys.stdlib_module_names)
 
 
-def text(given: str) -> str:
-    """Not empty: that is most often a variable that is not set, and must not pass for no option at all."""
-    if not given.strip():
+def non_empty(value: str) -> str:
+    """Return an option's value. An empty one is refused: often it is a variable that is not set."""
+    if not value.strip():
         raise argparse.ArgumentTypeError("is empty; is a variable not set?")
-    return given
+    return value

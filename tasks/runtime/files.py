@@ -1,4 +1,4 @@
-"""Reads a file whole, if it is one, and no larger than it may be; and makes a private one for a moment."""
+"""Reads whole regular files up to a maximum size, and makes temporary private files."""
 
 import os
 from collections.abc import Iterator
@@ -8,13 +8,13 @@ from tempfile import NamedTemporaryFile
 
 
 class FileError(Exception):
-    """It can't be read; the message says why and what to do, and never quotes the content."""
+    """The file can't be read. The message says why and what to do, and never quotes the content."""
 
 
 def read_file(path: Path, max_bytes: int) -> bytes:
-    """Raises FileError; FileMissing where there is none.
+    """Return the content of a regular file. Raises FileError; FileMissing if there is none.
 
-    A pipe could keep one waiting for ever, and a device may have no end.
+    Reading a pipe may block for ever, and a device may have no end.
     """
     try:
         if not (path.is_file() or path.is_dir()) and path.exists():
@@ -25,7 +25,7 @@ def read_file(path: Path, max_bytes: int) -> bytes:
         raise FileMissing("the file does not exist; check the path") from None
     except (OSError, ValueError) as error:  # a NUL in the path is a ValueError
         why = error.strerror if isinstance(error, OSError) else "not a path"
-        raise FileError(f"the file can't be read ({why}); check path and rights") from None
+        raise FileError(f"the file can't be read ({why}); check path and permissions") from None
     if len(content) > max_bytes:
         raise FileError(f"the file is larger than {max_bytes} bytes")
     return content
@@ -37,9 +37,9 @@ class FileMissing(FileError):
 
 @contextmanager
 def private_path(content: bytes) -> Iterator[str]:
-    """A path at which this process, and no other one, reads this meanwhile. Raises OSError.
+    """Inside the block, the content is readable at the path, by this user only. Raises OSError.
 
-    In memory, where the system has files there: nothing is left of it where the process is killed.
+    The file is in memory if the system supports that, so that nothing remains if the process is killed.
     """
     descriptor = _in_memory(content)
     if descriptor is None:
@@ -55,7 +55,7 @@ def private_path(content: bytes) -> Iterator[str]:
 
 
 def _in_memory(content: bytes) -> int | None:
-    """The descriptor of a file that has no name; None where there can be none, or none that has a path."""
+    """Return the descriptor of a memory file; None if the system has none, or no path to it (/proc)."""
     if not hasattr(os, "memfd_create"):
         return None
     try:

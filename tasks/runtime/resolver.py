@@ -1,7 +1,7 @@
-"""Looks up names, and connects, within a deadline: a name server that hangs costs its own name's time alone.
+"""Looks up names and connects within a deadline, so that a name server that hangs delays its own names only.
 
-The system's lookup blocks in C and can't be called off. So a thread does it, which is waited for until the
-deadline, or until the run is told to stop, and then left behind: as a daemon it keeps no process from ending.
+The system's lookup blocks in C and can't be cancelled. So a thread does it. Callers wait for it until their
+deadline, or until the run is stopped, and then abandon it; as a daemon it keeps no process from exiting.
 """
 
 import errno
@@ -15,132 +15,131 @@ from typing import Any
 
 from urllib3.util.connection import allowed_gai_family
 
-SECONDS = 30.0
-"""The most for one name. Where the first of two name servers is dead, the system takes five per domain of its
-search list."""
-MOST = 512
-"""Lookups at a time: as many as hang take a thread each."""
-MOST_OF_ONE = 4
-"""Lookups of one place at a time. One that has hung for SECONDS is not joined: the next may be answered."""
+LOOKUP_SECONDS = 30.0
+"""Maximum seconds for one name. If the first of two name servers is down, the system's lookup takes five
+seconds for each domain of its search list."""
+MAX_LOOKUPS = 512
+"""Maximum number of lookups at a time. Each that hangs occupies a thread."""
+MAX_LOOKUPS_PER_NAME = 4
+"""Maximum number of lookups of one name and port at a time. One that has hung for LOOKUP_SECONDS is not
+joined, because the next one may be answered."""
 STEP_SECONDS = 0.1
-"""In which a stop is heard."""
+"""Maximum seconds before a stop is noticed."""
 
-Place = tuple[str, int]
-"""A host and a port."""
-Found = Sequence[tuple[Any, ...]]
-"""As socket.getaddrinfo returns it."""
+HostPort = tuple[str, int]
+Addresses = Sequence[tuple[Any, ...]]
+"""The result of socket.getaddrinfo."""
+SocketOptions = Iterable[tuple[int, int, int | bytes]]
 
 
 class LookupTimeout(TimeoutError):
-    """No name server has answered in time."""
+    """No name server answered in time."""
 
 
 class Stopped(OSError):
-    """The run was told to stop before the name was known."""
+    """The run was stopped before the name was resolved."""
 
 
 class _Lookup:
-    def __init__(self, place: Place) -> None:
-        self._place, self._begun = place, time.monotonic()
+    def __init__(self, place: HostPort) -> None:
+        self._place, self._started = place, time.monotonic()
         self.done = threading.Event()
-        self.found: Found = ()
-        self.trouble: Exception | None = None
+        self.found: Addresses = ()
+        self.error: Exception | None = None
         self.thread = threading.Thread(target=self._run, name="lookup", daemon=True)
 
     def _run(self) -> None:
         try:
-            self.found = _ask(self._place)
-        except Exception as error:  # noqa: BLE001  raised again where it is waited for
-            self.trouble = error
+            self.found = _resolve(self._place)
+        except Exception as error:  # noqa: BLE001  raised again in the threads that wait
+            self.error = error
         with _lock:
-            _under_way[self._place].remove(self)
-            if not _under_way[self._place]:
-                del _under_way[self._place]
-            _room.release()
+            _running[self._place].remove(self)
+            if not _running[self._place]:
+                del _running[self._place]
+            _free.release()
         self.done.set()
 
     @property
     def hangs(self) -> bool:
-        return time.monotonic() - self._begun >= SECONDS
+        return time.monotonic() - self._started >= LOOKUP_SECONDS
 
-    def answer(self) -> Found:
-        if self.trouble:  # of each who waits, an error of its own
-            raise type(self.trouble)(*self.trouble.args) from None
+    def result(self) -> Addresses:
+        if self.error:  # a new exception for each thread that waits
+            raise type(self.error)(*self.error.args) from None
         return self.found
 
 
-_under_way: dict[Place, list[_Lookup]] = {}
-"""Of each place, in the order in which they began."""
+_running: dict[HostPort, list[_Lookup]] = {}
+"""The lookups of each name and port, oldest first."""
 _lock = threading.Lock()
-_room = threading.BoundedSemaphore(MOST)
+_free = threading.BoundedSemaphore(MAX_LOOKUPS)
 
 
-def _forget() -> None:
-    """In a process that was forked: the threads are its parent's."""
-    global _lock, _room  # one of those could hold the lock
-    _lock, _room = threading.Lock(), threading.BoundedSemaphore(MOST)
-    _under_way.clear()
+def _reset() -> None:
+    """Forget all lookups in a forked process, which has none of the threads."""
+    global _lock, _free  # one of the threads may have held the lock
+    _lock, _free = threading.Lock(), threading.BoundedSemaphore(MAX_LOOKUPS)
+    _running.clear()
 
 
-os.register_at_fork(after_in_child=_forget)
+os.register_at_fork(after_in_child=_reset)
 
 
-def lookup(place: Place, deadline: float, stopped: threading.Event | None = None) -> Found:
-    """The addresses of a place. Raises LookupTimeout, Stopped, or what socket.getaddrinfo raises.
+def lookup(place: HostPort, deadline: float, stopped: threading.Event | None = None) -> Addresses:
+    """Return the addresses of a host. Raises LookupTimeout, Stopped, or what socket.getaddrinfo raises.
 
-    `deadline` is a moment of time.monotonic(). A lookup of the same name that is under way is joined, unless
-    it hangs.
+    `deadline` is a time.monotonic() value. Threads that look up the same name share one lookup if it does not
+    hang.
     """
     if _is_address(place[0]):
-        return _ask(place)
-    until = min(deadline, time.monotonic() + SECONDS)
-    one = _joined(place)
+        return _resolve(place)
+    until = min(deadline, time.monotonic() + LOOKUP_SECONDS)
+    one = _find(place)
     if one is None:
-        _wait(_room.acquire, until, stopped)
-        one = _begun(place)
+        _wait(_free.acquire, until, stopped)
+        one = _find_or_start(place)
     _wait(one.done.wait, until, stopped)
-    return one.answer()
+    return one.result()
 
 
 def connect(
-    place: Place,
+    place: HostPort,
     deadline: float,
     *,
-    each: float = SECONDS,
+    per_address: float = LOOKUP_SECONDS,
     stopped: threading.Event | None = None,
-    options: Iterable[tuple[int, int, int | bytes]] = (),
+    options: SocketOptions = (),
 ) -> socket.socket:
-    """To the first of its addresses that takes a connection; raises what `lookup` does, or OSError.
+    """Connect to the first address that accepts. Raises what `lookup` raises, or OSError.
 
-    Each address has its share of the time that is left, and at most `each` seconds.
+    Each address gets an equal share of the time that is left, and at most `per_address` seconds.
     """
     found = lookup(place, deadline, stopped)
-    trouble: OSError = TimeoutError()
+    last_error: OSError = TimeoutError()
     for tried, address in enumerate(found):
         left = deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError
         try:
-            return _connected(address, min(each, left / (len(found) - tried)), options)
+            return _connect(address, min(per_address, left / (len(found) - tried)), options)
         except OSError as error:
-            trouble = error
-    raise trouble
+            last_error = error
+    raise last_error
 
 
-def _connected(
-    address: tuple[Any, ...], seconds: float, options: Iterable[tuple[int, int, int | bytes]]
-) -> socket.socket:
+def _connect(address: tuple[Any, ...], seconds: float, options: SocketOptions) -> socket.socket:
     family, kind, protocol, _, where = address
-    made = socket.socket(family, kind, protocol)
+    connection = socket.socket(family, kind, protocol)
     try:
         for option in options:
-            made.setsockopt(*option)
-        made.settimeout(seconds)
-        made.connect(where)
+            connection.setsockopt(*option)
+        connection.settimeout(seconds)
+        connection.connect(where)
     except BaseException:
-        made.close()
+        connection.close()
         raise
-    return made
+    return connection
 
 
 def _is_address(host: str) -> bool:
@@ -151,41 +150,41 @@ def _is_address(host: str) -> bool:
     return True
 
 
-def _ask(place: Place) -> Found:
+def _resolve(place: HostPort) -> Addresses:
     host, port = place[0].strip("[]"), place[1]
     return socket.getaddrinfo(host, port, allowed_gai_family(), socket.SOCK_STREAM)
 
 
-def _joined(place: Place) -> _Lookup | None:
+def _find(place: HostPort) -> _Lookup | None:
+    """Return a lookup to wait for, or None if a new one is needed."""
     with _lock:
-        return _last(place)
+        return _joinable(place)
 
 
-def _last(place: Place) -> _Lookup | None:
-    """The one to be joined; None where another one is to begin."""
-    found = _under_way.get(place, [])
-    return found[-1] if found and (not found[-1].hangs or len(found) >= MOST_OF_ONE) else None
+def _joinable(place: HostPort) -> _Lookup | None:
+    found = _running.get(place, [])
+    return found[-1] if found and (not found[-1].hangs or len(found) >= MAX_LOOKUPS_PER_NAME) else None
 
 
-def _begun(place: Place) -> _Lookup:
-    """For who has a place in the room; the one that somebody else has begun meanwhile, if there is one."""
+def _find_or_start(place: HostPort) -> _Lookup:
+    """Start a lookup, for which `_free` has been acquired, unless another thread has started one."""
     with _lock:
-        one = _last(place)
+        one = _joinable(place)
         if one is None:
             one = _Lookup(place)
             try:
                 one.thread.start()
             except RuntimeError:
-                _room.release()
+                _free.release()
                 raise OSError(errno.EAGAIN, "no thread is left for a lookup") from None
-            _under_way.setdefault(place, []).append(one)
+            _running.setdefault(place, []).append(one)
         else:
-            _room.release()
+            _free.release()
         return one
 
 
-def _wait(has_come: Callable[..., bool], until: float, stopped: threading.Event | None) -> None:
-    while not has_come(timeout=min(STEP_SECONDS, max(0.0, until - time.monotonic()))):
+def _wait(wait_for: Callable[..., bool], until: float, stopped: threading.Event | None) -> None:
+    while not wait_for(timeout=min(STEP_SECONDS, max(0.0, until - time.monotonic()))):
         if stopped and stopped.is_set():
             raise Stopped
         if time.monotonic() >= until:

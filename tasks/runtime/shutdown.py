@@ -1,7 +1,7 @@
-"""Ends what is done for clusters: what is under way ends, and nothing else begins.
+"""Stops the work on clusters: nothing new begins, and requests that outlast a grace period are aborted.
 
-In the process of a run that is all of it. A worker of Dask may serve several runs at a time: there,
-each has a Stop of its own, which whatever is made for it takes along.
+A process usually serves one run, and has one stop signal. A Dask worker may serve several runs at a time,
+each with a stop signal of its own.
 """
 
 import signal
@@ -12,64 +12,69 @@ from contextvars import ContextVar
 from typing import Protocol
 from weakref import WeakSet
 
-from tasks.runtime.signals import Stage, note, reached
+from tasks.runtime.signals import Stage, set_on_signal, set_stage
 
 GRACE_SECONDS = 20.0
-"""For requests under way; a pod that is to go has 30 seconds by default."""
+"""Seconds that requests in progress have to finish. Kubernetes gives a pod 30 seconds by default."""
 
 
-class Connection(Protocol):
+class Abortable(Protocol):
     def abort(self) -> None:
-        """Close it at once, whatever is under way."""
+        """End at once, whatever is in progress."""
 
 
-class Stop:
+class StopSignal:
     def __init__(self) -> None:
-        self.asked = threading.Event()
-        self._open: WeakSet[Connection] = WeakSet()
+        self.requested = threading.Event()
+        self._registered: WeakSet[Abortable] = WeakSet()
 
-    def register(self, connection: Connection) -> None:
-        """Its connections are cut, too, where they outlast the grace."""
-        self._open.add(connection)
+    def register(self, connections: Abortable) -> None:
+        """Abort these, too, if they outlast the grace period."""
+        self._registered.add(connections)
 
     def stop(self, grace: float) -> None:
-        self.asked.set()
-        timer = threading.Timer(grace, self._cut)
+        """Request the stop, and abort what is left after `grace` seconds."""
+        self.requested.set()
+        timer = threading.Timer(grace, self._abort)
         timer.daemon = True
         timer.start()
 
-    def _cut(self) -> None:
-        for connection in list(self._open):
-            connection.abort()
+    def _abort(self) -> None:
+        for one in list(self._registered):
+            one.abort()
 
 
-_of_process = Stop()
-_apart: ContextVar[Stop | None] = ContextVar("_apart", default=None)
-asked = _of_process.asked
+_of_process = StopSignal()
+_of_task: ContextVar[StopSignal | None] = ContextVar("_of_task", default=None)
+requested = _of_process.requested
 
 
-def current() -> Stop:
-    """The one that counts for what is made here; threads that a task starts are to be given it."""
-    return _apart.get() or _of_process
+def current() -> StopSignal:
+    """Return the stop signal of the current task, or else the process's.
+
+    Pass it to threads explicitly: they do not inherit context variables.
+    """
+    return _of_task.get() or _of_process
 
 
 @contextmanager
-def apart(stop: Stop) -> Iterator[None]:
-    """Meanwhile, in this thread, this one counts, and no other."""
-    token = _apart.set(stop)
+def task_scope(stop: StopSignal) -> Iterator[None]:
+    """Inside the block, this is the stop signal of this thread."""
+    token = _of_task.set(stop)
     try:
         yield
     finally:
-        _apart.reset(token)
+        _of_task.reset(token)
 
 
-def begin() -> None:
-    """A new run: whatever was asked of an earlier one in this process is over."""
-    asked.clear()
-    reached(Stage.BEGUN)
+def begin_run() -> None:
+    """Clear the stop signal of an earlier run, and set it on SIGINT and SIGTERM from now on."""
+    requested.clear()
+    set_stage(Stage.BEGUN)
     for number in (signal.SIGINT, signal.SIGTERM):
-        note(number, asked)
+        set_on_signal(number, requested)
 
 
 def stop(grace: float = GRACE_SECONDS) -> None:
+    """Stop this process's run: abort the connections that are left after `grace` seconds."""
     _of_process.stop(grace)

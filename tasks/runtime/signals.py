@@ -1,4 +1,4 @@
-"""What an interruption finds: how far the run has come, and an event that a signal sets."""
+"""Records how far the run has come, for the message of an interruption, and sets events on signals."""
 
 import signal
 import threading
@@ -8,18 +8,18 @@ from typing import Any
 
 
 class Stage(Enum):
-    """How far this process's run has come, and what an interruption leaves to say there."""
+    """How far this process's run has come, and the message of an interruption at that point."""
 
     NOT_BEGUN = "interrupted before a run began: nothing was written"
-    BEGUN = "interrupted: no report; python -m flows --dry-run says what is left"
-    REPORTED = "interrupted; the report above says what was done"
+    BEGUN = "interrupted: no report; python -m flows --dry-run shows what is left to do"
+    REPORTED = "interrupted; the report above shows what was done"
 
 
 class _Run:
     stage = Stage.NOT_BEGUN
 
 
-def reached(stage: Stage) -> None:
+def set_stage(stage: Stage) -> None:
     _Run.stage = stage
 
 
@@ -27,23 +27,23 @@ def interrupt_message() -> str:
     return _Run.stage.value
 
 
-def note(number: signal.Signals, told: threading.Event) -> None:
-    """From now on, the signal sets `told` first, and then does what it did before: raises, as a rule.
+def set_on_signal(number: signal.Signals, event: threading.Event) -> None:
+    """Make the signal set the event before it calls its present handler, which usually raises.
 
-    What a handler raises is lost where it meets a finalizer, and comes out as another error where it meets
-    a library such as pydantic-core.
+    The exception alone is not reliable: raised in a finalizer it is lost, and raised in a library such as
+    pydantic-core it becomes another error. Outside the main thread, this does nothing.
     """
     handler = signal.getsignal(number)
-    noted = getattr(handler, "told", None) is told
-    if threading.current_thread() is threading.main_thread() and callable(handler) and not noted:
-        signal.signal(number, _Noting(handler, told))
+    is_set_up = getattr(handler, "event", None) is event
+    if threading.current_thread() is threading.main_thread() and callable(handler) and not is_set_up:
+        signal.signal(number, _SettingHandler(handler, event))
 
 
-class _Noting:
-    def __init__(self, handler: Any, told: threading.Event) -> None:
+class _SettingHandler:
+    def __init__(self, handler: Any, event: threading.Event) -> None:
         self._handler = handler
-        self.told = told
+        self.event = event
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
-        self.told.set()
+        self.event.set()
         self._handler(number, frame)

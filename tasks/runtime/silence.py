@@ -1,11 +1,11 @@
-"""What cryptography says on the side about odd certificates is not shown: the checks decide. Pure."""
+"""Suppresses cryptography's warnings about unusual certificates: our checks decide about them. Pure."""
 
 import threading
 import warnings
 
 
 class _Silence:
-    """Filters of warnings belong to the whole process: the first thread sets one, the last takes it off."""
+    """Warning filters apply to the whole process: the first thread sets ours, the last one removes it."""
 
     def __init__(self) -> None:
         self._lock, self._inside = threading.Lock(), 0
@@ -26,4 +26,4 @@ class _Silence:
 
 
 without_warnings = _Silence()
-"""To parse and judge certificates in, from any thread."""
+"""A context manager in which to parse certificates. Usable from several threads."""

@@ -1,16 +1,16 @@
-"""TLS that verifies whom it talks to, and writes no session key anywhere."""
+"""Makes TLS contexts that verify the server and never log session keys."""
 
 import ssl
 import sys
 
 KEY_LOG = "SSLKEYLOGFILE"
-"""Names a file for the keys of each session, with which what was recorded can be read."""
+"""The variable that names a file for session keys, with which recorded traffic can be decrypted."""
 
 
-def verifying(cadata: str | None = None) -> ssl.SSLContext:
-    """What ssl.create_default_context makes, which would also heed that variable.
+def tls_context(cadata: str | None = None) -> ssl.SSLContext:
+    """Return a context like that of ssl.create_default_context, which however obeys SSLKEYLOGFILE.
 
-    With these authorities alone, or with the system's. Raises ssl.SSLError where they are none.
+    It trusts the CAs in `cadata` (PEM), or else the system's. Raises ssl.SSLError if there are none in it.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if sys.version_info >= (3, 13):

@@ -1,7 +1,7 @@
-"""Reads one YAML file strictly: bounded in size and depth, no duplicate keys, no tags, aliases on request.
+"""Reads a YAML file strictly: limited in size and depth, no duplicate keys, no tags, aliases on request.
 
-Aliases multiply (437 bytes can grow to gigabytes), tags make other things than text, numbers, lists and
-mappings, and deep nesting makes libyaml's composer overflow its stack.
+Aliases multiply (437 bytes can grow to gigabytes), tags create other types than text, numbers, lists and
+mappings, and deep nesting overflows the stack of libyaml's composer.
 """
 
 from pathlib import Path
@@ -13,11 +13,11 @@ from tasks.runtime.files import FileError, read_file
 
 MAX_DEPTH = 20
 MAX_NODES = 500_000
-"""Values in a file, aliases written out; 300 clusters with 100 routes each have about 200,000."""
+"""Maximum number of values with aliases expanded. 300 clusters with 100 routes each have about 200,000."""
 
 
 class YamlError(Exception):
-    """The file can't be read; the message gives the place and never quotes the content."""
+    """The file can't be read. The message names the line and never quotes the content."""
 
 
 class _Loader(yaml.CSafeLoader):
@@ -28,13 +28,13 @@ class _Loader(yaml.CSafeLoader):
     ) -> dict[Any, Any]:
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         if len(keys) != len(set(keys)):
-            raise YamlError(f"line {node.start_mark.line + 1}: a key stands twice in one mapping")
+            raise YamlError(f"line {node.start_mark.line + 1}: a key occurs twice in one mapping")
         mapping: dict[Any, Any] = super().construct_mapping(node, deep=deep)
         return mapping
 
 
 def read_yaml(path: Path, max_bytes: int, *, aliases: bool = False) -> Any:
-    """The one document of a file. Raises YamlError where it can't be had."""
+    """Return the only document of a file. Raises YamlError."""
     try:
         content = read_file(path, max_bytes)
     except FileError as error:
@@ -43,8 +43,9 @@ def read_yaml(path: Path, max_bytes: int, *, aliases: bool = False) -> Any:
 
 
 def parse_yaml(content: bytes, *, aliases: bool = False) -> Any:
+    """Return the only document. Raises YamlError."""
     try:
-        _measure(content, aliases=aliases)
+        _check_size(content, aliases=aliases)
         return yaml.load(content, _Loader)  # noqa: S506  _Loader is a SafeLoader
     except yaml.MarkedYAMLError as error:
         line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
@@ -53,8 +54,8 @@ def parse_yaml(content: bytes, *, aliases: bool = False) -> Any:
         raise YamlError("not valid YAML; is it a text file?") from None
 
 
-def _measure(content: bytes, *, aliases: bool) -> None:
-    """Refuse what is too deep or too large once its aliases are written out, before anything is built."""
+def _check_size(content: bytes, *, aliases: bool) -> None:
+    """Refuse a document that is too deep, or too large with aliases expanded, before it is constructed."""
     nodes, open_collections = 0, []
     sizes: dict[str, int] = {}
     for event in yaml.parse(content, yaml.CSafeLoader):
@@ -62,7 +63,9 @@ def _measure(content: bytes, *, aliases: bool) -> None:
         if getattr(event, "tag", None):
             raise YamlError(f"line {line}: a tag (!name); remove it")
         if isinstance(event, yaml.AliasEvent):
-            if not aliases or event.anchor not in sizes:  # not yet there: it would hold itself
+            if (
+                not aliases or event.anchor not in sizes
+            ):  # an anchor that is not complete: the value would contain itself
                 raise YamlError(f"line {line}: an alias (*name); write the content out")
             nodes += sizes[event.anchor]
         elif isinstance(event, yaml.CollectionStartEvent):

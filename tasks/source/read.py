@@ -63,7 +63,7 @@ def read_source(client: ClusterClient, source: Source, now: datetime) -> SourceS
         issuances=tuple(one for one in entries if isinstance(one, Issuance)),
         warnings=(*empty, *_warnings(statuses, entries), *_warn_of_other_keys(entries), *identity_warnings),
         cluster_id=cluster_id,
-        credential_ends=client.credential_ends,
+        credential_ends=client.credential_expires_at,
     )
 
 
@@ -124,7 +124,7 @@ def _check_page(page: list[dict[str, Any]], source: Source, policy: Policy) -> l
     """Check the Secrets of one page. Raises ClusterError on a stop request: one Secret may take a second."""
     found = []
     for secret in page:
-        if shutdown.current().asked.is_set():
+        if shutdown.current().requested.is_set():
             operation = f"check secrets in {source.namespace}"
             raise ClusterError(Failure(code=FailureCode.INTERRUPTED, cluster=source.label, what=operation))
         if name := name_of(secret):

@@ -3,7 +3,6 @@
 A private key exists here as long as `send` runs.
 """
 
-from base64 import b64encode
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,13 +10,14 @@ from functools import cached_property
 from typing import Any
 
 from tasks.config.schema import RoutedCopy
-from tasks.domain import annotations
+from tasks.domain.annotations import FIELD_MANAGER, FINGERPRINT
 from tasks.domain.errors import ClusterError
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Action, Certificate, Change, Plan, Rejection, SecretRef, TargetSecret
 from tasks.domain.reasons import Reason
-from tasks.kube.client import NO_RESOURCE_VERSION, ClusterClient
+from tasks.kube.client import ClusterClient
 from tasks.kube.responses import OUTCOME_UNKNOWN
+from tasks.kube.secret_manifest import tls_secret_manifest
 from tasks.plan import ownership
 from tasks.plan.decide import decide, must_read_first
 from tasks.plan.observed import ObservedState
@@ -148,9 +148,9 @@ class SecretApplier:
             patch = self._body(change, certificate, candidate.data)
             patch["data"] |= dict.fromkeys(change.extra_keys)
             patch["metadata"]["annotations"] |= dict.fromkeys(change.extra_annotations)
-            version = self._target.replace(change.target, patch, uid=change.uid)
+            version = self._target.replace(change.target, patch, uid=change.uid, field_manager=FIELD_MANAGER)
             body["metadata"]["resourceVersion"] = version
-        self._target.apply(change.target, body, uid=change.uid)
+        self._target.apply(change.target, body, uid=change.uid, field_manager=FIELD_MANAGER)
 
     def _mark_altered(self, change: Change, certificate: Certificate, candidate: TLSSecret) -> None:
         """Note on a copy that it does not hold what we sent, so that no later run takes it for good."""
@@ -162,23 +162,12 @@ class SecretApplier:
                 body["metadata"]["annotations"][annotations.FINGERPRINT] = ALTERED
                 self._target.apply(change.target, body, uid=current.uid)
 
-    def _body(self, change: Change, certificate: Certificate, data: dict[str, bytes]) -> dict[str, Any]:
-        """Our metadata and the data, nothing else of the source; uid and resourceVersion on an update."""
-        metadata: dict[str, Any] = {
-            "name": change.target.name,
-            "namespace": change.target.namespace,
-            "labels": ownership.labels(self._spec.config.owner),
-            "annotations": ownership.annotations(certificate) | ownership.stamp(self._spec.owner),
-        }
-        metadata |= (
-            {"uid": change.uid, "resourceVersion": change.resource_version}
-            if change.uid
-            else {"resourceVersion": NO_RESOURCE_VERSION}
+    def _manifest(self, change: Change, certificate: Certificate, data: dict[str, bytes]) -> dict[str, Any]:
+        """Return a Secret with our metadata and the data, and nothing else of the source."""
+        return tls_secret_manifest(
+            change.target,
+            data,
+            labels=ownership.labels(self._spec.config.owner),
+            annotations=ownership.annotations(certificate) | ownership.stamp(self._spec.owner),
+            existing=(change.uid, str(change.resource_version)) if change.uid else None,
         )
-        return {
-            "apiVersion": "v1",
-            "kind": "Secret",
-            "type": annotations.SECRET_TYPE,
-            "metadata": metadata,
-            "data": {key: b64encode(value).decode("ascii") for key, value in data.items()},
-        }

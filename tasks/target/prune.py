@@ -89,7 +89,7 @@ class _Work:
 
     def _try(self, step: Callable[[], Change]) -> None:
         """One Secret, at no cost to the others. Where someone was faster, the next run looks."""
-        if shutdown.current().asked.is_set():
+        if shutdown.current().requested.is_set():
             return
         try:
             self.done.append(step())
@@ -103,7 +103,7 @@ class _Work:
         found, _ = identify_ops(source, about, datetime.now(UTC))
         if not about.cluster_id or found != self._spec.snapshot.cluster_id:
             raise ClusterError(Failure(code=FailureCode.WRONG_CLUSTER, cluster=about.label, what=what))
-        if not source.may("list", about.namespace):
+        if not source.can_i("list", about.namespace):
             raise ClusterError(Failure(code=FailureCode.FORBIDDEN, cluster=about.label, what=what))
         try:
             pages = list(source.certificates(about.namespace))
@@ -149,7 +149,13 @@ class _Work:
             ownership.marks(row.absence) if row.absence else {}
         )
         try:
-            target.annotate(row.target, notes, uid=str(row.uid), version=str(row.resource_version))
+            target.annotate(
+                row.target,
+                notes,
+                uid=str(row.uid),
+                version=str(row.resource_version),
+                field_manager=annotations.PRUNE_MANAGER,
+            )
         except ClusterError as error:
             raise _explained(error) from None
         return row

@@ -15,7 +15,7 @@ from tasks.domain.models import Failure, Rejection, SecretRef, TargetSecret
 from tasks.domain.names import data_keys
 from tasks.domain.reasons import Reason
 from tasks.kube.client import ClusterClient
-from tasks.kubeconfig.reader import CONNECTIONS
+from tasks.kubeconfig.reader import MAX_CONNECTIONS
 from tasks.plan.observed import ObservedState
 from tasks.runtime.silence import without_warnings
 from tasks.source.check_failure import CheckFailed, unexpected_as_check_failure
@@ -63,7 +63,7 @@ def _each(read: Callable[[K], R], keys: Iterable[K]) -> Iterator[tuple[K, R | Fa
             return error.failure
 
     keys = tuple(keys)
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
+    with ThreadPoolExecutor(MAX_CONNECTIONS) as pool:
         yield from zip(keys, pool.map(read_one, keys), strict=True)
 
 

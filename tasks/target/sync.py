@@ -9,9 +9,9 @@ from tasks.domain.errors import ClusterError
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Change, ClusterReport, Failure, Plan
 from tasks.kube.client import ClusterClient
-from tasks.kube.permissions import needed
+from tasks.kube.permissions import required_verbs
 from tasks.kube.pool import client_of_source, client_of_target
-from tasks.kubeconfig.reader import CONNECTIONS
+from tasks.kubeconfig.reader import MAX_CONNECTIONS
 from tasks.plan.decide import downgrades, make_plan, must_read_first
 from tasks.plan.observed import ObservedState
 from tasks.plan.orphans import clock_of, with_prune_forecast
@@ -32,7 +32,7 @@ def sync(spec: SyncSpec, deadline: float) -> ClusterReport:
     cluster, expires_at = spec.cluster, None
     try:
         with client_of_target(cluster, deadline) as target:
-            expires_at = target.credential_ends
+            expires_at = target.credential_expires_at
             report = _sync(target, spec, ObservedState())
     except ClusterError as error:
         report = ClusterReport(cluster=cluster.name, dry_run=spec.dry_run, failures=(error.failure,))
@@ -128,10 +128,10 @@ def _permitted(
     """What of the plan our permissions allow; asked before the first write, and only by a run that writes."""
     namespaces = sorted({change.target.namespace for change in plan.writes})
     barred = set()
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
-        for namespace, rights in zip(namespaces, pool.map(target.rights, namespaces), strict=True):
+    with ThreadPoolExecutor(MAX_CONNECTIONS) as pool:
+        for namespace, rights in zip(namespaces, pool.map(target.permissions, namespaces), strict=True):
             missing = ", ".join(rights.missing())
-            excess = ", ".join(rights.excess(needed(prune=cluster.prune)))
+            excess = ", ".join(rights.excess(required_verbs(prune=cluster.prune)))
             if missing or (excess and cluster.protected):
                 code = FailureCode.FORBIDDEN if missing else FailureCode.EXCESSIVE_RIGHTS
                 detail = f"missing verbs: {missing}" if missing else f"verbs: {excess}"

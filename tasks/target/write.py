@@ -14,7 +14,7 @@ from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Change, Failure, Plan, SecretRef
 from tasks.kube.client import ClusterClient
 from tasks.kube.responses import name_of
-from tasks.kubeconfig.reader import CONNECTIONS
+from tasks.kubeconfig.reader import MAX_CONNECTIONS
 from tasks.plan.observed import ObservedState
 from tasks.plan.safety import UnsafePlan
 from tasks.plan.spec import SyncSpec
@@ -43,7 +43,7 @@ class Writer:
     ) -> None:
         self._source, self._spec = source, spec
         self._applier, self._breaker = SecretApplier(source, target, spec, observed), CircuitBreaker()
-        self._stopped = shutdown.current().asked
+        self._stopped = shutdown.current().requested
 
     def write(self, plan: Plan) -> tuple[tuple[Change, ...], list[Failure]]:
         """All rows of the plan as they turned out, and what went wrong."""
@@ -68,7 +68,7 @@ class Writer:
 
     def _write(self, wanted: dict[str, list[Change]]) -> Iterator[Outcome]:
         missing = set(wanted)
-        with ThreadPoolExecutor(CONNECTIONS) as pool:
+        with ThreadPoolExecutor(MAX_CONNECTIONS) as pool:
             for page in self._pages(tuple(wanted)):
                 present = [(secret, wanted[name]) for secret in page if (name := name_of(secret)) in missing]
                 page.clear()  # or its keys would still be here while the next page comes

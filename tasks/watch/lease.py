@@ -2,7 +2,8 @@
 
 Clocks of other machines are not trusted: a Lease counts as abandoned once this process has seen no change of
 it for its duration. For some seconds two watchers may be active; this does no harm, since each write is a
-compare-and-swap. Kubernetes' client has leader election, too; its generated models cost 90 MiB.
+compare-and-swap. The leader election of the kubernetes client (37.0.1) is not used: it measures with the wall
+clock, which may jump, and does not release the Lease at its end.
 """
 
 import time

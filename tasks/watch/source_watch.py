@@ -53,7 +53,7 @@ class SourceWatch:
         seconds = self._timings.watch_duration
         for event in client.watch_tls_secrets(source.namespace, source.selector, version, seconds):
             self._record_activity()
-            if event.gone:
+            if event.deleted:
                 versions.pop(event.name, None)
             elif event.name:
                 versions[event.name] = event.version

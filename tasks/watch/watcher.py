@@ -12,7 +12,7 @@ from tasks.config.load import load_config
 from tasks.config.schema import SyncConfig
 from tasks.domain.errors import ClusterError
 from tasks.domain.failure_codes import FailureCode
-from tasks.kube.pool import kept
+from tasks.kube.pool import reuse_clients
 from tasks.metrics import registry
 from tasks.runtime import shutdown
 from tasks.watch.debounce import Debouncer
@@ -67,7 +67,7 @@ class Watcher:
         self._start(lambda: self._watch_source(config))
         self._start(self._renew_lease)
         retries = self._start(self._retry_failed)
-        with kept():
+        with reuse_clients():
             for names in self._changes.batches():
                 if not self._stopped.is_set():
                     self._handler.handle(names)
@@ -115,7 +115,7 @@ class Watcher:
                 self.stop(reason)
 
     def _release_lease(self) -> None:
-        shutdown.begin()  # nothing runs any more that was to stop, and this request is to be sent
+        shutdown.begin_run()  # nothing runs any more that was to stop, and this request is to be sent
         if self._lease and self._lease.is_leader:
             try:
                 self._lease.release()

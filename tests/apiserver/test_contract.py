@@ -14,8 +14,9 @@ import yaml
 
 from deployments.sandbox.clusters.rest import AdminError, Rest
 from deployments.sandbox.world.kubeconfig import context_name
-from tasks.kube.client import JSON, MERGE, METADATA, NO_RESOURCE_VERSION, TABLE, ClusterClient
-from tasks.kube.responses import ResponseError, parse_answer
+from tasks.kube.client import JSON, MERGE, METADATA, TABLE, ClusterClient
+from tasks.kube.responses import ResponseError, parse_response
+from tasks.kube.secret_manifest import NO_RESOURCE_VERSION
 from tasks.kube.transport import Request
 from tasks.kubeconfig.reader import connect
 from tests.support.clusters import World
@@ -107,7 +108,7 @@ class Steps:
     def _noting(self, exchange: Exchange) -> Exchange:
         def note(ask: Request) -> Answer:
             status, found = exchange(ask)
-            parsed = parse_answer(status, json.dumps(found).encode())
+            parsed = parse_response(status, json.dumps(found).encode())
             told = parsed.code if isinstance(parsed, ResponseError) else self._reduce(found)
             self.noted.append((ask.method, ask.path, status, told))
             return status, found
@@ -524,7 +525,7 @@ def exchange_over(rest: Rest) -> Exchange:
         path = ask.path + (f"?{urlencode(ask.query)}" if ask.query else "")
         content = None if ask.body is None else json.dumps(ask.body).encode()
         status, answer = rest._exchange(
-            ask.method, path, content, {"Accept": ask.accept, "Content-Type": ask.kind}
+            ask.method, path, content, {"Accept": ask.accept, "Content-Type": ask.content_type}
         )
         try:
             return status, json.loads(answer)

@@ -39,13 +39,13 @@ def deliver_until_killed(world: World, oracle: Oracle, writes: int, *, after: bo
     try:
         done, lock, send = [0], threading.Lock(), transport.Transport.request
 
-        def request(self: Transport, ask: Request) -> Response:
+        def request(self: Transport, request: Request) -> Response:
             with lock:
-                done[0] += ask.method == "PATCH"
-                doomed = done[0] == writes and ask.method == "PATCH"
+                done[0] += request.method == "PATCH"
+                doomed = done[0] == writes and request.method == "PATCH"
             if doomed and not after:
                 os.kill(os.getpid(), signal.SIGKILL)
-            reply = send(self, ask)
+            reply = send(self, request)
             if doomed:
                 os.kill(os.getpid(), signal.SIGKILL)
             return reply

@@ -24,7 +24,7 @@ from prefect.flow_engine import run_flow
 from flows.tls_sync import tls_sync
 from tasks.config.load import load_config
 from tasks.domain.errors import ConfigError
-from tasks.kube.throttle import REFUSALS
+from tasks.kube.throttle import MAX_REFUSALS
 from tasks.orchestration.process import LOGGERS
 from tests.support.clusters import ROUTES, TARGETS, World
 from tests.support.fault_proxy import Answer, Forward, Request
@@ -339,7 +339,7 @@ def test_the_configuration_is_read_at_the_start_of_each_run(world: World) -> Non
 def test_a_kubeconfig_swapped_in_mid_run_counts_from_the_next_run_on(world: World) -> None:
     """The file of the start serves a run to its end, retries included; the next run sees the new one."""
     world.issue("web-tls")
-    throttled, original = [Answer(429)] * REFUSALS, world.kubeconfig.read_text()
+    throttled, original = [Answer(429)] * MAX_REFUSALS, world.kubeconfig.read_text()
 
     def swap(request: Request, forward: Forward) -> Answer:
         if "/secrets?" in request.path:  # before the writes, for which OPS is connected to once more
@@ -361,7 +361,7 @@ def test_a_run_counts_what_its_earlier_attempts_wrote(world: World) -> None:
     """Where a cluster needs two attempts, the report counts the writes of both, each once."""
     world.issue("web-tls", "web-2-tls")
     world.configure(clusters=["dev"])
-    refusals = [Answer(429)] * (REFUSALS + 1)  # the other copy is answered in between
+    refusals = [Answer(429)] * (MAX_REFUSALS + 1)  # the other copy is answered in between
 
     def throttle_at_first(request: Request, forward: Forward) -> Answer:
         is_early = request.method == "PATCH" and "web-2-tls" in request.path and refusals

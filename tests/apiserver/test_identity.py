@@ -127,7 +127,7 @@ def test_the_end_of_a_credential_is_warned_of(world: World) -> None:
         world.edit_kubeconfig("users", cluster, token=token)
     snapshot = world.snapshot()
     for warning in (*snapshot.warnings[-1:], *world.sync(snapshot=snapshot).warnings):
-        assert "the credential in the kubeconfig ends in 2 hours" in warning
+        assert "the credential in the kubeconfig expires in 2 hours" in warning
 
 
 def test_the_cluster_ids_can_be_printed(world: World, capsys: pytest.CaptureFixture[str]) -> None:

@@ -40,7 +40,7 @@ def ops(cert_manager: World) -> World:
     """OPS with cert-manager's Certificates, and with one of the two that the routes name literally."""
     cert_manager.configure(LITERAL)
     cert_manager.issue("web-b-tls")
-    shutdown.begin()
+    shutdown.begin_run()
     return cert_manager
 
 

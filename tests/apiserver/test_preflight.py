@@ -22,7 +22,7 @@ from deployments.sandbox.world import certificate_resource
 from deployments.sandbox.world.kubeconfig import context_name
 from deployments.sandbox.world.oracle import ACCOUNT
 from tasks.config.load import load_config
-from tasks.kube.permissions import NEEDED
+from tasks.kube.permissions import REQUIRED
 from tasks.preflight import render
 from tasks.preflight.model import Check, Finding, Mark, Preflight, Readiness
 from tasks.preflight.probe import preflight
@@ -205,10 +205,10 @@ def test_two_entries_for_one_cluster_are_named(world: World) -> None:
     }
 
 
-@pytest.mark.parametrize("verb", sorted(NEEDED))
+@pytest.mark.parametrize("verb", sorted(REQUIRED))
 def test_each_missing_right_is_named(world: World, verb: str) -> None:
     """Verb, resource and namespace are said; without it no run could do its work."""
-    rules = [{"apiGroups": [""], "resources": ["secrets"], "verbs": sorted(NEEDED - {verb})}]
+    rules = [{"apiGroups": [""], "resources": ["secrets"], "verbs": sorted(REQUIRED - {verb})}]
     world.admin().patch(ROLE, {"rules": rules})
     trouble = the_only_trouble(eventually("dev", Check.RIGHTS, Mark.BAD))
     assert (trouble.name, trouble.text) == ("Forbidden", f"app-a: {verb} on secrets missing")
@@ -239,7 +239,7 @@ def test_certificates_that_may_not_be_read_are_named(world: World) -> None:
 def test_a_right_too_many_is_named(world: World, protected: bool) -> None:
     """A warning, or on a protected cluster a failure."""
     world.configure(protected=protected)
-    rules = [{"apiGroups": [""], "resources": ["secrets"], "verbs": [*sorted(NEEDED), "delete"]}]
+    rules = [{"apiGroups": [""], "resources": ["secrets"], "verbs": [*sorted(REQUIRED), "delete"]}]
     world.admin().patch(ROLE, {"rules": rules})
     found = eventually("dev", Check.RIGHTS, Mark.BAD if protected else Mark.LOOK)
     assert the_only_trouble(found).text == "app-a: delete on secrets not needed"
@@ -260,7 +260,7 @@ def test_a_missing_namespace_is_named(world: World) -> None:
 def wide(world: World) -> Iterator[None]:
     """The needed rights in all namespaces of dev."""
     admin, kind = world.admin(), {"apiVersion": "rbac.authorization.k8s.io/v1"}
-    rule = {"apiGroups": [""], "resources": ["secrets"], "verbs": sorted(NEEDED)}
+    rule = {"apiGroups": [""], "resources": ["secrets"], "verbs": sorted(REQUIRED)}
     admin.ensure(kind | {"kind": "ClusterRole", "metadata": {"name": "wide"}, "rules": [rule]})
     subject = {"kind": "ServiceAccount", "name": "tls-sync", "namespace": "tls-sync"}
     binding = {"kind": "ClusterRoleBinding", "metadata": {"name": "wide"}, "subjects": [subject]}
@@ -340,7 +340,7 @@ def test_a_credential_that_expires_soon_is_named(world: World) -> None:
     for name in ("OPS", "dev"):
         trouble = the_only_trouble(of(name, found))
         assert (trouble.check, trouble.mark) == (Check.CREDENTIAL, Mark.LOOK)
-        assert "ends in 2 hours" in trouble.text
+        assert "expires in 2 hours" in trouble.text
     assert render.verdict(found).message == "preflight: OPS and 3 clusters ready; have a look at OPS, dev"
 
 

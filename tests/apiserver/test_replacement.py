@@ -114,12 +114,12 @@ def die_at_the_patch(number: int, *, after: bool, call: Callable[[], ClusterRepo
     try:
         writes, send = [0], transport.Transport.request
 
-        def request(self: Transport, ask: Request) -> Response:
-            writes[0] += ask.method == "PATCH"
-            doomed = ask.method == "PATCH" and writes[0] == number
+        def request(self: Transport, request: Request) -> Response:
+            writes[0] += request.method == "PATCH"
+            doomed = request.method == "PATCH" and writes[0] == number
             if doomed and not after:
                 os.kill(os.getpid(), signal.SIGKILL)
-            reply = send(self, ask)
+            reply = send(self, request)
             if doomed:
                 os.kill(os.getpid(), signal.SIGKILL)
             return reply

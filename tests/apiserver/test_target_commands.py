@@ -10,7 +10,7 @@ import yaml
 from deployments.sandbox.world.kubeconfig import context_name, write_admin_kubeconfig
 from deployments.target.document import Entry, document_of, entries_of
 from tasks.config.load import load_config
-from tasks.kubeconfig.expiry import end_of_token
+from tasks.kubeconfig.expiry import token_expiry
 from tasks.preflight import render
 from tasks.preflight.probe import preflight
 from tests.support.cli_user import Operator
@@ -90,7 +90,7 @@ def test_the_same_command_renews(world: World, operator: Operator) -> None:
     done = operator.collect("--cluster", "dev")
     third = tokens(operator.entries())
     assert {context for context in third if third[context] != second[context]} == {context_name("dev")}
-    ends = end_of_token(third[context_name("dev")])
+    ends = token_expiry(third[context_name("dev")])
     assert f"token until {ends:%Y-%m-%d %H:%M} UTC" in done.output
     assert done.output.count("kept as it was") == 3
 

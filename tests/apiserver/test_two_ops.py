@@ -12,7 +12,7 @@ from flows.commands.inventory import main as print_inventory
 from flows.tls_sync import tls_sync
 from tasks.domain.models import Change, ClusterReport
 from tasks.domain.reasons import Reason
-from tasks.kube.pool import kept
+from tasks.kube.pool import reuse_clients
 from tasks.watch.reconciler import Reconciler
 from tasks.watch.source_watch import RESYNC
 from tests.apiserver.test_prune import age, grant, notes_on
@@ -112,7 +112,7 @@ def test_the_watcher_of_a_second_ops_writes_over_nothing(second: World) -> None:
     before = second.versions()
     act_as(second, "prd")
     reconciler = Reconciler()
-    with kept():
+    with reuse_clients():
         for changed in (RESYNC, NAMES[0]):
             report = reconciler.reconcile([changed])
             assert report is not None

@@ -18,7 +18,7 @@ from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Action, RunReport
 from tasks.domain.reasons import Reason
 from tasks.kube import transport
-from tasks.kube.pool import kept
+from tasks.kube.pool import reuse_clients
 from tasks.report.verdict import run_verdict
 from tasks.runtime import shutdown
 from tasks.watch.reconciler import Reconciler
@@ -46,7 +46,7 @@ def short_reads(monkeypatch: pytest.MonkeyPatch) -> None:
 def watching(world: World) -> Iterator[World]:
     """tls-sync may watch, as the chart allows its watcher."""
     with may_watch(world.ops):
-        shutdown.begin()
+        shutdown.begin_run()
         yield world
 
 
@@ -111,7 +111,7 @@ def following() -> Iterator[Follower]:
     finally:
         follower.end()
         thread.join(SECONDS)
-        shutdown.begin()
+        shutdown.begin_run()
 
 
 def test_each_change_is_named(watching: World) -> None:
@@ -252,7 +252,7 @@ def test_one_renewal_is_copied_everywhere(world: World) -> None:
     """The reconciler copies it as a run does, and touches no other certificate."""
     first, second = world.issue("web-a-tls", "web-b-tls")
     reconciler = Reconciler(TIMINGS)
-    with kept():
+    with reuse_clients():
         assert counts(reconciler.reconcile([RESYNC])) == {name: {Action.CREATE: 2} for name in world.targets}
         renewed, _ = world.renew(first), world.renew(second)
         assert counts(reconciler.reconcile(["web-a-tls"])) == {
@@ -407,7 +407,7 @@ def test_connections_are_reused(world: World) -> None:
     (secret,) = world.issue("web-tls")
     proxy = proxy_of(world, "dev")
     reconciler = Reconciler(TIMINGS)
-    with tcp_proxy(proxy) as url, world.reached_at(url), kept():
+    with tcp_proxy(proxy) as url, world.reached_at(url), reuse_clients():
         reconciler.reconcile([RESYNC])
         before = proxy.connections
         reconciler.reconcile(["web-tls"])
@@ -422,7 +422,7 @@ def test_a_new_kubeconfig_is_used_at_once(world: World) -> None:
     """A connection is not reused with another credential than the one that it was opened with."""
     (secret,) = world.issue("web-tls")
     reconciler = Reconciler(TIMINGS)
-    with kept():
+    with reuse_clients():
         reconciler.reconcile([RESYNC])
         world.edit_kubeconfig("users", "dev", token="wrong")
         world.renew(secret)
@@ -434,7 +434,7 @@ def test_a_new_kubeconfig_is_used_at_once(world: World) -> None:
 
 def test_a_deadline_also_cuts_a_reused_connection(world: World) -> None:
     """A connection that an earlier task opened is cut at the deadline of the task that uses it."""
-    with kept(), suppress(http.client.HTTPException):
+    with reuse_clients(), suppress(http.client.HTTPException):
         world.issue("web-tls")
         snapshot = world.snapshot()
         assert world.sync(snapshot=snapshot).ok

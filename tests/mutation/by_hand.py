@@ -32,20 +32,20 @@ MUTANTS = (
     Mutant(
         "no uid",
         "target/apply",
-        '{"uid": change.uid, "resourceVersion"',
-        '{"resourceVersion"',
+        "existing=(change.uid, ",
+        'existing=("", ',
         f"{DELIVERY} -k update",
     ),
     Mutant(
         "no resourceVersion",
         "target/apply",
-        ', "resourceVersion": change.resource_version}',
-        "}",
+        "str(change.resource_version))",
+        '"")',
         f"{DELIVERY} -k swap",
     ),
     Mutant(
         "creates take over",
-        "kube/client",
+        "kube/secret_manifest",
         'NO_RESOURCE_VERSION = "1"',
         'NO_RESOURCE_VERSION = "0"',
         f"{DELIVERY} -k create_never",
@@ -98,7 +98,11 @@ MUTANTS = (
         f"{IDENTITY} -k two_entries",
     ),
     Mutant(
-        "no review of rights", "kube/permissions", "needed - self.verbs", "set()", f"{IDENTITY} -k missing"
+        "no review of permissions",
+        "kube/permissions",
+        "required - self.verbs",
+        "set()",
+        f"{IDENTITY} -k missing",
     ),
     Mutant("no deadline", "kube/deadline", "handle.cut()", "pass", f"{FAULTS} -k drip"),
     Mutant("endless lists", "kube/calls", "left - size", "left", f"{FAULTS} -k without_end"),
@@ -120,7 +124,7 @@ MUTANTS = (
     Mutant(
         "never given up", "target/write", "self._failures >= GIVE_UP_AFTER", "False", f"{FAULTS} -k in_peace"
     ),
-    Mutant("altered data", "kube/client", 'answer.get("data") != sent', "False", f"{DELIVERY} -k mutating"),
+    Mutant("altered data", "kube/client", 'found.get("data") != sent', "False", f"{DELIVERY} -k mutating"),
     Mutant(
         "errors told",
         "target/write",

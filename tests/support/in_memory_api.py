@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from tasks.domain.failure_codes import FailureCode
 from tasks.kube.client import APPLY, JSON, MERGE, METADATA, TABLE, ClusterClient
-from tasks.kube.responses import ResponseError, parse_answer
+from tasks.kube.responses import ResponseError, parse_response
 from tasks.kube.transport import Request, Response, Transport, TransportError
 
 Manifest = dict[str, Any]
@@ -155,7 +155,7 @@ class MemoryApi:
     def answer(self, ask: Request) -> Response:
         """As Transport has it, for tls-sync's account."""
         reply = reply_of(self.exchange(ask, ACCOUNT))._replace(date=self.clock())
-        return reply._replace(content=ask.read(reply.content)) if ask.read else reply
+        return reply._replace(content=ask.extract(reply.content)) if ask.extract else reply
 
     def _route(self, ask: Request, user: str) -> Answer:
         kind = (ask.body or {}).get("kind", "")
@@ -194,7 +194,7 @@ class MemoryApi:
             new = Secret(namespace, body["metadata"]["name"])
             fields = {("type",): "Opaque", **fields_of(body)}
             return 201, self._update(new, fields, manager, user)
-        if verb == "patch" and ask.kind == APPLY:
+        if verb == "patch" and ask.content_type == APPLY:
             absent = Secret(namespace, name)
             return (200 if now else 201), self._apply(now or absent, body, ask.query or {}, user)
         if now is None:
@@ -352,7 +352,7 @@ def _require_state(now: Secret, body: Manifest) -> None:
 
 def reply_of(answer: Answer) -> Response:
     status, content = answer[0], json.dumps(answer[1]).encode()
-    parsed = parse_answer(status, content)
+    parsed = parse_response(status, content)
     if isinstance(parsed, ResponseError):
         raise TransportError(parsed)
     return Response(status, parsed, len(content))

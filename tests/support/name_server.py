@@ -36,6 +36,6 @@ def hanging(monkeypatch: pytest.MonkeyPatch) -> Iterator[NameServer]:
     yield server
     server.go.set()
     with resolver._lock:
-        left = [one for each in resolver._under_way.values() for one in each]
+        left = [one for each in resolver._running.values() for one in each]
     for one in left:
         one.thread.join(LONG)

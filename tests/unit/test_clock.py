@@ -14,7 +14,7 @@ from deployments.sandbox.world.cert_manager import Issuer
 from tasks.config.limits import CLUSTER_SECONDS
 from tasks.domain.models import Action, Certificate, Change, Rejection, RunReport, SecretRef, SourceSnapshot
 from tasks.domain.reasons import Reason
-from tasks.kubeconfig.expiry import warn_of_end
+from tasks.kubeconfig.expiry import expiry_warnings
 from tasks.orchestration import task_options
 from tasks.plan import decide, ownership
 from tasks.report.rows import format_version
@@ -149,7 +149,7 @@ def told_around(turn: datetime, secret: dict[str, Any]) -> list[str]:
             ]
             report = RunReport(snapshot=SourceSnapshot(certificates=(one,)), now=now)
             lines += [text for _, text in expiring(report.snapshot, now)]
-        lines += warn_of_end(turn + 3 * DAY, now)
+        lines += expiry_warnings(turn + 3 * DAY, now)
     return lines
 
 

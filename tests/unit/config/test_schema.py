@@ -777,7 +777,7 @@ FILES = {
     "it is empty": (b"", "the file must be a mapping with owner, source and clusters"),
     "it is binary": (b"\x7fELF\0\1canary", INVALID),
     "it is in another encoding": ("owner: öps".encode("latin-1"), INVALID),
-    "a key stands twice": (b"owner: canary\nowner: ops", "line 1: a key stands twice in one mapping"),
+    "a key occurs twice": (b"owner: canary\nowner: ops", "line 1: a key stands twice in one mapping"),
     "it is not closed": (
         b"owner: [canary",
         "line 2: not valid YAML; check indentation, quotes and colons",
@@ -808,7 +808,7 @@ def test_load_refuses_a_file_that_is_missing(tmp_path: Path) -> None:
 def test_load_refuses_a_folder(tmp_path: Path) -> None:
     """A folder is no configuration."""
     assert load_refusal(tmp_path) == (
-        f"configuration {tmp_path}: the file can't be read (Is a directory); check path and rights"
+        f"configuration {tmp_path}: the file can't be read (Is a directory); check path and permissions"
     )
 
 

@@ -80,7 +80,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Client:
     monkeypatch.setattr(runs, "GRACE", 0.0)
     monkeypatch.setattr(runs, "get_run_logger", lambda: logging.getLogger("a-run"))
     monkeypatch.setattr(runtime, "flow_run", Parent)
-    shutdown.asked.clear()
+    shutdown.requested.clear()
     return found
 
 
@@ -150,11 +150,11 @@ def test_whatever_ends_a_fleet_early_its_runs_are_cancelled(client: Client, told
 def test_a_signal_is_heard_although_its_exception_was_lost(client: Client) -> None:
     """A finalizer swallows what a handler raises; that it was called is noted."""
     client.answers = [RUNNING] * 3
-    shutdown.asked.set()
+    shutdown.requested.set()
     try:
         told = wave(client).serve(GROUPS)
     finally:
-        shutdown.asked.clear()
+        shutdown.requested.clear()
     assert type(told).__name__ == "TerminationSignal"
     assert client.cancelled == set(client.runs)
 

@@ -1,4 +1,4 @@
-"""Large answers: what counts is taken from one at a time, and until then it waits as it came."""
+"""Large responses are parsed one at a time, and stay compressed until then."""
 
 import gzip
 import io
@@ -15,97 +15,99 @@ from urllib3 import HTTPResponse
 from tasks.domain.failure_codes import FailureCode
 from tasks.kube import transport
 from tasks.kube.client import _without_managed_fields
-from tasks.kube.responses import ResponseError, unpack
-from tasks.kube.transport import Request, Response, Transport, _read
+from tasks.kube.responses import ResponseError, decompress
+from tasks.kube.transport import Request, Response, Transport, _parse
 
 PAGE = json.dumps({"kind": "Table", "metadata": {}}).encode()
 LOST = ResponseError(FailureCode.CONNECTION_LOST, transient=True)
 
 
-def read(
-    ask: Request, status: int = 200, content: bytes = PAGE, encoding: str = ""
+def parse(
+    request: Request, status: int = 200, content: bytes = PAGE, encoding: str = ""
 ) -> Response | ResponseError:
     headers = {"Content-Encoding": encoding} if encoding else {}
-    return _read(ask, HTTPResponse(status=status, headers=headers), bytearray(content))
+    return _parse(request, HTTPResponse(status=status, headers=headers), bytearray(content))
 
 
-def test_one_large_answer_at_a_time_is_whole_in_memory() -> None:
-    """Sixteen clusters that answer at once are unpacked and read one after the other."""
-    lock, whole, most = threading.Lock(), 0, 0
+def test_only_one_large_response_at_a_time_is_parsed() -> None:
+    """Sixteen responses that arrive at once are decompressed and parsed one after the other."""
+    lock, parsing, peak = threading.Lock(), 0, 0
 
-    def take(page: dict[str, Any]) -> dict[str, Any]:
-        nonlocal whole, most
+    def extract(page: dict[str, Any]) -> dict[str, Any]:
+        nonlocal parsing, peak
         with lock:
-            whole += 1
-            most = max(most, whole)
+            parsing += 1
+            peak = max(peak, parsing)
         time.sleep(0.01)
         with lock:
-            whole -= 1
+            parsing -= 1
         return page
 
-    ask = Request("GET", "/", "application/json", read=take)
+    request = Request("GET", "/", "application/json", extract=extract)
     with ThreadPoolExecutor(16) as pool:
-        answers = list(pool.map(lambda _: read(ask), range(16)))
-    assert most == 1
-    assert answers == [Response(200, {"kind": "Table", "metadata": {}}, len(PAGE))] * 16
+        responses = list(pool.map(lambda _: parse(request), range(16)))
+    assert peak == 1
+    assert responses == [Response(200, {"kind": "Table", "metadata": {}}, len(PAGE))] * 16
 
 
-def test_an_answer_waits_as_it_came(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is read from the connection still packed, and unpacked when its turn has come."""
-    packed, unpacked = gzip.compress(PAGE), threading.Event()
-    connection = HTTPResponse(io.BytesIO(packed), headers={"Content-Encoding": "gzip"}, preload_content=False)
+def test_a_response_stays_compressed_until_it_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is read from the connection compressed, and decompressed once no other one is being parsed."""
+    compressed, decompressed = gzip.compress(PAGE), threading.Event()
+    connection = HTTPResponse(
+        io.BytesIO(compressed), headers={"Content-Encoding": "gzip"}, preload_content=False
+    )
     reader = object.__new__(Transport)
     reader._deadline = time.monotonic() + 60
-    assert reader._drain(connection, 1000) == packed
+    assert reader._read_body(connection, 1000) == compressed
 
-    def unpack_and_tell(*given: Any) -> Any:
-        unpacked.set()
-        return unpack(*given)
+    def recorded(*arguments: Any) -> Any:
+        decompressed.set()
+        return decompress(*arguments)
 
-    monkeypatch.setattr(transport, "unpack", unpack_and_tell)
-    ask = Request("GET", "/", "application/json", read=dict)
+    monkeypatch.setattr(transport, "decompress", recorded)
+    request = Request("GET", "/", "application/json", extract=dict)
     with ThreadPoolExecutor(1) as pool:
-        with transport._whole:  # another one is being read
-            waiting = pool.submit(read, ask, 200, packed, "gzip")
-            assert not unpacked.wait(0.2)
+        with transport._parse_lock:  # another response is being parsed
+            waiting = pool.submit(parse, request, 200, compressed, "gzip")
+            assert not decompressed.wait(0.2)
         assert waiting.result() == Response(200, {"kind": "Table", "metadata": {}}, len(PAGE))
-    assert unpacked.is_set()
+    assert decompressed.is_set()
 
 
-def test_nothing_is_taken_from_a_refusal() -> None:
-    """What reads a page never sees an answer that is none, and the next page is read all the same."""
-    ask = Request("GET", "/", "application/json", read=lambda page: {"rows": page["kind"]})
-    assert isinstance(read(ask, 403), ResponseError)
-    assert read(ask) == Response(200, {"rows": "Table"}, len(PAGE))
+def test_nothing_is_extracted_from_a_refusal() -> None:
+    """`extract` sees no error response, and an error response does not block the next page."""
+    request = Request("GET", "/", "application/json", extract=lambda page: {"rows": page["kind"]})
+    assert isinstance(parse(request, 403), ResponseError)
+    assert parse(request) == Response(200, {"rows": "Table"}, len(PAGE))
 
 
-@pytest.mark.parametrize("taken", [None, dict])
-def test_a_packed_answer_counts_as_what_it_holds(taken: Any) -> None:
-    """Its size and its limit are those of the text in it, packed or not."""
-    packed, more = gzip.compress(PAGE), gzip.compress(PAGE + b" " * 500)
-    ask = Request("GET", "/", "application/json", read=taken, max_bytes=len(PAGE) + 50)
+@pytest.mark.parametrize("extract", [None, dict])
+def test_the_size_of_a_response_is_its_decompressed_size(extract: Any) -> None:
+    """Size and limit count the bytes of the text, compressed or not."""
+    compressed, larger = gzip.compress(PAGE), gzip.compress(PAGE + b" " * 500)
+    request = Request("GET", "/", "application/json", extract=extract, max_bytes=len(PAGE) + 50)
     whole = Response(200, {"kind": "Table", "metadata": {}}, len(PAGE))
-    assert read(ask, content=packed, encoding="gzip") == read(ask) == whole
-    assert read(ask, content=more, encoding="gzip") == ResponseError(FailureCode.TOO_MUCH)
-    assert read(ask, 500, more, "gzip") == ResponseError(FailureCode.TOO_MUCH)
+    assert parse(request, content=compressed, encoding="gzip") == parse(request) == whole
+    assert parse(request, content=larger, encoding="gzip") == ResponseError(FailureCode.TOO_MUCH)
+    assert parse(request, 500, larger, "gzip") == ResponseError(FailureCode.TOO_MUCH)
 
 
-def test_what_is_packed_otherwise_or_not_whole_is_no_answer() -> None:
-    """An answer cut short may be a write that took place; an encoding that nobody asked for is a proxy's."""
-    packed = gzip.compress(PAGE)
-    assert unpack(packed, "GZIP", len(PAGE)) == PAGE
-    for broken in (packed[:-1], packed[:-9], packed[:5], b"no", packed[:-8] + bytes(8)):
-        assert unpack(broken, "gzip", 1000) == LOST
+def test_a_truncated_response_and_another_encoding_are_failures() -> None:
+    """A truncated response may be that of a write that took place; another encoding is a proxy's."""
+    compressed = gzip.compress(PAGE)
+    assert decompress(compressed, "GZIP", len(PAGE)) == PAGE
+    for broken in (compressed[:-1], compressed[:-9], compressed[:5], b"no", compressed[:-8] + bytes(8)):
+        assert decompress(broken, "gzip", 1000) == LOST
     for encoding in ("br", "deflate", "gzip, gzip"):
-        assert unpack(packed, encoding, 1000) == ResponseError(
-            FailureCode.PROTOCOL, "an encoding that nobody asked for"
+        assert decompress(compressed, encoding, 1000) == ResponseError(
+            FailureCode.PROTOCOL, "an encoding that was not requested"
         )
     for encoding in ("", "identity", "gzip"):
-        assert unpack(b"", encoding, 1000) == b""
+        assert decompress(b"", encoding, 1000) == b""
 
 
-def test_who_wrote_a_secret_of_ops_is_not_kept() -> None:
-    """Half of what a page takes decides nothing there; what is malformed is left to who examines it."""
+def test_managed_fields_of_ops_are_dropped() -> None:
+    """They are half of a page, and nothing depends on them; malformed objects are left to the checks."""
     name = {"name": "web-tls"}
     items: list[Any] = [{"metadata": {**name, "managedFields": [{}]}, "data": {}}, {"metadata": None}, None]
     page = _without_managed_fields({"items": items})
@@ -113,12 +115,12 @@ def test_who_wrote_a_secret_of_ops_is_not_kept() -> None:
     assert _without_managed_fields({"items": None}) == {"items": None}
 
 
-def test_an_answer_bears_the_servers_time() -> None:
-    """The server's time is there whether or not the answer is used; without a Date header there is none."""
-    told = datetime(2026, 3, 1, 12, tzinfo=UTC)
-    for taken in (None, dict):
-        ask = Request("GET", "/", "application/json", read=taken)
-        for headers, date in (({"Date": "Sun, 01 Mar 2026 12:00:00 GMT"}, told), ({}, None)):
-            reply = _read(ask, HTTPResponse(status=200, headers=headers), bytearray(PAGE))
-            assert isinstance(reply, Response)
-            assert reply.date == date
+def test_a_response_has_the_servers_time() -> None:
+    """It is the Date header, with `extract` or without; without that header there is none."""
+    noon = datetime(2026, 3, 1, 12, tzinfo=UTC)
+    for extract in (None, dict):
+        request = Request("GET", "/", "application/json", extract=extract)
+        for headers, date in (({"Date": "Sun, 01 Mar 2026 12:00:00 GMT"}, noon), ({}, None)):
+            response = _parse(request, HTTPResponse(status=200, headers=headers), bytearray(PAGE))
+            assert isinstance(response, Response)
+            assert response.date == date

@@ -1,10 +1,10 @@
-"""What a review of rights says about Secrets."""
+"""What a review of our permissions says about Secrets."""
 
 from typing import Any
 
 import pytest
 
-from tasks.kube.permissions import Rights, parse_rights
+from tasks.kube.permissions import Permissions, parse_permissions
 
 SHIPPED = ["list", "get", "patch", "create"]
 
@@ -13,9 +13,9 @@ def rule(*verbs: str, groups: tuple[str, ...] = ("",), resources: tuple[str, ...
     return {"verbs": list(verbs), "apiGroups": list(groups), "resources": list(resources)}
 
 
-def test_the_shipped_rights_are_just_enough() -> None:
-    """With the Role that we ship nothing is missing and nothing is too much."""
-    found = parse_rights({"resourceRules": [rule(*SHIPPED)], "incomplete": False})
+def test_the_shipped_role_is_just_enough() -> None:
+    """Of the verbs that our Role allows, none is missing and none is in excess."""
+    found = parse_permissions({"resourceRules": [rule(*SHIPPED)], "incomplete": False})
     assert (found.missing(), found.excess()) == ((), ())
 
 
@@ -29,24 +29,24 @@ def test_the_shipped_rights_are_just_enough() -> None:
     ],
     ids=["none", "of another resource", "of another group", "on single names"],
 )
-def test_rights_on_something_else_are_none(rules: list[Any]) -> None:
+def test_permissions_on_something_else_do_not_count(rules: list[Any]) -> None:
     """Only rules about all Secrets of the namespace count."""
-    assert parse_rights({"resourceRules": rules}).missing() == ("create", "get", "list", "patch")
+    assert parse_permissions({"resourceRules": rules}).missing() == ("create", "get", "list", "patch")
 
 
-def test_rights_add_up_over_rules() -> None:
-    """Several Roles may each give a part."""
+def test_permissions_add_up_over_rules() -> None:
+    """Several Roles may each allow some of the verbs."""
     rules = [rule("list", "get"), rule("patch"), rule("create", groups=("*",), resources=("*",))]
-    assert parse_rights({"resourceRules": rules}).missing() == ()
+    assert parse_permissions({"resourceRules": rules}).missing() == ()
 
 
-def test_a_wildcard_is_enough_and_too_much() -> None:
-    """`*` allows everything that is needed, and is said."""
-    found = parse_rights({"resourceRules": [rule("*")]})
+def test_a_wildcard_is_enough_and_in_excess() -> None:
+    """`*` allows every required verb, and is reported as excess."""
+    found = parse_permissions({"resourceRules": [rule("*")]})
     assert (found.missing(), found.excess()) == ((), ("*",))
 
 
-def test_nothing_is_missing_where_not_all_can_be_known() -> None:
-    """An authorizer that can't list its rules (a cloud's webhook) is no proof of a missing right."""
-    assert parse_rights({"resourceRules": [], "incomplete": True}) == Rights(complete=False)
-    assert parse_rights({"resourceRules": [], "incomplete": True}).missing() == ()
+def test_no_verb_counts_as_missing_in_an_incomplete_review() -> None:
+    """An authorizer that can't list its rules (a cloud's webhook) proves no missing permission."""
+    assert parse_permissions({"resourceRules": [], "incomplete": True}) == Permissions(complete=False)
+    assert parse_permissions({"resourceRules": [], "incomplete": True}).missing() == ()

@@ -1,4 +1,4 @@
-"""What an API server's answer means, by its machine-readable fields alone."""
+"""How an API server's response is interpreted, by its machine-readable fields only."""
 
 import json
 from datetime import UTC, datetime
@@ -11,20 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.domain.failure_codes import FailureCode
-from tasks.kube.responses import ResponseError, matches_object, parse_answer, parse_date, parse_json
+from tasks.kube.responses import ResponseError, matches_object, parse_date, parse_json, parse_response
 from tests.support.factories import law
 
 SECRET = {"kind": "Secret", "metadata": {"name": "homarr-dev-tls", "namespace": "homarr-dev"}}
 
 
-def encoded(answer: object) -> bytes:
-    return json.dumps(answer).encode()
+def encoded(value: object) -> bytes:
+    return json.dumps(value).encode()
 
 
 @pytest.mark.parametrize("status", [200, 201])
-def test_answer_is_an_object_with_metadata(status: int) -> None:
+def test_a_success_is_an_object_with_metadata(status: int) -> None:
     """A 200 or 201 with an object is that object, whatever its kind."""
-    assert parse_answer(status, encoded(SECRET)) == SECRET
+    assert parse_response(status, encoded(SECRET)) == SECRET
 
 
 NO_OBJECTS = {
@@ -43,17 +43,17 @@ NO_OBJECTS = {
 
 
 @pytest.mark.parametrize("content", NO_OBJECTS.values(), ids=NO_OBJECTS)
-def test_answer_of_success_without_object_is_a_problem(content: bytes) -> None:
-    """A proxy or a portal can say 200, too: without an object that bears metadata it is no success."""
-    assert parse_answer(200, content) == ResponseError(
-        FailureCode.PROTOCOL, "no Kubernetes object in the answer"
+def test_a_success_without_an_object_is_an_error(content: bytes) -> None:
+    """A 200 without an object that has metadata comes from a proxy or a portal."""
+    assert parse_response(200, content) == ResponseError(
+        FailureCode.PROTOCOL, "no Kubernetes object in the response"
     )
 
 
 @pytest.mark.parametrize("status", [100, 202, 204, 301, 302, 307, 308, 399])
-def test_answer_that_is_neither_success_nor_refusal_is_a_problem(status: int) -> None:
-    """A redirect is not followed, and any other 2xx is not what was asked for."""
-    assert parse_answer(status, encoded(SECRET)) == ResponseError(FailureCode.PROTOCOL, f"HTTP {status}")
+def test_any_other_status_below_400_is_an_error(status: int) -> None:
+    """A redirect is not followed, and another 2xx is not the response that was requested."""
+    assert parse_response(status, encoded(SECRET)) == ResponseError(FailureCode.PROTOCOL, f"HTTP {status}")
 
 
 @pytest.mark.parametrize(
@@ -76,11 +76,11 @@ def test_answer_that_is_neither_success_nor_refusal_is_a_problem(status: int) ->
         (599, FailureCode.SERVER_ERROR, True),
     ],
 )
-def test_answer_that_refuses_is_told_by_its_status(status: int, code: FailureCode, transient: bool) -> None:
-    """Each status has one code, and may pass by itself or not; the server's words are dropped."""
-    said = encoded({"kind": "Status", "message": "canary", "reason": "canary"})
-    for content in (said, b"", b"[]", b"<html>", b"null"):
-        assert parse_answer(status, content) == ResponseError(code, f"HTTP {status}", transient)
+def test_a_refusal_has_the_code_of_its_status(status: int, code: FailureCode, transient: bool) -> None:
+    """Each status has one code, and is transient or not; the server's texts are dropped."""
+    texts = encoded({"kind": "Status", "message": "canary", "reason": "canary"})
+    for content in (texts, b"", b"[]", b"<html>", b"null"):
+        assert parse_response(status, content) == ResponseError(code, f"HTTP {status}", transient)
 
 
 @pytest.mark.parametrize(
@@ -104,11 +104,9 @@ def test_answer_that_refuses_is_told_by_its_status(status: int, code: FailureCod
         (404, ["namespaces"], FailureCode.API_MISSING),
     ],
 )
-def test_answer_that_refuses_is_told_apart_by_its_details(
-    status: int, details: object, code: FailureCode
-) -> None:
-    """What shares a status is told apart by `details`, never by the message."""
-    assert parse_answer(status, encoded({"details": details})) == ResponseError(code, f"HTTP {status}")
+def test_the_details_of_a_refusal_refine_its_code(status: int, details: object, code: FailureCode) -> None:
+    """Refusals with one status are told apart by `details`, never by the message."""
+    assert parse_response(status, encoded({"details": details})) == ResponseError(code, f"HTTP {status}")
 
 
 KEYS = st.sampled_from(["metadata", "details", "causes", "reason", "kind", "x"])
@@ -120,25 +118,25 @@ JSON: st.SearchStrategy[Any] = st.recursive(
 
 
 @law
-@given(status=st.integers(100, 599), answer=JSON)
-def test_answer_is_an_object_or_a_problem_whatever_it_is(status: int, answer: Any) -> None:
-    """Any status with any JSON leads to an object or a Problem."""
-    parsed = parse_answer(status, encoded(answer))
-    assert isinstance(parsed, ResponseError) or parsed == answer
+@given(status=st.integers(100, 599), value=JSON)
+def test_any_response_is_an_object_or_an_error(status: int, value: Any) -> None:
+    """Any status with any JSON results in an object or a ResponseError."""
+    parsed = parse_response(status, encoded(value))
+    assert isinstance(parsed, ResponseError) or parsed == value
 
 
 @pytest.mark.parametrize("reason", [[], {}], ids=["a list", "a mapping"])
-def test_answer_survives_a_cause_whose_reason_is(reason: object) -> None:
-    """A hostile server gets no exception out of the reader of its answer."""
-    answer = encoded({"details": {"causes": [{"reason": reason}]}})
-    assert parse_answer(403, answer) == ResponseError(FailureCode.FORBIDDEN, "HTTP 403")
+def test_a_malformed_cause_raises_nothing(reason: object) -> None:
+    """The response of a hostile server raises no exception."""
+    content = encoded({"details": {"causes": [{"reason": reason}]}})
+    assert parse_response(403, content) == ResponseError(FailureCode.FORBIDDEN, "HTTP 403")
 
 
 @law
 @given(content=st.binary(max_size=40), status=st.integers(100, 599))
-def test_answer_is_a_problem_when_it_is_no_json(content: bytes, status: int) -> None:
-    """Arbitrary bytes are a Problem under any status."""
-    assert isinstance(parse_answer(status, b"\0" + content), ResponseError)
+def test_a_response_that_is_no_json_is_an_error(content: bytes, status: int) -> None:
+    """Arbitrary bytes are an error with any status."""
+    assert isinstance(parse_response(status, b"\0" + content), ResponseError)
 
 
 @pytest.mark.parametrize(
@@ -152,21 +150,21 @@ def test_answer_is_a_problem_when_it_is_no_json(content: bytes, status: int) -> 
         ("Secret", "homarr-dev-tls", "other", False),
     ],
 )
-def test_answer_is_about_what_was_asked_for(kind: str, name: str, namespace: str, expected: bool) -> None:
-    """Kind, name and namespace must all be those of the question; an empty one stands for any."""
+def test_an_object_must_be_the_requested_one(kind: str, name: str, namespace: str, expected: bool) -> None:
+    """Kind, name and namespace must all match; an empty name or namespace matches any."""
     assert matches_object(json.loads(encoded(SECRET)), kind, name, namespace) is expected
 
 
-def test_answer_without_name_is_about_nothing_in_particular() -> None:
-    """An object that does not say its name is not the one that was asked for."""
+def test_an_object_without_a_name_does_not_match() -> None:
+    """An object without its name or kind is not the one that was requested."""
     assert not matches_object({"kind": "Secret", "metadata": {}}, "Secret", "homarr-dev-tls")
     assert not matches_object({"metadata": {}}, "Secret")
 
 
 @law
-@given(moment=st.datetimes(min_value=datetime(1970, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001  what is asked for
-def test_date_of_an_answer_is_the_servers_time(moment: datetime) -> None:
-    """The Date header is read as HTTP prescribes it, to the second."""
+@given(moment=st.datetimes(min_value=datetime(1970, 1, 1), timezones=st.just(UTC)))  # noqa: DTZ001  the strategy adds the zone
+def test_the_date_header_is_the_servers_time(moment: datetime) -> None:
+    """It is parsed as RFC 9110 prescribes, to the second."""
     moment = moment.replace(microsecond=0)
     assert parse_date(format_datetime(moment, usegmt=True)) == moment
 
@@ -187,14 +185,14 @@ DATES = {
 
 
 @pytest.mark.parametrize("header", DATES.values(), ids=DATES)
-def test_date_of_an_answer_is_unknown_where_it_has(header: str | None) -> None:
-    """What no server writes there tells no time, and ends no run."""
+def test_the_servers_time_is_unknown_with(header: str | None) -> None:
+    """Another format of the header has no time, and raises nothing."""
     assert parse_date(header) is None
 
 
 @law
 @given(header=st.text() | st.text("0123456789:,+- GMTSunMar", max_size=40))
-def test_date_of_an_answer_may_be_anything(header: str) -> None:
+def test_the_date_header_may_be_anything(header: str) -> None:
     """A hostile header is a time in UTC or none, and never an exception."""
     found = parse_date(header)
     assert found is None or found.tzinfo is not None
@@ -210,35 +208,35 @@ def test_date_of_an_answer_may_be_anything(header: str) -> None:
         ('"\N{HANGUL SYLLABLE HAN}"'.encode(), "\N{HANGUL SYLLABLE HAN}"),
     ],
 )
-def test_half_of_a_surrogate_pair_can_be_told_of(content: bytes, found: Any) -> None:
-    """It is read as a question mark: reports, which are UTF-8, can say it; what is whole stays as it is."""
+def test_half_of_a_surrogate_pair_becomes_a_question_mark(content: bytes, found: Any) -> None:
+    """So it can be written as UTF-8; whole pairs remain."""
     assert parse_json(content) == found
     json.dumps(parse_json(content), ensure_ascii=False).encode()
 
 
 @pytest.mark.parametrize("opening", ['{"a":', "[", '[{"f:a":'], ids=["objects", "lists", "both"])
-def test_what_is_nested_without_measure_costs_itself(opening: str) -> None:
-    """In place of what lies too deep stands an empty object; all around it is as the server said it."""
+def test_what_is_nested_too_deep_becomes_an_empty_object(opening: str) -> None:
+    """Everything around it remains."""
     closing = "".join({"{": "}", "[": "]"}[one] for one in reversed(opening) if one in "{[")
     deep = opening * 5000 + "{}" + closing * 5000
     text = '{"metadata": {"name": "x{["}, "items": [1, ' + deep + ', {"b": [2]}]}'
-    answer = parse_answer(200, text.encode())
-    assert isinstance(answer, dict)
-    assert answer["metadata"] == {"name": "x{["}
-    assert (answer["items"][0], answer["items"][2]) == (1, {"b": [2]})
+    parsed = parse_response(200, text.encode())
+    assert isinstance(parsed, dict)
+    assert parsed["metadata"] == {"name": "x{["}
+    assert (parsed["items"][0], parsed["items"][2]) == (1, {"b": [2]})
 
 
 @pytest.mark.parametrize(
     "text", ["[" * 5000, '{"a":' * 5000 + "}", "[" * 5000 + "]" * 4000 + "}", "{" * 5000]
 )
-def test_what_is_nested_and_does_not_end_is_no_answer(text: str) -> None:
-    """Nested content that is cut off is a Problem, like any other invalid answer."""
-    assert isinstance(parse_answer(200, text.encode()), ResponseError)
+def test_truncated_nested_content_is_an_error(text: str) -> None:
+    """It is an error like any other invalid response."""
+    assert isinstance(parse_response(200, text.encode()), ResponseError)
 
 
-def test_a_text_in_it_that_does_not_end_is_gone_through_once() -> None:
-    """Or a hostile server would hold the whole run for hours: with 100,000 quotes it was minutes."""
+def test_a_string_that_is_not_closed_is_scanned_once() -> None:
+    """A quadratic scan took minutes with 100,000 quotes, which a hostile server can send."""
     hostile = b"[" * 20_000 + b'"' + b'\\"' * 100_000
     began = thread_time()
-    assert isinstance(parse_answer(200, hostile), ResponseError)
+    assert isinstance(parse_response(200, hostile), ResponseError)
     assert thread_time() - began < 1

@@ -1,4 +1,4 @@
-"""How a server that asks to slow down is heeded: by all threads and clients, and not for ever."""
+"""A server that throttles delays all threads and clients, and not for ever."""
 
 import threading
 import time
@@ -7,108 +7,107 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tasks.kube import throttle
-from tasks.kube.throttle import LONGEST_PAUSE, REFUSALS, Pace, pace_of
+from tasks.kube.throttle import MAX_REFUSALS, MAX_RETRY_AFTER, Throttle, throttle_of
 
 FOREVER = float("inf")
-GOES_ON = threading.Event()
+NOT_STOPPED = threading.Event()
 
 
-def test_a_pause_that_one_request_was_asked_for_holds_for_all() -> None:
-    """Whoever comes while the pause lasts waits to its end; who comes after it does not wait."""
-    one = Pace()
-    with one.turn(FOREVER, GOES_ON) as begun:
-        assert one.heard(begun, 0.3, refused=True)
-    told = time.monotonic()
+def test_a_pause_demanded_of_one_request_delays_all() -> None:
+    """Requests that come during the pause wait for its end; later ones do not wait."""
+    one = Throttle()
+    with one.slot(FOREVER, NOT_STOPPED) as started:
+        assert one.record_response(started, 0.3, throttled=True)
+    paused = time.monotonic()
     with ThreadPoolExecutor(3) as pool:
-        began = list(pool.map(lambda _: _go(one), range(3)))
-    assert all(moment - told >= 0.29 for moment in began)
-    assert _go(one) - time.monotonic() < 0.1
+        times = list(pool.map(lambda _: _send(one), range(3)))
+    assert all(moment - paused >= 0.29 for moment in times)
+    assert _send(one) - time.monotonic() < 0.1
 
 
-def _go(one: Pace, seconds: float = 0.0) -> float:
-    with one.turn(FOREVER, GOES_ON) as begun:
-        time.sleep(seconds)
-    return begun
+def _send(one: Throttle) -> float:
+    with one.slot(FOREVER, NOT_STOPPED) as started:
+        return started
 
 
-def test_half_of_those_under_way_go_on_at_a_time() -> None:
-    """Four were under way when one was refused: then two go at a time; after some calm, all again."""
-    one, together, most = Pace(), threading.Barrier(4), 0
-    lock, under_way = threading.Lock(), 0
+def test_a_refusal_halves_the_requests_that_run_at_a_time() -> None:
+    """Of four requests one is refused: then two run at a time, and four again after CALM_SECONDS."""
+    one, together, peak = Throttle(), threading.Barrier(4), 0
+    lock, running = threading.Lock(), 0
 
     def request(first: bool) -> None:
-        nonlocal most, under_way
-        with one.turn(FOREVER, GOES_ON) as begun:
+        nonlocal peak, running
+        with one.slot(FOREVER, NOT_STOPPED) as started:
             with lock:
-                under_way += 1
-                most = max(most, under_way)
+                running += 1
+                peak = max(peak, running)
             if first:
                 together.wait()
-                one.heard(begun, 0.0, refused=True)
+                one.record_response(started, 0.0, throttled=True)
             time.sleep(0.05)
             with lock:
-                under_way -= 1
+                running -= 1
 
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(request, [True] * 4))
-        assert most == 4
-        most = 0
+        assert peak == 4
+        peak = 0
         list(pool.map(request, [False] * 8))
-        assert most == 2
+        assert peak == 2
         one._calm = 0.0
-        most = 0
+        peak = 0
         list(pool.map(request, [False] * 8))
-        assert most == 4
+        assert peak == 4
 
 
-def test_a_server_that_answers_nothing_is_left_in_peace() -> None:
-    """So many refusals in a row, one after the other, are enough; an answer in between begins anew."""
-    one = Pace()
+def test_a_request_is_not_repeated_after_too_many_refusals_in_a_row() -> None:
+    """MAX_REFUSALS refusals one after the other are enough; another response in between resets the count."""
+    one = Throttle()
 
     def refused() -> bool:
-        with one.turn(FOREVER, GOES_ON) as begun:
-            return one.heard(begun, 0.0, refused=True)
+        with one.slot(FOREVER, NOT_STOPPED) as started:
+            return one.record_response(started, 0.0, throttled=True)
 
-    assert [refused() for _ in range(REFUSALS - 1)] == [True] * (REFUSALS - 1)
-    with one.turn(FOREVER, GOES_ON) as begun:
-        assert not one.heard(begun, 1.0, refused=False)
-    assert [refused() for _ in range(REFUSALS)] == [*[True] * (REFUSALS - 1), False]
+    assert [refused() for _ in range(MAX_REFUSALS - 1)] == [True] * (MAX_REFUSALS - 1)
+    with one.slot(FOREVER, NOT_STOPPED) as started:
+        assert not one.record_response(started, 1.0, throttled=False)
+    assert [refused() for _ in range(MAX_REFUSALS)] == [*[True] * (MAX_REFUSALS - 1), False]
 
 
-def test_those_that_were_under_way_say_nothing_new() -> None:
-    """Ten requests that are refused together are one refusal, and halve once."""
-    one = Pace()
-    with one.turn(FOREVER, GOES_ON) as begun:
-        assert all(one.heard(begun, 0.1, refused=True) for _ in range(10))
+def test_refusals_of_simultaneous_requests_count_once() -> None:
+    """Ten requests that are refused together count as one refusal, and halve the limit once."""
+    one = Throttle()
+    with one.slot(FOREVER, NOT_STOPPED) as started:
+        assert all(one.record_response(started, 0.1, throttled=True) for _ in range(10))
     assert one._refusals == 1
 
 
-def test_nobody_waits_beyond_the_deadline_nor_when_told_to_stop() -> None:
-    """Then the request goes, and what makes requests says why it can't."""
-    one = Pace()
-    with one.turn(FOREVER, GOES_ON) as begun:
-        one.heard(begun, 30.0, refused=True)
-    begun = time.monotonic()
-    with one.turn(begun + 0.2, GOES_ON):
-        assert 0.1 < time.monotonic() - begun < 2
-    told = threading.Event()
-    told.set()
-    with one.turn(FOREVER, told):
-        assert time.monotonic() - begun < 4
+def test_no_request_waits_beyond_its_deadline_or_a_stop() -> None:
+    """The wait then ends, and the caller says why it sends nothing."""
+    one = Throttle()
+    with one.slot(FOREVER, NOT_STOPPED) as started:
+        one.record_response(started, 30.0, throttled=True)
+    began = time.monotonic()
+    with one.slot(began + 0.2, NOT_STOPPED):
+        assert 0.1 < time.monotonic() - began < 2
+    stopped = threading.Event()
+    stopped.set()
+    with one.slot(FOREVER, stopped):
+        assert time.monotonic() - began < 4
 
 
-def test_clients_of_one_server_keep_one_pace() -> None:
-    """By its address; another server has another one, and nothing is kept once nobody needs it."""
-    one = pace_of("https://a.example.org")
-    assert pace_of("https://a.example.org") is one
-    assert pace_of("https://b.example.org") is not one
+def test_clients_of_one_server_share_a_throttle() -> None:
+    """Servers are told apart by their addresses; a throttle that no client uses is dropped."""
+    one = throttle_of("https://a.example.org")
+    assert throttle_of("https://a.example.org") is one
+    assert throttle_of("https://b.example.org") is not one
     del one
-    assert "https://a.example.org" not in throttle._known
+    assert "https://a.example.org" not in throttle._throttles
 
 
-def test_the_longest_pause_is_what_an_api_server_asks_for_at_most() -> None:
-    """API Priority and Fairness doubles Retry-After up to 32 seconds: none is cut short."""
-    assert LONGEST_PAUSE >= 32
+def test_no_retry_after_of_an_api_server_is_cut_short() -> None:
+    """API Priority and Fairness doubles Retry-After up to 32 seconds."""
+    assert MAX_RETRY_AFTER >= 32
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""The strict reader: what it accepts becomes a client that verifies, and all else is refused."""
+"""The strict reader makes a client that verifies TLS, or refuses the context."""
 
 import base64
 import json
@@ -31,7 +31,7 @@ CANARY = "canary"
 TOKEN = f"{CANARY}-token"
 CA = pki.Authority("Cluster CA")
 KEY, CERTIFICATE = CA.serving(["tls-sync"])
-CERTIFICATE_ENDS = x509.load_pem_x509_certificate(CERTIFICATE).not_valid_after_utc
+CERTIFICATE_EXPIRES_AT = x509.load_pem_x509_certificate(CERTIFICATE).not_valid_after_utc
 FLATTEN = "write it with `kubectl config view --raw --flatten`"
 BOUND = "use a ServiceAccount's bound token"
 
@@ -44,7 +44,7 @@ def b64(content: bytes) -> str:
 
 
 def document() -> Document:
-    """A kubeconfig with one context as a bound token needs it."""
+    """A kubeconfig with one context, which has a bound token."""
     server = {"server": "https://dev.example.org:6443", "certificate-authority-data": b64(CA.pem)}
     return {
         "apiVersion": "v1",
@@ -58,7 +58,7 @@ def document() -> Document:
 
 @pytest.fixture
 def write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Write:
-    """Writes what KUBECONFIG names."""
+    """Writes the file that KUBECONFIG names."""
     file = tmp_path / "config"
     monkeypatch.setenv("KUBECONFIG", str(file))
 
@@ -87,14 +87,14 @@ def client(cluster: str, context: str | None) -> ApiClient:
 
 
 def bearer(client: ApiClient) -> str | None:
-    """What the client would send as its credential."""
+    """The credential that the client sends."""
     headers: dict[str, str] = {}
     client.update_params_for_auth(headers, [], ["BearerToken"], "/", "GET", None)
     return headers.get("authorization")
 
 
 def test_context_becomes_a_client_that_verifies(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The context's server, CA and token, TLS verified; no retry, no redirect, no proxy from outside."""
+    """It has the context's server, CA and token, verifies TLS, and has no retries and no proxy."""
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.org")
     write(document())
     api = client("dev", "cluster-dev")
@@ -180,11 +180,11 @@ REFUSED: dict[str, tuple[Callable[[Document], None], str]] = {
         user(token=[CANARY]),
         NO_TOKEN,
     ),
-    "a line break lies in the token": (
+    "the token contains a line break": (
         user(token=f"{CANARY}\nHost: x"),
         NO_TOKEN,
     ),
-    "a NUL lies in the token": (
+    "the token contains a NUL": (
         user(token=f"{CANARY}\0"),
         NO_TOKEN,
     ),
@@ -204,7 +204,7 @@ REFUSED: dict[str, tuple[Callable[[Document], None], str]] = {
         user(**{**PEM, "client_certificate_data": b64(b"\xff\xfe")}),
         f"`client-certificate-data` is missing, empty or not base64; {FLATTEN}",
     ),
-    "the key is of another certificate": (
+    "the key is that of another certificate": (
         user(**{**PEM, "client_key_data": FOREIGN_KEY}),
         "client-certificate-data and client-key-data are no certificate and its key",
     ),
@@ -238,14 +238,14 @@ REFUSED: dict[str, tuple[Callable[[Document], None], str]] = {
         "`tokenFile` must be an absolute path, without `token` beside it",
     ),
     # the server
-    "the name in its certificate is none": (
+    "the server name is not a host name": (
         server(tls_server_name=f"{CANARY}\0"),
         "`tls-server-name` must be a host name",
     ),
     "TLS is not verified": (server(insecure_skip_tls_verify=True), INSECURE),
-    "TLS is not verified, said as a text": (server(insecure_skip_tls_verify="true"), INSECURE),
-    "TLS is verified, but said as a text": (server(insecure_skip_tls_verify="false"), INSECURE),
-    "TLS is verified, but said as a number": (server(insecure_skip_tls_verify=0), INSECURE),
+    "TLS is not verified, as a text": (server(insecure_skip_tls_verify="true"), INSECURE),
+    "TLS is verified, but as a text": (server(insecure_skip_tls_verify="false"), INSECURE),
+    "TLS is verified, but as a number": (server(insecure_skip_tls_verify=0), INSECURE),
     "the address is http": (server(server=f"http://{CANARY}.example.org"), HTTPS),
     "the address has a user": (server(server=f"https://{CANARY}@dev.example.org"), HTTPS),
     "the address has user and password": (server(server=f"https://x:{CANARY}@dev.example.org"), HTTPS),
@@ -267,7 +267,7 @@ REFUSED: dict[str, tuple[Callable[[Document], None], str]] = {
         f"`certificate-authority` names a file; {FLATTEN}",
     ),
     "a proxy is given": (server(proxy_url=f"http://{CANARY}"), unsupported("proxy-url", "cluster")),
-    # the way from the context to both
+    # the references of the context
     "the context is missing": (
         put(contexts=[]),
         "no context of that name in `contexts`; known are: none",
@@ -276,7 +276,7 @@ REFUSED: dict[str, tuple[Callable[[Document], None], str]] = {
         lambda d: d["contexts"][0].update(name="cluster-rct"),
         "no context of that name in `contexts`; known are: cluster-rct",
     ),
-    "the context stands twice": (
+    "the context occurs twice": (
         twice("contexts"),
         "not exactly one usable context of that name in `contexts`; known are: cluster-dev, cluster-dev",
     ),
@@ -291,19 +291,19 @@ REFUSED: dict[str, tuple[Callable[[Document], None], str]] = {
     "the cluster is not named": (context(user="dev-user"), NO_CLUSTER),
     "neither context nor cluster has a name": (nameless, NO_CLUSTER),
     "the cluster is missing": (put(clusters=[]), NO_CLUSTER),
-    "the cluster stands twice": (twice("clusters"), ONE_CLUSTER),
+    "the cluster occurs twice": (twice("clusters"), ONE_CLUSTER),
     "the cluster is a text": (lambda d: d["clusters"][0].update(cluster=CANARY), ONE_CLUSTER),
     "the user is not named": (context(cluster="dev-server"), NO_USER),
     "the user's name is empty": (context(cluster="dev-server", user=""), NO_USER),
     "the user is missing": (put(users=None), NO_USER),
-    "the user stands twice": (twice("users"), ONE_USER),
+    "the user occurs twice": (twice("users"), ONE_USER),
     "the user is null": (lambda d: d["users"][0].update(user=None), ONE_USER),
 }
 
 
 @pytest.mark.parametrize(("change", "detail"), REFUSED.values(), ids=REFUSED)
 def test_context_is_refused_when(write: Write, change: Callable[[Document], None], detail: str) -> None:
-    """What is missing, unknown or unsafe is refused by context and key, and no value is quoted."""
+    """The refusal of what is missing, unknown or unsafe names context and key, and quotes no value."""
     broken = document()
     change(broken)
     write(broken)
@@ -344,7 +344,7 @@ def test_context_is_refused_when(write: Write, change: Callable[[Document], None
     ],
 )
 def test_context_is_refused_also_when(write: Write, change: Callable[[Document], None]) -> None:
-    """A value that could not work, or would work other than it looks, is refused when it is read."""
+    """A value that can't work, or means something else than it seems to, is refused when it is read."""
     broken = document()
     change(broken)
     write(broken)
@@ -352,30 +352,30 @@ def test_context_is_refused_also_when(write: Write, change: Callable[[Document],
 
 
 def test_context_may_say_that_tls_is_verified(write: Write) -> None:
-    """The literal false, an extension and a server name are accepted."""
-    told = document()
-    server(insecure_skip_tls_verify=False, extensions=[], tls_server_name="kubernetes")(told)
-    write(told)
+    """insecure-skip-tls-verify: false, an extension and a server name are accepted."""
+    changed = document()
+    server(insecure_skip_tls_verify=False, extensions=[], tls_server_name="kubernetes")(changed)
+    write(changed)
     settings = client("dev", "cluster-dev").configuration
     assert (settings.verify_ssl, settings.tls_server_name) == (True, "kubernetes")
 
 
 @pytest.mark.parametrize("token", [f"{TOKEN}\n", f"  {TOKEN}\r\n"])
 def test_token_is_stripped(write: Write, token: str) -> None:
-    """A line break after the token, which would put the token into an exception, is taken off."""
-    told = document()
-    user(token=token)(told)
-    write(told)
+    """A line break after the token, which would raise an exception that quotes the token, is removed."""
+    changed = document()
+    user(token=token)(changed)
+    write(changed)
     assert bearer(client("dev", "cluster-dev")) == f"Bearer {TOKEN}"
 
 
-def test_token_may_lie_in_a_file(write: Write, tmp_path: Path) -> None:
-    """A token file is read when the client is made, and its line break taken off."""
+def test_token_may_be_in_a_file(write: Write, tmp_path: Path) -> None:
+    """A token file is read when the client is made, and its line break is removed."""
     file = tmp_path / "token"
     file.write_text(f"{TOKEN}\n")
-    told = document()
-    user(tokenFile=str(file))(told)
-    write(told)
+    changed = document()
+    user(tokenFile=str(file))(changed)
+    write(changed)
     assert bearer(client("dev", "cluster-dev")) == f"Bearer {TOKEN}"
 
 
@@ -383,19 +383,19 @@ def test_token_file_must_be_text(write: Write, tmp_path: Path) -> None:
     """A binary token file is refused like a missing one."""
     file = tmp_path / "token"
     file.write_bytes(b"\xff\xfe")
-    told = document()
-    user(tokenFile=str(file))(told)
-    write(told)
-    assert refusal() == failure("`tokenFile` names a file in which there is no token")
+    changed = document()
+    user(tokenFile=str(file))(changed)
+    write(changed)
+    assert refusal() == failure("`tokenFile` names a file that holds no token")
 
 
-def test_token_file_is_not_waited_for(write: Write, tmp_path: Path) -> None:
-    """One cluster's token file that is a pipe would hold up the run of all, and more than a token is none."""
+def test_token_file_must_be_a_small_regular_file(write: Write, tmp_path: Path) -> None:
+    """A pipe would block the run of all clusters, and a large file holds no token."""
     file = tmp_path / "token"
     os.mkfifo(file)
-    told = document()
-    user(tokenFile=str(file))(told)
-    write(told)
+    changed = document()
+    user(tokenFile=str(file))(changed)
+    write(changed)
     assert refusal() == failure("`tokenFile`: not a regular file; check the path")
     file.unlink()
     file.write_text("a" * 70_000)
@@ -405,13 +405,13 @@ def test_token_file_is_not_waited_for(write: Write, tmp_path: Path) -> None:
 def test_client_certificate_is_presented(
     write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A client certificate becomes part of a context that verifies, and no file of it stays."""
+    """A client certificate is loaded into a TLS context that verifies, and no file of it remains."""
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(folder))
-    told = document()
-    user(**PEM)(told)
-    write(told)
+    changed = document()
+    user(**PEM)(changed)
+    write(changed)
     api = client("dev", "cluster-dev")
     found = api.rest_client.pool_manager.connection_pool_kw["ssl_context"]
     assert isinstance(found, ssl.SSLContext)
@@ -435,24 +435,24 @@ def many(count: int) -> Document:
 
 
 def test_broken_context_leaves_the_others_usable(write: Write) -> None:
-    """One context that can't be used costs its own cluster and no other."""
-    told = many(3)
-    told["users"][1]["user"] = {"exec": {"command": CANARY}}
-    write(told)
+    """A broken context fails its own cluster only."""
+    changed = many(3)
+    changed["users"][1]["user"] = {"exec": {"command": CANARY}}
+    write(changed)
     assert refusal("c1") == failure(NO_PROGRAM, "c1")
     assert [bearer(client(name, name)) for name in ("c0", "c2")] == ["Bearer t0", "Bearer t2"]
 
 
 def test_file_is_parsed_once_for_300_contexts(write: Write) -> None:
-    """However many clusters there are, the file is parsed once, and each gets its own client."""
+    """The file is parsed once for all clusters, and each cluster gets its own client."""
     write(many(300))
     hosts = [client(f"c{n}", f"c{n}").configuration.host for n in range(300)]
     assert hosts == [f"https://s{n}.org" for n in range(300)]
     assert reader._document.cache_info()[:2] == (299, 1)
 
 
-def test_file_is_parsed_anew_when_it_has_changed(write: Write) -> None:
-    """A rotated token is picked up by the next run."""
+def test_file_is_parsed_again_when_it_has_changed(write: Write) -> None:
+    """The next run uses a rotated token."""
     file = write(document())
     client("dev", "cluster-dev")
     rotated = document()
@@ -462,26 +462,26 @@ def test_file_is_parsed_anew_when_it_has_changed(write: Write) -> None:
     assert bearer(client("dev", "cluster-dev")) == "Bearer rotated"
 
 
-def test_file_counts_as_it_was_at_the_start_of_a_run(write: Write) -> None:
-    """What becomes of it in mid-run, a good one or a bad one, is seen by the next run; tasks see it, too."""
+def test_a_run_uses_the_file_as_it_was_at_its_start(write: Write) -> None:
+    """A change during a run, good or bad, takes effect in the next run, also in tasks."""
     file = write(document())
     rotated = document()
     user(token="rotated")(rotated)
 
-    def shown_in_a_task() -> str | None:
+    def sent_in_a_task() -> str | None:
         with ThreadPoolExecutor(1) as pool:
             return pool.submit(copy_context().run, lambda: bearer(client("dev", "cluster-dev"))).result()
 
-    with reader.held():
+    with reader.frozen_kubeconfig():
         write(rotated)
         os.utime(file, ns=(0, time.time_ns() + 10**9))
-        assert shown_in_a_task() == bearer(client("dev", "cluster-dev")) == f"Bearer {TOKEN}"
+        assert sent_in_a_task() == bearer(client("dev", "cluster-dev")) == f"Bearer {TOKEN}"
         file.unlink()
-        assert shown_in_a_task() == f"Bearer {TOKEN}"
-    with reader.held():
+        assert sent_in_a_task() == f"Bearer {TOKEN}"
+    with reader.frozen_kubeconfig():
         write(rotated)
         assert "does not exist" in refusal().detail
-    assert shown_in_a_task() == "Bearer rotated"
+    assert sent_in_a_task() == "Bearer rotated"
 
 
 NO_MAPPING = "the file is not a mapping; is it a kubeconfig?"
@@ -490,11 +490,11 @@ FILES: dict[str, tuple[bytes, str]] = {
     "it is a list": (b"[1, 2]", NO_MAPPING),
     "it is a text": (CANARY.encode(), NO_MAPPING),
     "it is binary": (b"\x7fELF\0\1", "file {file}: not valid YAML; is it a text file?"),
-    "a key stands twice": (
+    "a key occurs twice": (
         f"users: {CANARY}\nusers: []".encode(),
-        "file {file}: line 1: a key stands twice in one mapping",
+        "file {file}: line 1: a key occurs twice in one mapping",
     ),
-    "it makes a Python object": (
+    "it creates a Python object": (
         f"a: !!python/object/apply:os.system [{CANARY}]".encode(),
         "file {file}: line 1: a tag (!name); remove it",
     ),
@@ -507,13 +507,13 @@ FILES: dict[str, tuple[bytes, str]] = {
 
 @pytest.mark.parametrize(("content", "detail"), FILES.values(), ids=FILES)
 def test_file_is_refused_when(write: Write, content: bytes, detail: str) -> None:
-    """A file that is no kubeconfig is refused with its path, and its content is not quoted."""
+    """The refusal of a file that is no kubeconfig names its path and quotes nothing of its content."""
     file = write(content)
     assert refusal() == failure(detail.format(file=file))
 
 
 def test_file_is_refused_when_it_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A KUBECONFIG that names nothing is refused with its path and the remedy."""
+    """The refusal of a missing file names its path and the remedy."""
     file = tmp_path / "missing"
     monkeypatch.setenv("KUBECONFIG", str(file))
     assert refusal() == failure(f"file {file} does not exist or can't be read; KUBECONFIG must name one file")
@@ -522,12 +522,12 @@ def test_file_is_refused_when_it_is_missing(tmp_path: Path, monkeypatch: pytest.
 def test_file_is_refused_when_it_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A KUBECONFIG that names a folder is refused."""
     monkeypatch.setenv("KUBECONFIG", str(tmp_path))
-    detail = f"file {tmp_path}: the file can't be read (Is a directory); check path and rights"
+    detail = f"file {tmp_path}: the file can't be read (Is a directory); check path and permissions"
     assert refusal() == failure(detail)
 
 
 def test_file_is_found_at_home_without_kubeconfig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without KUBECONFIG the file is the one that kubectl would take."""
+    """Without KUBECONFIG, the file is the one that kubectl uses."""
     monkeypatch.delenv("KUBECONFIG", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / ".kube").mkdir()
@@ -536,17 +536,17 @@ def test_file_is_found_at_home_without_kubeconfig(tmp_path: Path, monkeypatch: p
 
 
 def test_no_context_means_the_cluster_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Outside a cluster the remedy is to name a context; nothing is read from a kubeconfig instead."""
+    """Outside a cluster the remedy is to name a context; no kubeconfig is read instead."""
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
-    detail = "this process runs in no cluster; set source.context to a context of the kubeconfig"
+    detail = "this process does not run in a cluster; set source.context to a context of the kubeconfig"
     assert refusal(None) == failure(detail, "(in cluster)")
 
 
 @pytest.mark.parametrize(("host", "url"), [("10.0.0.1", "10.0.0.1"), ("fd00::1", "[fd00::1]")])
-def test_in_a_pod_we_are_its_service_account(
+def test_in_a_pod_the_service_account_is_used(
     host: str, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What kubelet mounts is used: its CA alone is trusted, and a token that was rotated counts at once."""
+    """Only the mounted CA is trusted, and a rotated token takes effect with the next request."""
     mounted(tmp_path, monkeypatch, host)
     api = client("OPS", None)
     assert api.configuration.host == f"https://{url}:443"
@@ -562,21 +562,21 @@ def test_in_a_pod_we_are_its_service_account(
 
 
 @pytest.mark.parametrize("missing", ["token", "ca.crt"])
-def test_a_pod_without_its_account_is_refused(
+def test_a_pod_without_a_service_account_is_refused(
     missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where nothing is mounted (automountServiceAccountToken: false), no anonymous request is made."""
+    """With automountServiceAccountToken: false, no anonymous request is sent."""
     mounted(tmp_path, monkeypatch, "10.0.0.1")
     (tmp_path / missing).unlink()
-    told = {
+    details = {
         "token": "`tokenFile`: the file does not exist; check the path",
-        "ca.crt": "this process runs in no cluster; set source.context to a context of the kubeconfig",
+        "ca.crt": "this process does not run in a cluster; set source.context to a context of the kubeconfig",
     }
-    assert refusal(None) == failure(told[missing], "(in cluster)")
+    assert refusal(None) == failure(details[missing], "(in cluster)")
 
 
 def mounted(folder: Path, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
-    """What a pod finds of its ServiceAccount."""
+    """The files and variables that a pod has of its ServiceAccount."""
     (folder / "token").write_text("first\n")
     (folder / "ca.crt").write_bytes(CA.pem)
     monkeypatch.setattr(reader, "SERVICE_ACCOUNT", folder)
@@ -585,32 +585,36 @@ def mounted(folder: Path, monkeypatch: pytest.MonkeyPatch, host: str) -> None:
 
 
 def test_token_file_is_read_before_each_request(write: Write, tmp_path: Path) -> None:
-    """A token that is rotated in its file counts from the next request on."""
+    """A token that is rotated in its file is used from the next request on."""
     file = tmp_path / "token"
     file.write_text("first")
-    told = document()
-    user(tokenFile=str(file))(told)
-    write(told)
+    changed = document()
+    user(tokenFile=str(file))(changed)
+    write(changed)
     api = client("dev", "cluster-dev")
     assert bearer(api) == "Bearer first"
     file.write_text("second\n")
     assert bearer(api) == "Bearer second"
 
 
-def test_end_of_the_credential_is_known(write: Write) -> None:
-    """A token's `exp` and a client certificate's notAfter are told; what renews itself has no end."""
-    ends = datetime(2030, 5, 1, tzinfo=UTC)
-    claims = base64.urlsafe_b64encode(json.dumps({"exp": int(ends.timestamp())}).encode()).decode().strip("=")
+def test_the_expiry_of_the_credential_is_known(write: Write) -> None:
+    """It is a token's `exp` or a client certificate's notAfter; other credentials have none."""
+    expires_at = datetime(2030, 5, 1, tzinfo=UTC)
+    claims = (
+        base64.urlsafe_b64encode(json.dumps({"exp": int(expires_at.timestamp())}).encode())
+        .decode()
+        .strip("=")
+    )
     for credential, expected in (
-        ({"token": f"x.{claims}.y"}, ends),
+        ({"token": f"x.{claims}.y"}, expires_at),
         ({"token": TOKEN}, None),
-        (PEM, CERTIFICATE_ENDS),
+        (PEM, CERTIFICATE_EXPIRES_AT),
     ):
-        told = document()
-        user(**credential)(told)
-        write(told)
+        changed = document()
+        user(**credential)(changed)
+        write(changed)
         reader._document.cache_clear()
-        assert connect("dev", "cluster-dev").ends == expected
+        assert connect("dev", "cluster-dev").expires_at == expected
 
 
 ODD: st.SearchStrategy[Any] = (
@@ -625,7 +629,7 @@ ENTRIES = st.lists(st.dictionaries(KEYS, VALUES | st.dictionaries(KEYS, VALUES, 
 @settings(law, suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture])
 @given(sections=st.dictionaries(st.sampled_from(["contexts", "clusters", "users"]), ENTRIES | ODD))
 def test_kubeconfig_is_usable_or_refused_whatever_it_says(write: Write, sections: Document) -> None:
-    """Any document leads to a client that shows a credential over https, or to KubeconfigInvalid."""
+    """Any document results in a client that sends a credential over https, or in KubeconfigInvalid."""
     reader._document.cache_clear()
     write({**document(), **sections})
     with suppress(ClusterError):  # and nothing else

@@ -380,7 +380,7 @@ def test_what_was_heard_and_asked_is_told() -> None:
     registry.record_source_event("ops")
     assert told(definitions.LAST_HEARD)["ops",] > NOW.timestamp()
     with pytest.raises(RuntimeError):
-        request_counts.Counted(Broken()).request("PUT", "https://ops.example.org")  # type: ignore[arg-type]
+        request_counts.CountingPool(Broken()).request("PUT", "https://ops.example.org")  # type: ignore[arg-type]
     assert told(definitions.API_REQUESTS)["PUT", "none"] == 1
 
 

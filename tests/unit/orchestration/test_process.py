@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tasks.kubeconfig.reader import accepted
+from tasks.kubeconfig.reader import parse_access
 from tasks.orchestration import process
 from tests.support.scripts import printed
 from tests.unit.kubeconfig.test_reader import CERTIFICATE, KEY, b64, document
@@ -156,7 +156,7 @@ def load() -> bool:
     written = document()
     pair = {"client-certificate-data": b64(CERTIFICATE), "client-key-data": b64(KEY)}
     written["users"][0]["user"] = pair
-    accepted("dev", "cluster-dev", written)
+    parse_access("dev", "cluster-dev", written)
     return True
 
 

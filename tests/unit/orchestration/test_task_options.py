@@ -5,7 +5,7 @@ import pytest
 from tasks.domain.errors import ClusterError, ClusterFailed
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import ClusterReport, Failure
-from tasks.kube.throttle import LONGEST_PAUSE, pause_asked_for
+from tasks.kube.throttle import MAX_RETRY_AFTER, retry_after_seconds
 from tasks.orchestration.task_options import is_retryable
 
 
@@ -47,7 +47,7 @@ def test_what_nobody_foresaw_is_not_tried_again(result: object) -> None:
         ("7", 7),
         (" 7 ", 7),
         ("0", 1),
-        ("86400", LONGEST_PAUSE),
+        ("86400", MAX_RETRY_AFTER),
         ("9" * 400, 1),
         ("-1", 1),
         ("1.5", 1),
@@ -60,4 +60,4 @@ def test_what_nobody_foresaw_is_not_tried_again(result: object) -> None:
 )
 def test_a_pause_is_what_was_asked_for_within_reason(said: str | None, seconds: float) -> None:
     """Whole seconds up to a limit; a second where the header says nothing of use."""
-    assert pause_asked_for(said) == seconds
+    assert retry_after_seconds(said) == seconds

@@ -145,14 +145,14 @@ def test_a_task_elsewhere_ends_with_its_run(
 
 def test_a_stop_of_one_run_stops_no_other() -> None:
     """A worker may serve two runs side by side, and each has its own."""
-    one, other = shutdown.Stop(), shutdown.Stop()
-    with shutdown.apart(one):
+    one, other = shutdown.StopSignal(), shutdown.StopSignal()
+    with shutdown.task_scope(one):
         assert shutdown.current() is one
         shutdown.current().stop(grace=60)
-    with shutdown.apart(other):
-        assert not shutdown.current().asked.is_set()
-    assert not shutdown.current().asked.is_set()
-    assert one.asked.is_set()
+    with shutdown.task_scope(other):
+        assert not shutdown.current().requested.is_set()
+    assert not shutdown.current().requested.is_set()
+    assert one.requested.is_set()
 
 
 class Pool:
@@ -162,15 +162,15 @@ class Pool:
 
 def test_a_book_of_its_own_is_counted_nowhere_else() -> None:
     """Two tasks in one process count apart, in whichever thread; the process counts neither."""
-    before, books = request_counts.made(), [Counter[request_counts.Outcome]() for _ in range(2)]
+    before, books = request_counts.snapshot(), [Counter[request_counts.VerbAndCode]() for _ in range(2)]
     for number, book in enumerate(books, start=1):
-        with request_counts.counted_in(book):
-            counted = request_counts.Counted(Pool())  # type: ignore[arg-type]  # all that is used of one
+        with request_counts.count_into(book):
+            counted = request_counts.CountingPool(Pool())  # type: ignore[arg-type]  # all that is used of one
         for _ in range(number):
             thread = threading.Thread(target=_failing, args=(counted.request,))
             thread.start()
             thread.join()
-    assert [request_counts.told(book) for book in books] == [
+    assert [request_counts.as_requests(book) for book in books] == [
         (Requests(verb="GET", code="none", count=1),),
         (Requests(verb="GET", code="none", count=2),),
     ]
@@ -209,7 +209,7 @@ REPORT = ClusterReport(cluster="dev", requests=(Requests(verb="GET", code="200",
 @pytest.mark.parametrize(("state", "counted"), [("Completed", 7), ("Cached", 0)])
 def test_what_a_worker_asked_is_counted_once(state: str, counted: int) -> None:
     """Not again where an earlier attempt of the run has counted it."""
-    before, future = request_counts.made(), Future(REPORT.model_dump_json(), state)
+    before, future = request_counts.snapshot(), Future(REPORT.model_dump_json(), state)
     with remote_futures.RemoteTaskWaiter(soon()) as waiting:
         coming = waiting.expect(future, "dev", "sync-dev")
         future.end()
@@ -285,10 +285,10 @@ def test_told_to_stop_a_run_waits_for_workers_no_longer_than_a_pod_may(
     monkeypatch.setattr(remote_futures, "_call_back", told.set)
     with remote_futures.RemoteTaskWaiter(soon()) as waiting:
         coming = waiting.expect(Future(), "dev", "sync-dev")
-        shutdown.asked.set()
+        shutdown.requested.set()
         try:
             error = coming.result(timeout=60, raise_on_failure=False)
             assert told.wait(60)
         finally:
-            shutdown.asked.clear()
+            shutdown.requested.clear()
     assert error.failure.code is FailureCode.INTERRUPTED

@@ -351,8 +351,8 @@ def wired(run: Run) -> Iterator[None]:
     with (
         patch.object(delivery, "client_of_target", lambda *_: WiredClient("dev", run.dev)),
         patch.object(delivery, "client_of_source", lambda *_: WiredClient("OPS", run.ops)),
-        patch.object(delivery, "CONNECTIONS", 1),
-        patch.object(writer, "CONNECTIONS", 1),
+        patch.object(delivery, "MAX_CONNECTIONS", 1),
+        patch.object(writer, "MAX_CONNECTIONS", 1),
     ):
         yield
 
@@ -575,7 +575,10 @@ class SyncMachine(RuleBasedStateMachine):
         for ask in (*run.ops.asked, *run.dev.asked):
             review = ask.method == "POST" and ask.path.rpartition("/")[2].startswith("selfsubject")
             assert (
-                review or ask.method == "GET" or (ask.method, ask.kind) == ("PATCH", APPLY) or _is_bound(ask)
+                review
+                or ask.method == "GET"
+                or (ask.method, ask.content_type) == ("PATCH", APPLY)
+                or _is_bound(ask)
             )
         assert not run.ops.written
         for write in run.dev.written:
@@ -639,7 +642,7 @@ class SyncMachine(RuleBasedStateMachine):
 def _is_bound(ask: Request) -> bool:
     """A merge patch of one object in one state."""
     about = (ask.body or {}).get("metadata", {})
-    return ask.kind == MERGE and bool(about.get("uid") and about.get("resourceVersion"))
+    return ask.content_type == MERGE and bool(about.get("uid") and about.get("resourceVersion"))
 
 
 class MemoryMachine(SyncMachine):

@@ -13,7 +13,7 @@ from tasks.config.schema import Cluster, Source
 from tasks.domain.errors import ClusterError
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Failure
-from tasks.kube.permissions import NEEDED, Rights
+from tasks.kube.permissions import REQUIRED, Permissions
 from tasks.kubeconfig import reader
 from tasks.preflight import diagnose, render
 from tasks.preflight.diagnose import DryRunResult
@@ -101,7 +101,7 @@ def test_the_user_is_told_only_if_it_is_a_service_account() -> None:
     [
         (None, Mark.FINE, "renewed by itself"),
         (timedelta(days=30), Mark.FINE, "until 2026-03-31 12:00 UTC"),
-        (timedelta(hours=71), Mark.LOOK, "ends in 71 hours"),
+        (timedelta(hours=71), Mark.LOOK, "expires in 71 hours"),
         (timedelta(0), Mark.BAD, "it ended at 2026-03-01 12:00 UTC"),
     ],
 )
@@ -145,18 +145,18 @@ def test_two_entries_for_one_cluster_are_told(pins: tuple[str | None, str | None
             assert trouble.text == f"it is the cluster of {other}, too"
 
 
-def rights(*verbs: str) -> Rights:
-    return Rights(verbs=frozenset(verbs))
+def rights(*verbs: str) -> Permissions:
+    return Permissions(verbs=frozenset(verbs))
 
 
-def of_rights(found: dict[str, Rights], **settings: Any) -> Readiness:
+def of_rights(found: dict[str, Permissions], **settings: Any) -> Readiness:
     return readiness(*diagnose.of_rights(cluster(**settings), found))
 
 
-@pytest.mark.parametrize("verb", sorted(NEEDED))
+@pytest.mark.parametrize("verb", sorted(REQUIRED))
 def test_a_missing_right_is_told_with_verb_resource_and_namespace(verb: str) -> None:
     """And with the command that gives it."""
-    found = of_rights({"app-a": rights(*NEEDED - {verb}), "app-b": rights(*NEEDED)})
+    found = of_rights({"app-a": rights(*REQUIRED - {verb}), "app-b": rights(*REQUIRED)})
     (trouble,) = found.troubles
     assert (trouble.check, trouble.mark) == (Check.RIGHTS, Mark.BAD)
     assert trouble.text == f"app-a: {verb} on secrets missing"
@@ -165,7 +165,7 @@ def test_a_missing_right_is_told_with_verb_resource_and_namespace(verb: str) -> 
 
 def test_namespaces_in_the_same_case_stand_together() -> None:
     """Thirty namespaces without a Role are one line, not thirty."""
-    found = of_rights({name: rights() for name in ("app-a", "app-b")} | {"app-c": rights(*NEEDED)})
+    found = of_rights({name: rights() for name in ("app-a", "app-b")} | {"app-c": rights(*REQUIRED)})
     assert [one.text.partition(":")[0] for one in found.troubles] == ["app-a, app-b"] * 2
     assert found.mark(Check.RIGHTS) is Mark.BAD
     assert found.mark(Check.NAMESPACES) is Mark.UNKNOWN
@@ -175,7 +175,7 @@ def test_namespaces_in_the_same_case_stand_together() -> None:
 @pytest.mark.parametrize("protected", [False, True])
 def test_a_right_too_many_is_bad_only_on_a_protected_cluster(protected: bool) -> None:
     """As in a run: warned of, or refused."""
-    found = of_rights({"app-a": rights(*NEEDED, "delete")}, protected=protected)
+    found = of_rights({"app-a": rights(*REQUIRED, "delete")}, protected=protected)
     assert found.mark(Check.RIGHTS) is (Mark.BAD if protected else Mark.LOOK)
     assert found.troubles[0].name == "ExcessiveRights"
     assert "delete" in found.troubles[0].text
@@ -183,9 +183,9 @@ def test_a_right_too_many_is_bad_only_on_a_protected_cluster(protected: bool) ->
 
 def test_where_a_cluster_is_pruned_delete_is_no_right_too_many() -> None:
     """But one that it needs."""
-    found = of_rights({"app-a": rights(*NEEDED, "delete")}, protected=True, clusterId="x", prune=True)
+    found = of_rights({"app-a": rights(*REQUIRED, "delete")}, protected=True, clusterId="x", prune=True)
     assert found.mark(Check.RIGHTS) is Mark.FINE
-    (trouble,) = of_rights({"app-a": rights(*NEEDED)}, clusterId="x", prune=True).troubles
+    (trouble,) = of_rights({"app-a": rights(*REQUIRED)}, clusterId="x", prune=True).troubles
     assert (trouble.mark, trouble.text) == (Mark.BAD, "app-a: delete on secrets missing")
 
 

@@ -1,4 +1,4 @@
-"""A name server that hangs costs its own name's time, and no more."""
+"""A name server that hangs delays the lookups of its own names only."""
 
 import os
 import socket
@@ -14,7 +14,7 @@ from tasks.runtime.resolver import LookupTimeout, Stopped, connect, lookup
 from tests.support.name_server import ADDRESS, NAME, NameServer, hanging
 from tests.support.scripts import printed
 
-PATIENT = 60.0
+TIMEOUT = 60.0
 
 
 @pytest.fixture
@@ -28,18 +28,18 @@ def soon() -> float:
 
 
 def later() -> float:
-    return time.monotonic() + PATIENT
+    return time.monotonic() + TIMEOUT
 
 
-def test_a_lookup_that_hangs_ends_with_the_time(name_server: NameServer) -> None:
-    """Who asks goes on when the time is up, whatever the name server does."""
+def test_a_lookup_that_hangs_is_abandoned_at_the_deadline(name_server: NameServer) -> None:
+    """The caller continues, whatever the name server does."""
     with pytest.raises(LookupTimeout):
         lookup((NAME, 443), soon())
     assert not name_server.go.is_set()
 
 
-def test_a_stop_ends_the_wait_for_a_name(name_server: NameServer) -> None:
-    """Who asks is not held by a name server while the run is told to stop."""
+def test_a_stop_ends_the_wait_for_a_lookup(name_server: NameServer) -> None:
+    """A caller does not wait for a name server once the run is stopped."""
     stopped = threading.Event()
     threading.Timer(0.2, stopped.set).start()
     with pytest.raises(Stopped):
@@ -47,8 +47,8 @@ def test_a_stop_ends_the_wait_for_a_name(name_server: NameServer) -> None:
     assert not name_server.go.is_set()
 
 
-def test_a_lookup_under_way_is_joined(name_server: NameServer) -> None:
-    """However often and from how many threads a name is asked for that hangs, one thread waits for it."""
+def test_a_running_lookup_is_shared(name_server: NameServer) -> None:
+    """Any number of callers and threads that look up the same name share one thread."""
     for _ in range(3):
         with pytest.raises(LookupTimeout):
             lookup((NAME, 443), soon())
@@ -65,22 +65,22 @@ def test_a_lookup_under_way_is_joined(name_server: NameServer) -> None:
     assert sorted(name_server.asked) == ["another.example.org", NAME]
 
 
-def test_a_lookup_that_hangs_for_ever_is_not_joined_for_ever(
+def test_a_lookup_that_hangs_is_not_shared_for_ever(
     name_server: NameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Once the name server is back, the next lookup is answered; of one name a few hang at most."""
-    monkeypatch.setattr(resolver, "SECONDS", 0.2)
-    for _ in range(2 * resolver.MOST_OF_ONE):
+    """A new lookup succeeds once the name server is back; only a few lookups of one name hang at a time."""
+    monkeypatch.setattr(resolver, "LOOKUP_SECONDS", 0.2)
+    for _ in range(2 * resolver.MAX_LOOKUPS_PER_NAME):
         with pytest.raises(LookupTimeout):
             lookup((NAME, 443), later())
-    assert name_server.asked == [NAME] * resolver.MOST_OF_ONE
-    monkeypatch.setattr(resolver, "MOST_OF_ONE", resolver.MOST_OF_ONE + 1)
+    assert name_server.asked == [NAME] * resolver.MAX_LOOKUPS_PER_NAME
+    monkeypatch.setattr(resolver, "MAX_LOOKUPS_PER_NAME", resolver.MAX_LOOKUPS_PER_NAME + 1)
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: ADDRESS)
     assert lookup((NAME, 443), later()) == ADDRESS
 
 
-def test_a_name_is_looked_up_anew_for_each_connection(name_server: NameServer) -> None:
-    """An answer is not kept: a name may lead elsewhere by now."""
+def test_a_name_is_looked_up_again_for_each_connection(name_server: NameServer) -> None:
+    """A result is not cached, because the addresses of a name may change."""
     name_server.go.set()
     for count in (1, 2):
         assert lookup((NAME, 443), later()) == ADDRESS
@@ -88,8 +88,8 @@ def test_a_name_is_looked_up_anew_for_each_connection(name_server: NameServer) -
 
 
 @pytest.mark.parametrize("error", [socket.gaierror(socket.EAI_NONAME, "unknown"), UnicodeError("too long")])
-def test_what_a_name_server_says_is_heard(name_server: NameServer, error: Exception) -> None:
-    """The lookup's error reaches each who waits for it."""
+def test_the_error_of_a_lookup_is_raised(name_server: NameServer, error: Exception) -> None:
+    """It is raised in each thread that waits."""
 
     def fail() -> None:
         raise error
@@ -101,11 +101,9 @@ def test_what_a_name_server_says_is_heard(name_server: NameServer, error: Except
     assert raised.value.args == error.args
 
 
-def test_no_more_lookups_hang_than_there_is_room_for(
-    name_server: NameServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """With a thousand names on a name server that hangs, threads have an end; with room again, they go on."""
-    monkeypatch.setattr(resolver, "_room", threading.BoundedSemaphore(2))
+def test_the_number_of_lookups_is_limited(name_server: NameServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lookups beyond the limit wait, and run once others have ended."""
+    monkeypatch.setattr(resolver, "_free", threading.BoundedSemaphore(2))
     for number in range(5):
         with pytest.raises(LookupTimeout):
             lookup((f"n{number}.example.org", 443), soon())
@@ -114,15 +112,15 @@ def test_no_more_lookups_hang_than_there_is_room_for(
     assert lookup(("n9.example.org", 443), later()) == ADDRESS
 
 
-def test_without_a_thread_for_it_a_lookup_fails_and_leaves_nothing(
+def test_a_lookup_without_a_thread_fails_and_leaves_nothing(
     name_server: NameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where no thread can be started the lookup fails, and a later one is made as ever."""
+    """If no thread can be started, the lookup fails, and a later one works."""
 
     def start(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    monkeypatch.setattr(resolver, "_room", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(resolver, "_free", threading.BoundedSemaphore(1))
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", start)
         with pytest.raises(BlockingIOError, match="no thread"):
@@ -133,13 +131,13 @@ def test_without_a_thread_for_it_a_lookup_fails_and_leaves_nothing(
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1", "[::1]"])
 def test_an_address_needs_no_thread(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
-    """An address is not looked up."""
+    """An IP address is not looked up."""
     monkeypatch.setattr(threading, "Thread", None)
     assert lookup((address, 443), later())[0][4][:2] == (address.strip("[]"), 443)
 
 
 def test_a_forked_process_waits_for_no_thread_of_its_parent(name_server: NameServer) -> None:
-    """A lookup that is under way where a process is forked never ends in the child: there it begins anew."""
+    """A lookup that runs during a fork has no thread in the child, which starts a new one."""
     with pytest.raises(LookupTimeout):
         lookup((NAME, 443), soon())
     child = os.fork()
@@ -150,25 +148,25 @@ def test_a_forked_process_waits_for_no_thread_of_its_parent(name_server: NameSer
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 
 
-def test_the_first_address_that_takes_a_connection_is_taken(name_server: NameServer) -> None:
-    """Each of a name's addresses has its share of the time, and none more than `each` seconds."""
+def test_the_first_address_that_accepts_is_used(name_server: NameServer) -> None:
+    """Each address has an equal share of the time, and at most `per_address` seconds."""
     name_server.go.set()
     with socket.create_server(("127.0.0.1", 0)) as server, socket.create_server(("127.0.0.1", 0)) as closed:
         alive, dead = server.getsockname(), closed.getsockname()
         closed.close()
         name_server.answer = lambda: [(*ADDRESS[0][:4], dead), (*ADDRESS[0][:4], alive)]
         options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
-        with connect((NAME, 443), later(), each=30, options=options) as made:
-            assert made.getpeername() == alive
-            assert 0 < (made.gettimeout() or 0) <= 30
-            assert made.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        with connect((NAME, 443), later(), per_address=30, options=options) as connection:
+            assert connection.getpeername() == alive
+            assert 0 < (connection.gettimeout() or 0) <= 30
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         name_server.answer = lambda: [(*ADDRESS[0][:4], dead)]
         with pytest.raises(ConnectionRefusedError):
             connect((NAME, 443), later())
 
 
-def test_a_process_ends_though_a_lookup_hangs() -> None:
-    """The thread that waits for the name server holds up nobody at the end."""
+def test_a_process_exits_while_a_lookup_hangs() -> None:
+    """The thread of the lookup does not delay the exit."""
     script = (
         "import socket, time; from tasks.runtime.resolver import lookup, LookupTimeout\n"
         "socket.getaddrinfo = lambda *_, **__: time.sleep(1000)\n"

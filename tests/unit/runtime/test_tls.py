@@ -1,4 +1,4 @@
-"""Our TLS: it verifies as Python's default does, and writes no session key anywhere."""
+"""Our TLS contexts verify as Python's default does, and log no session keys."""
 
 import os
 import socket
@@ -14,11 +14,11 @@ import pytest
 from tasks.inventory.served import ServedCertificate, TLSProbe
 from tasks.inventory.tls_probe import probe_all
 from tasks.kube.client import ClusterClient
-from tasks.kubeconfig.reader import accepted
+from tasks.kubeconfig.reader import parse_access
 from tasks.metrics.push import push
 from tasks.metrics.pushgateway import ADDRESS
 from tasks.metrics.pushgateway import CA as GATEWAY_CA
-from tasks.runtime.tls import KEY_LOG, verifying
+from tasks.runtime.tls import KEY_LOG, tls_context
 from tests.support import tls_server
 from tests.support.tls_server import listening
 from tests.support.waiting import until
@@ -27,30 +27,30 @@ from tests.unit.kubeconfig.test_reader import CA, document
 from tests.unit.metrics.test_registry import report
 from tests.unit.runtime.test_name_servers import KUBE_SYSTEM
 
-PATIENT = 60.0
+TIMEOUT = 60.0
 
 
 def test_a_context_is_pythons_default_one() -> None:
-    """The context trusts whom Python's default one trusts, as strictly, in each version of Python."""
-    ours, theirs = (make(cadata=CA.pem.decode()) for make in (verifying, ssl.create_default_context))
+    """It has the CAs and the strictness of Python's default context, in each version of Python."""
+    ours, theirs = (make(cadata=CA.pem.decode()) for make in (tls_context, ssl.create_default_context))
     names = ("verify_mode", "check_hostname", "verify_flags", "options", "minimum_version", "maximum_version")
     for name in (*names, "protocol", "security_level", "hostname_checks_common_name"):
         assert getattr(ours, name) == getattr(theirs, name), name
     assert ours.get_ciphers() == theirs.get_ciphers()
     assert ours.get_ca_certs(binary_form=True) == [ssl.PEM_cert_to_DER_cert(CA.pem.decode())]
-    assert verifying().cert_store_stats() == ssl.create_default_context().cert_store_stats()
+    assert tls_context().cert_store_stats() == ssl.create_default_context().cert_store_stats()
 
 
 @pytest.fixture
 def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Of a server that speaks TLS; session keys are to go to tmp_path/keys."""
+    """The address of a TLS server; SSLKEYLOGFILE names tmp_path/keys."""
     with listening(tls_server.answering(tmp_path, *CA.serving(), KUBE_SYSTEM)) as found:
         monkeypatch.setenv(KEY_LOG, str(tmp_path / "keys"))
         yield found
 
 
 def by_python(address: str) -> None:
-    """What any other client does."""
+    """Connect with Python's default context."""
     with (
         socket.create_connection(("127.0.0.1", int(address.rpartition(":")[2]))) as plain,
         ssl.create_default_context(cadata=CA.pem.decode()).wrap_socket(plain, server_hostname="127.0.0.1"),
@@ -61,8 +61,8 @@ def by_python(address: str) -> None:
 def by_the_transport(address: str) -> None:
     written = document()
     written["clusters"][0]["cluster"]["server"] = f"https://{address}"
-    access = accepted("dev", "cluster-dev", written)
-    with ClusterClient("dev", access, time.monotonic() + PATIENT) as client:
+    access = parse_access("dev", "cluster-dev", written)
+    with ClusterClient("dev", access, time.monotonic() + TIMEOUT) as client:
         assert client.cluster_id() in KUBE_SYSTEM
 
 
@@ -73,26 +73,26 @@ def to_the_pushgateway(address: str) -> None:
 
 def by_a_handshake(address: str) -> None:
     question = TLSProbe(address, "web.example.org")
-    assert isinstance(probe_all([question], PATIENT)[question], ServedCertificate)
+    assert isinstance(probe_all([question], TIMEOUT)[question], ServedCertificate)
 
 
 @pytest.mark.parametrize("speak", [by_the_transport, to_the_pushgateway, by_a_handshake])
 def test_no_session_key_is_written(
     address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, speak: Callable[[str], None]
 ) -> None:
-    """No key is written whatever the environment asks for; with it, recorded traffic could be read."""
+    """SSLKEYLOGFILE has no effect: with the keys, recorded traffic could be decrypted."""
     for name in (ADDRESS, GATEWAY_CA):
         monkeypatch.setenv(name, "")
     speak(address)
     assert not (tmp_path / "keys").exists()
     by_python(address)
-    assert b"SECRET" in (tmp_path / "keys").read_bytes(), "the variable means nothing to this Python"
+    assert b"SECRET" in (tmp_path / "keys").read_bytes(), "this Python ignores the variable"
 
 
-def test_a_place_for_session_keys_that_is_none_fails_nothing(
+def test_an_sslkeylogfile_that_can_not_be_written_fails_nothing(
     address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An SSLKEYLOGFILE that can't be written fails nothing, though it fails Python's own context."""
+    """It fails Python's own context only."""
     monkeypatch.setenv(KEY_LOG, "/nowhere/keys")
     by_the_transport(address)
 
@@ -101,7 +101,7 @@ def test_a_place_for_session_keys_that_is_none_fails_nothing(
 def test_prefects_client_writes_no_session_key_either(
     address: str, tmp_path: Path, command: list[str]
 ) -> None:
-    """What a command of ours calls or starts speaks TLS without that variable, too."""
+    """Commands remove SSLKEYLOGFILE for the libraries and processes that they use, too."""
     environment = os.environ | {
         "TLS_SYNC_CONFIG": str(EXAMPLE),
         "PREFECT_HOME": str(tmp_path),

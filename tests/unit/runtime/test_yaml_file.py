@@ -1,4 +1,4 @@
-"""A YAML file is read whole and strictly, or refused without a word of its content."""
+"""A YAML file is read strictly, or refused without quoting its content."""
 
 import subprocess
 import sys
@@ -22,35 +22,38 @@ def refusal(content: bytes) -> str:
     return str(error.value)
 
 
-def test_parse_takes_plain_yaml() -> None:
-    """Mappings, lists, texts, numbers and truth values are what YAML says they are."""
+def test_parse_accepts_plain_yaml() -> None:
+    """Mappings, lists, texts, numbers and booleans are parsed as YAML defines them."""
     content = b"owner: ops\nlist: [1, true, null, 'x']\nnested: {a: {a: b}}\n"
     assert parse_yaml(content) == {"owner": "ops", "list": [1, True, None, "x"], "nested": {"a": {"a": "b"}}}
 
 
-def test_parse_takes_json() -> None:
+def test_parse_accepts_json() -> None:
     """A kubeconfig may be JSON, which is YAML."""
     assert parse_yaml(b'{"kind": "Config", "users": []}') == {"kind": "Config", "users": []}
 
 
 INVALID_LINE = "not valid YAML; check indentation, quotes and colons"
 INVALID = "not valid YAML; is it a text file?"
-TWICE = "a key stands twice in one mapping"
+TWICE = "a key occurs twice in one mapping"
 REFUSED = {
-    "a key stands twice": (f"x: {CANARY}\ny: 1\nx: {CANARY}", f"line 1: {TWICE}"),
-    "a key stands twice further in": (f"a:\n  - b: 1\n    {CANARY}: 2\n    {CANARY}: 3", f"line 2: {TWICE}"),
-    "a key stands twice in braces": ("{a: 1, 'a': 2}", f"line 1: {TWICE}"),
+    "a key occurs twice": (f"x: {CANARY}\ny: 1\nx: {CANARY}", f"line 1: {TWICE}"),
+    "a key occurs twice in a nested mapping": (
+        f"a:\n  - b: 1\n    {CANARY}: 2\n    {CANARY}: 3",
+        f"line 2: {TWICE}",
+    ),
+    "a key occurs twice in braces": ("{a: 1, 'a': 2}", f"line 1: {TWICE}"),
     "a bracket is missing": (f"a: [{CANARY}\nb: 1", f"line 2: {INVALID_LINE}"),
     "a tab indents": (f"a:\n\t{CANARY}: 1", f"line 2: {INVALID_LINE}"),
     "a key is a list": ("a: 1\n[x, y]: 1", f"line 2: {INVALID_LINE}"),
-    "it makes a Python object": (
+    "it creates a Python object": (
         f"a: !!python/object/apply:os.system ['{CANARY}']",
         "line 1: a tag (!name); remove it",
     ),
     "it has a tag of its own": (f"a: !{CANARY} x", "line 1: a tag (!name); remove it"),
     "it has two documents": (f"a: 1\n---\nb: {CANARY}", f"line 2: {INVALID_LINE}"),
     "an alias leads nowhere": ("a: *nothing", "line 1: an alias (*name); write the content out"),
-    "a NUL lies in it": (f"a: {CANARY}\0", INVALID),
+    "it contains a NUL": (f"a: {CANARY}\0", INVALID),
     "it is binary": ("\x7fELF\x02\x01\x01\0\0", INVALID),
     "a date does not exist": ("a: 2026-13-45", INVALID),
 }
@@ -58,7 +61,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("content", "message"), REFUSED.values(), ids=REFUSED)
 def test_parse_refuses_when(content: str, message: str) -> None:
-    """What is not plain YAML is refused with its line, and the content is not quoted."""
+    """The refusal names the line, and quotes nothing of the content."""
     assert refusal(content.encode()) == message
 
 
@@ -76,7 +79,7 @@ def test_parse_refuses_when_it_is_not_utf_8() -> None:
     ],
 )
 def test_parse_refuses_aliases(content: str) -> None:
-    """A few bytes can't unfold into more than a machine can hold."""
+    """A few bytes can't expand to more than the memory of a machine."""
     refusal(content.encode())
 
 
@@ -92,12 +95,12 @@ def test_parse_refuses_aliases(content: str) -> None:
     ],
 )
 def test_parse_refuses_tags(content: str) -> None:
-    """A tag would make a value of a kind that the rules for configurations do not look for."""
+    """A tag would create a value of a type that the checks of configurations do not expect."""
     refusal(content.encode())
 
 
 def test_parse_survives_deep_nesting() -> None:
-    """A file of brackets is refused; the process lives on."""
+    """A file of brackets is refused, and does not crash the process."""
     program = (
         "import resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n"
         "from tasks.runtime.yaml_file import YamlError, parse_yaml\n"
@@ -108,8 +111,8 @@ def test_parse_survives_deep_nesting() -> None:
     assert (done.returncode, done.stdout) == (0, "refused\n")
 
 
-def test_read_takes_a_file_of_the_greatest_size(tmp_path: Path) -> None:
-    """The limit is the last size that is taken, and one byte more is refused."""
+def test_read_accepts_a_file_of_the_maximum_size(tmp_path: Path) -> None:
+    """One byte more is refused."""
     file = tmp_path / "file.yaml"
     file.write_text("a: bcd")
     assert read_yaml(file, 6) == {"a": "bcd"}
@@ -122,11 +125,11 @@ def test_read_takes_a_file_of_the_greatest_size(tmp_path: Path) -> None:
     [
         pytest.param("missing.yaml", "the file does not exist; check the path", id="it is missing"),
         pytest.param(
-            "", r"the file can't be read \(Is a directory\); check path and rights", id="it is a folder"
+            "", r"the file can't be read \(Is a directory\); check path and permissions", id="it is a folder"
         ),
     ],
 )
 def test_read_refuses_when(tmp_path: Path, path: str, message: str) -> None:
-    """A file that can't be read is refused with what to look at."""
+    """The refusal of a file that can't be read says what to check."""
     with pytest.raises(YamlError, match=rf"^{message}$"):
         read_yaml(tmp_path / path, 100)

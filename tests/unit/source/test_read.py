@@ -407,7 +407,7 @@ def test_what_ends_a_process_is_no_property_of_a_secret(
 def test_a_stop_is_heard_between_the_secrets_of_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
     """The one at hand is examined to its end, no other is begun, and OPS counts as unread."""
     examined: list[str] = []
-    stop = Stop()
+    stop = StopSignal()
 
     def note(candidate: TLSSecret, _: Policy) -> None:
         examined.append(candidate.uid)
@@ -418,7 +418,7 @@ def test_a_stop_is_heard_between_the_secrets_of_a_page(monkeypatch: pytest.Monke
             yield [secret for page in super().tls_secrets(namespace, selector) for secret in page]
 
     monkeypatch.setattr("tasks.source.checks.CHECKS", (note, *CHECKS))
-    with apart(stop), pytest.raises(ClusterError) as error:
+    with task_scope(stop), pytest.raises(ClusterError) as error:
         read_source(OnePage(fit("a"), fit("b"), fit("c")), SOURCE, NOW)
     assert len(examined) == 1
     assert error.value.failure.code is FailureCode.INTERRUPTED

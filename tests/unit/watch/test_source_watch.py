@@ -55,7 +55,7 @@ def changes(watch: SourceWatch) -> list[str]:
 def test_the_first_list_is_a_resync_and_events_follow(ops: Ops) -> None:
     """Each event brings its name, a bookmark none, and the next request begins after the last event."""
     ops.listed = {"web-tls": "1"}
-    ops.events = [Event("101", "web-tls"), Event("105"), Event("107", "api-tls", gone=True)]
+    ops.events = [Event("101", "web-tls"), Event("105"), Event("107", "api-tls", deleted=True)]
     assert changes(SourceWatch(lambda: None, ENDED_IN_TIME)) == [RESYNC, "web-tls", "api-tls"]
     assert ops.watched_from == ["100", "107"]
 
