@@ -149,7 +149,7 @@ MUTANTS = (
     Mutant(
         "writes after the end",
         "runtime/shutdown",
-        "        self.asked.set()",
+        "        self.requested.set()",
         "        pass",
         "tests/apiserver/test_interruption.py",
     ),

@@ -508,5 +508,5 @@ class WiredClient(ClusterClient):
     """The real client, on a wire."""
 
     def __init__(self, cluster: str, wire: Wire) -> None:
-        self._cluster, self.credential_ends, self.deadline = cluster, None, float("inf")
+        self._cluster, self.credential_expires_at, self.deadline = cluster, None, float("inf")
         self._transport = wire

@@ -38,7 +38,7 @@ Object = dict[str, Any]
 class Ops(ClusterClient):
     """OPS's API, reduced to its identity and the two lists that are read from it."""
 
-    credential_ends = None
+    credential_expires_at = None
 
     def __init__(self, *secrets: Object, certificates: list[Object] | Failure | None = None) -> None:
         self._secrets, self._certificates = secrets, certificates or []

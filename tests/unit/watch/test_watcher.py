@@ -61,7 +61,7 @@ def apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     log = tmp_path / "termination-log"
     log.touch()
     monkeypatch.setattr(shutdown, "stop", lambda: None)
-    monkeypatch.setattr(shutdown, "begin", lambda: None)
+    monkeypatch.setattr(shutdown, "begin_run", lambda: None)
     monkeypatch.setattr(watcher_module, "load_config", lambda: CONFIG)
     monkeypatch.setattr(watcher_module, "TERMINATION_LOG", log)
     return log
