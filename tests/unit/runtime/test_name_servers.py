@@ -142,7 +142,7 @@ def test_a_push_fails_at_its_deadline(
 ) -> None:
     """The run continues, its warning names the reason, and the thread of the push ends."""
     monkeypatch.setenv(pushgateway.ADDRESS, f"{scheme}://{NAME}:9091")
-    monkeypatch.setattr(pushgateway, "LIMIT", 3.0)  # a busy machine gets as far as the lookup
+    monkeypatch.setattr(pushgateway, "TIMEOUT", 3.0)  # a busy machine gets as far as the lookup
     for _ in range(2):
         assert "2 of 2 pushes: no answer in 3.0 s" in push.push(report())
     assert name_server.asked == [NAME]
