@@ -141,11 +141,11 @@ class SecretApplier:
         return decided
 
     def _apply(self, change: Change, certificate: Certificate, candidate: TLSSecret) -> None:
-        body = self._body(change, certificate, candidate.data)
+        body = self._manifest(change, certificate, candidate.data)
         if change.uid and (change.extra_keys or change.extra_annotations):
             # A forced apply leaves what other managers added in place. A patch takes it off in the moment in
             # which the new values come; then the apply owns them. What a kill in between leaves is Drifted.
-            patch = self._body(change, certificate, candidate.data)
+            patch = self._manifest(change, certificate, candidate.data)
             patch["data"] |= dict.fromkeys(change.extra_keys)
             patch["metadata"]["annotations"] |= dict.fromkeys(change.extra_annotations)
             version = self._target.replace(change.target, patch, uid=change.uid, field_manager=FIELD_MANAGER)
@@ -158,9 +158,9 @@ class SecretApplier:
             current = self._target.target_secret(change.target)
             if current and ownership.is_ours(current, self._spec.owner):
                 bound = replace(change, uid=current.uid, resource_version=current.resource_version)
-                body = self._body(bound, certificate, candidate.data)
-                body["metadata"]["annotations"][annotations.FINGERPRINT] = ALTERED
-                self._target.apply(change.target, body, uid=current.uid)
+                body = self._manifest(bound, certificate, candidate.data)
+                body["metadata"]["annotations"][FINGERPRINT] = ALTERED
+                self._target.apply(change.target, body, uid=current.uid, field_manager=FIELD_MANAGER)
 
     def _manifest(self, change: Change, certificate: Certificate, data: dict[str, bytes]) -> dict[str, Any]:
         """Return a Secret with our metadata and the data, and nothing else of the source."""

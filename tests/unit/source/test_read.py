@@ -17,7 +17,7 @@ from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Failure, Issuance, SecretRef, SourceSnapshot
 from tasks.domain.reasons import Reason
 from tasks.kube.client import ClusterClient
-from tasks.runtime.shutdown import Stop, apart
+from tasks.runtime.shutdown import StopSignal, task_scope
 from tasks.source.chain import NO_ISSUER
 from tasks.source.checks import CHECKS, Policy
 from tasks.source.read import read_source
