@@ -11,7 +11,7 @@ from tasks.domain.errors import ClusterFailed, internal_error
 from tasks.domain.models import ClusterReport
 from tasks.orchestration.fan_out import Job, Submit, run_concurrently, submit_to_thread
 from tasks.orchestration.remote_tasks import remote_task_scope
-from tasks.plan.prune import Pruning, merged, newer_than_ops, plan_prune
+from tasks.plan.prune import PrunePlan, copies_newer_than_ops, plan_prune, with_outcome
 from tasks.plan.spec import SyncSpec
 from tasks.plan.waves import waves_of, went_well
 from tasks.target.prune import prune
@@ -23,9 +23,9 @@ from tasks.target.prune import prune
     persist_result=False,
     log_prints=False,
 )
-def prune_cluster(spec: SyncSpec, pruning: Pruning, report: ClusterReport, newer: str) -> ClusterReport:
+def prune_cluster(spec: SyncSpec, plan: PrunePlan, report: ClusterReport, newer: str) -> ClusterReport:
     with remote_task_scope() as scope:
-        pruned = prune(spec, pruning, report, newer).model_copy(update={"requests": scope.requests()})
+        pruned = prune(spec, plan, report, newer).model_copy(update={"requests": scope.requests()})
     if len(pruned.failures) > len(report.failures):
         raise ClusterFailed(pruned) from None
     return pruned
@@ -40,7 +40,7 @@ def prune_clusters(
     """
     specs, found = tuple(specs), {report.cluster: report for report in reports}
     planned = {one.cluster: one for one in plan_prune(specs, found.values(), datetime.now(UTC))}
-    submit_one = partial(_submit, submit, newer_than_ops(found.values()) if planned else "")
+    submit_one = partial(_submit, submit, copies_newer_than_ops(found.values()) if planned else "")
     signal: BaseException | None = None
     well = True
     for wave in waves_of(specs) if planned else ():
@@ -56,23 +56,23 @@ def prune_clusters(
 
 
 def _prune_wave(
-    todo: Iterable[tuple[SyncSpec, Pruning]],
+    todo: Iterable[tuple[SyncSpec, PrunePlan]],
     found: dict[str, ClusterReport],
-    submit: Callable[[SyncSpec, Pruning, ClusterReport], Any],
+    submit: Callable[[SyncSpec, PrunePlan, ClusterReport], Any],
 ) -> tuple[list[ClusterReport], BaseException | None]:
     """Where there is nothing to do, there is no task either."""
     todo = tuple(todo)
-    idle = [merged(found[one.cluster], one.waiting, one.failures) for _, one in todo if not one.rows]
+    idle = [with_outcome(found[one.cluster], one.deferred, one.failures) for _, one in todo if not one.rows]
     busy = [(spec, one, found[one.cluster]) for spec, one in todo if one.rows]
     jobs = (Job(partial(submit, *each), partial(_internal_error_report, each[-1])) for each in busy)
     done, signal = run_concurrently(jobs)
     return [*idle, *done], signal
 
 
-def _submit(submit: Submit, newer: str, spec: SyncSpec, pruning: Pruning, report: ClusterReport) -> Any:
-    named = prune_cluster.with_options(task_run_name=f"prune-{pruning.cluster}")
-    return submit(named, spec=spec, pruning=pruning, report=report, newer=newer)
+def _submit(submit: Submit, newer: str, spec: SyncSpec, plan: PrunePlan, report: ClusterReport) -> Any:
+    named = prune_cluster.with_options(task_run_name=f"prune-{plan.cluster}")
+    return submit(named, spec=spec, plan=plan, report=report, newer=newer)
 
 
 def _internal_error_report(before: ClusterReport, error: BaseException) -> ClusterReport:
-    return merged(before, (), [internal_error(before.cluster, "prune", error)])
+    return with_outcome(before, (), [internal_error(before.cluster, "prune", error)])

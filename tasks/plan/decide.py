@@ -1,4 +1,4 @@
-"""Desired x current -> what to do. Pure: no request, no clock, no log.
+"""Decides what to do with each copy, from what OPS and the target hold. Pure: no request, no clock, no log.
 
 The decision table:
 
@@ -15,11 +15,11 @@ The decision table:
 | valid, routed here                   | not ours                           | refuse  | OwnedByOther        |
 | valid, routed here                   | another owner's copy               | refuse  | OwnedByAnotherOwner |
 | valid, routed here                   | another OPS cluster's copy | refuse  | OwnedByAnotherSourceCluster |
-| valid, routed here                   | held by cert-manager               | refuse  | OwnedByCertManager  |
-| valid, routed here                   | held by Helm                       | refuse  | OwnedByHelm         |
-| valid, routed here                   | held by Argo CD                    | refuse  | OwnedByArgoCD       |
-| valid, routed here                   | held by Flux                       | refuse  | OwnedByFlux         |
-| valid, routed here                   | held by another controller         | refuse  | OwnedByController   |
+| valid, routed here                   | managed by cert-manager            | refuse  | OwnedByCertManager  |
+| valid, routed here                   | managed by Helm                    | refuse  | OwnedByHelm         |
+| valid, routed here                   | managed by Argo CD                 | refuse  | OwnedByArgoCD       |
+| valid, routed here                   | managed by Flux                    | refuse  | OwnedByFlux         |
+| valid, routed here                   | managed by another controller      | refuse  | OwnedByController   |
 | valid, routed here                   | not ours, asks to be adopted       | update  | Adopted             |
 | valid, routed here                   | asks to be adopted, but is newer   | refuse  | WouldDowngrade      |
 | valid, routed here                   | asks for it, but has other keys  | refuse  | AdoptionWouldLoseKeys |
@@ -43,15 +43,15 @@ The decision table:
 | not routed here any more             | ours, in a routed namespace        | keep    | NoLongerRouted      |
 | not routed here                      | not ours                           | -       |                     |
 
-A refusal, a check's reason, MissingOnSource and IssuanceLate make the cluster, and so the run, Failed: a
-certificate was wanted there and can't be had. Being issued: cert-manager's Certificate is there, and its
-Secret is not, or holds a temporary certificate or none; see source/issuance.py. Newer goes by notBefore:
-renewals end earlier, too, when lifetimes shrink. A newer copy that has expired may be replaced, and one that
-is unfit whatever the time: it is read before it counts as newer, and must pass the checks but for those about
-time. Held: the metadata shows that someone else looks after it. It asks to be adopted where the target side
-has set the annotation tls-sync.io/adopt to our owner; other keys are those beyond tls.crt, tls.key and
-ca.crt, which `<owner>,lose-other-keys` lets go. Another OPS cluster's copy bears our owner and, in
-tls-sync.io/source-cluster, a uid that is neither that of OPS nor in formerClusterIds.
+A refusal, a check's reason, MissingOnSource and IssuanceLate make the cluster Failed, and so the run: a
+certificate is wanted there and can't be had. "Being issued" means that cert-manager's Certificate exists, and
+its Secret does not, or holds a temporary certificate or none; see source/issuance.py. "Newer" compares
+notBefore, since a renewal may expire earlier when lifetimes shrink. A newer copy may be replaced when it has
+expired, or when it is unfit at any time: it is read before it counts as newer, and must pass all checks but
+those about time. "Managed" means that the metadata shows another manager. A Secret asks to be adopted where
+the target side has set tls-sync.io/adopt on it to our owner; its other keys are those beyond tls.crt, tls.key
+and ca.crt, and `<owner>,lose-other-keys` allows us to remove them. Another OPS cluster's copy has our
+owner and, in tls-sync.io/source-cluster, a uid that is neither OPS's nor in formerClusterIds.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -82,12 +82,12 @@ from tasks.plan.ownership import may_write
 from tasks.plan.safety import disallowed_names
 
 DOUBTFUL = frozenset({Reason.DRIFTED, Reason.ADOPTED, Reason.WOULD_DOWNGRADE})
-"""Reasons of rows that metadata alone doesn't settle."""
+"""Reasons that metadata alone does not prove."""
 
 
 def make_plan(  # noqa: PLR0913  the facts that decide, each passed once
     cluster: Cluster,
-    inventory: SourceSnapshot,
+    snapshot: SourceSnapshot,
     current: Iterable[TargetSecret],
     *,
     owner: Owner,
@@ -95,11 +95,11 @@ def make_plan(  # noqa: PLR0913  the facts that decide, each passed once
     certificate: str | None = None,
     explicit: bool = True,
 ) -> Plan:
-    """The changes for one cluster, sorted by target. With `certificate`, those of this one alone.
+    """The plan for one cluster, sorted by target. With `certificate`, only the rows of this one.
 
-    Where a person `asked` for it, it counts as named by the routes that send it.
+    `explicit` says that a person named it: then its absence from OPS is reported, even where globs route it.
     """
-    sources = inventory.entries
+    sources = snapshot.entries
     found = {secret.ref: secret for secret in current}
     wanted = cluster.routed_copies(frozenset(sources), certificate if explicit else None)
     rows = [
@@ -112,7 +112,7 @@ def make_plan(  # noqa: PLR0913  the facts that decide, each passed once
         )
     ]
     rows += unrouted_copies(cluster, set(sources), found, {want.target for want in wanted}, owner)
-    chosen = (with_absence(r, found, owner) for r in rows if certificate in (None, r.certificate))
+    chosen = (with_orphan_record(r, found, owner) for r in rows if certificate in (None, r.certificate))
     ordered = sorted(chosen, key=lambda row: (row.target.namespace, row.target.name))
     return Plan(cluster=cluster.name, changes=tuple(ordered))
 
@@ -125,10 +125,10 @@ def decide(  # noqa: PLR0913, PLR0917  one row of the table is made of these
     owner: Owner,
     now: datetime,
 ) -> Change | None:
-    """One row of the table; None where there is nothing to say."""
+    """The row for one copy; None where there is nothing to report."""
     old = written_version(current)
     if isinstance(source, Certificate) and old == source.version:
-        old = source.version  # one object, for all copies
+        old = source.version  # one object for all copies, to save memory
     ours = current is not None and ownership.is_ours(current, owner)
 
     def row(action: Action, reason: Reason, detail: str = "") -> Change:
@@ -143,36 +143,38 @@ def decide(  # noqa: PLR0913, PLR0917  one row of the table is made of these
         )
 
     if not isinstance(source, Certificate):
-        reason, detail = why_none(want, source, now)
+        reason, detail = why_unavailable(want, source, now)
         if ours:
             return row(Action.KEEP, reason, detail)
         return row(Action.NOTHING, reason, detail) if want.literal else None
-    if strangers := disallowed_names(source, hostnames):
-        return row(Action.REFUSE, Reason.HOSTNAME_NOT_ALLOWED, strangers)
+    if disallowed := disallowed_names(source, hostnames):
+        return row(Action.REFUSE, Reason.HOSTNAME_NOT_ALLOWED, disallowed)
     if current is None:
         return row(Action.CREATE, Reason.MISSING_ON_TARGET)
     if obstacle := find_obstacle(current, owner):
-        return row(Action.REFUSE, obstacle, about(obstacle, current, owner))
+        return row(Action.REFUSE, obstacle, obstacle_detail(obstacle, current, owner))
     newer = is_newer(current, old, source, now)
     action, reason = compare(source, current, newer=newer) if ours else adopt(newer=newer)
     change = row(action, reason, f"the copy is unfit: {current.unfit}" if current.unfit else "")
     return with_preconditions(change, source, current) if change.writes else change
 
 
-def why_none(want: RoutedCopy, source: Rejection | Issuance | None, now: datetime) -> tuple[Reason, str]:
-    """Why OPS has nothing that could be sent."""
+def why_unavailable(
+    want: RoutedCopy, source: Rejection | Issuance | None, now: datetime
+) -> tuple[Reason, str]:
+    """Why OPS has nothing to copy."""
     if source is None:
         return Reason.MISSING_ON_SOURCE if want.literal else Reason.GONE_FROM_SOURCE, ""
     return source.reason(now) if isinstance(source, Issuance) else source.reason, source.detail
 
 
 def find_obstacle(current: TargetSecret, owner: Owner) -> Reason | None:
-    """Why a Secret that exists on the target can't be written to, whatever its content."""
+    """Why an existing Secret can't be written, whatever its content; None where it can."""
     obstacles = (
         (current.terminating, Reason.TERMINATING),
         (current.managed_by is not None, current.managed_by),
         (ownership.has_other_owner(current, owner), Reason.OWNED_BY_ANOTHER_OWNER),
-        (ownership.is_from_elsewhere(current, owner), Reason.OWNED_BY_ANOTHER_SOURCE_CLUSTER),
+        (ownership.is_from_other_source_cluster(current, owner), Reason.OWNED_BY_ANOTHER_SOURCE_CLUSTER),
         (not may_write(current, owner), Reason.OWNED_BY_OTHER),
         (current.type != annotations.SECRET_TYPE, Reason.TYPE_DIFFERS),
         (bool(ownership.keys_to_lose(current, owner)), Reason.ADOPTION_WOULD_LOSE_KEYS),
@@ -181,10 +183,10 @@ def find_obstacle(current: TargetSecret, owner: Owner) -> Reason | None:
     return next((reason for holds, reason in obstacles if holds), None)
 
 
-def about(obstacle: Reason, current: TargetSecret, owner: Owner) -> str:
-    """What a person has to know of it beyond its sentence."""
+def obstacle_detail(obstacle: Reason, current: TargetSecret, owner: Owner) -> str:
+    """What a person must know beyond the reason's sentence."""
     if obstacle is Reason.OWNED_BY_ANOTHER_SOURCE_CLUSTER:
-        return ownership.source_cluster(current)
+        return ownership.describe_source_cluster(current)
     if obstacle is Reason.ADOPTION_WOULD_LOSE_KEYS:
         return join_limited(sorted(ownership.keys_to_lose(current, owner)))
     return ""
@@ -193,7 +195,7 @@ def about(obstacle: Reason, current: TargetSecret, owner: Owner) -> str:
 def compare(source: Certificate, current: TargetSecret, *, newer: bool) -> tuple[Action, Reason]:
     """What to do with a copy of ours."""
     if ownership.is_drifted(current, source):
-        # What we noted on an edited copy proves nothing: only a read one can be called newer.
+        # The annotations of an edited copy prove nothing: only a copy that was read can be newer.
         downgrade = current.was_read and newer
         return (Action.REFUSE, Reason.WOULD_DOWNGRADE) if downgrade else (Action.UPDATE, Reason.DRIFTED)
     sent_from = current.annotations.get(annotations.SOURCE, "")
@@ -209,49 +211,49 @@ def compare(source: Certificate, current: TargetSecret, *, newer: bool) -> tuple
 
 
 def adopt(*, newer: bool) -> tuple[Action, Reason]:
-    """What to do with a Secret that we are asked to take over; it is newer only where it has been read."""
+    """What to do with a Secret that asks to be adopted; only one that was read can be newer."""
     return (Action.REFUSE, Reason.WOULD_DOWNGRADE) if newer else (Action.UPDATE, Reason.ADOPTED)
 
 
 def is_newer(current: TargetSecret, old: Version | None, source: Certificate, now: datetime) -> bool:
-    """Whether what the target holds must not be replaced: it is fit, began later, and has not expired."""
+    """Whether the target's certificate must not be replaced: fit, of a later notBefore, and not expired."""
     if old is None or current.unfit:
         return False
     return old.not_before > source.version.not_before and old.not_after > now
 
 
 def written_version(current: TargetSecret | None) -> Version | None:
-    """What the copy holds: as read, where it had to be read; otherwise as we noted when we wrote it."""
+    """What the copy holds: as read, where it was read; else by the annotations that we wrote with it."""
     if current is None or current.was_read:
         return current.read if current else None
-    notes = current.annotations
+    written = current.annotations
     try:
         return Version(
-            fingerprint=notes[annotations.FINGERPRINT],
-            not_before=ownership.moment(notes[annotations.NOT_BEFORE]),
-            not_after=ownership.moment(notes[annotations.NOT_AFTER]),
+            fingerprint=written[annotations.FINGERPRINT],
+            not_before=ownership.parse_time(written[annotations.NOT_BEFORE]),
+            not_after=ownership.parse_time(written[annotations.NOT_AFTER]),
         )
     except (KeyError, ValueError):
         return None
 
 
 def with_preconditions(change: Change, source: Certificate, current: TargetSecret) -> Change:
-    """An update, bound to the very object and state that the decision was made on."""
+    """The update, bound to the uid and resourceVersion that the decision was made on."""
     adopted = change.reason is Reason.ADOPTED
-    ending = [annotations.ADOPT, *[annotations.LAST_APPLIED] * current.has_last_applied] if adopted else []
-    # Its certificate is not gone: a copy that is written before each run would keep its notes otherwise.
-    ending += sorted(annotations.ORPHAN_MARKS & current.annotations.keys())
+    removed = [annotations.ADOPT, *[annotations.LAST_APPLIED] * current.has_last_applied] if adopted else []
+    # Its certificate is back: a copy that someone edits before each run would keep its record otherwise.
+    removed += sorted(annotations.ORPHAN_MARKS & current.annotations.keys())
     return replace(
         change,
         uid=current.uid,
         resource_version=current.resource_version,
         extra_keys=tuple(sorted(extra_keys(source, current, adopted=adopted))),
-        extra_annotations=tuple(ending),
+        extra_annotations=tuple(removed),
     )
 
 
 def extra_keys(source: Certificate, current: TargetSecret, *, adopted: bool) -> frozenset[str]:
-    """What a patch has to take off before our apply, which takes off only what we alone have sent."""
+    """The keys that a patch must remove before our apply, which removes only what we alone have sent."""
     ours, sent = current.managed.ours or frozenset(), frozenset(source.keys)
     foreign = (current.managed.others | (current.keys - ours)) - sent
     return foreign | (ours - sent) if foreign or adopted else frozenset()
@@ -264,12 +266,12 @@ def unrouted_copies(
     wanted: set[SecretRef],
     owner: Owner,
 ) -> Iterator[Change]:
-    """Copies of ours that nothing asks for any more: kept, and said."""
+    """The rows of our copies that no route asks for any more: they are kept and reported."""
     for secret in found.values():
         if secret.ref in wanted or not ownership.is_ours(secret, owner):
             continue
-        noted = secret.annotations[annotations.SOURCE].rpartition("/")[2]
-        name = noted if is_name(noted) else "unknown"
+        source = secret.annotations[annotations.SOURCE].rpartition("/")[2]
+        name = source if is_name(source) else "unknown"
         routed = any(want.target == secret.ref for want in cluster.routed_copies(frozenset({name})))
         gone = name not in on_source and routed
         yield Change(
@@ -281,28 +283,28 @@ def unrouted_copies(
         )
 
 
-def with_absence(row: Change, found: Mapping[SecretRef, TargetSecret], owner: Owner) -> Change:
-    """Where the certificate is gone, or the copy says that it was: what prune.py decides on."""
+def with_orphan_record(row: Change, found: Mapping[SecretRef, TargetSecret], owner: Owner) -> Change:
+    """The row; with the copy's orphan record where its certificate is gone, or was gone earlier."""
     secret = found.get(row.target)
     if row.writes or secret is None:
         return row
     is_marked = not annotations.ORPHAN_MARKS.isdisjoint(secret.annotations)
-    told = row.reason is Reason.GONE_FROM_SOURCE or is_marked  # of few rows; who owns it is asked of these
-    if not (told and ownership.is_ours(secret, owner)):
+    concerned = row.reason is Reason.GONE_FROM_SOURCE or is_marked  # few rows: the cheap test first
+    if not (concerned and ownership.is_ours(secret, owner)):
         return row
-    noted = ownership.absence_of(secret, owner)
-    return replace(row, uid=secret.uid, resource_version=secret.resource_version, absence=noted)
+    record = ownership.orphan_record_of(secret, owner)
+    return replace(row, uid=secret.uid, resource_version=secret.resource_version, absence=record)
 
 
 def must_read_first(plan: Plan, current: Mapping[SecretRef, TargetSecret]) -> tuple[SecretRef, ...]:
-    """What must be read before it is replaced, or not.
+    """The Secrets that must be read before they can be replaced or refused.
 
-    What others wrote could be newer than what OPS has; what began later could be unfit for any use.
+    What someone else wrote could be newer than OPS's certificate; what is newer could be unfit for any use.
     """
     doubtful = (c.target for c in plan.changes if c.reason in DOUBTFUL)
     return tuple(ref for ref in doubtful if not current[ref].was_read)
 
 
 def downgrades(plan: Plan) -> frozenset[str]:
-    """Certificates of which a target has a newer one: OPS may have renewed them since it was listed."""
+    """The certificates of which the target has a newer copy: OPS may have renewed them since the list."""
     return frozenset(c.certificate for c in plan.changes if c.reason is Reason.WOULD_DOWNGRADE)

@@ -1,4 +1,4 @@
-"""What a target was seen to have. Pure."""
+"""What a run has observed on a target. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -8,13 +8,13 @@ from tasks.domain.models import Change, Failure, Plan, SecretRef, TargetSecret
 
 @dataclass
 class ObservedState:
-    """Grows while a target is looked at. Where nothing could be seen, nothing is planned."""
+    """Grows while a target is read. Nothing is planned where nothing was observed."""
 
     secrets: dict[SecretRef, TargetSecret] = field(default_factory=dict)
     namespaces: set[str] = field(default_factory=set)
-    """Those that could be listed."""
+    """Namespaces that could be listed."""
     unreadable: set[SecretRef] = field(default_factory=set)
-    """Secrets that had to be read and could not be."""
+    """Secrets that had to be read, and could not be."""
     failures: list[Failure] = field(default_factory=list)
 
     def add(self, namespace: str, found: Iterable[TargetSecret]) -> None:
@@ -22,15 +22,15 @@ class ObservedState:
         self.secrets |= {secret.ref: secret for secret in found}
 
     def update(self, ref: SecretRef, secret: TargetSecret | None) -> None:
-        """A second look at one Secret; None where it is gone."""
+        """Replace what is known of one Secret; None where it is gone."""
         if secret:
             self.secrets[ref] = secret
         else:
             self.secrets.pop(ref, None)
 
     def only_observed(self, plan: Plan) -> Plan:
-        """The rows of a plan that rest on something seen."""
-        return plan.model_copy(update={"changes": tuple(c for c in plan.changes if self._saw(c))})
+        """The plan without the rows about what could not be observed."""
+        return plan.model_copy(update={"changes": tuple(c for c in plan.changes if self._has_observed(c))})
 
-    def _saw(self, change: Change) -> bool:
+    def _has_observed(self, change: Change) -> bool:
         return change.target.namespace in self.namespaces and change.target not in self.unreadable

@@ -1,7 +1,7 @@
-"""What makes a Secret on a target ours, and what its listed metadata says. Pure.
+"""Which Secrets on a target are ours, and what their metadata says. Pure.
 
 Server-side apply records in managedFields who wrote which key. As long as our Apply entry owns every key that
-we sent, nobody has changed a value since: that shows every edit without reading a private key.
+we sent, nobody has changed a value since: this shows every edit without reading a private key.
 """
 
 from datetime import datetime
@@ -29,8 +29,8 @@ from tasks.domain.annotations import (
 from tasks.domain.models import Certificate, OrphanRecord, Owner, TargetSecret
 from tasks.domain.names import UID
 
-MOST_DIGITS = 6
-"""Of a number of runs: hourly ones for a century."""
+MAX_RUN_DIGITS = 6
+"""Maximum number of digits of a number of runs: enough for hourly runs for a century."""
 
 
 def labels(owner: str) -> dict[str, str]:
@@ -48,69 +48,66 @@ def annotations(certificate: Certificate) -> dict[str, str]:
     }
 
 
-def stamp(owner: Owner) -> dict[str, str]:
-    """What a copy says of the OPS cluster that it came from."""
+def source_cluster_annotation(owner: Owner) -> dict[str, str]:
+    """The annotation that says from which OPS cluster a copy came."""
     return {SOURCE_CLUSTER: owner.cluster_id}
 
 
 def is_ours(secret: TargetSecret, owner: Owner) -> bool:
-    """Our labels, our source annotation, an entry of ours: all of them, or it is someone else's.
-
-    And no other OPS cluster wrote it.
-    """
+    """Whether a Secret has our labels, our source annotation and our Apply entry, and no other OPS's uid."""
     return (
         all(secret.labels.get(key) == value for key, value in labels(owner.name).items())
         and bool(secret.annotations.get(SOURCE))
         and secret.managed.ours is not None
-        and not is_from_elsewhere(secret, owner)
+        and not is_from_other_source_cluster(secret, owner)
     )
 
 
 def has_other_owner(secret: TargetSecret, owner: Owner) -> bool:
-    """A copy that a tls-sync of another owner made."""
+    """Whether a tls-sync of another owner made the copy."""
     label = secret.labels.get(OWNER)
     return secret.labels.get(MANAGED_BY) == FIELD_MANAGER and label not in (None, owner.name)
 
 
-def is_from_elsewhere(secret: TargetSecret, owner: Owner) -> bool:
-    """A copy that another OPS cluster wrote, as far as it says so: earlier versions noted nothing.
+def is_from_other_source_cluster(secret: TargetSecret, owner: Owner) -> bool:
+    """Whether another OPS cluster wrote the copy; copies of earlier versions don't say.
 
-    Where it is not known which OPS this is, nothing is from elsewhere; then nothing is written either.
+    False as well where this OPS's own uid is unknown: then nothing is written anyhow.
     """
-    noted, here = secret.annotations.get(SOURCE_CLUSTER), owner.cluster_id
-    is_known = not here or noted in (None, here) or noted in owner.former
+    written_from, ours = secret.annotations.get(SOURCE_CLUSTER), owner.cluster_id
+    is_known = not ours or written_from in (None, ours) or written_from in owner.former
     return secret.labels.get(MANAGED_BY) == FIELD_MANAGER and not is_known
 
 
-def source_cluster(secret: TargetSecret) -> str:
-    """Which OPS cluster it says it came from, for a person."""
-    noted = secret.annotations.get(SOURCE_CLUSTER, "")
-    return f"OPS cluster {noted}" if UID.fullmatch(noted) else f"{SOURCE_CLUSTER} is no uid"
+def describe_source_cluster(secret: TargetSecret) -> str:
+    """From which OPS cluster the copy says that it came."""
+    uid = secret.annotations.get(SOURCE_CLUSTER, "")
+    return f"OPS cluster {uid}" if UID.fullmatch(uid) else f"{SOURCE_CLUSTER} is no uid"
 
 
 def may_adopt(secret: TargetSecret, owner: Owner) -> bool:
-    """The target asks us to take it over, and nobody else looks after it."""
-    asked = secret.annotations.get(ADOPT) in (owner.name, _letting_go(owner))
-    anothers = has_other_owner(secret, owner) or is_from_elsewhere(secret, owner)
-    return asked and secret.managed_by is None and not anothers
+    """Whether the target side asks us to adopt the Secret, and nobody else manages it."""
+    is_wanted = secret.annotations.get(ADOPT) in (owner.name, _adopt_and_lose_keys(owner))
+    is_anothers = has_other_owner(secret, owner) or is_from_other_source_cluster(secret, owner)
+    return is_wanted and secret.managed_by is None and not is_anothers
 
 
-def _letting_go(owner: Owner) -> str:
+def _adopt_and_lose_keys(owner: Owner) -> str:
     return f"{owner.name},{LOSE_KEYS}"
 
 
 def keys_to_lose(secret: TargetSecret, owner: Owner) -> frozenset[str]:
-    """The keys that an adoption would take off though nobody said that they may go; of one that was read."""
-    further = secret.keys - COPIED_KEYS
-    if not further or is_ours(secret, owner) or secret.annotations.get(ADOPT) == _letting_go(owner):
+    """The keys that an adoption would remove without permission. The Secret must have been read."""
+    others = secret.keys - COPIED_KEYS
+    if not others or is_ours(secret, owner) or secret.annotations.get(ADOPT) == _adopt_and_lose_keys(owner):
         return frozenset()
-    return further
+    return others
 
 
 def is_drifted(secret: TargetSecret, source: Certificate) -> bool:
-    """Someone has written to our copy: a key is no longer ours alone, or our own metadata was touched.
+    """Whether someone else has written to our copy: to its keys, or to our metadata.
 
-    A value of ours that another manager co-owns is unchanged: a change would have taken it from our entry.
+    A key that another manager owns beside us is unchanged: a change would have removed it from our entry.
     """
     ours = secret.managed.ours or frozenset()
     same = secret.annotations.get(FINGERPRINT) == source.version.fingerprint
@@ -125,63 +122,63 @@ def is_drifted(secret: TargetSecret, source: Certificate) -> bool:
 
 
 def is_untouched(secret: TargetSecret) -> bool:
-    """Our copy, whose data and metadata of ours nobody else has written to."""
+    """Whether nobody else has written to the data and metadata of our copy."""
     managed = secret.managed
     ours = managed.ours or frozenset()
     return managed.ours_metadata == _metadata_of(secret) and managed.others <= ours <= COPIED_KEYS
 
 
 def _metadata_of(secret: TargetSecret) -> frozenset[str]:
-    """What our entry has to own: on a copy that an earlier version wrote, there is no stamp."""
+    """The metadata that our Apply entry must own; copies of earlier versions don't name the OPS cluster."""
     return STAMPED if SOURCE_CLUSTER in secret.annotations else METADATA
 
 
-def marks(absence: OrphanRecord) -> dict[str, str]:
-    """The annotations that note it."""
-    if not (absence.since and absence.seen):
+def orphan_annotations(record: OrphanRecord) -> dict[str, str]:
+    """The annotations that hold a record on a copy."""
+    if not (record.since and record.seen):
         return {}
     return {
-        ORPHANED_SINCE: absence.since.isoformat(timespec="seconds"),
-        ORPHANED_SEEN: absence.seen.isoformat(timespec="seconds"),
-        ORPHANED_RUNS: str(absence.runs),
+        ORPHANED_SINCE: record.since.isoformat(timespec="seconds"),
+        ORPHANED_SEEN: record.seen.isoformat(timespec="seconds"),
+        ORPHANED_RUNS: str(record.runs),
     }
 
 
-def absence_of(secret: TargetSecret, owner: Owner) -> OrphanRecord:
-    """What is noted on a copy of ours. Notes that someone spoilt count as none."""
-    notes = secret.annotations
-    kept = f'its annotation {PRUNE} is not "true"' if notes.get(PRUNE, "true") != "true" else ""
+def orphan_record_of(secret: TargetSecret, owner: Owner) -> OrphanRecord:
+    """The record on a copy of ours. Annotations that can't be parsed count as absent."""
+    found = secret.annotations
+    kept = f'its annotation {PRUNE} is not "true"' if found.get(PRUNE, "true") != "true" else ""
     kept = kept or ("" if is_untouched(secret) else "it was edited on the target")
     kept = kept or _unproven(secret, owner)
     kept = "it is being deleted already" if secret.terminating else kept
-    source = notes.get(SOURCE, "")
+    source = found.get(SOURCE, "")
     try:
-        since, seen = moment(notes[ORPHANED_SINCE]), moment(notes[ORPHANED_SEEN])
-        runs = count(notes[ORPHANED_RUNS])
+        since, seen = parse_time(found[ORPHANED_SINCE]), parse_time(found[ORPHANED_SEEN])
+        runs = parse_count(found[ORPHANED_RUNS])
         return OrphanRecord(since=since, seen=seen, runs=runs, source=source, kept=kept)
     except (KeyError, ValueError):
         return OrphanRecord(source=source, kept=kept)
 
 
 def _unproven(secret: TargetSecret, owner: Owner) -> str:
-    """Why OPS can't tell that what fed the copy is gone; empty where it can."""
-    noted = secret.annotations.get(SOURCE_CLUSTER)
-    if noted is None:
+    """Why OPS can't prove that the copy's source is gone; empty where it can."""
+    uid = secret.annotations.get(SOURCE_CLUSTER)
+    if uid is None:
         return "an earlier version wrote it, and did not note from which OPS cluster"
-    return "" if noted == owner.cluster_id else "it came from a former OPS cluster"
+    return "" if uid == owner.cluster_id else "it came from a former OPS cluster"
 
 
-def moment(text: str) -> datetime:
-    """A point in time as we note it, with its zone; ValueError for what someone made of it."""
+def parse_time(text: str) -> datetime:
+    """Parse a time of our annotations, which has a time zone. Raises ValueError."""
     found = datetime.fromisoformat(text)
     if found.tzinfo is None:
         raise ValueError("no time zone")
     return found
 
 
-def count(text: str) -> int:
-    """A number of runs as we note it; ValueError for what someone made of it."""
-    if not (text.isascii() and text.isdigit() and len(text) <= MOST_DIGITS):
+def parse_count(text: str) -> int:
+    """Parse the number of runs of our annotation. Raises ValueError."""
+    if not (text.isascii() and text.isdigit() and len(text) <= MAX_RUN_DIGITS):
         raise ValueError("not a number of runs")
     return int(text)
 

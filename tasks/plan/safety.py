@@ -1,4 +1,4 @@
-"""What is never written, whatever a plan says: checked before each write. Pure."""
+"""What is never written, whatever the plan says: checked before each write. Pure."""
 
 from collections.abc import Iterable
 
@@ -11,15 +11,15 @@ from tasks.plan.ownership import may_write
 
 
 class UnsafePlan(Exception):
-    """A plan breaks a safety rule; nothing of it may be written."""
+    """A plan breaks a safety rule; nothing of it may be carried out."""
 
 
 def ensure_safe(
-    plan: Plan, cluster: Cluster, inventory: SourceSnapshot, current: Iterable[TargetSecret], owner: Owner
+    plan: Plan, cluster: Cluster, snapshot: SourceSnapshot, current: Iterable[TargetSecret], owner: Owner
 ) -> None:
-    """Check what must hold for every write, from the facts and not from the decision. Raises UnsafePlan."""
+    """Check every write of the plan against the facts, independently of the decision. Raises UnsafePlan."""
     found = {secret.ref: secret for secret in current}
-    sources = inventory.by_name
+    sources = snapshot.by_name
     targets = [change.target for change in plan.writes]
     if plan.cluster != cluster.name or len(set(targets)) != len(targets):
         raise UnsafePlan("it is for another cluster, or writes a Secret twice")
@@ -30,7 +30,7 @@ def ensure_safe(
 def ensure_safe_write(
     change: Change, cluster: Cluster, source: Certificate | None, secret: TargetSecret | None, owner: Owner
 ) -> None:
-    """What must hold for one write; `source` and `secret` are what is on both sides. Raises UnsafePlan."""
+    """Check one write against what OPS (`source`) and the target (`secret`) hold. Raises UnsafePlan."""
     rules = {
         "no route leads there": change.target.namespace in cluster.namespaces_of(change.certificate),
         "a protected namespace": not is_protected(change.target.namespace),
@@ -51,9 +51,9 @@ def ensure_safe_write(
 
 
 def disallowed_names(source: Certificate, hostnames: tuple[str, ...]) -> str:
-    """What of the certificate's names may not be sent to the cluster; empty where all may."""
-    strangers = [name for name in source.dns_names if not hostname_allowed(name, hostnames)]
-    strangers += source.other_names
+    """The names of the certificate that the cluster's `hostnames` don't allow; empty where there are none."""
+    disallowed = [name for name in source.dns_names if not hostname_allowed(name, hostnames)]
+    disallowed += source.other_names
     if not source.dns_names:
-        strangers.append("no DNS name at all")
-    return join_limited([name or "an empty name" for name in strangers])
+        disallowed.append("no DNS name at all")
+    return join_limited([name or "an empty name" for name in disallowed])

@@ -1,10 +1,10 @@
 """Clusters in waves: DEV before RCT before PRD. Pure.
 
-The clusters of a wave are served side by side. The next wave begins once this one has ended, and writes only
-if no more than the configured share of this one's wanted copies is not as OPS has it. Where it is more, all
-waves that follow wait, except for copies that end within a day: there, urgency wins.
+The clusters of a wave are served concurrently. The next wave begins when this one has ended. Where more than
+the configured share of this wave's copies differs from OPS, all later waves write only urgent copies: those
+that expire within 24 hours.
 
-A run by hand for one cluster is a wave of its own: who asks for PRD by name gets PRD.
+A run for one cluster is a wave of its own: who asks for PRD by name gets PRD.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,13 +18,14 @@ from tasks.domain.models import Change, ClusterReport, Failure, Plan, SecretRef
 from tasks.plan.spec import SyncSpec
 
 WANTED, MISSING = "tls-sync.wanted", "tls-sync.missing"
-"""Labels of a group's run, by which it tells how it went."""
+"""Labels of a group's run in Prefect, from which the fleet reads how it went."""
 
 URGENT = timedelta(hours=24)
+"""A copy is urgent when it expires within this time."""
 
 
 class Share(NamedTuple):
-    """Of the copies that a wave, or a part of one, is to have: all, and those not as OPS has them."""
+    """How many copies a wave, or a part of it, is to have, and how many of these differ from OPS."""
 
     wanted: int = 0
     missing: int = 0
@@ -40,17 +41,17 @@ def waves_of(specs: Iterable[SyncSpec]) -> list[tuple[SyncSpec, ...]]:
 
 
 def held_back(wave: Iterable[SyncSpec], why: str) -> tuple[SyncSpec, ...]:
-    """The wave as it may go although an earlier one went badly."""
+    """The wave, limited to urgent writes because an earlier one went badly: `why` says how."""
     return tuple(replace(spec, hold_reason=why) for spec in wave)
 
 
 def went_well(wave: Iterable[SyncSpec], reports: Iterable[ClusterReport]) -> bool:
-    """Whether the next wave may begin."""
+    """Whether the next wave may write everything."""
     return not hold_reason(wave, reports)
 
 
 def hold_reason(wave: Iterable[SyncSpec], reports: Iterable[ClusterReport]) -> str:
-    """How the wave went, where the next one may not begin; empty where it may."""
+    """Why the next wave may write only what is urgent; empty where it may write everything."""
     specs = tuple(wave)
     most, share = specs[0].config.waves.max_failed_share, share_of(specs, reports)
     if share.within(most):
@@ -60,7 +61,7 @@ def hold_reason(wave: Iterable[SyncSpec], reports: Iterable[ClusterReport]) -> s
 
 
 def share_of(wave: Iterable[SyncSpec], reports: Iterable[ClusterReport]) -> Share:
-    """A cluster without a report has none of its copies."""
+    """The share of a wave. A cluster without a report counts as having none of its copies."""
     by_name = {report.cluster: report for report in reports}
     wanted = there = 0
     for spec in wave:
@@ -72,11 +73,11 @@ def share_of(wave: Iterable[SyncSpec], reports: Iterable[ClusterReport]) -> Shar
 
 
 def only_urgent(plan: Plan, now: datetime) -> tuple[Plan, tuple[Change, ...]]:
-    """Of the writes, those that may not wait; and those that wait."""
+    """The plan with its urgent writes only, and the writes that wait."""
     waiting = tuple(change for change in plan.writes if not _is_urgent(change, now))
-    held = {change.target for change in waiting}
-    kept = tuple(change for change in plan.changes if change.target not in held)
-    return plan.model_copy(update={"changes": kept}), waiting
+    targets = {change.target for change in waiting}
+    due = tuple(change for change in plan.changes if change.target not in targets)
+    return plan.model_copy(update={"changes": due}), waiting
 
 
 def hold_failure(spec: SyncSpec, waiting: int, planned: int) -> Failure:
@@ -108,7 +109,7 @@ def labels_of(share: Share) -> dict[str, bool | int | float | str]:
 
 
 def share_in(labels: Mapping[str, Any]) -> Share | None:
-    """What a group's run told; None where it told nothing that makes sense."""
+    """The share in the labels of a group's run; None where they have none that makes sense."""
     wanted, missing = labels.get(WANTED), labels.get(MISSING)
     if type(wanted) is int and type(missing) is int and 0 <= missing <= wanted:
         return Share(wanted, missing)

@@ -22,7 +22,7 @@ from tasks.domain.models import (
 )
 from tasks.domain.names import is_name
 from tasks.domain.reasons import Reason
-from tasks.plan.ownership import moment
+from tasks.plan.ownership import parse_time
 
 AWAITING_ISSUANCE = frozenset({Reason.TEMPORARY, Reason.MISSING_DATA})
 """Reasons for which a Secret is rejected while its first certificate is being issued."""
@@ -136,6 +136,6 @@ def _mapping(value: object, name: str) -> Mapping[str, Any]:
 
 def _moment(text: object) -> datetime | None:
     try:
-        return moment(text).astimezone(UTC) if isinstance(text, str) else None
+        return parse_time(text).astimezone(UTC) if isinstance(text, str) else None
     except (ValueError, OverflowError):
         return None

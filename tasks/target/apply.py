@@ -1,6 +1,6 @@
-"""One Secret on its way: check again, decide again where something has moved, apply, see what became of it.
+"""Writes one Secret: check again, decide again where something has changed, apply, verify the outcome.
 
-A private key exists here as long as `send` runs.
+A private key exists here as long as `apply` runs.
 """
 
 from contextlib import suppress
@@ -29,14 +29,14 @@ from tasks.source.tls_secret import TLSSecret
 from tasks.target.read import read_copy
 
 MAX_REPLANS = 3
-"""Further attempts at one Secret, each on fresh facts, where a write came to nothing certain."""
+"""Maximum number of further attempts at one Secret, each after both sides were read again."""
 
 ALTERED = "altered by the target's admission"
-"""In place of the fingerprint."""
+"""The value of the fingerprint annotation of such a copy."""
 
 
 class SecretApplier:
-    """Usable from several threads, each with Secrets of its own."""
+    """Applies the Secrets of one cluster. Several threads may use it, each for Secrets of its own."""
 
     def __init__(
         self, source: ClusterClient, target: ClusterClient, spec: SyncSpec, observed: ObservedState
@@ -45,58 +45,62 @@ class SecretApplier:
         self._known = spec.snapshot.by_name
 
     @cached_property
-    def _wants(self) -> dict[SecretRef, RoutedCopy]:
-        """Asked only where a Secret has moved since the plan was made."""
-        wants = self._spec.cluster.routed_copies(frozenset(self._known), self._spec.explicit_certificate)
-        return {want.target: want for want in wants}
+    def _routed(self) -> dict[SecretRef, RoutedCopy]:
+        """Made only where a Secret has changed since the plan was made."""
+        routed = self._spec.cluster.routed_copies(frozenset(self._known), self._spec.explicit_certificate)
+        return {one.target: one for one in routed}
 
     def apply(self, secret: dict[str, Any] | None, change: Change) -> Change | None:
-        """Write. Where that came to nothing certain, look at both sides again and decide anew."""
+        """Write one Secret. After a conflict or an unknown outcome, read both sides again and decide anew.
+
+        Returns the row as it turned out, or None where nothing is left to report. Raises ClusterError and
+        UnsafePlan.
+        """
         try:
             return self._check_and_apply(secret, change)
         except ClusterError as error:
-            trouble = error
+            problem = error
         uncertain = False
         for number in range(MAX_REPLANS):
-            code = trouble.failure.code
+            code = problem.failure.code
             uncertain = uncertain or code in OUTCOME_UNKNOWN
-            # A policy may have kept us from a Secret that appeared meanwhile; more looks tell no more.
-            barred = code is FailureCode.FORBIDDEN and number == 0 and change.action is Action.CREATE
-            if not barred and code not in OUTCOME_UNKNOWN | {FailureCode.CONFLICT}:
-                raise trouble
-            current, now = self._look_again(change.target, trouble)
-            if barred and current is None:
-                raise trouble
+            # A policy may forbid the write because the Secret has appeared meanwhile; one look tells.
+            forbidden = code is FailureCode.FORBIDDEN and number == 0 and change.action is Action.CREATE
+            if not forbidden and code not in OUTCOME_UNKNOWN | {FailureCode.CONFLICT}:
+                raise problem
+            current, now = self._read_both(change.target, problem)
+            if forbidden and current is None:
+                raise problem
             try:
                 row = self._check_and_apply(now, change, again=True)
             except ClusterError as error:
-                trouble = error
+                problem = error
                 continue
-            if uncertain and row and row.reason is Reason.IN_SYNC:  # so it did take place
+            if uncertain and row and row.reason is Reason.IN_SYNC:  # so the earlier write took place
                 return replace(change, applied=True, new=row.new)
             return row
-        raise trouble
+        raise problem
 
     def source_secret(self, name: str) -> dict[str, Any] | None:
         return self._source.tls_secret(SecretRef(namespace=self._spec.config.source.namespace, name=name))
 
-    def _look_again(
-        self, target: SecretRef, trouble: ClusterError
+    def _read_both(
+        self, target: SecretRef, problem: ClusterError
     ) -> tuple[TargetSecret | None, dict[str, Any] | None]:
-        """What both sides hold now; the trouble that led here, where one of them can't be seen."""
+        """What both sides hold now. Raises the error that led here where one of them can't be read."""
         try:
             current = self._target.target_secret(target)
             self._observed.update(target, current)
-            return current, self.source_secret(self._wants[target].certificate)
+            return current, self.source_secret(self._routed[target].certificate)
         except ClusterError:
-            raise trouble from None
+            raise problem from None
 
     def _check_and_apply(
         self, secret: dict[str, Any] | None, change: Change, *, again: bool = False
     ) -> Change | None:
-        """Send what OPS has now: as planned if nothing has moved, else as the table says of the new facts."""
-        candidate = TLSSecret(secret or {})
-        certificate = self._check_again(candidate, secret, change) if secret else None
+        """Write what OPS has now: as planned if nothing has changed, else as the decision table says now."""
+        tls = TLSSecret(secret or {})
+        certificate = self._check_again(tls, secret, change) if secret else None
         if again or certificate != self._known[change.certificate]:
             decided = self._decide_again(change, certificate)
             if decided is None or not decided.writes:
@@ -107,28 +111,26 @@ class SecretApplier:
         cluster, owner = self._spec.cluster, self._spec.owner
         ensure_safe_write(change, cluster, certificate, self._observed.secrets.get(change.target), owner)
         try:
-            self._apply(change, certificate, candidate)
+            self._apply(change, certificate, tls)
         except ClusterError as error:
             if error.failure.code is FailureCode.ALTERED:
-                self._mark_altered(change, certificate, candidate)
+                self._mark_altered(change, certificate, tls)
             raise
         return replace(change, applied=True)
 
-    def _check_again(
-        self, candidate: TLSSecret, secret: dict[str, Any], change: Change
-    ) -> Certificate | Rejection:
-        """The facts that the plan was made on, if the content is still the same and valid; else new ones."""
+    def _check_again(self, tls: TLSSecret, secret: dict[str, Any], change: Change) -> Certificate | Rejection:
+        """The certificate of the plan, if the content is the same and valid; else what the checks find."""
         known, now = self._known[change.certificate], datetime.now(UTC)
-        with suppress(CheckFailed), unexpected_as_check_failure():  # examine says why
-            if candidate.fingerprint == known.version.fingerprint and known.version.not_after > now:
+        with suppress(CheckFailed), unexpected_as_check_failure():  # check_secret says why
+            if tls.fingerprint == known.version.fingerprint and known.version.not_after > now:
                 return known
         policy = Policy(now=now, allow_self_signed=self._spec.config.source.allow_self_signed)
         return check_secret(known.ref, secret, policy)
 
     def _decide_again(self, change: Change, source: Certificate | Rejection | None) -> Change | None:
-        """Something has moved since the plan was made: the same table, the new facts."""
+        """Decide by the same table on what both sides hold now."""
         ref, owner, clock = change.target, self._spec.owner, datetime.now(UTC)
-        want, hostnames = self._wants[ref], self._spec.cluster.hostnames
+        want, hostnames = self._routed[ref], self._spec.cluster.hostnames
 
         def row() -> Change | None:
             return decide(want, source, self._observed.secrets.get(ref), hostnames, owner, clock)
@@ -140,25 +142,25 @@ class SecretApplier:
             return row()
         return decided
 
-    def _apply(self, change: Change, certificate: Certificate, candidate: TLSSecret) -> None:
-        body = self._manifest(change, certificate, candidate.data)
+    def _apply(self, change: Change, certificate: Certificate, tls: TLSSecret) -> None:
+        body = self._manifest(change, certificate, tls.data)
         if change.uid and (change.extra_keys or change.extra_annotations):
-            # A forced apply leaves what other managers added in place. A patch takes it off in the moment in
-            # which the new values come; then the apply owns them. What a kill in between leaves is Drifted.
-            patch = self._manifest(change, certificate, candidate.data)
+            # A forced apply leaves in place what other managers added. So a patch removes it and sets the new
+            # values; then the apply owns them. A kill in between leaves a copy that is Drifted.
+            patch = self._manifest(change, certificate, tls.data)
             patch["data"] |= dict.fromkeys(change.extra_keys)
             patch["metadata"]["annotations"] |= dict.fromkeys(change.extra_annotations)
             version = self._target.replace(change.target, patch, uid=change.uid, field_manager=FIELD_MANAGER)
             body["metadata"]["resourceVersion"] = version
         self._target.apply(change.target, body, uid=change.uid, field_manager=FIELD_MANAGER)
 
-    def _mark_altered(self, change: Change, certificate: Certificate, candidate: TLSSecret) -> None:
-        """Note on a copy that it does not hold what we sent, so that no later run takes it for good."""
+    def _mark_altered(self, change: Change, certificate: Certificate, tls: TLSSecret) -> None:
+        """Record on a copy that it does not hold what we sent, so that it never counts as in sync."""
         with suppress(ClusterError):  # Altered again, if nothing else
             current = self._target.target_secret(change.target)
             if current and ownership.is_ours(current, self._spec.owner):
                 bound = replace(change, uid=current.uid, resource_version=current.resource_version)
-                body = self._manifest(bound, certificate, candidate.data)
+                body = self._manifest(bound, certificate, tls.data)
                 body["metadata"]["annotations"][FINGERPRINT] = ALTERED
                 self._target.apply(change.target, body, uid=current.uid, field_manager=FIELD_MANAGER)
 
@@ -168,6 +170,7 @@ class SecretApplier:
             change.target,
             data,
             labels=ownership.labels(self._spec.config.owner),
-            annotations=ownership.annotations(certificate) | ownership.stamp(self._spec.owner),
+            annotations=ownership.annotations(certificate)
+            | ownership.source_cluster_annotation(self._spec.owner),
             existing=(change.uid, str(change.resource_version)) if change.uid else None,
         )

@@ -1,7 +1,7 @@
-"""Deletes copies in one cluster, and notes on others that their certificate is gone. What, prune.py decides.
+"""Deletes copies in one cluster, and records on others that their certificate is gone. plan/prune.py decides.
 
-Before each deletion, OPS is asked for the source by its name: a list that was not whole, a selector that was
-changed, a certificate that came back a moment ago all end here. No key is read.
+Before each deletion, it asks OPS for the source by name. So an incomplete list, a changed selector or a
+certificate that has just come back deletes nothing. No key is read.
 """
 
 import time
@@ -21,27 +21,27 @@ from tasks.kube.pool import client_of_source, client_of_target
 from tasks.kube.responses import MALFORMED, OUTCOME_UNKNOWN, name_of
 from tasks.plan import ownership
 from tasks.plan.orphans import clock_of
-from tasks.plan.prune import Pruning, ensure_safe_prune, merged, timed
+from tasks.plan.prune import PrunePlan, at_target_time, ensure_safe_prune, with_outcome
 from tasks.plan.safety import UnsafePlan
 from tasks.plan.spec import SyncSpec
 from tasks.runtime import shutdown
 from tasks.target.identity import verify_identity
 
-SECONDS = 60.0
-"""For one cluster. What is left then, the next run does."""
-NO_RIGHT = (
+MAX_SECONDS = 60.0
+"""Maximum time for one cluster. The next run does what is left."""
+HOW_TO_ALLOW = (
     "where its Role or its admission policy is older than `prune: true`, apply what "
     "`python -m deployments.target manifests` prints; another policy may bar it, too; after the crash of one "
     "of several API servers, a deletion waits for two hours at most"
 )
 
 
-def prune(spec: SyncSpec, pruning: Pruning, report: ClusterReport, newer: str) -> ClusterReport:
-    """The report, with what became of the pruning; in a dry run OPS is asked, too, and nothing is changed.
+def prune(spec: SyncSpec, plan: PrunePlan, report: ClusterReport, newer: str) -> ClusterReport:
+    """The report, with what was deleted and recorded. A dry run asks OPS as well, and changes nothing.
 
-    `newer` is what `newer_than_ops` says of all clusters of the run. Expected failures are in the report.
+    `newer` is what `copies_newer_than_ops` says of all clusters. Expected failures are in the report.
     """
-    work = _Work(spec, pruning, report, newer)
+    work = _Work(spec, plan, report, newer)
     try:
         work.carry_out()
     except ClusterError as error:
@@ -53,42 +53,42 @@ def prune(spec: SyncSpec, pruning: Pruning, report: ClusterReport, newer: str) -
         )
     except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
         work.failures.append(internal_error(spec.cluster.name, "prune", error))
-    return merged(report, work.done, work.failures)
+    return with_outcome(report, work.done, work.failures)
 
 
 class _Work:
-    def __init__(self, spec: SyncSpec, pruning: Pruning, report: ClusterReport, newer: str) -> None:
+    def __init__(self, spec: SyncSpec, plan: PrunePlan, report: ClusterReport, newer: str) -> None:
         self._spec, self._report, self._newer = spec, report, newer
-        self._planned = pruning._replace(notes=(), ended=()) if spec.dry_run else pruning
-        self.done = list(pruning.waiting)
-        self.failures = list(pruning.failures)
+        self._planned = plan._replace(records=(), cleared=()) if spec.dry_run else plan
+        self.done = list(plan.deferred)
+        self.failures = list(plan.failures)
 
     def carry_out(self) -> None:
         if not self._planned.rows:
             return
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + MAX_SECONDS
         with client_of_target(self._spec.cluster, deadline) as target:
-            pruning = self._timed(target)
-            for row in (*pruning.notes, *pruning.ended):
-                self._try(partial(self._note, target, row))
-            if pruning.deletes:
+            plan = self._at_target_time(target)
+            for row in (*plan.records, *plan.cleared):
+                self._try(partial(self._record, target, row))
+            if plan.deletes:
                 with client_of_source(self._spec.config.source, deadline) as source:
                     wanted = self._prove(source)
-                    for row in pruning.deletes:
+                    for row in plan.deletes:
                         self._try(partial(self._delete, source, target, row, wanted))
 
-    def _timed(self, target: ClusterClient) -> Pruning:
-        """What may be done by the clock of the target, which is the right one."""
+    def _at_target_time(self, target: ClusterClient) -> PrunePlan:
+        """The plan by the target's clock. Raises ClusterError and UnsafePlan."""
         verify_identity(target, self._spec, datetime.now(UTC))
         clock = clock_of(target.server_time, datetime.now(UTC))
-        pruning = timed(self._planned, clock, self._spec.config.source.namespace)
-        self.done = list(pruning.waiting)
+        plan = at_target_time(self._planned, clock, self._spec.config.source.namespace)
+        self.done = list(plan.deferred)
         if not self._spec.dry_run:
-            ensure_safe_prune(pruning, self._spec, self._report, self._newer, clock)
-        return pruning
+            ensure_safe_prune(plan, self._spec, self._report, self._newer, clock)
+        return plan
 
     def _try(self, step: Callable[[], Change]) -> None:
-        """One Secret, at no cost to the others. Where someone was faster, the next run looks."""
+        """Change one Secret; its failure concerns no other. After a conflict, the next run looks again."""
         if shutdown.current().requested.is_set():
             return
         try:
@@ -98,7 +98,10 @@ class _Work:
                 self.failures.append(error.failure)
 
     def _prove(self, source: ClusterClient) -> frozenset[str]:
-        """It is OPS, and shows us all of its Secrets. Returns those that cert-manager is to write."""
+        """Verify that this is OPS, and that it shows us all Secrets.
+
+        Returns the names of the Secrets that cert-manager is to write. Raises ClusterError.
+        """
         about, what = self._spec.config.source, "prove what is gone"
         found, _ = identify_ops(source, about, datetime.now(UTC))
         if not about.cluster_id or found != self._spec.snapshot.cluster_id:
@@ -116,7 +119,7 @@ class _Work:
         return frozenset(self._secret_of(item) for page in pages for item in page)
 
     def _secret_of(self, certificate: dict[str, Any]) -> str:
-        """The name of the Secret that cert-manager is to write. Raises ClusterError: not knowing is doubt."""
+        """The name of the Secret that a Certificate is for. Raises ClusterError where it can't be read."""
         try:
             name = certificate["spec"]["secretName"]
         except MALFORMED:
@@ -144,37 +147,37 @@ class _Work:
         return ClusterError(Failure(code=FailureCode.PRUNE_REFUSED, cluster=name, what=what, detail=detail))
 
     @staticmethod
-    def _note(target: ClusterClient, row: Change) -> Change:
-        notes = dict.fromkeys(annotations.ORPHAN_MARKS) | (
-            ownership.marks(row.absence) if row.absence else {}
+    def _record(target: ClusterClient, row: Change) -> Change:
+        record = dict.fromkeys(annotations.ORPHAN_MARKS) | (
+            ownership.orphan_annotations(row.absence) if row.absence else {}
         )
         try:
             target.annotate(
                 row.target,
-                notes,
+                record,
                 uid=str(row.uid),
                 version=str(row.resource_version),
                 field_manager=annotations.PRUNE_MANAGER,
             )
         except ClusterError as error:
-            raise _explained(error) from None
+            raise _with_remedy(error) from None
         return row
 
 
-def _explained(error: ClusterError) -> ClusterError:
-    """The same; where the target forbids it, with what to do."""
+def _with_remedy(error: ClusterError) -> ClusterError:
+    """The error; where the target forbids the change, with what to do."""
     if error.failure.code is not FailureCode.FORBIDDEN:
         return error
-    return ClusterError(error.failure.model_copy(update={"detail": NO_RIGHT}))
+    return ClusterError(error.failure.model_copy(update={"detail": HOW_TO_ALLOW}))
 
 
 def _deleted(target: ClusterClient, row: Change) -> Change:
-    """Gone, also where the answer was lost. Raises ClusterError."""
+    """Delete the copy; it counts as deleted, too, where the answer was lost and it is gone."""
     try:
         target.delete(row.target, uid=str(row.uid), version=str(row.resource_version))
     except ClusterError as error:
         if error.failure.code is FailureCode.FORBIDDEN:
-            raise _explained(error) from None
+            raise _with_remedy(error) from None
         if error.failure.code is FailureCode.NOT_FOUND:
             pass
         elif error.failure.code not in OUTCOME_UNKNOWN:

@@ -116,9 +116,9 @@ def _hold_back(plan: Plan, spec: SyncSpec, observed: ObservedState) -> Plan:
     """The plan; where only urgent writes are allowed, without the others, which the report shows undone."""
     if not spec.urgent_only:
         return plan
-    due, waiting = only_urgent(plan, datetime.now(UTC))
-    if waiting:
-        observed.failures.append(hold_failure(spec, len(waiting), len(plan.writes)))
+    due, deferred = only_urgent(plan, datetime.now(UTC))
+    if deferred:
+        observed.failures.append(hold_failure(spec, len(deferred), len(plan.writes)))
     return due
 
 

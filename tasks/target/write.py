@@ -1,6 +1,6 @@
-"""Carries out the writes of one plan: a page of OPS's Secrets at a time, several threads, one Secret each.
+"""Carries out the writes of one plan: a page of OPS's Secrets at a time, in several threads, one Secret each.
 
-A private key exists here from the moment OPS's answer arrives until the targets of that page have it.
+A private key exists here from the response of OPS until the targets of that page have it.
 """
 
 import threading
@@ -21,18 +21,18 @@ from tasks.plan.spec import SyncSpec
 from tasks.runtime import shutdown
 from tasks.target.apply import SecretApplier
 
-GIVE_UP_AFTER = 3
-"""Failures of an API server in a row, after which it is left in peace."""
+MAX_FAILURES = 3
+"""Number of failures in a row after which no further write is sent to an API server."""
 
-IN_TROUBLE = frozenset(
+SERVER_FAILURES = frozenset(
     {FailureCode.UNREACHABLE, FailureCode.CONNECTION_LOST, FailureCode.TIMEOUT, FailureCode.THROTTLED}
 )
 
 LIST_FROM_SHARE = 0.25
-"""From this share of OPS's certificates on, one list costs less than a request for each."""
+"""Where a plan needs at least this share of OPS's certificates, one list is cheaper than single requests."""
 
 Outcome = tuple[SecretRef, Change | None, Failure | None]
-"""Target, its row if there is one left to report, and what went wrong."""
+"""The target, its row if one is left to report, and what went wrong."""
 
 
 class Writer:
@@ -46,7 +46,7 @@ class Writer:
         self._stopped = shutdown.current().requested
 
     def write(self, plan: Plan) -> tuple[tuple[Change, ...], list[Failure]]:
-        """All rows of the plan as they turned out, and what went wrong."""
+        """Return all rows of the plan as they turned out, and the failures."""
         wanted: dict[str, list[Change]] = defaultdict(list)
         for change in plan.writes:
             wanted[change.certificate].append(change)
@@ -56,7 +56,7 @@ class Writer:
             for target, outcome, failure in self._write(wanted):
                 outcomes[target] = outcome
                 failures += [failure] if failure else []
-        except ClusterError as error:  # OPS could not be read to the end; what was written stays said
+        except ClusterError as error:  # OPS could not be read to the end; what was written is reported
             failures.append(error.failure)
         rows = tuple(change for change in outcomes.values() if change)
         left = sum(row.writes and not row.applied for row in rows)
@@ -71,7 +71,7 @@ class Writer:
         with ThreadPoolExecutor(MAX_CONNECTIONS) as pool:
             for page in self._pages(tuple(wanted)):
                 present = [(secret, wanted[name]) for secret in page if (name := name_of(secret)) in missing]
-                page.clear()  # or its keys would still be here while the next page comes
+                page.clear()  # else its keys stay in memory while the next page is read
                 missing -= {name_of(secret) for secret, _ in present}
                 for sent in pool.map(lambda pair: self._apply_all(*pair), present):
                     yield from sent
@@ -80,7 +80,7 @@ class Writer:
             yield from self._apply_all(None, wanted[name])
 
     def _pages(self, names: tuple[str, ...]) -> Iterator[list[dict[str, Any]]]:
-        """The Secrets of that name that OPS has now: one list where many are wanted, else one by one."""
+        """The Secrets of these names on OPS: from one list where many are needed, else one by one."""
         source = self._spec.config.source
         if len(names) > 1 and len(names) >= LIST_FROM_SHARE * len(self._spec.snapshot.certificates):
             yield from self._source.tls_secrets(source.namespace, source.selector)
@@ -103,7 +103,7 @@ class Writer:
             return change.target, change, error.failure
         except UnsafePlan as error:
             return change.target, change, self._failure(FailureCode.UNSAFE_PLAN, what, str(error))
-        except Exception as error:  # noqa: BLE001  its text could hold a key; other rows stay said
+        except Exception as error:  # noqa: BLE001  its text could hold a key; the other rows are still reported
             return change.target, change, internal_error(self._spec.cluster.name, what, error)
         self._breaker.record(None)
         return change.target, outcome, None
@@ -115,7 +115,7 @@ class Writer:
 class CircuitBreaker:
     """Stops the writes to a cluster whose API server has failed several times in a row.
 
-    Failures of single objects (a webhook of one namespace, a conflict) say nothing about the others.
+    A failure of one object (a webhook of one namespace, a conflict) does not count.
     """
 
     def __init__(self) -> None:
@@ -123,11 +123,11 @@ class CircuitBreaker:
 
     @property
     def is_open(self) -> bool:
-        return self._failures >= GIVE_UP_AFTER
+        return self._failures >= MAX_FAILURES
 
     def record(self, code: FailureCode | None) -> None:
         with self._lock:
             if code is None:
                 self._failures = 0
-            elif code in IN_TROUBLE:
+            elif code in SERVER_FAILURES:
                 self._failures += 1

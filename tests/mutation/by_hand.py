@@ -122,7 +122,7 @@ MUTANTS = (
         f"{FAULTS} -k never_arrived",
     ),
     Mutant(
-        "never given up", "target/write", "self._failures >= GIVE_UP_AFTER", "False", f"{FAULTS} -k in_peace"
+        "never given up", "target/write", "self._failures >= MAX_FAILURES", "False", f"{FAULTS} -k in_peace"
     ),
     Mutant("altered data", "kube/client", 'found.get("data") != sent', "False", f"{DELIVERY} -k mutating"),
     Mutant(
@@ -174,13 +174,17 @@ MUTANTS = (
         "object_decoder='x'",
         "tests/apiserver/test_flow.py -k resumed",
     ),
-    Mutant("two runs prune", "plan/orphans", "absence.runs >= RUNS", "absence.runs >= 2", PRUNE),
-    Mutant("no day of grace", "plan/orphans", "now - absence.since >= GRACE", "True", PRUNE),
-    Mutant("old notes count", "plan/orphans", "now - seen <= STALE", "True", PRUNE),
+    Mutant("two runs prune", "plan/orphans", "record.runs >= MIN_RUNS", "absence.runs >= 2", PRUNE),
+    Mutant("no day of grace", "plan/orphans", "now - record.since >= MIN_ORPHAN_AGE", "True", PRUNE),
+    Mutant("old notes count", "plan/orphans", "now - seen <= MAX_RECORD_AGE", "True", PRUNE),
     Mutant(
-        "runs at once count", "plan/orphans", "APART if absence.runs", "AGREED * 0 if absence.runs", PRUNE
+        "runs at once count",
+        "plan/orphans",
+        "MIN_RUN_INTERVAL if record.runs",
+        "MAX_CLOCK_SKEW * 0 if record.runs",
+        PRUNE,
     ),
-    Mutant("any clock will do", "plan/orphans", "abs(told - ours) <= AGREED", "True", PRUNE),
+    Mutant("any clock will do", "plan/orphans", "abs(server_time - ours) <= MAX_CLOCK_SKEW", "True", PRUNE),
     Mutant(
         "our clock counts",
         "target/prune",
@@ -192,10 +196,10 @@ MUTANTS = (
         "an older OPS is believed", "plan/prune", "if row.reason is Reason.WOULD_DOWNGRADE", "if False", PRUNE
     ),
     Mutant("trouble is no matter", "plan/prune", "report.changes if row.failed]", "()]", PRUNE),
-    Mutant("any share goes", "plan/prune", "int(existing * SHARE)", "existing", PRUNE),
-    Mutant("eleven at once", "plan/prune", "most = min(MOST, ", "most = max(0, ", PRUNE),
-    Mutant("an empty OPS is believed", "plan/prune", "gone and not inventory.certificates", "False", PRUNED),
-    Mutant("sixty in all", "plan/prune", "if total > MOST_IN_ALL:", "if False:", PRUNE),
+    Mutant("any share goes", "plan/prune", "int(existing * MAX_SHARE)", "existing", PRUNE),
+    Mutant("eleven at once", "plan/prune", "most = min(MAX_DELETIONS_PER_CLUSTER, ", "most = max(0, ", PRUNE),
+    Mutant("an empty OPS is believed", "plan/prune", "gone and not snapshot.certificates", "False", PRUNED),
+    Mutant("sixty in all", "plan/prune", "if total > MAX_DELETIONS_PER_RUN:", "if False:", PRUNE),
     Mutant("kept copies go", "plan/prune", "and not row.absence.kept]", "]", PRUNE),
     Mutant("edited copies go", "plan/ownership", "if is_untouched(secret) else", "if True else", PRUNE),
     Mutant("lists are believed", "target/prune", "source.target_secret(ref) is not None", "False", PRUNED),

@@ -121,7 +121,7 @@ def target_secret(
     if not stamped:
         fields["managed"] = replace(fields["managed"], ours_metadata=annotations.METADATA)
     fields |= values
-    stamp = ownership.stamp(US) if stamped and fields["labels"] else {}
+    stamp = ownership.source_cluster_annotation(US) if stamped and fields["labels"] else {}
     return TargetSecret(**{**fields, "annotations": stamp | fields["annotations"]})
 
 

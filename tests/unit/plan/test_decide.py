@@ -176,7 +176,7 @@ ROWS = {
         ),
     ),
     **{
-        f"valid, routed here | held by {who} | refuse | {reason}": Row(
+        f"valid, routed here | managed by {who} | refuse | {reason}": Row(
             (LITERAL, GLOB),
             FIT,
             (

@@ -37,8 +37,12 @@ def test_labels_and_annotations_are_those_that_are_expected_back() -> None:
         "tls-sync.io/serial": "5eed",
     }
     assert set(ownership.annotations(SOURCE)) == annotations.ANNOTATIONS
-    assert ownership.stamp(US) == {"tls-sync.io/source-cluster": OPS_ID}
-    written = {*ownership.labels(OWNER), *ownership.annotations(SOURCE), *ownership.stamp(US)}
+    assert ownership.source_cluster_annotation(US) == {"tls-sync.io/source-cluster": OPS_ID}
+    written = {
+        *ownership.labels(OWNER),
+        *ownership.annotations(SOURCE),
+        *ownership.source_cluster_annotation(US),
+    }
     assert written == annotations.STAMPED
 
 
@@ -79,7 +83,7 @@ def test_a_copy_of_a_former_ops_is_ours() -> None:
     heir = replace(US, former=frozenset({"x", ELSEWHERE}))
     copy = target_secret(annotations=STAMPED_ELSEWHERE)
     assert ownership.is_ours(copy, heir)
-    assert not ownership.is_from_elsewhere(copy, heir)
+    assert not ownership.is_from_other_source_cluster(copy, heir)
     assert not ownership.is_drifted(copy, SOURCE)
 
 
@@ -126,7 +130,10 @@ def test_a_patch_that_waits_for_its_apply_is_ours_and_drifted() -> None:
 )
 def test_the_other_ops_is_named_only_by_its_uid(noted: str, told: str) -> None:
     """Anyone on the target may write the annotation, and a report shows no text of that sort."""
-    assert ownership.source_cluster(target_secret(annotations={annotations.SOURCE_CLUSTER: noted})) == told
+    assert (
+        ownership.describe_source_cluster(target_secret(annotations={annotations.SOURCE_CLUSTER: noted}))
+        == told
+    )
 
 
 @pytest.mark.parametrize(
@@ -247,7 +254,7 @@ def listed(**values: Any) -> dict[str, Any]:
         "uid": "uid-of-copy",
         "resourceVersion": "41",
         "labels": dict(LABELS),
-        "annotations": ownership.annotations(SOURCE) | ownership.stamp(US),
+        "annotations": ownership.annotations(SOURCE) | ownership.source_cluster_annotation(US),
         "managedFields": [{"manager": "tls-sync", "operation": "Apply", "fieldsV1": apply}],
         **values,
     }
@@ -286,7 +293,7 @@ def test_parse_drops_what_is_foreign() -> None:
         labels={**LABELS, "team": canary},
         annotations={
             **ownership.annotations(SOURCE),
-            **ownership.stamp(US),
+            **ownership.source_cluster_annotation(US),
             "kubectl.kubernetes.io/last-applied-configuration": canary,
         },
         ownerReferences=[{"name": canary}],

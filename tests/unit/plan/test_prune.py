@@ -25,16 +25,16 @@ from tasks.domain.parameters import RunParameters
 from tasks.domain.reasons import Reason
 from tasks.plan import ownership
 from tasks.plan.decide import make_plan
-from tasks.plan.orphans import APART, Clock, clock_of, with_prune_forecast
-from tasks.plan.ownership import absence_of, marks
+from tasks.plan.orphans import MIN_RUN_INTERVAL, Clock, clock_of, with_prune_forecast
+from tasks.plan.ownership import orphan_annotations, orphan_record_of
 from tasks.plan.prune import (
-    MOST_IN_ALL,
-    Pruning,
+    MAX_DELETIONS_PER_RUN,
+    PrunePlan,
+    at_target_time,
+    copies_newer_than_ops,
     ensure_safe_prune,
-    merged,
-    newer_than_ops,
     plan_prune,
-    timed,
+    with_outcome,
 )
 from tasks.plan.safety import UnsafePlan
 from tasks.plan.spec import SyncSpec
@@ -69,18 +69,18 @@ def world(
 
 
 def copy(holds: Any, absence: OrphanRecord) -> Any:
-    notes = ownership.annotations(holds) | marks(absence)
+    notes = ownership.annotations(holds) | orphan_annotations(absence)
     return f.target_secret(holds, namespace="app", annotations=notes)
 
 
-def planned(*pairs: tuple[SyncSpec, ClusterReport], now: datetime = NOW) -> tuple[Pruning, ...]:
+def planned(*pairs: tuple[SyncSpec, ClusterReport], now: datetime = NOW) -> tuple[PrunePlan, ...]:
     """What is carried out where the target's clock says the same as ours."""
     found = plan_prune([spec for spec, _ in pairs], [report for _, report in pairs], now)
-    return tuple(timed(one, Clock(now), f.SOURCE_NAMESPACE) for one in found)
+    return tuple(at_target_time(one, Clock(now), f.SOURCE_NAMESPACE) for one in found)
 
 
-def safe(pruning: Pruning, spec: SyncSpec, report: ClusterReport, newer: str = "", **clock: Any) -> None:
-    ensure_safe_prune(pruning, spec, report, newer, Clock(**{"now": NOW, **clock}))
+def safe(prune_plan: PrunePlan, spec: SyncSpec, report: ClusterReport, newer: str = "", **clock: Any) -> None:
+    ensure_safe_prune(prune_plan, spec, report, newer, Clock(**{"now": NOW, **clock}))
 
 
 def deleted(*pairs: tuple[SyncSpec, ClusterReport], now: datetime = NOW) -> int:
@@ -104,7 +104,7 @@ def test_what_is_due_is_deleted_and_bound_to_what_was_listed() -> None:
         "",
     )
     assert (row.uid, row.resource_version) == ("uid-of-copy", "41")
-    assert (one.notes, one.failures) == ((), ())
+    assert (one.records, one.failures) == ((), ())
     assert one.rows == (row,)
 
 
@@ -150,7 +150,7 @@ def test_three_runs_and_a_day_make_it_due(absence: OrphanRecord, due: bool) -> N
 def test_what_is_not_due_is_noted(absence: OrphanRecord, runs: int) -> None:
     """Runs that found it gone are counted; notes that can't be right, or that nobody kept up, start anew."""
     (one,) = planned(world(absence=absence))
-    (row,) = one.notes
+    (row,) = one.records
     assert row.absence is not None
     assert (one.deletes, row.absence.runs, row.absence.seen) == ((), runs, NOW)
     assert row.absence.since == (absence.since if runs > 1 else NOW)
@@ -159,9 +159,9 @@ def test_what_is_not_due_is_noted(absence: OrphanRecord, runs: int) -> None:
 @pytest.mark.parametrize("runs", [1, 2])
 def test_runs_that_come_sooner_do_not_count(runs: int) -> None:
     """A note is made 50 minutes after the last one at the soonest, to the second, so that runs are apart."""
-    just = replace(DUE, seen=NOW - APART, runs=runs)
-    sooner = replace(just, seen=NOW - APART + timedelta(seconds=1))
-    assert [len(planned(world(absence=one))[0].notes) for one in (just, sooner)] == [1, 0]
+    just = replace(DUE, seen=NOW - MIN_RUN_INTERVAL, runs=runs)
+    sooner = replace(just, seen=NOW - MIN_RUN_INTERVAL + timedelta(seconds=1))
+    assert [len(planned(world(absence=one))[0].records) for one in (just, sooner)] == [1, 0]
 
 
 def test_enough_runs_are_noted_now_and_then() -> None:
@@ -169,7 +169,7 @@ def test_enough_runs_are_noted_now_and_then() -> None:
     recent = replace(DUE, since=NOW - timedelta(hours=9), seen=NOW - timedelta(hours=5))
     old = replace(recent, seen=NOW - timedelta(hours=6))
     oldest, many = replace(recent, seen=NOW - timedelta(hours=7)), replace(recent, runs=5)
-    noted = [len(planned(world(absence=one))[0].notes) for one in (recent, many, old, oldest)]
+    noted = [len(planned(world(absence=one))[0].records) for one in (recent, many, old, oldest)]
     assert noted == [0, 0, 1, 1]
 
 
@@ -185,8 +185,8 @@ def test_a_copy_whose_certificate_is_not_gone_is_kept(reason: Reason) -> None:
     """What no route sends any more, or OPS has in a bad state, is not absent there: its notes end."""
     spec, report = world()
     (one,) = planned((spec, called(reason, report)))
-    assert (one.deletes, one.notes) == ((), ())
-    assert [row.absence for row in one.ended] == [OrphanRecord()]
+    assert (one.deletes, one.records) == ((), ())
+    assert [row.absence for row in one.cleared] == [OrphanRecord()]
 
 
 def test_only_clusters_that_say_so_are_pruned() -> None:
@@ -214,7 +214,7 @@ def test_a_cluster_in_trouble_is_no_witness() -> None:
 
 def told_of(*pairs: tuple[SyncSpec, ClusterReport]) -> dict[str, list[str]]:
     """What is said of the copies to which nothing is done, cluster by cluster."""
-    return {one.cluster: [explain(row) for row in one.waiting] for one in planned(*pairs)}
+    return {one.cluster: [explain(row) for row in one.deferred] for one in planned(*pairs)}
 
 
 def with_row(report: ClusterReport, reason: Reason, action: Action = Action.REFUSE) -> ClusterReport:
@@ -265,12 +265,12 @@ def test_a_newer_copy_anywhere_is_doubt_about_ops(absence: OrphanRecord, prune: 
 def test_newer_copies_are_named_and_not_all() -> None:
     """Newer copies are named in alphabetical order, and only some of them."""
     (_, one), (_, two) = (world(gone=0, cluster=cluster) for cluster in ("rct", "dev"))
-    found = newer_than_ops(
+    found = copies_newer_than_ops(
         [with_row(one, Reason.WOULD_DOWNGRADE), *[with_row(two, Reason.WOULD_DOWNGRADE)] * 99]
     )
     assert found.startswith("app/other on dev, app/other on dev, ")
     assert found.endswith(" more")
-    assert newer_than_ops([one, two]) == ""
+    assert copies_newer_than_ops([one, two]) == ""
 
 
 def test_what_waits_is_said_where_something_is_gone_alone() -> None:
@@ -289,7 +289,7 @@ def test_notes_end_whatever_else_there_is() -> None:
     back = with_row(called(Reason.IN_SYNC, report), Reason.WOULD_DOWNGRADE)
     back = back.model_copy(update={"failures": (Failure(code=FailureCode.TIMEOUT, cluster="dev", what="x"),)})
     (one,) = planned((spec, back))
-    assert [(row.target.name, row.absence) for row in one.ended] == [("web-0", OrphanRecord())]
+    assert [(row.target.name, row.absence) for row in one.cleared] == [("web-0", OrphanRecord())]
     safe(one, spec, back, newer="x", trouble="x")
 
 
@@ -311,17 +311,17 @@ def test_a_clock_that_differs_is_not_gone_by(ahead: timedelta) -> None:
     pair = world(10, 2)
     (one,) = plan_prune([pair[0]], [pair[1]], NOW)
     assert one.rows
-    left = timed(one, clock, f.SOURCE_NAMESPACE)
+    left = at_target_time(one, clock, f.SOURCE_NAMESPACE)
     assert left.rows == ()
-    assert [explain(row) for row in left.waiting] == [WAITS + clock.trouble] * 2
-    assert merged(pair[1], left.waiting, ()).counts == {Action.KEEP: 10}
+    assert [explain(row) for row in left.deferred] == [WAITS + clock.problem] * 2
+    assert with_outcome(pair[1], left.deferred, ()).counts == {Action.KEEP: 10}
 
 
 def test_a_server_that_tells_no_time_is_not_gone_by() -> None:
     """Nothing is noted or deleted there, since nobody knows how much time has passed."""
     clock = clock_of(None, NOW)
     assert clock.now == NOW
-    assert "have no Date that can be read" in clock.trouble
+    assert "have no Date that can be read" in clock.problem
 
 
 def test_the_targets_time_decides_and_is_noted() -> None:
@@ -330,8 +330,8 @@ def test_the_targets_time_decides_and_is_noted() -> None:
     spec, report = world()
     (one,) = plan_prune([spec], [report], NOW)
     assert len(one.deletes) == 1
-    assert timed(one, Clock(early), f.SOURCE_NAMESPACE).rows == ()
-    (row,) = planned(world(absence=OrphanRecord()), now=early)[0].notes
+    assert at_target_time(one, Clock(early), f.SOURCE_NAMESPACE).rows == ()
+    (row,) = planned(world(absence=OrphanRecord()), now=early)[0].records
     assert row.absence == OrphanRecord(since=early, seen=early, runs=1, source="certificates-ops/web-0")
 
 
@@ -340,7 +340,7 @@ def test_notes_by_our_own_clock_are_still_notes(minutes: int) -> None:
     """Notes that earlier versions made by our clock count, unless they lie in the target's future."""
     now = NOW + timedelta(minutes=minutes)
     (one,) = planned(world(absence=replace(DUE, runs=2, seen=NOW, since=NOW - DAY)), now=now)
-    assert [row.absence.runs for row in one.notes if row.absence] == ([] if minutes > 0 else [1])
+    assert [row.absence.runs for row in one.records if row.absence] == ([] if minutes > 0 else [1])
 
 
 def test_each_report_goes_by_the_targets_time() -> None:
@@ -373,15 +373,15 @@ def test_no_copy_goes_before_three_runs_and_a_day(steps: list[tuple[int, bool, b
         report = report if gone else called(Reason.IN_SYNC, report)
         of_other = healthy if well else with_row(healthy, Reason.WOULD_DOWNGRADE)
         one, _ = planned((spec, report), (other, of_other), now=now)
-        safe(one, spec, report, newer_than_ops([of_other]), now=now)
+        safe(one, spec, report, copies_newer_than_ops([of_other]), now=now)
         if one.deletes:
             assert gone and well and len(noted) >= 3 and now - noted[0] >= DAY  # noqa: PT018  one law
             return
-        written = one.notes or one.ended
+        written = one.records or one.cleared
         absence = replace(written[0].absence or OrphanRecord(), source=DUE.source) if written else absence
         if not gone:
             noted = []
-        elif well and (not noted or now - noted[-1] >= APART):
+        elif well and (not noted or now - noted[-1] >= MIN_RUN_INTERVAL):
             noted.append(now)
 
 
@@ -470,7 +470,7 @@ def test_what_a_run_notes_it_says() -> None:
     """The row of a note has the note's own words; where nothing is due yet, nothing is refused either."""
     (one,) = planned(world(9, absence=OrphanRecord()))
     assert one.failures == ()
-    assert [row.detail[:26] for row in one.notes] == ["a run of all clusters afte"]
+    assert [row.detail[:26] for row in one.records] == ["a run of all clusters afte"]
 
 
 def test_at_most_ten_go_at_once_in_a_cluster() -> None:
@@ -483,7 +483,7 @@ def test_at_most_ten_go_at_once_in_a_cluster() -> None:
 def test_at_most_fifty_go_in_all() -> None:
     """Over all clusters of a run together."""
     pairs = [world(100, 10, cluster=f"dev-{number}") for number in range(6)]
-    assert deleted(*pairs[:5]) == MOST_IN_ALL
+    assert deleted(*pairs[:5]) == MAX_DELETIONS_PER_RUN
     assert deleted(*pairs) == 0
     assert set(refused(*pairs)) == {"60 copies are due in all clusters together; at most 50 may go at once"}
 
@@ -491,7 +491,7 @@ def test_at_most_fifty_go_in_all() -> None:
 def test_much_gone_at_once_is_doubted_before_anything_is_noted() -> None:
     """Four of ten certificates: no copy is even noted, so that no clock runs while OPS is broken."""
     (one,) = planned(world(10, 4, absence=OrphanRecord()))
-    assert (one.deletes, one.notes) == ((), ())
+    assert (one.deletes, one.records) == ((), ())
     assert one.failures[0].detail == "4 of 10 certificates are gone from OPS at once; at most 3 may be"
 
 
@@ -551,7 +551,7 @@ def test_copies_of_another_namespace_of_ops_are_kept() -> None:
     source = spec.config.source.model_copy(update={"namespace": "elsewhere"})
     moved = replace(spec, config=spec.config.model_copy(update={"source": source}))
     (one,) = planned((moved, report))
-    assert (one.deletes, one.notes) == ((), ())
+    assert (one.deletes, one.records) == ((), ())
 
 
 @pytest.mark.parametrize(
@@ -589,34 +589,36 @@ def test_copies_of_another_namespace_of_ops_are_kept() -> None:
 )
 def test_what_keeps_a_copy(values: dict[str, Any], kept: str) -> None:
     """The target's own word, and every edit: what somebody wrote to is not ours alone to delete."""
-    assert absence_of(f.target_secret(**values), f.US).kept == kept
+    assert orphan_record_of(f.target_secret(**values), f.US).kept == kept
 
 
 @pytest.mark.parametrize("spoilt", ["", "soon", "2026-01-01", "2026-01-01T00:00:00"])
 def test_spoilt_notes_count_as_none(spoilt: str) -> None:
     """A note without a point in time that is one starts no clock and ends none."""
-    notes = marks(DUE) | {annotations.ORPHANED_SINCE: spoilt}
-    assert absence_of(f.target_secret(annotations=notes), f.US) == OrphanRecord()
+    notes = orphan_annotations(DUE) | {annotations.ORPHANED_SINCE: spoilt}
+    assert orphan_record_of(f.target_secret(annotations=notes), f.US) == OrphanRecord()
 
 
 @pytest.mark.parametrize("spoilt", ["9" * 4300, "1234567", "-1", "1.5", "²", "many", ""])
 def test_a_spoilt_number_of_runs_counts_as_none(spoilt: str) -> None:
     """One copy's note, which anyone there may edit, must not end the run of all clusters."""
-    notes = marks(DUE) | {annotations.ORPHANED_RUNS: spoilt}
-    assert absence_of(f.target_secret(annotations=notes), f.US) == OrphanRecord()
+    notes = orphan_annotations(DUE) | {annotations.ORPHANED_RUNS: spoilt}
+    assert orphan_record_of(f.target_secret(annotations=notes), f.US) == OrphanRecord()
 
 
 def test_notes_say_what_was_noted() -> None:
     """What is written on a copy is read again as it was."""
-    found = absence_of(
-        f.target_secret(f.certificate("web-0"), annotations={annotations.SOURCE: DUE.source} | marks(DUE)),
+    found = orphan_record_of(
+        f.target_secret(
+            f.certificate("web-0"), annotations={annotations.SOURCE: DUE.source} | orphan_annotations(DUE)
+        ),
         f.US,
     )
     assert found == DUE
 
 
-def broken(row: Change, **changes: Any) -> Pruning:
-    return Pruning("dev", (replace(row, **changes),))
+def broken(row: Change, **changes: Any) -> PrunePlan:
+    return PrunePlan("dev", (replace(row, **changes),))
 
 
 @pytest.mark.parametrize(
@@ -644,10 +646,10 @@ def test_a_wrong_plan_deletes_nothing(changes: dict[str, Any], rule: str) -> Non
         ({"uid": "another"}, "it is not the one that was listed"),
         ({"uid": None}, "it is bound to no object"),
         ({"certificate": "web-3"}, "its certificate is on OPS"),
-        ({"target": SecretRef(namespace="app", name="web-3")}, "it is noted otherwise"),
-        ({"absence": replace(DUE, since=NOW - 2 * DAY, seen=NOW, runs=2)}, "it is noted otherwise"),
-        ({"absence": replace(DUE, seen=NOW, runs=3)}, "it is noted otherwise"),
-        ({"absence": replace(DUE, seen=NOW + DAY, runs=2)}, "it is noted otherwise"),
+        ({"target": SecretRef(namespace="app", name="web-3")}, "its record differs"),
+        ({"absence": replace(DUE, since=NOW - 2 * DAY, seen=NOW, runs=2)}, "its record differs"),
+        ({"absence": replace(DUE, seen=NOW, runs=3)}, "its record differs"),
+        ({"absence": replace(DUE, seen=NOW + DAY, runs=2)}, "its record differs"),
     ],
 )
 def test_a_wrong_note_is_not_made(changes: dict[str, Any], rule: str) -> None:
@@ -655,7 +657,7 @@ def test_a_wrong_note_is_not_made(changes: dict[str, Any], rule: str) -> None:
     spec, report = world(absence=replace(DUE, runs=1))
     (one,) = planned((spec, report))
     safe(one, spec, report)
-    wrong = Pruning("dev", notes=(replace(one.notes[0], **changes),))
+    wrong = PrunePlan("dev", records=(replace(one.records[0], **changes),))
     with pytest.raises(UnsafePlan, match=rule):
         safe(wrong, spec, report)
 
@@ -672,9 +674,9 @@ def test_where_something_comes_first_nothing_is_deleted(absence: OrphanRecord) -
         (with_row(report, Reason.EXPIRED, Action.KEEP), {}),
         (failed, {}),
         (report, {"newer": "x"}),
-        (report, {"trouble": "x"}),
+        (report, {"problem": "x"}),
     ):
-        with pytest.raises(UnsafePlan, match="nothing may be noted or deleted"):
+        with pytest.raises(UnsafePlan, match="nothing may be recorded or deleted"):
             safe(one, spec, facts, **more)
 
 
@@ -709,8 +711,8 @@ def test_the_report_says_what_was_deleted() -> None:
     """A deleted copy is counted as such, and holds nothing any more."""
     _, report = world()
     (one,) = planned(world())
-    done = merged(report, [replace(one.deletes[0], applied=True)], ())
-    undone = merged(report, one.deletes, ())
+    done = with_outcome(report, [replace(one.deletes[0], applied=True)], ())
+    undone = with_outcome(report, one.deletes, ())
     assert (done.counts[Action.DELETE], undone.counts[Action.DELETE]) == (1, 0)
     assert [row.effective_version for row in done.changes if row.action is Action.DELETE] == [None]
     assert done.ok

@@ -33,7 +33,7 @@ NAME = "web-0"
 def copied(api: MemoryApi) -> WiredClient:
     """A client of a cluster that has our copy of one certificate."""
     lost = f.certificate(NAME)
-    annotations = ownership.annotations(lost) | ownership.stamp(f.US)
+    annotations = ownership.annotations(lost) | ownership.source_cluster_annotation(f.US)
     metadata = {"labels": ownership.labels(f.OWNER), "annotations": annotations}
     body = {
         "apiVersion": "v1",
@@ -58,9 +58,9 @@ def pruned(api: MemoryApi, client: WiredClient, monkeypatch: pytest.MonkeyPatch)
     now = datetime.now(UTC)
     plan = make_plan(entry, spec.snapshot, client.target_secrets("app"), owner=f.US, now=now)
     report = ClusterReport(cluster="dev", changes=plan.changes)
-    (pruning,) = plan_prune([spec], [report], now)
+    (prune_plan,) = plan_prune([spec], [report], now)
     monkeypatch.setattr(prune, "client_of_target", lambda *_: nullcontext(client))
-    return prune.prune(spec, pruning, report, "")
+    return prune.prune(spec, prune_plan, report, "")
 
 
 def notes(api: MemoryApi) -> Manifest:
