@@ -290,7 +290,7 @@ def test_notes_end_whatever_else_there_is() -> None:
     back = back.model_copy(update={"failures": (Failure(code=FailureCode.TIMEOUT, cluster="dev", what="x"),)})
     (one,) = planned((spec, back))
     assert [(row.target.name, row.absence) for row in one.cleared] == [("web-0", OrphanRecord())]
-    safe(one, spec, back, newer="x", trouble="x")
+    safe(one, spec, back, newer="x", problem="x")
 
 
 ZERO, SECOND, MINUTES = timedelta(), timedelta(seconds=1), timedelta(minutes=5)
