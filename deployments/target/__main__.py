@@ -10,6 +10,7 @@ from tasks.runtime.command import non_empty, run_command
 
 if TYPE_CHECKING:  # what needs no dependency is imported before the first try
     from deployments.target.places import Place
+    from tasks.config.schema import SyncConfig
 
 _DESCRIPTION = """\
   manifests   print what a target cluster needs: account, roles, admission policy (YAML, for kubectl apply)
@@ -117,6 +118,7 @@ def _manifests(given: argparse.Namespace) -> int:
     from tasks.config.load import load_config  # noqa: PLC0415
 
     config = load_config(given.config)
+    _refuse_application(config, given.account)
     sys.stdout.write(render(config.named(given.cluster), given.account))
     return 0
 
@@ -126,6 +128,7 @@ def _kubeconfig(given: argparse.Namespace) -> int:
     from tasks.config.load import load_config  # noqa: PLC0415
 
     config = load_config(given.config)
+    _refuse_application(config, given.account)
     contexts, servers = dict(given.context), dict(given.server)
     wanted = collection.wanted_of(config, given.ops_context, contexts, servers)
     if given.cluster not in {one.name for one in wanted}:
@@ -145,6 +148,19 @@ def _kubeconfig(given: argparse.Namespace) -> int:
         left = "is as it was" if place.is_there else "was not made"
         raise TargetError(f"no credential could be renewed, so {place}{place.whose} {left}")
     return 1 if any(one.failed for one in outcomes) else 0
+
+
+def _refuse_application(config: "SyncConfig", account: str) -> None:
+    """Raise TargetError where the account would be in a namespace that certificates are copied to.
+
+    Pods there could use it, and with it write to the namespaces of all other applications of the cluster.
+    """
+    for cluster in config.clusters:
+        if account in cluster.namespaces_of(None):
+            raise TargetError(
+                f"--account {account}: namespace {account} is an application's (cluster {cluster.name} has a "
+                "route to it), and its pods could use the ServiceAccount; take a name that no application has"
+            )
 
 
 def _place(given: argparse.Namespace, configured: str | None) -> "Place":

@@ -180,6 +180,21 @@ def test_an_account_takes_no_namespace_of_others(taken: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "arguments",
+    [("manifests", "--cluster", "rct"), ("kubeconfig", "--output", "/nowhere/config")],
+)
+def test_an_account_takes_no_namespace_of_an_application(arguments: tuple[str, ...]) -> None:
+    """Pods of that namespace could use it; a route of any cluster counts, whichever is asked for."""
+    (namespace, *_) = load_config(str(EXAMPLE)).clusters[0].namespaces_of(None)
+    refused = command(*arguments, "--account", namespace)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.startswith(
+        f"tls-sync: --account {namespace}: namespace {namespace} is an application's "
+    )
+    assert refused.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
     ("arguments", "text"),
     [
         (("--cluster", "nowhere"), "no such cluster; known are: dev, rct, prd"),
