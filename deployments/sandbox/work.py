@@ -1,4 +1,4 @@
-"""Programs that take minutes and end by themselves."""
+"""Runs programs that take minutes and end by themselves."""
 
 import subprocess
 from collections.abc import Sequence
@@ -10,10 +10,11 @@ from deployments.sandbox.errors import SandboxError
 from deployments.sandbox.progress import Say, Waiting
 
 _LINES = 40
+"""Lines of the log that an error shows."""
 
 
 def run(what: str, command: Sequence[str | Path], log: Path, say: Say) -> None:
-    """A program that takes its time."""
+    """Run a program to its end, in the log's folder. Raises SandboxError where it fails."""
     process = processes.spawn(command, log, log.parent)
     waiting = Waiting(what, say)
     say(f"{what} …")
@@ -25,5 +26,5 @@ def run(what: str, command: Sequence[str | Path], log: Path, say: Say) -> None:
     finally:
         processes.stop(process)
     if process.returncode:
-        raise SandboxError(f"{what} failed:\n{processes.tail(log, _LINES)}")
+        raise SandboxError(f"{what} failed:\n{processes.tail(log, _LINES)}\nThe whole log is {log}.")
     say(f"{what}: done in {waiting.seconds} s")

@@ -3,15 +3,13 @@
 import hashlib
 import re
 import shutil
-import subprocess
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from deployments.sandbox import processes
 from deployments.sandbox.errors import SandboxError
 from deployments.sandbox.programs.envtest import publish
-from deployments.sandbox.progress import Say, Waiting
+from deployments.sandbox.progress import Say
+from deployments.sandbox.work import run
 
 
 @dataclass(frozen=True)
@@ -68,17 +66,20 @@ def build(name: str, program: Path, say: Say) -> None:
         )
     source = SOURCES[name]
     say(
-        f"building {name} {source.version} with Go: about {source.minutes:g} min on two cores, as it "
-        f"is compiled from source; it happens once, then it lies in {program.parent}"
+        f"{name} {source.version} is compiled from source: about {source.minutes:g} min on two cores, once; "
+        f"then it is in {program.parent}"
     )
     program.parent.mkdir(parents=True, exist_ok=True)
     partial = program.with_name(f"{name}.partial")
     partial.unlink(missing_ok=True)  # go build won't overwrite what is no program
-    _run([go, *_arguments(source), "-o", str(partial), source.package], source, program, say)
+    log = program.with_name(f"{name}.log")
+    log.unlink(missing_ok=True)
+    command = ["/usr/bin/env", "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=", go, "build", *_flags(source)]
+    run(f"building {name}", [*command, "-o", partial, source.package], log, say)
     publish(partial, program)
 
 
-def _arguments(source: Source) -> list[str]:
+def _flags(source: Source) -> list[str]:
     flags = "-s -w"
     if source.folder == "kubernetes":
         # Without these the server calls itself v0.0.0-master, which clients refuse.
@@ -86,24 +87,4 @@ def _arguments(source: Source) -> list[str]:
         stamp = {"gitVersion": source.version, "gitMajor": major, "gitMinor": minor}
         for key, value in stamp.items():
             flags += f" -X k8s.io/component-base/version.{key}={value}"
-    return ["build", "-trimpath", "-ldflags", flags]
-
-
-def _run(command: list[str], source: Source, program: Path, say: Say) -> None:
-    log = program.with_name(f"{program.name}.log")
-    log.unlink(missing_ok=True)
-    environment = {"CGO_ENABLED": "0", "GOWORK": "off", "GOFLAGS": ""}
-    process = processes.spawn(command, log, source.directory, environment)
-    waiting = Waiting(f"building {program.name}", say)
-    try:
-        while process.poll() is None:
-            waiting.tick()
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(0.5)
-    finally:
-        processes.stop(process)
-    if process.returncode:
-        raise SandboxError(
-            f"go build of {program.name} failed:\n{processes.tail(log)}\nThe whole log is {log}."
-        )
-    say(f"built {program.name} in {waiting.seconds} s")
+    return [f"-C={source.directory}", "-trimpath", "-ldflags", flags]
