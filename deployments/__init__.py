@@ -1,4 +1,1 @@
-"""What is deployed, and the sandbox to try it in.
-
-Only `deployments.sandbox` is Python code; the rest is read by Prefect, Helm, Argo CD and people.
-"""
+"""The chart and its hooks, what target clusters need, and a sandbox to try tls-sync in."""

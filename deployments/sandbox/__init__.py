@@ -1,5 +1,5 @@
 """Real API servers on loopback, for the demo, the tests and the benchmarks.
 
-Nothing here imports tasks/, so that it can also be the independent witness of what these did; flow_run.py and
-serve.py import flows/, which they run.
+Nothing here imports tasks/, so that the sandbox can check independently what tls-sync did. Only flow_run.py
+and serve.py import flows/, which they run.
 """

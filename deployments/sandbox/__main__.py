@@ -1,4 +1,4 @@
-"""`python -m deployments.sandbox`: see tls-sync at work on clusters of this machine's own."""
+"""`python -m deployments.sandbox`: run tls-sync on clusters of this machine."""
 
 import argparse
 import os
@@ -17,13 +17,13 @@ and in one temporary directory. Nothing of your own clusters, kubeconfig or Pref
 
   demo   a guided tour of a few minutes: six runs, each one checked against the clusters
   up     the same clusters to play with: Prefect's UI, the flow with its hourly schedule, the
-         preflight, and a list of commands to type in another terminal; stays until Ctrl-C
+         preflight, and a list of commands to type in another terminal; runs until Ctrl-C
   renew  renew a certificate on the OPS of a sandbox that is up, as cert-manager would
-  fetch  only make sure that what the tests need is at hand: kube-apiserver, etcd, kubectl, helm
+  fetch  only find, fetch or build what the tests need: kube-apiserver, etcd, kubectl, helm
 """
 _EPILOG = """\
 kube-apiserver and etcd are taken from $KUBEBUILDER_ASSETS if it is set, else from the cache, or are
-fetched or built once, which takes minutes. Ctrl-C ends everything, and no process and no file is left.
+fetched or built once, which takes minutes. Ctrl-C stops all processes and removes all files.
 """
 
 
@@ -35,7 +35,7 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="demo|up|renew|fetch")
-    commands.add_parser("demo", help="a guided tour of six runs; exit status 0 if every check held")
+    commands.add_parser("demo", help="a guided tour of six runs; exit status 0 if every check passed")
     commands.add_parser("up", help="clusters, Prefect's UI and the scheduled flow, until Ctrl-C")
     commands.add_parser("fetch", help="find, fetch or build kube-apiserver, etcd, kubectl and helm")
     renew = commands.add_parser(
@@ -59,7 +59,7 @@ def _guarded(given: argparse.Namespace) -> int:
 
 
 def _carry_out(given: argparse.Namespace) -> int:
-    """Imported here, so that also a Ctrl-C during the imports ends without a traceback."""
+    """Run the command. The imports are here so that Ctrl-C during them ends without a traceback, too."""
     if given.command == "fetch":
         from deployments.sandbox.programs.binaries import locate  # noqa: PLC0415
 
@@ -74,7 +74,7 @@ def _carry_out(given: argparse.Namespace) -> int:
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    """The first signal ends the program; later ones must not disturb it while it cleans up."""
+    """End the program at the first signal, and ignore later ones while it cleans up."""
     for number in _SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
@@ -83,5 +83,5 @@ def _interrupt(_number: int, _frame: FrameType | None) -> None:
 if __name__ == "__main__":
     status = main()
     sys.stdout.flush()
-    # Not sys.exit: it waits for Prefect's threads, and these for servers that are gone by now.
+    # Not sys.exit: it waits for Prefect's threads, which wait for servers that have stopped.
     os._exit(status)

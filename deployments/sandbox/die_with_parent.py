@@ -2,8 +2,8 @@
 
     python die_with_parent.py PARENT_PID PROGRAM [ARGUMENT …]
 
-A program of its own, because code between fork and exec (`preexec_fn`) isn't safe beside threads.
-The setting outlives the exec, and the process id stays the same.
+It is a separate program because code between fork and exec (`preexec_fn`) is not safe with threads.
+The setting survives the exec, and the process id stays the same.
 """
 
 import ctypes
@@ -20,7 +20,7 @@ def main() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
         if os.getppid() != int(parent):  # it died before the line above
             sys.exit(1)
-    os.execv(command[0], command)  # noqa: S606 (that is what it is for)
+    os.execv(command[0], command)  # noqa: S606 (its purpose)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
-"""The one error that people see when the sandbox can't do its work."""
+"""The error that people see when the sandbox can't do its work."""
 
 
 class SandboxError(Exception):
-    """Says in a sentence what is wrong and what to do about it."""
+    """What is wrong and what to do about it, in a sentence."""

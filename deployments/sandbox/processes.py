@@ -1,4 +1,4 @@
-"""Child processes that never outlive us."""
+"""Child processes that never outlive this program."""
 
 import os
 import signal
@@ -13,8 +13,8 @@ Process = subprocess.Popen[bytes]
 
 _LAUNCHER = Path(__file__).with_name("die_with_parent.py")
 
-# Linux takes the parent for dead when the *thread* that started the child ends, so all children
-# are started by one thread that lasts as long as this program.
+# Linux sends the signal when the *thread* that started the child ends, so all children are started by
+# one thread that lives as long as this program.
 _SPAWNER = ThreadPoolExecutor(max_workers=1, thread_name_prefix="sandbox-spawner")
 
 
@@ -43,7 +43,7 @@ def spawn(
 
 
 def stop(process: Process, grace: float = 0) -> None:
-    """End a process and its children: politely for the seconds of grace, then by force."""
+    """End a process and its children: by SIGTERM, and after `grace` seconds by SIGKILL."""
     if process.poll() is not None:
         return
     if grace:
@@ -56,5 +56,5 @@ def stop(process: Process, grace: float = 0) -> None:
 
 
 def tail(log: Path, lines: int = 12) -> str:
-    """The end of a log, for an error message."""
+    """Return the last lines of a log, for an error message."""
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])

@@ -10,7 +10,7 @@ _ERASE_LINE = "\r\x1b[K"
 
 
 def say(line: str) -> None:
-    """Print a line. One that ends in a carriage return is overwritten by the next on a terminal."""
+    """Print a line. On a terminal, the next line overwrites one that ends in a carriage return."""
     passing = line.endswith("\r")
     line = line.rstrip("\r")
     if sys.stderr.isatty():
@@ -22,7 +22,7 @@ def say(line: str) -> None:
 
 
 class Waiting:
-    """Says now and then that something is still going on, and for how long already."""
+    """Reports at intervals that something goes on, and for how many seconds."""
 
     def __init__(self, what: str, say: Say) -> None:
         self._what = what
@@ -36,7 +36,7 @@ class Waiting:
         return int(time.monotonic() - self._begin)
 
     def tick(self) -> None:
-        """To be called often; speaks only when it is time to."""
+        """Report if the interval has passed: 1 s on a terminal, else 30 s. Call it often."""
         if time.monotonic() - self._last >= self._interval:
             self._last = time.monotonic()
             self._say(f"{self._what}: {self.seconds} s" + ("\r" if self._rewrite else ""))

@@ -1,1 +1,1 @@
-"""Real API servers and etcd on this machine, and what talks to them as an administrator."""
+"""Real API servers and etcd on this machine, and clients with an administrator's rights."""

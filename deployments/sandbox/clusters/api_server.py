@@ -1,4 +1,4 @@
-"""One kube-apiserver: a cluster with all of the API; node.py adds a node and controllers where wanted."""
+"""One kube-apiserver: a cluster with the whole API; node.py can add a node and controllers."""
 
 import json
 import random
@@ -17,8 +17,8 @@ from deployments.sandbox.clusters.admin import Admin
 from deployments.sandbox.errors import SandboxError
 from deployments.sandbox.progress import Say, Waiting
 
-# Below Linux's and macOS's range for outgoing connections, so that no stranger's connection can
-# take the port while a server is stopped.
+# Below Linux's and macOS's range for outgoing connections, so that no outgoing connection takes the
+# port while a server is stopped.
 _PORTS = range(20_000, 32_000)
 _PORT_ATTEMPTS = 5
 _SERVICES = IPv4Network("10.0.0.0/24")
@@ -30,22 +30,22 @@ _AUDIT_POLICY = Path(__file__).with_name("audit-policy.yaml")
 
 @dataclass(frozen=True)
 class Setting:
-    """Where a server listens and whom it serves: on loopback, without nodes, unless told otherwise."""
+    """Where a server listens and which clients it has; by default on loopback, without nodes."""
 
     address: str = "127.0.0.1"
     services: IPv4Network = _SERVICES
     accounts: Mapping[str, str] = field(default_factory=dict)
-    """Users that get a token beside the admin, and the group of each."""
+    """Users that get a token besides the admin, and the group of each."""
     flags: tuple[str, ...] = (
         "--endpoint-reconciler-type=none",
         "--authorization-mode=RBAC",
-        # It waits for ServiceAccounts that only a controller manager would make.
+        # It waits for ServiceAccounts that only a controller manager creates.
         "--disable-admission-plugins=ServiceAccount",
     )
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What clients call the server: on this machine, from pods, and inside its cluster."""
+        """Names and addresses of the server: on this machine, from pods, and inside its cluster."""
         return tuple(dict.fromkeys((*pki.SERVER_NAMES, self.address, str(self.services[1]))))
 
 
@@ -53,11 +53,11 @@ LOOPBACK = Setting()
 
 
 class ApiServer:
-    """Stopped until `start`; keeps its port and its data when it's stopped and started again."""
+    """A server that is stopped until `start`, and keeps port and data when it is restarted."""
 
     admin: Admin
 
-    def __init__(  # noqa: PLR0913, PLR0917 (the sandbox gives it all that it needs)
+    def __init__(  # noqa: PLR0913, PLR0917 (one caller)
         self,
         name: str,
         directory: Path,
@@ -94,7 +94,7 @@ class ApiServer:
         return self.process.pid
 
     def audit(self) -> list[dict[str, Any]]:
-        """All requests so far, the oldest first; a line still being written is left out."""
+        """Return all requests so far, the oldest first, without an incomplete line."""
         lines = (self.directory / "audit.log").read_text().splitlines(keepends=True)
         return [json.loads(line) for line in lines if line.endswith("\n")]
 
@@ -103,14 +103,14 @@ class ApiServer:
         wait_until_ready([self], self._say)
 
     def stop(self, grace: float = _STOP_SECONDS) -> None:
-        """Politely; with no grace, as a crash would."""
+        """Stop within that many seconds; with 0, as in a crash."""
         if self.process is not None:
             processes.stop(self.process, grace)
             self.process = None
             self.admin.reconnect()
 
     def launch(self) -> None:
-        """Start without waiting, so that several can start side by side."""
+        """Start without waiting, so that several servers can start concurrently."""
         if self.process is not None and self.process.poll() is None:
             raise SandboxError(f"the API server of {self.name} is already running")
         if self._port is None:
@@ -121,11 +121,11 @@ class ApiServer:
         self.process = processes.spawn([self._program, *self._flags()], self.log, self.directory.parent)
 
     def is_ready(self) -> bool:
-        """False while it is starting; an error if it died."""
+        """Return False while it is starting. Raises SandboxError if it has died."""
         if self.process is not None and self.process.poll() is None:
             ready = self.admin.is_ready()
             if ready:
-                self._ports_left = 0  # clients know this one now
+                self._ports_left = 0  # clients use this port now
             return ready
         self.process = None
         end = processes.tail(self.log)
@@ -138,7 +138,7 @@ class ApiServer:
         return False
 
     def _choose_port(self) -> None:
-        """Called again if someone takes the port between our look at it and the server's bind."""
+        """Choose a free port, anew if something else takes it before the server binds it."""
         self._ports_left -= 1
         self._port = free_port(self.setting.address)
         self.admin = Admin(self.setting.address, self._port, self.ca_pem, self.admin_token)
@@ -146,7 +146,7 @@ class ApiServer:
     def _write_files(self, authority: pki.Authority) -> None:
         self.directory.mkdir(mode=0o700)
         key, certificate = authority.serving(self.setting.names)
-        # Each cluster signs its tokens with a key of its own, so that none is good elsewhere.
+        # Each cluster signs its tokens with its own key, so that no other accepts them.
         token_key = pki.new_key()
         contents = {
             "tls.key": key,

@@ -1,10 +1,10 @@
-"""Several clusters on one machine: an API server each, and one etcd for all that have none of their own.
+"""Several clusters on one machine: an API server each, and one etcd for all that have no own one.
 
     with Sandbox(("ops", "dev")) as sandbox:
         sandbox.cluster("dev").admin.secrets("homarr-dev")
 
-Nothing of it outlives the `with`: not after an error, Ctrl-C or SIGTERM, and on Linux not even
-after a SIGKILL of this process (then only the directory is left).
+All processes end with the `with` block, also after an error, Ctrl-C or SIGTERM; on Linux even after a SIGKILL
+of this process, where only the directory is left.
 """
 
 import shutil
@@ -24,9 +24,9 @@ from deployments.sandbox.progress import say as say_on_stderr
 
 
 class Sandbox:
-    """Clusters by name. A directory of your own must be empty and is kept; else it's temporary.
+    """Clusters by name. A directory that is given must be empty and stays; else it is temporary.
 
-    `own_etcds` names the clusters that have an etcd of their own, and how many members that has.
+    `own_etcds` has the number of members of each cluster's own etcd; other clusters share one.
     """
 
     directory: Path
@@ -54,13 +54,13 @@ class Sandbox:
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """Of all that runs now, etcd first."""
+        """Process ids of all that runs now, etcd first."""
         servers = (server.process for server in self._servers.values())
         etcds = (pid for etcd in self._etcds.values() for pid in etcd.pids)
         return (*etcds, *(process.pid for process in servers if process is not None))
 
     def etcd(self, cluster: str) -> Etcd:
-        """The one that holds a cluster's objects."""
+        """Return the etcd that stores a cluster's objects."""
         return self._etcds[cluster if cluster in self._own_etcds else ""]
 
     def cluster(self, name: str) -> ApiServer:
@@ -69,7 +69,7 @@ class Sandbox:
         return self._servers[name]
 
     def add(self, name: str) -> ApiServer:
-        """One more cluster."""
+        """Start one more cluster."""
         self._start([name])
         return self._servers[name]
 
@@ -81,7 +81,7 @@ class Sandbox:
             self._start_etcds()
             self._start(self._names)
         except BaseException as error:
-            # The message of a SandboxError names a log in the directory, which must then be there.
+            # The message of a SandboxError names a log in the directory, so the directory stays.
             self._close(keep=isinstance(error, SandboxError))
             raise
         return self
@@ -110,7 +110,7 @@ class Sandbox:
     def _start(self, names: Sequence[str]) -> None:
         for name in names:
             if name in self._servers:
-                raise SandboxError(f"there already is a cluster {name}")
+                raise SandboxError(f"there is already a cluster {name}")
             self._servers[name] = ApiServer(
                 name,
                 self.directory,
@@ -124,7 +124,7 @@ class Sandbox:
         wait_until_ready([self._servers[name] for name in names], self._say)
 
     def _close(self, *, keep: bool = False) -> None:
-        """By force: what it would write to disk is thrown away, or of no use to anybody."""
+        """Kill everything: nobody needs what it would still write to disk."""
         for server in self._servers.values():
             server.stop(grace=0)
         for etcd in self._etcds.values():
@@ -136,7 +136,7 @@ class Sandbox:
 
 
 def _interrupt_on_sigterm() -> signal.Handlers | None:
-    """Let SIGTERM do what Ctrl-C does; leave alone a handler that someone else set."""
+    """Handle SIGTERM like Ctrl-C, unless another handler is set. Return the former handler."""
     try:
         if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
             return None

@@ -1,7 +1,7 @@
 """One etcd, of one or several members, for the API servers of a sandbox.
 
-etcd has no passwords here, so it listens on sockets in a directory that is ours alone. Their paths are
-relative to it, as those of sockets may have no more than about 100 characters.
+etcd has no passwords here, so it listens on sockets in a directory that only this user can enter. Their paths
+are relative, since a socket's path may have no more than about 100 characters.
 """
 
 import http.client
@@ -16,7 +16,7 @@ from deployments.sandbox.errors import SandboxError
 
 _START_SECONDS = 60
 _FLAGS = (
-    "--advertise-client-urls=http://localhost:2379",  # must look like one; nobody uses it
+    "--advertise-client-urls=http://localhost:2379",  # required, and unused
     "--unsafe-no-fsync",
     "--quota-backend-bytes=8000000000",
     "--log-level=warn",
@@ -24,7 +24,7 @@ _FLAGS = (
 
 
 class Etcd:
-    """Stopped until `start`; keeps its data when members are stopped and started again."""
+    """An etcd that is stopped until `start`, and keeps its data when members are restarted."""
 
     def __init__(self, program: Path, directory: Path, name: str = "etcd", members: int = 1) -> None:
         self._program, self._directory, self._name = program, directory, name
@@ -33,7 +33,7 @@ class Etcd:
 
     @property
     def endpoints(self) -> str:
-        """For an API server, whose working directory must be that of the sockets."""
+        """URLs for an API server, whose working directory must be that of the sockets."""
         return ",".join(f"unix://{member}.sock" for member in self.members)
 
     @property
@@ -41,7 +41,7 @@ class Etcd:
         return tuple(process.pid for process in self._running.values())
 
     def start(self, members: Sequence[str] = ()) -> None:
-        """These members, or all; waits until they listen."""
+        """Start these members, or all, and wait until they listen."""
         wanted = tuple(members) or self.members
         for member in wanted:
             (self._directory / f"{member}.sock").unlink(missing_ok=True)
@@ -56,28 +56,28 @@ class Etcd:
                 time.sleep(0.05)
 
     def stop(self, members: Sequence[str] = ()) -> None:
-        """These members, or all; as a crash would."""
+        """Kill these members, or all."""
         for member in tuple(members) or self.members:
             if process := self._running.pop(member, None):
                 processes.stop(process)
 
     def leader(self) -> str:
-        """The member that leads the others, once there is one."""
+        """Wait for a leader, and return it."""
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline:
             for member in self._running:
                 if "etcd_server_is_leader 1" in self._metrics(member):
                     return member
             time.sleep(0.1)
-        raise SandboxError(f"no member of {self._name} leads after {_START_SECONDS} s")
+        raise SandboxError(f"{self._name} has no leader after {_START_SECONDS} s")
 
     def save(self, where: Path) -> None:
-        """A snapshot: the data of all members, which must be stopped."""
+        """Copy the data of all members, which must be stopped."""
         for member in self.members:
             shutil.copytree(self._directory / member, where / member)
 
     def restore(self, where: Path) -> None:
-        """Go back to what `save` saved; all members must be stopped."""
+        """Replace the data by what `save` copied; all members must be stopped."""
         for member in self.members:
             shutil.rmtree(self._directory / member)
             shutil.copytree(where / member, self._directory / member)

@@ -1,4 +1,4 @@
-"""Where the API keeps each kind of object that the sandbox handles."""
+"""API paths of the kinds of objects that the sandbox handles."""
 
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ _IN_NO_NAMESPACE = {
 
 
 def collection_path(manifest: Manifest, namespace: str | None = None) -> str:
-    """The path to create an object at; the namespace counts where the manifest names none."""
+    """Return the path for creating an object; `namespace` is the default where the manifest has none."""
     version, kind = manifest["apiVersion"], manifest["kind"]
     prefix = f"/api/{version}" if "/" not in version else f"/apis/{version}"
     if kind in _IN_NO_NAMESPACE:
@@ -45,5 +45,5 @@ def object_path(manifest: Manifest, namespace: str | None = None) -> str:
 
 
 def read(file: Path) -> Manifests:
-    """All documents of a YAML file."""
+    """Return all documents of a YAML file."""
     return [document for document in yaml.safe_load_all(file.read_text()) if document]

@@ -1,4 +1,4 @@
-"""Certificate authorities for tests: their keys are made anew each time and stay in memory."""
+"""Certificate authorities for tests, with new keys each time, which stay in memory."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -18,7 +18,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 
-# What clients call an API server: on this machine, and inside its cluster.
+# Names and addresses of an API server: on this machine, and inside its cluster.
 SERVER_NAMES = ("127.0.0.1", "localhost", "10.0.0.1", "kubernetes.default.svc")
 
 _LIFE = timedelta(days=3650)
@@ -41,7 +41,7 @@ def pem(*certificates: x509.Certificate) -> bytes:
 
 
 class Authority:
-    """A CA, a year old: self-signed, or an intermediate one if it has a parent."""
+    """A CA that is a year old: self-signed, or intermediate if it has a parent."""
 
     def __init__(self, name: str, parent: "Authority | None" = None, now: datetime | None = None) -> None:
         self.key = new_key()
@@ -52,7 +52,7 @@ class Authority:
         )
         self.pem = pem(self.certificate)
 
-    def sign(  # noqa: PLR0913 (a certificate says that much)
+    def sign(  # noqa: PLR0913 (fields of a certificate)
         self,
         public_key: PublicKey,
         subject: x509.Name,
@@ -72,7 +72,7 @@ class Authority:
         return builder.sign(self.key, hashes.SHA256())
 
     def serving(self, names: Sequence[str] = SERVER_NAMES) -> tuple[bytes, bytes]:
-        """A server's key and certificate as PEM."""
+        """Return a server's key and certificate as PEM."""
         key, now = new_key(), datetime.now(UTC)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
         certificate = self.sign(
@@ -88,7 +88,7 @@ class Authority:
 def _extensions(
     subject: PublicKey, issuer: PublicKey, names: Sequence[str], *, is_ca: bool
 ) -> list[tuple[x509.ExtensionType, bool]]:
-    """All that strict verifiers ask for, Python 3.13's among them."""
+    """Return all that strict verifiers require, such as Python 3.13's."""
     extensions: list[tuple[x509.ExtensionType, bool]] = [
         (x509.BasicConstraints(ca=is_ca, path_length=None), True),
         (key_usage(is_ca=is_ca), True),

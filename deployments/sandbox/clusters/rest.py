@@ -1,6 +1,6 @@
-"""REST calls to one API server over verified TLS, with nothing but the standard library.
+"""REST calls to one API server over verified TLS, with the standard library alone.
 
-A request is never sent twice, so what the audit log shows is what was asked for.
+No request is sent twice, so the audit log has exactly the requests that a caller made.
 """
 
 import http.client
@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 from deployments.sandbox.clusters.manifests import Manifest, Manifests
 
 _TIMEOUT_SECONDS = 30
-_IDLE_SECONDS = 30  # the server closes a connection that was idle for 90
+_IDLE_SECONDS = 30  # the server closes a connection after 90 idle seconds
 
 
 class AdminError(Exception):
@@ -28,7 +28,7 @@ class AdminError(Exception):
 
 
 class _Connections(threading.local):
-    """One thread's connection; `opened` is the generation it belongs to."""
+    """One thread's connection; `generation` counts the server's restarts before it."""
 
     connection: http.client.HTTPSConnection | None = None
     generation = 0
@@ -36,9 +36,9 @@ class _Connections(threading.local):
 
 
 class Rest:
-    """The verbs, on paths such as /api/v1/namespaces/homarr-dev/secrets/wildcard-tls.
+    """The methods, on paths such as /api/v1/namespaces/homarr-dev/secrets/wildcard-tls.
 
-    Several threads can use it; each keeps a connection of its own.
+    Several threads can use it; each has its own connection.
     """
 
     def __init__(self, host: str, port: int, ca_pem: bytes, token: str) -> None:
@@ -61,7 +61,7 @@ class Rest:
         return self._request("PATCH", path, body, content_type)
 
     def apply(self, path: str, body: Manifest, field_manager: str, *, force: bool = False) -> Manifest:
-        """Server-side apply."""
+        """Send a server-side apply."""
         query = urlencode({"fieldManager": field_manager, "force": str(force).lower()})
         return self.patch(f"{path}?{query}", body, "application/apply-patch+yaml")
 
@@ -73,7 +73,7 @@ class Rest:
         return items
 
     def watch(self, path: str) -> Iterator[Manifest]:
-        """Events as they come, on a connection of its own, until the server ends it."""
+        """Yield events, on a new connection, until the server ends it."""
         connection = self._new_connection(None)
         try:
             connection.request("GET", path, headers=self._headers)
@@ -91,7 +91,7 @@ class Rest:
             return False
 
     def reconnect(self) -> None:
-        """Use none of the connections that were opened before: the server was restarted."""
+        """Open new connections from now on: the server was restarted."""
         self._generation += 1
 
     def _request(

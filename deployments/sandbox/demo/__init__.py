@@ -1,1 +1,1 @@
-"""What make demo and make sandbox show, step by step."""
+"""The guided tour (make demo) and the playground (make sandbox)."""

@@ -1,4 +1,4 @@
-"""The guided tour: runs the real flow six times, shows its reports, and checks each one on the clusters."""
+"""The guided tour: runs the real flow six times, shows its reports, and checks them on the clusters."""
 
 import os
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ from deployments.sandbox.world.oracle import Evidence, Place
 
 
 def run() -> int:
-    """Exit status 0 if every run ended as it should and every check held."""
+    """Return exit status 0 if every run ended as expected and every check passed."""
     clock = Waiting("", say)
     say("starting a Prefect server and four clusters; this takes up to a minute")
     with (
@@ -31,13 +31,13 @@ def run() -> int:
     if failed:
         narration.bad(f"FAILED: {len(failed)} of {len(STEPS)} steps, see `differs` above")
         return 1
-    narration.good(f"All {len(STEPS)} runs ended as they should, and every check held ({clock.seconds} s).")
+    narration.good(f"All {len(STEPS)} runs ended as expected, and every check passed ({clock.seconds} s).")
     narration.paragraph("To play with the same clusters and with Prefect's UI: make sandbox")
     return 0
 
 
 def _furnish(sandbox: Sandbox, directory: Path, server: PrefectServer) -> None:
-    narration.progress("filling OPS with certificates, and giving tls-sync its rights on each cluster")
+    narration.progress("creating certificates on OPS, and giving tls-sync its rights on each cluster")
     world = scenario.build(sandbox, directory)
     story.prepare(sandbox)
     os.environ |= {"TLS_SYNC_CONFIG": str(world.config), "KUBECONFIG": str(world.kubeconfig)}
@@ -63,7 +63,7 @@ def _play(number: int, step: Step, sandbox: Sandbox, server: PrefectServer) -> b
     for objection in objections:
         narration.bad(f"differs: {objection}")
     if not objections:
-        narration.good(f"state:   {ran.state}, as it should be")
+        narration.good(f"state:   {ran.state}, as expected")
         narration.good(f"checked: {_summary(step, evidence)}")
     return not objections
 
@@ -71,11 +71,11 @@ def _play(number: int, step: Step, sandbox: Sandbox, server: PrefectServer) -> b
 def _state(step: Step, ran: Ran) -> list[str]:
     if ran.state == step.state:
         return []
-    return [f"the run is {ran.state}, and should be {step.state}: {ran.message}"]
+    return [f"the run is {ran.state}; expected is {step.state}: {ran.message}"]
 
 
 def numbers(ran: Ran, evidence: Evidence, written: Iterable[Place]) -> list[str]:
-    """Where the report's table says other numbers than the clusters show."""
+    """Return where the report's table differs from the clusters."""
     said = ran.written()
     clusters = {*said, *(place.cluster for place in written)}
     return [
@@ -88,9 +88,9 @@ def numbers(ran: Ran, evidence: Evidence, written: Iterable[Place]) -> list[str]
 def _summary(step: Step, evidence: Evidence) -> str:
     parts = [f"{len(evidence.seen)} copies equal OPS's byte for byte", _changes(evidence)]
     if step.left_alone:
-        parts.append(f"no request went to {_list(step.left_alone)}")
+        parts.append(f"no request was sent to {_list(step.left_alone)}")
     if down := set(story.TARGETS) - evidence.after.clusters:
-        parts.append(f"{_list(down)} is down and can't be looked at")
+        parts.append(f"{_list(down)} is down and can't be checked")
     return "; ".join(parts)
 
 
@@ -100,7 +100,7 @@ def _changes(evidence: Evidence) -> str:
         return "no Secret was written on any cluster"
     words = [f"{len(created)} Secrets created"] if created else []
     words += [f"written: {_list(map(str, updated))}"] if updated else []
-    return f"{', '.join(words)}, and no other Secret was touched"
+    return f"{', '.join(words)}, and no other Secret was written"
 
 
 def _list(words: Iterable[str]) -> str:

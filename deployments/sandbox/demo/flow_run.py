@@ -1,6 +1,6 @@
-"""Runs the real flow in this process and catches the report that it logs.
+"""Runs the real flow in this process and captures the report that it logs.
 
-prefect is imported only here and only when asked for, after its settings are in the environment.
+prefect is imported only here and only for a run, once its settings are in the environment.
 """
 
 import logging
@@ -14,7 +14,7 @@ from deployments.sandbox.progress import Waiting, say
 
 SETTINGS = {
     "PREFECT_SERVER_UI_ENABLED": "false",
-    # The report is shown by the demo, so the console shows nothing of Prefect's own.
+    # The demo shows the report itself, and nothing else of Prefect's log.
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     "PREFECT_LOGGING_TO_API_ENABLED": "false",
 }
@@ -23,12 +23,12 @@ SETTINGS = {
 @dataclass(frozen=True)
 class Ran:
     state: str
-    """`Completed`, or the name that the flow gave to its failure."""
+    """`Completed`, or the name of the failed state."""
     message: str
     report: str
 
     def written(self) -> dict[str, tuple[int, int]]:
-        """Created and updated copies per cluster, as the report's table says."""
+        """Return the numbers of created and updated copies by cluster in the report's table."""
         lines = iter(self.report.splitlines())
         for line in lines:
             if line.startswith("cluster "):
@@ -38,7 +38,7 @@ class Ran:
 
 
 class _Report(logging.Handler):
-    """Keeps what the flow's `publish` logs, and nothing of what Prefect says around it."""
+    """Keeps what the flow's module `publish` logs, and nothing of Prefect's own."""
 
     text = ""
 
@@ -48,7 +48,7 @@ class _Report(logging.Handler):
 
 
 def run(what: str, parameters: dict[str, Any]) -> Ran:
-    """In a thread of its own: Ctrl-C need not wait for its retries, and the main thread shows progress."""
+    """Run the flow in a thread, so that Ctrl-C need not wait for retries and we can show progress."""
     future: Future[Ran] = Future()
     threading.Thread(target=_fulfil, args=(future, parameters), daemon=True).start()
     waiting = Waiting(what, say)
@@ -63,7 +63,7 @@ def run(what: str, parameters: dict[str, Any]) -> Ran:
 def _fulfil(future: Future[Ran], parameters: dict[str, Any]) -> None:
     try:
         future.set_result(_run(parameters))
-    except BaseException as error:  # noqa: BLE001 (it is raised again where the result is asked for)
+    except BaseException as error:  # noqa: BLE001 (result() raises it again)
         future.set_exception(error)
 
 

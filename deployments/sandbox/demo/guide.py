@@ -1,4 +1,4 @@
-"""What to type while the sandbox is up."""
+"""The commands to type while the sandbox is up."""
 
 import shlex
 import shutil
@@ -15,10 +15,10 @@ _TEXT = """
 The sandbox is up: clusters ops, dev, rct and prd, and Prefect's UI at
   {ui}     which asks for the password {password}
 
-A run starts every hour, and whenever you ask for one. In another terminal, first:
+A run starts every hour, and whenever you start one. In another terminal, first:
 {exports}
 
-Send what OPS has to the clusters that need it, and look at a copy (its values stay hidden):
+Copy what OPS has to the clusters, and look at a copy (its values stay hidden):
   prefect deployment run tls-sync/ops --watch
   kubectl --context cluster-dev -n homarr-dev describe secret homarr-dev-tls
 
@@ -26,7 +26,7 @@ Only one cluster, or only the plan:
   prefect deployment run tls-sync/ops -p cluster=dev --watch
   prefect deployment run tls-sync/ops -p dry_run=true --watch
 
-Ask OPS and the clusters whether runs can work, and write nothing:
+Check OPS and the clusters, and write nothing:
   prefect deployment run tls-sync-preflight/ops --watch
 
 Edit a copy by hand, and let a run repair it:
@@ -34,12 +34,12 @@ Edit a copy by hand, and let a run repair it:
     -p '{{"stringData":{{"tls.crt":"edited by hand"}}}}'
   prefect deployment run tls-sync/ops -p cluster=dev --watch
 
-Renew a certificate on OPS, as cert-manager would, and send it:
+Renew a certificate on OPS, as cert-manager would, and copy it:
   kubectl --context cluster-ops -n certificates-ops get certificates
   python -m deployments.sandbox renew homarr-prd-tls
   prefect deployment run tls-sync/ops --watch
 
-See or change who gets what (each run reads it anew):
+See or change the routes (each run reads them anew):
   cat $TLS_SYNC_CONFIG
 
 KUBECONFIG above has all rights, for you. The runs have their own, with only the rights that we ship.
@@ -49,8 +49,8 @@ Ctrl-C here stops and removes everything.
 """
 
 
-def text(world: World, server: PrefectServer, ours: Sequence[str], say: Say) -> str:
-    """`ours` are the user's settings of Prefect, which would outdo those of the sandbox."""
+def text(world: World, server: PrefectServer, overriding: Sequence[str], say: Say) -> str:
+    """Return the guide. `overriding` are the user's variables for Prefect, which the commands unset."""
     variables = {
         "PREFECT_HOME": server.home,
         "PREFECT_API_URL": server.api,
@@ -62,7 +62,7 @@ def text(world: World, server: PrefectServer, ours: Sequence[str], say: Say) -> 
     path = ":".join([*(shlex.quote(str(folder)) for folder in folders), "$PATH"])
     lines = [
         f"cd {shlex.quote(str(ROOT))}",
-        *([f"unset {' '.join(ours)}"] if ours else []),
+        *([f"unset {' '.join(overriding)}"] if overriding else []),
         f"export PATH={path}",
         *(f"export {name}={shlex.quote(str(value))}" for name, value in variables.items()),
     ]
@@ -71,5 +71,5 @@ def text(world: World, server: PrefectServer, ours: Sequence[str], say: Say) -> 
 
 
 def _kubectl(say: Say) -> list[Path]:
-    """No folder if there is one on PATH, else that of one which fits the servers."""
+    """Return the folder of a kubectl that fits the servers; none if there is one on PATH."""
     return [] if shutil.which("kubectl") else [locate("kubectl", say=say)["kubectl"].parent]

@@ -1,4 +1,4 @@
-"""What the demo prints: plain text for a terminal of 100 columns."""
+"""Output of the demo: plain text for a terminal of 100 columns."""
 
 import os
 import sys
@@ -21,7 +21,7 @@ def paragraph(text: str) -> None:
 
 
 def report(text: str) -> None:
-    """The flow's own text, as it is in the log."""
+    """Print the flow's report as it is in the log."""
     _print(f"\n{text}\n")
 
 

@@ -1,6 +1,6 @@
-"""A Prefect server of our own on a free port, with its files in one directory.
+"""A Prefect server on a free port, with its files in one directory.
 
-Doesn't import prefect: that reads its settings once, so they must be in the environment before.
+This module does not import prefect, which reads its settings once, at its import.
 """
 
 import base64
@@ -34,11 +34,11 @@ class PrefectServer:
         self.ui = f"http://127.0.0.1:{self.port}"
         self.api = f"{self.ui}/api"
         self.password = f"sandbox:{secrets.token_hex(16)}"
-        """Without one, any web page that is open in a browser on this machine could start a run."""
+        """Without it, any web page that is open in a browser on this machine could start a run."""
         self.process: processes.Process | None = None
 
     def use(self, **settings: str) -> None:
-        """Let this process and its children know this server, and nothing of the user's own Prefect."""
+        """Set this process's environment for this server alone, without the user's own Prefect settings."""
         for name in [name for name in os.environ if name.startswith("PREFECT_")]:
             del os.environ[name]
         os.environ |= {
@@ -47,7 +47,7 @@ class PrefectServer:
             "PREFECT_API_AUTH_STRING": self.password,
             "PREFECT_SERVER_API_AUTH_STRING": self.password,
             "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": self.ui,
-            "PREFECT_SERVER_UI_API_URL": "/api",  # the UI asks its own origin, whatever name it was opened by
+            "PREFECT_SERVER_UI_API_URL": "/api",  # relative: the UI calls its own origin
             "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(self.home / "ui"),
             "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
@@ -58,7 +58,7 @@ class PrefectServer:
         }
 
     def start(self) -> None:
-        """Without waiting: it takes long, and the clusters can start beside it."""
+        """Start without waiting: it takes long, and the clusters can start meanwhile."""
         where = ["--host", "127.0.0.1", "--port", str(self.port)]
         command = [sys.executable, "-m", "prefect", "server", "start", *where]
         self.process = processes.spawn(command, self.log, ROOT)
@@ -67,7 +67,7 @@ class PrefectServer:
         wait_for(self, "/api/health", self.process, self.log, say)
 
     def answer(self, path: str, body: Any = None) -> Any:
-        """What it says to a GET, or with a body to a POST; None while it does not, or has no such thing."""
+        """Return the content for a GET, or with a body for a POST; None without a response of status 200."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         with suppress(OSError, http.client.HTTPException):
             basic = base64.b64encode(self.password.encode()).decode()
@@ -85,7 +85,7 @@ class PrefectServer:
 def wait_for(
     server: PrefectServer, path: str, process: processes.Process | None, log: Path, say: Say
 ) -> None:
-    """Until Prefect's API has an answer, for which `process` must live."""
+    """Wait until Prefect's API answers. Raises SandboxError if `process` ends, or after 180 s."""
     what = log.stem.replace("-", " ")
     waiting = Waiting(f"starting the {what}", say)
     while server.answer(path) is None:
@@ -97,7 +97,7 @@ def wait_for(
 
 
 def end(process: processes.Process | None) -> None:
-    """With the runs that it may have started, also where it is dead already."""
+    """Kill a server or runner and the runs that it has started, also where it is dead already."""
     if process is not None:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -106,7 +106,7 @@ def end(process: processes.Process | None) -> None:
 
 @contextmanager
 def prefect_server(directory: Path, **settings: str) -> Iterator[PrefectServer]:
-    """Starting; not yet ready."""
+    """Start a server; `wait` waits until it is ready."""
     server = PrefectServer(directory)
     server.use(**settings)
     try:

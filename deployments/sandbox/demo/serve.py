@@ -1,4 +1,4 @@
-"""The child process that runs the flows when a schedule or a person wants it, as prefect.yaml names them."""
+"""The process that runs the flows by schedule and by hand, under the names of prefect.yaml."""
 
 from prefect import serve
 

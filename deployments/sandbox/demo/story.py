@@ -1,4 +1,4 @@
-"""The six steps of the demo: what happens before each run, and what it must come to."""
+"""The six steps of the demo: what happens before each run, and the result that is expected."""
 
 import base64
 from collections.abc import Callable, Mapping
@@ -27,11 +27,11 @@ class Step:
     state: str = "Completed"
     written: frozenset[Place] = frozenset()
     left_alone: frozenset[str] = frozenset()
-    """Clusters that must not get a single request."""
+    """Clusters that must not get any request."""
 
 
 def prepare(sandbox: Sandbox) -> None:
-    """Beside the copies to come, a Secret that belongs to the application there."""
+    """Create on each target a Secret that belongs to an application."""
     for cluster in TARGETS:
         metadata = {"name": "homarr-settings", "namespace": f"homarr-{cluster}"}
         secret = {
@@ -84,7 +84,7 @@ STEPS = (
     ),
     Step(
         "The second run has nothing to do",
-        "Nothing has changed since, so look for `keep` and zeros: a run at rest writes nothing.",
+        "Nothing has changed since, so look for `keep` and zeros: such a run writes nothing.",
     ),
     Step(
         "A certificate is renewed on OPS",
@@ -96,7 +96,7 @@ STEPS = (
     Step(
         "A run for one cluster only, after an edit by hand",
         "Someone has edited the copy of homarr-dev-tls on DEV. A run with cluster=dev finds the edit without "
-        "reading any other copy and repairs it (Drifted); the other clusters are not even asked.",
+        "reading any other copy and repairs it (Drifted); the other clusters get no request.",
         prepare=_edit_by_hand,
         parameters={"cluster": "dev"},
         progress="running the flow with cluster=dev",
@@ -106,14 +106,14 @@ STEPS = (
     Step(
         "One cluster is down",
         "RCT has stopped, and one certificate for each cluster has been renewed. DEV and PRD get theirs, and "
-        "the run is Failed, naming RCT and the reason.",
+        "the run is Failed and names RCT and the reason.",
         prepare=_stop_rct,
         progress="running the flow; RCT is tried four times, which takes about 20 s by design",
         state="ClustersFailed",
         written=frozenset({_homarr("dev"), _homarr("prd")}),
     ),
     Step(
-        "It is back, and the next run heals it",
+        "It is back, and the next run repairs it",
         "RCT has started again. Nobody has to repeat anything: the next run sends what RCT has missed, and "
         "only that.",
         prepare=_start_rct,

@@ -17,11 +17,11 @@ from deployments.sandbox.progress import Say, say
 from deployments.sandbox.world import scenario
 
 _DEPLOYMENT = "/api/deployments/name/tls-sync/ops"
-_SETTINGS = {"PREFECT_RUNNER_POLL_FREQUENCY": "2"}  # seconds until a run that was asked for starts
+_SETTINGS = {"PREFECT_RUNNER_POLL_FREQUENCY": "2"}  # seconds until a run by hand starts
 
 
 def run() -> int:
-    ours = sorted(name for name in os.environ if name.startswith("PREFECT_"))
+    overriding = sorted(name for name in os.environ if name.startswith("PREFECT_"))
     say("starting a Prefect server and four clusters; this takes up to a minute")
     with (
         workspace() as directory,
@@ -32,7 +32,7 @@ def run() -> int:
         os.environ |= {"TLS_SYNC_CONFIG": str(world.config), "KUBECONFIG": str(world.kubeconfig)}
         server.wait(say)
         with _served(server, directory, say) as (runner, log):
-            print(guide.text(world, server, ours, say), flush=True)  # noqa: T201
+            print(guide.text(world, server, overriding, say), flush=True)  # noqa: T201
             watched = {
                 "the Prefect server": (_pid(server.process), server.log),
                 "the flow's runner": (runner, log),
@@ -43,7 +43,7 @@ def run() -> int:
 
 @contextmanager
 def _served(server: PrefectServer, directory: Path, say: Say) -> Iterator[tuple[int, Path]]:
-    """The flow's runner, from the moment that its deployment exists."""
+    """Start the flow's runner, and yield its process id and log once its deployment exists."""
     log = directory / "flow-runner.log"
     process = processes.spawn([sys.executable, "-m", "deployments.sandbox.demo.serve"], log, ROOT)
     try:
@@ -64,7 +64,7 @@ def _pid(process: processes.Process | None) -> int:
 
 
 def watch(children: dict[str, tuple[int, Path]]) -> None:
-    """Until one of them dies, or Ctrl-C."""
+    """Wait for Ctrl-C. Raises SandboxError if a child dies."""
     while True:
         for name, (pid, log) in children.items():
             if _has_ended(pid):
@@ -76,7 +76,7 @@ def watch(children: dict[str, tuple[int, Path]]) -> None:
 
 
 def _has_ended(pid: int) -> bool:
-    """Without taking the exit status from the Popen object that waits for it."""
-    if not hasattr(os, "waitid"):  # macOS before Python 3.13: a death there shows in the next run
+    """Tell whether a process has ended, and leave its exit status to its Popen object."""
+    if not hasattr(os, "waitid"):  # macOS before Python 3.13: the next run shows it
         return False
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None

@@ -1,4 +1,4 @@
-"""The one temporary directory that a demo or a playground lives in."""
+"""The temporary directory of a demo or a playground."""
 
 import shutil
 import tempfile
@@ -11,7 +11,7 @@ from deployments.sandbox.errors import SandboxError
 
 @contextmanager
 def workspace() -> Iterator[Path]:
-    """Gone at the end, unless a SandboxError names a log in it."""
+    """Create a directory and remove it at the end, unless a SandboxError names a log in it."""
     directory = Path(tempfile.mkdtemp(prefix="tls-sync-sandbox-"))
     try:
         yield directory

@@ -1,4 +1,4 @@
-"""The base of our images: Debian with Python, by debootstrap from the mirror that the machine itself uses."""
+"""The base of our images: Debian with Python, by debootstrap from the mirror of this machine."""
 
 import hashlib
 import shutil
@@ -23,7 +23,7 @@ _EMPTIED = (
 
 
 def archive(say: Say) -> Path:
-    """A tar of the whole root."""
+    """Return a tar file of the whole root."""
     packages.demand(packages.IMAGES)
     suite = _suite()
     name = f"base-{suite}-{hashlib.sha256(repr(_PACKAGES + _EMPTIED).encode()).hexdigest()[:8]}.tar"
@@ -33,7 +33,7 @@ def archive(say: Say) -> Path:
 def _make(suite: str, path: Path, say: Say) -> None:
     directory = Path(tempfile.mkdtemp(prefix="tls-sync-base-"))
     root, log = directory / "rootfs", directory / "debootstrap.log"
-    # In namespaces of its own, so that what it mounts goes with it.
+    # In its own namespaces, so that its mounts end with it.
     alone = ["/usr/bin/unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
     options = ["--variant=minbase", f"--include={','.join(_PACKAGES)}"]
     try:
@@ -55,11 +55,11 @@ def _suite() -> str:
     for line in Path("/etc/os-release").read_text().splitlines():
         if line.startswith("VERSION_CODENAME="):
             return line.partition("=")[2].strip('"')
-    raise SandboxError("/etc/os-release names no VERSION_CODENAME: a base is made on Debian only")
+    raise SandboxError("/etc/os-release names no VERSION_CODENAME: a base can be made on Debian only")
 
 
 def _mirror(suite: str) -> str:
-    """The one that apt takes this release from."""
+    """Return the mirror that apt uses for this release."""
     targets = subprocess.run(
         ["/usr/bin/apt-get", "indextargets", "--format", "$(CODENAME) $(REPO_URI)", "Created-By: Packages"],
         capture_output=True,

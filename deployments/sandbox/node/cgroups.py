@@ -1,4 +1,4 @@
-"""The control group that all pods of a node are under, in either version of cgroups or in both."""
+"""The control group of all pods of a node, in version 1 or 2 of cgroups or in both."""
 
 import time
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 _ROOT = Path("/sys/fs/cgroup")
 _END_SECONDS = 10
 _INHERITED = ("cpuset.cpus", "cpuset.mems")
-# Of version 2, then of version 1.
+# For version 2, then for version 1.
 _PEAK = ("memory.peak", "memory.max_usage_in_bytes")
 _USAGE = ("memory.current", "memory.usage_in_bytes")
 _INACTIVE = ("inactive_file", "total_inactive_file")
@@ -16,7 +16,7 @@ _INACTIVE = ("inactive_file", "total_inactive_file")
 
 @contextmanager
 def control_group(name: str) -> Iterator[None]:
-    """Made in each hierarchy of the machine, and removed when its processes have ended."""
+    """Create it in each hierarchy of the machine, and remove it when its processes have ended."""
     folders = [root / name for root in _hierarchies()]
     try:
         for folder in folders:
@@ -28,12 +28,12 @@ def control_group(name: str) -> Iterator[None]:
 
 
 def peak(name: str, pod_uid: str) -> int:
-    """The most memory in bytes that a pod's processes had together, caches included; 0 where it's gone."""
+    """Return the peak memory of a pod's processes in bytes, with caches; 0 where the pod is gone."""
     return _number(name, pod_uid, _PEAK)
 
 
 def working_set(name: str, pod_uid: str) -> int:
-    """What it has now without what the kernel could drop at once: the number that kubectl top shows."""
+    """Return its memory in bytes without what the kernel can reclaim: the figure of kubectl top."""
     usage = _number(name, pod_uid, _USAGE)
     for folder in _folders(name, pod_uid):
         with suppress(OSError):
@@ -43,7 +43,7 @@ def working_set(name: str, pod_uid: str) -> int:
 
 
 def processes(name: str, pod_uid: str) -> Iterator[int]:
-    """Ids as the machine counts them; without the pause process, which is not the pod's own."""
+    """Yield the machine's process ids of a pod, without its pause process."""
     for folder in _folders(name, pod_uid):
         found = [int(pid) for file in folder.rglob("cgroup.procs") for pid in _lines(file)]
         if found:
@@ -57,7 +57,7 @@ def _number(name: str, pod_uid: str, files: tuple[str, ...]) -> int:
 
 
 def _lines(file: Path) -> list[str]:
-    """None where the file is of the other version, or gone by now."""
+    """Return no lines where the file is of the other version, or gone."""
     try:
         return file.read_text().splitlines()
     except OSError:
@@ -65,13 +65,13 @@ def _lines(file: Path) -> list[str]:
 
 
 def _folders(name: str, pod_uid: str) -> list[Path]:
-    """Of the hierarchy that counts memory."""
+    """Return a pod's folders in the hierarchy that counts memory."""
     root = _ROOT / "memory" if (_ROOT / "memory").exists() else _ROOT
     return list((root / name).glob(f"kubepods*/**/pod{pod_uid}"))
 
 
 def _hierarchies() -> list[Path]:
-    """Version 1 has one per controller, version 2 one for all."""
+    """Return the hierarchies: version 1 has one per controller, version 2 has one for all."""
     if (_ROOT / "cgroup.controllers").exists():
         return [_ROOT]
     return [folder for folder in _ROOT.iterdir() if folder.is_dir() and not folder.is_symlink()]
@@ -79,10 +79,10 @@ def _hierarchies() -> list[Path]:
 
 def _make(folder: Path) -> None:
     folder.mkdir(exist_ok=True)
-    for name in _INHERITED:  # version 1 begins with none
+    for name in _INHERITED:  # version 1 inherits none
         with suppress(OSError):
             (folder / name).write_text((folder.parent / name).read_text())
-    with suppress(OSError):  # version 2 hands controllers down only on request
+    with suppress(OSError):  # version 2 enables controllers only on request
         for name in (folder / "cgroup.controllers").read_text().split():
             (folder / "cgroup.subtree_control").write_text(f"+{name}")
 

@@ -14,8 +14,8 @@ PAUSE_IMAGE = "localhost/pause:1"
 _START_SECONDS = 60
 _CNI_PROGRAMS = "/usr/lib/cni"
 
-# Where the machine's root lacks CAP_SYS_RESOURCE, oom_score_adj can't be lowered: restrict_oom_score_adj.
-# runc and not crun, which refuses machines that have both versions of cgroups.
+# restrict_oom_score_adj: without CAP_SYS_RESOURCE, root can't lower oom_score_adj.
+# runc, since crun refuses machines that have both versions of cgroups.
 _CONFIGURATION = """\
 version = 2
 [plugins."io.containerd.grpc.v1.cri"]
@@ -36,7 +36,7 @@ class ContainerRuntime:
         self.log = namespaces.directory / "containerd.log"
 
     def start(self) -> None:
-        """Until it answers."""
+        """Start containerd and wait until it answers."""
         process = self._namespaces.spawn(["/usr/bin/containerd", "--config", self._configure()], self.log)
         deadline = time.monotonic() + _START_SECONDS
         while not self._answers():
@@ -47,7 +47,7 @@ class ContainerRuntime:
             time.sleep(0.1)
 
     def load(self, archive: Path) -> None:
-        """An image, from an archive as docker writes it."""
+        """Import an image from a Docker archive."""
         self._namespaces.run("ctr", "--namespace", "k8s.io", "images", "import", archive)
 
     def _answers(self) -> bool:
@@ -67,7 +67,7 @@ class ContainerRuntime:
         return file
 
     def _pod_network(self) -> dict[str, object]:
-        """No bridge: pods of one bridge answer each other past the rules of Services."""
+        """Return a network without a bridge: pods on one bridge bypass the rules of Services."""
         addresses = {
             "type": "host-local",
             "ranges": [[{"subnet": str(self._network.pods)}]],

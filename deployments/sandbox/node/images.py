@@ -1,6 +1,6 @@
-"""Images without a registry: a base of this machine's Debian, tls-sync's image on it, and the pause image.
+"""Images without a registry: tls-sync's image on a base of this machine's Debian, and the pause image.
 
-What was made stays in the cache, by its content; where there is no cache it is made again.
+The cache keeps them by a digest of their content.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ _DOCKERFILE = _ROOT / "deployments" / "Dockerfile"
 
 
 def application(say: Say) -> Path:
-    """The archive of the image that deployments/Dockerfile makes of this checkout."""
+    """Return an archive of the image that deployments/Dockerfile builds from this checkout."""
     base = base_image.archive(say)
     name = f"tls-sync-{digest(base)}.tar"
     return cached("images", name, say, lambda path: _build_application(base, path, say))
@@ -51,7 +51,7 @@ def _build_application(base: Path, archive: Path, say: Say) -> None:
 
 
 def _forget_old(folder: Path) -> None:
-    """Each change of the code makes another image of 400 MB, and few are ever wanted again."""
+    """Delete old images: each change of the code makes another one of 400 MB."""
     archives = sorted(folder.glob("tls-sync-*.tar"), key=lambda file: file.stat().st_mtime)
     for archive in archives[:-_KEPT]:
         archive.unlink(missing_ok=True)
@@ -65,7 +65,7 @@ def _build_pause(program: Path, archive: Path, say: Say) -> None:
 
 
 class _Builder:
-    """buildah with a store of its own, which needs nothing of the machine's configuration for containers."""
+    """buildah with its own store, independent of the machine's configuration for containers."""
 
     def __init__(self, directory: Path, say: Say) -> None:
         self.directory = directory
@@ -107,7 +107,7 @@ class _Builder:
 
 
 def digest(base: Path) -> str:
-    """Over all that goes into the image: the Dockerfile says what that is."""
+    """Return a digest of all that the Dockerfile copies into the image."""
     digest = hashlib.sha256(base.name.encode())
     for file in [_DOCKERFILE, _ROOT / ".dockerignore", *_copied()]:
         digest.update(f"{file.relative_to(_ROOT)}\0".encode())
@@ -125,7 +125,7 @@ def _copied() -> list[Path]:
 
 
 def _link(file: Path, path: Path) -> None:
-    """A context of hundreds of megabytes isn't copied where it needn't be."""
+    """Link a file into the context, or copy it to another file system: it can have hundreds of MB."""
     try:
         os.link(file, path)
     except OSError:

@@ -1,8 +1,7 @@
-"""Namespaces of their own for a node: its network, mounts and processes, which all end with one process.
+"""A node's own network, mount and PID namespaces, which all end with one process.
 
-Whatever runs in them, containers too, is killed by the kernel when their first process dies, and that one
-dies with us. So no rule of iptables, no mount, no link and no process is left on the machine, not even after
-a SIGKILL.
+The kernel kills everything in them, containers too, when their first process dies, and that one dies with
+this program. So even a SIGKILL leaves no iptables rule, mount, link or process on the machine.
 """
 
 import subprocess
@@ -21,7 +20,7 @@ _KINDS = ("--mount", "--net", "--pid")
 
 
 class Namespaces:
-    """A place to run programs in; `directory` gets their files."""
+    """Namespaces to run programs in; `directory` is for their files."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -47,14 +46,14 @@ class Namespaces:
 
     @property
     def pid(self) -> int:
-        """Of the first process, as the machine counts."""
+        """The machine's process id of the first process."""
         return self._pid
 
     def spawn(self, command: Sequence[str | Path], log: Path) -> processes.Process:
         return processes.spawn([*self._enter(), *command], log, self.directory)
 
     def run(self, *command: str | Path) -> str:
-        """What a program prints that ends by itself."""
+        """Run a program to its end, and return what it prints. Raises SandboxError where it fails."""
         done = subprocess.run(  # noqa: S603 (we name the programs)
             [*self._enter(), *command], capture_output=True, text=True, check=False
         )
@@ -70,7 +69,7 @@ class Namespaces:
         while not (self.directory / "ready").exists():
             if first.poll() is not None or time.monotonic() > deadline:
                 raise SandboxError(
-                    "no namespaces of its own for the node; it takes root on Linux (CAP_SYS_ADMIN):\n"
+                    "can't create the node's namespaces, which takes root on Linux (CAP_SYS_ADMIN):\n"
                     + processes.tail(self._log)
                 )
             time.sleep(0.05)

@@ -1,7 +1,7 @@
 """The node's network: a link between the machine and the node, and behind it pods and Services.
 
-The machine reaches these by their addresses; pods reach what listens on the machine's end of the link.
-Nothing else of the machine's network is touched.
+The machine reaches these by their addresses, and pods reach what listens on the machine's end of the link.
+Nothing else of the machine's network changes.
 """
 
 import json
@@ -17,7 +17,7 @@ _CANDIDATES = [IPv4Network(f"10.{octet}.0.0/16") for octet in range(88, 256)]
 
 @dataclass(frozen=True)
 class Network:
-    """One /16 that this machine has no route to yet."""
+    """A /16 that no route of this machine leads to."""
 
     range: IPv4Network
 
@@ -31,7 +31,7 @@ class Network:
 
     @property
     def machine(self) -> IPv4Address:
-        """Where the API servers listen."""
+        """The address on which the API servers listen."""
         return self._part(2)[1]
 
     @property
@@ -46,7 +46,7 @@ class Network:
         return list(self.range.subnets(new_prefix=24))[index]
 
     def connect(self, namespaces: Namespaces) -> None:
-        """Undone by the kernel when the namespaces end."""
+        """Create the link and the routes, which the kernel removes when the namespaces end."""
         _ip("link", "add", self.link, "type", "veth", "peer", "name", "eth0", "netns", str(namespaces.pid))
         _ip("address", "add", f"{self.machine}/24", "dev", self.link)
         _ip("link", "set", self.link, "up")
@@ -59,7 +59,7 @@ class Network:
 
 
 def free() -> Network:
-    """A range that none of the machine's routes leads to."""
+    """Return a range that none of the machine's routes leads to."""
     routes = json.loads(_ip("-json", "route", "show", "table", "all"))
     taken = [network for route in routes if (network := _destination(route))]
     for candidate in _CANDIDATES:

@@ -1,9 +1,9 @@
-"""A real node for OPS, in namespaces of its own: kubelet, containerd, scheduler, controllers, Services, DNS.
+"""A real node for OPS, in its own namespaces: kubelet, containerd, scheduler, controllers, Services, DNS.
 
     with Node(directory) as node, Sandbox(settings={"ops": node.setting(with_node=True)}) as sandbox:
         node.join(sandbox.cluster("ops"))
 
-The API servers run beside it on this machine, where pods reach them. Takes root.
+The API servers run outside of them on this machine, where pods reach them. It takes root.
 """
 
 import os
@@ -59,7 +59,7 @@ class Node:
         self._stack.close()
 
     def setting(self, *, with_node: bool) -> Setting:
-        """For an API server that pods reach; the one with the node also serves the node's programs."""
+        """Return the setting of an API server that pods reach, and of the one that the node joins."""
         address, services = str(self.network.machine), self.network.services
         if not with_node:
             return Setting(address, services)
@@ -67,7 +67,7 @@ class Node:
         return Setting(address, services, accounts, node_configuration.API_SERVER_FLAGS)
 
     def join(self, server: ApiServer) -> None:
-        """Start the programs that make a cluster of an API server, until the node is ready."""
+        """Start the node's and the control plane's programs, and wait until the node is ready."""
         for name, client in node_configuration.CLIENTS.items():
             write_account(server, client.user, self._file(f"{name}.kubeconfig"))
         for manifest in node_configuration.rights():
@@ -80,7 +80,7 @@ class Node:
         self._await_readiness(server)
 
     def volume(self, name: str, owner: int) -> str:
-        """A folder for a volume of kind hostPath; its path as the node sees it."""
+        """Create a folder for a hostPath volume, and return its path on the node."""
         folder = self.directory / "node" / "var" / "lib" / "volumes" / name
         folder.mkdir(parents=True)
         os.chown(folder, owner, owner)

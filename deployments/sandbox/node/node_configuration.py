@@ -1,4 +1,4 @@
-"""What the node's programs are told: accounts, flags and files. Pure."""
+"""Accounts, flags and configuration files of the node's programs. Pure."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,13 +17,13 @@ API_SERVER_FLAGS = (
     "--authorization-mode=Node,RBAC",
     "--enable-admission-plugins=NodeRestriction",
     "--kubelet-preferred-address-types=InternalIP",
-    "--allow-privileged=true",  # for pods that are asked to be; ours are not
+    "--allow-privileged=true",  # for pods that request it; ours do not
 )
 
 
 @dataclass(frozen=True)
 class Client:
-    """Who a program is to the API server."""
+    """A program's user and group at the API server."""
 
     user: str
     group: str = ""
@@ -39,7 +39,7 @@ CLIENTS = {
 
 
 def rights() -> Manifests:
-    """What the API server doesn't grant by itself: reading, for the DNS."""
+    """Return the rights that the API server does not grant by default: CoreDNS reads Services."""
     group = "rbac.authorization.k8s.io"
     rules = [
         {"apiGroups": [""], "resources": ["services", "namespaces"], "verbs": ["list", "watch"]},
@@ -57,7 +57,7 @@ def rights() -> Manifests:
 
 
 def commands(directory: Path, server: ApiServer, network: Network) -> dict[str, list[str]]:
-    """Flags by program; the ports are those that everyone knows, as the network is the node's own."""
+    """Return flags by program, with default ports: the network namespace is the node's own."""
     return {
         "kube-controller-manager": [
             f"--kubeconfig={directory}/kube-controller-manager.kubeconfig",
@@ -107,7 +107,7 @@ def _kubelet(cgroup: str, network: Network) -> dict[str, Any]:
         "authentication": {"anonymous": {"enabled": True}, "webhook": {"enabled": False}},
         "authorization": {"mode": "AlwaysAllow"},
         "evictionHard": {"nodefs.available": "1%", "imagefs.available": "1%", "memory.available": "100Mi"},
-        "imageGCHighThresholdPercent": 100,  # what was loaded can't be pulled
+        "imageGCHighThresholdPercent": 100,  # images were loaded, and can't be pulled again
         "clusterDNS": [str(network.node)],
         "clusterDomain": _DOMAIN,
         "resolvConf": "",
@@ -122,5 +122,5 @@ def _kube_proxy(directory: Path, network: Network) -> dict[str, Any]:
         "mode": "iptables",
         "clusterCIDR": str(network.pods),
         "clientConnection": {"kubeconfig": f"{directory}/kube-proxy.kubeconfig"},
-        "conntrack": {"maxPerCore": 0, "min": 0},  # a limit of the whole machine: not ours to set
+        "conntrack": {"maxPerCore": 0, "min": 0},  # the limit is the whole machine's
     }

@@ -1,9 +1,9 @@
-"""The first process of a node's namespaces: makes their mounts and reaps what is left to it.
+"""The first process of a node's namespaces: makes their mounts and reaps orphaned processes.
 
     unshare --mount --net --pid … python node_init.py DIRECTORY
 
-What it mounts is seen by the node alone. /run, /var/lib and /var/log are the node's own, so that its programs
-can keep to their usual paths and still leave nothing on the machine.
+Only the node sees its mounts. The node has its own /run, /var/lib and /var/log, so that its programs use
+their usual paths and still leave nothing on the machine.
 """
 
 import os
@@ -23,7 +23,7 @@ def main() -> None:
         _mount("--bind", str(folder), f"/var/{name}")
     Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
     (directory / "ready").touch()
-    while True:  # until the kernel ends it, and with it all that runs here
+    while True:  # until the kernel kills it, and with it all that runs here
         try:
             os.wait()
         except ChildProcessError:
@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def _mount(*arguments: str) -> None:
-    subprocess.run(["mount", *arguments], check=True)  # noqa: S603, S607 (the arguments are ours)
+    subprocess.run(["mount", *arguments], check=True)  # noqa: S603, S607 (constant arguments)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The machine's settings of pip, for a build in another root: where packages come from is its business."""
+"""pip's settings on this machine, for a build in another root: they say where packages come from."""
 
 import configparser
 import os
@@ -10,7 +10,7 @@ _NOT_FOR_OTHERS = ("config-file", "cache-dir", "require-virtualenv", "python", "
 
 
 def settings(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Of pip's files and then of the environment, as pip itself reads them."""
+    """Return the settings of pip's files, then of the environment, as pip itself reads them."""
     parser = configparser.RawConfigParser()
     parser.read(_files(environment))
     found = {
@@ -28,13 +28,13 @@ def settings(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
 def write(file: Path, found: Mapping[str, str]) -> None:
     parser = configparser.RawConfigParser()
     parser["global"] = dict(found)
-    file.touch(mode=0o600)  # an index's address can hold a password
+    file.touch(mode=0o600)  # an index's address can contain a password
     with file.open("w") as output:
         parser.write(output)
 
 
 def paths(found: Mapping[str, str]) -> list[Path]:
-    """What the settings name on this machine, and the build needs at the same place."""
+    """Return the files that the settings name, which the build needs at the same path."""
     words = (Path(word) for value in found.values() for word in value.split())
     return [path for path in dict.fromkeys(words) if path.is_absolute() and path.exists()]
 

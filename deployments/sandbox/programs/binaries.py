@@ -1,7 +1,7 @@
-"""Finds kube-apiserver, etcd, kubectl and the programs of a node, or makes them.
+"""Finds kube-apiserver, etcd, kubectl and the programs of a node, or fetches or builds them.
 
-In this order: $KUBEBUILDER_ASSETS (the convention of envtest), our cache, the envtest archive for
-this platform, a build from source. What was fetched or built stays in the cache.
+The order is: $KUBEBUILDER_ASSETS (the convention of envtest), our cache, the envtest archive for this
+platform, a build from source. The cache keeps what was fetched or built.
 """
 
 import fcntl
@@ -20,7 +20,7 @@ CACHE_VARIABLE = "TLS_SYNC_CACHE"
 
 
 def locate(*names: str, say: Say = say_on_stderr) -> dict[str, Path]:
-    """The path of each program named; the first time, this can take minutes."""
+    """Return the path of each program; the first time, this can take minutes."""
     unknown = sorted(set(names) - set(gobuild.SOURCES))
     if unknown:
         raise SandboxError(f"{unknown[0]} isn't one of {', '.join(gobuild.SOURCES)}")
@@ -38,16 +38,16 @@ def locate(*names: str, say: Say = say_on_stderr) -> dict[str, Path]:
 
 
 def _require_assets() -> None:
-    """Who names a folder wants its servers: others in their place would go unnoticed."""
+    """Raise SandboxError where $KUBEBUILDER_ASSETS lacks a server: another version would go unnoticed."""
     assets = os.environ.get(ASSETS_VARIABLE)
     lacking = [name for name in ("kube-apiserver", "etcd") if assets and not _is_program(Path(assets) / name)]
     if lacking:
-        told = " and no program ".join(lacking)
-        raise SandboxError(f"{ASSETS_VARIABLE}={assets} has no program {told}: correct it or unset it")
+        names = " and no program ".join(lacking)
+        raise SandboxError(f"{ASSETS_VARIABLE}={assets} has no program {names}: correct it or unset it")
 
 
 def cached(folder: str, name: str, say: Say, make: Callable[[Path], None]) -> Path:
-    """A file of the cache; where it isn't there, it is made, complete or not at all."""
+    """Return a file of the cache, and make it where it is missing, complete or not at all."""
     path = _cache() / folder / name
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,7 +75,7 @@ def _is_program(path: Path) -> bool:
 
 
 def _cache() -> Path:
-    """One folder per platform, since a home can be shared by several."""
+    """Return this platform's folder: several platforms can share a home."""
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     root = os.environ.get(CACHE_VARIABLE) or Path(base) / "tls-sync"
     return Path(root).absolute() / envtest.this_platform()
@@ -86,20 +86,20 @@ def _minor() -> str:
 
 
 def _unpacked(cache: Path) -> list[Path]:
-    """Folders of envtest archives of our minor version, the newest first."""
+    """Return the folders of envtest archives of our minor version, the newest first."""
     folders = cache.glob(f"envtest-v{_minor()}.*")
     return sorted(folders, key=lambda folder: int(folder.name.rpartition(".")[2]), reverse=True)
 
 
 def _make(names: list[str], cache: Path, say: Say) -> None:
-    # Another process may have made them while we waited for the lock.
+    # Another process may have made them during the wait for the lock.
     if all(map(_at_hand, names)):
         return
     if not set(envtest.PROGRAMS).isdisjoint(names):
         try:
             envtest.fetch(cache, _minor(), say)
         except envtest.NoArchiveError as error:
-            say(f"no envtest archive can be had ({error}), so building from source")
+            say(f"no envtest archive is available ({error}), so building from source")
     for name in names:
         if not _at_hand(name):
             gobuild.build(name, cache / gobuild.SOURCES[name].version / name, say)
@@ -107,7 +107,7 @@ def _make(names: list[str], cache: Path, say: Say) -> None:
 
 @contextmanager
 def _locked(cache: Path, say: Say) -> Iterator[None]:
-    """Only one process at a time fills the cache; the lock goes with the process that holds it."""
+    """Let only one process at a time fill the cache; the lock ends with its process."""
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / "lock").open("w") as lock:
         try:

@@ -1,4 +1,4 @@
-"""The archive of ready programs that kubernetes-sigs/controller-tools publishes per platform."""
+"""The archive of programs that kubernetes-sigs/controller-tools publishes for each platform."""
 
 import hashlib
 import http.client
@@ -28,7 +28,7 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 class NoArchiveError(Exception):
-    """There is no archive to be had here, which is no error: the programs can be built."""
+    """No archive is available, which is no failure: the programs can be built."""
 
 
 class Archive(NamedTuple):
@@ -40,16 +40,16 @@ class Archive(NamedTuple):
 
 
 def this_platform() -> str:
-    """Named as Go and the archives do: linux-amd64."""
+    """Return the platform as Go and the archives name it: linux-amd64."""
     machine = platform.machine()
     return f"{sys.platform}-{_ARCHITECTURES.get(machine, machine)}"
 
 
 def fetch(cache: Path, minor: str, say: Say) -> Path:
-    """Unpack the newest archive of a minor version, as 1.36, into the cache; return its folder.
+    """Unpack the newest archive of a minor version, such as 1.36, into the cache; return its folder.
 
-    A checksum that differs is an error and never a reason to try something else: an archive that
-    was tampered with must not go unnoticed.
+    Raises NoArchiveError where there is none, and SandboxError where its checksum differs: that must not
+    go unnoticed.
     """
     with tempfile.TemporaryFile(dir=cache) as file:
         try:
@@ -78,7 +78,7 @@ def _read_index() -> dict[str, Any]:
 
 
 def _newest(releases: dict[str, Any], minor: str) -> Archive:
-    """The highest patch release; previews such as v1.36.0-rc.1 don't count."""
+    """Return the highest patch release, without previews such as v1.36.0-rc.1."""
     wanted = re.compile(rf"v{re.escape(minor)}\.(\d+)")
     patches = {int(match[1]): name for name in releases if (match := wanted.fullmatch(name))}
     for patch in sorted(patches, reverse=True):
@@ -95,7 +95,7 @@ def _download(url: str, file: BufferedRandom) -> None:
 
 
 def _open(url: str) -> http.client.HTTPResponse:
-    # Any scheme will do: the one URL is ours or the developer's own, the other comes with a checksum.
+    # Any scheme is allowed: one URL is ours or the developer's, the other has a checksum.
     response = urllib.request.urlopen(url, timeout=_SECONDS_WITHOUT_AN_ANSWER)  # noqa: S310
     assert isinstance(response, http.client.HTTPResponse)
     return response
@@ -113,7 +113,7 @@ def _verify(file: BufferedRandom, archive: Archive) -> None:
 
 
 def _unpack(file: BufferedRandom, folder: Path, archive: Archive) -> None:
-    """Take out the known programs only, whatever else the archive holds."""
+    """Extract only the known programs."""
     file.seek(0)
     folder.mkdir(parents=True, exist_ok=True)
     with tarfile.open(fileobj=file, mode="r:gz") as members:
@@ -123,7 +123,7 @@ def _unpack(file: BufferedRandom, folder: Path, archive: Archive) -> None:
             except KeyError:
                 member = None
             if member is None:
-                raise SandboxError(f"{archive.url} holds no program {_FOLDER_IN_ARCHIVE}/{name}")
+                raise SandboxError(f"{archive.url} has no program {_FOLDER_IN_ARCHIVE}/{name}")
             partial = folder / f"{name}.partial"
             with member, partial.open("wb") as output:
                 shutil.copyfileobj(member, output)
@@ -131,7 +131,7 @@ def _unpack(file: BufferedRandom, folder: Path, archive: Archive) -> None:
 
 
 def publish(partial: Path, program: Path) -> None:
-    """Give a complete file its name, in one step that a crash can't halve."""
+    """Rename a complete file to its final name, atomically."""
     partial.chmod(0o755)
     with partial.open("rb") as file:
         os.fsync(file.fileno())

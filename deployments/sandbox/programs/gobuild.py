@@ -1,4 +1,4 @@
-"""Builds the programs of the control plane and of a node from source, pinned by go.mod and go.sum in go/."""
+"""Builds the programs of the control plane and of a node from source, pinned by go/*/go.mod and go.sum."""
 
 import hashlib
 import re
@@ -14,7 +14,7 @@ from deployments.sandbox.work import run
 
 @dataclass(frozen=True)
 class Source:
-    """Where a program comes from. Each folder is a Go module: their requirements clash."""
+    """Source of a program. Each folder is a Go module, since their requirements conflict."""
 
     folder: str
     module: str
@@ -27,7 +27,7 @@ class Source:
 
     @property
     def version(self) -> str:
-        """For a program of our own, which has no version, a digest of its source."""
+        """The module's version; for our own program, a digest of its source."""
         if not self.module:
             parts = [file.read_bytes() for file in sorted(self.directory.iterdir())]
             return f"{self.folder}-{hashlib.sha256(b''.join(parts)).hexdigest()[:12]}"
@@ -57,12 +57,12 @@ SOURCES = {
 
 
 def build(name: str, program: Path, say: Say) -> None:
-    """Build one program with Go and put it at the path given, complete or not at all."""
+    """Build one program with Go at a path, complete or not at all. Raises SandboxError."""
     go = shutil.which("go")
     if go is None:
         raise SandboxError(
             f"There is no {name} here, and no Go to build it with. Install Go 1.26 or newer "
-            f"(https://go.dev/dl), or set KUBEBUILDER_ASSETS to a folder that holds {name}."
+            f"(https://go.dev/dl), or set KUBEBUILDER_ASSETS to a folder that has {name}."
         )
     source = SOURCES[name]
     say(
@@ -71,7 +71,7 @@ def build(name: str, program: Path, say: Say) -> None:
     )
     program.parent.mkdir(parents=True, exist_ok=True)
     partial = program.with_name(f"{name}.partial")
-    partial.unlink(missing_ok=True)  # go build won't overwrite what is no program
+    partial.unlink(missing_ok=True)  # go build overwrites programs only
     log = program.with_name(f"{name}.log")
     log.unlink(missing_ok=True)
     command = ["/usr/bin/env", "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=", go, "build", *_flags(source)]
@@ -82,7 +82,7 @@ def build(name: str, program: Path, say: Say) -> None:
 def _flags(source: Source) -> list[str]:
     flags = "-s -w"
     if source.folder == "kubernetes":
-        # Without these the server calls itself v0.0.0-master, which clients refuse.
+        # Without these the server's version is v0.0.0-master, which clients refuse.
         major, minor, _ = source.version.removeprefix("v").split(".")
         stamp = {"gitVersion": source.version, "gitMajor": major, "gitMinor": minor}
         for key, value in stamp.items():

@@ -1,4 +1,4 @@
-"""The Debian packages of what tests run beside our own programs: named, never installed."""
+"""The Debian packages of programs that tests run. This module names them and installs none."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from deployments.sandbox.errors import SandboxError
 
 _PATH = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
 
-# Each by a file of it.
+# Each package by a program or file of it.
 NODE: Mapping[str, str] = {
     "containerd": "containerd",
     "ctr": "containerd",
@@ -25,7 +25,7 @@ IMAGES: Mapping[str, str] = {"buildah": "buildah", "debootstrap": "debootstrap"}
 BROWSER: Mapping[str, str] = {
     "chromium": "chromium",
     "chromedriver": "chromium-driver",
-    "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf": "fonts-noto-color-emoji",  # a report begins with one
+    "/usr/share/fonts/truetype/noto/NotoColorEmoji.ttf": "fonts-noto-color-emoji",  # reports have emoji
 }
 MONITORING: Mapping[str, str] = {
     "prometheus": "prometheus",
@@ -37,34 +37,34 @@ TLS_SERVERS: Mapping[str, str] = {"nginx": "nginx", "haproxy": "haproxy"}
 
 
 def located(program: str) -> str:
-    """The path of a program that was demanded before."""
+    """Return the path of a program, for which a function below has checked the package."""
     return shutil.which(program, path=_PATH) or program
 
 
 def _is_here(program: str) -> bool:
-    """By its name, or by the path of a file."""
+    """Tell whether a program is installed, by its name or the path of a file."""
     return Path(program).exists() if program.startswith("/") else bool(shutil.which(program, path=_PATH))
 
 
 def names(*programs: Mapping[str, str]) -> list[str]:
-    """Of the packages that hold these programs."""
+    """Return the packages of these programs."""
     return sorted({package for group in programs for package in group.values()})
 
 
 def demand(*programs: Mapping[str, str]) -> None:
-    """One error that names all that a node lacks, with the command that installs it."""
+    """Raise one SandboxError that names all packages that a node lacks, and how to install them."""
     _require("a real node", *programs)
     if os.geteuid():
-        raise SandboxError("a real node needs root: containers, mounts and network links are made")
+        raise SandboxError("a real node needs root: it makes containers, mounts and network links")
 
 
 def demand_monitoring() -> None:
-    """The same for what reads metrics, which needs no root."""
+    """Do the same for Prometheus, which needs no root."""
     _require("a test with Prometheus", MONITORING)
 
 
 def demand_tls_servers() -> None:
-    """The same for servers that load certificates."""
+    """Do the same for servers that load certificates."""
     _require("a test with nginx and HAProxy", TLS_SERVERS)
 
 

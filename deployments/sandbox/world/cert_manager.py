@@ -1,7 +1,6 @@
-"""Secrets as cert-manager writes them, issued by a pretended Let's Encrypt.
+"""Secrets as cert-manager writes them, issued by a CA that stands in for Let's Encrypt.
 
-What a Secret looks like was copied from a real cert-manager controller; the certificates that are
-unfit to be sent anywhere are made in unfit.py.
+Their form is copied from a real cert-manager controller. unfit.py makes Secrets that must not be copied.
 """
 
 import base64
@@ -26,7 +25,7 @@ SOURCE_NAMESPACE = "certificates-ops"
 LIFE = timedelta(days=90)
 
 _AGE = timedelta(days=10)
-_BACKDATED = timedelta(hours=1)  # as Let's Encrypt does, for clients whose clocks are late
+_BACKDATED = timedelta(hours=1)  # as Let's Encrypt does, for clients whose clocks are slow
 _FORMATS = {
     "traditional": PrivateFormat.TraditionalOpenSSL,  # PKCS#1 for RSA, SEC1 for EC
     "pkcs8": PrivateFormat.PKCS8,
@@ -36,9 +35,9 @@ _turn = itertools.count()
 
 
 class Issuer:
-    """A ClusterIssuer: leaves are signed by an intermediate CA, which lies beside them in tls.crt.
+    """A ClusterIssuer: an intermediate CA signs the leaves, and follows them in tls.crt.
 
-    `now` stands still if given; else it is the time of each call.
+    `now` is a fixed time; without it, the time of each call counts.
     """
 
     def __init__(self, namespace: str = SOURCE_NAMESPACE, now: datetime | None = None) -> None:
@@ -64,7 +63,7 @@ class Issuer:
         labels: Mapping[str, str] | None = None,
         annotations: Mapping[str, str] | None = None,
     ) -> Manifest:
-        """A certificate ten days old and fit to be sent, unless told otherwise."""
+        """Return a Secret with a certificate that is, by default, ten days old and fit to be copied."""
         private_key = new_key(key)
         leaf = self.leaf(private_key, dns_names, not_before, not_after)
         data = {
@@ -79,7 +78,7 @@ class Issuer:
         return manifest
 
     def renew(self, secret: Manifest) -> Manifest:
-        """The Secret after a renewal: same name and names, another key, a later notBefore."""
+        """Return the Secret after a renewal: the same names, another key, a later notBefore."""
         old = leaf_of(secret)
         is_rsa = isinstance(old.public_key(), rsa.RSAPublicKey)
         is_pkcs8 = b"BEGIN PRIVATE KEY" in base64.b64decode(secret["data"]["tls.key"])
@@ -114,7 +113,7 @@ class Issuer:
         )
 
     def manifest(self, name: str, dns_names: Sequence[str], data: Mapping[str, bytes]) -> Manifest:
-        """Around any data, the metadata that cert-manager writes."""
+        """Return a Secret of this data with the metadata that cert-manager writes."""
         annotations = {
             "alt-names": ",".join(dns_names),
             "certificate-name": name,
@@ -149,7 +148,7 @@ def dns_names_of(certificate: x509.Certificate) -> list[str]:
 
 
 def new_key(kind: KeyKind) -> pki.PrivateKey:
-    """An RSA key takes long to make, so a few of them are handed out in turn."""
+    """Return a new EC key, or one of four RSA keys in turn, since an RSA key takes long to make."""
     return pki.new_key() if kind == "ec" else _rsa_key(next(_turn) % _RSA_KEYS)
 
 

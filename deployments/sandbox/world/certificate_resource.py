@@ -1,4 +1,4 @@
-"""cert-manager's resource Certificate, as much of it as tells whether a Secret is ready."""
+"""cert-manager's Certificate resource, with the fields that say whether a Secret is ready."""
 
 import time
 from datetime import datetime
@@ -50,7 +50,7 @@ CERTIFICATE_CRD: Manifest = {
 
 
 def install(admin: Admin) -> None:
-    """Create the resource definition and wait until the API serves it, some moments later."""
+    """Create the CustomResourceDefinition and wait until the API serves it, some moments later."""
     admin.create(CERTIFICATE_CRD)
     for _ in range(300):
         try:
@@ -63,7 +63,7 @@ def install(admin: Admin) -> None:
 
 
 def remove(admin: Admin) -> None:
-    """Delete the resource definition and wait until it is gone: the API serves it some moments longer."""
+    """Delete the CustomResourceDefinition and wait until it is gone, some moments later."""
     path = manifests.object_path(CERTIFICATE_CRD)
     admin.delete(path)
     for _ in range(300):
@@ -80,7 +80,7 @@ def certificate(
     reason: str = "Ready",
     message: str = "as the sandbox says",
 ) -> Manifest:
-    """The Certificate that a Secret with a certificate in it belongs to."""
+    """Return the Certificate of a Secret."""
     metadata, leaf = secret["metadata"], leaf_of(secret)
     condition = {
         "type": "Ready",
@@ -110,7 +110,7 @@ def certificate(
 
 
 def put(admin: Admin, manifest: Manifest) -> None:
-    """Create or update a Certificate, and then its status, which the API takes on its own only."""
+    """Create or update a Certificate, then its status, which is a subresource."""
     path = manifests.object_path(manifest)
     body = {key: value for key, value in manifest.items() if key != "status"}
     admin.apply(path, body, "cert-manager", force=True)

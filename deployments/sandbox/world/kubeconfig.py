@@ -1,4 +1,4 @@
-"""Kubeconfigs: tls-sync's own, with the rights that it ships with, and one for people."""
+"""Kubeconfigs: tls-sync's, with the rights that deployments/ grants, and one for people."""
 
 import base64
 import os
@@ -29,9 +29,9 @@ def context_name(cluster: str) -> str:
 def write_kubeconfig(
     sandbox: Sandbox, path: Path, targets: Mapping[str, Sequence[str]], *, source: bool = True
 ) -> None:
-    """Set up tls-sync's account on OPS and in the targets' namespaces; write tokens of a month.
+    """Create tls-sync's account and rights on OPS and on the targets, and write tokens that last 30 days.
 
-    Without the source: for a run in OPS, where the account is made by Helm.
+    With source=False: for a run in OPS, where Helm creates the account.
     """
     if source:
         grant_source(sandbox.cluster(SOURCE_CLUSTER))
@@ -48,18 +48,18 @@ def write_kubeconfig(
 
 
 def write_account(server: ApiServer, user: str, path: Path) -> None:
-    """For one of the users that a server has beside its admin."""
+    """Write the kubeconfig of one of the users that a server has besides its admin."""
     _write(path, {server: server.tokens[user]})
 
 
 def write_admin_kubeconfig(sandbox: Sandbox, path: Path) -> None:
-    """For people: all rights on all clusters, as long as the sandbox runs."""
+    """Write a kubeconfig for people, with all rights on all clusters."""
     servers = [sandbox.cluster(name) for name in sandbox.names]
     _write(path, {server: server.admin_token for server in servers})
 
 
 def grant_source(server: ApiServer) -> None:
-    """The release's own namespace and ServiceAccount are made by Helm, where there is Helm."""
+    """Create on OPS what a release of the chart has: namespace, ServiceAccount and rights."""
     server.admin.namespace(SOURCE_NAMESPACE)
     server.admin.namespace(_SERVICE_ACCOUNT)
     account = {
@@ -80,7 +80,7 @@ def _grant_target(server: ApiServer, namespaces: Sequence[str]) -> None:
 
 
 def _await_policy(server: ApiServer, token: str, namespace: str) -> None:
-    """An API server takes some seconds to heed a new policy: until it denies what the Role would allow."""
+    """Wait until the API server enforces the new policy, which takes some seconds."""
     account = Rest(*server.admin.address, server.ca_pem, token)
     manifest = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "probe"}, "type": "Opaque"}
     deadline = time.monotonic() + _POLICY_SECONDS
@@ -91,7 +91,7 @@ def _await_policy(server: ApiServer, token: str, namespace: str) -> None:
             if "ValidatingAdmissionPolicy" in str(error):
                 return
         time.sleep(0.1)
-    raise SandboxError(f"{server.name} does not heed the admission policy after {_POLICY_SECONDS} s")
+    raise SandboxError(f"{server.name} does not enforce the admission policy after {_POLICY_SECONDS} s")
 
 
 def _write(path: Path, tokens: Mapping[ApiServer, str]) -> None:

@@ -1,4 +1,4 @@
-"""What cert-manager does to a certificate on OPS every two months."""
+"""Renews a certificate on OPS as cert-manager does every two months."""
 
 import base64
 import http.client
@@ -18,7 +18,7 @@ from tasks.domain.names import is_name
 
 
 def renew(ops: Admin, name: str) -> Manifest:
-    """Another key and a later certificate in the Secret, and the Certificate that says so."""
+    """Write another key and a later certificate into the Secret, and update its Certificate."""
     secret = ops.secret(SOURCE_NAMESPACE, name) if is_name(name) else None
     if secret is None or secret["type"] != "kubernetes.io/tls":
         known = [
@@ -32,22 +32,22 @@ def renew(ops: Admin, name: str) -> Manifest:
 
 
 def renew_by_name(name: str) -> int:
-    """For another terminal: the running sandbox is the one that KUBECONFIG names."""
+    """Renew a certificate in the running sandbox, which KUBECONFIG names."""
     admin = _admin_of_kubeconfig()
     try:
         renewed = renew(admin, name)
     except AdminError as error:
         if error.status != http.client.FORBIDDEN:
             raise
-        raise _no_sandbox() from error  # the runs' own kubeconfig: it may read, but not renew
+        raise _no_sandbox() from error  # the runs' kubeconfig, which may read, not write
     until = leaf_of(renewed).not_valid_after_utc
-    text = f"{name} is renewed on OPS, valid until {until:%Y-%m-%d}; the next run sends it where a route says"
+    text = f"{name} is renewed on OPS, valid until {until:%Y-%m-%d}; the next run copies it where routes say"
     print(text)  # noqa: T201
     return 0
 
 
 def _admin_of_kubeconfig() -> Admin:
-    """The admin kubeconfig that the sandbox wrote: every name in it is a context's name."""
+    """Return a client by the sandbox's admin kubeconfig, in which all names are contexts' names."""
     name = context_name(SOURCE_CLUSTER)
     try:
         content = yaml.safe_load(Path(os.environ.get("KUBECONFIG", "")).read_text())
@@ -64,6 +64,6 @@ def _admin_of_kubeconfig() -> Admin:
 
 def _no_sandbox() -> SandboxError:
     return SandboxError(
-        f"no running sandbox found by KUBECONFIG={os.environ.get('KUBECONFIG', '')!r}: start one with "
+        f"no running sandbox at KUBECONFIG={os.environ.get('KUBECONFIG', '')!r}: start one with "
         "`python -m deployments.sandbox up`, and type here the exports that it prints"
     )

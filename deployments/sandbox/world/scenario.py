@@ -1,7 +1,7 @@
-"""The example world: what lies on OPS, and a configuration that routes it to three clusters.
+"""The example: certificates on OPS, and a configuration that routes them to three clusters.
 
-All that a route names literally is fit to be sent, so a first run completes. What is unfit lies
-there too, partly within reach of a glob, to be seen in the report.
+All that a route names literally is fit to be copied, so a first run completes. Globs also match Secrets that
+are not fit, which the report shows.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from deployments.sandbox.world.kubeconfig import (
     write_kubeconfig,
 )
 
-# What each target takes, in the terms of tls-sync.yaml.
+# Each target's part of tls-sync.yaml.
 CLUSTERS: Mapping[str, Mapping[str, Any]] = {
     "dev": {
         "hostnames": ["*.dev.example.org"],
@@ -67,7 +67,7 @@ class World:
 
 
 def build(sandbox: Sandbox, directory: Path) -> World:
-    """Fill OPS, give tls-sync its rights, and write its files; the targets stay empty."""
+    """Create certificates on OPS, give tls-sync its rights, and write its files; targets stay empty."""
     world = World(
         sandbox,
         directory,
@@ -89,11 +89,11 @@ def _namespaces(cluster: str) -> list[str]:
 
 
 TARGETS: Mapping[str, list[str]] = {name: _namespaces(name) for name in CLUSTERS}
-"""Each target, and the namespaces that certificates are routed to there."""
+"""The routed namespaces by target."""
 
 
 def configuration(sandbox: Sandbox, source_context: str | None) -> dict[str, Any]:
-    """Without a context for the source, for a run that is in OPS."""
+    """Return a configuration; without a context for the source, the run is in OPS."""
     clusters = [
         {
             "name": name,

@@ -1,4 +1,4 @@
-"""Secrets that lie in cert-manager's namespace and must not be sent to any cluster."""
+"""Secrets in cert-manager's namespace that must not be copied to any cluster."""
 
 import uuid
 from collections.abc import Sequence
@@ -20,7 +20,7 @@ from deployments.sandbox.world.cert_manager import LIFE, Issuer
 
 
 def staged_key(issuer: Issuer, certificate: str) -> Manifest:
-    """The next private key, which cert-manager stores before it orders the certificate for it."""
+    """Return the next private key, which cert-manager stores before it orders the certificate."""
     manifest = issuer.manifest(f"{certificate}-x7k2p", [], {"tls.key": _sec1(pki.new_key())})
     manifest["type"] = "Opaque"
     metadata = manifest["metadata"]
@@ -34,9 +34,9 @@ def staged_key(issuer: Issuer, certificate: str) -> Manifest:
 
 
 def temporary(issuer: Issuer, name: str, dns_names: Sequence[str]) -> Manifest:
-    """What cert-manager puts in place, on request, until the real one is there.
+    """Return what cert-manager writes, where it is told to, until the real certificate is issued.
 
-    It tells of no issuer; the authority that signs it is made up, and thrown away.
+    It has no annotations of an issuer, and the CA that signs it exists for this signature alone.
     """
     key, signer = pki.new_key(), ec.generate_private_key(ec.SECP521R1())
     certificate = (
@@ -63,7 +63,7 @@ def temporary(issuer: Issuer, name: str, dns_names: Sequence[str]) -> Manifest:
 
 
 def not_issued(issuer: Issuer, name: str, dns_names: Sequence[str]) -> Manifest:
-    """An empty tls.crt: the state before the first certificate arrives."""
+    """Return a Secret with an empty tls.crt: the state before the first issuance."""
     return issuer.manifest(name, dns_names, {"tls.crt": b"", "tls.key": _sec1(pki.new_key())})
 
 
@@ -77,7 +77,7 @@ def not_yet_valid(issuer: Issuer, name: str, dns_names: Sequence[str]) -> Manife
 
 
 def mismatched_key(issuer: Issuer, name: str, dns_names: Sequence[str]) -> Manifest:
-    """The certificate is good, but the key beside it is another one."""
+    """Return a valid certificate with another certificate's key."""
     return _with_chain(issuer, name, dns_names, key_pem=_sec1(pki.new_key()))
 
 
@@ -88,27 +88,27 @@ def encrypted_key(issuer: Issuer, name: str, dns_names: Sequence[str]) -> Manife
 
 
 def weak_key(issuer: Issuer, name: str, dns_names: Sequence[str]) -> Manifest:
-    """RSA with 1024 bits."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505 (as asked)
+    """Return a certificate with an RSA key of 1024 bits."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=1024)  # noqa: S505 (on purpose)
     return _with_chain(issuer, name, dns_names, key)
 
 
 def reversed_chain(issuer: Issuer, name: str, dns_names: Sequence[str]) -> Manifest:
-    """The intermediate certificate before the leaf."""
+    """Return a chain with the intermediate certificate before the leaf."""
     key = pki.new_key()
     chain = pki.pem(issuer.intermediate.certificate, issuer.leaf(key, dns_names))
     return issuer.manifest(name, dns_names, {"tls.crt": chain, "tls.key": _sec1(key)})
 
 
 def authority(issuer: Issuer, name: str) -> Manifest:
-    """The CA of a CA issuer, kept by cert-manager as a Secret of the same kind as the leaves."""
+    """Return a CA issuer's CA, which cert-manager stores in a Secret of the same type as leaves."""
     root = pki.Authority(name)
     data = {"tls.crt": root.pem, "tls.key": _sec1(root.key), "ca.crt": root.pem}
     return issuer.manifest(name, [], data)
 
 
 def opaque(issuer: Issuer, name: str) -> Manifest:
-    """A Secret that has nothing to do with certificates."""
+    """Return a Secret without certificates."""
     manifest = issuer.manifest(name, [], {"password": b"correct horse battery staple"})
     manifest["type"] = "Opaque"
     del manifest["metadata"]["labels"], manifest["metadata"]["annotations"]
@@ -129,5 +129,5 @@ def _with_chain(
 
 
 def _sec1(key: pki.PrivateKey) -> bytes:
-    """The form in which cert-manager writes keys; PKCS#1 if the key is an RSA one."""
+    """Return a key as cert-manager writes it: SEC1, or PKCS#1 for RSA."""
     return pki.key_pem(key, PrivateFormat.TraditionalOpenSSL)

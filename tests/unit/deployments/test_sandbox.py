@@ -162,7 +162,7 @@ def test_locate_stops_at_a_wrong_checksum(cache: Path, site: "Site") -> None:
 def test_locate_stops_at_an_archive_without_the_program(site: "Site") -> None:
     """An archive with a right checksum and a wrong content is an error too."""
     site.publish("v1.36.2", programs=("etcd", "kubectl"))
-    with pytest.raises(SandboxError, match="holds no program controller-tools/envtest/kube-api"):
+    with pytest.raises(SandboxError, match="has no program controller-tools/envtest/kube-api"):
         locate("kube-apiserver", say=no_words)
 
 
@@ -180,7 +180,7 @@ def test_locate_without_network_and_go_says_what_to_do() -> None:
     lines: list[str] = []
     with pytest.raises(SandboxError, match=r"Install Go 1\.26 or newer .*KUBEBUILDER_ASSETS"):
         locate("kube-apiserver", say=lines.append)
-    assert [line.partition(" (")[0] for line in lines] == ["no envtest archive can be had"]
+    assert [line.partition(" (")[0] for line in lines] == ["no envtest archive is available"]
 
 
 def test_locate_builds_what_cannot_be_had(cache: Path, tmp_path: Path) -> None:

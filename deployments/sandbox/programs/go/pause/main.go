@@ -1,4 +1,4 @@
-// Pause holds the namespaces of a pod: it waits for the signal to end, and reaps what is left to it.
+// Pause keeps the namespaces of a pod open: it waits for a signal to end, and reaps orphaned processes.
 package main
 
 import (
