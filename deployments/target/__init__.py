@@ -1,5 +1,5 @@
-"""What target clusters need of tls-sync: an account, its rights, an admission policy, a credential.
+"""What tls-sync needs on target clusters: a ServiceAccount, its rights, an admission policy, a credential.
 
-The YAML files are the truth; `python -m deployments.target manifests` prints them for a configuration, and
+`python -m deployments.target manifests` prints the YAML files here, adapted to a configuration, and
 `… kubeconfig` collects the credentials.
 """

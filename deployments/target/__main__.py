@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from deployments.target.errors import TargetError
 from tasks.runtime.command import non_empty, run_command
 
-if TYPE_CHECKING:  # what needs no dependency is imported before the first try
+if TYPE_CHECKING:  # imports with dependencies are in functions, so that their failure is one sentence
     from deployments.target.places import Place
     from tasks.config.schema import SyncConfig
 
@@ -17,10 +17,10 @@ _DESCRIPTION = """\
   kubeconfig  collect a fresh token of each cluster into one kubeconfig, and put it into a Secret on OPS
 """
 _KUBECONFIG = """\
-Asks your own kubectl for the address, the CA and a fresh bound token of each cluster of the
-configuration, and puts all of them into Secret tls-sync-kubeconfig (key config) on OPS. The same command
-renews the tokens. A cluster that can't be asked keeps what it had; so does one with an exec plugin, a
-token file or a client certificate. Nothing secret is printed or stands in an argument.
+Gets the address, the CA and a new bound token of each cluster of the configuration by your own kubectl,
+and writes them into Secret tls-sync-kubeconfig (key config) on OPS. The same command renews the tokens.
+A cluster that can't be reached keeps its entry; so does one with an exec plugin, a token file or a client
+certificate. No credential is printed or is in an argument.
 """
 _DURATION = "720h"
 _SECRET = "tls-sync-kubeconfig"  # noqa: S105  a name, not a secret
@@ -47,8 +47,8 @@ def main() -> int:
         metavar="NAME",
         default="tls-sync",
         type=_account,
-        help="of the ServiceAccount on the targets, its namespace, roles and policy (tls-sync by default); "
-        "another one for each further tls-sync that writes to the same targets",
+        help="name of ServiceAccount, namespace, roles and policy on the targets (default: tls-sync); "
+        "each further tls-sync that writes to the same targets needs another one",
     )
     commands.add_parser("manifests", parents=[shared], help="print what target clusters need")
     _add_kubeconfig(
@@ -68,36 +68,31 @@ def main() -> int:
 
 def _add_kubeconfig(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add(
-        "--admin-kubeconfig",
-        metavar="FILE",
-        type=non_empty,
-        help="yours, in place of the one that kubectl takes",
-    )
-    for option, value, told in (
-        ("--context", "CONTEXT", "what your kubeconfig calls a cluster's context, where that differs"),
-        ("--server", "URL", "the address as OPS reaches it, where yours is another"),
+    add("--admin-kubeconfig", metavar="FILE", type=non_empty, help="yours, in place of kubectl's default")
+    for option, value, meaning in (
+        ("--context", "CONTEXT", "a cluster's context in your kubeconfig, where it differs"),
+        ("--server", "URL", "a cluster's address for OPS, where it differs from yours"),
     ):
-        add(option, metavar=f"CLUSTER={value}", help=told, action="append", default=[], type=_pair)
-    add("--duration", default=_DURATION, type=non_empty, help=f"of the tokens ({_DURATION} by default)")
+        add(option, metavar=f"CLUSTER={value}", help=meaning, action="append", default=[], type=_pair)
+    add("--duration", default=_DURATION, type=non_empty, help=f"life of the tokens (default: {_DURATION})")
     add("--ops-context", metavar="CONTEXT", type=non_empty, help="the context of OPS in your kubeconfig")
-    add("--namespace", default="tls-sync", type=non_empty, help="of the Secret (tls-sync by default)")
-    add("--secret", default=_SECRET, type=non_empty, help=f"its name ({_SECRET} by default)")
-    add("--replace", action="store_true", help="also a Secret that something else made")
-    add("--output", metavar="FILE", type=_path, help="into a file (mode 0600) in place of the Secret")
-    add("--dry-run", action="store_true", help="make no token, write nothing, and say what would be")
+    add("--namespace", default="tls-sync", type=non_empty, help="namespace of the Secret (default: tls-sync)")
+    add("--secret", default=_SECRET, type=non_empty, help=f"name of the Secret (default: {_SECRET})")
+    add("--replace", action="store_true", help="overwrite a Secret that this command did not create")
+    add("--output", metavar="FILE", type=_path, help="write a file (mode 0600) in place of the Secret")
+    add("--dry-run", action="store_true", help="create no token, write nothing, and print what would happen")
 
 
 def _account(given: str) -> str:
-    """Also the name of its namespace, where whoever may create a pod can use the account."""
+    """Check the account's name, which is its namespace's, too: pods there can use the account."""
     from deployments.target.collection import ACCOUNT  # noqa: PLC0415  not for --help
     from tasks.domain.names import is_namespace, is_protected  # noqa: PLC0415
 
     if not is_namespace(non_empty(given)):
-        raise argparse.ArgumentTypeError(f"{given!r} is no name for a namespace")
+        raise argparse.ArgumentTypeError(f"{given!r} is not a valid name of a namespace")
     if given != ACCOUNT and is_protected(given):
         raise argparse.ArgumentTypeError(
-            f"{given!r} is a namespace of others; take a new name, as {ACCOUNT}-web"
+            f"{given!r} is a namespace of others; take a new name, such as {ACCOUNT}-web"
         )
     return given
 
@@ -132,21 +127,21 @@ def _kubeconfig(given: argparse.Namespace) -> int:
     contexts, servers = dict(given.context), dict(given.server)
     wanted = collection.wanted_of(config, given.ops_context, contexts, servers)
     if given.cluster not in {one.name for one in wanted}:
-        config.named(given.cluster)  # which says what it knows
+        config.named(given.cluster)  # raises ConfigError, which names the clusters
     place = _place(given, config.source.context)
-    asker = collection.Asker(
+    collector = collection.Collector(
         given.admin_kubeconfig, given.duration, dry_run=given.dry_run, account=given.account
     )
-    outcomes = collection.collect(asker, wanted, given.cluster, place.read())
+    outcomes = collection.collect(collector, wanted, given.cluster, place.read())
     sys.stdout.write("".join(f"{line}\n" for line in collection.lines(outcomes)))
     if given.dry_run:
         sys.stdout.write(f"dry run: nothing was written to {place}\n")
     elif any(one.renewed for one in outcomes):
         collection.put(place, outcomes)
-        sys.stdout.write(f"written{place.whose}: {place}\n")
+        sys.stdout.write(f"written{place.location}: {place}\n")
     else:
-        left = "is as it was" if place.is_there else "was not made"
-        raise TargetError(f"no credential could be renewed, so {place}{place.whose} {left}")
+        left = "is unchanged" if place.exists else "was not created"
+        raise TargetError(f"no credential could be renewed, so {place}{place.location} {left}")
     return 1 if any(one.failed for one in outcomes) else 0
 
 
@@ -164,7 +159,7 @@ def _refuse_application(config: "SyncConfig", account: str) -> None:
 
 
 def _place(given: argparse.Namespace, configured: str | None) -> "Place":
-    """Where the kubeconfig is to go; `configured` is the configuration's own context of OPS."""
+    """Return where to write the kubeconfig; `configured` is the configuration's context of OPS."""
     from deployments.target.collection import no_context  # noqa: PLC0415
     from deployments.target.kubectl import Kubectl  # noqa: PLC0415
     from deployments.target.places import InFile, InSecret  # noqa: PLC0415
@@ -173,11 +168,11 @@ def _place(given: argparse.Namespace, configured: str | None) -> "Place":
         return InFile(given.output)
     ops = given.ops_context or configured
     if not ops:
-        raise TargetError("say where to put it: --ops-context <the context of OPS>, or --output <file>")
+        raise TargetError("no destination: set --ops-context <the context of OPS>, or --output <file>")
     kubectl = Kubectl(ops, given.admin_kubeconfig)
     known = Kubectl(kubeconfig=given.admin_kubeconfig).contexts()
     if ops not in known:
-        remedy = "correct --ops-context" if given.ops_context else "say --ops-context <yours>"
+        remedy = "correct --ops-context" if given.ops_context else "set --ops-context <yours>"
         raise no_context(ops, known, remedy)
     return InSecret(kubectl, given.namespace, given.secret, replace=given.replace)
 

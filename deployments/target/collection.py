@@ -1,4 +1,4 @@
-"""Collects a credential for each cluster of the configuration, and puts all of them into one kubeconfig."""
+"""Collects a credential for each cluster of the configuration, and writes them into one kubeconfig."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,26 +17,27 @@ from tasks.kubeconfig.expiry import WARN_BEFORE
 from tasks.kubeconfig.reader import parse_access
 
 ACCOUNT = "tls-sync"
-"""Of the ServiceAccount and its namespace, on each cluster."""
+"""Name of the ServiceAccount and its namespace on each cluster."""
 
-_SIDE_BY_SIDE = 8
+_MAX_CONCURRENCY = 8
+"""Maximum number of clusters that are contacted at the same time."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A cluster that the kubeconfig is to lead to."""
+    """A cluster that needs an entry in the kubeconfig."""
 
     name: str
     context: str
-    """As the configuration calls it."""
+    """The context in the configuration."""
     admin_context: str
-    """As the operator's kubeconfig calls it."""
+    """The context in the operator's kubeconfig."""
     server: str = ""
-    """In place of the address in the operator's kubeconfig, which may be good on their machine only."""
+    """Address in place of that in the operator's kubeconfig, which may work on their machine only."""
     cluster_id: str | None = None
-    """Which cluster it must be."""
-    expendable: bool = False
-    """Suspended: that it can't be had is no failure."""
+    """The uid of kube-system that is expected."""
+    suspended: bool = False
+    """Whether the cluster is suspended, so that a missing credential is no failure."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,14 @@ class Outcome:
     wanted: Wanted
     text: str
     entry: Entry | None = None
-    """What goes into the kubeconfig."""
+    """The entry of the kubeconfig."""
     renewed: bool = False
     failed: bool = False
 
 
 @dataclass(frozen=True)
-class Asker:
-    """How the operator's kubectl is asked, and for how long a token."""
+class Collector:
+    """Reads clusters, and creates tokens, with the operator's kubectl."""
 
     kubeconfig: str | None
     duration: str
@@ -63,25 +64,25 @@ class Asker:
 
     def entry(self, wanted: Wanted) -> Entry:
         kubectl = Kubectl(wanted.admin_context, self.kubeconfig)
-        # The cluster's part alone: the operator's own credential does not leave kubectl.
+        # Only the cluster's part: the operator's own credential stays in kubectl.
         part = "--output=jsonpath={.clusters[0].cluster}"
         shown = kubectl.run("config", "view", "--raw", "--minify", "--flatten", part)
         try:
             cluster = {**json.loads(shown)}
         except (TypeError, ValueError):
             raise TargetError(
-                f"context {wanted.admin_context} of your kubeconfig has no cluster; look at it"
+                f"context {wanted.admin_context} of your kubeconfig has no cluster; correct it"
             ) from None
         if wanted.server:
             cluster["server"] = wanted.server
         self._verify(kubectl, wanted)
         if self.dry_run:
             return Entry(cluster, {"token": "none"})
-        asked = (f"--namespace={self.account}", f"--duration={self.duration}")
-        return Entry(cluster, {"token": kubectl.run("create", "token", self.account, *asked).strip()})
+        options = (f"--namespace={self.account}", f"--duration={self.duration}")
+        return Entry(cluster, {"token": kubectl.run("create", "token", self.account, *options).strip()})
 
     def _verify(self, kubectl: Kubectl, wanted: Wanted) -> None:
-        """A token of another cluster would be found out by the next run only."""
+        """Raise TargetError where the context leads to another cluster, which else the next run finds."""
         if not wanted.cluster_id:
             return
         found = kubectl.run("get", "namespace", "kube-system", "--output=jsonpath={.metadata.uid}")
@@ -97,7 +98,7 @@ class Asker:
 def wanted_of(
     config: SyncConfig, ops_context: str | None, contexts: Mapping[str, str], servers: Mapping[str, str]
 ) -> tuple[Wanted, ...]:
-    """The targets, and OPS where the configuration has a context for it."""
+    """Return the targets, and OPS where the configuration has a context for it."""
     clusters = [(one.name, one.context, one.cluster_id, one.suspended) for one in config.clusters]
     if config.source.context:
         contexts = {config.source.label: ops_context or config.source.context} | dict(contexts)
@@ -112,34 +113,34 @@ def wanted_of(
 
 
 def collect(
-    asker: Asker, wanted: Iterable[Wanted], only: str | None, former: Document | None
+    collector: Collector, wanted: Iterable[Wanted], only: str | None, former: Document | None
 ) -> list[Outcome]:
-    """What becomes of each cluster; what can't be renewed now keeps what it had."""
-    held, known = entries_of(former), asker.contexts()
+    """Renew the entries; a cluster whose entry can't be renewed now keeps the former one."""
+    entries, known = entries_of(former), collector.contexts()
 
     def outcome(one: Wanted) -> Outcome:
-        before = held.get(one.context)
+        before = entries.get(one.context)
         if only not in (None, one.name) or (before and before.is_renewed_elsewhere):
-            return Outcome(one, "kept as it was" if before else "left out", before)
+            return Outcome(one, "unchanged" if before else "left out", before)
         try:
-            return _renewed(asker, one, known)
+            return _renewed(collector, one, known)
         except TargetError as error:
             kept = "keeps its former credential" if before else "left out"
-            return Outcome(one, f"{error}; {kept}", before, failed=not one.expendable)
+            return Outcome(one, f"{error}; {kept}", before, failed=not one.suspended)
 
-    with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+    with ThreadPoolExecutor(_MAX_CONCURRENCY) as pool:
         return list(pool.map(outcome, wanted))
 
 
-def _renewed(asker: Asker, wanted: Wanted, known: frozenset[str]) -> Outcome:
+def _renewed(collector: Collector, wanted: Wanted, known: frozenset[str]) -> Outcome:
     if wanted.admin_context not in known:
-        raise no_context(wanted.admin_context, known, f"say --context {wanted.name}=<yours>")
-    entry = asker.entry(wanted)
+        raise no_context(wanted.admin_context, known, f"set --context {wanted.name}=<yours>")
+    entry = collector.entry(wanted)
     try:
         access = parse_access(wanted.name, wanted.context, document_of({wanted.context: entry}))
-    except ClusterError as error:  # the reader that runs use: what it refuses would be of no use
+    except ClusterError as error:  # runs use the same reader, and would refuse it, too
         raise TargetError(error.failure.detail) from None
-    term = "would get a token" if asker.dry_run else _term(access.expires_at)
+    term = "would get a token" if collector.dry_run else _expiry(access.expires_at)
     return Outcome(wanted, f"{entry.cluster['server']}: {term}", entry, renewed=True)
 
 
@@ -148,15 +149,15 @@ def no_context(name: str, known: frozenset[str], remedy: str) -> TargetError:
     return TargetError(f"no context {name} in your kubeconfig, which has: {has}; {remedy}")
 
 
-def _term(ends: datetime | None) -> str:
-    if ends is None:
-        return "token without an end that can be read"
-    short = "; the API server grants no more, so reports will warn" if _is_short(ends) else ""
-    return f"token until {ends:%Y-%m-%d %H:%M} UTC{short}"
+def _expiry(expires_at: datetime | None) -> str:
+    if expires_at is None:
+        return "token whose expiry can't be read"
+    short = "; the API server allows no longer one, so reports will warn" if _is_short(expires_at) else ""
+    return f"token until {expires_at:%Y-%m-%d %H:%M} UTC{short}"
 
 
-def _is_short(ends: datetime) -> bool:
-    return ends - datetime.now(UTC) < WARN_BEFORE
+def _is_short(expires_at: datetime) -> bool:
+    return expires_at - datetime.now(UTC) < WARN_BEFORE
 
 
 def put(place: Place, outcomes: Iterable[Outcome]) -> None:

@@ -1,4 +1,4 @@
-"""A kubeconfig as a document. Credentials are in it, so it is never shown. Pure."""
+"""A kubeconfig as a document, which has credentials and is never shown. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,19 +9,19 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True)
 class Entry:
-    """What one context leads to."""
+    """Cluster and user of one context."""
 
     cluster: Document
     user: Document = field(repr=False)
 
     @property
     def is_renewed_elsewhere(self) -> bool:
-        """A credential of another kind than a token: an exec plugin, a file, a client certificate."""
+        """Whether it has no token, but an exec plugin, a token file or a client certificate."""
         return "token" not in self.user
 
 
 def document_of(entries: Mapping[str, Entry]) -> Document:
-    """Clusters and users are called as their context."""
+    """Return a kubeconfig, in which clusters and users have the names of their contexts."""
     return {
         "apiVersion": "v1",
         "kind": "Config",
@@ -32,7 +32,7 @@ def document_of(entries: Mapping[str, Entry]) -> Document:
 
 
 def entries_of(document: Any) -> dict[str, Entry]:
-    """What a kubeconfig holds by context; contexts that lead nowhere are left out."""
+    """Return the entries by context, without contexts that lack a cluster or a user."""
     clusters, users, contexts = (_by_name(document, kind) for kind in ("cluster", "user", "context"))
     found = {}
     for name, context in contexts.items():

@@ -1,2 +1,2 @@
 class TargetError(Exception):
-    """What a person has to know and to do, in one sentence; never a credential, never kubectl's own text."""
+    """What is wrong and what to do, in one sentence, without credentials and without kubectl's text."""

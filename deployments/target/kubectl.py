@@ -1,7 +1,7 @@
-"""Runs the operator's own kubectl. Their credentials stay with it, and what it says on errors stays here.
+"""Runs the operator's own kubectl, which keeps their credentials.
 
-Its error text could quote what a plugin, a proxy or a server said, so it is read for a few words of
-Kubernetes' own, and these are all that is told.
+kubectl's error text may quote a plugin, a proxy or a server, so no message contains it: it is searched for a
+few sentences of Kubernetes' own.
 """
 
 import os
@@ -21,8 +21,8 @@ _KNOWN = {
     rb"^error: failed to create token: .* not found$": "NotFound: apply the manifests there first",
     rb"^Error from server \(Forbidden\)": _FORBIDDEN,
     rb"^error: failed to create token: .* is forbidden": _FORBIDDEN,
-    rb"^Error from server \(Conflict\)": "Conflict: something else changed it meanwhile; try again",
-    rb"^error: Apply failed with": "Conflict: something else wrote it, too (--replace)",
+    rb"^Error from server \(Conflict\)": "Conflict: something else has changed it; repeat the command",
+    rb"^error: Apply failed with": "Conflict: something else writes it, too (--replace)",
     rb"^error: You must be logged in to the server": "Unauthorized: log in first",
     rb"^Unable to connect to the server": "no connection",
 }
@@ -42,16 +42,14 @@ class Kubectl:
         return frozenset(names.split("\n")) - {""}
 
     def run(self, *arguments: str, stdin: bytes = b"") -> str:
-        """What it prints. No argument may hold a secret: other users of the machine see them."""
+        """Return what kubectl prints. No argument may be secret: other users of the machine see them."""
         command = ["kubectl", *self._options, *arguments]
         try:
             done = subprocess.run(  # noqa: S603  no shell, and the arguments are ours
                 command, input=stdin, capture_output=True, timeout=_SECONDS, check=False
             )
         except FileNotFoundError:
-            raise TargetError(
-                "there is no kubectl in PATH; install it, since it has your credentials"
-            ) from None
+            raise TargetError("there is no kubectl in PATH; install it") from None
         except subprocess.TimeoutExpired:
             raise TargetError(f"`{shlex.join(command)}` did not end within {_SECONDS} s") from None
         if done.returncode:
@@ -63,14 +61,14 @@ class Kubectl:
         return done.stdout.decode("utf-8", "replace")
 
     def _why(self, stderr: bytes) -> str:
-        known = (told for words, told in _KNOWN.items() if re.search(words, stderr, re.MULTILINE))
+        known = (reason for text, reason in _KNOWN.items() if re.search(text, stderr, re.MULTILINE))
         why = next(known, "")
-        return f"{why}: {self._whose()}" if why == _FORBIDDEN else why
+        return f"{why}: {self._which()}" if why == _FORBIDDEN else why
 
-    def _whose(self) -> str:
-        """Most often KUBECONFIG still names that of the runs, which may do next to nothing."""
-        told = "this needs an administrator's kubeconfig (--admin-kubeconfig FILE)"
+    def _which(self) -> str:
+        """Return which kubeconfig was used. Most often it is that of the runs, which has few rights."""
+        remedy = "this needs an administrator's kubeconfig (--admin-kubeconfig FILE)"
         if self._kubeconfig:
-            return f"your kubectl uses --admin-kubeconfig {self._kubeconfig}; {told}"
+            return f"your kubectl uses --admin-kubeconfig {self._kubeconfig}; {remedy}"
         path = os.environ.get("KUBECONFIG")
-        return f"your kubectl uses {f'KUBECONFIG={path}' if path else '~/.kube/config'}; {told}"
+        return f"your kubectl uses {f'KUBECONFIG={path}' if path else '~/.kube/config'}; {remedy}"

@@ -1,4 +1,4 @@
-"""The manifests of a target: who tls-sync is there, and what it may do in the routed namespaces."""
+"""The manifests of a target: tls-sync's account, and its rights in the routed namespaces."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -34,11 +34,11 @@ _PRUNED: dict[str, Manifest] = {
         "reason": "Forbidden",
     },
 }
-"""What the policy says where the cluster is pruned, by the message of the rule that it stands in place of."""
+"""Rules of the policy where the cluster is pruned, by the message of the rule that each replaces."""
 
 
 def manifests(cluster: Cluster, account: str = ACCOUNT) -> Iterator[Manifest]:
-    """All that the account of a cluster needs; the routed namespaces themselves are the applications'."""
+    """Yield all that a cluster's account needs; applications own the routed namespaces."""
     for name in (*_ONCE, _WHERE_PRUNED) if cluster.prune else _ONCE:
         for document in _documents(name):
             yield _adapted(document, cluster, account)
@@ -54,7 +54,7 @@ def _adapted(document: Manifest, cluster: Cluster, account: str) -> Manifest:
 
 
 def _with_prune(document: Manifest) -> Manifest:
-    """The same, with what deleting takes."""
+    """Return a document with the rights and rules for deleting."""
     if document["kind"] == "Role":
         rules = [{**rule, "verbs": [*rule["verbs"], "delete"]} for rule in document["rules"]]
         return {**document, "rules": rules}
@@ -66,9 +66,9 @@ def _with_prune(document: Manifest) -> Manifest:
 
 
 def _named(part: Any, account: str) -> Any:
-    """The same for another account: its namespace, and all that bears its name, are called like it.
+    """Return a document for another account, which names its namespace, roles and policy, too.
 
-    So two tls-syncs, each with an account of its own, have no object in common on a target.
+    So two tls-syncs, each with its own account, share no object on a target.
     """
     if isinstance(part, dict):
         return {
@@ -94,7 +94,7 @@ _USER = _user(ACCOUNT)
 
 
 def render(clusters: Iterable[Cluster], account: str = ACCOUNT) -> str:
-    """As YAML, each cluster under a comment that says where it belongs."""
+    """Return the manifests as YAML, with a comment on how to apply those of each cluster."""
     return "\n".join(_render(cluster, account) for cluster in clusters)
 
 

@@ -1,6 +1,6 @@
-"""Where the combined kubeconfig lies: in a Secret on OPS, or in a file.
+"""Reads and writes the combined kubeconfig: in a Secret on OPS, or in a file.
 
-It is read first: what can't be renewed now keeps what it had.
+It is read first: entries that can't be renewed now stay.
 """
 
 import base64
@@ -26,21 +26,21 @@ _LABELS = {"app.kubernetes.io/managed-by": _MANAGER, "app.kubernetes.io/part-of"
 
 class Place(Protocol):
     def read(self) -> Any:
-        """The former kubeconfig; None where there is none."""
+        """Return the former kubeconfig, or None."""
 
     def put(self, document: Document) -> None: ...
 
     @property
-    def is_there(self) -> bool:
+    def exists(self) -> bool:
         """Whether there was one when it was read."""
 
     @property
-    def whose(self) -> str:
-        """On which cluster it is, for a sentence; empty where it is on this machine."""
+    def location(self) -> str:
+        """The cluster that it is on, for a sentence; empty on this machine."""
 
 
 class InSecret:
-    """One that this command did not make is replaced only where the operator says so."""
+    """A Secret. One that this command did not create is replaced only with --replace."""
 
     def __init__(self, kubectl: Kubectl, namespace: str, name: str, *, replace: bool) -> None:
         self._kubectl, self._namespace, self._name, self._replace = kubectl, namespace, name, replace
@@ -50,15 +50,15 @@ class InSecret:
         return f"Secret {self._namespace}/{self._name} (key {KEY})"
 
     @property
-    def is_there(self) -> bool:
+    def exists(self) -> bool:
         return bool(self._version)
 
     @property
-    def whose(self) -> str:
+    def location(self) -> str:
         return f" on OPS (context {self._kubectl.context})"
 
     def read(self) -> Any:
-        asked = (
+        arguments = (
             "get",
             "secret",
             self._name,
@@ -66,7 +66,7 @@ class InSecret:
             "--ignore-not-found",
             "--output=json",
         )
-        answer = self._kubectl.run(*asked)
+        answer = self._kubectl.run(*arguments)
         if not answer:
             return None
         try:
@@ -75,16 +75,18 @@ class InSecret:
             labels, self._version = metadata.get("labels") or {}, _identity(metadata)
             content = base64.b64decode((secret.get("data") or {}).get(KEY, ""), validate=True)
         except (AttributeError, KeyError, TypeError, ValueError):
-            raise TargetError(f"{self} is not what kubectl shows of a Secret; look at it") from None
+            raise TargetError(
+                f"{self} can't be read from kubectl's output; look at it with kubectl get"
+            ) from None
         if labels.get("app.kubernetes.io/managed-by") != _MANAGER and not self._replace:
             raise TargetError(
-                f"{self} exists, and this command did not make it: choose another (--namespace, --secret), "
-                "or say --replace; contexts that the configuration doesn't name are then gone from it"
+                f"{self} exists, and this command did not create it: choose another (--namespace, --secret), "
+                "or set --replace; contexts that the configuration does not name are then removed"
             )
         return _parsed(content, str(self))
 
     def put(self, document: Document) -> None:
-        """By stdin and server-side: an annotation last-applied-configuration would hold it once more."""
+        """Apply it server-side, from stdin: no annotation last-applied-configuration gets another copy."""
         manifest = {
             "apiVersion": "v1",
             "kind": "Secret",
@@ -98,22 +100,22 @@ class InSecret:
 
 
 class InFile:
-    """Readable by its owner alone, complete or not there."""
+    """A file that only its owner can read, complete or absent."""
 
-    whose = ""
+    location = ""
 
     def __init__(self, path: Path) -> None:
-        self._path, self.is_there = path, False
+        self._path, self.exists = path, False
 
     def __str__(self) -> str:
         return f"file {self._path}"
 
     def read(self) -> Any:
-        """Also looks whether it can be written: once tokens are made, it is late for that."""
-        self.is_there = self._path.exists()
+        """Read the file. Raises TargetError where it can't be written: before any token is created."""
+        self.exists = self._path.exists()
         if not (self._path.parent.is_dir() and os.access(self._path.parent, os.W_OK | os.X_OK)):
             raise TargetError(
-                f"{self} can't be written: {self._path.parent} is no folder that you may write to; "
+                f"{self} can't be written: {self._path.parent} is not a folder that you may write to; "
                 "correct --output"
             )
         try:
@@ -135,7 +137,7 @@ class InFile:
 
 
 def _identity(metadata: dict[str, Any]) -> dict[str, str]:
-    """An apply that carries these changes what was read, and nothing that came after."""
+    """Return uid and resourceVersion, with which an apply changes only the version that was read."""
     return {key: str(metadata[key]) for key in ("uid", "resourceVersion")}
 
 

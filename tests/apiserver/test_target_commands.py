@@ -92,7 +92,7 @@ def test_the_same_command_renews(world: World, operator: Operator) -> None:
     assert {context for context in third if third[context] != second[context]} == {context_name("dev")}
     ends = token_expiry(third[context_name("dev")])
     assert f"token until {ends:%Y-%m-%d %H:%M} UTC" in done.output
-    assert done.output.count("kept as it was") == 3
+    assert done.output.count("unchanged") == 3
 
 
 def test_a_short_token_is_warned_of(operator: Operator) -> None:
@@ -136,11 +136,11 @@ def test_what_could_never_be_had_is_left_out(operator: Operator, tmp_path: Path)
     path.unlink()
     done = operator.target("kubeconfig", "--output", str(path), "--cluster", "rct")
     assert done.status == 1
-    assert f"no credential could be renewed, so file {path} was not made" in done.errors
+    assert f"no credential could be renewed, so file {path} was not created" in done.errors
     assert not path.exists()
     path.write_text("{}")
     done = operator.target("kubeconfig", "--output", str(path), "--cluster", "rct")
-    assert f"no credential could be renewed, so file {path} is as it was" in done.errors
+    assert f"no credential could be renewed, so file {path} is unchanged" in done.errors
 
 
 def test_what_runs_would_refuse_is_not_put(operator: Operator) -> None:
@@ -165,7 +165,7 @@ def test_other_kinds_of_credentials_are_left_alone(world: World, operator: Opera
     done = operator.collect("--replace")
     assert done.status == 0
     assert operator.entries()[context_name("dev")].user == plugin
-    assert "dev  kept as it was" in done.output
+    assert "dev  unchanged" in done.output
 
 
 @pytest.mark.parametrize("replace", [False, True])
@@ -179,7 +179,7 @@ def test_a_secret_that_something_else_made_is_replaced_only_on_demand(
     done = operator.collect(*(["--replace"] if replace else []))
     assert done.status == (0 if replace else 1)
     assert (operator.secret()["data"]["config"] == "e30=") != replace
-    assert ("say --replace" in done.errors) != replace
+    assert ("set --replace" in done.errors) != replace
 
 
 def test_a_dry_run_makes_no_token_and_writes_nothing(world: World, operator: Operator) -> None:
@@ -212,7 +212,7 @@ def test_contexts_of_other_names_can_be_mapped(operator: Operator) -> None:
     done = operator.collect()
     (line,) = [line for line in done.output.splitlines() if line.startswith("✗")]
     assert "no context cluster-dev in your kubeconfig, which has: " in line
-    assert "say --context dev=<yours>" in line
+    assert "set --context dev=<yours>" in line
     document = yaml.safe_load(operator.kubeconfig.read_text())
     for context in document["contexts"]:
         if context["name"] == "my-dev":
@@ -283,7 +283,7 @@ def test_an_unknown_context_of_ops_is_told_with_those_that_there_are(
         document = yaml.safe_load(operator.world.config_path.read_text())
         document["source"]["context"] = "cluster-osp"
         operator.world.config_path.write_text(yaml.safe_dump(document))
-        given, remedy = [], "say --ops-context <yours>"
+        given, remedy = [], "set --ops-context <yours>"
     done = operator.target("kubeconfig", *given)
     assert (done.status, done.output) == (1, "")
     there = ", ".join(sorted(context_name(name) for name in operator.world.sandbox.names))

@@ -166,7 +166,7 @@ def test_the_command_names_its_account_again() -> None:
     assert list(yaml.safe_load_all(printed)) == list(manifests(dev, "tls-sync-web"))
     refused = command("manifests", "--account", "Web_1")
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert "'Web_1' is no name for a namespace" in refused.stderr
+    assert "'Web_1' is not a valid name of a namespace" in refused.stderr
 
 
 @pytest.mark.parametrize("taken", ["default", "kube-system", "argocd"])
@@ -174,7 +174,7 @@ def test_an_account_takes_no_namespace_of_others(taken: str) -> None:
     """Whoever may create a pod there could use it; in `default`, each pod that names no other one would."""
     refused = command("manifests", "--account", taken)
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert f"'{taken}' is a namespace of others; take a new name, as tls-sync-web" in " ".join(
+    assert f"'{taken}' is a namespace of others; take a new name, such as tls-sync-web" in " ".join(
         refused.stderr.split()
     )
 
