@@ -2,8 +2,10 @@ import argparse
 import sys
 from collections.abc import Callable
 
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+
 from deployments.hook.errors import HookError
-from deployments.hook.prefect_api import PrefectApi, Say
+from deployments.hook.prefect_api import MAX_RETRIES, PrefectApi, Say
 from deployments.hook.registration import register
 from deployments.hook.removal import remove
 from deployments.hook.settings import Settings
@@ -26,7 +28,8 @@ def main() -> int:
         sys.stdout.flush()
 
     try:
-        STEPS[step](Settings.read(), say)
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: MAX_RETRIES}):
+            STEPS[step](Settings.read(), say)
     except HookError as error:
         sys.stderr.write(f"tls-sync {step} failed: {error}\n")
         return 1

@@ -1,6 +1,6 @@
 class HookError(Exception):
-    """What is wrong, for the person who installs: the object, and what to do."""
+    """A sentence for the person who installs: which object is wrong, and what to do."""
 
 
 class Unreachable(HookError):
-    """Prefect's API gave no usable answer; that may pass."""
+    """Prefect's API gave no usable response; a later attempt may get one."""

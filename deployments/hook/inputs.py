@@ -1,4 +1,4 @@
-"""What a run will be given, checked before it is scheduled: the configuration and the kubeconfig."""
+"""Checks the configuration and the kubeconfig of runs before these are scheduled."""
 
 from deployments.hook.errors import HookError
 from tasks.config.load import load_config
@@ -13,7 +13,7 @@ REMEDY = (
 
 
 def check_inputs() -> int:
-    """How many clusters the configuration has. Raises HookError with all that is wrong."""
+    """Return how many clusters the configuration has. Raises HookError with all that is wrong."""
     try:
         config = load_config()
     except ConfigError as error:

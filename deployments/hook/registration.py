@@ -1,21 +1,25 @@
-"""Creates or updates work pool, deployments and schedule, these by the command that people would type."""
+"""Creates or updates the work pool, then deployments and schedule by `prefect deploy --all`."""
 
 import json
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
+from prefect.client.schemas.objects import WorkPool
+from prefect.client.schemas.responses import DeploymentResponse
+from prefect.client.schemas.schedules import CronSchedule
 
 from deployments.hook.errors import HookError
 from deployments.hook.inputs import check_inputs
-from deployments.hook.prefect_api import DEPLOYMENTS, Object, PrefectApi, Say
+from deployments.hook.prefect_api import DEPLOYMENTS, PrefectApi, Say
 from deployments.hook.settings import Settings
 
 COMMAND_SECONDS = 240
+"""Seconds that `prefect deploy` may take."""
 INSTANCE = "app.kubernetes.io/instance"
-"""The label that says which release made an object."""
+"""The label with the release that made an object."""
 
 
 def register(settings: Settings, say: Say) -> None:
@@ -43,8 +47,8 @@ class Release(NamedTuple):
     name: str
 
 
-def release_of(template: Object) -> Release | None:
-    """Whose base job template it is, by the labels of its Jobs; None where it is not one of tls-sync."""
+def release_of(template: dict[str, Any]) -> Release | None:
+    """Return the release of a base job template, by the labels of its Jobs; None if not of tls-sync."""
     configuration = template.get("job_configuration", {})
     job = configuration.get("job_manifest")
     labels = job.get("metadata", {}).get("labels") if isinstance(job, dict) else None
@@ -53,35 +57,35 @@ def release_of(template: Object) -> Release | None:
     return Release(str(configuration.get("namespace")), str(labels.get(INSTANCE)))
 
 
-def _refuse_foreign_pool(pool: Object | None, ours: Release | None, settings: Settings) -> None:
+def _refuse_foreign_pool(pool: WorkPool | None, ours: Release | None, settings: Settings) -> None:
     if pool is None:
         return
-    whose = release_of(pool["base_job_template"])
-    if pool["type"] == "kubernetes" and whose == ours:
+    whose = release_of(pool.base_job_template)
+    if pool.type == "kubernetes" and whose == ours:
         return
-    of_another = f"release {whose.name} in namespace {whose.namespace}'s" if whose else "not tls-sync's"
+    owner = f"release {whose.name}'s in namespace {whose.namespace}" if whose else "not tls-sync's"
     raise HookError(
-        f"work pool {settings.pool} (type {pool['type']}) is there already and is {of_another}. Set "
-        f"prefect.workPool to a free name; or, if nothing uses it, delete it: "
+        f"work pool {settings.pool} (type {pool.type}) exists already and is {owner}. Set "
+        f"prefect.workPool to another name; or, if nothing uses it, delete it: "
         f"prefect work-pool delete {settings.pool}"
     )
 
 
 def _refuse_foreign_deployments(api: PrefectApi, ours: Release | None) -> None:
-    """Two releases at one server would take the deployments, and so the schedule, from each other."""
+    """Raise HookError where another release has these deployments: they, and the schedule, are its own."""
     for name in DEPLOYMENTS:
         deployment = api.deployment(name)
-        pool = deployment and deployment["work_pool_name"] and api.pool(deployment["work_pool_name"])
-        if pool and release_of(pool["base_job_template"]) != ours:
+        pool = deployment and deployment.work_pool_name and api.pool(deployment.work_pool_name)
+        if pool and release_of(pool.base_job_template) != ours:
             raise HookError(
-                f"deployment {name} is there already, in work pool {pool['name']}, which is not this "
+                f"deployment {name} exists already, in work pool {pool.name}, which is not this "
                 "release's. Give each release a Prefect server, or a workspace of Prefect Cloud, of its own; "
                 f"or, if nothing needs it any more, delete it: prefect deployment delete {name}"
             )
 
 
 def _prefect_file(settings: Settings, folder: Path) -> Path:
-    """prefect.yaml; where the pool has another name, a copy that says so."""
+    """Return prefect.yaml, or a copy with the work pool's name where that differs."""
     shipped = settings.home / "prefect.yaml"
     document = yaml.safe_load(shipped.read_text())
     if all(one["work_pool"]["name"] == settings.pool for one in document["deployments"]):
@@ -94,10 +98,10 @@ def _prefect_file(settings: Settings, folder: Path) -> Path:
 
 
 def _deploy(settings: Settings, file: Path) -> None:
-    """`prefect deploy --all`; its output is shown where it fails."""
+    """Run `prefect deploy --all`. Raises HookError with its output where it fails."""
     command = ["prefect", "--no-prompt", "deploy", "--all", "--prefect-file", str(file)]
     try:
-        done = subprocess.run(  # noqa: S603  words of ours, no shell
+        done = subprocess.run(  # noqa: S603  constant words, no shell
             command, cwd=settings.home, capture_output=True, text=True, check=False, timeout=COMMAND_SECONDS
         )
     except subprocess.TimeoutExpired:
@@ -106,11 +110,10 @@ def _deploy(settings: Settings, file: Path) -> None:
         raise HookError(f"`prefect deploy --all` failed:\n{done.stdout}{done.stderr}")
 
 
-def _schedule(deployment: Object) -> str:
-    if not deployment["schedules"]:
-        return "run by hand"
-    return "; ".join(
-        f"schedule {one['schedule']['cron']} {one['schedule']['timezone']}"
-        f"{'' if one['active'] else ' (suspended)'}"
-        for one in deployment["schedules"]
+def _schedule(deployment: DeploymentResponse) -> str:
+    schedules = (
+        f"schedule {one.schedule.cron} {one.schedule.timezone}{'' if one.active else ' (suspended)'}"
+        for one in deployment.schedules
+        if isinstance(one.schedule, CronSchedule)
     )
+    return "; ".join(schedules) or "run by hand"

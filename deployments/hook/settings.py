@@ -1,4 +1,4 @@
-"""What the chart tells its hooks, by the environment."""
+"""The hooks' settings: environment variables that the chart sets."""
 
 import math
 import os
@@ -15,18 +15,18 @@ class Settings:
     api_key: str
     auth_string: str
     embedded: bool
-    """The server is the chart's own: it goes with the release."""
+    """Whether the server is the chart's own, which is deleted with the release."""
     pool: str
     template: Path
     """The base job template of the pool."""
     home: Path
-    """Where prefect.yaml and the flows are."""
+    """Folder of prefect.yaml and the flows."""
     release: str
     wait_seconds: float
 
     @classmethod
     def read(cls) -> Self:
-        """Raises HookError."""
+        """Read the environment. Raises HookError."""
         given = os.environ
         return cls(
             api_url=given.get("PREFECT_API_URL", "").rstrip("/"),
@@ -47,5 +47,5 @@ def _seconds(given: str) -> float:
     except ValueError:
         seconds = math.nan
     if not 0 <= seconds < math.inf:
-        raise HookError(f"TLS_SYNC_WAIT_SECONDS is {given!r}, and has to be a number of seconds")
+        raise HookError(f"TLS_SYNC_WAIT_SECONDS is {given!r}, and has to be a number of seconds, 0 or more")
     return seconds

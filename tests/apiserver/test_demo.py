@@ -1,6 +1,5 @@
 """`make demo` and `make sandbox` as their users start them, and the demo's oracle."""
 
-import base64
 import os
 import re
 import signal
@@ -11,15 +10,16 @@ from contextlib import contextmanager, suppress
 from copy import deepcopy
 from pathlib import Path
 
+import httpx
 import pytest
 
-from deployments.hook.rest import Refused, Rest
 from deployments.sandbox import processes
 from deployments.sandbox.demo import demo, up
 from deployments.sandbox.demo.flow_run import Ran
 from deployments.sandbox.demo.story import STEPS
 from deployments.sandbox.errors import SandboxError
 from deployments.sandbox.world.oracle import COPIES, Evidence, Place, Snapshot
+from tests.support.prefect_command import http_client
 
 ROOT = Path(__file__).parents[2]
 COPY = Place("dev", "homarr-dev", "homarr-dev-tls")
@@ -221,11 +221,11 @@ def completed_runs(text: str) -> list[dict[str, object]]:
     (password,) = re.findall(r"^export PREFECT_API_AUTH_STRING=(\S+)$", plain, re.MULTILINE)
     assert f"which asks for the password {password}\n" in text
     wanted = {"flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}
-    with pytest.raises(Refused, match="401"):
-        Rest(f"http://127.0.0.1:{port}/api", {}).call("POST", "/flow_runs/filter", wanted)
-    basic = base64.b64encode(password.encode()).decode()
-    api = Rest(f"http://127.0.0.1:{port}/api", {"Authorization": f"Basic {basic}"})
-    runs: list[dict[str, object]] = api.call("POST", "/flow_runs/filter", wanted)
+    address = f"http://127.0.0.1:{port}/api"
+    with pytest.raises(httpx.HTTPStatusError, match="401"):
+        http_client(address).post("/flow_runs/filter", json=wanted)
+    runs: list[dict[str, object]]
+    runs = http_client(address, password).post("/flow_runs/filter", json=wanted).json()
     return runs
 
 

@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx
 import pytest
 import yaml
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
 
-from deployments.hook.errors import Unreachable
 from tests.support.clusters import World
-from tests.support.hook_environment import PASSWORD, guarded_server, rest
+from tests.support.hook_environment import PASSWORD, guarded_server
+from tests.support.prefect_command import http_client
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -39,10 +40,9 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def answers(address: str) -> bool:
     try:
-        rest(address).call("GET", "/health")
-    except Unreachable:
+        return httpx.get(f"{address}/health").is_success
+    except httpx.TransportError:
         return False
-    return True
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def command(address: str, *arguments: str) -> int:
 def events(address: str, name: str) -> list[tuple[str, dict[str, Any]]]:
     """Of that name: what each is about, and what it says; sorted."""
     asked = {"filter": {"event": {"name": [name]}}, "limit": 50}
-    found = rest(address).call("POST", "/events/filter", asked)["events"]
+    found = http_client(address, PASSWORD).post("/events/filter", json=asked).json()["events"]
     return sorted((one["resource"]["prefect.resource.name"], one["payload"]) for one in found)
 
 
@@ -127,7 +127,8 @@ def test_the_automation_notifies_of_a_failed_run(
     ours = tmp_path / "automation.yaml"
     ours.write_text(AUTOMATION.read_text().replace(str(UUID(int=0)), identity))
     assert command(prefect, "prefect", "automation", "create", "--from-file", str(ours)) == 0
-    assert [one["enabled"] for one in rest(prefect).call("POST", "/automations/filter", {})] == [False]
+    automations = http_client(prefect, PASSWORD).post("/automations/filter", json={}).json()
+    assert [one["enabled"] for one in automations] == [False]
     assert command(prefect, "prefect", "automation", "resume", NAME) == 0
     world.issue("web-tls")
     assert command(prefect, "flows", "--cluster", "dev") == 0

@@ -13,14 +13,13 @@ from typing import Any
 import pytest
 from prefect.client.schemas.objects import State
 
-from deployments.hook.rest import Rest
 from flows.fleet import tls_sync_fleet
 from tasks.fleet import groups
 from tasks.fleet import runs as fleet_runs
 from tasks.orchestration.run_history import prefect_api, read_runs
 from tests.support.clusters import World
 from tests.support.fault_proxy import SlowWrites
-from tests.support.prefect_command import ROOT, environment, make_pool, prefect, rest
+from tests.support.prefect_command import ROOT, api_url, environment, http_client, make_pool, prefect
 from tests.support.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
@@ -44,14 +43,14 @@ class Pods:
     """Starts each scheduled run of tls-sync/group as a worker's pod does; or does not, as told, by group."""
 
     def __init__(self, home: Path) -> None:
-        self.rest: Rest = rest()
+        self._http = http_client(api_url())
         self.never: set[str] = set()
         self.crash: set[str] = set()
         self._environment = environment(home)
         self._home = home
         self._begun: dict[str, subprocess.Popen[bytes]] = {}
         self._over = threading.Event()
-        self._deployment = self.rest.call("GET", "/deployments/name/tls-sync/group")["id"]
+        self._deployment = self._http.get("/deployments/name/tls-sync/group").json()["id"]
         self._before = {run["id"] for run in self._found()}
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
@@ -72,7 +71,7 @@ class Pods:
 
     def _found(self) -> list[dict[str, Any]]:
         asked = {"deployments": {"id": {"any_": [self._deployment]}}, "limit": 200}
-        found: list[dict[str, Any]] = self.rest.call("POST", "/flow_runs/filter", asked)
+        found: list[dict[str, Any]] = self._http.post("/flow_runs/filter", json=asked).json()
         return found
 
     def _work(self) -> None:
@@ -85,7 +84,7 @@ class Pods:
         if group in self.crash:
             state = {"type": "CRASHED", "message": "its pod is gone"}
             path = f"/flow_runs/{run_id}/set_state"
-            self.rest.call("POST", path, {"state": state, "force": True})
+            self._http.post(path, json={"state": state, "force": True})
         elif group not in self.never:
             command = [sys.executable, "-m", "prefect", "flow-run", "execute", run_id]
             log = (self._home / f"{group}.log").open("ab")
@@ -119,8 +118,7 @@ def run(**parameters: Any) -> State[Any]:
 
 
 def page(key: str = "tls-sync-fleet") -> str:
-    found = rest().call("GET", f"/artifacts/{key}/latest")
-    return str(found["data"])
+    return str(http_client(api_url()).get(f"/artifacts/{key}/latest").json()["data"])
 
 
 def states(pods: Pods) -> dict[str, str]:
@@ -260,9 +258,8 @@ def test_a_fleet_that_is_told_to_stop_stops_its_runs(grouped: World, pods: Pods)
     assert parent.returncode != 0
     assert "told to stop: the groups' runs are cancelled, then the report" in output
     assert "wave-2 (Interrupted)" in output
-    logged = "\n".join(
-        one["message"] for one in rest().call("POST", "/logs/filter", {"sort": "TIMESTAMP_DESC"})
-    )
+    logs = http_client(api_url()).post("/logs/filter", json={"sort": "TIMESTAMP_DESC"}).json()
+    logged = "\n".join(one["message"] for one in logs)
     assert "tls-sync fleet: " in logged
     assert "wave-2 (Interrupted)" in logged
     assert "1 of 1 cluster failed: dev (Interrupted" in logged

@@ -19,7 +19,8 @@ from tasks.watch.timings import WatchTimings
 from tests.soak import grew
 from tests.support.clusters import World
 from tests.support.fault_proxy import SlowWrites
-from tests.support.hook_environment import PASSWORD, guarded_server, rest
+from tests.support.hook_environment import PASSWORD, guarded_server
+from tests.support.prefect_command import http_client
 from tests.support.spoilt import spoilt_secrets
 from tests.support.waiting import PATIENCE, until
 from tests.support.watcher_process import HOLD_LEASES, LEASE, LEASES, ROOT, Process, may_watch
@@ -59,9 +60,9 @@ def watcher(
 def runs(address: str) -> list[dict[str, Any]] | None:
     """Return the watcher's runs, newest first; None if the server does not answer."""
     try:
-        found: list[dict[str, Any]] = rest(address).call(
-            "POST", "/flow_runs/filter", {"sort": "START_TIME_DESC"}
-        )
+        newest_first = {"sort": "START_TIME_DESC"}
+        found: list[dict[str, Any]]
+        found = http_client(address, PASSWORD).post("/flow_runs/filter", json=newest_first).json()
     except Exception:  # noqa: BLE001  the server has not started yet
         return None
     return found

@@ -11,12 +11,12 @@ from pathlib import Path
 from ssl import create_default_context
 from typing import Any
 
+import httpx
 import pytest
 
 from deployments.hook.errors import HookError
-from deployments.hook.kubernetes_jobs import end_jobs
+from deployments.hook.kubernetes_jobs import api_server, end_jobs
 from deployments.hook.registration import register
-from deployments.hook.rest import Rest
 from deployments.sandbox import processes
 from deployments.sandbox.clusters.admin import AdminError
 from deployments.sandbox.clusters.api_server import ApiServer
@@ -84,14 +84,14 @@ def refusals(server: ApiServer, account: str) -> list[tuple[str, str]]:
 class Started:
     """A run that the worker made a Job for, whose pod has not begun."""
 
-    rest: Rest
+    http: httpx.Client
     run: dict[str, Any]
     job: dict[str, Any]
 
     @property
     def now(self) -> dict[str, Any]:
         """The run as Prefect has it at this moment."""
-        found: dict[str, Any] = self.rest.call("GET", f"/flow_runs/{self.run['id']}")
+        found: dict[str, Any] = self.http.get(f"/flow_runs/{self.run['id']}").json()
         return found
 
     @property
@@ -124,10 +124,10 @@ def started(ops: ApiServer, remote_task_scope: tuple[HookWorld, Path]) -> Iterat
     world, log = remote_task_scope
     deployment = world.api.deployment("tls-sync/ops")
     assert deployment is not None
-    rest = world.api._rest
-    run = rest.call("POST", f"/deployments/{deployment['id']}/create_flow_run", {})
+    http = world.http
+    run = http.post(f"/deployments/{deployment.id}/create_flow_run", json={}).json()
     (job,) = until("the run's Job", lambda: ops.admin.list(JOBS))
-    yield Started(rest, run, job)
+    yield Started(http, run, job)
     world.api.cancel_runs(deployment)
     assert refusals(ops, "tls-sync-worker") == [], log.read_text()[-4000:]
 
@@ -147,7 +147,7 @@ def test_the_worker_starts_runs_with_the_rights_of_the_chart(started: Started) -
 def cancel(started: Started) -> None:
     """As the UI does it."""
     state = {"type": "CANCELLING"}
-    started.rest.call("POST", f"/flow_runs/{started.run['id']}/set_state", {"state": state})
+    started.http.post(f"/flow_runs/{started.run['id']}/set_state", json={"state": state})
     assert started.state == "Cancelling"
 
 
@@ -177,7 +177,7 @@ def test_a_run_whose_pod_cant_begin_ends_with_its_job(ops: ApiServer, started: S
     let_go(ops, started.job)
     until("the run's end", lambda: started.state == "Crashed")
     path = f"/deployments/{started.run['deployment_id']}/create_flow_run"
-    following = started.rest.call("POST", path, {})
+    following = started.http.post(path, json={}).json()
     (job,) = until("the next run's Job", lambda: ops.admin.list(JOBS))
     assert job["metadata"]["labels"]["prefect.io/flow-run-id"] == following["id"]
 
@@ -207,10 +207,10 @@ def start_worker(ops: ApiServer, directory: Path, address: str) -> processes.Pro
     return processes.spawn(command, directory / "worker.log", ROOT, environment)
 
 
-def remover(ops: ApiServer) -> Rest:
+def remover(ops: ApiServer) -> httpx.Client:
     token = ops.admin.token(NAMESPACE, "tls-sync-remove", 3600)
     trust = create_default_context(cadata=ops.ca_pem.decode())
-    return Rest(ops.url, {"Authorization": f"Bearer {token}"}, trust)
+    return api_server(ops.url, token, trust)
 
 
 def make_job(ops: ApiServer, name: str, release: str, component: str) -> None:

@@ -16,16 +16,17 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
+import httpx
 import pytest
 
 from deployments.hook.prefect_api import PrefectApi
-from deployments.hook.rest import Rest
 from deployments.hook.settings import Settings
 from deployments.sandbox import processes
 from deployments.sandbox.clusters.api_server import free_port
 from deployments.sandbox.demo.prefect_server import prefect_server
 from tests.e2e.browser import Browser, browser
 from tests.support import chart
+from tests.support.prefect_command import http_client
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
@@ -72,7 +73,7 @@ WAYS = {
 class Server:
     port: int
     password: str
-    rest: Rest
+    http: httpx.Client
     """For somebody who has the password."""
     outcome: Outcome
 
@@ -81,11 +82,12 @@ class Server:
         return f"http://127.0.0.1:{self.port}/api"
 
     def knows(self, flow: str) -> bool:
-        return self.rest.found(f"/flows/name/{flow}") is not None
+        flows = self.http.post("/flows/filter", json={"flows": {"name": {"any_": [flow]}}}).json()
+        return bool(flows)
 
     def runs(self, deployment: str) -> list[dict[str, Any]]:
         asked = {"deployments": {"id": {"any_": [deployment]}}}
-        found: list[dict[str, Any]] = self.rest.call("POST", "/flow_runs/filter", asked)
+        found: list[dict[str, Any]] = self.http.post("/flow_runs/filter", json=asked).json()
         return found
 
 
@@ -105,9 +107,8 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             release="tls-sync",
             wait_seconds=SECONDS,
         )
-        api = PrefectApi(settings)
-        api.wait(SECONDS, lambda _: None)
-        yield Server(port, password, api._rest, WAYS[way])
+        PrefectApi(settings).wait(SECONDS, lambda _: None)
+        yield Server(port, password, http_client(settings.api_url, password), WAYS[way])
 
 
 @contextmanager
@@ -147,10 +148,10 @@ def deployment(server: Server) -> str:
         "variables": {"type": "object", "properties": {"command": {"type": "string"}}},
     }
     pool = {"name": "ops", "type": "process", "base_job_template": template}
-    server.rest.call("POST", "/work_pools/", pool)
-    flow = server.rest.call("POST", "/flows/", {"name": "tls-sync"})
+    server.http.post("/work_pools/", json=pool)
+    flow = server.http.post("/flows/", json={"name": "tls-sync"}).json()
     wanted = {"name": "ops", "flow_id": flow["id"], "work_pool_name": "ops"}
-    return str(server.rest.call("POST", "/deployments/", wanted)["id"])
+    return str(server.http.post("/deployments/", json=wanted).json()["id"])
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""A Prefect server behind a password, and what the chart's hooks are given: for tests of the hooks."""
+"""A Prefect server with a password, and the environment of the chart's hooks, for their tests."""
 
 import base64
 import os
@@ -9,15 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import yaml
 
 from deployments.hook.prefect_api import PrefectApi
-from deployments.hook.rest import Rest
 from deployments.hook.settings import Settings
 from deployments.sandbox import processes
 from deployments.sandbox.clusters.api_server import free_port
 from deployments.sandbox.clusters.pki import Authority
+from tests.support.prefect_command import http_client
 
 ROOT = Path(__file__).parents[2]
 PASSWORD = "ops:canary-Zm9v-password"
@@ -39,7 +40,7 @@ CONFIGURATION = {
 
 @contextmanager
 def guarded_server(home: Path, port: int = 0, **settings: str) -> Iterator[str]:
-    """The API's address; whoever has no password is refused. More settings as PREFECT_… variables."""
+    """Start a server that requires a password. Yields the API's address. `settings`: PREFECT_… variables."""
     port = port or free_port()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")},
@@ -59,13 +60,8 @@ def guarded_server(home: Path, port: int = 0, **settings: str) -> Iterator[str]:
         processes.stop(process)
 
 
-def rest(address: str) -> Rest:
-    """For somebody who has the password."""
-    return Rest(address, {"Authorization": f"Basic {base64.b64encode(PASSWORD.encode()).decode()}"})
-
-
 class HookWorld:
-    """What a hook's pod has: environment, configuration, kubeconfig."""
+    """A hook's pod: environment, configuration, kubeconfig."""
 
     def __init__(self, api_url: str, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.directory, self._monkeypatch = directory, monkeypatch
@@ -95,7 +91,7 @@ class HookWorld:
             self._monkeypatch.setenv(name, value)
 
     def mount(self, secret: dict[str, str]) -> None:
-        """As kubelet does it; an optional Secret that isn't there gives an empty folder."""
+        """Mount a Secret as kubelet does: a missing optional Secret is an empty folder."""
         shutil.rmtree(self.mounted, ignore_errors=True)
         (self.mounted / "..data").mkdir(parents=True)
         for key, content in secret.items():
@@ -106,6 +102,11 @@ class HookWorld:
         return Settings.read()
 
     @property
+    def http(self) -> httpx.Client:
+        """A client for requests that the hooks do not make."""
+        return http_client(self.settings.api_url, PASSWORD)
+
+    @property
     def api(self) -> PrefectApi:
         return PrefectApi(self.settings)
 
@@ -114,7 +115,7 @@ class HookWorld:
 
 
 def kubeconfig(context: str = "cluster-dev") -> str:
-    """One that can be used, but for the server, which no one asks here."""
+    """Return a valid kubeconfig, whose server gets no request in these tests."""
     authority = base64.b64encode(Authority("tls-sync test CA").pem).decode()
     server = {"server": "https://dev.example.org:6443", "certificate-authority-data": authority}
     document: dict[str, Any] = {

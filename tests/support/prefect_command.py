@@ -1,24 +1,25 @@
-"""Prefect's command line and API, at the session's own server."""
+"""Prefect's command line and API at the test session's server."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from deployments.hook.rest import Rest
+if TYPE_CHECKING:
+    import httpx
 
 ROOT = Path(__file__).parents[2]
 
 
 def api_url() -> str:
-    from prefect.settings import PREFECT_API_URL  # noqa: PLC0415  2 s, for those who need it
+    from prefect.settings import PREFECT_API_URL  # noqa: PLC0415  takes 2 s
 
     return PREFECT_API_URL.value() or ""
 
 
 def environment(home: Path, **variables: str) -> dict[str, str]:
-    """For a process of its own at that server."""
+    """Return the environment of a process that uses that server."""
     ours = {
         "DO_NOT_TRACK": "1",
         "PREFECT_API_URL": api_url(),
@@ -34,8 +35,14 @@ def prefect(*arguments: str, env: dict[str, str]) -> subprocess.CompletedProcess
     return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
 
 
-def rest() -> Rest:
-    return Rest(api_url(), {})
+def http_client(address: str, password: str = "") -> "httpx.Client":
+    """Prefect's own HTTP client: it retries while the server is busy, and raises for each error status."""
+    from prefect.client.base import PrefectHttpxSyncClient  # noqa: PLC0415  as above
+
+    user, _, secret = password.partition(":")
+    return PrefectHttpxSyncClient(
+        base_url=address, auth=(user, secret) if password else None, enable_csrf_support=True, timeout=60
+    )
 
 
 def make_pool(env: dict[str, str], name: str = "ops") -> None:
@@ -45,6 +52,6 @@ def make_pool(env: dict[str, str], name: str = "ops") -> None:
 
 
 def deployments() -> list[dict[str, Any]]:
-    """All that the server has, by the names of flow and deployment."""
-    found: list[dict[str, Any]] = rest().call("POST", "/deployments/filter", {})
+    """Return all deployments of the server."""
+    found: list[dict[str, Any]] = http_client(api_url()).post("/deployments/filter", json={}).json()
     return found

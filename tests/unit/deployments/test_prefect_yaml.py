@@ -19,7 +19,15 @@ from flows.inventory import inventory
 from flows.preflight import preflight
 from flows.tls_sync import tls_sync
 from tasks.fleet.groups import MAX_CONCURRENT_GROUPS
-from tests.support.prefect_command import ROOT, deployments, environment, make_pool, prefect, rest
+from tests.support.prefect_command import (
+    ROOT,
+    api_url,
+    deployments,
+    environment,
+    http_client,
+    make_pool,
+    prefect,
+)
 
 DOCUMENT = yaml.safe_load((ROOT / "prefect.yaml").read_text())
 TEMPLATE = yaml.safe_load((ROOT / "deployments" / "work-pool.json").read_text())
@@ -107,7 +115,7 @@ def deploy(env: dict[str, str]) -> None:
 def test_deploying_twice_makes_one_deployment_and_one_schedule(env: dict[str, str]) -> None:
     """The second time it changes cron and time zone to those of the environment, and adds nothing."""
     deploy(env)
-    first = rest().call("GET", "/deployments/name/tls-sync/ops")
+    first = http_client(api_url()).get("/deployments/name/tls-sync/ops").json()
     (schedule,) = first["schedules"]
     assert (schedule["schedule"]["cron"], schedule["schedule"]["timezone"]) == ("0 * * * *", "Etc/UTC")
     assert schedule["active"] is True
@@ -122,7 +130,7 @@ def test_deploying_twice_makes_one_deployment_and_one_schedule(env: dict[str, st
             "TLS_SYNC_SCHEDULE_ACTIVE": "false",
         }
     )
-    second = rest().call("GET", "/deployments/name/tls-sync/ops")
+    second = http_client(api_url()).get("/deployments/name/tls-sync/ops").json()
     (changed,) = second["schedules"]
     assert (changed["schedule"]["cron"], changed["schedule"]["timezone"]) == (
         "*/5 6-22 * * 1-5",
@@ -131,7 +139,7 @@ def test_deploying_twice_makes_one_deployment_and_one_schedule(env: dict[str, st
     assert changed["active"] is False
     assert {one["id"] for one in deployments()} == before
     for asked in ("preflight", "inventory"):
-        assert rest().call("GET", f"/deployments/name/tls-sync-{asked}/ops")["schedules"] == []
+        assert http_client(api_url()).get(f"/deployments/name/tls-sync-{asked}/ops").json()["schedules"] == []
 
 
 @pytest.mark.apiserver
@@ -143,7 +151,7 @@ def test_one_schedule_is_active_never_both(env: dict[str, str], active: str) -> 
         deploy({**env, "TLS_SYNC_FLEET": fleet, "TLS_SYNC_SCHEDULE_ACTIVE": active})
         found = {}
         for name in ("tls-sync", "tls-sync-fleet"):
-            (schedule,) = rest().call("GET", f"/deployments/name/{name}/ops")["schedules"]
+            (schedule,) = http_client(api_url()).get(f"/deployments/name/{name}/ops").json()["schedules"]
             found[name] = schedule["active"]
         scheduled = "tls-sync-fleet" if fleet == "true" else "tls-sync"
         assert found == {name: name == scheduled and active == "true" for name in found}

@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 from prefect.client.schemas.objects import FlowRun
 from prefect_kubernetes.worker import (  # type: ignore[import-untyped]  # it ships no types
     KubernetesWorkerJobConfiguration,
 )
 
-from deployments.hook.rest import Refused
 from deployments.sandbox.clusters.control_plane import Sandbox
 from deployments.sandbox.world.kubeconfig import SOURCE_CLUSTER
 from tests.support.chart import VALUES, render, work_pool
-from tests.support.prefect_command import environment, make_pool, rest
+from tests.support.prefect_command import api_url, environment, http_client, make_pool
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(1500)]
 TEMPLATE = json.loads((Path(__file__).parents[3] / "deployments" / "work-pool.json").read_text())
@@ -108,12 +108,13 @@ def test_jobs_are_found_by_the_label_that_people_know(prefect_server: Path) -> N
 def test_an_unknown_variable_is_refused_by_prefect(prefect_server: Path) -> None:
     """A misspelt `memory_limt` is an error of `prefect deployment run`, not a run with other limits."""
     make_pool(environment(prefect_server), "misspelt")
-    flow = rest().call("POST", "/flows/", {"name": "misspelt"})
+    http = http_client(api_url())
+    flow = http.post("/flows/", json={"name": "misspelt"}).json()
     wanted = {"name": "x", "flow_id": flow["id"], "work_pool_name": "misspelt"}
-    rest().call("POST", "/deployments/", {**wanted, "job_variables": {"memory_limit": "300Mi"}})
-    with pytest.raises(Refused) as refused:
-        rest().call("POST", "/deployments/", {**wanted, "job_variables": {"memory_limt": "300Mi"}})
-    assert refused.value.status in (409, 422)
+    http.post("/deployments/", json={**wanted, "job_variables": {"memory_limit": "300Mi"}})
+    with pytest.raises(httpx.HTTPStatusError) as refused:
+        http.post("/deployments/", json={**wanted, "job_variables": {"memory_limt": "300Mi"}})
+    assert refused.value.response.status_code in (409, 422)
 
 
 def test_an_api_server_takes_the_job(sandbox: Sandbox, prefect_server: Path) -> None:

@@ -9,12 +9,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
-from deployments.hook.errors import Unreachable
-from deployments.hook.rest import Refused, Rest
 from deployments.sandbox import processes
 from deployments.sandbox.clusters.api_server import free_port
+from tests.support.prefect_command import http_client
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(1500)]
 
@@ -67,13 +67,13 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     found = Reader(tmp_path_factory.mktemp("checkout"))
     command = ["/bin/bash", "-ec", SERVER]
     server = processes.spawn(command, found.checkout / "server.log", found.checkout, found.environment)
-    api, deadline = Rest(f"http://127.0.0.1:{found.port}/api", {}), time.monotonic() + SECONDS
+    deadline = time.monotonic() + SECONDS
     try:
         while True:
             try:
-                api.call_once("GET", "/health")
+                httpx.get(f"http://127.0.0.1:{found.port}/api/health").raise_for_status()
                 break
-            except Unreachable:
+            except httpx.HTTPError:
                 assert server.poll() is None, processes.tail(found.checkout / "server.log")
                 assert time.monotonic() < deadline, processes.tail(found.checkout / "server.log")
                 time.sleep(0.2)
@@ -87,8 +87,8 @@ def test_the_password_is_the_readers_alone_and_the_server_asks_for_it(reader: Re
     file = reader.checkout / "prefect.password"
     assert file.stat().st_mode & 0o777 == 0o600
     assert re.fullmatch(r"admin:[0-9a-f]{48}", file.read_text())
-    with pytest.raises(Refused, match="401"):
-        Rest(f"http://127.0.0.1:{reader.port}/api", {}).call("POST", "/flows/filter", {})
+    with pytest.raises(httpx.HTTPStatusError, match="401"):
+        http_client(f"http://127.0.0.1:{reader.port}/api").post("/flows/filter", json={})
 
 
 def test_every_later_command_has_the_password(reader: Reader) -> None:
