@@ -445,7 +445,7 @@ def test_the_notes_say_what_is_open(sandbox: Sandbox, tmp_path: Path) -> None:
     """After an installation: where Prefect and its password are, or that it has none, and what is open."""
     write_admin_kubeconfig(sandbox, tmp_path / "kubeconfig")
     where = ["--kubeconfig", str(tmp_path / "kubeconfig"), "--kube-context", context_name(SOURCE_CLUSTER)]
-    warning = "Who can make pods in namespace certificates-ops"
+    warning = "Who can create pods in namespace certificates-ops"
     for namespace in NAMESPACES:
         sandbox.cluster(SOURCE_CLUSTER).admin.namespace(namespace)
         command = ["install", "tls-sync", str(CHART), "--namespace", namespace, "--dry-run=server", *where]

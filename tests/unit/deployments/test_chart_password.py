@@ -30,7 +30,7 @@ def test_a_release_without_a_password_is_refused(options: tuple[str, ...], what:
     """One sentence says why and what to make, with the command to paste; at an upgrade, too."""
     said = refusal({"prefect": {"authSecret": NONE}}, *options)
     assert f"{what}, and without a password any web page that is open in an operator's browser" in said
-    assert "name it, prefect.authSecret.name=tls-sync-prefect, or say prefect.insecureNoPassword=true" in said
+    assert "create one and set prefect.authSecret.name=tls-sync-prefect, or set prefect.insecure" in said
     assert f"  printf 'admin:%s' \"$(openssl rand -hex 24)\" | {CREATE}\n" in said
 
 

@@ -1,7 +1,7 @@
-{{/* What the schema can't say in words. */}}
+{{/* Checks that the schema can't make, or can't explain. */}}
 {{- define "tls-sync.checks" -}}
 {{- if not .Values.tlsSync.config }}
-{{- fail "\n\ntlsSync.config is empty: it says which certificate goes where. Put the content of your tls-sync.yaml there (deployments/tls-sync.yaml explains each key), e.g.\n  helm install tls-sync deployments/helm/tls-sync -n tls-sync --create-namespace -f values.yaml\n" }}
+{{- fail "\n\ntlsSync.config is empty: it says which certificate is copied where. Put the content of your tls-sync.yaml there (deployments/tls-sync.yaml explains each key), e.g.\n  helm install tls-sync deployments/helm/tls-sync -n tls-sync --create-namespace -f values.yaml\n" }}
 {{- end }}
 {{- $fields := list }}
 {{- range list "[0-5]?[0-9]" "([01]?[0-9]|2[0-3])" "(0?[1-9]|[12][0-9]|3[01])" "(0?[1-9]|1[0-2])" "[0-7]" }}
@@ -9,19 +9,19 @@
 {{- $fields = append $fields (printf "%s(,%s)*" $field $field) }}
 {{- end }}
 {{- if not (regexMatch (printf "^%s$" (join " " $fields)) .Values.tlsSync.schedule) }}
-{{- fail (printf "\n\ntlsSync.schedule %q is no cron expression: five fields (minute hour day month weekday), one space between them, each number in its range, e.g. \"0 * * * *\"\n" .Values.tlsSync.schedule) }}
+{{- fail (printf "\n\ntlsSync.schedule %q is not a cron expression: five fields (minute hour day month weekday), one space between them, each number in its range, e.g. \"0 * * * *\"\n" .Values.tlsSync.schedule) }}
 {{- end }}
 {{- if and .Values.prefect.server.enabled .Values.prefect.apiUrl }}
-{{- fail "\n\nprefect.apiUrl names an existing server, and prefect.server.enabled makes one: set prefect.server.enabled=false, or leave prefect.apiUrl empty\n" }}
+{{- fail "\n\nprefect.apiUrl names an existing server, and prefect.server.enabled creates one: set prefect.server.enabled=false, or leave prefect.apiUrl empty\n" }}
 {{- end }}
 {{- if not (or .Values.prefect.server.enabled .Values.prefect.apiUrl) }}
 {{- fail "\n\nno Prefect server: set prefect.apiUrl to the address of yours (http://<host>:4200/api), or prefect.server.enabled=true\n" }}
 {{- end }}
 {{- if and .Values.prefect.apiKeySecret.name .Values.prefect.authSecret.name }}
-{{- fail "\n\nprefect.apiKeySecret is for Prefect Cloud, prefect.authSecret for a server of your own: set one of them\n" }}
+{{- fail "\n\nprefect.apiKeySecret is for Prefect Cloud, prefect.authSecret for your own server: set one of them\n" }}
 {{- end }}
 {{- if and .Values.prefect.apiKeySecret.name .Values.prefect.server.enabled }}
-{{- fail "\n\nprefect.apiKeySecret is for Prefect Cloud; the server of this chart takes prefect.authSecret\n" }}
+{{- fail "\n\nprefect.apiKeySecret is for Prefect Cloud; for the server of this chart set prefect.authSecret\n" }}
 {{- end }}
 {{- include "tls-sync.passwordCheck" . }}
 {{- with .Values.networkPolicy.egress }}
@@ -33,7 +33,7 @@
 {{- fail "\n\nnetworkPolicy.egress.targets is empty: list the addresses of the targets' API servers, as in the kubeconfig\n" }}
 {{- end }}
 {{- if and $.Values.metrics.pushgateway.url (not .pushgateway.to) }}
-{{- fail "\n\nnetworkPolicy.egress.pushgateway.to is empty: say where metrics.pushgateway.url leads, e.g. [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]\n" }}
+{{- fail "\n\nnetworkPolicy.egress.pushgateway.to is empty: list the peers that metrics.pushgateway.url leads to, e.g. [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]\n" }}
 {{- end }}
 {{- if not (or $.Values.prefect.server.enabled .prefect) }}
 {{- fail "\n\nnetworkPolicy.egress.prefect is empty: list the addresses of the server at prefect.apiUrl\n" }}
@@ -51,12 +51,12 @@
 {{- if not (or $given .Values.prefect.insecureNoPassword) }}
 {{- $what := .Release.IsUpgrade | ternary "the Prefect server of this release has no password" "Prefect has no password" }}
 {{- $make := "printf 'admin:%s' \"$(openssl rand -hex 24)\"" }}
-{{- $remedy := "make one and name it, prefect.authSecret.name=tls-sync-prefect" }}
+{{- $remedy := "create one and set prefect.authSecret.name=tls-sync-prefect" }}
 {{- if not .Values.prefect.server.enabled }}
 {{- $what = "neither prefect.authSecret nor prefect.apiKeySecret says how to log in at prefect.apiUrl" }}
 {{- $make = "printf '%s' '<user>:<password>'" }}
-{{- $remedy = "put the server's user and password into a Secret and name it, prefect.authSecret.name=tls-sync-prefect (for Prefect Cloud its API key: prefect.apiKeySecret.name)" }}
+{{- $remedy = "put the server's user and password into a Secret and set prefect.authSecret.name=tls-sync-prefect (for Prefect Cloud its API key: prefect.apiKeySecret.name)" }}
 {{- end }}
-{{- fail (printf "\n\n%s, and without a password any web page that is open in an operator's browser can start runs with a command of its own: %s, or say prefect.insecureNoPassword=true\n  %s | kubectl -n %s create secret generic tls-sync-prefect --from-file=auth-string=/dev/stdin\n" $what $remedy $make .Release.Namespace) }}
+{{- fail (printf "\n\n%s, and without a password any web page that is open in an operator's browser can start runs with its own command: %s, or set prefect.insecureNoPassword=true\n  %s | kubectl -n %s create secret generic tls-sync-prefect --from-file=auth-string=/dev/stdin\n" $what $remedy $make .Release.Namespace) }}
 {{- end }}
 {{- end }}

@@ -1,8 +1,7 @@
 {{/*
-In the release's namespace the names are the same for each release, since people and guides know them: so there is one
-release per namespace. What lies outside of it has the release's namespace and name in its name, or two releases would
-collide.
-Neither a namespace nor a release's name can have a colon in it.
+In the release's namespace, all releases use the same names, which people and guides know: so a namespace has one
+release. Objects outside of it have the release's namespace and name in their names, so that releases do not conflict.
+Neither a namespace nor a release's name can contain a colon.
 */}}
 
 {{- define "tls-sync.ofRelease" -}}
@@ -38,7 +37,7 @@ http://tls-sync-server.{{ .Release.Namespace }}.svc:4200/api
 {{- end -}}
 {{- end }}
 
-{{/* Where a client finds Prefect, and its credentials: by reference, never by value. */}}
+{{/* The address of Prefect's API and its credentials: by reference, never by value. */}}
 {{- define "tls-sync.prefectEnv" -}}
 - name: PREFECT_API_URL
   value: {{ include "tls-sync.apiUrl" . | quote }}
@@ -100,7 +99,7 @@ securityContext:
 {{ .Values.results.persistence.existingClaim | default "tls-sync-results" }}
 {{- end }}
 
-{{/* files/work-pool.json with what the values say. The file alone is the pool of a release with default values. */}}
+{{/* files/work-pool.json with the values applied. The file alone is the pool of a release with default values. */}}
 {{- define "tls-sync.workPool" -}}
 {{- $pool := .Files.Get "files/work-pool.json" | fromJson }}
 {{- $job := $pool.job_configuration.job_manifest }}
@@ -122,7 +121,7 @@ securityContext:
 {{- end }}
 {{- $_ := set $pod "imagePullSecrets" $names }}
 {{- end }}
-{{- /* Optional, since no run is to fail for its metrics: without the password the push is lost, and says so. */}}
+{{- /* Optional, since metrics must not fail a run: without the password the push fails, and is reported. */}}
 {{- with .Values.metrics.pushgateway }}
 {{- if .url }}
 {{- $env := append $container.env (dict "name" "TLS_SYNC_PUSHGATEWAY" "value" .url) }}
