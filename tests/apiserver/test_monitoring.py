@@ -247,7 +247,7 @@ def test_every_query_of_the_dashboard_finds_something(told: Prometheus, panel: s
 
 def test_the_dashboards_matrix_has_a_cell_per_certificate_and_cluster(told: Prometheus) -> None:
     """Its query has these two labels and no other, which Grafana makes rows and columns of."""
-    (matrix,) = (panel for panel in DASHBOARD["panels"] if panel["title"].startswith("Days left"))
+    (matrix,) = (panel for panel in DASHBOARD["panels"] if panel["title"].startswith("Days until expiry"))
     (transformation,) = matrix["transformations"]
     assert transformation["id"] == "groupingToMatrix"
     assert transformation["options"]["rowField"] == "certificate"
