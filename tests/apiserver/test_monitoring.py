@@ -30,11 +30,12 @@ from tasks.metrics.pushgateway import ADDRESS
 from tasks.watch.health import Heartbeat, serve
 from tests.support import chart
 from tests.support.clusters import TARGETS, World
-from tests.support.factories import NOW, certificate, issuance, rejection, snapshot
+from tests.support.factories import NOW, certificate, cluster_report, issuance, rejection, snapshot
 from tests.support.fault_proxy import Answer, Forward, Request
+from tests.support.metrics_example import DOWN, KEPT, NEW, REFUSED, report
 from tests.support.monitoring import Alertmanager, Prometheus, Pushgateway, demand
 from tests.support.waiting import until
-from tests.unit.metrics.test_registry import DOWN, KEPT, NEW, REFUSED, Broken, cluster, report
+from tests.unit.metrics.test_registry import Broken
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
@@ -217,8 +218,10 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
         ends = NOW + timedelta(days=9)
         unfit = (rejection("old-tls"), issuance("new-tls"))
         found = snapshot(certificate("web-tls", version=NEW), *unfit, credential_ends=ends)
-        whole = report(cluster("dev", KEPT, REFUSED), cluster("rct", failures=(DOWN,)), snapshot=found)
-        assert push(whole) == push(report(cluster("rct", KEPT))) == push(whole) == ""
+        whole = report(
+            cluster_report("dev", KEPT, REFUSED), cluster_report("rct", failures=(DOWN,)), snapshot=found
+        )
+        assert push(whole) == push(report(cluster_report("rct", KEPT))) == push(whole) == ""
         failure = DOWN.model_copy(update={"cluster": "OPS"})
         requests = (Requests(verb="GET", code="200", count=9),)
         assert push(report(snapshot=snapshot(failure=failure), requests=requests)) == ""

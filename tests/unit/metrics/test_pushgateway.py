@@ -1,4 +1,4 @@
-"""A run's metrics on a real Pushgateway, and with one that is wrong in each way: the run never suffers."""
+"""Pushes to a real Pushgateway, and to servers that fail in every way: no run fails or waits for them."""
 
 import socket
 import threading
@@ -20,14 +20,14 @@ from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Failure, SourceSnapshot
 from tasks.metrics.push import push, push_fleet, reporting_config_errors
 from tasks.metrics.pushgateway import ADDRESS, AUTH, CA, TIMEOUT
-from tests.support.factories import NOW
+from tests.support.factories import NOW, cluster_report
+from tests.support.metrics_example import DOWN, KEPT, REFUSED, report
 from tests.support.monitoring import Pushgateway, pushgateway
 from tests.support.waiting import PATIENCE, until
-from tests.unit.metrics.test_registry import DOWN, KEPT, REFUSED, cluster, report
 from tests.unit.plan.test_waves import document
 
 pytestmark = [pytest.mark.apiserver]
-SAID = "what-a-server-says"
+SERVER_TEXT = "what-a-server-says"
 SUCCESS = "tls_sync_cluster_last_run_success"
 LAST = "tls_sync_last_success_timestamp_seconds"
 PASSWORD = "sesame-open"
@@ -42,9 +42,9 @@ def gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pushgat
         yield found
 
 
-def test_a_run_is_told(gateway: Pushgateway) -> None:
-    """What a run pushed is there under the names of the page, with owner and cluster as labels."""
-    assert push(report(cluster("dev", KEPT), cluster("rct", REFUSED))) == ""
+def test_a_run_pushes_its_metrics(gateway: Pushgateway) -> None:
+    """The samples have the names of docs/metrics.md, with owner and cluster as labels."""
+    assert push(report(cluster_report("dev", KEPT), cluster_report("rct", REFUSED))) == ""
     assert gateway.values(SUCCESS, "owner", "cluster") == {("ops", "dev"): 1, ("ops", "rct"): 0}
     assert gateway.values(LAST, "cluster") == {("dev",): NOW.timestamp()}
     assert gateway.values("tls_sync_copy_not_after_timestamp_seconds", "cluster", "secret") == {
@@ -54,40 +54,41 @@ def test_a_run_is_told(gateway: Pushgateway) -> None:
     assert gateway.values("tls_sync_last_run_lost_pushes", "job") == {("tls-sync-run",): 0}
 
 
-def test_a_run_of_one_cluster_wipes_no_other(gateway: Pushgateway) -> None:
-    """An ad-hoc run replaces the series of its cluster, and the others stay."""
-    push(report(cluster("dev", KEPT), cluster("rct", REFUSED)))
-    push(report(cluster("dev", REFUSED), now=NOW + timedelta(hours=1)))
+def test_a_run_of_one_cluster_keeps_the_others(gateway: Pushgateway) -> None:
+    """A run of one cluster replaces the series of that cluster alone."""
+    push(report(cluster_report("dev", KEPT), cluster_report("rct", REFUSED)))
+    push(report(cluster_report("dev", REFUSED), now=NOW + timedelta(hours=1)))
     assert gateway.values(SUCCESS, "cluster") == {("dev",): 0, ("rct",): 0}
     assert set(gateway.values("tls_sync_secrets_refused", "cluster")) == {("dev",), ("rct",)}
 
 
 def test_failures_come_and_go_and_the_last_success_stays(gateway: Pushgateway) -> None:
-    """A failed run keeps the last success; a run that heals leaves no series of the failure."""
-    push(report(cluster("rct", KEPT)))
-    push(report(cluster("rct", failures=(DOWN,)), now=NOW + timedelta(hours=1)))
+    """A failed run keeps the last success; the next run without failures removes those of the failed one."""
+    push(report(cluster_report("rct", KEPT)))
+    push(report(cluster_report("rct", failures=(DOWN,)), now=NOW + timedelta(hours=1)))
     assert gateway.values("tls_sync_cluster_failures", "code") == {("Unreachable",): 1}
     assert gateway.values(LAST, "cluster") == {("rct",): NOW.timestamp()}
-    push(report(cluster("rct", KEPT), now=NOW + timedelta(hours=2)))
+    push(report(cluster_report("rct", KEPT), now=NOW + timedelta(hours=2)))
     assert gateway.samples("tls_sync_cluster_failures") == []
     assert gateway.values(LAST, "cluster") == {("rct",): (NOW + timedelta(hours=2)).timestamp()}
 
 
 def test_a_cluster_that_left_the_configuration_vanishes(gateway: Pushgateway) -> None:
-    """The next run deletes its groups; another owner's of the same name, and strangers, stay."""
-    push(report(cluster("dev", KEPT), cluster("rct", KEPT)))
-    push(report(cluster("rct", KEPT), owner="stage", configured=("rct",)))
-    assert push(report(cluster("dev", KEPT), configured=("dev",))) == ""
+    """The next run removes its series, but not those of another owner's cluster of the same name."""
+    push(report(cluster_report("dev", KEPT), cluster_report("rct", KEPT)))
+    push(report(cluster_report("rct", KEPT), owner="stage", configured=("rct",)))
+    assert push(report(cluster_report("dev", KEPT), configured=("dev",))) == ""
     for name in (SUCCESS, LAST, "tls_sync_copy_not_after_timestamp_seconds"):
         assert set(gateway.values(name, "owner", "cluster")) == {("ops", "dev"), ("stage", "rct")}
 
 
-def test_runs_of_two_groups_undo_nothing_of_each_other(gateway: Pushgateway) -> None:
-    """They end at the same time, and what each of them tells is there afterwards."""
+def test_runs_of_two_groups_keep_the_samples_of_each_other(gateway: Pushgateway) -> None:
+    """The samples of all groups are there after runs that end at the same time."""
     names = [f"g{number}" for number in range(8)]
     configured = tuple(names)
     given = [
-        report(cluster(name, KEPT), group=name, members=(name,), configured=configured) for name in names
+        report(cluster_report(name, KEPT), group=name, members=(name,), configured=configured)
+        for name in names
     ]
     with ThreadPoolExecutor(len(given)) as pool:
         assert set(pool.map(push, given)) == {""}
@@ -97,15 +98,22 @@ def test_runs_of_two_groups_undo_nothing_of_each_other(gateway: Pushgateway) -> 
 SOURCE = "tls_sync_source_certificates"
 
 
-def test_a_fleet_tells_how_it_ended_and_tidies_up(gateway: Pushgateway) -> None:
-    """Its end is the last run's; failures of OPS stay; clusters, and groups, that are gone vanish."""
+def test_a_fleet_pushes_its_result_and_deletes_what_is_gone(gateway: Pushgateway) -> None:
+    """Its end is the last run's; failures of OPS stay; series of clusters and groups that are gone vanish."""
     config = parse_config(document())  # of groups wave-1, wave-2 and wave-3
     known = ("dev", "qa", "rct", "prd", "old")
-    push(report(cluster("old", KEPT), cluster("dev", KEPT), cluster("prd", KEPT), configured=known))
+    push(
+        report(
+            cluster_report("old", KEPT),
+            cluster_report("dev", KEPT),
+            cluster_report("prd", KEPT),
+            configured=known,
+        )
+    )
     for group, name in (("wave-1", "dev"), ("wave-1", "old"), ("gone", "rct")):
         members = ("dev", "old") if group == "wave-1" else (name,)
-        push(report(cluster(name, KEPT), group=group, members=members, configured=known))
-    push(report(cluster("old", KEPT), owner="stage", configured=("old",)))
+        push(report(cluster_report(name, KEPT), group=group, members=members, configured=known))
+    push(report(cluster_report("old", KEPT), owner="stage", configured=("old",)))
     broken = Failure(code=FailureCode.UNREACHABLE, cluster="OPS", what="list secrets")
     push(report(snapshot=SourceSnapshot(failure=broken), configured=known))
     assert push_fleet(config, NOW, ok=False) == ""
@@ -124,35 +132,35 @@ def test_a_fleet_tells_how_it_ended_and_tidies_up(gateway: Pushgateway) -> None:
     assert gateway.values("tls_sync_last_run_success", "owner")["ops",] == 1
 
 
-def test_what_one_kind_of_run_knew_the_other_takes_over(gateway: Pushgateway) -> None:
-    """From all to groups and back: no last success is forgotten, and nothing stays to grow old."""
+def test_runs_of_groups_and_of_all_clusters_take_over_from_each_other(gateway: Pushgateway) -> None:
+    """Each keeps the last success of the other, and removes samples that would become outdated."""
     both = ("dev", "rct")
-    push(report(cluster("dev", KEPT), cluster("rct", KEPT), configured=both))
+    push(report(cluster_report("dev", KEPT), cluster_report("rct", KEPT), configured=both))
     later = NOW + timedelta(hours=1)
-    down = cluster("dev", failures=(DOWN,))
+    down = cluster_report("dev", failures=(DOWN,))
     push(report(down, group="eu", members=("dev",), configured=both, now=later))
     assert gateway.values(LAST, "job", "cluster")["tls-sync-group-eu", "dev"] == NOW.timestamp()
-    push(report(cluster("dev", KEPT), group="eu", members=("dev",), configured=both, now=later))
-    push(report(cluster("rct", KEPT), configured=both, now=later))
+    push(report(cluster_report("dev", KEPT), group="eu", members=("dev",), configured=both, now=later))
+    push(report(cluster_report("rct", KEPT), configured=both, now=later))
     assert ("tls-sync-group-eu", "dev") in gateway.values(LAST, "job", "cluster")
-    push(report(down, cluster("rct", KEPT), configured=both, now=later + timedelta(hours=1)))
+    push(report(down, cluster_report("rct", KEPT), configured=both, now=later + timedelta(hours=1)))
     assert gateway.values(LAST, "job", "cluster")["tls-sync", "dev"] == later.timestamp()
     assert set(gateway.values(SOURCE, "job")) == {("tls-sync",)}
     assert set(gateway.values(LAST, "job")) == {("tls-sync",)}
 
 
 def test_a_dry_run_pushes_nothing(gateway: Pushgateway) -> None:
-    """It is no success, and takes no failure away."""
-    push(report(cluster("dev", REFUSED)))
+    """A dry run is no success, and removes no failure."""
+    push(report(cluster_report("dev", REFUSED)))
     before = gateway.samples(SUCCESS), gateway.samples("push_time_seconds")
-    assert push(report(cluster("dev", KEPT), dry_run=True)) == ""
+    assert push(report(cluster_report("dev", KEPT), dry_run=True)) == ""
     assert (gateway.samples(SUCCESS), gateway.samples("push_time_seconds")) == before
 
 
-def test_a_configuration_that_cant_be_read_is_told(
+def test_an_unreadable_configuration_is_pushed(
     gateway: Pushgateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With its owner where that can be read, as `unknown` where not; a run that can read it heals both."""
+    """The owner is `unknown` if it can't be read; the next run that can read it removes both failures."""
     failures = "tls_sync_last_run_failures"
     path = tmp_path / "tls-sync.yaml"
     monkeypatch.setenv(VARIABLE, str(path))
@@ -164,20 +172,20 @@ def test_a_configuration_that_cant_be_read_is_told(
             load_config()
         assert gateway.values(failures, "owner", "code")[owner, "ConfigurationInvalid"] == 1
     assert set(gateway.values(failures, "owner")) == {("ops",), ("unknown",)}
-    push(report(cluster("dev", KEPT)))
+    push(report(cluster_report("dev", KEPT)))
     assert gateway.samples(failures) == []
     assert set(gateway.values("tls_sync_last_run_success", "owner")) == {("ops",)}
 
 
 def test_without_an_address_nothing_is_pushed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run without a Pushgateway makes no thread and says nothing."""
+    """A run without a Pushgateway starts no thread and returns no message."""
     monkeypatch.delenv(ADDRESS, raising=False)
     monkeypatch.setattr("tasks.metrics.push.Thread", None)
-    assert push(report(cluster("dev", KEPT))) == ""
+    assert push(report(cluster_report("dev", KEPT))) == ""
 
 
-def test_it_may_want_a_password_and_speak_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """TLS with a CA of one's own, and basic auth; without either the push is lost, and says what to check."""
+def test_a_gateway_with_tls_and_a_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the CA and the password the push arrives; without either the message says what to check."""
     authority = Authority("monitoring")
     key, certificate = authority.serving()
     for name, content in (("key.pem", key), ("cert.pem", certificate)):
@@ -189,22 +197,24 @@ def test_it_may_want_a_password_and_speak_tls(tmp_path: Path, monkeypatch: pytes
         monkeypatch.setenv(ADDRESS, f"https://127.0.0.1:{found.port}")
         monkeypatch.setenv(AUTH, "ops:secret\n")
         monkeypatch.setenv(CA, authority.pem.decode())
-        until("a push over TLS", lambda: push(report(cluster("dev", KEPT))) == "")
+        until("a push over TLS", lambda: push(report(cluster_report("dev", KEPT))) == "")
         monkeypatch.setenv(AUTH, f"ops:{PASSWORD}")
-        lost = push(report(cluster("dev", KEPT)))
+        lost = push(report(cluster_report("dev", KEPT)))
         assert lost.endswith(f"2 of 2 pushes: HTTP 401; check {AUTH}")
         monkeypatch.setenv(CA, Authority("another").pem.decode())
-        assert "TLS failed: its certificate could not be verified" in push(report(cluster("dev", KEPT)))
+        assert "TLS failed: its certificate could not be verified" in push(
+            report(cluster_report("dev", KEPT))
+        )
 
 
 @contextmanager
 def answering(answer: Callable[[socket.socket, threading.Event], None]) -> Iterator[str]:
-    """A server that treats each connection so, until the end of the block."""
-    over = threading.Event()
+    """Run a server that handles each connection with `answer` until the end of the block."""
+    ended = threading.Event()
 
     def serve(connection: socket.socket) -> None:
         with connection, suppress(OSError):
-            answer(connection, over)
+            answer(connection, ended)
 
     def accept() -> None:
         with suppress(OSError):
@@ -217,35 +227,36 @@ def answering(answer: Callable[[socket.socket, threading.Event], None]) -> Itera
         try:
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
-            over.set()
+            ended.set()
             with suppress(OSError):
                 listener.shutdown(socket.SHUT_RDWR)
 
 
-def silent(_: socket.socket, over: threading.Event) -> None:
-    over.wait(PATIENCE)
+def silent(_: socket.socket, ended: threading.Event) -> None:
+    ended.wait(PATIENCE)
 
 
-def dripping(connection: socket.socket, over: threading.Event) -> None:
-    """Each byte in time for any timeout between two of them."""
+def dripping(connection: socket.socket, ended: threading.Event) -> None:
+    """Send a byte every 0.1 seconds, so that no read timeout ends it."""
     connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
-    while not over.wait(0.1):
+    while not ended.wait(0.1):
         connection.sendall(b"x")
 
 
-def endless(connection: socket.socket, over: threading.Event) -> None:
+def endless(connection: socket.socket, ended: threading.Event) -> None:
     connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-    while not over.is_set():
+    while not ended.is_set():
         connection.sendall(b"x" * 1024)
 
 
-def saying(status: str) -> Callable[[socket.socket, threading.Event], None]:
-    def say(connection: socket.socket, _: threading.Event) -> None:
+def responding(status: str) -> Callable[[socket.socket, threading.Event], None]:
+    def respond(connection: socket.socket, _: threading.Event) -> None:
         connection.recv(65536)
-        head = f"HTTP/1.1 {status}\r\nLocation: http://127.0.0.1:1/{SAID}\r\nContent-Length: {len(SAID)}"
-        connection.sendall(f"{head}\r\nConnection: close\r\n\r\n{SAID}".encode())
+        head = f"HTTP/1.1 {status}\r\nLocation: http://127.0.0.1:1/{SERVER_TEXT}"
+        length = f"Content-Length: {len(SERVER_TEXT)}\r\nConnection: close"
+        connection.sendall(f"{head}\r\n{length}\r\n\r\n{SERVER_TEXT}".encode())
 
-    return say
+    return respond
 
 
 def hung_up(connection: socket.socket, _: threading.Event) -> None:
@@ -258,25 +269,28 @@ def hung_up(connection: socket.socket, _: threading.Event) -> None:
         (silent, f"2 of 2 pushes: no answer in {TIMEOUT} s"),
         (dripping, f"2 of 2 pushes: no answer in {TIMEOUT} s"),
         (endless, f"2 of 2 pushes: no answer in {TIMEOUT} s"),
-        (saying("500 Internal Server Error"), "2 of 2 pushes: HTTP 500"),
-        (saying("307 Temporary Redirect"), f"HTTP 307: a redirect, which is not followed; check {ADDRESS}"),
-        (saying("nonsense"), "2 of 2 pushes: the connection broke before the answer"),
+        (responding("500 Internal Server Error"), "2 of 2 pushes: HTTP 500"),
+        (
+            responding("307 Temporary Redirect"),
+            f"a redirect, which is not followed; check {ADDRESS}",
+        ),
+        (responding("nonsense"), "2 of 2 pushes: the connection broke before the answer"),
         (hung_up, "2 of 2 pushes: the connection broke before the answer"),
     ],
     ids=["silent", "dripping", "endless", "500", "redirecting", "nonsense", "hung up"],
 )
-def test_a_gateway_in_trouble_costs_one_line_and_less_than_two_seconds(
+def test_a_failing_gateway_costs_one_line_and_less_than_two_seconds(
     answer: Any, why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The run goes on while the gateway still does what it does; the line has none of its words."""
+    """The push returns while the server still holds the connection; the line has no text of the server."""
     assert TIMEOUT < 2
-    with answering(answer) as url:  # which ends only after the push has come back
+    with answering(answer) as url:  # the server ends only after the push has returned
         monkeypatch.setenv(ADDRESS, url)
-        lost = push(report(cluster("dev", KEPT)))
+        lost = push(report(cluster_report("dev", KEPT)))
     assert lost.startswith("metrics: the Pushgateway did not take ")
     assert why in lost
     assert "\n" not in lost
-    assert SAID not in lost
+    assert SERVER_TEXT not in lost
 
 
 @pytest.mark.parametrize(
@@ -296,17 +310,17 @@ def test_a_gateway_in_trouble_costs_one_line_and_less_than_two_seconds(
 def test_a_wrong_setting_costs_one_line(
     variables: dict[str, str], why: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is set wrongly is named, and not quoted."""
+    """The line names the wrong variable, and does not contain its value."""
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    lost = push(report(cluster("dev", KEPT)))
+    lost = push(report(cluster_report("dev", KEPT)))
     assert why in lost
     assert PASSWORD not in lost
     assert "\n" not in lost
 
 
-def test_what_is_lost_is_counted(gateway: Pushgateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A push that the gateway refuses is a number beside the one that it took, and a line."""
+def test_lost_pushes_are_counted(gateway: Pushgateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the gateway refuses one push of two, the other one has the number of lost pushes."""
     from tasks.metrics.registry import text  # noqa: PLC0415  before it is replaced
 
     def spoilt(samples: Any) -> bytes:
@@ -314,23 +328,23 @@ def test_what_is_lost_is_counted(gateway: Pushgateway, monkeypatch: pytest.Monke
         return made + b"\ntls_sync_copies_dropped{" if b"tls_sync_copies" in made else made
 
     monkeypatch.setattr("tasks.metrics.registry.text", spoilt)
-    lost = push(report(cluster("dev", KEPT), cluster("rct", KEPT)))
+    lost = push(report(cluster_report("dev", KEPT), cluster_report("rct", KEPT)))
     assert lost == "metrics: the Pushgateway did not take 1 of 2 pushes: HTTP 400"
     assert gateway.values("tls_sync_last_run_lost_pushes", "owner") == {("ops",): 1}
     monkeypatch.setattr("tasks.metrics.registry.text", text)
-    assert push(report(cluster("dev", KEPT))) == ""
+    assert push(report(cluster_report("dev", KEPT))) == ""
     assert gateway.values("tls_sync_last_run_lost_pushes", "owner") == {("ops",): 0}
 
 
-def test_what_strangers_put_there_is_not_taken_up(gateway: Pushgateway) -> None:
-    """Metrics and labels that are none of ours do not come back with the next push."""
-    push(report(cluster("dev", KEPT)))
+def test_samples_of_others_are_ignored(gateway: Pushgateway) -> None:
+    """Metrics and labels that tls-sync does not define are not pushed again."""
+    push(report(cluster_report("dev", KEPT)))
     evil = 'tls_sync_secrets_pending{cluster="dev",evil="1"} 1'  # in place of the one without
     body = f'tls_sync_evil{{cluster="rct"}} 1\n{evil}\n'.encode()
     where = f"{gateway.url}/metrics/job/tls-sync/owner/ops"
     urllib.request.urlopen(urllib.request.Request(where, body, method="POST"), timeout=30).close()
     assert gateway.samples("tls_sync_evil")
-    assert push(report(cluster("rct", KEPT))) == ""
+    assert push(report(cluster_report("rct", KEPT))) == ""
     assert gateway.samples("tls_sync_evil") == []
     assert gateway.values("tls_sync_secrets_pending", "cluster") == {("rct",): 0}
     assert set(gateway.values(SUCCESS, "cluster")) == {("dev",), ("rct",)}

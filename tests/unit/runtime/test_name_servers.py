@@ -23,11 +23,11 @@ from tasks.orchestration import task_runners
 from tasks.runtime import resolver, shutdown
 from tasks.watch.health import Heartbeat, serve
 from tests.support import tls_server
+from tests.support.metrics_example import report
 from tests.support.name_server import NAME, NameServer, hanging
 from tests.support.tls_server import listening
 from tests.support.waiting import until
 from tests.unit.kubeconfig.test_reader import CA, document
-from tests.unit.metrics.test_registry import report
 
 TIMEOUT = 60.0
 KUBE_SYSTEM = json.dumps(

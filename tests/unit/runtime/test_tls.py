@@ -20,11 +20,11 @@ from tasks.metrics.pushgateway import ADDRESS
 from tasks.metrics.pushgateway import CA as GATEWAY_CA
 from tasks.runtime.tls import KEY_LOG, tls_context
 from tests.support import tls_server
+from tests.support.metrics_example import report
 from tests.support.tls_server import listening
 from tests.support.waiting import until
 from tests.unit.flows.test_run import EXAMPLE, ROOT
 from tests.unit.kubeconfig.test_reader import CA, document
-from tests.unit.metrics.test_registry import report
 from tests.unit.runtime.test_name_servers import KUBE_SYSTEM
 
 TIMEOUT = 60.0
