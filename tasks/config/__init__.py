@@ -1,1 +1,1 @@
-"""The configuration, tls-sync.yaml, as a validated SyncConfig, and the limits of a run in time and number."""
+"""Reads tls-sync.yaml into a validated SyncConfig, and defines the limits of a run in time and number."""

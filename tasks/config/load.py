@@ -1,4 +1,4 @@
-"""Reads tls-sync.yaml: a SyncConfig, or a ConfigError with each fault, its path in the file and a remedy."""
+"""Reads tls-sync.yaml. A ConfigError lists every fault with its path in the file and its remedy."""
 
 import os
 from pathlib import Path
@@ -17,7 +17,10 @@ MAX_BYTES = 1024 * 1024
 
 
 def load_config(path: str | None = None) -> SyncConfig:
-    """Read and validate the file that TLS_SYNC_CONFIG names; ConfigError lists all that is wrong with it."""
+    """Read and validate the file at `path`, or else at TLS_SYNC_CONFIG.
+
+    Raises ConfigError with every fault.
+    """
     where = path or os.environ.get(VARIABLE)
     if not where:
         raise ConfigError(
@@ -33,7 +36,7 @@ def load_config(path: str | None = None) -> SyncConfig:
 
 
 def parse_config(document: Any) -> SyncConfig:
-    """Validate a parsed document as a whole."""
+    """Validate a parsed document. Raises ConfigError with every fault."""
     if not isinstance(document, dict):
         raise ConfigError("the file must be a mapping with owner, source and clusters")
     faults = rules.too_many_clusters(document)

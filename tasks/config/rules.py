@@ -1,4 +1,4 @@
-"""What a configuration may say: rules for single values, and rules that hold across the file. Pure."""
+"""Rules of the configuration: for single values, and across the file. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -11,15 +11,15 @@ from tasks.domain import names
 from tasks.domain.text import printable
 
 MAX_CLUSTERS = 1000
-"""In one configuration."""
+"""Maximum number of clusters in one configuration."""
 
 MAX_FAULTS = 100
-"""That are told: a person reads no more at a time. Patterns that all overlap could be a million pairs."""
+"""Maximum number of faults in a message. Overlapping patterns could have a million."""
 
 Fault = tuple[str, str]
-"""Path in the file, and what is wrong there with the remedy."""
+"""Path in the file, and a message with the fault and its remedy."""
 
-# pydantic's type of error -> what a person should do. Anything else gets pydantic's own sentence.
+# pydantic's type of error -> message. Any other type has pydantic's own message.
 REMEDIES = {
     "missing": "is required; add it",
     "extra_forbidden": "unknown key; correct or remove it",
@@ -104,28 +104,28 @@ def selector(labels: dict[str, str]) -> dict[str, str]:
 
 
 def schema_faults(document: dict[str, Any], error: ValidationError) -> Iterator[Fault]:
-    """Findings of pydantic, with paths as the file has them."""
+    """Convert pydantic's errors, with the paths of the file."""
     for finding in error.errors(include_url=False, include_context=False, include_input=False):
         if finding["type"] == "too_short" and _at(document, finding["loc"]):
-            continue  # pydantic counts only the valid items, and has said what is wrong with the others
+            continue  # pydantic counts only valid items, and the others have faults of their own
         message = finding["msg"].removeprefix("Value error, ")
         yield format_path(document, finding["loc"]), REMEDIES.get(finding["type"], message)
 
 
 def format_path(document: Any, location: tuple[int | str, ...]) -> str:
-    """A path as people write it; a cluster also by its name: `clusters[1] (rct).routes[0].name`."""
+    """Format a path, with the name of the cluster: `clusters[1] (rct).routes[0].name`."""
     path = ""
     for depth, step in enumerate(location):
         path += f"[{step}]" if isinstance(step, int) else f"{'.' if path else ''}{printable(step)}"
         if depth == 1 and location[0] == "clusters":
             cluster = _at(document, location[:2])
-            called = cluster.get("name") if isinstance(cluster, dict) else None
-            path += f" ({called})" if isinstance(called, str) and names.is_namespace(called) else ""
+            name = cluster.get("name") if isinstance(cluster, dict) else None
+            path += f" ({name})" if isinstance(name, str) and names.is_namespace(name) else ""
     return path
 
 
 def _at(document: Any, location: tuple[int | str, ...]) -> Any:
-    """What stands at a path of the raw document, or None."""
+    """Return the value at a path of the raw document, or None."""
     for step in location:
         try:
             document = document[step]
@@ -135,24 +135,24 @@ def _at(document: Any, location: tuple[int | str, ...]) -> Any:
 
 
 def too_many_clusters(document: dict[str, Any]) -> list[Fault]:
-    """Told alone, before anything else is looked at: there could be as many faults as clusters."""
+    """Check the number of clusters before anything else: each could have faults of its own."""
     count = len(_list(document, "clusters"))
     if count <= MAX_CLUSTERS:
         return []
-    told = f"are {count:,}, and may be {MAX_CLUSTERS:,} at most; make two configurations"
-    return [("clusters", f"{told}, each with an `owner` of its own")]
+    message = f"are {count:,}, at most {MAX_CLUSTERS:,}; make two configurations, each with its own `owner`"
+    return [("clusters", message)]
 
 
 def cross_faults(document: dict[str, Any]) -> Iterator[Fault]:
-    """Rules between values. Works on the raw document, so that one typing error hides no other fault."""
+    """Check rules between values in the raw document, so that an invalid value does not hide other faults."""
     clusters = [
         (format_path(document, ("clusters", index)), cluster)
         for index, cluster in enumerate(_list(document, "clusters"))
         if isinstance(cluster, dict)
     ]
-    yield from _twice(clusters, "name", "the name of another cluster, too; give each its own")
-    yield from _twice(clusters, "context", "the context of another cluster, too; one each")
-    yield from _twice(clusters, "clusterId", "the clusterId of another cluster, too; one each")
+    yield from _duplicates(clusters, "name", "the name of another cluster, too; give each its own")
+    yield from _duplicates(clusters, "context", "the context of another cluster, too; one each")
+    yield from _duplicates(clusters, "clusterId", "the clusterId of another cluster, too; one each")
     source = document.get("source")
     source_context = source.get("context") if isinstance(source, dict) else None
     yield from _prune_faults(clusters, source)
@@ -169,11 +169,11 @@ def cross_faults(document: dict[str, Any]) -> Iterator[Fault]:
 
 
 DASK_SCHEMES, DASK_EXAMPLE = ("tcp", "tls"), "tcp://scheduler:8786"
-"""Of the address of Dask's scheduler."""
+"""Schemes and an example of the address of Dask's scheduler."""
 
 
 def _runner_faults(runner: Any) -> Iterator[Fault]:
-    """Workers elsewhere are reached by an address; threads have none."""
+    """Dask needs an address; threads have none."""
     if not isinstance(runner, dict):
         return
     type_, address = runner.get("type", "threads"), runner.get("address")
@@ -181,24 +181,24 @@ def _runner_faults(runner: Any) -> Iterator[Fault]:
         yield "taskRunner.address", "goes with type: dask; threads are of the run's own process"
     if type_ == "dask" and address is None:
         yield "taskRunner.address", f"is required where type is dask: {DASK_EXAMPLE}"
-    elif type_ == "dask" and isinstance(address, str) and not _is_at(address, DASK_SCHEMES):
+    elif type_ == "dask" and isinstance(address, str) and not _is_server_address(address, DASK_SCHEMES):
         yield "taskRunner.address", f"not an address for dask; write it as in {DASK_EXAMPLE}"
 
 
-def _is_at(address: str, schemes: tuple[str, ...]) -> bool:
-    """Whether it is `scheme://host:port`, and nothing more."""
+def _is_server_address(address: str, schemes: tuple[str, ...]) -> bool:
+    """Return whether the text is exactly `scheme://host:port`."""
     scheme, _, rest = address.partition("://")
     has_port = ":" in rest.rpartition("]")[2]
     return scheme in schemes and has_port and names.split_address(rest) is not None
 
 
 def group_of_wave(wave: int) -> str:
-    """The group of a cluster that names none."""
+    """Return the group of a cluster without `group`."""
     return f"wave-{wave}"
 
 
 def _mixed_groups(clusters: list[tuple[str, dict[str, Any]]]) -> Iterator[Fault]:
-    """The runs of a fleet follow each other wave by wave, so a group is of one wave."""
+    """A group belongs to one wave, because a fleet runs its groups wave by wave."""
     first: dict[str, int] = {}
     for path, cluster in clusters:
         wave = cluster.get("wave", 1)
@@ -206,15 +206,17 @@ def _mixed_groups(clusters: list[tuple[str, dict[str, Any]]]) -> Iterator[Fault]
             continue
         group = cluster.get("group") or group_of_wave(wave)
         if isinstance(group, str) and first.setdefault(group, wave) != wave:
-            told = f"of waves {first[group]} and {wave}; give the clusters of each wave a group of their own"
-            yield f"{path}.group", f"the group {group!r} can't be {told}"
+            waves = f"waves {first[group]} and {wave}; give the clusters of each wave a group of their own"
+            yield f"{path}.group", f"the group {group!r} can't be of {waves}"
 
 
 def _prune_faults(clusters: list[tuple[str, dict[str, Any]]], source: Any) -> Iterator[Fault]:
-    """Nothing is deleted in a cluster that is not pinned, nor where OPS itself is not."""
+    """`prune` requires the clusterId of the cluster and of OPS."""
     pruned = [(path, cluster) for path, cluster in clusters if cluster.get("prune") is True]
     for path, cluster in pruned:
-        if not cluster.get("clusterId") and cluster.get("protected") is not True:  # which asks for it, too
+        if (
+            not cluster.get("clusterId") and cluster.get("protected") is not True
+        ):  # whose own fault says the same
             yield f"{path}.clusterId", "is required where prune is true: the uid of its namespace kube-system"
     if pruned and isinstance(source, dict) and not source.get("clusterId"):
         message = "is required where a cluster has prune: true: the uid of OPS's namespace kube-system"
@@ -222,7 +224,7 @@ def _prune_faults(clusters: list[tuple[str, dict[str, Any]]], source: Any) -> It
 
 
 def _former_faults(source: Any) -> Iterator[Fault]:
-    """An OPS cluster that was rebuilt is another one than the present one, which has to be known."""
+    """The key formerClusterIds requires the present clusterId, which must not be among them."""
     former = _list(source, "formerClusterIds") if isinstance(source, dict) else []
     if former and not source.get("clusterId"):
         yield "source.clusterId", "is required with formerClusterIds: the uid of OPS's namespace kube-system"
@@ -238,7 +240,7 @@ def _former_faults(source: Any) -> Iterator[Fault]:
         seen.add(one)
 
 
-def _twice(clusters: list[tuple[str, dict[str, Any]]], key: str, message: str) -> Iterator[Fault]:
+def _duplicates(clusters: list[tuple[str, dict[str, Any]]], key: str, message: str) -> Iterator[Fault]:
     seen: set[str] = set()
     for path, cluster in clusters:
         value = cluster.get(key)
@@ -249,18 +251,18 @@ def _twice(clusters: list[tuple[str, dict[str, Any]]], key: str, message: str) -
 
 
 def _route_faults(path: str, cluster: dict[str, Any]) -> Iterator[Fault]:
-    """Two ways to write one Secret: the later would undo the earlier at every run."""
+    """Two routes must not write the same Secret: each run would overwrite one with the other."""
     targets: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for index, route in enumerate(_list(cluster, "routes")):
         if not isinstance(route, dict):
             continue
-        here, sent = f"{path}.routes[{index}]", _texts(route, "certificates")
+        location, sent = f"{path}.routes[{index}]", _texts(route, "certificates")
         renamed = route.get("name")
         if renamed is not None and (len(sent) != 1 or names.is_glob(sent[0])):
-            yield f"{here}.name", "goes with exactly one certificate, without a glob; split the route"
+            yield f"{location}.name", "goes with exactly one certificate, without a glob; split the route"
         written = [renamed] if isinstance(renamed, str) else sent
         for ns in filter(names.is_namespace, _texts(route, "namespaces")):
-            targets[ns] += [(here, one) for one in written if names.GLOB.fullmatch(one)]
+            targets[ns] += [(location, one) for one in written if names.GLOB.fullmatch(one)]
     for ns, in_namespace in targets.items():
         for later, one, other in islice(_written_twice(in_namespace), MAX_FAULTS):
             both = " and ".join(dict.fromkeys((one, other)))
@@ -268,9 +270,9 @@ def _route_faults(path: str, cluster: dict[str, Any]) -> Iterator[Fault]:
 
 
 def _written_twice(written: list[tuple[str, str]]) -> Iterator[tuple[str, str, str]]:
-    """Each pattern that overlaps an earlier one: its path, the earlier one, and itself.
+    """Yield each pattern that overlaps an earlier one: its path, the earlier pattern, and itself.
 
-    Of two names without a glob it is looked up: there may be thousands.
+    Names without a glob are looked up, because there may be thousands.
     """
     earlier: dict[str, None] = {}
     globs: list[str] = []

@@ -1,4 +1,4 @@
-"""The configuration: who gets what. Default deny: what no route names goes nowhere.
+"""The types of the configuration. A certificate that no route names is not sent anywhere.
 
 Pure. load.py reads the file.
 """
@@ -34,12 +34,12 @@ class Section(Model):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutedCopy(Row):
-    """One Secret that a route asks for on one target."""
+    """One copy that a route defines on a target."""
 
     target: SecretRef
     certificate: str
     literal: bool
-    """Named without a glob: its absence is a failure."""
+    """Whether the route names it without a glob; then its absence is a failure."""
 
 
 class Route(Section):
@@ -47,13 +47,13 @@ class Route(Section):
     namespaces: tuple[TargetNamespace, ...] = Field(min_length=1)
     name: Name | None = None
     served: tuple[Address, ...] = ()
-    """Where applications serve these certificates; only the inventory asks there."""
+    """Addresses at which applications serve these certificates; only the inventory connects to them."""
 
     def sends(self, certificate: str) -> bool:
         return any(matches(pattern, certificate) for pattern in self.certificates)
 
     def routed_copies(self, available: frozenset[str]) -> Iterator[RoutedCopy]:
-        """What this route asks for, given the names that OPS has; literal names even if it has not."""
+        """Yield the copies for the names that OPS has; literal names even if OPS does not have them."""
         for pattern in self.certificates:
             literal = not is_glob(pattern)
             names = {pattern} if literal else {n for n in available if matches(pattern, n)}
@@ -70,13 +70,13 @@ class Cluster(Section):
     cluster_id: str | None = Field(default=None, min_length=1)
     suspended: StrictBool = False
     allow_exec: StrictBool = False
-    """The kubeconfig may name a program for this cluster that gives the credential."""
+    """Whether the kubeconfig may run an exec plugin for the credential."""
     wave: StrictInt = Field(default=1, ge=1, le=99)
-    """Served after the lower ones; see tasks/plan/waves.py."""
+    """Clusters with a lower wave go first; see tasks/plan/waves.py."""
     prune: StrictBool = False
-    """Copies whose certificate is gone from OPS are deleted at last; see tasks/plan/prune.py."""
+    """Whether copies whose certificate is gone from OPS are deleted; see tasks/plan/prune.py."""
     group: Label | None = None
-    """Served by a run of its own, where a fleet of runs does the work; see tasks/fleet/groups.py."""
+    """The clusters that one run of a fleet serves; see tasks/fleet/groups.py."""
     hostnames: tuple[Hostname, ...] = Field(min_length=1)
     routes: tuple[Route, ...] = Field(min_length=1)
 
@@ -85,17 +85,17 @@ class Cluster(Section):
         return self.group or rules.group_of_wave(self.wave)
 
     def namespaces_of(self, certificate: str | None) -> tuple[str, ...]:
-        """Where routes send a certificate; without one, all routed namespaces. Sorted."""
+        """Return the namespaces to which routes send a certificate, or all routed ones for None; sorted."""
         routes = (r for r in self.routes if certificate is None or r.sends(certificate))
         return tuple(sorted({namespace for route in routes for namespace in route.namespaces}))
 
     def served_at(self, certificate: str, namespace: str) -> tuple[str, ...]:
-        """The addresses at which a certificate of this namespace is served."""
+        """Return the addresses at which a certificate of this namespace is served, sorted."""
         routes = (r for r in self.routes if r.sends(certificate) and namespace in r.namespaces)
         return tuple(sorted({address for route in routes for address in route.served}))
 
     def routed_copies(self, available: frozenset[str], explicit: str | None = None) -> tuple[RoutedCopy, ...]:
-        """What the routes ask for, sorted; a certificate that a person named counts as literal."""
+        """Return the copies that the routes define, sorted; the certificate of the run counts as literal."""
         names = available | ({explicit} if explicit and self.routes_certificate(explicit) else frozenset())
         wanted = [want for route in self.routes for want in route.routed_copies(names)]
         wanted = [replace(w, literal=True) if w.certificate == explicit else w for w in wanted]
@@ -110,28 +110,28 @@ class Source(Section):
     context: Context | None = None
     cluster_id: str | None = Field(default=None, min_length=1)
     former_cluster_ids: tuple[ClusterId, ...] = ()
-    """Of OPS clusters that this one replaces: what they wrote is ours."""
+    """The uids of OPS clusters that this one replaces: copies that they wrote are ours."""
     selector: Selector = Field(default_factory=dict)
     allow_self_signed: StrictBool = False
     allow_exec: StrictBool = False
 
     @property
     def label(self) -> str:
-        """What OPS is called in messages."""
+        """The name of OPS in messages."""
         return "OPS"
 
 
 class Waves(Section):
     max_failed_share: StrictFloat = Field(default=0.2, ge=0, lt=1)
-    """Of a wave's copies; where more are not as they should be, the waves after it wait."""
+    """Maximum share of a wave's copies that may fail; above it, later waves write only what is urgent."""
 
 
 class TaskRunner(Section):
-    """Where the clusters are served; see tasks/orchestration/task_runners.py."""
+    """What runs the tasks of the clusters; see tasks/orchestration/task_runners.py."""
 
     type: Literal["threads", "dask"] = "threads"
     address: str | None = None
-    """Of Dask's scheduler; threads are of the run's own process."""
+    """Address of Dask's scheduler; None for threads."""
 
 
 class SyncConfig(Section):
@@ -150,18 +150,21 @@ class SyncConfig(Section):
         return tuple(cluster.name for cluster in self.clusters if cluster.suspended)
 
     def members(self, group: str | None) -> tuple[str, ...]:
-        """Every cluster of a group, suspended or not; of no group in particular, all."""
+        """Return the clusters of a group, or all for None, including suspended ones."""
         return tuple(cluster.name for cluster in self.clusters if group in (None, cluster.group_name))
 
     @property
     def first_wave(self) -> tuple[Cluster, ...]:
-        """Of those that are not suspended."""
+        """The clusters with the lowest wave, without suspended ones."""
         awake = [cluster for cluster in self.clusters if not cluster.suspended]
         first = min((cluster.wave for cluster in awake), default=0)
         return tuple(cluster for cluster in awake if cluster.wave == first)
 
     def named(self, cluster: str | None) -> tuple[Cluster, ...]:
-        """One cluster, even if it is suspended, or all of them. Raises ConfigError where it is unknown."""
+        """Return one cluster, or all for None, including suspended ones.
+
+        Raises ConfigError if it is unknown.
+        """
         chosen = tuple(c for c in self.clusters if cluster in (None, c.name))
         if not chosen:
             known = ", ".join(c.name for c in self.clusters)
@@ -169,7 +172,7 @@ class SyncConfig(Section):
         return chosen
 
     def grouped(self, group: str) -> tuple[Cluster, ...]:
-        """The clusters of a group that are not suspended. Raises ConfigError where there are none."""
+        """Return the clusters of a group, without suspended ones. Raises ConfigError if there are none."""
         members = tuple(c for c in self.clusters if c.group_name == group)
         if not members:
             known = ", ".join(dict.fromkeys(c.group_name for c in self.clusters))
@@ -180,9 +183,9 @@ class SyncConfig(Section):
         return awake
 
     def select(self, parameters: RunParameters) -> tuple[Cluster, ...]:
-        """The clusters that a run with these parameters is for, suspended ones left out.
+        """Return the clusters that a run with these parameters is for, without suspended ones.
 
-        Raises ConfigError where cluster or group is unknown or suspended, or no route names the certificate.
+        Raises ConfigError if cluster or group is unknown or suspended, or if no route names the certificate.
         """
         cluster, certificate, group = parameters.cluster, parameters.certificate, parameters.group
         if cluster is not None and group is not None:

@@ -1,1 +1,1 @@
-"""The nouns of tls-sync: facts, reasons, failure codes, errors and names. No key material, no I/O."""
+"""Data types, reasons, failure codes, errors and names. No key material, no I/O."""

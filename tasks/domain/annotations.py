@@ -1,4 +1,4 @@
-"""Labels, annotations and names that tls-sync writes on a Secret, or heeds there."""
+"""Labels, annotations and names that tls-sync writes on a Secret or reads from it."""
 
 FIELD_MANAGER = "tls-sync"
 SECRET_TYPE = "kubernetes.io/tls"  # noqa: S105  a type, not a secret
@@ -12,19 +12,19 @@ NOT_BEFORE = "tls-sync.io/not-before"
 NOT_AFTER = "tls-sync.io/not-after"
 SERIAL = "tls-sync.io/serial"
 SOURCE_CLUSTER = "tls-sync.io/source-cluster"
-"""The uid of OPS's kube-system. Copies that earlier versions wrote are without it until they are due."""
+"""The uid of OPS's kube-system. Copies written by earlier versions get it with their next renewal."""
 
 ADOPT = "tls-sync.io/adopt"
-"""Set on the target by whoever has authority there: names the owner that may take the Secret over."""
+"""Set on the target by its administrators: the owner that may take over the Secret."""
 LOSE_KEYS = "lose-other-keys"
-"""`<owner>,lose-other-keys`: though the Secret has keys that tls-sync does not send."""
+"""`<owner>,lose-other-keys` allows the takeover of a Secret whose other keys are lost by it."""
 PRUNE = "tls-sync.io/prune"
 """`"false"`, set on the target: this copy is never deleted."""
 ORPHANED_SINCE = "tls-sync.io/orphaned-since"
 ORPHANED_SEEN = "tls-sync.io/orphaned-seen"
 ORPHANED_RUNS = "tls-sync.io/orphaned-runs"
 PRUNE_MANAGER = "tls-sync-prune"
-"""The field manager of these marks: who writes the certificate does not own them."""
+"""The field manager of these annotations, so that FIELD_MANAGER does not own them."""
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 LABELS = frozenset({MANAGED_BY, OWNER})

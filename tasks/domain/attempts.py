@@ -1,13 +1,13 @@
-"""A cluster may be tried several times; its report tells of all attempts. Pure."""
+"""Merges the reports of several attempts at one cluster. Pure."""
 
 from tasks.domain.models import Action, Change, ClusterReport
 from tasks.domain.reasons import Reason
 
 
 def with_earlier_writes(report: ClusterReport, earlier: tuple[Change, ...]) -> ClusterReport:
-    """The last attempt's report, in which what earlier attempts wrote is still counted as written.
+    """Return the last attempt's report, with the writes of earlier attempts counted as written.
 
-    A later attempt sees such a copy in sync, or, where it came to nothing, does not see it at all.
+    A later attempt finds such a copy in sync or, if it fails early, does not find it at all.
     """
     written = {change.target: change for change in earlier}
     rows = {change.target: change for change in report.changes}

@@ -1,4 +1,4 @@
-"""The errors of tls-sync. Their texts are ours alone: no server's text, no token, no key material."""
+"""The errors of tls-sync. Their messages contain no server's text, no token and no key material."""
 
 from pathlib import Path
 
@@ -7,15 +7,15 @@ from tasks.domain.models import ClusterReport, Failure
 
 
 class ExpectedError(Exception):
-    """An error whose message says all: the lines of code that it came by help nobody."""
+    """An error whose message is complete, so no traceback is shown."""
 
 
 class ConfigError(ExpectedError):
-    """The configuration or a parameter can't be used; the message lists every fault and its remedy."""
+    """The configuration or a parameter is invalid; the message lists every fault and its remedy."""
 
 
 class ClusterError(ExpectedError):
-    """A conversation with a cluster failed in a way that a Failure describes."""
+    """A request to a cluster failed, as its Failure describes."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure)
@@ -28,9 +28,9 @@ class ClusterError(ExpectedError):
 
 
 class ClusterFailed(ExpectedError):
-    """A cluster did not fully succeed; the report says what did happen there.
+    """A cluster did not fully succeed; the report says what happened there.
 
-    An exception, not a result: a persisted result would come back as success when the run is resumed.
+    It is an exception because Prefect takes a persisted result for a success when a run is resumed.
     """
 
     def __init__(self, report: ClusterReport) -> None:
@@ -40,35 +40,38 @@ class ClusterFailed(ExpectedError):
     def __str__(self) -> str:
         return f"{self.report.cluster}: {first_problem(self.report)}"
 
-    __repr__ = __str__  # Prefect logs it at every attempt, and a report can have hundreds of rows
+    __repr__ = __str__  # Prefect logs it at each attempt, and a report can have hundreds of rows
 
 
 def encode_error(error: object) -> str:
-    """An error as it stands in the result storage: Prefect stores those of failed tasks, too."""
+    """Encode an error for Prefect's result storage, which also stores the errors of failed tasks.
+
+    Raises TypeError for any other object.
+    """
     if isinstance(error, ClusterError | ClusterFailed):
         return str(error)
     raise TypeError("only results and our own errors are stored")
 
 
 def describe(failure: Failure, cluster: str) -> str:
-    """A failure in one line; where it was not this cluster's, with the one whose it was."""
+    """Return a failure in one line, with its cluster if that is another one."""
     return str(failure) if failure.cluster == cluster else f"on {failure.cluster}: {failure}"
 
 
 def first_problem(report: ClusterReport) -> str:
-    """The first failure or failed row of a report, in one line, and how many more there are."""
-    troubles = [describe(failure, report.cluster) for failure in report.failures]
-    troubles += [
+    """Return the first failure or failed row of a report in one line, and how many more there are."""
+    problems = [describe(failure, report.cluster) for failure in report.failures]
+    problems += [
         f"{change.reason}: {change.target}: {change.reason.sentence}"
         for change in report.changes
         if change.failed
     ]
-    more = f" (and {len(troubles) - 1} more)" if len(troubles) > 1 else ""
-    return troubles[0] + more if troubles else "no failure"
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return problems[0] + more if problems else "no failure"
 
 
-def internal_error(cluster: str, what: str, error: BaseException) -> Failure:
-    """An error that nobody foresaw, told by its type and place: its text could hold anything."""
+def internal_error(cluster: str, operation: str, error: BaseException) -> Failure:
+    """Describe an unexpected error by its type and place; its text could contain key material."""
     if isinstance(error, ClusterError):
         return error.failure
     frame = error.__traceback__
@@ -76,5 +79,5 @@ def internal_error(cluster: str, what: str, error: BaseException) -> Failure:
         frame = frame.tb_next
     place = f" at {Path(frame.tb_frame.f_code.co_filename).name}:{frame.tb_lineno}" if frame else ""
     return Failure(
-        code=FailureCode.INTERNAL, cluster=cluster, what=what, detail=f"{type(error).__name__}{place}"
+        code=FailureCode.INTERNAL, cluster=cluster, what=operation, detail=f"{type(error).__name__}{place}"
     )

@@ -1,10 +1,9 @@
-"""When a certificate is near its expiry: one rule for reports, the inventory, events and alerts. Pure.
+"""Decides whether a certificate is near its expiry, for reports, the inventory, events and metrics. Pure.
 
-It is late once a tenth of the time between renewal and expiry has passed, and urgent once half of it has
-passed and less than seven days are left. The renewal is the Certificate's status.renewalTime; where that is
-not known, cert-manager's default: after two thirds of the life. So nothing is said before cert-manager itself
-is late: an issuance takes a while, and one that failed is tried again. The alerts of the chart have the same
-rule in PromQL.
+A renewal is late once a tenth of the time between renewal and expiry has passed. It is urgent once half of
+that time has passed and less than seven days are left. The renewal is the Certificate's status.renewalTime
+or, where that is not known, cert-manager's default: two thirds of the lifetime. The tenth leaves cert-manager
+time for an issuance and for a second attempt. The chart's alerts have the same rule in PromQL.
 """
 
 from datetime import datetime, timedelta
@@ -21,13 +20,14 @@ class Level(StrEnum):
     URGENT = "urgent"
 
 
-def renewal_due(begin: datetime, end: datetime, told: datetime | None = None) -> datetime:
-    """When cert-manager renews: as it told, or by its default."""
-    return told if told and begin < told < end else begin + (end - begin) * 2 / 3
+def renewal_due(not_before: datetime, not_after: datetime, renewal: datetime | None = None) -> datetime:
+    """Return when cert-manager renews: the given renewal if it is within the lifetime, else its default."""
+    is_valid = renewal and not_before < renewal < not_after
+    return renewal if renewal and is_valid else not_before + (not_after - not_before) * 2 / 3
 
 
-def level(begin: datetime, end: datetime, told: datetime | None, now: datetime) -> Level:
-    left, rest = end - now, end - renewal_due(begin, end, told)
+def level(not_before: datetime, not_after: datetime, renewal: datetime | None, now: datetime) -> Level:
+    left, rest = not_after - now, not_after - renewal_due(not_before, not_after, renewal)
     if left < min(URGENT, rest / 2):
         return Level.URGENT
     return Level.LATE if left < rest * 9 / 10 else Level.FINE
@@ -37,11 +37,14 @@ def level_of(one: Certificate, now: datetime) -> Level:
     return level(one.version.not_before, one.version.not_after, one.renewal, now)
 
 
-def renewal_of_copy(held: Version, source: Certificate | None) -> datetime:
-    """When what a copy holds is renewed on OPS, or should have been: OPS tells of what it has itself."""
-    told = source.renewal if source and source.version == held else None
-    return renewal_due(held.not_before, held.not_after, told)
+def renewal_of_copy(version: Version, source: Certificate | None) -> datetime:
+    """Return when the version in a copy is, or was, due for renewal on OPS.
+
+    The renewal of `source` counts only if OPS has the same version.
+    """
+    renewal = source.renewal if source and source.version == version else None
+    return renewal_due(version.not_before, version.not_after, renewal)
 
 
-def level_of_copy(held: Version, source: Certificate | None, now: datetime) -> Level:
-    return level(held.not_before, held.not_after, renewal_of_copy(held, source), now)
+def level_of_copy(version: Version, source: Certificate | None, now: datetime) -> Level:
+    return level(version.not_before, version.not_after, renewal_of_copy(version, source), now)

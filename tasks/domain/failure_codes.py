@@ -1,4 +1,4 @@
-"""What can fail at a cluster, as codes that reports, metrics and alerts show: add, never rename."""
+"""Codes of failures at a cluster, for reports, metrics and alerts: codes are added, but never renamed."""
 
 from tasks.domain.reasons import ExplainedCode
 

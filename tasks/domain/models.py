@@ -1,4 +1,4 @@
-"""The nouns: frozen facts that may be logged, persisted and shown. None of them ever holds key material."""
+"""Frozen data types that may be logged, persisted and shown. None of them contains key material."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -16,21 +16,21 @@ from tasks.domain.parameters import RunParameters
 from tasks.domain.reasons import NOT_OURS, QUIET, Reason
 
 ISSUANCE_LATE_AFTER = timedelta(hours=1)
-"""An issuance that takes longer is late; with ACME it takes up to a minute."""
+"""Time after which an issuance is late; with ACME it takes up to a minute."""
 CONFIG = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-"""Of every noun. Validation errors never show the value, which could be anything."""
+"""Configuration of every type. Validation errors never show the value, which could be key material."""
 
 
 class Model(BaseModel):
-    """Base of the nouns."""
+    """Base of the types."""
 
     model_config = CONFIG
 
 
 class Row:
-    """Base of those that a run has by the ten thousand: slotted dataclasses, a fifth of a Model's size.
+    """Base of types with ten thousands of instances: slotted dataclasses, a fifth of a Model's size.
 
-    Pydantic checks one that comes out of JSON, as part of a Model; else its types do.
+    Pydantic validates a Row only when it reads JSON; elsewhere mypy checks the types.
     """
 
     __slots__ = ()
@@ -48,28 +48,28 @@ class SecretRef(Row):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Version(Row):
-    """Which content a Secret holds: enough to tell two versions apart, and when each one ends."""
+    """Identifies the content of a Secret, with its validity period."""
 
     fingerprint: str
-    """Digest over all data sent, `v1:sha256:<hex>`; not the X.509 fingerprint."""
+    """Digest over all copied data, `v1:sha256:<hex>`; not the X.509 fingerprint."""
     not_before: datetime
     not_after: datetime
 
     def days_left(self, now: datetime) -> int:
-        """Whole days until notAfter; negative once it has passed."""
+        """Return the whole days until notAfter; negative once it has passed."""
         return (self.not_after - now) // timedelta(days=1)
 
 
 class Certificate(Model):
-    """The facts of one fit Secret on OPS."""
+    """The facts of a Secret on OPS that is fit to be sent."""
 
     ref: SecretRef
     uid: str
     resource_version: str
     keys: tuple[str, ...]
-    """The keys of `data` that travel, sorted."""
+    """The keys of `data` that are copied, sorted."""
     kept_keys: tuple[str, ...] = ()
-    """Those that stay on OPS, sorted: a keystore, for one."""
+    """The keys that are not copied, for example a keystore, sorted."""
     serial: str
     """Serial number in hexadecimal."""
     issuer: str
@@ -78,11 +78,11 @@ class Certificate(Model):
     """Subject alternative names of other kinds (IP, URI, e-mail), which no target accepts."""
     version: Version
     leaf: str = ""
-    """SHA-256 of the certificate alone, in hexadecimal: its X.509 fingerprint."""
+    """X.509 fingerprint of the leaf: SHA-256 in hexadecimal."""
     renewal: datetime | None = None
-    """When cert-manager renews it, as far as its Certificate tells."""
+    """When cert-manager renews it, if its Certificate says so."""
     warnings: tuple[str, ...] = ()
-    """What a person should know of it, though it is fit to be sent."""
+    """Findings that do not prevent the certificate from being sent."""
 
 
 class Rejection(Model):
@@ -95,18 +95,18 @@ class Rejection(Model):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Issuance(Row):
-    """A certificate that cert-manager has yet to issue: its Certificate is there, and no fit Secret."""
+    """A certificate that cert-manager has not issued yet: its Certificate exists, but no fit Secret."""
 
     ref: SecretRef
-    """Of the Secret, there or not."""
+    """The Secret, whether it exists or not."""
     certificate: str
     """Name of the Certificate."""
     since: datetime
-    """Since when there is no fit one, as far as the Certificate tells."""
+    """Since when no fit Secret exists, according to the Certificate."""
     attempts: int = 0
-    """How many have failed."""
+    """Number of failed attempts."""
     held: Reason | None = None
-    """Why what the Secret holds is not fit; None where there is no Secret."""
+    """Why the content of the Secret is not fit; None if there is no Secret."""
 
     def reason(self, now: datetime) -> Reason:
         is_late = self.attempts or now - self.since >= ISSUANCE_LATE_AFTER
@@ -114,19 +114,19 @@ class Issuance(Row):
 
     @property
     def detail(self) -> str:
-        told = [f"Certificate {self.certificate}", f"since {self.since:%Y-%m-%d %H:%M} UTC"]
-        told += [f"failed attempts: {self.attempts}"] if self.attempts else []
-        told += [f"the Secret so far: {self.held}"] if self.held else []
-        return ", ".join(told)
+        parts = [f"Certificate {self.certificate}", f"since {self.since:%Y-%m-%d %H:%M} UTC"]
+        parts += [f"failed attempts: {self.attempts}"] if self.attempts else []
+        parts += [f"the Secret so far: {self.held}"] if self.held else []
+        return ", ".join(parts)
 
 
 class Failure(Model):
-    """Something that went wrong while talking to a cluster, said for the person on call."""
+    """A failed operation at a cluster, described for the person on call."""
 
     code: FailureCode
     cluster: str
     what: str
-    """What was asked of the cluster, with the object: `list secrets in homarr-dev`."""
+    """The operation and its object: `list secrets in homarr-dev`."""
     detail: str = ""
     """Numbers and names only; never a server's text."""
     transient: bool = False
@@ -141,21 +141,21 @@ SourceEntry = Certificate | Rejection | Issuance
 
 
 class SourceSnapshot(Model):
-    """What OPS holds at one moment."""
+    """What OPS held when it was read."""
 
     certificates: tuple[Certificate, ...] = ()
     rejections: tuple[Rejection, ...] = ()
     issuances: tuple[Issuance, ...] = ()
     unrouted_rejections: int = 0
-    """How many are left out here since no route of any cluster names them; only in reports."""
+    """Number of rejections left out of a report because no route of any cluster names them."""
     unrouted_issuances: int = 0
     warnings: tuple[str, ...] = ()
     cluster_id: str = ""
     """The uid of OPS's namespace kube-system."""
     credential_ends: datetime | None = None
-    """When the credential for OPS ends, where that is known."""
+    """When the credential for OPS expires, if known."""
     failure: Failure | None = None
-    """Why OPS could not be read; then nothing is known, and no cluster is touched."""
+    """Why OPS could not be read; then the snapshot is empty, and no cluster is changed."""
 
     @cached_property
     def digest(self) -> str:
@@ -163,23 +163,23 @@ class SourceSnapshot(Model):
 
     @property
     def all_warnings(self) -> tuple[str, ...]:
-        """Those about OPS, and those about single certificates."""
+        """The warnings about OPS and about single certificates."""
         about = (f"{one.ref.name}: {text}" for one in self.certificates for text in one.warnings)
         return (*self.warnings, *about)
 
     @cached_property
     def by_name(self) -> Mapping[str, Certificate]:
-        """The certificates, by the name of their Secret: one table for all clusters of a run."""
+        """The certificates by the name of their Secret; computed once for all clusters of a run."""
         return {one.ref.name: one for one in self.certificates}
 
     @property
     def entries(self) -> "dict[str, SourceEntry]":
-        """All that OPS holds, or is to hold, by the name of the Secret."""
+        """Everything in the snapshot by the name of the Secret."""
         others: tuple[Rejection | Issuance, ...] = (*self.rejections, *self.issuances)
         return {**self.by_name, **{one.ref.name: one for one in others}}
 
     def corrected(self, found: "Mapping[str, SourceEntry | None]") -> "SourceSnapshot":
-        """With what a second look at some Secrets found, by name; None where one is gone."""
+        """Return a copy with the entries that a second reading found, by name; None for a deleted Secret."""
         known: dict[str, SourceEntry | None] = {**self.entries, **found}
         now = [known[name] for name in sorted(known)]
         corrected = self.model_copy(
@@ -189,55 +189,55 @@ class SourceSnapshot(Model):
                 "issuances": tuple(one for one in now if isinstance(one, Issuance)),
             }
         )
-        for worked_out in ("digest", "by_name"):  # of the original: a copy has that, too
-            corrected.__dict__.pop(worked_out, None)
+        for cached in ("digest", "by_name"):  # model_copy() also copies cached properties
+            corrected.__dict__.pop(cached, None)
         return corrected
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Owner(Row):
-    """On whose behalf copies are written: what a copy has to say to be ours."""
+    """On whose behalf copies are written; a copy with these values is ours."""
 
     name: str
     cluster_id: str
     """The uid of OPS's namespace kube-system."""
     former: frozenset[str] = frozenset()
-    """Those of OPS clusters that this one replaces."""
+    """The uids of OPS clusters that this one replaces."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrphanRecord(Row):
-    """What is noted on a copy whose certificate is gone from OPS, or was gone when a run last looked."""
+    """Annotations on a copy whose certificate is gone from OPS, or was gone in an earlier run."""
 
     since: datetime | None = None
-    """When a run first found it gone; None where no run has noted that."""
+    """When a run first found the certificate gone, or None."""
     seen: datetime | None = None
-    """When a run last noted that."""
+    """When a run last updated the annotations."""
     runs: int = 0
-    """How many noted it."""
+    """Number of runs that found the certificate gone."""
     source: str = ""
-    """The Secret on OPS that the copy says it came from: `namespace/name`."""
+    """The Secret on OPS that the copy names as its source: `namespace/name`."""
     kept: str = ""
-    """Why it is never deleted by us; empty where nothing speaks against it."""
+    """Why the copy is never deleted, or an empty text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManagedKeys(Row):
-    """What managedFields says about who wrote a Secret on a target."""
+    """Who wrote a Secret on a target, according to managedFields."""
 
     ours: frozenset[str] | None = None
-    """Keys of `data` in our Apply entry; empty where our patch waits for it, None where nothing is ours."""
+    """Keys of `data` in our Apply entry; empty between patch and apply, None without an entry of ours."""
     ours_metadata: frozenset[str] = frozenset()
     """Labels and annotations in our Apply entry."""
     others: frozenset[str] = frozenset()
     """Keys of `data` that any other manager owns."""
     written: str = ""
-    """When our Apply entry last changed the Secret, as the API server notes it (RFC 3339)."""
+    """Time of our Apply entry, as the API server writes it (RFC 3339)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetSecret(Row):
-    """A Secret on a target as a list without data shows it."""
+    """A Secret on a target, as listed without its data."""
 
     ref: SecretRef
     uid: str
@@ -246,21 +246,21 @@ class TargetSecret(Row):
     labels: dict[str, str] = field(default_factory=dict)
     """Only the labels that decide ownership."""
     annotations: dict[str, str] = field(default_factory=dict)
-    """Only our own: foreign ones can carry a key (last-applied-configuration does)."""
+    """Only our own: others may contain a key, as last-applied-configuration does."""
     managed: ManagedKeys = ManagedKeys()
     immutable: bool = False
     terminating: bool = False
     managed_by: Reason | None = None
-    """Who else looks after it, as far as its metadata tells; or that this can't be read."""
+    """Which other tool manages the Secret according to its metadata, or UNREADABLE."""
     has_last_applied: bool = False
-    """It has kubectl's annotation last-applied-configuration, which holds the key again."""
+    """Whether it has kubectl's annotation last-applied-configuration, which contains the key."""
     read: Version | None = None
-    """Facts of the certificate it really holds, where the copy had to be read."""
+    """The version in its data, if the Secret was read."""
     was_read: bool = False
     keys: frozenset[str] = frozenset()
-    """The names of all keys of its `data`, where it was read."""
+    """The names of all keys of its `data`, if it was read."""
     unfit: Reason | None = None
-    """Why what was read can't be used, whatever the time; None where it can, or wasn't read."""
+    """Why its data can't be used, regardless of the time; None if it can, or was not read."""
 
 
 class Action(StrEnum):
@@ -269,9 +269,9 @@ class Action(StrEnum):
     KEEP = "keep"
     REFUSE = "refuse"
     NOTHING = "nothing"
-    """The target is absent and stays so, though a route asks for it."""
+    """The copy does not exist and is not created, although a route sends it."""
     DELETE = "delete"
-    """Only where the cluster is pruned; see tasks/plan/prune.py."""
+    """Only in clusters with `prune: true`; see tasks/plan/prune.py."""
 
 
 WRITES = frozenset({Action.CREATE, Action.UPDATE})
@@ -279,7 +279,7 @@ WRITES = frozenset({Action.CREATE, Action.UPDATE})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change(Row):
-    """One row of a plan: what is to become of one Secret on one target."""
+    """One row of a plan: the action for one Secret on one target."""
 
     action: Action
     reason: Reason
@@ -290,14 +290,14 @@ class Change(Row):
     new: Version | None = None
     detail: str = ""
     uid: str | None = None
-    """With resource_version: the object that an update may change, and in which state."""
+    """With resource_version, the object and the state of it that an update may change."""
     resource_version: str | None = None
     extra_keys: tuple[str, ...] = ()
-    """Keys of `data` that an update takes off, by a patch: an apply would leave what others added."""
+    """Keys of `data` that an update removes by a patch, because an apply keeps what other managers added."""
     extra_annotations: tuple[str, ...] = ()
-    """Annotations that end when a Secret is taken over."""
+    """Annotations that an update removes."""
     absence: OrphanRecord | None = None
-    """Of a copy that nothing on OPS feeds any more, or that bears the marks of such a time."""
+    """The record of a copy without a source on OPS, or with annotations from such a time."""
     applied: bool = False
 
     @property
@@ -306,17 +306,17 @@ class Change(Row):
 
     @property
     def acts(self) -> bool:
-        """Whether the row changes anything on the target: it writes, or deletes."""
+        """Whether the row writes to the target or deletes from it."""
         return self.writes or self.action is Action.DELETE
 
     @property
     def failed(self) -> bool:
-        """True where a certificate was wanted here and this row says that it can't be had."""
+        """Whether the row means that a routed certificate could not be provided."""
         return self.action is Action.REFUSE or (not self.writes and self.reason not in QUIET)
 
     @property
     def effective_version(self) -> Version | None:
-        """What our copy holds now; None where there is none, or where the Secret is not ours."""
+        """The version in our copy now; None if there is no copy, or if the Secret is not ours."""
         if self.action is Action.REFUSE and self.reason in NOT_OURS:
             return None
         if self.action is Action.DELETE and self.applied:
@@ -325,7 +325,7 @@ class Change(Row):
 
 
 class Plan(Model):
-    """What is to be done in one cluster; sorted, so that the same facts give the same plan."""
+    """The actions for one cluster, sorted, so that the same facts give the same plan."""
 
     cluster: str
     changes: tuple[Change, ...] = ()
@@ -336,7 +336,7 @@ class Plan(Model):
 
 
 class ClusterReport(Model):
-    """What really happened in one cluster."""
+    """What happened in one cluster."""
 
     cluster: str
     dry_run: bool = False
@@ -344,9 +344,9 @@ class ClusterReport(Model):
     failures: tuple[Failure, ...] = ()
     warnings: tuple[str, ...] = ()
     credential_ends: datetime | None = None
-    """When the credential for this cluster ends, where that is known."""
+    """When the credential for this cluster expires, if known."""
     requests: "tuple[Requests, ...]" = ()
-    """What the task asked API servers, where another process did it; see orchestration/remote_tasks.py."""
+    """Requests to API servers by a task in another process; see orchestration/remote_tasks.py."""
 
     @property
     def ok(self) -> bool:
@@ -354,14 +354,14 @@ class ClusterReport(Model):
 
     @property
     def transient(self) -> bool:
-        """True where trying again may help."""
+        """Whether another attempt may succeed."""
         return any(failure.transient for failure in self.failures)
 
     @property
     def counts(self) -> dict[Action, int]:
-        """Rows per action; of those that change anything, in a real run, only what took place.
+        """Return the number of rows per action; in a real run, writes and deletions count only if applied.
 
-        Goes through all rows: who needs more than one of them asks once.
+        This iterates over all rows: call it once and use the result for several actions.
         """
         return Counter(
             change.action for change in self.changes if self.dry_run or change.applied or not change.acts
@@ -369,16 +369,16 @@ class ClusterReport(Model):
 
 
 class Requests(Model):
-    """How many requests to API servers had the same outcome."""
+    """Number of requests to API servers with the same verb and status."""
 
     verb: str
     code: str
-    """The HTTP status, or `none` where no answer began."""
+    """The HTTP status, or `none` without a response."""
     count: int
 
 
 class RunReport(Model):
-    """One run: what OPS holds, and what became of it in each selected cluster."""
+    """One run: the snapshot of OPS, and the report of each selected cluster."""
 
     snapshot: SourceSnapshot
     clusters: tuple[ClusterReport, ...] = ()
@@ -388,16 +388,16 @@ class RunReport(Model):
     members: tuple[str, ...] = ()
     """Every cluster of the group that the run is for."""
     pending: tuple[str, ...] = ()
-    """Clusters that are still at work: reports of their own will follow."""
+    """Clusters that are not finished; their own reports will follow."""
     owner: str = ""
     configured: tuple[str, ...] = ()
-    """Every cluster of the configuration, selected or not."""
+    """All clusters of the configuration, selected or not."""
     began: datetime | None = None
     requests: tuple[Requests, ...] = ()
 
     @property
     def covers_everything(self) -> bool:
-        """For all clusters and certificates, and OPS could be read."""
+        """Whether the run was for all clusters and certificates, and OPS could be read."""
         served = {cluster.cluster for cluster in self.clusters} | {*self.suspended}
         narrowed = self.parameters.group or self.parameters.certificate or self.snapshot.failure
         return not narrowed and served >= {*self.configured}

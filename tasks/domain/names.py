@@ -1,4 +1,4 @@
-"""Names of Kubernetes objects, DNS names, and the globs over them. Matched whole, always."""
+"""Rules for names of Kubernetes objects, DNS names and globs. A pattern always matches the whole text."""
 
 import re
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ SUBDOMAIN = re.compile(r"(?=.{1,253}\Z)[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9](
 DNS_NAME = re.compile(
     r"(?=.{1,253}\Z)(\*|[a-z0-9_]([-a-z0-9_]*[a-z0-9_])?)(\.[a-z0-9_]([-a-z0-9_]*[a-z0-9_])?)*"
 )
-"""As certificates have it: also for all names of a domain, and with the underscore of some private ones."""
+"""A DNS name in a certificate: it may start with `*.`, and private names may have underscores."""
 GLOB = re.compile(r"[-a-z0-9.*]{1,253}")
 ADDRESS = re.compile(r"(\[(?P<v6>[0-9a-f:.]{2,45})\]|(?P<host>[a-z0-9.-]{1,253}))(:(?P<port>[0-9]{1,5}))?")
 LABEL_KEY = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
@@ -20,7 +20,7 @@ LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 DATA_KEY = re.compile(r"[-._A-Za-z0-9]{1,253}")  # of a Secret or ConfigMap
 UID = re.compile(r"[0-9a-f-]{36}")
 
-# Where a certificate never goes: the cluster's own namespaces, and those of the tools that rule it.
+# No certificate is sent to the cluster's own namespaces, nor to those of the tools that manage it.
 PROTECTED = frozenset({"default", "cert-manager", "argocd", "tls-sync"})
 
 
@@ -29,12 +29,12 @@ def is_namespace(text: str) -> bool:
 
 
 def is_name(text: str) -> bool:
-    """True for the name of a Secret. `..` and the empty name, which reach other objects, are not."""
+    """Return whether the text is the name of a Secret; `..`, which changes a URL's path, is not."""
     return SUBDOMAIN.fullmatch(text) is not None
 
 
 def data_keys(names: Iterable[object]) -> frozenset[str]:
-    """Names of keys of a Secret's data, as an API server takes them; what is none is told as that."""
+    """Return the names of keys of a Secret's data; an invalid name is replaced by a fixed text."""
     return frozenset(
         str(one) if DATA_KEY.fullmatch(str(one)) else "a key without a valid name" for one in names
     )
@@ -50,21 +50,21 @@ def is_glob(pattern: str) -> bool:
 
 @cache
 def _compiled(pattern: str) -> re.Pattern[str]:
-    """What stands between two `*` is taken as far to the left as it is found, and not tried elsewhere."""
+    """Compile a glob without backtracking: each part between two `*` matches at its leftmost position."""
     first, *parts = map(re.escape, pattern.split("*"))
     between = "".join(f"(?>.*?{part})" for part in parts[:-1])
     return re.compile(f"{first}{between}.*{parts[-1]}" if parts else first)
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Whether a name, or the glob of names in which `*` stands for anything, takes in a name."""
+    """Return whether a pattern, a name or a glob with `*` for any text, matches a name."""
     return _compiled(pattern).fullmatch(name) is not None
 
 
 def overlap(one: str, other: str) -> bool:
-    """Whether some name is taken in by both patterns.
+    """Return whether some name matches both patterns.
 
-    Of two globs it is decided by how they begin and end: in between, the `*` of each takes in the other.
+    Two globs overlap if their beginnings and their ends are compatible: a `*` matches anything in between.
     """
     if not is_glob(one):
         return matches(other, one)
@@ -76,7 +76,7 @@ def overlap(one: str, other: str) -> bool:
 
 
 def is_host(text: str) -> bool:
-    """What a server can be called in an address: a DNS name or an IP address."""
+    """Return whether the text is a DNS name or an IP address."""
     try:
         ip_address(text)
     except ValueError:
@@ -85,7 +85,7 @@ def is_host(text: str) -> bool:
 
 
 def split_address(text: str) -> tuple[str, int] | None:
-    """Host and port of `host`, `host:port` or `[IPv6]:port`, 443 by default; None for anything else."""
+    """Return host and port of `host`, `host:port` or `[IPv6]:port` (default port 443), else None."""
     found = ADDRESS.fullmatch(text)
     if not found:
         return None
@@ -95,22 +95,22 @@ def split_address(text: str) -> tuple[str, int] | None:
 
 
 def without_user(address: str) -> str:
-    """A URL as it may be told: before an `@` could stand a password."""
+    """Return a URL without user and password."""
     scheme, between, rest = address.rpartition("://")
     return f"{scheme}{between}{rest.rpartition('@')[2]}"
 
 
 def is_hostname_pattern(text: str) -> bool:
-    """`*` may stand for a whole label, in any place but the last two."""
+    """Return whether the text is a DNS name in which `*` may replace any label but the last two."""
     labels = text.split(".")
-    plain = ".".join("x" if label == "*" else label for label in labels)
-    return is_name(plain) and len(labels) > 1 and "*" not in labels[-2:]
+    name = ".".join("x" if label == "*" else label for label in labels)
+    return is_name(name) and len(labels) > 1 and "*" not in labels[-2:]
 
 
 def hostname_allowed(name: str, patterns: tuple[str, ...]) -> bool:
-    """Whether a DNS name of a certificate fits; label by label, so `*.a.org` takes in no `x.y.a.org`.
+    """Return whether a DNS name of a certificate matches a pattern; `*` matches exactly one label.
 
-    A text that is no DNS name fits nothing, whatever `*` stands for: an issuer may sign anything.
+    A text that is not a DNS name never matches: an issuer may sign any text.
     """
     name = name.lower()
     labels = name.split(".")

@@ -1,7 +1,7 @@
-"""Stable codes, each with a sentence and a remedy for the person who reads a report.
+"""Stable codes, each with a sentence and a remedy for the reader of a report.
 
-`Reason` says why a certificate is or isn't sent; `FailureCode` says how a request to a cluster failed.
-The values are part of the interface (reports, metrics, alerts): add, never rename.
+`Reason` explains why a certificate is or is not sent; `FailureCode` explains how a request to a cluster
+failed. The values are part of the interface (reports, metrics, alerts): codes are added, but never renamed.
 """
 
 from enum import StrEnum
@@ -23,7 +23,7 @@ class ExplainedCode(StrEnum):
 
 
 class Reason(ExplainedCode):
-    # What the decision table says.
+    # From the decision table.
     MISSING_ON_TARGET = "MissingOnTarget", "the target does not have it yet"
     IN_SYNC = "InSync", "the target has the same content"
     CERTIFICATE_RENEWED = "CertificateRenewed", "OPS has another content"
@@ -146,7 +146,7 @@ class Reason(ExplainedCode):
         "no route sends it here any more; the copy is kept",
         "delete the copy by hand if nobody needs it",
     )
-    # What the checks on OPS say.
+    # From the checks on OPS.
     MISSING_DATA = (
         "MissingData",
         "tls.crt or tls.key is missing or empty",
@@ -241,8 +241,8 @@ QUIET = frozenset(
         Reason.PRUNED,
     }
 )
-"""Reasons for which a row that writes nothing is not a failure."""
+"""Reasons with which a row that writes nothing is not a failure."""
 NOT_OURS = frozenset(reason for reason in Reason if reason.startswith("OwnedBy")) | {
     Reason.ADOPTION_WOULD_LOSE_KEYS
 }
-"""Reasons for which a Secret on a target is no copy of ours."""
+"""Reasons with which a Secret on a target is not a copy of ours."""

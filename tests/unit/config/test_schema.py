@@ -657,14 +657,14 @@ def clusters(number: int) -> dict[str, Any]:
 
 
 def test_a_configuration_has_a_thousand_clusters_and_no_more() -> None:
-    """At the limit it is taken; one beyond, the only fault told is how many there are and what to do."""
+    """At the limit it is valid; above it, the number of clusters is the only fault."""
     assert len(parse_config(clusters(1000)).clusters) == 1000
     beyond = clusters(1001)
     beyond["clusters"][7]["wave"] = "not a number"
-    told = "clusters: are 1,001, and may be 1,000 at most; make two configurations"
+    fault = "clusters: are 1,001, at most 1,000; make two configurations, each with its own `owner`"
     with pytest.raises(ConfigError) as error:
         parse_config(beyond)
-    assert str(error.value) == f"1 fault\n  {told}, each with an `owner` of its own"
+    assert str(error.value) == f"1 fault\n  {fault}"
 
 
 def test_select_leaves_suspended_clusters_out() -> None:
