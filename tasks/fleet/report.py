@@ -6,7 +6,7 @@ from tasks.config.schema import SyncConfig
 from tasks.domain import text
 from tasks.domain.text import join_limited
 from tasks.fleet.groups import Outcome, RunFailure
-from tasks.report.markdown import escape, table
+from tasks.report.markdown import table, title
 from tasks.report.verdict import MAX_NAMED, Verdict
 
 WAITED = (
@@ -50,9 +50,8 @@ def render(outcomes: Sequence[Outcome], config: SyncConfig) -> str:
 
 def render_markdown(outcomes: Sequence[Outcome], config: SyncConfig) -> str:
     """The fleet's artifact; `prefect flow-run logs <run>` shows the report of a group."""
-    ending = verdict(outcomes, config)
     lines = [
-        f"## {'✅' if ending.ok else '❌'} {escape(ending.message)}",
+        title(verdict(outcomes, config)),
         "",
         *table(COLUMNS, rows(outcomes)),
     ]

@@ -8,11 +8,12 @@ from tasks.domain.text import fold, printable
 from tasks.inventory import summary
 from tasks.inventory.model import CopyState, InventoryReport
 from tasks.report import markdown
+from tasks.report.budget import OutputBudget, lines_within
 
 MIN_NAME = 8
 """Minimum length of a shortened name in a narrow terminal, in characters."""
 MAX_SIZE = 200_000
-"""Maximum size of an artifact, in characters. A browser shows this much without delay."""
+"""Maximum size of an artifact, in bytes. A browser shows this much without delay."""
 LEGEND = "  ".join(f"{mark} {status}" for status, mark in summary.MARKS.items())
 
 
@@ -113,17 +114,16 @@ def shortened(text: str, width: int) -> str:
 
 def render_markdown(report: InventoryReport) -> str:
     """Return the artifact: the verdict, a matrix of certificates and clusters, and each copy, worst first."""
-    verdict = summary.inventory_verdict(report)
-    lines = [f"## {'✅' if verdict.ok else '❌'} {markdown.escape(verdict.message)}", ""]
+    lines = [markdown.title(summary.inventory_verdict(report)), ""]
     all_notes = (*summary.notes(report), *summary.expiry_notes(report))
     notes = (f"- {markdown.escape(note)}" for note in all_notes)
-    lines += [*_within_size(notes, MAX_SIZE // 4), "", LEGEND, ""]
+    lines += [*_lines_within([*notes], MAX_SIZE // 4), "", LEGEND, ""]
     matrix = (_matrix_row(name, found, report) for name, found in by_certificate(report).items())
     header = ("certificate", *report.cluster_names)
-    lines += [*_within_size(markdown.table(header, matrix), MAX_SIZE // 4), "", "### Copies", ""]
+    lines += [*_lines_within(markdown.table(header, matrix), MAX_SIZE // 4), "", "### Copies", ""]
     header = ("status", *(one.title for one in COLUMNS if one.title != "status"), "why, and what to do")
     body = (_row(one, report) for one in report.copies)
-    return "\n".join([*lines, *_within_size(markdown.table(header, body), MAX_SIZE // 2)])
+    return "\n".join([*lines, *_lines_within(markdown.table(header, body), MAX_SIZE // 2)])
 
 
 def by_certificate(report: InventoryReport) -> dict[str, dict[str, list[CopyState]]]:
@@ -156,12 +156,6 @@ def _row(one: CopyState, report: InventoryReport) -> tuple[str, ...]:
     return (status, *cells, "; ".join(explanations))
 
 
-def _within_size(lines: Iterable[str], size: int) -> Iterator[str]:
-    """Yield the lines that fit into `size` characters, and how many are left out."""
-    given = list(lines)
-    for shown, line in enumerate(given):
-        size -= len(line) + 1
-        if size < 0:
-            yield f"\n… and {len(given) - shown} more: `python -m flows --inventory` shows all."
-            return
-        yield line
+def _lines_within(lines: list[str], size: int) -> Iterator[str]:
+    budget = OutputBudget(len(lines), size)
+    return lines_within(budget, lines, hint=": `python -m flows --inventory` shows all")

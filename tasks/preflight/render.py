@@ -54,8 +54,7 @@ def render(preflight: Preflight) -> str:
 
 def render_markdown(preflight: Preflight) -> str:
     """The artifact: also what was found to be fine."""
-    ending = verdict(preflight)
-    lines = [f"## {'✅' if ending.ok else '❌'} {markdown.escape(ending.message)}", ""]
+    lines = [markdown.title(verdict(preflight)), ""]
     lines += [*markdown.table(*_overview(preflight)), "", LEGEND, ""]
     for cluster in _worst_first(preflight):
         lines += [f"### {cluster.cluster}", ""]

@@ -4,7 +4,7 @@ First come a few failures and failed rows of every cluster, then all others, the
 The report counts what is left out; the artifact of each cluster shows more of its own.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from tasks.domain.models import Change, ClusterReport, Failure
@@ -26,6 +26,15 @@ class OutputBudget:
         """Deduct a line, with `extra_bytes` that are shown along with it; return whether it still fits."""
         self._lines, self._size = self._lines - 1, self._size - len(text.encode()) - 1 - extra_bytes
         return min(self._lines, self._size) >= 0
+
+
+def lines_within(budget: OutputBudget, lines: Sequence[str], hint: str = "") -> Iterator[str]:
+    """Yield the lines that fit, then how many are left out; `hint` says where these are shown."""
+    for shown, line in enumerate(lines):
+        if not budget.fits(line):
+            yield f"\n… and {len(lines) - shown} more{hint}."
+            return
+        yield line
 
 
 @dataclass

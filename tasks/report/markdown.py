@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from tasks.domain.models import Change, ClusterReport, Failure, RunReport
 from tasks.domain.text import printable, short_date
 from tasks.report import rows
-from tasks.report.budget import Item, OutputBudget, Section, sections
-from tasks.report.verdict import expiring, run_verdict
+from tasks.report.budget import Item, OutputBudget, Section, lines_within, sections
+from tasks.report.verdict import Verdict, expiring, run_verdict
 
 MAX_ROWS = 1000
 """Maximum number of rows, failures and warnings of all clusters in an artifact, and of rows of each table of
@@ -21,8 +21,7 @@ ELSEWHERE = "in the artifact of each cluster"
 
 def render_run(report: RunReport) -> str:
     """Return the artifact of a run: the verdict, an overview, what is not in sync, the state of OPS."""
-    state = run_verdict(report)
-    lines = [f"## {'✅' if state.ok else '❌'} {escape(state.message)}", ""]
+    lines = [title(run_verdict(report)), ""]
     if report.parameters.certificate:
         lines += [f"For the certificate {escape(report.parameters.certificate)} only.", ""]
     if report.clusters:
@@ -37,7 +36,7 @@ def render_run(report: RunReport) -> str:
 
 def render_cluster(cluster: ClusterReport) -> str:
     """Return the artifact of one cluster. Its key is the same in each run, so the UI shows its history."""
-    lines = [f"## {'✅' if cluster.ok else '❌'} {cluster.cluster}", ""]
+    lines = [_heading(cluster.cluster, ok=cluster.ok), ""]
     lines += [*table(*rows.overview([cluster])), ""]
     (section,) = sections([cluster], _budget(), _line)
     return "\n".join([*lines, *_body(section)])
@@ -84,10 +83,10 @@ def _source(report: RunReport) -> Iterator[str]:
     yield ""
     for header, body in _source_tables(report):
         if body:
-            yield from _within_budget(table(header, body), header_lines=2)
+            yield from _source_lines(table(header, body), header_lines=2)
             yield ""
     yield from (f"- {note}" for note in rows.unrouted_notes(snapshot))
-    yield from _within_budget([f"- ⚠️ {escape(warning)}" for warning in snapshot.all_warnings])
+    yield from _source_lines([f"- ⚠️ {escape(warning)}" for warning in snapshot.all_warnings])
     if report.suspended:
         yield f"- suspended, so left out: {', '.join(report.suspended)}"
 
@@ -118,14 +117,17 @@ def _source_tables(report: RunReport) -> Iterator[tuple[tuple[str, ...], list[li
     )
 
 
-def _within_budget(lines: list[str], header_lines: int = 0) -> Iterator[str]:
-    """Yield the lines that fit, and how many are left out."""
-    budget = OutputBudget(MAX_ROWS + header_lines, MAX_BYTES // 8)
-    for shown, line in enumerate(lines):
-        if not budget.fits(line):
-            yield f"\n… and {len(lines) - shown} more."
-            return
-        yield line
+def _source_lines(lines: list[str], header_lines: int = 0) -> Iterator[str]:
+    return lines_within(OutputBudget(MAX_ROWS + header_lines, MAX_BYTES // 8), lines)
+
+
+def title(verdict: Verdict) -> str:
+    """Return the first line of an artifact."""
+    return _heading(escape(verdict.message), ok=verdict.ok)
+
+
+def _heading(text: str, *, ok: bool) -> str:
+    return f"## {'✅' if ok else '❌'} {text}"
 
 
 def table(header: Iterable[str], body: Iterable[Iterable[str]]) -> list[str]:
