@@ -1,4 +1,4 @@
-"""The worker and the removing hook at a real API server, with the rights that the chart gives them."""
+"""The worker and the removal hook at a real API server, with the rights of the chart."""
 
 import http.client
 import os
@@ -34,7 +34,7 @@ JOBS = f"/apis/batch/v1/namespaces/{NAMESPACE}/jobs"
 SECONDS = 600.0
 RIGHTS = ("ServiceAccount", "Role", "RoleBinding")
 CLEANUP = "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP"
-"""Of Prefect's server: what is Cancelling for longer than five minutes, here shorter, it calls Cancelled."""
+"""Setting of Prefect's server: after five minutes, here sooner, Cancelling becomes Cancelled."""
 AUTH = {"prefect": {"authSecret": {"name": "prefect-auth", "key": "auth"}}}
 
 
@@ -59,7 +59,7 @@ def with_the_rights(sandbox: Sandbox) -> ApiServer:
 
 
 def let_go(server: ApiServer, job: dict[str, Any]) -> None:
-    """What the garbage collector of a controller manager does once the pods are gone."""
+    """Do what the controller manager's garbage collector does once the pods are gone."""
     path = f"{JOBS}/{job['metadata']['name']}"
     try:
         server.admin.patch(path, {"metadata": {"finalizers": None}})
@@ -69,7 +69,7 @@ def let_go(server: ApiServer, job: dict[str, Any]) -> None:
 
 
 def refusals(server: ApiServer, account: str) -> list[tuple[str, str]]:
-    """What the API server did not let an account do."""
+    """Return the requests of an account that the API server refused."""
     user = f"system:serviceaccount:{NAMESPACE}:{account}"
     return sorted(
         {
@@ -82,7 +82,7 @@ def refusals(server: ApiServer, account: str) -> list[tuple[str, str]]:
 
 @dataclass(frozen=True)
 class Started:
-    """A run that the worker made a Job for, whose pod has not begun."""
+    """A run with a Job of the worker, whose pod has not started."""
 
     http: httpx.Client
     run: dict[str, Any]
@@ -90,7 +90,7 @@ class Started:
 
     @property
     def now(self) -> dict[str, Any]:
-        """The run as Prefect has it at this moment."""
+        """Read the run from Prefect."""
         found: dict[str, Any] = self.http.get(f"/flow_runs/{self.run['id']}").json()
         return found
 
@@ -103,7 +103,7 @@ class Started:
 def remote_task_scope(
     sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[HookWorld, Path]]:
-    """A Prefect server with all that the hook registers, the worker, and the worker's log."""
+    """A Prefect server after registration, with a worker. Yields the hook's world and the worker's log."""
     directory = tmp_path_factory.mktemp("worker")
     (home := directory / "server").mkdir()
     patience: dict[str, Any] = {f"{CLEANUP}_CANCELLING_TIMEOUT_SECONDS": "30", f"{CLEANUP}_LOOP_SECONDS": "5"}
@@ -120,7 +120,7 @@ def remote_task_scope(
 
 @pytest.fixture
 def started(ops: ApiServer, remote_task_scope: tuple[HookWorld, Path]) -> Iterator[Started]:
-    """In the end, the run's slot is free, and nothing that the worker asked of Kubernetes was refused."""
+    """Start a run. At the end its slot is free, and the API server has refused no request of the worker."""
     world, log = remote_task_scope
     deployment = world.api.deployment("tls-sync/ops")
     assert deployment is not None
@@ -133,7 +133,7 @@ def started(ops: ApiServer, remote_task_scope: tuple[HookWorld, Path]) -> Iterat
 
 
 def test_the_worker_starts_runs_with_the_rights_of_the_chart(started: Started) -> None:
-    """A run becomes a Job with the password by reference, and no call of the worker is refused."""
+    """A run becomes a Job with the password by reference, and no request of the worker is refused."""
     (container,) = started.job["spec"]["template"]["spec"]["containers"]
     given = {variable["name"]: variable for variable in container["env"]}
     assert given["PREFECT_API_AUTH_STRING"]["valueFrom"]["secretKeyRef"] == {
@@ -145,14 +145,14 @@ def test_the_worker_starts_runs_with_the_rights_of_the_chart(started: Started) -
 
 
 def cancel(started: Started) -> None:
-    """As the UI does it."""
+    """Cancel a run as the UI does."""
     state = {"type": "CANCELLING"}
     started.http.post(f"/flow_runs/{started.run['id']}/set_state", json={"state": state})
     assert started.state == "Cancelling"
 
 
 def test_a_run_cancelled_before_its_pod_begins_does_nothing(started: Started) -> None:
-    """Its pod, if it begins after all, makes it Cancelled without running the flow, and succeeds."""
+    """Its pod, if it starts after all, sets it to Cancelled without running the flow, and succeeds."""
     cancel(started)
     (container,) = started.job["spec"]["template"]["spec"]["containers"]
     given = {one["name"]: one["value"] for one in container["env"] if "value" in one}
@@ -165,14 +165,14 @@ def test_a_run_cancelled_before_its_pod_begins_does_nothing(started: Started) ->
 
 
 def test_a_cancelled_run_whose_pod_never_begins_loses_its_job(ops: ApiServer, started: Started) -> None:
-    """After the server's patience it is Cancelled, and the worker ends its Job: nothing waits for it."""
+    """After the server's timeout it is Cancelled, and the worker deletes its Job."""
     cancel(started)
     until("the run's end", lambda: started.state == "Cancelled")
     until("the Job's end", lambda: all(map(ending, ops.admin.list(JOBS))))
 
 
 def test_a_run_whose_pod_cant_begin_ends_with_its_job(ops: ApiServer, started: Started) -> None:
-    """Whoever deletes the Job, as the guide says, has the run Crashed and the slot free for the next one."""
+    """Once its Job is deleted, as the guide says, the run is Crashed and the next one starts."""
     ops.admin.delete(f"{JOBS}/{started.job['metadata']['name']}?propagationPolicy=Background")
     let_go(ops, started.job)
     until("the run's end", lambda: started.state == "Crashed")
@@ -187,7 +187,7 @@ def ending(job: dict[str, Any]) -> bool:
 
 
 def start_worker(ops: ApiServer, directory: Path, address: str) -> processes.Process:
-    """With the command and the environment of the chart's Deployment, and the token of its account."""
+    """Start a worker with the command and environment of the chart's Deployment, and its account's token."""
     pod = chart.pods(chart.render(AUTH))["tls-sync-worker"]
     (container,) = pod["spec"]["containers"]
     environment = {one["name"]: one["value"] for one in container["env"] if "value" in one}
@@ -228,7 +228,7 @@ def make_job(ops: ApiServer, name: str, release: str, component: str) -> None:
 
 
 def test_the_removing_hook_ends_our_jobs_and_no_others(ops: ApiServer) -> None:
-    """Jobs of runs and a registering hook that failed go, once their pods have; another release's stay."""
+    """Jobs of runs and of a failed registration are deleted after their pods; another release's stay."""
     for name, release, component in (
         ("a-run", "tls-sync", "run"),
         ("registering", "tls-sync", "register"),
@@ -250,7 +250,7 @@ def test_the_removing_hook_ends_our_jobs_and_no_others(ops: ApiServer) -> None:
 
 
 def test_jobs_that_do_not_end_are_named(ops: ApiServer) -> None:
-    """The hook waits for a bounded time, and then says what to look at."""
+    """The hook waits for a bounded time, then says what to check."""
     make_job(ops, "stuck", "tls-sync", "run")
     with pytest.raises(HookError, match="kubectl -n tls-sync describe job stuck"):
         end_jobs(remover(ops), NAMESPACE, "tls-sync", 0.0)

@@ -1,4 +1,4 @@
-"""Fetches and builds what the tests on a real node need, before pytest hides the progress.
+"""Fetches and builds what the tests on a real node need, with progress, which pytest would hide.
 
 With --packages it only prints the Debian packages that they, and tests with other programs of Debian, need.
 """

@@ -1,4 +1,4 @@
-"""Chromium without a window, driven over the WebDriver protocol."""
+"""Headless Chromium, driven over the WebDriver protocol."""
 
 import base64
 import json
@@ -31,7 +31,7 @@ _FLAGS = (
 )
 _SECONDS = 120
 _ENTER = "\ue007"
-"""What WebDriver calls this key."""
+"""WebDriver's name of the key."""
 
 
 class Browser:
@@ -55,7 +55,7 @@ class Browser:
         return self._do("execute/sync", {"script": f"return {script}", "args": []})
 
     def pretend(self, media: str = "", **features: str) -> None:
-        """Another medium (`print`), and what a person prefers (`prefers_color_scheme="dark"`)."""
+        """Set the medium (`print`) and preferences (`prefers_color_scheme="dark"`)."""
         wanted = [{"name": name.replace("_", "-"), "value": value} for name, value in features.items()]
         given = {"media": media, "features": wanted}
         self._do("goog/cdp/execute", {"cmd": "Emulation.setEmulatedMedia", "params": given})
@@ -65,17 +65,17 @@ class Browser:
         self._do("goog/cdp/execute", {"cmd": "Emulation.setDeviceMetricsOverride", "params": metrics})
 
     def pages_printed(self) -> bytes:
-        """The page as PDF."""
+        """Return the page as PDF."""
         found = self._do("goog/cdp/execute", {"cmd": "Page.printToPDF", "params": {"printBackground": True}})
         return base64.b64decode(found["data"])
 
     @property
     def text(self) -> str:
-        """What a person reads on the page."""
+        """Return the visible text of the page."""
         return str(self.evaluate("document.body.innerText"))
 
     def await_text(self, *words: str) -> str:
-        """The page's text, once all these words are on it."""
+        """Wait until all these words are on the page, and return its text."""
         deadline = time.monotonic() + _SECONDS
         while missing := [word for word in words if word not in (text := self.text)]:
             assert time.monotonic() < deadline, f"the page never showed {missing}, but:\n{text}"
@@ -83,14 +83,14 @@ class Browser:
         return text
 
     def await_graph(self) -> None:
-        """Until the canvas of a run's graph is drawn."""
+        """Wait until the canvas of a run's graph is drawn."""
         deadline = time.monotonic() + _SECONDS
         while not self.evaluate("document.querySelectorAll('canvas').length"):
             assert time.monotonic() < deadline, "there is no graph on the page"
             time.sleep(0.5)
 
     def log_in(self, ui: str, password: str) -> None:
-        """In Prefect's UI, as a person does: it keeps the password for this browser."""
+        """Log in to Prefect's UI as a person does: the browser stores the password."""
         self.open(f"{ui}/login")
         self.await_text("Login")
         self.type("input[type=password]", f"{password}{_ENTER}")
@@ -110,7 +110,7 @@ class Browser:
         self._with_text(words, "scrollIntoView({block: 'center'})")
 
     def _with_text(self, words: str, action: str) -> None:
-        """Do it with the first of the innermost elements that say just that."""
+        """Call a function with the first innermost element that has exactly this text."""
         says = f"element => (element.innerText || '').trim() === {json.dumps(words)}"
         innermost = "element => !element.children.length"
         found = f"[...document.querySelectorAll('*')].filter({says}).filter({innermost})[0]"
@@ -147,7 +147,7 @@ class Browser:
 
 @contextmanager
 def browser(*flags: str) -> Iterator[Browser]:
-    """With a profile that is empty and is thrown away, and more flags for Chromium."""
+    """Start Chromium with an empty temporary profile and these flags."""
     with tempfile.TemporaryDirectory(prefix="tls-sync-browser-", ignore_cleanup_errors=True) as folder:
         port, log = free_port(), Path(folder) / "chromedriver.log"
         driver = processes.spawn(["/usr/bin/chromedriver", f"--port={port}"], log, Path(folder))

@@ -14,14 +14,14 @@ from tests.e2e.witness import Witness
 
 @pytest.fixture(scope="session")
 def machine() -> Iterator[Machine]:
-    """One for all tests."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # let what ends us clean up, too
+    """The machine of all tests."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that SIGTERM cleans up, too
     yield from running(machines.running(), "no real node can be had")
 
 
 @pytest.fixture(scope="session")
 def witness(machine: Machine) -> Iterator[Witness]:
-    """Sees every pod of every run."""
+    """The witness, which observes every pod of every run."""
     found = Witness(machine)
     found.start()
     yield found
@@ -30,13 +30,13 @@ def witness(machine: Machine) -> Iterator[Witness]:
 
 @pytest.fixture(scope="session")
 def objects_before(machine: Machine) -> set[tuple[str, str, str]]:
-    """What there is on OPS before the chart."""
+    """Objects on OPS before the chart is installed."""
     return inventory.objects(machine)
 
 
 @pytest.fixture(scope="session")
 def release(machine: Machine, objects_before: object, witness: Witness) -> Release:
-    """The chart, installed once; the last test file uninstalls it."""
+    """The chart, which is installed once; the last test file uninstalls it."""
     found = Release(machine)
     found.install()
     return found

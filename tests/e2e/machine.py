@@ -1,4 +1,4 @@
-"""OPS with a real node, its targets DEV, RCT and PRD, and tls-sync's image: everything but the chart."""
+"""OPS with a real node, its targets DEV, RCT and PRD, and tls-sync's image: everything except the chart."""
 
 import os
 import subprocess
@@ -28,7 +28,7 @@ _VOLUMES = 3
 
 
 class CommandError(AssertionError):
-    """A command ended with another status than 0; the message is all that it said."""
+    """A command failed; the message is its whole output."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Machine:
     directory: Path
     programs: Mapping[str, Path]
     kubeconfig: Path
-    """An administrator's, of all clusters; OPS is the current one."""
+    """An administrator's kubeconfig of all clusters, with OPS as current context."""
 
     @property
     def ops(self) -> Admin:
@@ -66,7 +66,7 @@ class Machine:
 
 
 def prepare(say: Say) -> dict[str, Path]:
-    """All that takes minutes the first time; what can't be had is an error that says what to install."""
+    """Prepare what takes minutes the first time. Raises SandboxError with what to install."""
     packages.demand(*PACKAGES)
     programs = locate("etcd", "kube-apiserver", "kubectl", *PROGRAMS, "helm", say=say)
     return {**programs, "image": images.application(say), "pause image": images.pause(say)}
@@ -93,7 +93,7 @@ def running(say: Say = say) -> Iterator[Machine]:
 
 
 def _furnish(machine: Machine) -> None:
-    """What people have before they install: certificates on OPS, rights on the targets, credentials."""
+    """Create what people have before they install: certificates, rights on the targets, credentials."""
     machine.ops.namespace("certificates-ops")
     scenario.fill_source(machine.ops)
     credentials = machine.directory / "targets.kubeconfig"
@@ -105,7 +105,7 @@ def _furnish(machine: Machine) -> None:
 
 
 def make_secrets(machine: Machine, namespace: str, kubeconfig: str) -> None:
-    """In a release's namespace, those that it asks for: the targets' credentials, and Prefect's password."""
+    """Create the Secrets of a release: the targets' credentials, and Prefect's password."""
     machine.ops.namespace(namespace)
     for name, content in (
         ("tls-sync-kubeconfig", {"config": kubeconfig}),
@@ -118,7 +118,7 @@ def make_secrets(machine: Machine, namespace: str, kubeconfig: str) -> None:
 
 
 def _volume(node: Node, name: str) -> dict[str, object]:
-    """Of the node's own disk, as no provisioner makes any."""
+    """Create PersistentVolumes on the node's disk, since there is no provisioner."""
     spec = {
         "capacity": {"storage": "10Gi"},
         "accessModes": ["ReadWriteOnce", "ReadWriteMany"],

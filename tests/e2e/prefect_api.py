@@ -1,4 +1,4 @@
-"""What a Prefect server knows about the runs of tls-sync, asked over its REST API."""
+"""Reads runs of tls-sync from a Prefect server, over its REST API."""
 
 import base64
 import http.client
@@ -20,7 +20,7 @@ Found = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Run:
-    """A flow run as it was when it was looked at."""
+    """A flow run as it was when it was read."""
 
     id: str
     name: str
@@ -61,17 +61,17 @@ class PrefectAPI:
         return found
 
     def crons(self) -> list[str]:
-        """Of the active schedules."""
+        """Return the crons of the active schedules."""
         schedules = self.deployment()["schedules"]
         return [entry["schedule"]["cron"] for entry in schedules if entry["active"]]
 
     def workers(self, pool: str = "ops") -> dict[str, str]:
-        """Each worker's status by its name."""
+        """Return the workers' status by name."""
         found = self.post(f"work_pools/{pool}/workers/filter", {})
         return {worker["name"]: worker["status"] for worker in found}
 
     def runs(self) -> list[Run]:
-        """All of our deployment, those to come too, the latest first."""
+        """Return all runs of our deployment, with those that are scheduled, the latest first."""
         query = {
             "deployments": {"id": {"any_": [self.deployment()["id"]]}},
             "sort": "EXPECTED_START_TIME_DESC",
@@ -82,13 +82,13 @@ class PrefectAPI:
         return _run(self.get(f"flow_runs/{run_id}"))
 
     def start(self, deployment: str = "tls-sync/ops", /, **parameters: Any) -> str:
-        """The id of a new run of a deployment of ours."""
+        """Start a run of one of our deployments, and return its id."""
         path = f"deployments/{self.deployment(deployment)['id']}/create_flow_run"
         created = self.post(path, {"parameters": parameters, "state": {"type": "SCHEDULED"}})
         return str(created["id"])
 
     def finish(self, run_id: str) -> Run:
-        """The run at its end."""
+        """Wait for the end of a run, and return it."""
         return self.await_run(run_id, lambda run: run.ended)
 
     def await_run(self, run_id: str, condition: Callable[[Run], bool]) -> Run:
@@ -99,18 +99,18 @@ class PrefectAPI:
         return run
 
     def carry_out(self, **parameters: Any) -> Run:
-        """A run by hand, from its start to its end."""
+        """Start a run by hand, wait for its end, and return it."""
         return self.finish(self.start(**parameters))
 
     def await_rest(self) -> None:
-        """Until the runs of a former schedule have ended; Prefect withdraws those that have not begun."""
+        """Wait until the runs of a former schedule have ended; Prefect deletes those that have not begun."""
         deadline = time.monotonic() + RUN_SECONDS
         while under_way := [run for run in self.runs() if not run.ended and run.state != "Scheduled"]:
             assert time.monotonic() < deadline, under_way
             time.sleep(1)
 
     def tasks(self, run_id: str) -> dict[str, str]:
-        """The state of each task run by its name."""
+        """Return the states of the task runs by name."""
         found = self.post("task_runs/filter", {"flow_runs": {"id": {"any_": [run_id]}}})
         return {task["name"]: task["state_name"] for task in found}
 
@@ -124,7 +124,7 @@ class PrefectAPI:
         return found
 
     def command(self, *words: str) -> tuple[int, str]:
-        """`prefect …` as people type it: its exit status, and all that it says."""
+        """Run `prefect …` as people type it; return its exit status and its output."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
         done = subprocess.run(
             [sys.executable, "-m", "prefect", *words],
@@ -143,7 +143,7 @@ class PrefectAPI:
         return done.returncode, done.stdout
 
     def _ask(self, method: str, path: str, body: Found | None = None) -> Any:
-        """Again while the server is busy, as Prefect's own client does: SQLite has one writer."""
+        """Send a request, again while the server is busy, as Prefect's client does: SQLite has one writer."""
         deadline = time.monotonic() + _ANSWER_SECONDS
         status, answer = self._exchange(method, path, body)
         while status == http.client.SERVICE_UNAVAILABLE and time.monotonic() < deadline:

@@ -1,4 +1,4 @@
-"""Numbers that a run of these tests measured: kept in e2e.json beside bench.json, and asserted nowhere."""
+"""Measurements of these tests, written to e2e.json beside bench.json; no test asserts them."""
 
 import json
 from pathlib import Path

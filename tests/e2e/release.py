@@ -1,4 +1,4 @@
-"""The chart as people install it, with Helm and a file of values."""
+"""Installs the chart as people do, with Helm and a file of values."""
 
 import time
 from pathlib import Path
@@ -20,7 +20,7 @@ YEARLY = "17 3 1 1 *"
 
 
 class Release:
-    """Installed or not; `values` are those of the last command."""
+    """A release, installed or not; `values` are those of the last command."""
 
     def __init__(
         self,
@@ -36,11 +36,11 @@ class Release:
         self._apply("install", "--create-namespace")
 
     def upgrade(self, **changes: Any) -> None:
-        """With other values under `tlsSync`."""
+        """Upgrade with other values under `tlsSync`."""
         self.change(tlsSync={**self.values["tlsSync"], **changes})
 
     def change(self, **values: Any) -> None:
-        """With other values."""
+        """Upgrade with other values."""
         self.values = {**self.values, **values}
         self._apply("upgrade")
 
@@ -50,7 +50,7 @@ class Release:
 
     @property
     def prefect(self) -> PrefectAPI:
-        """The embedded server, by its Service's address, with its password; once it answers."""
+        """Return the embedded server at its Service's address, once it answers."""
         service = self.machine.ops.get(f"/api/v1/namespaces/{self.namespace}/services/tls-sync-server")
         api = PrefectAPI(service["spec"]["clusterIP"], PASSWORD)
         deadline = time.monotonic() + _SECONDS
@@ -69,7 +69,7 @@ class Release:
             raise CommandError(f"{error}\n{self._state()}") from None
 
     def _state(self) -> str:
-        """For whoever has to find out why."""
+        """Print pods, events and logs, for a failed test."""
         here = ["--namespace", self.namespace]
         pods = self.machine.kubectl("get", "pods", *here, "--output=name").split()
         logs = [self._log(pod) for pod in pods]
@@ -85,7 +85,7 @@ class Release:
 
 
 def values(machine: Machine) -> dict[str, Any]:
-    """Beside the chart's own: an image that can't be pulled, and a schedule that can be waited for."""
+    """Return values for the tests: an image that is not pulled, and a frequent schedule."""
     repository, _, tag = "localhost/tls-sync:e2e".rpartition(":")
     return {
         "image": {"repository": repository, "tag": tag, "pullPolicy": "Never"},

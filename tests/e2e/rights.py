@@ -1,4 +1,4 @@
-"""What an account may do, as the API server itself answers."""
+"""Reads an account's rights from the API server."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ from deployments.sandbox.clusters.rest import Rest
 
 _TOKEN_SECONDS = 3600
 _NODE_AUTHORIZER = "node authorizer does not support user rule resolution"
-"""It has rights for nodes alone, and says so instead of listing none for others."""
+"""Message of the node authorizer, which lists no rights for other users."""
 
 
 class Right(NamedTuple):
@@ -19,7 +19,7 @@ class Right(NamedTuple):
 
 
 def of(server: ApiServer, namespace: str, account: str, where: str) -> set[Right]:
-    """Beyond what anyone has who is authenticated, in one namespace."""
+    """Return its rights in one namespace beyond those of every authenticated user."""
     nobody = _all(server, "default", "default", where)
     return _all(server, namespace, account, where) - nobody
 

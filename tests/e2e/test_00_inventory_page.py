@@ -1,4 +1,4 @@
-"""The inventory's page in a real browser. Needs Chromium alone; its picture is in docs/images/."""
+"""The inventory's page in a real browser. Needs Chromium; the picture is in docs/images/."""
 
 import os
 import shutil
@@ -75,7 +75,7 @@ def show(page: Browser, folder: Path, report: InventoryReport) -> None:
 
 
 def hostile() -> InventoryReport:
-    """Names that no API server takes, as they might come from elsewhere."""
+    """Return names that no API server accepts, as another source might have them."""
     certificates: list[Certificate] = [
         factories.certificate(text, issuer=text, dns_names=(text,)) for text in HOSTILE
     ]
@@ -109,14 +109,14 @@ def test_the_timeline_is_readable(page: Browser, tmp_path: Path, count: int) -> 
 
 
 def test_the_months_stay_in_sight(page: Browser, tmp_path: Path) -> None:
-    """However far down one has scrolled in a long timeline."""
+    """The axis is visible however far one has scrolled in a long timeline."""
     show(page, tmp_path, example(300))
     page.evaluate("window.scrollTo(0, 3000)")
     assert page.evaluate("Math.round(document.querySelector('.axis').getBoundingClientRect().top)") == 0
 
 
 def test_what_is_wrong_is_on_the_page(page: Browser, tmp_path: Path) -> None:
-    """Verdict, statuses, remedies, what is served, and one row per copy in words that need no colour."""
+    """The page has verdict, statuses, remedies, served certificates, and rows that need no colour."""
     report = example(10)
     show(page, tmp_path, report)
     text = page.await_text("To look at", "Expiries", "Certificates and clusters", "All copies")
@@ -149,7 +149,7 @@ def test_no_name_gets_to_be_more_than_text(page: Browser, tmp_path: Path) -> Non
 
 
 def test_the_browser_would_run_and_load_nothing(page: Browser, tmp_path: Path) -> None:
-    """Even where text became markup the page's policy would stop it; and it asks for nothing by itself."""
+    """The page's policy would stop markup that came from text, and the page loads nothing."""
     show(page, tmp_path, example(10))
     assert page.evaluate("performance.getEntriesByType('resource').length") == 0
     file = tmp_path / "inventory.html"
@@ -162,7 +162,7 @@ def test_the_browser_would_run_and_load_nothing(page: Browser, tmp_path: Path) -
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_stands_out_in_light_and_dark(page: Browser, tmp_path: Path, scheme: str) -> None:
-    """At least 4.5 to 1 (WCAG AA), in the scheme that the person prefers."""
+    """Contrast is at least 4.5 to 1 (WCAG AA), in both colour schemes."""
     page.pretend(prefers_color_scheme=scheme)
     show(page, tmp_path, example(10))
     assert page.evaluate(CONTRAST) >= 4.5
@@ -172,7 +172,7 @@ def test_text_stands_out_in_light_and_dark(page: Browser, tmp_path: Path, scheme
 
 @pytest.mark.parametrize("width", [400, 800, 1500])
 def test_no_window_is_too_narrow(page: Browser, tmp_path: Path, width: int) -> None:
-    """Wide tables scroll for themselves, with the keyboard, too; the page does not."""
+    """Wide tables scroll by themselves, with the keyboard, too; the page does not."""
     page.resize(width)
     show(page, tmp_path, example(10))
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
@@ -183,7 +183,7 @@ def test_no_window_is_too_narrow(page: Browser, tmp_path: Path, width: int) -> N
 
 
 def test_it_can_be_printed(page: Browser, tmp_path: Path) -> None:
-    """On paper nothing is left in a box that scrolls, and no row is missing."""
+    """On paper there is no box that scrolls, and no row is missing."""
     page.pretend("print")
     show(page, tmp_path, example(300))
     boxes = "[...document.querySelectorAll('.chart, .wide')]"
@@ -192,7 +192,7 @@ def test_it_can_be_printed(page: Browser, tmp_path: Path) -> None:
 
 
 def test_the_picture_of_the_guide(page: Browser, tmp_path: Path) -> None:
-    """What docs/images/inventory.png shows, renewed where $TLS_SYNC_SCREENSHOTS says."""
+    """The picture docs/images/inventory.png can be renewed, into $TLS_SYNC_SCREENSHOTS."""
     folder = Path(os.environ.get("TLS_SYNC_SCREENSHOTS") or tmp_path)
     page.resize(1200, HEIGHT - 140)
     show(page, tmp_path, example(10))

@@ -34,13 +34,13 @@ ROOT = Path(__file__).parents[2]
 PASSWORD = "admin:canary-of-this-test"
 SECONDS = 600.0
 REBOUND = "rebound.example"
-"""A name of somebody else's that leads to the server: what DNS rebinding does."""
+"""Somebody else's name that resolves to the server, as with DNS rebinding."""
 COMMAND = "sh -c 'cat $KUBECONFIG'"
 SEND = """(async () => {
   const send = async (path, content) => { HOW };
   return [await send("/flows/", FLOW), await send("/deployments/DEPLOYMENT/create_flow_run", RUN)];
 })()"""
-"""A flow, and a run with a command of the page's own."""
+"""Creates a flow, and starts a run with the page's own command."""
 BY_BLOB = """const body = new Blob([content]);
   return (await fetch(API + path, {mode: "no-cors", method: "POST", body})).type;"""
 AS_ITS_OWN = """const token = await fetch("/api/csrf-token?client=page").then(it => it.ok ? it.json() : {});
@@ -50,14 +50,14 @@ AS_ITS_OWN = """const token = await fetch("/api/csrf-token?client=page").then(it
 
 
 class Outcome(NamedTuple):
-    """What comes of a page's requests."""
+    """Result of a page's requests."""
 
     page_starts: bool
-    """A page of another origin, by requests that need no leave."""
+    """A page of another origin starts a run, by requests that need no CORS preflight."""
     rebound_page_starts: bool
-    """A page whose own name leads to the server."""
+    """A page whose own name resolves to the server starts a run."""
     page_reads: bool
-    """A page of another origin sees an answer."""
+    """A page of another origin reads a response."""
 
 
 NOTHING = Outcome(page_starts=False, rebound_page_starts=False, page_reads=False)
@@ -74,7 +74,7 @@ class Server:
     port: int
     password: str
     http: httpx.Client
-    """For somebody who has the password."""
+    """A client with the password."""
     outcome: Outcome
 
     @property
@@ -93,7 +93,7 @@ class Server:
 
 @pytest.fixture(scope="module", params=WAYS)
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A Prefect server in each way to set it up."""
+    """A Prefect server in each setup."""
     directory, way = tmp_path_factory.mktemp("prefect"), request.param
     with _started(way, directory) as (port, password):
         settings = Settings(
@@ -113,7 +113,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @contextmanager
 def _started(way: str, directory: Path) -> Iterator[tuple[int, str]]:
-    """Its port and its password."""
+    """Start a server. Yields its port and its password."""
     if way == "the sandbox":
         with patch.dict(os.environ), prefect_server(directory) as found:
             yield found.port, found.password
@@ -123,7 +123,7 @@ def _started(way: str, directory: Path) -> Iterator[tuple[int, str]]:
     environment |= _of_the_chart(way) if way.startswith("the chart") else {}
     environment |= {"PREFECT_HOME": str(directory), "DO_NOT_TRACK": "1"}
     environment |= {"PREFECT_SERVER_UI_STATIC_DIRECTORY": str(directory / "ui")}
-    environment |= {"PREFECT_SERVER_API_PORT": str(port)}  # its UI asks there; with `--port` alone, at 4200
+    environment |= {"PREFECT_SERVER_API_PORT": str(port)}  # its UI calls this port; with `--port` alone, 4200
     where = ["--host", "127.0.0.1", "--port", str(port)]
     command = [sys.executable, "-m", "prefect", "server", "start", *where]
     process = processes.spawn(command, directory / "server.log", ROOT, environment)
@@ -134,7 +134,7 @@ def _started(way: str, directory: Path) -> Iterator[tuple[int, str]]:
 
 
 def _of_the_chart(way: str) -> dict[str, str]:
-    """The environment of the server's pod, with the Secret's content in place."""
+    """Return the environment of the server's pod, with the Secret's value."""
     values = chart.VALUES["embedded" if way == "the chart" else "embedded without a password"]
     (container,) = chart.containers(chart.pods(chart.render(values))["tls-sync-server"])
     return {one["name"]: one.get("value", PASSWORD) for one in container["env"]}
@@ -142,7 +142,7 @@ def _of_the_chart(way: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def deployment(server: Server) -> str:
-    """One with a work pool that takes a command from whoever starts a run, as a pool of type process does."""
+    """A deployment whose work pool takes a command from whoever starts a run, as type process does."""
     template = {
         "job_configuration": {"command": "{{ command }}"},
         "variables": {"type": "object", "properties": {"command": {"type": "string"}}},
@@ -171,12 +171,12 @@ class _Page(BaseHTTPRequestHandler):
         self.wfile.write(b"<title>a web page</title>")
 
     def log_message(self, *_: object) -> None:
-        """Nothing: the tests look at the server."""
+        """Log nothing: the tests look at the server."""
 
 
 @pytest.fixture(scope="module")
 def elsewhere() -> Iterator[str]:
-    """The address of a page of another origin."""
+    """Return the address of a page of another origin."""
     with ThreadingHTTPServer(("127.0.0.1", 0), _Page) as found:
         threading.Thread(target=found.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{found.server_port}/"
@@ -191,14 +191,14 @@ def _script(how: str, api: str, flow: str, deployment: str) -> str:
 
 
 def _started_by(server: Server, deployment: str, flow: str, before: int) -> tuple[bool, bool]:
-    """Whether the flow was made, and whether a run with the page's command was."""
+    """Tell whether the page has created the flow, and whether it has started a run."""
     runs = server.runs(deployment)
     ours = [run for run in runs if run["job_variables"] == {"command": COMMAND}]
     return server.knows(flow), len(ours) > before
 
 
 def test_the_ui_asks_for_the_password(page: Browser, server: Server) -> None:
-    """Whoever has it sees the runs, and is logged in from here on; where there is none, nobody is asked."""
+    """Somebody with the password sees the runs and stays logged in; without one, the UI asks for none."""
     ui = f"http://127.0.0.1:{server.port}"
     page.open(f"{ui}/runs")
     if server.password:
@@ -212,7 +212,7 @@ def test_the_ui_asks_for_the_password(page: Browser, server: Server) -> None:
 def test_a_page_of_another_origin_starts_nothing(
     page: Browser, server: Server, deployment: str, elsewhere: str
 ) -> None:
-    """A body without a type needs no permission by CORS; where there is a password, nothing is started."""
+    """A body without a type needs no CORS preflight; with a password, it starts nothing."""
     before, flow = len(server.runs(deployment)), "from-another-origin"
     page.open(elsewhere)
     sent = page.evaluate(_script(BY_BLOB, server.api, flow, deployment))
@@ -223,7 +223,7 @@ def test_a_page_of_another_origin_starts_nothing(
 def test_a_page_under_a_name_that_leads_to_the_server_starts_nothing(
     page: Browser, server: Server, deployment: str
 ) -> None:
-    """Page and server have one origin, with a foreign Host; where there is a password, nothing is started."""
+    """Page and server have one origin, with a foreign Host; with a password, the page starts nothing."""
     before, flow = len(server.runs(deployment)), "from-a-foreign-host"
     page.open(f"http://{REBOUND}:{server.port}/ui-settings")
     assert page.evaluate("location.host") == f"{REBOUND}:{server.port}"
@@ -233,7 +233,7 @@ def test_a_page_under_a_name_that_leads_to_the_server_starts_nothing(
 
 
 def test_a_page_of_another_origin_reads_nothing(page: Browser, server: Server, elsewhere: str) -> None:
-    """The page can't read even what needs no password: CORS allows only the UI's own address."""
+    """The page can't read responses that need no password either: CORS allows only the UI's address."""
     page.open(elsewhere)
     script = f'fetch("{server.api}/health").then(answer => answer.status, () => "forbidden")'
     assert page.evaluate(script) == (200 if server.outcome.page_reads else "forbidden")

@@ -1,4 +1,4 @@
-"""The node itself: what the tests of the chart rest on."""
+"""The node itself, on which the tests of the chart depend."""
 
 import json
 import os
@@ -61,7 +61,7 @@ def test_a_pod_reaches_the_api_server_by_its_name(machine: Machine) -> None:
 
 
 def _await_account(machine: Machine) -> None:
-    """Made by the controller manager some moments after the namespace."""
+    """Wait for the ServiceAccount, which the controller manager creates some moments after the namespace."""
     deadline = time.monotonic() + _SECONDS
     while not machine.ops.list("/api/v1/namespaces/default/serviceaccounts"):
         assert time.monotonic() < deadline
@@ -85,7 +85,7 @@ with Namespaces(Path(sys.argv[1]) / "node") as namespaces:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_nothing_of_a_node_survives(tmp_path: Path, machine: Machine, number: signal.Signals) -> None:
-    """Whatever ends the program that made it: the kernel takes its processes, its mounts and its link."""
+    """However its program ends, the kernel removes the node's processes, mounts and link."""
     root = Path(__file__).parents[2]
     process = subprocess.Popen(
         [sys.executable, "-c", _NODE, tmp_path], cwd=root, stdout=subprocess.PIPE, text=True

@@ -1,4 +1,4 @@
-"""The image, as deployments/Dockerfile makes it."""
+"""The image that deployments/Dockerfile builds."""
 
 import json
 import tarfile
@@ -17,7 +17,7 @@ _TOOLS = {"pip", "pip3", "gcc", "cc", "make"}
 
 
 def _added(archive: Path) -> list[tarfile.TarInfo]:
-    """The files of all layers but the first, which is the base."""
+    """Return the files of all layers except the first, which is the base."""
     with tarfile.open(archive) as image:
         manifest = image.extractfile("manifest.json")
         assert manifest
@@ -29,7 +29,7 @@ def _added(archive: Path) -> list[tarfile.TarInfo]:
 
 
 def test_the_image_is_small_and_holds_no_tools(machine: Machine) -> None:
-    """Less than 250 MB beyond its base, with the code, without pip and compiler."""
+    """The image adds less than 250 MB to its base, has the code, and no pip and no compiler."""
     files = _added(machine.programs["image"])
     megabytes = round(sum(file.size for file in files) / _MB, 1)
     records.write("image_beyond_its_base_mb", megabytes)

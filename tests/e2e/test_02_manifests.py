@@ -1,4 +1,4 @@
-"""What is shipped, before anything runs: the chart and each manifest, as Helm and the API server see them."""
+"""The chart and each manifest are valid for Helm and the API server, before anything runs."""
 
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ def values_file(machine: Machine) -> Path:
 
 
 def test_helm_finds_no_fault_in_the_chart(machine: Machine, values_file: Path) -> None:
-    """`helm lint --strict`, with the chart's own values and with ours."""
+    """`helm lint --strict` accepts the chart, with its own values and with ours."""
     machine.helm("lint", "--strict", str(CHART))
     machine.helm("lint", "--strict", str(CHART), "--values", str(values_file))
 
@@ -43,7 +43,7 @@ def test_helm_finds_no_fault_in_the_chart(machine: Machine, values_file: Path) -
 def test_the_schema_refuses_wrong_values_by_name(
     machine: Machine, tmp_path: Path, changes: dict[str, Any], named: str
 ) -> None:
-    """`helm template` fails, and says which value is wrong."""
+    """`helm template` fails, and names the wrong value."""
     file = tmp_path / "values.yaml"
     file.write_text(yaml.safe_dump(changes))
     with pytest.raises(CommandError, match=named):
@@ -51,7 +51,7 @@ def test_the_schema_refuses_wrong_values_by_name(
 
 
 def test_the_api_server_accepts_all_that_the_chart_makes(machine: Machine, values_file: Path) -> None:
-    """`kubectl apply --dry-run=server` of what Helm renders, hooks included."""
+    """`kubectl apply --dry-run=server` accepts what Helm renders, hooks included."""
     where = ["--namespace", NAMESPACE, "--values", str(values_file)]
     rendered = machine.helm("template", NAME, str(CHART), *where)
     manifests = [manifest for manifest in yaml.safe_load_all(rendered) if manifest]
@@ -64,20 +64,20 @@ def test_the_api_server_accepts_all_that_the_chart_makes(machine: Machine, value
 
 @pytest.mark.parametrize("file", _TARGETS, ids=lambda file: file.name)
 def test_a_target_accepts_each_manifest_for_targets(machine: Machine, file: Path) -> None:
-    """What people apply on DEV, RCT and PRD."""
+    """The API server accepts what people apply on DEV, RCT and PRD."""
     where = ["--namespace", "homarr-dev"] if file.name == _PER_NAMESPACE else []
     assert _dry_run(machine, "dev", *where, "--filename", str(file))
 
 
 @pytest.mark.parametrize("file", _SOURCES, ids=lambda file: file.name)
 def test_ops_accepts_each_manifest_for_the_source(machine: Machine, file: Path) -> None:
-    """What people apply on OPS where they don't use the chart."""
+    """The API server accepts what people apply on OPS without the chart."""
     assert _dry_run(machine, "ops", "--filename", str(file))
 
 
 @pytest.mark.parametrize("file", _ARGOCD, ids=lambda file: file.name)
 def test_the_application_set_is_an_object_of_its_kind(machine: Machine, file: Path) -> None:
-    """The API server takes it; Argo CD's own schema isn't at hand, so its fields are not checked here."""
+    """The API server accepts it; its fields are not checked here, for want of Argo CD's schema."""
     for manifest in filter(None, yaml.safe_load_all(file.read_text())):
         group, _, version = manifest["apiVersion"].partition("/")
         machine.ops.ensure(_definition(group, version, manifest["kind"]))
@@ -95,7 +95,7 @@ def _dry_run(machine: Machine, cluster: str, *arguments: str, text: str | None =
 
 
 def _definition(group: str, version: str, kind: str) -> dict[str, Any]:
-    """A kind that takes any fields."""
+    """Return a kind that accepts any fields."""
     plural = f"{kind.lower()}s"
     schema = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     return {

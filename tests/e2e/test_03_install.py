@@ -1,4 +1,4 @@
-"""`helm install` and nothing else: a minute later certificates are on all targets."""
+"""After `helm install` alone, certificates are on all targets a minute later."""
 
 import time
 
@@ -22,7 +22,7 @@ _NOT_ITS_OWN = ("default", "kube-system", "homarr-dev")
 
 @pytest.fixture(scope="module")
 def first_run(prefect: PrefectAPI, release: Release) -> Run:
-    """Started by nobody but the schedule. On a machine that is busy, it need not be the first minute's."""
+    """The first run that the schedule started; on a busy machine not necessarily that of the first minute."""
     deadline = time.monotonic() + RUN_SECONDS
     while not (ended := [run for run in prefect.runs() if run.state_type == "COMPLETED"]):
         seen = [run for run in prefect.runs() if run.state != "Scheduled"]
@@ -37,7 +37,7 @@ def pod(first_run: Run, witness: Witness) -> SeenPod:
 
 
 def test_the_hook_made_the_work_pool_and_the_deployment(prefect: PrefectAPI, release: Release) -> None:
-    """Both exist as soon as `helm install --wait` returns, and the deployment has the schedule asked for."""
+    """Both exist when `helm install --wait` returns, and the deployment has the schedule of the values."""
     pool = prefect.get("work_pools/ops")
     assert pool["type"] == "kubernetes"
     assert pool["base_job_template"]["job_configuration"]["job_manifest"]["kind"] == "Job"
@@ -48,7 +48,7 @@ def test_the_hook_made_the_work_pool_and_the_deployment(prefect: PrefectAPI, rel
 
 
 def test_a_worker_is_online(prefect: PrefectAPI) -> None:
-    """The pool has someone who starts its runs."""
+    """The pool has a worker that starts its runs."""
     deadline = time.monotonic() + RUN_SECONDS
     while "ONLINE" not in prefect.workers().values():
         assert time.monotonic() < deadline, prefect.workers()
@@ -63,13 +63,13 @@ def test_the_schedule_fires_by_itself(first_run: Run, pod: SeenPod) -> None:
 
 
 def test_the_copies_are_on_all_targets(machine: Machine, first_run: Run) -> None:
-    """Byte for byte as on OPS."""
+    """Every copy equals OPS's Secret byte for byte."""
     seen = oracle.look(machine.sandbox)
     assert oracle.Evidence(seen, seen).objections(()) == []
 
 
 def test_the_pod_is_what_the_kernel_says(pod: SeenPod) -> None:
-    """Not root, no capability, no way to get one, filtered system calls, and a root that is read-only."""
+    """A run is not root, has and gets no capability, filtered system calls, and a read-only root."""
     for process in pod.processes:
         assert process.uid == UID, process
         assert process.capabilities == 0, process
@@ -79,7 +79,7 @@ def test_the_pod_is_what_the_kernel_says(pod: SeenPod) -> None:
 
 
 def test_the_pod_asks_for_what_it_should(pod: SeenPod) -> None:
-    """The account of the runs, the limits that people set, and no retries behind Prefect's back."""
+    """The Job has the runs' account, the limits of the values, and no retries besides Prefect's."""
     spec = pod.manifest["spec"]
     (container,) = spec["containers"]
     assert spec["serviceAccountName"] == "tls-sync"
@@ -91,7 +91,7 @@ def test_the_pod_asks_for_what_it_should(pod: SeenPod) -> None:
 
 
 def test_the_memory_of_a_run_is_recorded(pod: SeenPod) -> None:
-    """The control group's peak, and the part that the kernel could not drop, which stays under the limit."""
+    """The working set stays under the limit; the control group's peak is recorded."""
     peak, working_set = (round(number / _MIB, 1) for number in (pod.peak_bytes, pod.working_set_bytes))
     records.write("memory_of_a_run_mib", {"cgroup_peak": peak, "working_set": working_set})
     assert 0 < working_set <= peak <= _LIMIT_MIB
@@ -100,7 +100,7 @@ def test_the_memory_of_a_run_is_recorded(pod: SeenPod) -> None:
 def test_the_account_of_the_runs_may_read_certificates_and_nothing_else(
     machine: Machine, release: Release
 ) -> None:
-    """Asked of the API server itself, namespace by namespace."""
+    """The API server lists exactly the rights that the chart gives, namespace by namespace."""
     server = machine.sandbox.cluster(SOURCE_CLUSTER)
     everywhere = {Right("get", "", "namespaces", ("kube-system",))}
     reading = {
@@ -114,7 +114,7 @@ def test_the_account_of_the_runs_may_read_certificates_and_nothing_else(
 
 
 def test_the_worker_may_make_jobs_where_it_is_and_read_no_secret(machine: Machine, release: Release) -> None:
-    """It starts runs; what they read is not its business. Elsewhere it may do nothing, as hooks anywhere."""
+    """The worker may start runs and read no Secret; elsewhere it may do nothing, as the hooks everywhere."""
     server = machine.sandbox.cluster(SOURCE_CLUSTER)
     jobs = {Right(verb, "batch", "jobs") for verb in ("create", "delete", "get", "list", "watch")}
     pods = {Right(verb, "", "pods") for verb in ("get", "list", "watch")}

@@ -1,4 +1,4 @@
-"""`helm upgrade` with other values: in effect at the next run."""
+"""`helm upgrade` with other values takes effect at the next run."""
 
 import copy
 
@@ -18,7 +18,7 @@ _NEW = Place("rct", "homarr-rct", "start-tls")
 def test_a_changed_schedule_and_a_new_route_take_effect(
     machine: Machine, release: Release, prefect: PrefectAPI
 ) -> None:
-    """The deployment has the new schedule only; the next run writes what the new route asks for, no more."""
+    """The deployment has only the new schedule; the next run writes only the new route's copies."""
     config = copy.deepcopy(release.values["tlsSync"]["config"])
     (rct,) = [cluster for cluster in config["clusters"] if cluster["name"] == "rct"]
     route = {"certificates": ["headlamp-rct-tls"], "namespaces": [_NEW.namespace], "name": _NEW.name}
@@ -37,7 +37,7 @@ def test_a_changed_schedule_and_a_new_route_take_effect(
 
 
 def test_an_upgrade_without_a_password_is_refused(release: Release, prefect: PrefectAPI) -> None:
-    """Helm refuses before anything changes, and says what to make, where a release has no password yet."""
+    """Where a release has no password yet, Helm refuses before anything changes, and says what to create."""
     before = release.values
     try:
         with pytest.raises(CommandError, match="the Prefect server of this release has no password"):

@@ -1,4 +1,4 @@
-"""Runs as people start them: by the command of the README, narrowed or not, and in trouble."""
+"""Runs as people start them, by the README's commands, and runs that fail."""
 
 import pytest
 
@@ -15,7 +15,7 @@ _HOMARR = {name: Place(name, f"homarr-{name}", f"homarr-{name}-tls") for name in
 
 
 def _run(prefect: PrefectAPI, parameter: str) -> tuple[int, str]:
-    """The README's command: its exit status, and all that it says."""
+    """Run the README's command; return its exit status and output."""
     return prefect.command("deployment", "run", "tls-sync/ops", "-p", parameter, "--watch")
 
 
@@ -48,7 +48,7 @@ def test_a_dry_run_writes_nothing(machine: Machine, prefect: PrefectAPI) -> None
 
 
 def test_an_unknown_cluster_is_refused_by_name(machine: Machine, prefect: PrefectAPI) -> None:
-    """The command fails, the run's message names it and the known ones, and no target is asked."""
+    """The command fails, the run's message names it and the known ones, and no target gets a request."""
     before = oracle.look(machine.sandbox)
     status, said = _run(prefect, "cluster=dve")
     (run,) = [run for run in prefect.runs() if run.whole["parameters"]["cluster"] == "dve"]
@@ -59,7 +59,7 @@ def test_an_unknown_cluster_is_refused_by_name(machine: Machine, prefect: Prefec
 
 
 def test_a_renewal_is_everywhere_after_the_next_run(machine: Machine, prefect: PrefectAPI) -> None:
-    """What is due is written, and nothing else."""
+    """The run writes what is due, and nothing else."""
     _renew(machine, "dev")
     before = oracle.look(machine.sandbox)
     run = prefect.carry_out()
@@ -69,7 +69,7 @@ def test_a_renewal_is_everywhere_after_the_next_run(machine: Machine, prefect: P
 
 
 def test_a_stopped_cluster_fails_by_name_and_heals(machine: Machine, prefect: PrefectAPI) -> None:
-    """The run is Failed and names RCT, the others are in sync; once RCT is back, a run does the rest."""
+    """The run is Failed and names RCT, and the others are in sync; once RCT is back, a run completes it."""
     _renew(machine, "dev", "rct", "prd")
     rct = machine.sandbox.cluster("rct")
     before = oracle.look(machine.sandbox)

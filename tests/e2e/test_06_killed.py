@@ -1,4 +1,4 @@
-"""A pod that ends in mid-run: by an eviction, and by a crash."""
+"""A pod that ends during a run: by an eviction, and by a crash."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ _HOMARR = {name: Place(name, f"homarr-{name}", f"homarr-{name}-tls") for name in
 
 @contextmanager
 def _in_mid_run(machine: Machine, prefect: PrefectAPI) -> Iterator[str]:
-    """A run whose work on DEV and PRD is done, while RCT doesn't answer; at the end RCT does again."""
+    """A run that has completed DEV and PRD, while RCT does not answer; at the end RCT answers again."""
     for place in _HOMARR.values():
         renew(machine.ops, place.name)
     rct = machine.sandbox.cluster("rct")
@@ -48,7 +48,7 @@ def _completed(prefect: PrefectAPI, run_id: str) -> set[str]:
 def test_a_run_that_is_evicted_goes_on_where_it_was(
     machine: Machine, prefect: PrefectAPI, witness: Witness
 ) -> None:
-    """In a second pod, at once or when told to: the clusters that had finished are not asked again.
+    """The run resumes in a second pod: clusters that had finished get no further request.
 
     The run itself asks for a retry. Prefect's worker may mark it Crashed in the same moment, as its Job has
     failed; then it takes `prefect flow-run retry`, or the next run.
@@ -74,7 +74,7 @@ def test_a_run_that_is_evicted_goes_on_where_it_was(
 def test_a_run_that_is_killed_is_marked_and_the_next_one_converges(
     machine: Machine, prefect: PrefectAPI, witness: Witness
 ) -> None:
-    """As by an OOM kill: Prefect calls it Crashed or Failed, not Running for ever; the next does the rest."""
+    """After a crash, such as an OOM kill, the run is Crashed or Failed; the next one completes the work."""
     with _in_mid_run(machine, prefect) as run_id:
         (pod,) = witness.pods[run_id]
         for pid in witness.processes_of(pod):

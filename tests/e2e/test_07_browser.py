@@ -1,4 +1,4 @@
-"""What people see in Prefect's UI, in a real browser. Its pictures are those of docs/images/."""
+"""Prefect's UI in a real browser. The pictures are in docs/images/."""
 
 import os
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def page(prefect: PrefectAPI) -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def run(machine: Machine, prefect: PrefectAPI) -> Run:
-    """One that has something to show."""
+    """A run with something to show."""
     renew(machine.ops, "homarr-prd-tls")
     found = prefect.carry_out()
     assert found.state == "Completed", found
@@ -35,14 +35,14 @@ def run(machine: Machine, prefect: PrefectAPI) -> Run:
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where $TLS_SYNC_SCREENSHOTS says, which is docs/images where they are renewed."""
+    """The folder in $TLS_SYNC_SCREENSHOTS (docs/images to renew them), or a temporary one."""
     return Path(os.environ.get(_VARIABLE) or tmp_path_factory.mktemp("screenshots"))
 
 
 def test_the_list_of_runs_has_telling_names(
     page: Browser, prefect: PrefectAPI, run: Run, pictures: Path
 ) -> None:
-    """The page of all runs shows ours by its name, with its end."""
+    """The page of all runs shows ours by its name, with its final state."""
     page.open(f"{prefect.ui}/runs")
     page.await_text(run.name, "Completed")
     page.scroll_to(run.name)

@@ -1,4 +1,4 @@
-"""A fleet: the schedule's run starts one run per group of clusters, each in a pod of its own."""
+"""A fleet: the scheduled run starts one run per group of clusters, each in its own pod."""
 
 import copy
 from collections.abc import Iterator
@@ -18,14 +18,14 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
 _FLEET, _GROUP = "tls-sync-fleet/ops", "tls-sync/group"
 _STOPPED = ("Cancelled", "Crashed")
-"""What Prefect calls a run that was told to stop: Crashed, where that was quicker than Cancelled."""
+"""States of a cancelled run: Crashed, where that came before Cancelled."""
 _GROUPS = {"dev": "eu", "rct": "us", "prd": "us"}
 _HOMARR = {Place(name, f"homarr-{name}", f"homarr-{name}-tls") for name in _GROUPS}
 
 
 @pytest.fixture(scope="module")
 def fleet(machine: Machine, release: Release, prefect: PrefectAPI, witness: Witness) -> Iterator[Release]:
-    """Two groups and a fleet, with the chart; in the end as before."""
+    """The chart with two groups and a fleet; restored at the end."""
     before = copy.deepcopy(release.values["tlsSync"])
     config = copy.deepcopy(before["config"])
     for cluster in config["clusters"]:
@@ -33,20 +33,20 @@ def fleet(machine: Machine, release: Release, prefect: PrefectAPI, witness: Witn
     release.upgrade(schedule=YEARLY)
     prefect.await_rest()
     release.upgrade(config=config, fleet={"enabled": True})
-    assert prefect.carry_out().state == "Completed"  # all is in sync, also where no run has been before
+    assert prefect.carry_out().state == "Completed"  # all is in sync, also where this is the first run
     yield release
     release.change(tlsSync=before)
 
 
 def _children(prefect: PrefectAPI, parent: Run) -> dict[str, Run]:
-    """By group."""
+    """Return the runs by group."""
     asked = {"flow_runs": {"parent_flow_run_id": {"any_": [parent.id]}}}
     found = prefect.post("flow_runs/filter", asked)
     return {one["parameters"]["group"]: prefect.run(one["id"]) for one in found}
 
 
 def test_the_schedule_is_the_fleets_alone(prefect: PrefectAPI, fleet: Release) -> None:
-    """Never both: or each cluster would be served twice."""
+    """Exactly one schedule is active, or each cluster would be synced twice."""
     active = {
         name: [one["active"] for one in prefect.deployment(name)["schedules"]]
         for name in ("tls-sync/ops", _GROUP, _FLEET)
@@ -57,7 +57,7 @@ def test_the_schedule_is_the_fleets_alone(prefect: PrefectAPI, fleet: Release) -
 def test_two_groups_are_two_pods_side_by_side(
     machine: Machine, prefect: PrefectAPI, fleet: Release, witness: Witness
 ) -> None:
-    """Parent and children each have a pod; the copies arrive, and the parent is Completed with a page."""
+    """Parent and children each have a pod; copies are written, and the parent is Completed with a report."""
     for place in _HOMARR:
         renew(machine.ops, place.name)
     before = oracle.look(machine.sandbox)
@@ -82,7 +82,7 @@ def test_two_groups_are_two_pods_side_by_side(
 
 
 def test_a_cancelled_fleet_cancels_its_groups(prefect: PrefectAPI, fleet: Release) -> None:
-    """Cancelled in the UI while its groups' pods are starting: no run of it goes on."""
+    """A fleet that is cancelled while its groups' pods are starting stops all of its runs."""
     parent = prefect.await_run(prefect.start(_FLEET), lambda run: len(_children(prefect, run)) == 2)
     state = {"state": {"type": "CANCELLING"}}
     prefect.post(f"flow_runs/{parent.id}/set_state", state)
@@ -93,7 +93,7 @@ def test_a_cancelled_fleet_cancels_its_groups(prefect: PrefectAPI, fleet: Releas
 
 
 def test_without_the_fleet_the_schedule_is_back(prefect: PrefectAPI, fleet: Release) -> None:
-    """A value undoes it."""
+    """Without the value, the schedule starts runs of tls-sync again."""
     fleet.upgrade(fleet={"enabled": False})
     assert prefect.crons() == [YEARLY]
     assert [one["active"] for one in prefect.deployment(_FLEET)["schedules"]] == [False]

@@ -1,4 +1,4 @@
-"""A hundred certificates for three clusters, in the pod that the chart asks for."""
+"""A hundred certificates for three clusters, with the chart's default resources."""
 
 import copy
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ _CERTIFICATES = 100
 
 @pytest.fixture
 def certificates(machine: Machine) -> Iterator[None]:
-    """On OPS for this test alone: the next one looks at what is left there."""
+    """Certificates on OPS for this test alone: the next one checks what is left there."""
     issuer = Issuer()
     names = [f"bulk-{number:03}" for number in range(_CERTIFICATES)]
 
@@ -42,7 +42,7 @@ def certificates(machine: Machine) -> Iterator[None]:
 def test_a_hundred_certificates_for_three_clusters_fit_into_200_mib(
     machine: Machine, release: Release, prefect: PrefectAPI, witness: Witness
 ) -> None:
-    """All copies are made by one run, and its control group never holds more than was promised."""
+    """One run creates all copies, and its control group stays below the documented memory."""
     config = copy.deepcopy(release.values["tlsSync"]["config"])
     for cluster in config["clusters"]:
         namespace = cluster["routes"][0]["namespaces"][0]

@@ -1,4 +1,4 @@
-"""A second tls-sync on the same OPS: another team's, with certificates, owner and account of its own."""
+"""A second tls-sync on the same OPS: another team's, with its own certificates, owner and account."""
 
 import json
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from tests.e2e.release import YEARLY, Release, values
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 HERE, SOURCE, ACCOUNT = "tls-sync-web", "certificates-web", "tls-sync-web"
-"""The second one's namespace, that of its certificates, and its account on the target."""
+"""The second release's namespace, that of its certificates, and its account on the target."""
 TARGET = "web-dev"
 COPY = Place("dev", TARGET, "shop-tls")
 
@@ -40,7 +40,7 @@ def config(machine: Machine) -> SyncConfig:
 
 @pytest.fixture(scope="module")
 def second(machine: Machine, release: Release, prefect: PrefectAPI, config: SyncConfig) -> Iterator[Release]:
-    """Installed beside the first one, which rests; in the end, all of it is gone, its namespaces too."""
+    """The second release, installed while the first is suspended; deleted with its namespaces at the end."""
     release.upgrade(schedule=YEARLY)
     prefect.await_rest()
     ops, dev = machine.ops, machine.sandbox.cluster("dev")
@@ -69,7 +69,7 @@ def _values(machine: Machine, config: SyncConfig) -> dict[str, object]:
 
 
 def _kubeconfig(machine: Machine, token: str) -> str:
-    """The administrator's entry of dev, with the second account's token."""
+    """Return the administrator's entry of dev, with the second account's token."""
     document = yaml.safe_load(machine.kubeconfig.read_text())
     name = context_name("dev")
     clusters = [one for one in document["clusters"] if one["name"] == name]
@@ -80,7 +80,7 @@ def _kubeconfig(machine: Machine, token: str) -> str:
 
 
 def test_each_serves_its_own_certificates(machine: Machine, prefect: PrefectAPI, second: Release) -> None:
-    """A run of the second writes its one copy under its owner; one of the first then writes nothing."""
+    """A run of the second release writes its copy under its owner; a run of the first then writes nothing."""
     before = oracle.look(machine.sandbox)
     run = second.prefect.carry_out()
     between = oracle.look(machine.sandbox)
@@ -101,7 +101,7 @@ def test_each_serves_its_own_certificates(machine: Machine, prefect: PrefectAPI,
 
 
 def may_list(admin: Admin, namespace: str, account: str, where: str) -> bool:
-    """Whether an account may list Secrets, as the API server itself answers."""
+    """Ask the API server whether an account may list Secrets."""
     asked = {"verb": "list", "resource": "secrets", "namespace": where}
     review = {
         "apiVersion": "authorization.k8s.io/v1",
@@ -113,7 +113,7 @@ def may_list(admin: Admin, namespace: str, account: str, where: str) -> bool:
 
 
 def test_neither_may_read_what_the_other_serves(machine: Machine, second: Release) -> None:
-    """On OPS each account has its own source alone, and on the target its own namespaces."""
+    """On OPS each account may read only its own source, and on the target only its own namespaces."""
     for namespace, own, other in (
         (NAMESPACE, "certificates-ops", SOURCE),
         (HERE, SOURCE, "certificates-ops"),
@@ -129,7 +129,7 @@ def test_neither_may_read_what_the_other_serves(machine: Machine, second: Releas
 def test_the_first_is_whole_when_the_second_has_gone(
     machine: Machine, prefect: PrefectAPI, second: Release
 ) -> None:
-    """An uninstall takes nothing from the other release: its objects are there, and a run is Completed."""
+    """An uninstall deletes nothing of the other release, whose next run is Completed."""
     before = inventory.objects(machine)
     second.uninstall()
     gone = before - inventory.objects(machine)

@@ -1,4 +1,4 @@
-"""The watcher in pods: a renewal is everywhere without a run by schedule, and nothing ends it quietly."""
+"""The watcher in pods: it copies a renewal without a scheduled run, and every end of it is reported."""
 
 from urllib.parse import quote
 
@@ -27,7 +27,7 @@ ROLE = f"{ROLES}/tls-sync-watch:{NAMESPACE}:tls-sync"
 
 @pytest.fixture(scope="module")
 def watched(machine: Machine, release: Release, prefect: PrefectAPI) -> Machine:
-    """Two replicas; left there, for the uninstall to take along."""
+    """A watcher with two replicas, which stays until the uninstall."""
     prefect.await_rest()
     release.change(watch={"enabled": True, "replicas": 2})
     until("somebody who acts", lambda: holder(machine))
@@ -35,7 +35,7 @@ def watched(machine: Machine, release: Release, prefect: PrefectAPI) -> Machine:
 
 
 def holder(machine: Machine) -> str:
-    """The name of the pod that acts."""
+    """Return the name of the leader's pod."""
     identity = machine.ops.get(LEASE).get("spec", {}).get("holderIdentity") or ""
     return str(identity).rpartition("_")[0]
 
@@ -45,13 +45,13 @@ def watchers(machine: Machine) -> Manifests:
 
 
 def records(prefect: PrefectAPI) -> dict[str, str]:
-    """Of the watcher in Prefect: each run's name and its message."""
+    """Return name and message of each run of the watcher in Prefect."""
     found = prefect.post("flow_runs/filter", {"flows": {"name": {"any_": ["tls-sync-watch"]}}})
     return {run["name"]: run["state"]["message"] for run in found if run["state_type"] == "COMPLETED"}
 
 
 def renewed(machine: Machine, place: Place) -> None:
-    """On OPS; and wait until the target has it, byte for byte."""
+    """Renew a certificate on OPS, and wait until the target has it, byte for byte."""
     secret = renew(machine.ops, place.name)
     admin = machine.sandbox.cluster(place.cluster).admin
 
@@ -63,7 +63,7 @@ def renewed(machine: Machine, place: Place) -> None:
 
 
 def test_a_renewal_is_everywhere_without_a_run(watched: Machine, prefect: PrefectAPI) -> None:
-    """Nothing but its copies is written, no run of the schedule's deployment begins, and it is recorded."""
+    """Only its copies are written, no scheduled run starts, and Prefect has a record."""
     runs = {run.id for run in prefect.runs()}
     before = oracle.look(watched.sandbox)
     renewed(watched, DEV)
@@ -74,7 +74,7 @@ def test_a_renewal_is_everywhere_without_a_run(watched: Machine, prefect: Prefec
 
 
 def test_another_pod_takes_over(watched: Machine) -> None:
-    """The pod that acts is killed; a renewal meanwhile is not missed."""
+    """When the leader's pod is killed, a renewal meanwhile is not missed."""
     first = holder(watched)
     watched.kubectl("delete", "pod", first, "--namespace", NAMESPACE, "--grace-period=0", "--force")
     renewed(watched, RCT)
@@ -82,7 +82,7 @@ def test_another_pod_takes_over(watched: Machine) -> None:
 
 
 def test_a_missing_right_shows_in_describe(watched: Machine) -> None:
-    """Who may not watch ends with 1, and `kubectl describe` names verb, resource and namespace."""
+    """Without the right to watch, it exits with 1, and `kubectl describe` names the missing right."""
     ours = ("--namespace", NAMESPACE, "--selector", OF_THEM)
     rules = watched.ops.get(ROLE)["rules"]
     watched.ops.patch(ROLE, {"rules": []})
@@ -99,7 +99,7 @@ def test_a_missing_right_shows_in_describe(watched: Machine) -> None:
 
 
 def ends(pod: Manifest) -> list[Manifest]:
-    """How its container ended, the times it did."""
+    """Return how its container ended, each time."""
     statuses = pod["status"].get("containerStatuses", [])
     states = [one[kind] for one in statuses for kind in ("state", "lastState") if kind in one]
     return [state["terminated"] for state in states if "terminated" in state]

@@ -18,7 +18,7 @@ _SECONDS = 180
 def test_nothing_of_ours_is_left_on_ops(
     machine: Machine, release: Release, objects_before: set[tuple[str, str, str]]
 ) -> None:
-    """No object more than before the installation, and no copy on a target has changed."""
+    """There is no object more than before the installation, and no copy on a target has changed."""
     before = oracle.look(machine.sandbox)
     release.uninstall()
     deadline = time.monotonic() + _SECONDS

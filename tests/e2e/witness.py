@@ -1,4 +1,4 @@
-"""Watches the runs' pods while they live: what they were asked to be, and what the kernel says they are."""
+"""Observes the runs' pods while they run: their specification, and what the kernel reports."""
 
 import http.client
 import threading
@@ -15,7 +15,7 @@ from tests.e2e.machine import NAMESPACE, Machine
 RUN_LABEL = "prefect.io/flow-run-id"
 _INTERVAL = 0.25
 _BEGINNING = "runc:"
-"""What a container's process is called until it is confined and becomes what was asked for."""
+"""Name of a container's process until it is confined and executes the command."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Process:
     command: str
     uid: int
     capabilities: int
-    """Effective, permitted and bounding ones together."""
+    """The union of effective, permitted and bounding capabilities."""
     no_new_privileges: bool
     seccomp: bool
     root_is_read_only: bool
@@ -42,7 +42,7 @@ class SeenPod:
 
 
 class Witness:
-    """From `start` to `stop`; the pods of each run by the run's id, in the order of their coming."""
+    """Observes from `start` to `stop`; has the pods by the run's id, in the order of their creation."""
 
     def __init__(self, machine: Machine) -> None:
         self._machine = machine

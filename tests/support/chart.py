@@ -1,4 +1,4 @@
-"""The chart as Helm renders it, with values of a release and of each way to have Prefect."""
+"""Renders the chart with Helm, with values of a release and of each kind of Prefect server."""
 
 import json
 import os
@@ -71,7 +71,7 @@ def helm() -> str:
 
 
 def run(*arguments: str, values: dict[str, Any] | None = None) -> subprocess.CompletedProcess[str]:
-    """Helm with the values of a release, and these over them."""
+    """Run Helm with the values of a release, and these on top."""
     given = ["--values", str(CHART / "ci" / "values.yaml"), "--values", "-"]
     command = [helm(), *arguments, *given]
     return subprocess.run(
@@ -88,7 +88,7 @@ def render(
 
 
 def refusal(values: dict[str, Any], *options: str) -> str:
-    """What Helm says of values that it does not take."""
+    """Return Helm's message for values that it refuses."""
     done = run("template", "tls-sync", str(CHART), "--namespace", "tls-sync", *options, values=values)
     assert done.returncode != 0, "these values were taken"
     return done.stderr
@@ -100,7 +100,7 @@ def one(manifests: list[Manifest], kind: str, name: str) -> Manifest:
 
 
 def work_pool(manifests: list[Manifest]) -> Manifest:
-    """The base job template that the hook gives to Prefect."""
+    """Return the base job template that the hook writes to Prefect."""
     template: Manifest = json.loads(
         one(manifests, "ConfigMap", "tls-sync-registration")["data"]["work-pool.json"]
     )
@@ -108,7 +108,7 @@ def work_pool(manifests: list[Manifest]) -> Manifest:
 
 
 def pods(manifests: list[Manifest]) -> dict[str, Manifest]:
-    """Each pod template by its owner's name; that of a run among them."""
+    """Return the pod templates by their owners' names, with that of a run."""
     found = {}
     for manifest in [*manifests, work_pool(manifests)["job_configuration"]["job_manifest"]]:
         spec = manifest.get("spec", {})

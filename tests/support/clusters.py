@@ -1,4 +1,4 @@
-"""A small world of real clusters for one test: emptied before it, configured by it."""
+"""Real clusters for one test, which are emptied before it and configured by it."""
 
 import base64
 import time
@@ -71,7 +71,7 @@ class World:
         clusters: Sequence[str] = (),
         **settings: Any,
     ) -> SyncConfig:
-        """The same routes for each cluster, or for these; `settings` are further keys of every cluster."""
+        """Set the same routes for all clusters, or for these; `settings` are further keys of each cluster."""
         entries = [
             {
                 "name": name,
@@ -89,14 +89,14 @@ class World:
         return load_config()
 
     def edit_config(self, change: Callable[[Manifest], object]) -> None:
-        """Change the configuration as it stands, by what this does to the parsed document."""
+        """Change the configuration by a function of the parsed document."""
         document = yaml.safe_load(self.config_path.read_text())
         change(document)
         self.config_path.write_text(yaml.safe_dump(document))
 
     @contextmanager
     def down(self, cluster: str = "dev") -> Iterator[None]:
-        """Meanwhile the API server of this cluster is stopped."""
+        """Stop this cluster's API server for the duration of a block."""
         server = self.sandbox.cluster(cluster)
         server.stop()
         try:
@@ -105,14 +105,14 @@ class World:
             server.start()
 
     def account(self, cluster: str = "dev") -> Rest:
-        """Somebody with tls-sync's credential for this cluster."""
+        """Return a client with tls-sync's credential for this cluster."""
         users = yaml.safe_load(self.kubeconfig.read_text())["users"]
         (token,) = (user["user"]["token"] for user in users if user["name"] == context_name(cluster))
         server = self.sandbox.cluster(cluster)
         return Rest(*server.admin.address, server.ca_pem, token)
 
     def edit_kubeconfig(self, section: str, cluster: str, /, **changes: str) -> None:
-        """Change a cluster's entry in one section: `clusters`, `users` or `contexts`."""
+        """Change a cluster's entry in one section of the kubeconfig: `clusters`, `users` or `contexts`."""
         document = yaml.safe_load(self.kubeconfig.read_text())
         (entry,) = (entry for entry in document[section] if entry["name"] == context_name(cluster))
         entry[section.removesuffix("s")].update(changes)
@@ -120,14 +120,14 @@ class World:
 
     @contextmanager
     def proxy(self, cluster: str = "dev") -> Iterator[FaultProxy]:
-        """Meanwhile tls-sync talks to this cluster through a proxy that can make faults."""
+        """Route tls-sync's requests to this cluster through a proxy that can inject faults."""
         server = self.sandbox.cluster(cluster)
         with fault_proxy(server, self.sandbox.authority) as proxy, self.reached_at(proxy.url, cluster):
             yield proxy
 
     @contextmanager
     def reached_at(self, url: str, cluster: str = "dev") -> Iterator[None]:
-        """Meanwhile the kubeconfig has this address for a cluster."""
+        """Set this address for a cluster in the kubeconfig, for the duration of a block."""
         self.edit_kubeconfig("clusters", cluster, server=url)
         try:
             yield
@@ -135,14 +135,14 @@ class World:
             self.edit_kubeconfig("clusters", cluster, server=self.sandbox.cluster(cluster).url)
 
     def issue(self, *names: str, **options: Any) -> list[Manifest]:
-        """Put fresh certificates on OPS, named after their DNS name's first label."""
+        """Create certificates on OPS, named after the first label of their DNS name."""
         secrets = [self.issuer.secret(name, [f"{name}.example.org"], **options) for name in names]
         for secret in secrets:
             self.put(secret)
         return secrets
 
     def put(self, secret: Manifest, cluster: str = "ops") -> Manifest:
-        """Create a Secret, or replace it whole."""
+        """Create a Secret, or replace it."""
         namespace, name = secret["metadata"]["namespace"], secret["metadata"]["name"]
         admin = self.admin(cluster)
         if cluster == "ops":
@@ -154,11 +154,11 @@ class World:
         return self.put(self.issuer.renew(secret))
 
     def oracle(self, namespaces: Sequence[str] = ("app-a",), clusters: Sequence[str] = ()) -> Oracle:
-        """Judges what is done from now on, where these namespaces are routed, on these clusters."""
+        """Return an oracle of what changes from now on, in these routed namespaces of these clusters."""
         return Oracle(self.sandbox, dict.fromkeys(clusters or self.targets, namespaces), lambda: self._issued)
 
     def shown(self, text: str) -> set[str]:
-        """Secrets that were put on OPS and whose private key is in a text, in any encoding."""
+        """Return the Secrets of OPS whose private key is in a text, in any encoding."""
         keys = {
             f"{secret['metadata']['name']} {number}": base64.b64decode(secret["data"]["tls.key"])
             for number, secret in enumerate(self._issued)
@@ -166,7 +166,7 @@ class World:
         return found_in(text.encode(), keys)
 
     def add_neighbours(self, cluster: str = "dev") -> None:
-        """Secrets that are none of our business, beside the copies and where nothing is routed."""
+        """Create Secrets of others, in routed namespaces and elsewhere."""
         ours = {"app.kubernetes.io/managed-by": "tls-sync"}
         for namespace, name, labels in (
             ("app-a", "neighbour", {}),
@@ -181,7 +181,7 @@ class World:
         return self.admin(cluster).secret(namespace, name)
 
     def is_everywhere(self, secret: Manifest, namespace: str = "app-a") -> bool:
-        """Whether each target has what this Secret of OPS holds."""
+        """Tell whether each target has the data of this Secret of OPS."""
         name = secret["metadata"]["name"]
         copies = [self.copy(name, cluster, namespace) for cluster in self.targets]
         return all(copy is not None and copy["data"] == secret["data"] for copy in copies)
@@ -198,32 +198,32 @@ class World:
         seconds: float = 60,
         **options: Any,
     ) -> ClusterReport:
-        """What the flow's task does for one cluster, without Prefect; with so many seconds' time."""
+        """Do what the flow's task does for one cluster, without Prefect, within that many seconds."""
         return sync(self.spec(cluster, snapshot, **options), time.monotonic() + seconds)
 
     def spec(self, cluster: str = "dev", snapshot: SourceSnapshot | None = None, **options: Any) -> SyncSpec:
-        """What the flow hands to that task."""
+        """Return the arguments of that task."""
         config = load_config()
         chosen = next(one for one in config.clusters if one.name == cluster)
         narrowed = {name: options.pop(name) for name in ("dry_run", "certificate") if name in options}
         return SyncSpec(config, chosen, snapshot or self.snapshot(), RunParameters(**narrowed), **options)
 
     def run(self, seconds: float = 60) -> dict[str, ClusterReport]:
-        """What a run of the flow does, without Prefect: OPS is listed, then all clusters side by side."""
+        """Do what a run does, without Prefect: list OPS, then sync all clusters concurrently."""
         snapshot = self.snapshot()
         with ThreadPoolExecutor(len(self.targets)) as pool:
             reports = pool.map(lambda name: self.sync(name, snapshot, seconds), self.targets)
             return dict(zip(self.targets, reports, strict=True))
 
     def row(self, name: str, cluster: str = "dev", **options: Any) -> Change:
-        """Deliver, and the one row of the report about a target Secret."""
+        """Sync, and return the row of the report about a target Secret."""
         report = self.sync(cluster, **options)
         assert not report.failures, report.failures
         (row,) = [change for change in report.changes if change.target.name == name]
         return row
 
     def versions(self, cluster: str = "dev") -> dict[str, str]:
-        """The resourceVersion of every Secret in the routed namespaces."""
+        """Return the resourceVersion of each Secret in the routed namespaces."""
         return {
             f"{namespace}/{secret['metadata']['name']}": secret["metadata"]["resourceVersion"]
             for namespace in NAMESPACES
@@ -231,7 +231,7 @@ class World:
         }
 
     def requests(self, cluster: str, since: int = 0) -> list[Manifest]:
-        """tls-sync's own requests in a cluster's audit log, from a position of the log on."""
+        """Return tls-sync's requests in a cluster's audit log, from a position on."""
         log = self.sandbox.cluster(cluster).audit()[since:]
         return [e for e in log if e["user"]["username"] == ACCOUNT and e["stage"] == "ResponseComplete"]
 

@@ -1,4 +1,4 @@
-"""What programs make of a certificate that they are to serve: Debian's nginx and HAProxy, and Go's TLS."""
+"""Runs TLS servers with a certificate: Debian's nginx and HAProxy, and Go's TLS."""
 
 import json
 import shutil
@@ -31,11 +31,11 @@ frontend web
   bind 127.0.0.1:8443 ssl crt {both}
 """
 FIELDS = ("Certificate", "Key", "Root")
-"""A Chain's parts, as the Go program calls them."""
+"""Parts of a Chain, by their names in the Go program."""
 
 
 class Chain(NamedTuple):
-    """What lies in tls.crt and tls.key, and the root that clients trust."""
+    """The content of tls.crt and tls.key, and the root that clients trust."""
 
     crt: bytes
     key: bytes
@@ -48,7 +48,7 @@ class Chain(NamedTuple):
 
 
 def nginx_takes(chain: Chain) -> bool:
-    """Whether `nginx -t` accepts a server with this certificate."""
+    """Tell whether `nginx -t` accepts a server with this certificate."""
     with tempfile.TemporaryDirectory() as folder:
         crt, key = Path(folder, "tls.crt"), Path(folder, "tls.key")
         crt.write_bytes(chain.crt)
@@ -59,7 +59,7 @@ def nginx_takes(chain: Chain) -> bool:
 
 
 def haproxy_takes(chain: Chain) -> bool:
-    """Whether `haproxy -c` does."""
+    """Tell whether `haproxy -c` accepts it."""
     with tempfile.TemporaryDirectory() as folder:
         both = Path(folder, "both.pem")
         both.write_bytes(chain.crt + b"\n" + chain.key)
@@ -75,7 +75,7 @@ def _succeeds(program: str, *arguments: str) -> bool:
 
 
 def errors_of_go(chains: Mapping[str, Chain], name: str, now: datetime) -> dict[str, str]:
-    """What a Go client says that verifies what a Go server serves; empty where it is content."""
+    """Return the error of a Go client that verifies a Go server; empty if there is none."""
     go = shutil.which("go")
     if go is None:
         raise SandboxError("there is no Go here: install Go 1.26 or newer (https://go.dev/dl)")

@@ -1,4 +1,4 @@
-"""The chart's alerts: each fires when it should and not before, by promtool, and leads to the guide."""
+"""The chart's alerts, by promtool: each fires when it should and not before, and links to the runbook."""
 
 import json
 import subprocess
@@ -28,7 +28,7 @@ RUN, REST = 'job="tls-sync-run"', 'job="tls-sync"'
 
 
 def rules(values: dict[str, Any] | None = None) -> Manifest:
-    """What an operator of Prometheus gets from the chart."""
+    """Return the PrometheusRule of the chart."""
     spec: Manifest = one(render({**RULES, **(values or {})}), "PrometheusRule", "tls-sync")["spec"]
     return spec
 
@@ -38,7 +38,7 @@ def alerts(spec: Manifest) -> list[Manifest]:
 
 
 class Case(NamedTuple):
-    """Series, as promtool has them (`value+stepxcount`, a step a minute), and what is to fire when."""
+    """Series in promtool's notation (`value+stepxcount`, a step a minute), and what fires when."""
 
     alert: str
     series: dict[str, str]
@@ -249,7 +249,7 @@ def promtool(directory: Path, spec: Manifest, test: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
 def test_an_alert_fires_when_it_should(case: Case, tmp_path: Path) -> None:
-    """Not at one moment, and at the next one just this; or, where nothing is wrong, never."""
+    """Each alert fires exactly from its moment on; where nothing is wrong, none fires."""
     spec = rules_with(case.values)
     of_this = [rule for rule in alerts(spec) if rule["alert"] == case.alert]
     spec = {"groups": [{"name": "tls-sync", "rules": of_this}]}
@@ -330,7 +330,7 @@ def test_an_alert_says_what_it_is_about(tmp_path: Path) -> None:
 
 
 def test_each_cluster_has_its_own_switch() -> None:
-    """A cluster whose series were never there is told by its name; a suspended one is not missed."""
+    """A cluster without any series is named, except for a suspended one."""
     document = yaml.safe_load((Path(CHART) / "ci" / "values.yaml").read_text())
     (dev,) = document["tlsSync"]["config"]["clusters"]
     names = {"dev": False, "rct": False, "old": True}
@@ -346,7 +346,7 @@ def test_each_cluster_has_its_own_switch() -> None:
 
 
 def test_rules_and_dashboard_are_off_by_default() -> None:
-    """A cluster without an operator of Prometheus takes the chart as it is; labels are as chosen."""
+    """Without Prometheus's operator the default chart installs; labels are those of the values."""
     assert "PrometheusRule" not in {m["kind"] for m in render()}
     assert "tls-sync-dashboard" not in {m["metadata"]["name"] for m in render()}
     chosen = {"prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}}}
@@ -356,7 +356,7 @@ def test_rules_and_dashboard_are_off_by_default() -> None:
 
 
 def test_the_operator_finds_the_watcher() -> None:
-    """A PodMonitor, where it is wanted, selects the watcher's pods and names a port that they have."""
+    """The optional PodMonitor selects the watcher's pods and names a port that they have."""
     chosen = {"enabled": True, "labels": {"release": "prometheus"}}
     assert "PodMonitor" not in {m["kind"] for m in render({"watch": {"enabled": True}})}
     manifests = render({"watch": {"enabled": True, "podMonitor": chosen}})
@@ -376,7 +376,7 @@ def test_helm_finds_no_fault_in_them() -> None:
 
 
 def test_runs_learn_where_to_push() -> None:
-    """The address is in the run's environment; password and CA by reference, and none that must be there."""
+    """The address is in the run's environment; password and CA are optional references."""
     pushgateway = {"url": URL, "authSecret": {"name": "pushgateway"}, "ca": {"configMap": "ca"}}
     template = work_pool(render({"metrics": {"pushgateway": pushgateway}}))
     spec = template["job_configuration"]["job_manifest"]["spec"]["template"]["spec"]
@@ -392,7 +392,7 @@ def test_runs_learn_where_to_push() -> None:
 
 
 def test_runs_alone_may_reach_the_pushgateway() -> None:
-    """Where egress is limited, its peers are an exception for runs, and must be given."""
+    """With limited egress, the Pushgateway's peers are required and allowed for runs."""
     peer = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
     addresses = [{"cidr": "10.0.0.1/32", "ports": [6443]}]
     egress: dict[str, Any] = {"enabled": True, "apiServer": addresses, "targets": addresses}
@@ -431,5 +431,5 @@ def test_runs_alone_may_reach_the_pushgateway() -> None:
     ids=str,
 )
 def test_nonsense_is_refused_by_name(values: dict[str, Any], place: str) -> None:
-    """Helm stops before it sends anything, and says which value is wrong."""
+    """Helm stops before it sends anything, and names the wrong value."""
     assert place in refusal(values)

@@ -1,4 +1,4 @@
-"""The chart: what Helm makes of it in each way to have Prefect, and which values it refuses."""
+"""The chart as Helm renders it with each kind of Prefect server, and the values that it refuses."""
 
 import json
 import subprocess
@@ -30,20 +30,20 @@ from tests.support.chart import (
 pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(1500)]
 WAYS = pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
 TOKEN_NEEDED = {"run", "tls-sync-worker", "tls-sync-watch", "tls-sync-remove"}
-"""Pods that ask something of Kubernetes."""
+"""Pods that send requests to the Kubernetes API."""
 EMPTY = {"title", "default", "description"}
-"""What a schema says to people."""
+"""Keys of a schema that are for people."""
 
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
-    """OPS as it is before an installation: the one that others share has objects of the chart by now."""
+    """OPS before an installation, since the shared sandbox has objects of the chart by now."""
     yield from running_sandbox(Sandbox((SOURCE_CLUSTER,)))
 
 
 @WAYS
 def test_helm_finds_no_fault(values: dict[str, Any]) -> None:
-    """`helm lint --strict` is silent about the chart in each way."""
+    """`helm lint --strict` accepts the chart with each kind of server."""
     done = run("lint", str(CHART), "--strict", values=values)
     assert done.returncode == 0, done.stdout
 
@@ -70,14 +70,14 @@ def test_every_container_is_confined(values: dict[str, Any]) -> None:
 
 @WAYS
 def test_only_pods_that_need_it_get_a_token(values: dict[str, Any]) -> None:
-    """The server and the hook that registers can't ask anything of Kubernetes."""
+    """The server and the registration hook have no token for Kubernetes."""
     for name, pod in pods(render(values)).items():
         assert pod["spec"]["automountServiceAccountToken"] is (name in TOKEN_NEEDED), name
 
 
 @pytest.mark.parametrize("namespace", NAMESPACES)
 def test_rights_are_the_least(namespace: str) -> None:
-    """Cluster-wide only the uid of kube-system; the worker makes Jobs and sees pods, and no Secret."""
+    """Cluster-wide there is only the uid of kube-system; the worker creates Jobs and reads no Secret."""
     manifests = render(namespace=namespace)
     (cluster_role,) = (m for m in manifests if m["kind"] == "ClusterRole")
     assert cluster_role["rules"] == [
@@ -104,7 +104,7 @@ def test_rights_are_the_least(namespace: str) -> None:
 
 
 def test_the_watcher_may_watch_and_hold_its_lease() -> None:
-    """Beside what a run may: to watch the Secrets of the source, and one Lease. Without it, nobody may."""
+    """Besides a run's rights, the watcher may watch the source's Secrets and write one Lease."""
     manifests = render(VALUES["everything"])
     watching = "tls-sync-watch:tls-sync:tls-sync"
     assert one(manifests, "Role", watching)["rules"] == [
@@ -126,7 +126,7 @@ def test_the_watcher_may_watch_and_hold_its_lease() -> None:
 
 
 def test_the_watcher_has_the_configuration_and_probes() -> None:
-    """A pod like a run's, with a Lease of the release's namespace; stalled, it is started again."""
+    """The watcher's pod is like a run's, with a Lease in its namespace, and restarts when it stalls."""
     pod = pods(render(VALUES["everything"], "certificates-ops"))["tls-sync-watch"]
     (container,) = pod["spec"]["containers"]
     lease = "--lease=certificates-ops/tls-sync-watch"
@@ -138,7 +138,7 @@ def test_the_watcher_has_the_configuration_and_probes() -> None:
 
 @WAYS
 def test_no_secret_is_in_a_manifest(values: dict[str, Any]) -> None:
-    """The chart makes no Secret, and credentials reach a container by reference alone."""
+    """The chart creates no Secret, and credentials reach a container by reference only."""
     manifests = render(values)
     assert "Secret" not in {m["kind"] for m in manifests}
     for name, pod in pods(manifests).items():
@@ -149,7 +149,7 @@ def test_no_secret_is_in_a_manifest(values: dict[str, Any]) -> None:
 
 
 def test_runs_get_prefects_credentials_by_reference() -> None:
-    """The worker is told which Secret to name in a run's pod, instead of copying the value into the Job."""
+    """The worker puts a reference to the Secret into a run's pod, not the value into the Job."""
     for way, kind in (("existing server", "API_AUTH_STRING"), ("cloud", "API_KEY")):
         worker = one(render(VALUES[way]), "Deployment", "tls-sync-worker")
         (container,) = worker["spec"]["template"]["spec"]["containers"]
@@ -161,7 +161,7 @@ def test_runs_get_prefects_credentials_by_reference() -> None:
 
 
 def test_the_kubeconfig_is_a_whole_volume_for_its_group() -> None:
-    """Without subPath, so that a rotated Secret arrives; readable by the pod's group alone."""
+    """The kubeconfig has no subPath, so that a new version arrives, and only the pod's group can read it."""
     for name, pod in pods(render()).items():
         volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
         if "kubeconfig" not in volumes:
@@ -174,7 +174,7 @@ def test_the_kubeconfig_is_a_whole_volume_for_its_group() -> None:
 
 @pytest.mark.parametrize("namespace", NAMESPACES)
 def test_the_worker_watches_its_namespace_alone_and_makes_no_pool(namespace: str) -> None:
-    """Without the setting it would watch all of the cluster; a pool made by it would survive an uninstall."""
+    """The worker watches only its namespace, and creates no pool, which would survive an uninstall."""
     worker = one(render(namespace=namespace), "Deployment", "tls-sync-worker")
     (container,) = worker["spec"]["template"]["spec"]["containers"]
     given = {variable["name"]: variable.get("value") for variable in container["env"]}
@@ -189,7 +189,7 @@ def test_the_work_pool_is_the_file_that_is_shipped() -> None:
 
 
 def test_values_reach_the_work_pool() -> None:
-    """Image, resources, Secret, results and namespace of a run are those of the values."""
+    """A run has the image, resources, Secret, results and namespace of the values."""
     values = {
         "image": {"repository": "registry.example.org/tls-sync", "digest": f"sha256:{'a' * 64}"},
         "tlsSync": {
@@ -231,7 +231,7 @@ def test_values_reach_the_work_pool() -> None:
     ids=str,
 )
 def test_what_the_hook_registers_is_in_an_object_that_is_no_hook(values: dict[str, Any]) -> None:
-    """Argo CD syncs, and so runs the hook, only when an object that isn't a hook has changed."""
+    """Each change of a registered value changes an object that is not a hook, or Argo CD would not sync."""
     changed = {
         after["metadata"]["name"]
         for before, after in zip(render(), render(values), strict=True)
@@ -241,7 +241,7 @@ def test_what_the_hook_registers_is_in_an_object_that_is_no_hook(values: dict[st
 
 
 def test_the_hook_finds_all_that_it_asks_for() -> None:
-    """Each key that it takes from a ConfigMap is there."""
+    """The ConfigMap has each key that the hook reads."""
     manifests = render()
     (container,) = containers(pods(manifests)["tls-sync-register"])
     given = one(manifests, "ConfigMap", "tls-sync-registration")["data"]
@@ -252,7 +252,7 @@ def test_the_hook_finds_all_that_it_asks_for() -> None:
 
 
 def test_hooks_leave_nothing_when_they_succeed() -> None:
-    """Each object of a hook is deleted after it; a rollback registers, too; all of the remover are hooks."""
+    """Each object of a hook is deleted after it; a rollback registers, too; all of the removal are hooks."""
     manifests = render()
     hooks = {
         m["metadata"]["name"]: m for m in manifests if "helm.sh/hook" in m["metadata"].get("annotations", {})
@@ -274,7 +274,7 @@ def test_hooks_leave_nothing_when_they_succeed() -> None:
 
 
 def test_every_pod_has_a_network_policy_that_lets_nothing_in() -> None:
-    """But for the server, which our own pods reach on its port, and the watcher's metrics."""
+    """Nothing reaches the pods, except our own pods the server, and scrapers the watcher's metrics."""
     manifests = render(VALUES["everything"])
     policies = [m["spec"] for m in manifests if m["kind"] == "NetworkPolicy"]
     for name, pod in pods(manifests).items():
@@ -288,7 +288,7 @@ def test_every_pod_has_a_network_policy_that_lets_nothing_in() -> None:
 
 
 def test_targets_are_reached_by_what_copies_alone() -> None:
-    """The worker and the hooks have no business with targets, and the server none outside."""
+    """The worker and the hooks can't reach targets, and the server nothing outside."""
     manifests = render(VALUES["everything"])
     reaching = {
         m["metadata"]["name"]
@@ -300,13 +300,13 @@ def test_targets_are_reached_by_what_copies_alone() -> None:
 
 
 def test_a_disruption_budget_only_where_there_are_replicas() -> None:
-    """A budget for a single pod would block each drain of its node."""
+    """A single pod has no budget, which would block each drain of its node."""
     assert "PodDisruptionBudget" not in {m["kind"] for m in render()}
     one(render(VALUES["everything"]), "PodDisruptionBudget", "tls-sync-worker")
 
 
 def test_what_is_old_is_cleaned_up() -> None:
-    """Runs by the server, results on the volume by a CronJob, both by the age that was chosen."""
+    """The server deletes old runs, and a CronJob old results, both by retention.days."""
     manifests = render({**VALUES["everything"], "retention": {"days": 7}})
     server = one(manifests, "Deployment", "tls-sync-server")["spec"]["template"]["spec"]["containers"][0]
     given = {variable["name"]: variable.get("value") for variable in server["env"]}
@@ -358,20 +358,20 @@ def test_what_is_old_is_cleaned_up() -> None:
     ],
 )
 def test_wrong_values_are_refused_by_name(values: dict[str, Any], words: list[str]) -> None:
-    """Helm stops before it sends anything, and says which value is wrong."""
+    """Helm stops before it sends anything, and names the wrong value."""
     said = refusal(values)
     assert [word for word in words if word not in said] == [], said
 
 
 def test_a_release_without_configuration_is_refused() -> None:
-    """A schedule that can do nothing is no release; the message says what to give."""
+    """Without a configuration there is no release; the message says what to set."""
     done = subprocess.run([helm(), "template", str(CHART)], capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "tlsSync.config is empty" in done.stderr
 
 
 def tidy(schema: Any) -> Any:
-    """A schema as the chart has it: without words for people, and what may be null as a list of types."""
+    """Return a schema in the chart's form: without descriptions, and with null in lists of types."""
     if isinstance(schema, list):
         return [tidy(part) for part in schema]
     if not isinstance(schema, dict):
@@ -388,7 +388,7 @@ def tidy(schema: Any) -> Any:
 
 @pytest.mark.parametrize("fleet", [False, True])
 def test_the_schedule_is_the_fleets_where_it_is_enabled(fleet: bool) -> None:
-    """The hook is told which of the two deployments has the schedule; by default it is tls-sync/ops."""
+    """The hook's environment says which of the two deployments has the schedule, by default tls-sync/ops."""
     values = {"tlsSync": {"fleet": {"enabled": True}}} if fleet else {}
     manifests = render(values)
     assert one(manifests, "ConfigMap", "tls-sync-registration")["data"]["fleet"] == str(fleet).lower()
@@ -399,13 +399,13 @@ def test_the_schedule_is_the_fleets_where_it_is_enabled(fleet: bool) -> None:
 
 
 def test_a_fleet_is_on_or_off() -> None:
-    """No other word, and no other key."""
+    """The schema allows no other value and no other key."""
     assert "/tlsSync/fleet/enabled" in refusal({"tlsSync": {"fleet": {"enabled": "yes"}}})
     assert "groups" in refusal({"tlsSync": {"fleet": {"groups": ["eu"]}}})
 
 
 def test_the_schema_knows_the_configuration() -> None:
-    """values.schema.json has under tlsSync.config what tasks/config/schema.py takes, no more and no less."""
+    """values.schema.json allows under tlsSync.config exactly what tasks/config/schema.py allows."""
     ours = SyncConfig.model_json_schema(by_alias=True)
     wanted = {name: tidy(part) for name, part in ours.pop("$defs").items()} | {"SyncConfig": tidy(ours)}
     shipped = json.loads((CHART / "values.schema.json").read_text())["$defs"]
@@ -413,7 +413,7 @@ def test_the_schema_knows_the_configuration() -> None:
 
 
 def collection(manifest: Manifest, namespace: str) -> str:
-    """The path to make an object at."""
+    """Return the path for creating an object."""
     version, kind = manifest["apiVersion"], manifest["kind"].lower()
     plural = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
     root = f"/apis/{version}" if "/" in version else f"/api/{version}"
@@ -425,7 +425,7 @@ def collection(manifest: Manifest, namespace: str) -> str:
 @pytest.mark.parametrize("namespace", NAMESPACES)
 @WAYS
 def test_an_api_server_takes_all_of_it(sandbox: Sandbox, values: dict[str, Any], namespace: str) -> None:
-    """Each object passes a real API server's validation, in both namespaces, each field known to it."""
+    """A real API server accepts each object in both namespaces, without unknown fields."""
     ops = sandbox.cluster(SOURCE_CLUSTER).admin
     for name in NAMESPACES:
         ops.namespace(name)
@@ -437,12 +437,12 @@ def test_an_api_server_takes_all_of_it(sandbox: Sandbox, values: dict[str, Any],
     "schedule", ["59 23 31 12 7", "*/5 * * * *", "0,30 8-18/2 01-09 jan-mar mon-fri", "05 00 * 1,12 0"]
 )
 def test_every_usual_schedule_is_taken(schedule: str) -> None:
-    """The range of each field is checked, and nothing that is within it is refused."""
+    """The chart checks the range of each cron field, and refuses nothing within it."""
     assert one(render({"tlsSync": {"schedule": schedule}}, "tls-sync"), "Job", "tls-sync-register")
 
 
 def test_the_notes_say_what_is_open(sandbox: Sandbox, tmp_path: Path) -> None:
-    """After an installation: where Prefect and its password are, or that it has none, and what is open."""
+    """The notes say where Prefect and its password are, or that it has none, and what is not limited."""
     write_admin_kubeconfig(sandbox, tmp_path / "kubeconfig")
     where = ["--kubeconfig", str(tmp_path / "kubeconfig"), "--kube-context", context_name(SOURCE_CLUSTER)]
     warning = "Who can create pods in namespace certificates-ops"

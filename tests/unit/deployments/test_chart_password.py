@@ -1,4 +1,4 @@
-"""The chart and Prefect's password: none is no default, and what it is replaced by."""
+"""The chart requires a password of Prefect, or the explicit value for none."""
 
 from typing import Any
 
@@ -10,11 +10,11 @@ pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(1500)]
 
 CREATE = "kubectl -n tls-sync create secret generic tls-sync-prefect --from-file=auth-string=/dev/stdin"
 CLIENTS = ("run", "results")
-"""Pods that get the password from the worker, or ask nothing of Prefect."""
+"""Pods that get the password from the worker, or send nothing to Prefect."""
 
 
 def server(manifests: list[Manifest]) -> dict[str, Any]:
-    """The environment of the server's container."""
+    """Return the environment of the server's container."""
     (container,) = one(manifests, "Deployment", "tls-sync-server")["spec"]["template"]["spec"]["containers"]
     return {variable["name"]: variable for variable in container["env"]}
 
@@ -27,7 +27,7 @@ def server(manifests: list[Manifest]) -> dict[str, Any]:
     ],
 )
 def test_a_release_without_a_password_is_refused(options: tuple[str, ...], what: str) -> None:
-    """One sentence says why and what to make, with the command to paste; at an upgrade, too."""
+    """One sentence says why and what to create, with the command to paste; at an upgrade, too."""
     said = refusal({"prefect": {"authSecret": NONE}}, *options)
     assert f"{what}, and without a password any web page that is open in an operator's browser" in said
     assert "create one and set prefect.authSecret.name=tls-sync-prefect, or set prefect.insecure" in said
@@ -35,7 +35,7 @@ def test_a_release_without_a_password_is_refused(options: tuple[str, ...], what:
 
 
 def test_an_existing_server_without_credentials_is_refused() -> None:
-    """Its own user and password are asked for, or an API key of Prefect Cloud; none is made up."""
+    """An existing server needs its own user and password, or an API key of Prefect Cloud."""
     said = refusal({"prefect": {**EXISTING, "authSecret": NONE}})
     assert "neither prefect.authSecret nor prefect.apiKeySecret says how to log in at prefect.apiUrl" in said
     assert "(for Prefect Cloud its API key: prefect.apiKeySecret.name)" in said
@@ -44,7 +44,7 @@ def test_an_existing_server_without_credentials_is_refused() -> None:
 
 @pytest.mark.parametrize("prefect", [{}, EXISTING], ids=["embedded", "existing server"])
 def test_who_wants_no_password_says_so(prefect: dict[str, Any]) -> None:
-    """A value with an explicit name allows it, and is refused beside a password."""
+    """A value with an explicit name allows it, and is refused together with a password."""
     render({"prefect": {**prefect, "authSecret": NONE, "insecureNoPassword": True}})
     said = refusal({"prefect": {**prefect, "authSecret": AUTH, "insecureNoPassword": True}})
     assert "prefect.insecureNoPassword says that Prefect has no password" in said
@@ -52,7 +52,7 @@ def test_who_wants_no_password_says_so(prefect: dict[str, Any]) -> None:
 
 
 def test_every_client_has_the_password() -> None:
-    """Server, worker, watcher and hooks have it by reference, as shipped; and a run by the worker."""
+    """Server, worker, watcher and hooks have it by reference, and runs from the worker."""
     manifests = render({**VALUES["everything"], "prefect": {"authSecret": AUTH}})
     reference = {"secretKeyRef": AUTH}
     assert server(manifests)["PREFECT_SERVER_API_AUTH_STRING"]["valueFrom"] == reference

@@ -1,4 +1,4 @@
-"""Two releases on one OPS: none has an object of the other's."""
+"""Two releases on one OPS have no object in common."""
 
 import json
 from itertools import combinations
@@ -18,7 +18,7 @@ RELEASES = (
     ("a-b", "c"),
     ("a", "b-c"),
 )
-"""Namespace and name of each; all of them read the same source."""
+"""Namespace and name of each release; all read the same source."""
 RESYNC: dict[str, Any] = {
     **VALUES["everything"],
     "watch": {"enabled": True, "podMonitor": {"enabled": True}},
@@ -27,7 +27,7 @@ RESYNC: dict[str, Any] = {
 
 
 def identity(manifest: Manifest, namespace: str) -> tuple[str, str, str]:
-    """Kind, namespace and name, as the API server tells objects apart."""
+    """Return kind, namespace and name, which identify an object."""
     kind, metadata = manifest["kind"], manifest["metadata"]
     return kind, "" if kind.startswith("Cluster") else metadata.get("namespace", namespace), metadata["name"]
 
@@ -38,7 +38,7 @@ def rendered() -> dict[tuple[str, str], list[Manifest]]:
 
 
 def test_no_two_releases_share_an_object(rendered: dict[tuple[str, str], list[Manifest]]) -> None:
-    """No object outside of their namespaces is in both, whatever releases and namespaces are called."""
+    """No object outside of their namespaces is in both, whatever the names of releases and namespaces."""
     objects = {
         release: {identity(manifest, release[0]) for manifest in manifests}
         for release, manifests in rendered.items()
@@ -55,7 +55,7 @@ def test_no_two_releases_share_an_object(rendered: dict[tuple[str, str], list[Ma
 def test_what_is_outside_of_the_namespace_serves_its_own_release(
     rendered: dict[tuple[str, str], list[Manifest]],
 ) -> None:
-    """Each binding names a role of its own release, and accounts of its own namespace alone."""
+    """Each binding names a role of its own release, and only accounts of its own namespace."""
     for (namespace, _), manifests in rendered.items():
         roles = {identity(one, namespace) for one in manifests if one["kind"].endswith("Role")}
         for binding in (one for one in manifests if one["kind"].endswith("RoleBinding")):
@@ -65,7 +65,7 @@ def test_what_is_outside_of_the_namespace_serves_its_own_release(
 
 
 def test_dashboards_do_not_replace_each_other(rendered: dict[tuple[str, str], list[Manifest]]) -> None:
-    """Grafana's sidecar puts all files into one folder, and Grafana takes each uid, and each title, once."""
+    """Dashboards have different files, uids and titles, which must be unique in a Grafana."""
     shown = [
         one["data"]
         for found in rendered.values()

@@ -1,4 +1,4 @@
-"""The image's parts that can be told without building it; `make e2e` builds and runs it."""
+"""The parts of the image that can be tested without building it; `make e2e` builds and runs it."""
 
 import fnmatch
 import re
@@ -12,20 +12,20 @@ LOCKS = ("requirements.txt", "requirements-image.txt", "requirements-dask.txt", 
 
 
 def locked(name: str) -> dict[str, str]:
-    """Each package of a lock file with its version and marker."""
+    """Return each package of a lock file with its version and marker."""
     found = re.findall(r"^([a-z0-9-]+)==([^\\\n]+?) \\$", (ROOT / name).read_text(), re.MULTILINE)
     return dict(found)
 
 
 def copied() -> list[str]:
-    """What the Dockerfile takes from the checkout."""
+    """Return what the Dockerfile copies from the checkout."""
     lines = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE)
     return [path.rstrip("/") for line in lines for path in line.split()]
 
 
 @pytest.mark.parametrize("lock", LOCKS)
 def test_every_locked_package_has_hashes_and_no_address(lock: str) -> None:
-    """What is installed is what was locked, from whichever index pip uses."""
+    """The image has exactly what is locked, from any index."""
     text = (ROOT / lock).read_text()
     blocks = re.split(r"\n(?=[a-z0-9-]+==)", text)
     assert all("--hash=sha256:" in block for block in blocks)
@@ -33,7 +33,7 @@ def test_every_locked_package_has_hashes_and_no_address(lock: str) -> None:
 
 
 def test_the_image_runs_what_was_tested() -> None:
-    """The versions of the image are those of the tests, and those of a run outside of it."""
+    """The image has the versions of the tests, and of runs outside of it."""
     image, tested = locked("requirements-image.txt"), locked("requirements-dev.txt")
     with_dask = locked("requirements-dask.txt")
     assert locked("requirements.txt").items() <= image.items() <= with_dask.items() <= tested.items()
@@ -41,7 +41,7 @@ def test_the_image_runs_what_was_tested() -> None:
 
 
 def test_only_what_the_image_needs_goes_into_the_build() -> None:
-    """.dockerignore lets in what the Dockerfile copies: no configuration, no credential, no history."""
+    """.dockerignore allows only what the Dockerfile copies: no configuration, no credential, no history."""
     lines = (ROOT / ".dockerignore").read_text().split()
     assert lines[0] == "*"
     let_in = {line.removeprefix("!").rstrip("/") for line in lines if line.startswith("!")}
@@ -51,7 +51,7 @@ def test_only_what_the_image_needs_goes_into_the_build() -> None:
 
 
 def test_what_is_shipped_runs_as_nobody_in_particular() -> None:
-    """A fixed uid without a name, a home that may be written to, and the code in the path."""
+    """The image has a fixed uid without a name, a writable home, and the code in the path."""
     final = DOCKERFILE.rpartition("\nFROM ")[2]
     assert "USER 10001:10001" in final
     for setting in ("HOME=/tmp", "PREFECT_HOME=/tmp/prefect", "PYTHONPATH=/opt/tls-sync"):

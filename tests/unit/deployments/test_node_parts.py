@@ -1,4 +1,4 @@
-"""The parts of a real node that need none: which packages, which addresses, which settings of pip."""
+"""The parts of a real node that need none: packages, addresses, pip's settings, digests."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from deployments.sandbox.programs import packages
 
 
 def test_missing_packages_are_named_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    """All that is missing is said at once, as a command to type; nothing is installed."""
+    """One error names all missing packages, with the command; nothing is installed."""
     monkeypatch.setattr(packages, "_PATH", "/nowhere")
     with pytest.raises(SandboxError) as caught:
         packages.demand({"ctr": "containerd", "buildah": "buildah"}, {"containerd": "containerd"})
@@ -22,14 +22,14 @@ def test_missing_packages_are_named_with_the_command(monkeypatch: pytest.MonkeyP
 
 
 def test_without_root_a_node_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Before anything is made."""
+    """The error comes before anything is created."""
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(SandboxError, match="needs root"):
         packages.demand({})
 
 
 def test_a_node_keeps_off_the_machines_routes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first /16 that no route leads to; a default route is no reason against any."""
+    """It takes the first /16 that no route leads to; default routes do not count."""
     routes = [{"dst": "default"}, {"dst": "10.88.7.0/24"}, {"dst": "10.89.0.1"}, {"dst": "fe80::/64"}]
     monkeypatch.setattr(network, "_ip", lambda *_: json.dumps(routes))
     found = network.free()
@@ -40,20 +40,20 @@ def test_a_node_keeps_off_the_machines_routes(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_no_free_range_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the machine routes all of 10/8, no address is guessed."""
+    """Where the machine routes all of 10/8, it is an error."""
     monkeypatch.setattr(network, "_ip", lambda *_: json.dumps([{"dst": "10.0.0.0/8"}]))
     with pytest.raises(SandboxError, match="no free range"):
         network.free()
 
 
 def test_a_server_is_known_by_the_names_that_pods_use() -> None:
-    """Its address, and the first of its Services, beside those of this machine."""
+    """They are its address and its first Service's, besides those of this machine."""
     setting = Setting("10.88.2.1", IPv4Network("10.88.1.0/24"))
     assert {"127.0.0.1", "10.88.2.1", "10.88.1.1", "kubernetes.default.svc"} <= set(setting.names)
 
 
 def test_pips_settings_are_those_of_pip(tmp_path: Path) -> None:
-    """The environment goes before the files; what concerns this machine alone stays here."""
+    """The environment overrides the files, and settings for this machine alone are left out."""
     file = tmp_path / "named.conf"
     file.write_text("[global]\nindex-url = https://of.the.file/simple\ncert = /certs/of-the-file.pem\n")
     wheels = tmp_path / "wheels"
@@ -80,7 +80,7 @@ def test_pips_settings_are_those_of_pip(tmp_path: Path) -> None:
 
 
 def test_an_images_name_follows_its_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another byte in what is copied is another image; what isn't copied doesn't count."""
+    """Each byte that is copied changes the digest, and nothing else does."""
     dockerfile = tmp_path / "deployments" / "Dockerfile"
     dockerfile.parent.mkdir()
     dockerfile.write_text("FROM x AS build\nCOPY flows/ /opt/flows/\nFROM x\nCOPY --from=build /opt /opt\n")
@@ -100,7 +100,7 @@ def test_an_images_name_follows_its_content(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_old_images_do_not_fill_the_cache(tmp_path: Path) -> None:
-    """The latest ones are kept, and what isn't such an image."""
+    """The latest images stay, and so do other files."""
     names = ["tls-sync-c.tar", "tls-sync-a.tar", "tls-sync-b.tar"]
     for age, name in enumerate([*names, "base.tar"]):
         (tmp_path / name).touch()

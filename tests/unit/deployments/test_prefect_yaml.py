@@ -1,4 +1,4 @@
-"""prefect.yaml: no key is misspelt, and deploying is safe to repeat."""
+"""prefect.yaml has no misspelt key, and deploying it is safe to repeat."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +34,7 @@ TEMPLATE = yaml.safe_load((ROOT / "deployments" / "work-pool.json").read_text())
 
 
 def unknown_keys(document: dict[str, Any]) -> Iterator[str]:
-    """Keys that Prefect would drop in silence, at each level."""
+    """Return keys that Prefect would drop silently, at each level."""
     top = {field.alias or name for name, field in PrefectYamlModel.model_fields.items()}
     yield from set(document) - top
     for deployment in document.get("deployments", []):
@@ -49,7 +49,7 @@ def unknown_keys(document: dict[str, Any]) -> Iterator[str]:
 
 
 def test_no_key_is_misspelt() -> None:
-    """Prefect drops unknown keys without a word; here they are an error."""
+    """Prefect drops unknown keys silently; there are none."""
     assert list(unknown_keys(DOCUMENT)) == []
 
 
@@ -65,7 +65,7 @@ def test_no_key_is_misspelt() -> None:
     ],
 )
 def test_a_misspelt_key_would_be_found(path: tuple[str | int, ...]) -> None:
-    """At each level of the file."""
+    """The test above finds an unknown key at each level of the file."""
     document = yaml.safe_load((ROOT / "prefect.yaml").read_text())
     place = document
     for step in path[:-1]:
@@ -75,7 +75,7 @@ def test_a_misspelt_key_would_be_found(path: tuple[str | int, ...]) -> None:
 
 
 def test_each_deployment_fits_its_flow() -> None:
-    """Entrypoint, flow and exactly its parameters, with the defaults of the flow."""
+    """Each deployment has its flow's entrypoint and exactly its parameters, with the flow's defaults."""
     fitting = {
         "flows/tls_sync.py:tls_sync": tls_sync.parameters.properties,
         "flows/fleet.py:tls_sync_fleet": tls_sync_fleet.parameters.properties,
@@ -89,7 +89,7 @@ def test_each_deployment_fits_its_flow() -> None:
 
 
 def test_a_fleet_has_slots_of_its_own() -> None:
-    """As many groups run at a time as a fleet starts; fleets and runs by schedule take no slot of theirs."""
+    """The group's limit is that of a fleet; fleets and scheduled runs take none of these slots."""
     found = {
         f"{one['entrypoint'].rpartition(':')[2]}/{one['name']}": one.get("concurrency_limit", {}).get("limit")
         for one in DOCUMENT["deployments"]
@@ -113,7 +113,7 @@ def deploy(env: dict[str, str]) -> None:
 @pytest.mark.apiserver
 @pytest.mark.timeout(1500)
 def test_deploying_twice_makes_one_deployment_and_one_schedule(env: dict[str, str]) -> None:
-    """The second time it changes cron and time zone to those of the environment, and adds nothing."""
+    """The second time changes cron and time zone to those of the environment, and adds nothing."""
     deploy(env)
     first = http_client(api_url()).get("/deployments/name/tls-sync/ops").json()
     (schedule,) = first["schedules"]
@@ -160,7 +160,7 @@ def test_one_schedule_is_active_never_both(env: dict[str, str], active: str) -> 
 @pytest.mark.apiserver
 @pytest.mark.timeout(1500)
 def test_a_wrong_schedule_is_an_error(env: dict[str, str]) -> None:
-    """Prefect refuses a cron that is none, and says so by its exit status."""
+    """Prefect refuses an invalid cron with its exit status."""
     done = prefect("deploy", "--all", env={**env, "TLS_SYNC_SCHEDULE": "99 * * * *"})
     assert done.returncode != 0
     assert "cron" in (done.stdout + done.stderr).lower()

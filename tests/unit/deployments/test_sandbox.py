@@ -38,7 +38,7 @@ NAMES = ["homarr.dev.example.org", "start.dev.example.org"]
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache, no other source of programs: no assets, no Go, and an index nobody serves."""
+    """An empty cache, and no other source of programs: no assets, no Go, and no index."""
     monkeypatch.delenv("KUBEBUILDER_ASSETS", raising=False)
     monkeypatch.setenv("TLS_SYNC_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("TLS_SYNC_ENVTEST_INDEX", "http://127.0.0.1:1/envtest-releases.yaml")
@@ -49,7 +49,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def site(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["Site"]:
-    """A file server that `locate` takes for GitHub."""
+    """A file server in place of GitHub."""
     folder = cache.parent.with_name("site")
     folder.mkdir()
     handler = functools.partial(QuietHandler, directory=str(folder))
@@ -63,7 +63,7 @@ def site(cache: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator["Site"]:
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_words: Any) -> None:
-        """Keep the requests out of pytest's output."""
+        """Log nothing."""
 
 
 class Site:
@@ -109,7 +109,7 @@ def program(folder: Path, name: str, content: str = "", mode: int = 0o755) -> Pa
 def test_locate_takes_the_assets_before_the_cache(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """KUBEBUILDER_ASSETS wins, and the cache serves what it lacks beside the servers."""
+    """KUBEBUILDER_ASSETS comes first; what it lacks, except servers, comes from the cache."""
     monkeypatch.setenv("KUBEBUILDER_ASSETS", str(tmp_path / "assets"))
     etcd = program(tmp_path / "assets", "etcd")
     program(tmp_path / "assets", "kube-apiserver")
@@ -127,7 +127,7 @@ def test_locate_takes_the_assets_before_the_cache(
 def test_locate_refuses_assets_without_the_servers(
     cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: tuple[str, ...], lacking: str
 ) -> None:
-    """Whoever names a folder is not served by another one in silence."""
+    """A folder without a server is an error, not silently replaced."""
     assets = tmp_path / "assets"
     monkeypatch.setenv("KUBEBUILDER_ASSETS", str(assets))
     for name in there:
@@ -141,7 +141,7 @@ def test_locate_refuses_assets_without_the_servers(
 
 
 def test_locate_takes_the_newest_release_of_the_archive(cache: Path, site: "Site") -> None:
-    """The highest patch of our minor version is unpacked; previews and other minors don't count."""
+    """The highest patch of our minor version is unpacked, not previews or other minors."""
     for version in ("v1.36.2", "v1.36.10", "v1.36.9", "v1.36.11-rc.1", "v1.37.0"):
         site.publish(version)
     found = locate("etcd", "kube-apiserver", say=no_words)
@@ -176,7 +176,7 @@ def test_locate_never_uses_a_half_written_file(cache: Path, leftover: str) -> No
 
 @pytest.mark.usefixtures("cache")
 def test_locate_without_network_and_go_says_what_to_do() -> None:
-    """With no way left, one line tells why there's no archive and the error names both remedies."""
+    """Without archive and Go, one line says why there is no archive, and the error has both remedies."""
     lines: list[str] = []
     with pytest.raises(SandboxError, match=r"Install Go 1\.26 or newer .*KUBEBUILDER_ASSETS"):
         locate("kube-apiserver", say=lines.append)
@@ -195,7 +195,7 @@ def test_locate_builds_what_cannot_be_had(cache: Path, tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("cache")
 def test_locate_shows_why_a_build_failed(tmp_path: Path) -> None:
-    """The error holds the end of what Go printed, and nothing is left that looks like a program."""
+    """The error has the last lines of Go's output, and no file is left that looks like a program."""
     program(tmp_path / "bin", "go", "#!/bin/sh\necho no space left on device\nexit 1\n")
     with pytest.raises(SandboxError, match="no space left on device"):
         locate("etcd", say=no_words)
@@ -204,7 +204,7 @@ def test_locate_shows_why_a_build_failed(tmp_path: Path) -> None:
 
 
 def test_locate_waits_for_another_process(cache: Path) -> None:
-    """Who finds the cache locked says so, waits, and uses what the other one made."""
+    """A process that finds the cache locked says so, waits, and uses what the other one made."""
     cache.mkdir(parents=True)
     waiting = threading.Event()
     found: dict[str, Path] = {}
@@ -225,7 +225,7 @@ def test_locate_waits_for_another_process(cache: Path) -> None:
 
 @pytest.mark.parametrize("name", pki.SERVER_NAMES)
 def test_serving_certificate_is_valid_for_each_name(name: str) -> None:
-    """A strict verifier accepts the server under every name that a client calls it by."""
+    """A strict verifier accepts the server under every name that clients use."""
     authority = pki.Authority("test CA")
     key, certificate = authority.serving()
     leaf = x509.load_pem_x509_certificate(certificate)
@@ -247,7 +247,7 @@ def test_serving_certificate_is_valid_for_each_name(name: str) -> None:
     ],
 )
 def test_secret_is_as_cert_manager_writes_it(key: Any, key_format: Any, heading: bytes) -> None:
-    """Type, metadata, chain, and key are those of a real one."""
+    """Type, metadata, chain and key are those of a real Secret."""
     issuer = Issuer(now=NOW)
     secret = issuer.secret("homarr-dev-tls", NAMES, key=key, key_format=key_format)
     metadata = secret["metadata"]
@@ -266,7 +266,7 @@ def test_secret_is_as_cert_manager_writes_it(key: Any, key_format: Any, heading:
 
 @pytest.mark.parametrize("key", ["ec", "rsa"])
 def test_renew_gives_another_key_and_a_later_certificate(key: Any) -> None:
-    """However fast renewals follow each other, each is newer than the last and not of the future."""
+    """However fast renewals follow each other, each is newer than the last, and not in the future."""
     issuer = Issuer(now=NOW)
     secret = issuer.secret("homarr-dev-tls", NAMES, key=key, ca_crt=True, labels={"team": "home"})
     for _ in range(6):
@@ -285,7 +285,7 @@ def is_temporary(secret: Manifest) -> bool:
 
 
 def told_by(secret: Manifest) -> dict[str, Any]:
-    """What a Secret shows of its certificate, without what differs from one issuance to the next."""
+    """Return a Secret's facts without those that differ between issuances."""
     (leaf,) = chain_of(secret)
     return {
         "issuer": leaf.issuer,
@@ -302,7 +302,7 @@ def told_by(secret: Manifest) -> dict[str, Any]:
 
 
 def test_a_temporary_certificate_is_made_as_cert_manager_makes_it() -> None:
-    """What the sandbox makes shows the same as what cert-manager's own code made, and no serialNumber."""
+    """The sandbox's Secret has the same facts as one of cert-manager's own code, without serialNumber."""
     real, _ = recorded.temporary("issuer")
     made = unfit.temporary(Issuer(now=NOW), real["metadata"]["name"], dns_names_of(leaf_of(real)))
     assert told_by(made) == told_by(real)
@@ -360,7 +360,7 @@ UNFIT = {
 def test_unfit_secret_is_unfit_in_its_way(
     make: Callable[[Issuer, str, list[str]], Manifest], is_so: Callable[[Manifest], bool]
 ) -> None:
-    """Each has the defect that it's named after."""
+    """Each Secret has the defect in its name."""
     assert is_so(make(Issuer(now=NOW), "homarr-dev-tls", NAMES))
 
 

@@ -1,4 +1,4 @@
-"""The combined kubeconfig: how it is put together, and how kubectl's failures are told."""
+"""The combined kubeconfig: its entries, and the messages for kubectl's failures."""
 
 import os
 import stat
@@ -32,7 +32,7 @@ ENTRIES = {
 
 
 def test_a_kubeconfig_is_read_back_as_it_was_put() -> None:
-    """What one run puts, the next one finds: each context with its cluster and user."""
+    """An entry is read as it was written: each context with its cluster and user."""
     assert entries_of(document_of(ENTRIES)) == ENTRIES
 
 
@@ -50,14 +50,14 @@ def test_a_kubeconfig_is_read_back_as_it_was_put() -> None:
 )
 @law
 def test_a_broken_kubeconfig_holds_nothing(document: Any) -> None:
-    """Whatever lay there before, it is either an entry that can be used or none."""
+    """Any former content gives usable entries or none."""
     for entry in entries_of(document).values():
         assert isinstance(entry.cluster, dict)
         assert isinstance(entry.user, dict)
 
 
 def test_a_credential_does_not_show_itself() -> None:
-    """Not in the text of an entry, nor of what became of a cluster."""
+    """No text of an entry or an outcome has it."""
     entry = Entry({"server": "https://x"}, {"token": CANARY})
     outcome = Outcome(Wanted("dev", "cluster-dev", "cluster-dev"), "token until …", entry)
     assert CANARY not in f"{entry!r}{entry}{outcome!r}{list(lines([outcome]))}"
@@ -69,21 +69,21 @@ def config(**source: Any) -> SyncConfig:
 
 
 def test_ops_is_in_it_only_if_the_configuration_says_so() -> None:
-    """In the cluster, a run reads OPS with the token of its pod."""
+    """In OPS, a run reads it with its pod's token, so OPS needs no entry."""
     assert [one.name for one in wanted_of(config(), "admin-ops", {}, {})] == ["dev", "rct", "prd"]
     ops, *_ = wanted_of(config(context="cluster-ops"), "admin-ops", {}, {})
     assert (ops.name, ops.context, ops.admin_context) == ("OPS", "cluster-ops", "admin-ops")
 
 
 def test_contexts_and_addresses_can_be_called_otherwise() -> None:
-    """What the operator's kubeconfig calls a cluster need not be what the configuration calls it."""
+    """Contexts in the operator's kubeconfig may differ from those in the configuration."""
     dev, rct, _ = wanted_of(config(), None, {"dev": "mine"}, {"rct": "https://rct:6443"})
     assert (dev.context, dev.admin_context, dev.server) == ("cluster-dev", "mine", "")
     assert (rct.context, rct.admin_context, rct.server) == ("cluster-rct", "cluster-rct", "https://rct:6443")
 
 
 def test_an_unknown_cluster_is_named() -> None:
-    """A misspelt name would otherwise be no mapping at all."""
+    """A misspelt name is an error, since else its option would have no effect."""
     with pytest.raises(
         TargetError, match="dve: no such cluster in the configuration; known are: dev, rct, prd"
     ):
@@ -91,7 +91,7 @@ def test_an_unknown_cluster_is_named() -> None:
 
 
 def test_a_file_is_for_its_owner_alone(tmp_path: Path) -> None:
-    """Mode 0600 from the first byte, in place of whatever was there, and read back."""
+    """The file has mode 0600 from the first byte, replaces a former one, and can be read back."""
     path = tmp_path / "kubeconfig"
     path.write_text("{}")
     path.chmod(0o644)
@@ -105,7 +105,7 @@ def test_a_file_is_for_its_owner_alone(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("folder", ["missing", "file"])
 def test_a_file_that_can_not_be_written_is_refused_when_it_is_read(tmp_path: Path, folder: str) -> None:
-    """It is read first: nobody makes tokens that go nowhere."""
+    """The error comes at the reading, before any token is created."""
     (tmp_path / "file").touch()
     path = tmp_path / folder / "kubeconfig"
     with pytest.raises(TargetError) as error:
@@ -116,7 +116,7 @@ def test_a_file_that_can_not_be_written_is_refused_when_it_is_read(tmp_path: Pat
 
 
 def test_a_pipe_in_the_files_place_is_refused(tmp_path: Path) -> None:
-    """To read it would wait for ever."""
+    """Reading a pipe would never end."""
     path = tmp_path / "kubeconfig"
     os.mkfifo(path)
     with pytest.raises(TargetError, match="not a regular file; check the path"):
@@ -125,7 +125,7 @@ def test_a_pipe_in_the_files_place_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["!tag x", "a: &a\nb: *a", "{"])
 def test_a_file_that_is_no_kubeconfig_is_refused_unquoted(tmp_path: Path, text: str) -> None:
-    """It may hold a credential, so only its place is told."""
+    """It may have a credential, so the message has only its path."""
     path = tmp_path / "kubeconfig"
     path.write_text(f"{text} # {CANARY}")
     with pytest.raises(TargetError) as error:
@@ -167,7 +167,7 @@ def kubectl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_what_kubectl_says_is_told_in_words_of_ours(
     kubectl: Path, monkeypatch: pytest.MonkeyPatch, stderr: str, why: str
 ) -> None:
-    """The command and its status, and one of a few known words; never its own text."""
+    """The message has the command, its status and one of a few known reasons, never kubectl's text."""
     monkeypatch.setenv("KUBECONFIG", "/home/me/tls-sync.kubeconfig")
     kubectl.write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{stderr}\nEND\nexit 3\n")
     with pytest.raises(TargetError) as error:
@@ -189,7 +189,7 @@ def test_what_kubectl_says_is_told_in_words_of_ours(
 def test_a_refusal_names_the_kubeconfig_whose_user_may_not(
     kubectl: Path, monkeypatch: pytest.MonkeyPatch, variable: str, option: str | None, whose: str
 ) -> None:
-    """Most often KUBECONFIG still names that of the runs, which this very command wrote."""
+    """Most often KUBECONFIG still names the runs' file, which this command wrote."""
     monkeypatch.setenv("KUBECONFIG", variable)
     kubectl.write_text("#!/bin/sh\necho 'Error from server (Forbidden): no' >&2\nexit 1\n")
     with pytest.raises(TargetError) as error:
@@ -201,14 +201,14 @@ def test_a_refusal_names_the_kubeconfig_whose_user_may_not(
 
 
 def test_without_kubectl_one_sentence_says_so(kubectl: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not a traceback."""
+    """A missing kubectl is one sentence, not a traceback."""
     monkeypatch.setenv("PATH", str(kubectl.parent.parent))
     with pytest.raises(TargetError, match="there is no kubectl in PATH"):
         Kubectl().run("version")
 
 
 def test_what_kubectl_is_given_goes_by_stdin(kubectl: Path) -> None:
-    """Never as an argument, which other users of the machine could read."""
+    """Secret content is never an argument, which other users of the machine could read."""
     kubectl.write_text('#!/bin/sh\necho "$@"\ncat\n')
     answer = Kubectl().run("apply", "--filename=-", stdin=yaml.safe_dump({"token": CANARY}).encode())
     assert answer == f"--request-timeout=20s apply --filename=-\ntoken: {CANARY}\n"

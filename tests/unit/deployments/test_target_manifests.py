@@ -1,4 +1,4 @@
-"""What `python -m deployments.target manifests` prints is what the files say, for the routed namespaces."""
+"""`python -m deployments.target manifests` prints the files' content, for the routed namespaces."""
 
 import os
 import re
@@ -29,7 +29,7 @@ def in_namespace(document: dict[str, Any], namespace: str) -> dict[str, Any]:
 
 
 def test_the_files_are_the_only_truth() -> None:
-    """The account and the policy as they are; the Role and its binding in each routed namespace, no other."""
+    """Account and policy are as in the files; Role and binding are in each routed namespace, and no other."""
     (dev,) = load_config(str(EXAMPLE)).named("dev")
     expected = documents("rbac.yaml") + documents("admission-policy.yaml")
     for namespace in ("headlamp-dev", "homarr-dev"):
@@ -39,7 +39,7 @@ def test_the_files_are_the_only_truth() -> None:
 
 
 def test_only_where_a_cluster_is_pruned_may_anything_be_deleted() -> None:
-    """Its Role has the verb, its policy lets go what is noted, and one more asks for the note's age."""
+    """With prune the Role has `delete`, and policies allow it for copies marked for a day."""
     (dev,) = load_config(str(EXAMPLE)).named("dev")
     pruned = list(manifests(dev.model_copy(update={"prune": True})))
     age = documents("prune-policy.yaml")
@@ -59,7 +59,7 @@ def test_only_where_a_cluster_is_pruned_may_anything_be_deleted() -> None:
 
 
 def test_both_policies_are_about_the_same() -> None:
-    """The same user, the copies by the label that all of them have, and the notes that runs write."""
+    """The policy names the user, the label of all copies, and the annotations that runs write."""
     (always, _), (age, _) = documents("admission-policy.yaml"), documents("prune-policy.yaml")
     assert always["spec"]["matchConditions"] == age["spec"]["matchConditions"]
     selector = age["spec"]["matchConstraints"]["objectSelector"]
@@ -76,7 +76,7 @@ def test_both_policies_are_about_the_same() -> None:
 
 @pytest.mark.parametrize("prune", [False, True])
 def test_two_accounts_share_no_object_on_a_target(prune: bool) -> None:
-    """Another tls-sync's account has a namespace, roles and a policy of its own, and the same rules."""
+    """Another tls-sync's account has its own namespace, roles and policy, with the same rules."""
     (dev,) = load_config(str(EXAMPLE)).named("dev")
     dev = dev.model_copy(update={"prune": prune})
     ours, theirs = list(manifests(dev)), list(manifests(dev, "tls-sync-web"))
@@ -98,7 +98,7 @@ def test_two_accounts_share_no_object_on_a_target(prune: bool) -> None:
 
 
 def test_another_account_has_its_rights_where_the_routes_say() -> None:
-    """Also in namespaces that are called like the account of ours, whose name is replaced elsewhere."""
+    """Routed namespaces keep their names, even where these begin like the account's."""
     (dev,) = load_config(str(EXAMPLE)).named("dev")
     route = dev.routes[0].model_copy(update={"namespaces": ("tls-sync-demo", "tls-sync")})
     dev = dev.model_copy(update={"routes": (route,)})
@@ -107,7 +107,7 @@ def test_another_account_has_its_rights_where_the_routes_say() -> None:
 
 
 def test_what_another_account_writes_is_labelled_alike() -> None:
-    """Whose a copy is says its owner: the label managed-by, and our annotations, do not bear the account."""
+    """The label managed-by and our annotations do not have the account's name."""
     (dev,) = load_config(str(EXAMPLE)).named("dev")
     (policy,) = (one for one in manifests(dev, "web") if one["kind"] == "ValidatingAdmissionPolicy")
     assert '== "tls-sync"' in str(policy["spec"]["variables"])
@@ -120,7 +120,7 @@ def place(manifest: dict[str, Any]) -> tuple[str, str, str]:
 
 
 def test_a_namespace_is_never_made_for_an_application() -> None:
-    """A misspelt route is to fail, not to make a namespace."""
+    """The manifests create no routed namespace, so a misspelt route fails."""
     for cluster in load_config(str(EXAMPLE)).clusters:
         made = [d["metadata"]["name"] for d in manifests(cluster) if d["kind"] == "Namespace"]
         assert made == ["tls-sync"]
@@ -138,7 +138,7 @@ def command(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_each_cluster_stands_under_its_name_and_context() -> None:
-    """Without --cluster all of them, each under a comment that says where it belongs."""
+    """Without --cluster it prints all clusters, each with a comment on how to apply it."""
     done = command("manifests")
     assert (done.returncode, done.stderr) == (0, "")
     heads = [line for line in done.stdout.splitlines() if line.startswith("# Cluster ")]
@@ -152,14 +152,14 @@ def test_each_cluster_stands_under_its_name_and_context() -> None:
 
 
 def test_a_context_can_not_break_out_of_its_comment() -> None:
-    """Whatever a configuration calls a context, what is printed stays the same manifests."""
+    """A context's name never changes the manifests."""
     (dev,) = load_config(str(EXAMPLE)).named("dev")
     odd = dev.model_copy(update={"context": "x\nkind: Secret\n---\n"})
     assert list(yaml.safe_load_all(render([odd]))) == list(manifests(dev))
 
 
 def test_the_command_names_its_account_again() -> None:
-    """What is printed to be typed next makes the same objects; a name that is none is refused."""
+    """The printed command makes the same objects; an invalid name is refused."""
     printed = command("manifests", "--cluster", "dev", "--account", "tls-sync-web").stdout
     assert "manifests --cluster dev --account tls-sync-web \\\n" in printed
     (dev,) = load_config(str(EXAMPLE)).named("dev")
@@ -171,7 +171,7 @@ def test_the_command_names_its_account_again() -> None:
 
 @pytest.mark.parametrize("taken", ["default", "kube-system", "argocd"])
 def test_an_account_takes_no_namespace_of_others(taken: str) -> None:
-    """Whoever may create a pod there could use it; in `default`, each pod that names no other one would."""
+    """Such a namespace is refused, since whoever may create pods there could use the account."""
     refused = command("manifests", "--account", taken)
     assert (refused.returncode, refused.stdout) == (2, "")
     assert f"'{taken}' is a namespace of others; take a new name, such as tls-sync-web" in " ".join(
@@ -184,7 +184,7 @@ def test_an_account_takes_no_namespace_of_others(taken: str) -> None:
     [("manifests", "--cluster", "rct"), ("kubeconfig", "--output", "/nowhere/config")],
 )
 def test_an_account_takes_no_namespace_of_an_application(arguments: tuple[str, ...]) -> None:
-    """Pods of that namespace could use it; a route of any cluster counts, whichever is asked for."""
+    """Its pods could use the account; a route of any cluster counts, whichever is printed."""
     (namespace, *_) = load_config(str(EXAMPLE)).clusters[0].namespaces_of(None)
     refused = command(*arguments, "--account", namespace)
     assert (refused.returncode, refused.stdout) == (1, "")
@@ -202,7 +202,7 @@ def test_an_account_takes_no_namespace_of_an_application(arguments: tuple[str, .
     ],
 )
 def test_a_wrong_word_is_one_clear_sentence(arguments: tuple[str, str], text: str) -> None:
-    """Nothing is printed that could be applied."""
+    """It prints nothing that could be applied."""
     done = command("manifests", *arguments)
     assert (done.returncode, done.stdout) == (1, "")
     assert text in done.stderr

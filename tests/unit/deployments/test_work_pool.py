@@ -1,4 +1,4 @@
-"""The base job template of the pool: what it fixes, what people may vary, and what Kubernetes says to it."""
+"""The pool's base job template: what is fixed, what people may vary, and its validity for Kubernetes."""
 
 import asyncio
 import copy
@@ -36,7 +36,7 @@ HARMFUL: dict[str, Any] = {
 
 
 def job(template: dict[str, Any] = TEMPLATE, **variables: Any) -> dict[str, Any]:
-    """The Job that the worker would make for a run with these variables."""
+    """Return the Job that the worker creates for a run with these variables."""
     run = FlowRun(id=uuid4(), flow_id=uuid4(), name="sync all")
     made = asyncio.run(
         KubernetesWorkerJobConfiguration.from_template_and_values(copy.deepcopy(template), variables)
@@ -53,7 +53,7 @@ def container(manifest: dict[str, Any]) -> dict[str, Any]:
 
 
 def without_run(manifest: dict[str, Any]) -> str:
-    """As text, without what names one run."""
+    """Return it as text, without the ids of one run."""
     return re.sub(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "ID", json.dumps(manifest, sort_keys=True))
 
 
@@ -66,7 +66,7 @@ def test_people_may_vary_resources_and_log_level_alone() -> None:
 
 
 def test_a_run_has_the_resources_that_were_promised(prefect_server: Path) -> None:
-    """128Mi and 100m asked for, 256Mi and 500m at most; a person's wish replaces one of them."""
+    """Requests are 128Mi and 100m, limits 256Mi and 500m; a variable replaces one of them."""
     made = container(job(memory_limit="384Mi", log_level="DEBUG"))
     assert made["resources"] == {
         "requests": {"cpu": "100m", "memory": "128Mi"},
@@ -81,7 +81,7 @@ def test_nothing_else_changes_the_job(prefect_server: Path) -> None:
 
 
 def test_a_run_has_its_pushgateway_and_the_password_by_reference(prefect_server: Path) -> None:
-    """What the chart says of the Pushgateway reaches the Job as it is, and no value of a Secret with it."""
+    """The chart's values for the Pushgateway reach the Job unchanged, and no value of a Secret does."""
     env = container(job(work_pool(render(VALUES["everything"]))))["env"]
     assert {"name": "TLS_SYNC_PUSHGATEWAY", "value": "https://pushgateway:9091"} in env
     (auth,) = (one["valueFrom"] for one in env if one["name"] == "TLS_SYNC_PUSHGATEWAY_AUTH")
@@ -89,7 +89,7 @@ def test_a_run_has_its_pushgateway_and_the_password_by_reference(prefect_server:
 
 
 def test_the_command_is_the_one_that_survives_an_eviction(prefect_server: Path) -> None:
-    """`prefect flow-run execute` under SIGTERM has the run started again, and the pod has a minute for it."""
+    """After SIGTERM, `prefect flow-run execute` has the run restarted; the pod has a minute for that."""
     made = job()
     assert container(made)["args"] == ["prefect", "flow-run", "execute"]
     rescheduling = {"name": "PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR", "value": "reschedule"}
@@ -118,7 +118,7 @@ def test_an_unknown_variable_is_refused_by_prefect(prefect_server: Path) -> None
 
 
 def test_an_api_server_takes_the_job(sandbox: Sandbox, prefect_server: Path) -> None:
-    """The worker's Job passes a real API server's validation, and stays as confined as it was written."""
+    """A real API server accepts the worker's Job, with its security settings."""
     ops = sandbox.cluster(SOURCE_CLUSTER).admin
     ops.namespace("tls-sync")
     path = "/apis/batch/v1/namespaces/tls-sync/jobs?dryRun=All"
@@ -127,6 +127,6 @@ def test_an_api_server_takes_the_job(sandbox: Sandbox, prefect_server: Path) -> 
     assert pod["securityContext"]["runAsUser"] == 10001
     assert pod["containers"][0]["securityContext"]["readOnlyRootFilesystem"] is True
     strict = job()
-    for field in ("parallelism", "completions"):  # the worker wants them there, Kubernetes does not know them
+    for field in ("parallelism", "completions"):  # the worker needs them there; Kubernetes does not know them
         del strict["spec"]["template"]["spec"][field]
     ops.post(f"{path}&fieldValidation=Strict", strict)
