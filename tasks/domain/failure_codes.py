@@ -11,7 +11,7 @@ class FailureCode(ExplainedCode):
     )
     CONNECTION_LOST = (
         "ConnectionLost",
-        "the connection broke before the answer",
+        "the connection was lost before the response",
         "look for a restart of the API server or a proxy between OPS and the cluster",
     )
     TIMEOUT = (
@@ -21,33 +21,33 @@ class FailureCode(ExplainedCode):
     )
     DEADLINE = (
         "DeadlineExceeded",
-        "the cluster used up its time",
+        "the time limit of the cluster has passed",
         "look at the health of the API server; the next run continues",
     )
     INTERRUPTED = (
         "Interrupted",
-        "the run was told to stop before this was done",
+        "the run was stopped before this was done",
         "nothing to do: the next run continues",
     )
     WORKER_LOST = (
         "WorkerLost",
-        "the worker of the task runner that was to serve the cluster brought no report",
+        "the task runner's worker for this cluster returned no report",
         (
-            "look at the logs of Dask's scheduler and workers: all need the run's image, or what is "
-            "in it, and memory enough"
+            "look at the logs of Dask's scheduler and workers: all need the run's image, or its "
+            "contents, and enough memory"
         ),
     )
     HELD_BACK = (
         "HeldBack",
         "only what expires within 24 hours is written for now",
         (
-            "mend what failed in the wave before; or, if this cluster can't wait, run for it by name, "
-            "without urgent_only"
+            "repair what failed in the previous wave; or, if this cluster can't wait, start a run for it by "
+            "name, without urgent_only"
         ),
     )
     PRUNE_REFUSED = (
         "PruneRefused",
-        "copies that nothing feeds any more were not deleted: too many at once, or OPS can't prove it",
+        "copies without a source were not deleted: too many at once, or OPS can't prove that it is gone",
         (
             "see whether OPS lost them; where it is meant, delete the Certificate there too, or the copies "
             "by hand; or set `prune: false`"
@@ -66,7 +66,7 @@ class FailureCode(ExplainedCode):
     FORBIDDEN = (
         "Forbidden",
         "the API server forbids it",
-        "check the namespace and its Role (deployments/); a write may also be barred by a policy or a quota",
+        "check the namespace and its Role (deployments/); a policy or a quota may also forbid a write",
     )
     NAMESPACE_MISSING = (
         "NamespaceMissing",
@@ -87,7 +87,7 @@ class FailureCode(ExplainedCode):
     CONFLICT = (
         "Conflict",
         "someone changed the object at the same time",
-        "nothing to do: the next attempt plans anew",
+        "nothing to do: the next attempt plans again",
     )
     ALTERED = (
         "AlteredByAdmission",
@@ -96,12 +96,12 @@ class FailureCode(ExplainedCode):
     )
     TOO_MUCH = (
         "AnswerTooLarge",
-        "the answer is larger than we read",
+        "the response is larger than the limit",
         "look for huge objects in the namespace",
     )
     TOO_MANY = (
         "TooMany",
-        "it is more than one run takes on",
+        "it exceeds the limits of one run",
         (
             "run for one group of clusters at a time (docs/scaling.md), narrow the routes, or make two "
             "configurations, each with an `owner`, clusters and a source.selector of its own"
@@ -114,8 +114,8 @@ class FailureCode(ExplainedCode):
     )
     LIST_EXPIRED = (
         "ListExpired",
-        "the list could not be read to its end as of one moment",
-        "nothing to do: the next attempt reads it anew",
+        "the list expired before it was read completely",
+        "nothing to do: the next attempt reads it again",
     )
     INVALID = (
         "Invalid",
@@ -125,7 +125,7 @@ class FailureCode(ExplainedCode):
     SERVER_ERROR = ("ServerError", "the API server failed", "look at the API server's log")
     PROTOCOL = (
         "ProtocolError",
-        "the answer is not that of a Kubernetes API",
+        "the response is not that of a Kubernetes API",
         "look for a proxy or portal between OPS and the cluster",
     )
     WRONG_CLUSTER = (
@@ -137,13 +137,13 @@ class FailureCode(ExplainedCode):
         "KubeconfigInvalid",
         "the kubeconfig can't be used",
         (
-            "correct the kubeconfig (`python -m deployments.target kubeconfig --cluster <name>` makes that "
-            "context anew), or `context` in the configuration"
+            "correct the kubeconfig (`python -m deployments.target kubeconfig --cluster <name>` creates that "
+            "context again), or `context` in the configuration"
         ),
     )
     EXEC_FAILED = (
         "ExecPluginFailed",
-        "the kubeconfig's exec plugin gave no credential",
+        "the kubeconfig's exec plugin returned no credential",
         "run it by hand in the image; look at the cloud's rights of the run's ServiceAccount",
     )
     EXCESSIVE_RIGHTS = (

@@ -26,7 +26,7 @@ class Reason(ExplainedCode):
     # From the decision table.
     MISSING_ON_TARGET = "MissingOnTarget", "the target does not have it yet"
     IN_SYNC = "InSync", "the target has the same content"
-    CERTIFICATE_RENEWED = "CertificateRenewed", "OPS has another content"
+    CERTIFICATE_RENEWED = "CertificateRenewed", "OPS has different content"
     SOURCE_CHANGED = "SourceChanged", "the route now sends another certificate under this name"
     DRIFTED = "Drifted", "the copy was edited on the target"
     WOULD_DOWNGRADE = (
@@ -46,17 +46,17 @@ class Reason(ExplainedCode):
     )
     OWNED_BY_HELM = (
         "OwnedByHelm",
-        "a Helm release on the target holds that Secret",
+        "a Helm release on the target manages that Secret",
         "take it out of the chart, or send the certificate under another name (route, `name`)",
     )
     OWNED_BY_ARGO_CD = (
         "OwnedByArgoCD",
-        "an Argo CD application holds that Secret",
+        "an Argo CD application manages that Secret",
         "take it out of the application, or send the certificate under another name (route, `name`)",
     )
     OWNED_BY_FLUX = (
         "OwnedByFlux",
-        "Flux holds that Secret",
+        "Flux manages that Secret",
         "take it out of Flux's source, or send the certificate under another name (route, `name`)",
     )
     OWNED_BY_CONTROLLER = (
@@ -66,7 +66,7 @@ class Reason(ExplainedCode):
     )
     OWNED_BY_ANOTHER_OWNER = (
         "OwnedByAnotherOwner",
-        "another tls-sync (another `owner`) made that Secret",
+        "another tls-sync (another `owner`) wrote that Secret",
         "let only one of the two send it; if the other is gone for good, delete the Secret",
     )
     OWNED_BY_ANOTHER_SOURCE_CLUSTER = (
@@ -77,10 +77,10 @@ class Reason(ExplainedCode):
             "it, put its uid into source.formerClusterIds"
         ),
     )
-    ADOPTED = "Adopted", "the target asked for it to be taken over (annotation tls-sync.io/adopt)"
+    ADOPTED = "Adopted", "the target allowed the takeover (annotation tls-sync.io/adopt)"
     ADOPTION_WOULD_LOSE_KEYS = (
         "AdoptionWouldLoseKeys",
-        "it asks to be taken over, and would lose keys that tls-sync does not send",
+        "the takeover that it allows would remove keys that tls-sync does not send",
         (
             "keep them in another Secret, or send the certificate under another name (route, `name`); if "
             "they may be lost, annotate it with tls-sync.io/adopt: <owner>,lose-other-keys"
@@ -104,13 +104,13 @@ class Reason(ExplainedCode):
     TERMINATING = (
         "Terminating",
         "the copy is being deleted",
-        "remove what holds it back (finalizers); the next run creates it",
+        "remove its finalizers; the next run creates it",
     )
     HOSTNAME_NOT_ALLOWED = (
         "HostnameNotAllowed",
         "the certificate has a name that may not be sent to this cluster",
         (
-            "route it elsewhere, or narrow the glob that took it in, or, if it belongs there, add the DNS "
+            "route it elsewhere, or narrow the glob that matches it, or, if it belongs there, add the DNS "
             "name to `hostnames`; names that are no DNS names are never sent"
         ),
     )
@@ -121,7 +121,7 @@ class Reason(ExplainedCode):
     )
     ISSUANCE_PENDING = (
         "IssuancePending",
-        "cert-manager has yet to issue it",
+        "cert-manager has not issued it yet",
         "nothing to do: a run after the issuance sends it; after an hour, or a failed attempt, it is late",
     )
     ISSUANCE_LATE = (
@@ -164,7 +164,7 @@ class Reason(ExplainedCode):
     )
     UNEXPECTED_BLOCK = (
         "UnexpectedBlock",
-        "a PEM block is missing, damaged, or has no business there",
+        "a PEM block is missing, damaged, or not allowed there",
         "re-issue the certificate; tls.crt and ca.crt hold certificates only, tls.key one key",
     )
     ENCRYPTED_KEY = ("EncryptedKey", "its key is encrypted", "store the key unencrypted")
@@ -227,7 +227,7 @@ class Reason(ExplainedCode):
     )
     EXAMINATION_FAILED = (
         "ExaminationFailed",
-        "it could not be examined, for a reason that tls-sync does not know; it alone is not sent",
+        "its check ended with an unexpected error; only this Secret is not sent",
         "re-issue the certificate; report the error type named here: tls-sync or a library has a defect",
     )
 

@@ -73,7 +73,7 @@ def test_a_run_looks_at_as_many_copies_as_the_limit_and_no_more(monkeypatch: pyt
     told = run_verdict(RunReport(snapshot=beyond, now=NOW))
     assert (told.ok, told.name) == (False, "TooMany")
     assert told.message == (
-        "nothing was written: TooMany: look at 60 copies: it is more than one run takes on (at most 59). "
+        "nothing was written: TooMany: look at 60 copies: it exceeds the limits of one run (at most 59). "
         f"To do: {FailureCode.TOO_MANY.remedy}"
     )
 

@@ -45,7 +45,7 @@ on OPS (2 certificates fit to be sent)
   not issued o-tls: IssuanceLate: cert-manager should have issued it by now (Certificate o-tls,
     since 2026-03-01 11:55 UTC, failed attempts: 1): see why: `cmctl status certificate
     <certificate>`, or describe its Certificate, Order and Challenge on OPS
-  not issued n-tls: IssuancePending: cert-manager has yet to issue it (Certificate n-tls, since
+  not issued n-tls: IssuancePending: cert-manager has not issued it yet (Certificate n-tls, since
     2026-03-01 11:55 UTC): nothing to do: a run after the issuance sends it; after an hour, or a
     failed attempt, it is late
   expiring old-tls: urgent: 5 days left (until 2026-03-06)
@@ -81,8 +81,8 @@ def test_terminal_says_since_when_an_issuance_is_pending() -> None:
     """A pending issuance has its sentence, although the row has not failed."""
     lines = terminal.render(run_report(cluster_report("dev", PENDING))).splitlines()
     assert lines[7].split()[:3] == ["nothing", "homarr-dev/n-tls", "IssuancePending"]
-    told = "cert-manager has yet to issue it (Certificate n-tls, since noon):"
-    assert lines[8] == f"  homarr-dev/n-tls: {told} nothing to do:"
+    told = "cert-manager has not issued it yet (Certificate n-tls, since noon):"
+    assert lines[8] == f"  homarr-dev/n-tls: {told} nothing to"
 
 
 def test_terminal_says_how_many_rows_are_left() -> None:
