@@ -1,4 +1,4 @@
-"""Pushes the samples of a report to a Pushclient. A run neither fails nor waits for longer than TIMEOUT.
+"""Pushes the samples of a report to a Pushgateway. A run neither fails nor waits for longer than TIMEOUT.
 
 A thread does it. If it is not done by then, nobody waits for it any longer: it ends with its connection or
 with the process.
@@ -61,7 +61,7 @@ def push_fleet(config: SyncConfig, began: datetime, *, ok: bool) -> str:
 def reporting_config_errors() -> Iterator[None]:
     """Push that the configuration can't be read, and raise its ConfigError again.
 
-    Where the push fails, too, the error says so in a second line.
+    If the push fails, too, the error has a second line that says so.
     """
     try:
         yield
@@ -72,7 +72,7 @@ def reporting_config_errors() -> Iterator[None]:
 
 
 def _owner() -> str:
-    """Whose configuration it is, as far as it can be read."""
+    """Return the owner in the configuration; UNKNOWN_OWNER if it can't be read."""
     try:
         document = read_yaml(Path(os.environ.get(VARIABLE, "")), MAX_BYTES, aliases=True)
     except YamlError:

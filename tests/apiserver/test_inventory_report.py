@@ -1,4 +1,4 @@
-"""The survey on real API servers and TLS servers: it says what is there, and nothing is written."""
+"""The inventory on real API servers and TLS servers: it reports what is there, and writes nothing."""
 
 import base64
 import json
@@ -45,7 +45,7 @@ def statuses(found: InventoryReport, certificate: str = "web-tls") -> dict[str, 
 
 
 def test_every_copy_has_its_status(world: World) -> None:
-    """Missing before the first run, in sync after it; then stale, edited, foreign, each on its cluster."""
+    """A copy is missing before the first run, in sync after it; then stale, drifted or foreign."""
     (secret,) = world.issue("web-tls")
     assert statuses(look()) == dict.fromkeys(TARGETS, "missing")
     world.run()
@@ -67,8 +67,8 @@ def test_every_copy_has_its_status(world: World) -> None:
     assert not found.ok
 
 
-def test_a_copy_is_told_with_its_facts(world: World) -> None:
-    """Serial and end are those of the certificate; its age is counted from the write, not from the issue."""
+def test_a_copy_has_its_facts(world: World) -> None:
+    """Serial and expiry are those of the certificate; the age counts from the write."""
     (secret,) = world.issue("web-tls")
     before = datetime.now(UTC) - timedelta(seconds=2)  # the server's time has whole seconds
     world.sync()
@@ -80,11 +80,11 @@ def test_a_copy_is_told_with_its_facts(world: World) -> None:
     assert one.written_at is not None
     assert before <= one.written_at <= datetime.now(UTC) + timedelta(seconds=2)
     world.sync()
-    assert of(look()).written_at == one.written_at  # a run that writes nothing makes no copy younger
+    assert of(look()).written_at == one.written_at  # a run without writes does not change the time
 
 
 def test_nothing_is_written_and_a_copy_in_sync_is_not_read(world: World) -> None:
-    """All its requests are questions, and those to a target show no data."""
+    """All requests are reads, and those to a target return no data."""
     world.issue("web-tls", "web-2-tls")
     world.sync(certificate="web-tls")
     before = {name: world.versions(name) for name in TARGETS}
@@ -101,7 +101,7 @@ def test_nothing_is_written_and_a_copy_in_sync_is_not_read(world: World) -> None
 
 
 def test_a_cluster_that_is_down_is_unknown_and_hides_no_other(world: World) -> None:
-    """Its rows say so, with the code; the others are told."""
+    """Its copies are unknown, with the code of the failure; those of others have their status."""
     world.issue("web-tls")
     world.run()
     world.edit_kubeconfig("clusters", "rct", server="https://127.0.0.1:1")
@@ -114,7 +114,7 @@ def test_a_cluster_that_is_down_is_unknown_and_hides_no_other(world: World) -> N
 
 
 def test_a_namespace_that_may_not_be_listed_is_unknown(world: World) -> None:
-    """The other namespace of the cluster is told."""
+    """The copies in the other namespace of the cluster have their status."""
     world.issue("web-tls")
     world.configure([{"certificates": ["web-*"], "namespaces": ["app-a", "app-c"]}], clusters=["dev"])
     world.sync()
@@ -123,8 +123,8 @@ def test_a_namespace_that_may_not_be_listed_is_unknown(world: World) -> None:
     assert found["app-c"].reason == "Forbidden"
 
 
-def test_without_ops_the_copies_are_told(world: World) -> None:
-    """What lies on the targets, and until when, can be known all the same."""
+def test_without_ops_the_copies_are_unknown(world: World) -> None:
+    """If OPS can't be read, the report still has the expiry of each copy."""
     (secret,) = world.issue("web-tls")
     world.run()
     world.edit_kubeconfig("clusters", "ops", server="https://127.0.0.1:1")
@@ -137,8 +137,8 @@ def test_without_ops_the_copies_are_told(world: World) -> None:
     assert not found.ok
 
 
-def test_one_cluster_and_one_certificate_can_be_asked_for(world: World) -> None:
-    """The others are not asked; an unknown name is an error with the known ones."""
+def test_one_cluster_and_one_certificate_can_be_selected(world: World) -> None:
+    """Other clusters get no request; an unknown name is an error that lists the known ones."""
     world.issue("web-tls", "web-2-tls")
     position = world.log_position("rct")
     found = look("dev", "web-2-tls")
@@ -152,8 +152,8 @@ def test_one_cluster_and_one_certificate_can_be_asked_for(world: World) -> None:
 
 
 @pytest.mark.parametrize("pinned", [True, False])
-def test_a_suspended_cluster_can_be_asked_for(world: World, pinned: bool) -> None:
-    """Left out, and said so, unless it is named."""
+def test_a_suspended_cluster_can_be_selected(world: World, pinned: bool) -> None:
+    """A suspended cluster is left out and named as such, unless it is selected."""
     world.issue("web-tls")
     settings: dict[str, Any] = {} if pinned else {"clusterId": None}
     world.configure(suspended=True, **settings)
@@ -164,8 +164,8 @@ def test_a_suspended_cluster_can_be_asked_for(world: World, pinned: bool) -> Non
     assert look("dev", "web-tls").clusters[0].failures == ()
 
 
-def test_no_key_is_told(world: World) -> None:
-    """Neither of a copy that was edited, and so was read, nor of any other."""
+def test_no_key_is_in_the_report(world: World) -> None:
+    """The report has no key, not even of an edited copy, which has to be read."""
     (secret,) = world.issue("web-tls")
     world.sync()
     older = datetime.now(UTC) - timedelta(days=30)
@@ -174,8 +174,8 @@ def test_no_key_is_told(world: World) -> None:
     found = look()
     assert of(found).status is Status.DRIFTED
     keys = {n: base64.b64decode(s["data"]["tls.key"]) for n, s in (("ours", secret), ("edited", other))}
-    said = found.model_dump_json() + table.render(found) + table.render_markdown(found)
-    assert found_in(said.encode(), keys) == set()
+    text = found.model_dump_json() + table.render(found) + table.render_markdown(found)
+    assert found_in(text.encode(), keys) == set()
 
 
 def pair(secret: dict[str, Any]) -> tuple[bytes, bytes]:
@@ -188,7 +188,7 @@ def serve_at(world: World, *addresses: str) -> None:
 
 
 def test_what_is_served_is_compared_with_what_is_stored(world: World, tmp_path: Path) -> None:
-    """The same; then, once it was renewed and copied, an older one; after a reload the same again."""
+    """The match is same; older once the copy was renewed; same again after the server has reloaded."""
     name = "web-tls.example.org"
     (secret,) = world.issue("web-tls")
     with listening(tls_server.tls_server(tmp_path, {name: pair(secret)}, default=name)) as address:
@@ -208,8 +208,8 @@ def test_what_is_served_is_compared_with_what_is_stored(world: World, tmp_path: 
         assert [one.match for one in of(look()).served] == [ServedMatch.SAME]
 
 
-def test_a_wrong_certificate_is_told(world: World, tmp_path: Path) -> None:
-    """As that of an ingress that does not know the host."""
+def test_another_certificate_is_reported(world: World, tmp_path: Path) -> None:
+    """A certificate for other names, such as an ingress's default one, is reported as another."""
     fake = world.issuer.secret("fake-tls", ["ingress.local"])
     world.issue("web-tls")
     with listening(tls_server.tls_server(tmp_path, {"x": pair(fake)}, default="x")) as address:
@@ -219,24 +219,24 @@ def test_a_wrong_certificate_is_told(world: World, tmp_path: Path) -> None:
     assert (served.match, served.detail) == (ServedMatch.OTHER, "a certificate for other names")
 
 
-def test_addresses_in_trouble_fail_and_delay_nothing(world: World) -> None:
-    """Refused, silent, without TLS: each is told with its reason, and counted; all copies are in sync."""
+def test_unreachable_addresses_fail_and_delay_nothing(world: World) -> None:
+    """Each address without a certificate has its reason and is counted; all copies are in sync."""
     world.issue("web-tls")
-    with listening(tls_server.never_answers) as mute, listening(tls_server.plaintext) as plain:
-        serve_at(world, mute, plain, "127.0.0.1:1", "nowhere.invalid")
+    with listening(tls_server.never_answers) as silent, listening(tls_server.plaintext) as plain:
+        serve_at(world, silent, plain, "127.0.0.1:1", "nowhere.invalid")
         world.sync()
         found = look()
     assert {one.match for one in of(found).served} == {ServedMatch.NONE}
     details = {one.address: one.detail for one in of(found).served}
     assert details["127.0.0.1:1"] == "connection refused"
-    assert details[mute] == "no answer in 2 s"
+    assert details[silent] == "no answer in 2 s"
     assert "no TLS" in details[plain]
     assert found.ok
     assert summary.inventory_verdict(found).message.endswith("all in sync; 4 served unknown")
 
 
-def test_a_run_asks_no_address(world: World) -> None:
-    """Only the inventory does: a sync depends on no ingress."""
+def test_a_run_probes_no_address(world: World) -> None:
+    """Only the inventory probes addresses: a sync does not depend on an ingress."""
     connections: list[socket.socket] = []
     world.issue("web-tls")
     with listening(connections.append) as address:
@@ -259,8 +259,8 @@ def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
     )
 
 
-def test_the_command_says_by_its_status_whether_all_is_in_sync(world: World) -> None:
-    """0 where it is, 1 where it isn't; without Prefect, in the width of the terminal, or in full."""
+def test_the_exit_status_says_whether_all_is_in_sync(world: World) -> None:
+    """The status is 0 or 1, without Prefect; the table has the width of the terminal, or is complete."""
     world.issue("web-tls")
     done = command(COLUMNS="80")
     assert (done.returncode, done.stderr) == (1, "")
@@ -270,11 +270,11 @@ def test_the_command_says_by_its_status_whether_all_is_in_sync(world: World) -> 
     done = command("--cluster", "dev")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines()[0] == "inventory: 1 copy of 1 certificate, all in sync"
-    assert "serial of the copy" in done.stdout  # a pipe is as wide as it must be
+    assert "serial of the copy" in done.stdout  # the output of a pipe is complete
 
 
 def test_the_command_writes_a_document_or_a_page(world: World, tmp_path: Path) -> None:
-    """JSON to the output, HTML into a file; the status is the same."""
+    """JSON goes to the output, HTML to a file, with the same exit status."""
     world.issue("web-tls")
     done = command("--json", "--certificate", "web-tls")
     assert done.returncode == 1
@@ -286,8 +286,8 @@ def test_the_command_writes_a_document_or_a_page(world: World, tmp_path: Path) -
     assert page.read_text().startswith("<!doctype html>")
 
 
-def test_the_command_says_in_one_sentence_what_is_wrong(world: World, tmp_path: Path) -> None:
-    """An unknown name, a page that can't be written, a kubeconfig that is missing."""
+def test_the_command_explains_an_error_in_one_sentence(world: World, tmp_path: Path) -> None:
+    """An unknown name, a file that can't be written and a missing kubeconfig are one sentence each."""
     done = command("--cluster", "nowhere")
     assert (done.returncode, done.stdout) == (1, "")
     assert "no such cluster; known are: dev, rct, prd" in done.stderr
@@ -302,7 +302,7 @@ def test_the_command_says_in_one_sentence_what_is_wrong(world: World, tmp_path: 
 
 @pytest.mark.usefixtures("prefect_server")
 def test_the_flow_ends_with_the_verdict(world: World) -> None:
-    """Completed or Failed by name and message, with the artifact; a run for one cluster is called so."""
+    """The flow is Completed or Failed with the verdict and an artifact; its name has the cluster."""
     from flows.inventory import inventory as flow  # noqa: PLC0415  Prefect, once its server runs
     from tests.apiserver.test_flow import artifacts, flow_run  # noqa: PLC0415
 
@@ -322,7 +322,7 @@ def test_the_flow_ends_with_the_verdict(world: World) -> None:
 
 
 def test_a_cluster_that_hangs_costs_its_own_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its deadline ends it, and the others are told meanwhile."""
+    """A cluster that does not respond is unknown after its deadline; the others have their status."""
     monkeypatch.setattr("tasks.inventory.collect.CLUSTER_SECONDS", 15.0)
     world.issue("web-tls")
 
