@@ -15,7 +15,7 @@ import pytest
 
 from deployments.sandbox import processes
 from deployments.sandbox.demo import demo, up
-from deployments.sandbox.demo.flow_run import Ran
+from deployments.sandbox.demo.flow_run import RunResult
 from deployments.sandbox.demo.story import STEPS
 from deployments.sandbox.errors import SandboxError
 from deployments.sandbox.world.oracle import COPIES, Evidence, Place, Snapshot
@@ -122,12 +122,12 @@ def test_the_demo_compares_the_report_with_the_clusters(good: Snapshot) -> None:
     """A report whose numbers are not those of the clusters is an objection, also where it has no table."""
     earlier = Snapshot({p: s for p, s in good.secrets.items() if p != COPY}, good.requests)
     evidence = Evidence(earlier, good)
-    assert demo.numbers(Ran("Completed", "", REPORT), evidence, {COPY}) == []
+    assert demo.numbers(RunResult("Completed", "", REPORT), evidence, {COPY}) == []
     (objection,) = demo.numbers(
-        Ran("Completed", "", REPORT.replace("dev      1", "dev      2")), evidence, {COPY}
+        RunResult("Completed", "", REPORT.replace("dev      1", "dev      2")), evidence, {COPY}
     )
     assert objection == "dev: the report says (created, updated) (2, 0), the cluster (1, 0)"
-    assert demo.numbers(Ran("Failed", "", "tls-sync: nothing"), evidence, {COPY}) != []
+    assert demo.numbers(RunResult("Failed", "", "tls-sync: nothing"), evidence, {COPY}) != []
 
 
 @pytest.mark.apiserver

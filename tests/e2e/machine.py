@@ -67,7 +67,7 @@ class Machine:
 
 def prepare(say: Say) -> dict[str, Path]:
     """Prepare what takes minutes the first time. Raises SandboxError with what to install."""
-    packages.demand(*PACKAGES)
+    packages.require(*PACKAGES)
     programs = locate("etcd", "kube-apiserver", "kubectl", *PROGRAMS, "helm", say=say)
     return {**programs, "image": images.application(say), "pause image": images.pause(say)}
 
@@ -88,11 +88,11 @@ def running(say: Say = say) -> Iterator[Machine]:
         kubeconfig = directory / "admin.kubeconfig"
         write_admin_kubeconfig(sandbox, kubeconfig)
         found = Machine(node, sandbox, directory, files, kubeconfig)
-        _furnish(found)
+        _create_world(found)
         yield found
 
 
-def _furnish(machine: Machine) -> None:
+def _create_world(machine: Machine) -> None:
     """Create what people have before they install: certificates, rights on the targets, credentials."""
     machine.ops.namespace("certificates-ops")
     scenario.fill_source(machine.ops)

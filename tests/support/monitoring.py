@@ -30,7 +30,7 @@ Samples = list[tuple[Labels, float]]
 def demand() -> None:
     """A missing program fails in CI and skips elsewhere."""
     try:
-        packages.demand_monitoring()
+        packages.require_monitoring()
     except SandboxError as error:
         if os.environ.get("CI"):
             raise

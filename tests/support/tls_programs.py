@@ -69,7 +69,7 @@ def haproxy_takes(chain: Chain) -> bool:
 
 
 def _succeeds(program: str, *arguments: str) -> bool:
-    path = packages.located(program)
+    path = packages.path_of(program)
     done = subprocess.run([path, *arguments], capture_output=True, timeout=SECONDS, check=False)
     return done.returncode == 0
 

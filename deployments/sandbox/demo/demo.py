@@ -6,7 +6,7 @@ from pathlib import Path
 
 from deployments.sandbox.clusters.control_plane import Sandbox
 from deployments.sandbox.demo import flow_run, narration, story
-from deployments.sandbox.demo.flow_run import Ran
+from deployments.sandbox.demo.flow_run import RunResult
 from deployments.sandbox.demo.prefect_server import PrefectServer, prefect_server
 from deployments.sandbox.demo.story import STEPS, Step
 from deployments.sandbox.demo.workspace import workspace
@@ -25,18 +25,18 @@ def run() -> int:
         prefect_server(directory, **flow_run.SETTINGS) as server,
         Sandbox(directory=directory / "clusters") as sandbox,
     ):
-        _furnish(sandbox, directory, server)
+        _prepare(sandbox, directory, server)
         failed = [step for number, step in enumerate(STEPS, 1) if not _play(number, step, sandbox, server)]
     narration.heading("The end")
     if failed:
-        narration.bad(f"FAILED: {len(failed)} of {len(STEPS)} steps, see `differs` above")
+        narration.failure(f"FAILED: {len(failed)} of {len(STEPS)} steps, see `differs` above")
         return 1
-    narration.good(f"All {len(STEPS)} runs ended as expected, and every check passed ({clock.seconds} s).")
+    narration.success(f"All {len(STEPS)} runs ended as expected, and every check passed ({clock.seconds} s).")
     narration.paragraph("To play with the same clusters and with Prefect's UI: make sandbox")
     return 0
 
 
-def _furnish(sandbox: Sandbox, directory: Path, server: PrefectServer) -> None:
+def _prepare(sandbox: Sandbox, directory: Path, server: PrefectServer) -> None:
     narration.progress("creating certificates on OPS, and giving tls-sync its rights on each cluster")
     world = scenario.build(sandbox, directory)
     story.prepare(sandbox)
@@ -46,37 +46,37 @@ def _furnish(sandbox: Sandbox, directory: Path, server: PrefectServer) -> None:
 
 def _play(number: int, step: Step, sandbox: Sandbox, server: PrefectServer) -> bool:
     narration.heading(f"{number} of {len(STEPS)}: {step.title}")
-    narration.paragraph(step.look)
+    narration.paragraph(step.explanation)
     step.prepare(sandbox)
     before = oracle.look(sandbox)
     try:
-        ran = flow_run.run(step.progress, dict(step.parameters))
+        result = flow_run.run(step.progress, dict(step.parameters))
     except Exception as error:
         log = server.log
         raise SandboxError(
             f"the flow could not be run: {error!r}\nThe Prefect server's log is {log}."
         ) from error
     evidence = Evidence(before, oracle.look(sandbox))
-    narration.report(ran.report)
-    objections = [*_state(step, ran), *evidence.objections(step.written, step.left_alone)]
-    objections += numbers(ran, evidence, step.written)
-    for objection in objections:
-        narration.bad(f"differs: {objection}")
-    if not objections:
-        narration.good(f"state:   {ran.state}, as expected")
-        narration.good(f"checked: {_summary(step, evidence)}")
-    return not objections
+    narration.report(result.report)
+    differences = [*_state(step, result), *evidence.objections(step.written, step.left_alone)]
+    differences += numbers(result, evidence, step.written)
+    for difference in differences:
+        narration.failure(f"differs: {difference}")
+    if not differences:
+        narration.success(f"state:   {result.state}, as expected")
+        narration.success(f"checked: {_summary(step, evidence)}")
+    return not differences
 
 
-def _state(step: Step, ran: Ran) -> list[str]:
-    if ran.state == step.state:
+def _state(step: Step, result: RunResult) -> list[str]:
+    if result.state == step.state:
         return []
-    return [f"the run is {ran.state}; expected is {step.state}: {ran.message}"]
+    return [f"the run is {result.state}; expected is {step.state}: {result.message}"]
 
 
-def numbers(ran: Ran, evidence: Evidence, written: Iterable[Place]) -> list[str]:
+def numbers(result: RunResult, evidence: Evidence, written: Iterable[Place]) -> list[str]:
     """Return where the report's table differs from the clusters."""
-    said = ran.written()
+    said = result.written()
     clusters = {*said, *(place.cluster for place in written)}
     return [
         f"{name}: the report says (created, updated) {said.get(name)}, the cluster {evidence.counts(name)}"

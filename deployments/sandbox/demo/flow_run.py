@@ -21,7 +21,7 @@ SETTINGS = {
 
 
 @dataclass(frozen=True)
-class Ran:
+class RunResult:
     state: str
     """`Completed`, or the name of the failed state."""
     message: str
@@ -47,10 +47,10 @@ class _Report(logging.Handler):
             self.text = record.getMessage()
 
 
-def run(what: str, parameters: dict[str, Any]) -> Ran:
+def run(what: str, parameters: dict[str, Any]) -> RunResult:
     """Run the flow in a thread, so that Ctrl-C need not wait for retries and we can show progress."""
-    future: Future[Ran] = Future()
-    threading.Thread(target=_fulfil, args=(future, parameters), daemon=True).start()
+    future: Future[RunResult] = Future()
+    threading.Thread(target=_run_in_thread, args=(future, parameters), daemon=True).start()
     waiting = Waiting(what, say)
     say(f"... {what}")
     while not future.done():
@@ -60,14 +60,14 @@ def run(what: str, parameters: dict[str, Any]) -> Ran:
     return future.result()
 
 
-def _fulfil(future: Future[Ran], parameters: dict[str, Any]) -> None:
+def _run_in_thread(future: Future[RunResult], parameters: dict[str, Any]) -> None:
     try:
         future.set_result(_run(parameters))
     except BaseException as error:  # noqa: BLE001 (result() raises it again)
         future.set_exception(error)
 
 
-def _run(parameters: dict[str, Any]) -> Ran:
+def _run(parameters: dict[str, Any]) -> RunResult:
     from flows.tls_sync import tls_sync  # noqa: PLC0415
 
     handler, logger = _Report(), logging.getLogger("prefect.flow_runs")
@@ -76,4 +76,4 @@ def _run(parameters: dict[str, Any]) -> Ran:
         state = tls_sync(**parameters, return_state=True)
     finally:
         logger.removeHandler(handler)
-    return Ran(str(state.name), str(state.message), handler.text)
+    return RunResult(str(state.name), str(state.message), handler.text)

@@ -25,11 +25,11 @@ def report(text: str) -> None:
     _print(f"\n{text}\n")
 
 
-def good(text: str) -> None:
+def success(text: str) -> None:
     _print(_styled(_hanging(text), _GREEN))
 
 
-def bad(text: str) -> None:
+def failure(text: str) -> None:
     _print(_styled(_hanging(text), _RED))
 
 

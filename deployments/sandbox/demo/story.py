@@ -20,7 +20,7 @@ def _nothing(_: Sandbox) -> None:
 @dataclass(frozen=True)
 class Step:
     title: str
-    look: str
+    explanation: str
     prepare: Callable[[Sandbox], None] = _nothing
     parameters: Mapping[str, Any] = field(default_factory=dict)
     progress: str = "running the flow"

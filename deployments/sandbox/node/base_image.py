@@ -24,7 +24,7 @@ _EMPTIED = (
 
 def archive(say: Say) -> Path:
     """Return a tar file of the whole root."""
-    packages.demand(packages.IMAGES)
+    packages.require(packages.IMAGES)
     suite = _suite()
     name = f"base-{suite}-{hashlib.sha256(repr(_PACKAGES + _EMPTIED).encode()).hexdigest()[:8]}.tar"
     return cached("images", name, say, lambda path: _make(suite, path, say))

@@ -47,10 +47,10 @@ def _build_application(base: Path, archive: Path, say: Say) -> None:
         secrets = [f"--secret=id=pip.conf,src={secret}", f"--build-arg=BASE={_BASE}"]
         builder.build(_ROOT, _DOCKERFILE, IMAGE, [*mounts, *secrets])
         builder.save(IMAGE, archive)
-    _forget_old(archive.parent)
+    _delete_old(archive.parent)
 
 
-def _forget_old(folder: Path) -> None:
+def _delete_old(folder: Path) -> None:
     """Delete old images: each change of the code makes another one of 400 MB."""
     archives = sorted(folder.glob("tls-sync-*.tar"), key=lambda file: file.stat().st_mtime)
     for archive in archives[:-_KEPT]:

@@ -41,7 +41,7 @@ class Node:
         self._running: dict[str, processes.Process] = {}
 
     def __enter__(self) -> Self:
-        packages.demand(packages.NODE)
+        packages.require(packages.NODE)
         self.programs = locate(*PROGRAMS, say=self._say)
         with ExitStack() as stack:
             self.directory = self._given or _temporary(stack)

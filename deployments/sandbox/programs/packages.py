@@ -36,7 +36,7 @@ MONITORING: Mapping[str, str] = {
 TLS_SERVERS: Mapping[str, str] = {"nginx": "nginx", "haproxy": "haproxy"}
 
 
-def located(program: str) -> str:
+def path_of(program: str) -> str:
     """Return the path of a program, for which a function below has checked the package."""
     return shutil.which(program, path=_PATH) or program
 
@@ -51,24 +51,24 @@ def names(*programs: Mapping[str, str]) -> list[str]:
     return sorted({package for group in programs for package in group.values()})
 
 
-def demand(*programs: Mapping[str, str]) -> None:
+def require(*programs: Mapping[str, str]) -> None:
     """Raise one SandboxError that names all packages that a node lacks, and how to install them."""
-    _require("a real node", *programs)
+    _require_packages("a real node", *programs)
     if os.geteuid():
         raise SandboxError("a real node needs root: it makes containers, mounts and network links")
 
 
-def demand_monitoring() -> None:
+def require_monitoring() -> None:
     """Do the same for Prometheus, which needs no root."""
-    _require("a test with Prometheus", MONITORING)
+    _require_packages("a test with Prometheus", MONITORING)
 
 
-def demand_tls_servers() -> None:
+def require_tls_servers() -> None:
     """Do the same for servers that load certificates."""
-    _require("a test with nginx and HAProxy", TLS_SERVERS)
+    _require_packages("a test with nginx and HAProxy", TLS_SERVERS)
 
 
-def _require(what: str, *programs: Mapping[str, str]) -> None:
+def _require_packages(what: str, *programs: Mapping[str, str]) -> None:
     wanted = {program: package for group in programs for program, package in group.items()}
     missing = {package for program, package in wanted.items() if not _is_here(program)}
     if missing:

@@ -17,7 +17,7 @@ def test_missing_packages_are_named_with_the_command(monkeypatch: pytest.MonkeyP
     """One error names all missing packages, with the command; nothing is installed."""
     monkeypatch.setattr(packages, "_PATH", "/nowhere")
     with pytest.raises(SandboxError) as caught:
-        packages.demand({"ctr": "containerd", "buildah": "buildah"}, {"containerd": "containerd"})
+        packages.require({"ctr": "containerd", "buildah": "buildah"}, {"containerd": "containerd"})
     assert str(caught.value).endswith("apt-get install --no-install-recommends buildah containerd")
 
 
@@ -25,7 +25,7 @@ def test_without_root_a_node_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
     """The error comes before anything is created."""
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(SandboxError, match="needs root"):
-        packages.demand({})
+        packages.require({})
 
 
 def test_a_node_keeps_off_the_machines_routes(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,5 +105,5 @@ def test_old_images_do_not_fill_the_cache(tmp_path: Path) -> None:
     for age, name in enumerate([*names, "base.tar"]):
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (age, age))
-    images._forget_old(tmp_path)
+    images._delete_old(tmp_path)
     assert {file.name for file in tmp_path.iterdir()} == {"tls-sync-a.tar", "tls-sync-b.tar", "base.tar"}

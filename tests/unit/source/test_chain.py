@@ -134,7 +134,7 @@ def test_each_case_has_a_row() -> None:
 
 @contextmanager
 def programs() -> Iterator[None]:
-    packages.demand_tls_servers()
+    packages.require_tls_servers()
     yield
 
 
