@@ -1,4 +1,4 @@
-"""Many runs with a third of the calls failing: nothing piles up, and in the end everything has converged.
+"""Many runs with a third of the requests failing: no resource leaks, and in the end all copies are OPS's.
 
 `make soak`, or `python -m tests.soak --runs 20` for a short look.
 """
@@ -19,14 +19,14 @@ from deployments.sandbox.world.invariants import Oracle
 from tasks.domain.models import ClusterReport
 from tasks.kube import transport
 from tests.support.clusters import CLUSTERS, World
-from tests.support.fault_proxy import LOST, Answer, FaultProxy, Forward, Request
+from tests.support.fault_proxy import LOST, Answer, Fault, Forward, Request
 
 NAMES = tuple(f"web-{number}-tls" for number in range(6))
 FAULTS = (LOST, Answer(429), Answer(500), Answer(503), Answer(409), Answer(403), Answer(200, b"<html>"))
 
 
 class Figures(NamedTuple):
-    """What must not grow."""
+    """Resources that must not grow."""
 
     memory_mib: float
     descriptors: int
@@ -35,7 +35,7 @@ class Figures(NamedTuple):
 
 
 def figures(pid: int | None = None, folder: Path | None = None) -> Figures:
-    """Of a process, and its folder for temporary files; of this one by default."""
+    """Of a process and its folder for temporary files; by default, of this process."""
     if pid is None:
         gc.collect()
     process = Path("/proc") / str(pid or "self")
@@ -45,13 +45,13 @@ def figures(pid: int | None = None, folder: Path | None = None) -> Figures:
     return Figures(round(pages * os.sysconf("SC_PAGE_SIZE") / 1024**2, 1), descriptors, threads, files)
 
 
-def unreliable(chance: random.Random) -> object:
+def unreliable(chance: random.Random) -> Fault:
     def fault(_: Request, forward: Forward) -> Answer | None:
-        trouble = chance.random()
-        if trouble > 1 / 3:
+        share = chance.random()
+        if share > 1 / 3:
             return forward()
-        if trouble < 1 / 12:
-            forward()  # it takes place, and the answer is lost
+        if share < 1 / 12:
+            forward()  # the server handles the request, and its response is lost
             return LOST
         return chance.choice(FAULTS)
 
@@ -60,7 +60,7 @@ def unreliable(chance: random.Random) -> object:
 
 def soak(world: World, runs: int) -> tuple[Figures, Figures, int]:
     """Figures after a tenth of the runs and after all, and how many runs had a failure."""
-    # Temporary files in a folder of our own: other programs use /tmp, too.
+    # Temporary files are in a folder of our own, as other programs use /tmp.
     with tempfile.TemporaryDirectory() as own, pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", own)
         return _soak(world, runs)
@@ -74,50 +74,44 @@ def _soak(world: World, runs: int) -> tuple[Figures, Figures, int]:
     with world.proxy("dev") as dev, world.proxy("rct") as rct:
         for number in range(1, runs + 1):
             for proxy in (dev, rct):
-                break_down(proxy, chance)
+                proxy.fault = unreliable(chance)
+                proxy.requests.clear()
             name = chance.choice(NAMES)
             secrets[name] = world.renew(secrets[name])
             oracle.look()
             reports = world.run(30)
             failed += not all(report.ok for report in reports.values())
-            object_to(oracle.objections() + unwritten(oracle, reports))
+            require_none(oracle.objections() + unwritten(oracle, reports))
             if number == max(1, runs // 10):
                 early = figures()
             sys.stderr.write(f"\r{number} of {runs} runs, {failed} with a failure  ")
     late = figures()
     sys.stderr.write("\n")
-    assert all(report.ok for report in world.run().values()), "the last run did not heal everything"
-    object_to(oracle.objections() + oracle.differences())
+    assert all(report.ok for report in world.run().values()), "the last run left a failure"
+    require_none(oracle.objections() + oracle.differences())
     oracle.look()
-    assert all(report.ok for report in world.run().values()), "a run at rest failed"
-    object_to(oracle.writes_tried())
+    assert all(report.ok for report in world.run().values()), "a run with nothing to do failed"
+    require_none(oracle.writes_tried())
     return early, late, failed
 
 
 def unwritten(oracle: Oracle, reports: dict[str, ClusterReport]) -> list[str]:
-    """What was reported as written and is not in the audit log; where answers get lost, more can be there."""
-    told = {
-        cluster: {f"{change.target}" for change in report.changes if change.applied}
-        for cluster, report in reports.items()
-    }
+    """Reported writes that the audit log does not have. It may have more, where responses were lost."""
     return [
         f"{cluster}: {target} was not written"
-        for cluster, targets in told.items()
-        for target in sorted(targets - set(oracle.written(cluster)))
+        for cluster, report in reports.items()
+        for target in sorted(
+            {f"{change.target}" for change in report.changes if change.applied} - set(oracle.written(cluster))
+        )
     ]
 
 
-def object_to(objections: list[str]) -> None:
+def require_none(objections: list[str]) -> None:
     assert not objections, "\n".join(objections)
 
 
-def break_down(proxy: FaultProxy, chance: random.Random) -> None:
-    proxy.fault = unreliable(chance)  # type: ignore[assignment]
-    proxy.requests.clear()
-
-
 def grew(early: Figures, late: Figures) -> list[str]:
-    """What grew by more than noise."""
+    """Figures that grew by more than they vary."""
     slack = Figures(memory_mib=24, descriptors=8, threads=8, temporary_files=2)
     return [
         f"{name}: {before} -> {after}"
@@ -127,15 +121,15 @@ def grew(early: Figures, late: Figures) -> list[str]:
 
 
 def conclude(done: str, early: Figures, late: Figures) -> int:
-    """Say how it went; 1 where something piled up."""
-    piled_up = grew(early, late)
+    """Print the figures; return exit status 1 where one grew."""
+    grown = grew(early, late)
     print(f"{done}\nafter a tenth: {early}\nafter all:     {late}")  # noqa: T201
-    print("piled up: " + ", ".join(piled_up) if piled_up else "nothing piled up")  # noqa: T201
-    return 1 if piled_up else 0
+    print("grew: " + ", ".join(grown) if grown else "nothing grew")  # noqa: T201
+    return 1 if grown else 0
 
 
 def main() -> int:
-    """Exit status 1 where something piled up."""
+    """Exit status 1 where a figure grew."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--runs", type=int, default=300)
     runs = parser.parse_args().runs

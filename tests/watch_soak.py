@@ -1,4 +1,4 @@
-"""The watcher under many renewals and cut connections: every copy is right in the end, and nothing piles up.
+"""The watcher under many renewals and cut connections: in the end every copy is OPS's, and nothing leaked.
 
 Second part of `make soak`, or `python -m tests.watch_soak --renewals 500 --cuts 10` for a short look.
 """
@@ -26,7 +26,7 @@ PER_SECOND = 25.0
 
 
 def soak(world: World, directory: Path, renewals: int, cuts: int, **settings: str) -> tuple[Figures, Figures]:
-    """The watcher's figures after a tenth of the renewals and after all; with these settings for Prefect."""
+    """The watcher's figures after a tenth of the renewals and after all. `settings` are Prefect's."""
     temporary = directory / "tmp"
     temporary.mkdir()
     secrets = {one["metadata"]["name"]: one for one in world.issue(*NAMES)}
@@ -57,12 +57,12 @@ def soak(world: World, directory: Path, renewals: int, cuts: int, **settings: st
     assert process.process.returncode == 0, process.output[-2000:]
     assert "Traceback" not in process.output, process.output[-2000:]
     wrong = [name for name, secret in secrets.items() if not world.is_everywhere(secret)]
-    assert not wrong, f"not as OPS has them: {wrong}"
+    assert not wrong, f"copies that are not OPS's: {wrong}"
     return early, late
 
 
 def main() -> int:
-    """Exit status 1 where something piled up."""
+    """Exit status 1 where a figure grew."""
     parser = argparse.ArgumentParser(prog="python -m tests.watch_soak", description=__doc__)
     parser.add_argument("--renewals", type=int, default=10_000)
     parser.add_argument("--cuts", type=int, default=200, help="times that all connections to OPS are cut")
@@ -76,7 +76,7 @@ def main() -> int:
         server.wait(say)
         world = World(sandbox, Path(directory), patch)
         early, late = soak(world, Path(directory), given.renewals, given.cuts, PREFECT_API_URL=server.api)
-    done = f"{given.renewals} renewals, connections cut {given.cuts} times, every copy right"
+    done = f"{given.renewals} renewals, connections cut {given.cuts} times, every copy is OPS's"
     return conclude(done, early, late)
 
 

@@ -82,10 +82,7 @@ QUICK_PARTS = tuple(name for name in PARTS if name not in ("growth", "large"))
 @contextmanager
 def stage(size: Size, directory: Path, say: Say) -> Iterator[Stage]:
     """Real API servers. Files with private keys are in `directory`, which the caller must protect."""
-    for folder in (
-        "flows",
-        "tasks",
-    ):  # as in the image; where Python may not write bytecode, runs would compile
+    for folder in ("flows", "tasks"):  # as in the image
         compileall.compile_dir(ROOT / folder, quiet=1)
     with Sandbox(say=say) as sandbox, ExitStack() as stack:
         world = World(sandbox, directory)

@@ -1,7 +1,7 @@
-"""`make mutants`: cosmic-ray over the modules that decide; lists the mutants that no test notices.
+"""`make mutants`: run cosmic-ray on the modules that decide, and list the mutants that pass all tests.
 
-Works on a copy, as cosmic-ray changes files in place. Survivors that mean the same as the original are
-listed, each with the reason, in survivors.txt; any other makes the exit status 1.
+It works on a copy, as cosmic-ray changes files in place. survivors.txt lists those that are equivalent to the
+original, each with the reason; any other makes the exit status 1.
 """
 
 import argparse
@@ -33,13 +33,13 @@ TESTS = {
 }
 """Module of tasks/ without .py -> the test files that must fail for each mutant."""
 SECONDS = 120
-"""A mutant that takes longer loops for ever, and is noticed."""
+"""Seconds for the tests of one mutant; a mutant that takes longer counts as killed."""
 
 
 class Survivor(NamedTuple):
     module: str
     line: str
-    """The line of the diff that was added, which is what the mutant says instead."""
+    """What the mutant's diff added."""
 
     def __str__(self) -> str:
         return f"{self.module}: {self.line}"
@@ -62,17 +62,13 @@ name = "local"
 
 
 def mutate(module: str, copy: Path) -> tuple[int, list[Survivor]]:
-    """How many mutants there were, and those that no test noticed."""
+    """The number of mutants, and the survivors."""
     config, session = configure(module, copy.parent), copy.parent / f"{module.replace('/', '.')}.sqlite"
-    for step in (["init", str(config), str(session)], ["exec", str(config), str(session)]):
-        subprocess.run([sys.executable, "-m", "cosmic_ray.cli", *step], cwd=copy, check=True)
-    dumped = subprocess.run(
-        [sys.executable, "-m", "cosmic_ray.cli", "dump", str(session)],
-        cwd=copy,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
+    cosmic_ray: list[str | Path] = [sys.executable, "-m", "cosmic_ray.cli"]
+    for step in ("init", "exec"):
+        subprocess.run([*cosmic_ray, step, config, session], cwd=copy, check=True)
+    dump = [*cosmic_ray, "dump", session]
+    dumped = subprocess.run(dump, cwd=copy, check=True, capture_output=True, text=True)
     results = [json.loads(line)[1] for line in dumped.stdout.splitlines()]
     return len(results), list(survivors(module, results))
 
@@ -90,7 +86,7 @@ def known() -> set[str]:
 
 
 def main() -> int:
-    """Exit status 1 where a mutant survived that is not known to mean the same."""
+    """Exit status 1 where a mutant survived that survivors.txt does not list."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
     parser.add_argument("modules", nargs="*", default=list(TESTS), metavar="module", choices=[[], *TESTS])
     chosen = parser.parse_args().modules

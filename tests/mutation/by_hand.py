@@ -1,4 +1,4 @@
-"""Mutants that a careless change could make of the code around the decisions; each must turn a test red.
+"""Mutants of the code around the decisions, as a careless change could make them; each must fail a test.
 
 `python -m tests.mutation.by_hand` tries them on a copy, with real API servers.
 """
@@ -25,7 +25,7 @@ class Mutant(NamedTuple):
     original: str
     instead: str
     tests: str
-    """What pytest is given; one of these must fail."""
+    """Arguments of pytest; one of these tests must fail."""
 
 
 MUTANTS = (
@@ -140,11 +140,7 @@ MUTANTS = (
         f"{DELIVERY} -k old_list",
     ),
     Mutant(
-        "annotations stay",
-        "plan/decide",
-        "current.has_last_applied]",
-        "False]",
-        f"{IDENTITY} -k asks_for_it",
+        "annotations stay", "plan/decide", "current.has_last_applied]", "False]", f"{IDENTITY} -k asks_for_it"
     ),
     Mutant(
         "writes after the end",
@@ -228,7 +224,7 @@ def noticed(mutant: Mutant, copy: Path) -> bool:
     path = copy / "tasks" / f"{mutant.module}.py"
     text = path.read_text()
     if mutant.original not in text:
-        raise SystemExit(f"{mutant.name}: {path.name} has changed, and this mutant with it")
+        raise SystemExit(f"{mutant.name}: {path.name} no longer has {mutant.original!r}")
     path.write_text(text.replace(mutant.original, mutant.instead, 1))
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider"]
     done = subprocess.run([*command, *mutant.tests.split()], cwd=copy, capture_output=True, check=False)
@@ -237,7 +233,7 @@ def noticed(mutant: Mutant, copy: Path) -> bool:
 
 
 def main() -> int:
-    """Exit status 1 where a mutant was not noticed. Arguments are names of mutants; without any, all."""
+    """Exit status 1 where a mutant survived. Arguments are names of mutants; without any, all are tried."""
     chosen = [mutant for mutant in MUTANTS if mutant.name in sys.argv[1:] or len(sys.argv) == 1]
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "copy"
