@@ -10,22 +10,22 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, ConfigDict, Field, StrictBool, StrictFloat, StrictInt
 from pydantic.alias_generators import to_camel
 
-from tasks.config import rules
+from tasks.config import rules, values
 from tasks.domain.errors import ConfigError
 from tasks.domain.models import Model, Row, SecretRef
 from tasks.domain.names import is_glob, is_name, matches
 from tasks.domain.parameters import RunParameters
 
-Namespace = Annotated[str, AfterValidator(rules.namespace)]
-TargetNamespace = Annotated[str, AfterValidator(rules.target_namespace)]
-Name = Annotated[str, AfterValidator(rules.name)]
-Label = Annotated[str, AfterValidator(rules.label)]
-Pattern = Annotated[str, AfterValidator(rules.pattern)]
-Hostname = Annotated[str, AfterValidator(rules.hostname)]
-Address = Annotated[str, AfterValidator(rules.address)]
-Context = Annotated[str, Field(min_length=1), AfterValidator(rules.context)]
-ClusterId = Annotated[str, Field(min_length=1), AfterValidator(rules.cluster_id)]
-Selector = Annotated[dict[str, str], AfterValidator(rules.selector)]
+Namespace = Annotated[str, AfterValidator(values.namespace)]
+TargetNamespace = Annotated[str, AfterValidator(values.target_namespace)]
+Name = Annotated[str, AfterValidator(values.name)]
+Label = Annotated[str, AfterValidator(values.label)]
+Pattern = Annotated[str, AfterValidator(values.pattern)]
+Hostname = Annotated[str, AfterValidator(values.hostname)]
+Address = Annotated[str, AfterValidator(values.address)]
+Context = Annotated[str, Field(min_length=1), AfterValidator(values.context)]
+ClusterId = Annotated[str, Field(min_length=1), AfterValidator(values.cluster_id)]
+Selector = Annotated[dict[str, str], AfterValidator(values.selector)]
 
 
 class Section(Model):

@@ -777,7 +777,7 @@ FILES = {
     "it is empty": (b"", "the file must be a mapping with owner, source and clusters"),
     "it is binary": (b"\x7fELF\0\1canary", INVALID),
     "it is in another encoding": ("owner: öps".encode("latin-1"), INVALID),
-    "a key occurs twice": (b"owner: canary\nowner: ops", "line 1: a key stands twice in one mapping"),
+    "a key occurs twice": (b"owner: canary\nowner: ops", "line 1: a key occurs twice in one mapping"),
     "it is not closed": (
         b"owner: [canary",
         "line 2: not valid YAML; check indentation, quotes and colons",

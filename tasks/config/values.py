@@ -1,0 +1,69 @@
+"""Rules for single values of the configuration. Each returns the value, or raises ValueError. Pure."""
+
+from tasks.domain import names
+
+
+def namespace(text: str) -> str:
+    if not names.is_namespace(text):
+        raise ValueError("not a namespace; use a DNS-1123 label: a-z, 0-9 and -, at most 63")
+    return text
+
+
+def target_namespace(text: str) -> str:
+    if names.is_protected(text):
+        raise ValueError(
+            "a protected namespace (kube-*, default, cert-manager, argocd, tls-sync), "
+            "to which nothing is sent; route to the application's own namespace"
+        )
+    return namespace(text)
+
+
+def name(text: str) -> str:
+    if not names.is_name(text):
+        raise ValueError("not the name of a Secret; use a DNS-1123 subdomain: a-z, 0-9, - and .")
+    return text
+
+
+def label(text: str) -> str:
+    if not names.is_namespace(text):
+        raise ValueError("use a DNS-1123 label: a-z, 0-9 and -, at most 63")
+    return text
+
+
+def pattern(text: str) -> str:
+    if names.is_glob(text) and names.GLOB.fullmatch(text):
+        return text
+    if not names.is_name(text):
+        raise ValueError("neither the name of a Secret nor a glob of names (only * is special)")
+    return text
+
+
+def context(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("not the name of a context; it has a character that can't be seen")
+    return text
+
+
+def hostname(text: str) -> str:
+    if not names.is_hostname_pattern(text):
+        raise ValueError("not a DNS name; write it in lower case, * for a whole label: *.example.org")
+    return text
+
+
+def address(text: str) -> str:
+    if not names.split_address(text):
+        raise ValueError("not an address; write host or host:port in lower case: ingress.example.org:443")
+    return text
+
+
+def cluster_id(text: str) -> str:
+    if not names.UID.fullmatch(text):
+        raise ValueError("not the uid of a namespace kube-system: 36 characters, each 0-9, a-f or -")
+    return text
+
+
+def selector(labels: dict[str, str]) -> dict[str, str]:
+    for key, value in labels.items():
+        if not (names.LABEL_KEY.fullmatch(key) and names.LABEL_VALUE.fullmatch(value)):
+            raise ValueError("not a label and its value, as in `team: web`")
+    return labels
