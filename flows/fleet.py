@@ -1,6 +1,6 @@
-"""A fleet of runs: one run of tls-sync/group per group of clusters, wave after wave, and one verdict.
+"""The fleet: one run of tls-sync/group per group of clusters, wave by wave.
 
-For configurations that are too large for one process. What is decided stands in tasks/fleet/groups.py.
+It is for configurations that are too large for one process. tasks/fleet/groups.py has the rules.
 """
 
 from datetime import UTC, datetime
@@ -17,8 +17,8 @@ from tasks.config.load import load_config
 from tasks.config.schema import SyncConfig
 from tasks.domain.parameters import RunParameters
 from tasks.fleet import report
-from tasks.fleet.groups import Outcome, waves_of
-from tasks.fleet.runs import serve
+from tasks.fleet.groups import GroupResult, groups_by_wave
+from tasks.fleet.runs import run_waves
 from tasks.metrics.push import push_fleet, reporting_config_errors
 from tasks.orchestration.process import prepare
 from tasks.orchestration.publish import flush_logs
@@ -53,30 +53,30 @@ def tls_sync_fleet(
     with reporting_config_errors():
         config = load_config()
     parameters = RunParameters(certificate=certificate, dry_run=dry_run)
-    waves = waves_of(config.select(parameters))
-    outcomes, signal = serve(waves, config, parameters, began + RUN_LIMIT)
-    publish(outcomes, config, began, dry_run=dry_run)
+    waves = groups_by_wave(config.select(parameters))
+    results, signal = run_waves(waves, config, parameters, began + RUN_LIMIT)
+    publish(results, config, began, dry_run=dry_run)
     if signal:
         flush_logs()
         raise signal
-    ending = report.verdict(outcomes, config)
+    ending = report.verdict(results, config)
     make = Completed if ending.ok else Failed
     return make(name=ending.name, message=ending.message)
 
 
-def publish(outcomes: list[Outcome], config: SyncConfig, began: datetime, *, dry_run: bool) -> None:
-    """To people, then to Prometheus; a dry run tells this one nothing."""
-    ok, logger = report.verdict(outcomes, config).ok, get_run_logger()
-    say = logger.info if ok else logger.error
-    for part in records(report.render(outcomes, config)):
-        say("%s", part)
+def publish(results: list[GroupResult], config: SyncConfig, began: datetime, *, dry_run: bool) -> None:
+    """Log the report, create its artifact and push metrics; a dry run pushes none."""
+    ok, logger = report.verdict(results, config).ok, get_run_logger()
+    log = logger.info if ok else logger.error
+    for part in records(report.render(results, config)):
+        log("%s", part)
     set_stage(Stage.REPORTED)
     try:
         create_markdown_artifact(
-            report.render_markdown(outcomes, config),
+            report.render_markdown(results, config),
             key="dry-run-tls-sync-fleet" if dry_run else "tls-sync-fleet",
             description="What became of each group of clusters",
         )
     finally:
-        if not dry_run and (lost := push_fleet(config, began, ok=ok)):
-            logger.warning("%s", lost)
+        if not dry_run and (error := push_fleet(config, began, ok=ok)):
+            logger.warning("%s", error)

@@ -1,1 +1,1 @@
-"""One flow run per group of clusters, where one run would be too small."""
+"""The fleet: one flow run per group of clusters, where one run would be too small."""

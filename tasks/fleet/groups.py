@@ -1,10 +1,10 @@
-"""A fleet: one run per group of clusters, the groups of a wave side by side. Pure.
+"""The groups of a fleet: how clusters form groups and waves, and what the run of each group came to. Pure.
 
-A group is what clusters of the configuration name as `group`; who names none is in `wave-<number>`. All
-clusters of a group are of one wave, so that waves hold across groups: a wave's groups begin once the wave
-before has ended, and write only what is urgent where too much of it failed. The share is that of the whole
-wave: one dead cluster of a hundred holds back nobody, in whichever group it is. A group that did not tell how
-it went counts as gone badly.
+A group is the clusters of the configuration that have the same `group`; a cluster without one belongs to
+`wave-<number>`. All clusters of a group are of one wave. The groups of a wave run concurrently, and those of
+the next wave start once all of them have ended. If more than the allowed share of a wave's copies is missing,
+later waves write only urgent copies. The share is counted over the whole wave, so that one dead cluster of a
+hundred delays nobody, whichever group it is in. A group that reports no share counts as failed.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,9 +19,9 @@ from tasks.domain.parameters import RunParameters
 from tasks.plan.waves import Share, share_in
 
 MAX_CONCURRENT_GROUPS = 10
-"""Maximum number of groups that run at a time; the deployment tls-sync/group takes as many runs."""
-BEGIN = timedelta(minutes=5)
-"""In which the run of a group must have begun: a worker, a pod, an image."""
+"""Maximum number of groups that run at a time; the deployment tls-sync/group allows as many runs."""
+START_TIMEOUT = timedelta(minutes=5)
+"""Maximum time from the creation of a group's run to its start: a worker, a pod, an image."""
 
 
 class Group(NamedTuple):
@@ -31,7 +31,7 @@ class Group(NamedTuple):
 
 
 class RunFailure(StrEnum):
-    """Why a group's run has no state of its own that could be told."""
+    """Why a group has no final state of its own run."""
 
     NOT_STARTED = "NotStarted"
     NOT_BEGUN = "NotBegun"
@@ -39,33 +39,34 @@ class RunFailure(StrEnum):
     INTERRUPTED = "Interrupted"
 
     @property
-    def sentence(self) -> str:
-        return _SENTENCES[self]
+    def explanation(self) -> str:
+        """What happened, and what to look at."""
+        return _EXPLANATIONS[self]
 
 
-_SENTENCES = {
-    RunFailure.NOT_STARTED: "Prefect did not take the run: look for the deployment tls-sync/group",
-    RunFailure.NOT_BEGUN: "its run did not begin in time: look at the worker, and at the run's pod",
-    RunFailure.NOT_ENDED: "its run did not end in time, and was cancelled: look at its report",
-    RunFailure.INTERRUPTED: "the fleet was told to stop before",
+_EXPLANATIONS = {
+    RunFailure.NOT_STARTED: "Prefect did not create the run; check that the deployment tls-sync/group exists",
+    RunFailure.NOT_BEGUN: "its run did not start in time; check the worker, and the run's pod",
+    RunFailure.NOT_ENDED: "its run did not end in time and was cancelled; read its report",
+    RunFailure.INTERRUPTED: "the fleet was stopped before its run ended",
 }
 
 
-class Outcome(NamedTuple):
-    """What became of a group."""
+class GroupResult(NamedTuple):
+    """What the run of a group came to."""
 
     group: Group
     run_id: str = ""
     state: str = ""
-    """Name of its run's final state, or a RunFailure."""
+    """Name of the run's final state, or a RunFailure."""
     completed: bool = False
     share: Share | None = None
-    """What its run told of its copies; None where it told nothing."""
+    """How many copies the run wanted and missed; None if it did not report that."""
     urgent_only: bool = False
 
 
-def waves_of(clusters: Iterable[Cluster]) -> list[tuple[Group, ...]]:
-    """The first wave first; within one, in the order of the configuration."""
+def groups_by_wave(clusters: Iterable[Cluster]) -> list[tuple[Group, ...]]:
+    """Return the groups of each wave, lowest wave first; within a wave, in the order of the configuration."""
     members: dict[tuple[int, str], list[str]] = {}
     for one in clusters:
         members.setdefault((one.wave, one.group_name), []).append(one.name)
@@ -75,33 +76,32 @@ def waves_of(clusters: Iterable[Cluster]) -> list[tuple[Group, ...]]:
 
 
 def parameters_of(group: Group, fleet: RunParameters, *, urgent_only: bool) -> RunParameters:
-    """The parameters of a group's run: those of the fleet, or narrower ones."""
+    """Return the parameters of a group's run: the fleet's, narrowed to the group."""
     return replace(fleet, group=group.name, urgent_only=urgent_only)
 
 
-def ended(begun: Outcome, *, name: str, type_: str, labels: Mapping[str, Any]) -> Outcome:
-    """Of a run that has ended, by its state's name and type as Prefect has them."""
-    completed = type_ == "COMPLETED"
-    told = share_in(labels) if type_ in ("COMPLETED", "FAILED") else None
+def with_final_state(result: GroupResult, *, name: str, type_: str, labels: Mapping[str, Any]) -> GroupResult:
+    """Add the final state of the group's run: its name and type in Prefect, and the labels of the run."""
+    share = share_in(labels) if type_ in ("COMPLETED", "FAILED") else None
     state = name if name.isascii() and name.isalpha() else type_.capitalize()
-    return begun._replace(state=state, completed=completed, share=told)
+    return result._replace(state=state, completed=type_ == "COMPLETED", share=share)
 
 
-def went_well(outcomes: Iterable[Outcome], most: float) -> bool:
-    """Whether the wave after these may write all that is due."""
-    shares = [one.share for one in outcomes]
-    told = [share for share in shares if share is not None]
-    whole = Share(sum(share.wanted for share in told), sum(share.missing for share in told))
-    return len(told) == len(shares) and whole.within(most)
+def is_within_limit(results: Iterable[GroupResult], max_failed_share: float) -> bool:
+    """Tell whether each group has reported a share, and all of them together are within the limit."""
+    shares = [one.share for one in results]
+    known = [share for share in shares if share is not None]
+    total = Share(sum(share.wanted for share in known), sum(share.missing for share in known))
+    return len(known) == len(shares) and total.within(max_failed_share)
 
 
-def end_of_wave(now: datetime, until: datetime, waves_left: int) -> datetime:
-    """A wave's share of the time that is left: whatever hangs here, those after it have theirs."""
-    return now + max(until - now, timedelta()) / max(waves_left, 1)
+def wave_deadline(now: datetime, run_deadline: datetime, waves_left: int) -> datetime:
+    """Divide the time that is left equally, so that a wave that hangs leaves time to those after it."""
+    return now + max(run_deadline - now, timedelta()) / max(waves_left, 1)
 
 
-def is_late(now: datetime, started: datetime, end: datetime, *, begun: bool) -> RunFailure | None:
-    """Whether to wait no longer for a group's run, and why."""
-    if now >= end:
-        return RunFailure.NOT_ENDED if begun else RunFailure.NOT_BEGUN
-    return None if begun or now < started + BEGIN else RunFailure.NOT_BEGUN
+def overdue(now: datetime, created: datetime, deadline: datetime, *, started: bool) -> RunFailure | None:
+    """Return why to stop waiting for a group's run, or None while there is time left."""
+    if now >= deadline:
+        return RunFailure.NOT_ENDED if started else RunFailure.NOT_BEGUN
+    return None if started or now < created + START_TIMEOUT else RunFailure.NOT_BEGUN

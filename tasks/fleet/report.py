@@ -1,67 +1,70 @@
-"""How a fleet of runs went, as text: the verdict, and a table with one line per group. Pure."""
+"""The report of a fleet as text: the verdict, and a table with one line per group. Pure."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
 from tasks.config.schema import SyncConfig
 from tasks.domain import text
 from tasks.domain.text import join_limited
-from tasks.fleet.groups import Outcome, RunFailure
+from tasks.fleet.groups import GroupResult, RunFailure
 from tasks.report.markdown import table, title
 from tasks.report.verdict import MAX_NAMED, Verdict
 
-WAITED = (
-    "urgent only, since too much failed in a wave before: mend what failed there; the groups' own reports "
-    "say what it was (prefect flow-run logs <run>)"
+URGENT_ONLY = (
+    "urgent only, since too many copies failed in an earlier wave; fix what failed there: the groups' own "
+    "reports say what it was (prefect flow-run logs <run>)"
 )
 
 
-def verdict(outcomes: Sequence[Outcome], config: SyncConfig) -> Verdict:
-    """How the fleet ended, in one line: `1 of 3 groups failed: eu (ClustersFailed)`."""
-    count = f"{len(outcomes)} group{'' if len(outcomes) == 1 else 's'}"
-    failed = [f"{one.group.name} ({_state(one)})" for one in outcomes if not one.completed]
+def verdict(results: Sequence[GroupResult], config: SyncConfig) -> Verdict:
+    """Return the fleet's final state and its message: `1 of 3 groups failed: eu (ClustersFailed)`."""
+    count = f"{len(results)} group{'' if len(results) == 1 else 's'}"
+    failed = [f"{one.group.name} ({_state(one)})" for one in results if not one.completed]
     if failed:
         more = [f"and {len(failed) - MAX_NAMED} more"] if len(failed) > MAX_NAMED else []
         message = f"{len(failed)} of {count} failed: {', '.join(failed[:MAX_NAMED] + more)}"
         return Verdict(ok=False, name="GroupsFailed", message=message)
-    asleep = f"; suspended: {', '.join(config.suspended)}" if config.suspended else ""
-    return Verdict(ok=True, name="Completed", message=f"{count}: all Completed{asleep}")
+    suspended = f"; suspended: {', '.join(config.suspended)}" if config.suspended else ""
+    return Verdict(ok=True, name="Completed", message=f"{count}: all Completed{suspended}")
 
 
 COLUMNS = ("group", "wave", "clusters", "state", "copies", "run")
 
 
-def rows(outcomes: Iterable[Outcome]) -> Iterator[list[str]]:
-    """One line per group, those in trouble first."""
-    for one in sorted(outcomes, key=lambda outcome: outcome.completed):
+def rows(results: Iterable[GroupResult]) -> Iterator[list[str]]:
+    """Yield one row per group, failed groups first."""
+    for one in sorted(results, key=lambda result: result.completed):
         copies = f"{one.share.wanted - one.share.missing} of {one.share.wanted}" if one.share else "?"
         group = one.group
         yield [group.name, str(group.wave), str(len(group.clusters)), _state(one), copies, one.run_id or "-"]
 
 
-def _state(one: Outcome) -> str:
+def _state(one: GroupResult) -> str:
     return f"{one.state}, urgent only" if one.urgent_only else one.state
 
 
-def render(outcomes: Sequence[Outcome], config: SyncConfig) -> str:
-    """For the log."""
-    lines = [f"tls-sync fleet: {verdict(outcomes, config).message}", "", *text.table(COLUMNS, rows(outcomes))]
-    return "\n".join([*lines, *([""] if explained(outcomes) else []), *explained(outcomes)])
+def render(results: Sequence[GroupResult], config: SyncConfig) -> str:
+    """Return the report for the log."""
+    lines = [f"tls-sync fleet: {verdict(results, config).message}", "", *text.table(COLUMNS, rows(results))]
+    notes = explanations(results)
+    return "\n".join([*lines, *([""] if notes else []), *notes])
 
 
-def render_markdown(outcomes: Sequence[Outcome], config: SyncConfig) -> str:
-    """The fleet's artifact; `prefect flow-run logs <run>` shows the report of a group."""
+def render_markdown(results: Sequence[GroupResult], config: SyncConfig) -> str:
+    """Return the report for the fleet's artifact."""
     lines = [
-        title(verdict(outcomes, config)),
+        title(verdict(results, config)),
         "",
-        *table(COLUMNS, rows(outcomes)),
+        *table(COLUMNS, rows(results)),
     ]
-    return "\n".join([*lines, "", *(f"- {line}" for line in explained(outcomes))])
+    return "\n".join([*lines, "", *(f"- {line}" for line in explanations(results))])
 
 
-def explained(outcomes: Sequence[Outcome]) -> list[str]:
-    """What became of groups whose runs can't say it themselves, and why some had to wait."""
-    known = {str(lapse): lapse for lapse in RunFailure}
-    told = [f"{one.group.name}: {known[one.state].sentence}" for one in outcomes if one.state in known]
-    if waited := [one.group.name for one in outcomes if one.urgent_only]:
-        told.append(f"{join_limited(waited)}: {WAITED}")
-    return told
+def explanations(results: Sequence[GroupResult]) -> list[str]:
+    """Explain each RunFailure, and why some groups wrote only urgent copies."""
+    failures = {str(failure): failure for failure in RunFailure}
+    lines = [
+        f"{one.group.name}: {failures[one.state].explanation}" for one in results if one.state in failures
+    ]
+    if urgent_only := [one.group.name for one in results if one.urgent_only]:
+        lines.append(f"{join_limited(urgent_only)}: {URGENT_ONLY}")
+    return lines

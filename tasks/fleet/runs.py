@@ -1,4 +1,4 @@
-"""The runs of a fleet: started, watched, and, where the fleet is told to stop or time is up, cancelled."""
+"""Creates the flow runs of a fleet, polls them, and cancels those that are overdue."""
 
 import signal as signals
 import time
@@ -25,85 +25,89 @@ from prefect.states import Cancelling
 from tasks.config.schema import SyncConfig
 from tasks.domain.parameters import RunParameters
 from tasks.fleet import groups as fleet
-from tasks.fleet.groups import Group, Outcome, RunFailure
+from tasks.fleet.groups import Group, GroupResult, RunFailure
 from tasks.runtime import shutdown
 
 DEPLOYMENT = "tls-sync/group"
-PAUSE = 1.0
-"""Seconds between two looks at the runs under way."""
-GRACE = 15.0
-"""Seconds in which cancelled runs may end, so that the report has their states; of 30 that Prefect gives."""
-_TROUBLE = (httpx.HTTPError, PrefectException, OSError)
+POLL_SECONDS = 1.0
+"""Seconds between two requests for the states of the runs."""
+CANCEL_SECONDS = 15.0
+"""Seconds to wait for the final states of cancelled runs, of the 30 that Prefect gives a cancelled fleet."""
+_API_ERRORS = (httpx.HTTPError, PrefectException, OSError)
 
 
-def serve(
+def run_waves(
     waves: Sequence[Sequence[Group]],
     config: SyncConfig,
     parameters: RunParameters,
-    until: datetime,
-) -> tuple[list[Outcome], BaseException | None]:
-    """What became of each group; and, where the fleet was told to stop, what told it so."""
-    outcomes: list[Outcome] = []
-    well, told = True, None
+    run_deadline: datetime,
+) -> tuple[list[GroupResult], BaseException | None]:
+    """Run the groups wave by wave. Return their results, and the exception that stopped the fleet, if any."""
+    results: list[GroupResult] = []
+    within_limit, signal = True, None
     with get_client(sync_client=True) as client:
         for number, groups in enumerate(waves):
-            if told:
-                outcomes += [Outcome(group, state=RunFailure.INTERRUPTED) for group in groups]
+            if signal:
+                results += [GroupResult(group, state=RunFailure.INTERRUPTED) for group in groups]
                 continue
-            end = fleet.end_of_wave(datetime.now(UTC), until, len(waves) - number)
-            wave = _Wave(client, end, parameters, urgent_only=not well)
-            told = wave.serve(groups)
-            done = [wave.done[group.name] for group in groups]
-            well = well and fleet.went_well(done, config.waves.max_failed_share)
-            outcomes += done
-    return outcomes, told
+            deadline = fleet.wave_deadline(datetime.now(UTC), run_deadline, len(waves) - number)
+            wave = _Wave(client, deadline, parameters, urgent_only=not within_limit)
+            signal = wave.run(groups)
+            done = [wave.results[group.name] for group in groups]
+            within_limit = within_limit and fleet.is_within_limit(done, config.waves.max_failed_share)
+            results += done
+    return results, signal
 
 
 @dataclass
-class _Begun:
+class _GroupRun:
+    """A flow run that this fleet has created."""
+
     group: Group
-    started: datetime
-    seen: FlowRun
+    created: datetime
+    flow_run: FlowRun
+    """As Prefect's API last returned it."""
 
     @property
-    def has_begun(self) -> bool:
-        return self.seen.start_time is not None
+    def has_started(self) -> bool:
+        return self.flow_run.start_time is not None
 
     @property
     def has_ended(self) -> bool:
-        return self.seen.state is not None and self.seen.state.is_final()
+        return self.flow_run.state is not None and self.flow_run.state.is_final()
 
 
 @dataclass
 class _Wave:
     client: SyncPrefectClient
-    end: datetime
+    deadline: datetime
     parameters: RunParameters
-    """Those of the fleet."""
+    """The fleet's."""
     urgent_only: bool = field(kw_only=True)
-    under_way: dict[UUID, _Begun] = field(default_factory=dict)
-    done: dict[str, Outcome] = field(default_factory=dict)
+    active: dict[UUID, _GroupRun] = field(default_factory=dict)
+    results: dict[str, GroupResult] = field(default_factory=dict)
+    """Name of a group -> its result."""
 
-    def serve(self, groups: Iterable[Group]) -> BaseException | None:
-        """Side by side; what told us to stop, if anything did."""
+    def run(self, groups: Iterable[Group]) -> BaseException | None:
+        """Run the groups concurrently; return the exception that stopped the fleet, if any."""
         waiting = deque(groups)
         try:
-            while waiting or self.under_way:
-                while waiting and len(self.under_way) < fleet.MAX_CONCURRENT_GROUPS:
-                    self._start(waiting[0])
+            while waiting or self.active:
+                while waiting and len(self.active) < fleet.MAX_CONCURRENT_GROUPS:
+                    self._create(waiting[0])
                     waiting.popleft()
-                self._look()
-                self._give_up()
-                if self.under_way:
-                    _pause()
-        except BaseException as told:  # noqa: BLE001  raised again by the flow, once its report is out
-            self._recall(told)
+                self._poll()
+                self._cancel_overdue()
+                if self.active:
+                    _sleep()
+        except BaseException as signal:  # noqa: BLE001  the flow raises it again after its report
+            self._cancel_all(signal)
             for group in waiting:
-                self.done.setdefault(group.name, self._lapsed(group, RunFailure.INTERRUPTED))
-            return told
+                self.results.setdefault(group.name, self._failed(group, RunFailure.INTERRUPTED))
+            return signal
         return None
 
-    def _start(self, group: Group) -> None:
+    def _create(self, group: Group) -> None:
         parameters = fleet.parameters_of(group, self.parameters, urgent_only=self.urgent_only)
         key = f"{runtime.flow_run.id}-{runtime.flow_run.run_count}-{group.name}"
         try:
@@ -112,95 +116,90 @@ class _Wave:
                 parameters=asdict(parameters),
                 timeout=0,
                 idempotency_key=key,
-                flow_run_name=parameters.run_name,  # as the run names itself, should it never begin
+                flow_run_name=parameters.run_name,  # the run sets the same name, but only once it starts
             )
-            assert isinstance(run, FlowRun)  # not in an event loop
-        except _TROUBLE as error:
-            _say(f"group {group.name}: Prefect did not take its run ({type(error).__name__})")
-            self.done[group.name] = self._lapsed(group, RunFailure.NOT_STARTED)
+            assert isinstance(run, FlowRun)  # a coroutine only in an event loop
+        except _API_ERRORS as error:
+            _warn(f"group {group.name}: Prefect did not create its run ({type(error).__name__})")
+            self.results[group.name] = self._failed(group, RunFailure.NOT_STARTED)
             return
-        self.under_way[run.id] = _Begun(group, datetime.now(UTC), run)
-        _tell(f"group {group.name}: asked for, run {run.id}")
+        self.active[run.id] = _GroupRun(group, datetime.now(UTC), run)
+        get_run_logger().info("group %s: created run %s", group.name, run.id)
 
-    def _look(self) -> None:
-        """What has ended since; an API that is away for a while is asked again."""
-        if not self.under_way:
+    def _poll(self) -> None:
+        """Read the states of active runs, and record the results of those that have ended."""
+        if not self.active:
             return
-        asked = FlowRunFilter(id=FlowRunFilterId(any_=list(self.under_way)))
+        active = FlowRunFilter(id=FlowRunFilterId(any_=list(self.active)))
         try:
-            found = self.client.read_flow_runs(flow_run_filter=asked)
-        except _TROUBLE as error:
-            _say(f"Prefect's API does not say how the groups' runs are ({type(error).__name__})")
+            found = self.client.read_flow_runs(flow_run_filter=active)
+        except _API_ERRORS as error:
+            _warn(f"Prefect's API did not return the groups' runs ({type(error).__name__}); trying again")
             return
         for run in found:
-            self.under_way[run.id].seen = run
-            if self.under_way[run.id].has_ended:
-                self._note(run.id)
+            self.active[run.id].flow_run = run
+            if self.active[run.id].has_ended:
+                self._record(self.active.pop(run.id))
 
-    def _note(self, run_id: UUID) -> None:
-        begun = self.under_way.pop(run_id)
-        run = begun.seen
-        self.done[begun.group.name] = fleet.ended(
-            Outcome(begun.group, str(run_id), urgent_only=self.urgent_only),
+    def _record(self, ended: _GroupRun) -> None:
+        run, group = ended.flow_run, ended.group
+        self.results[group.name] = fleet.with_final_state(
+            GroupResult(group, str(run.id), urgent_only=self.urgent_only),
             name=run.state_name or "",
             type_=run.state_type.value if run.state_type else "",
             labels=run.labels,
         )
-        _tell(f"group {begun.group.name}: {self.done[begun.group.name].state}")
+        get_run_logger().info("group %s: %s", group.name, self.results[group.name].state)
 
-    def _give_up(self) -> None:
-        """A run that takes too long to begin, or to end, costs its own group alone."""
-        for run_id, begun in list(self.under_way.items()):
+    def _cancel_overdue(self) -> None:
+        """Cancel each run that did not start or end in time; only its own group fails."""
+        for run_id, active in list(self.active.items()):
             now = datetime.now(UTC)
-            if lapse := fleet.is_late(now, begun.started, self.end, begun=begun.has_begun):
+            if failure := fleet.overdue(now, active.created, self.deadline, started=active.has_started):
                 self._cancel(run_id)
-                del self.under_way[run_id]
-                self.done[begun.group.name] = self._lapsed(begun.group, lapse, run_id)
-                _say(f"group {begun.group.name}: {lapse.sentence}")
+                del self.active[run_id]
+                self.results[active.group.name] = self._failed(active.group, failure, run_id)
+                _warn(f"group {active.group.name}: {failure.explanation}")
 
-    def _recall(self, told: BaseException) -> None:
-        """Every run that this fleet has started is told to stop, and has some time to say how it ended."""
-        why = "a defect" if isinstance(told, Exception) else "told to stop"
-        _say(f"{why}: the groups' runs are cancelled, then the report")
-        for run_id in self._ours():
+    def _cancel_all(self, signal: BaseException) -> None:
+        """Cancel all runs of this fleet, and wait up to CANCEL_SECONDS for their final states."""
+        why = "internal error" if isinstance(signal, Exception) else "stop requested"
+        _warn(f"{why}: cancelling the groups' runs; the report follows")
+        for run_id in self._unfinished():
             self._cancel(run_id)
-        end = time.monotonic() + GRACE
-        while self.under_way and time.monotonic() < end:
-            time.sleep(PAUSE)
-            self._look()
-        for run_id, begun in self.under_way.items():
-            self.done[begun.group.name] = self._lapsed(begun.group, RunFailure.INTERRUPTED, run_id)
+        end = time.monotonic() + CANCEL_SECONDS
+        while self.active and time.monotonic() < end:
+            time.sleep(POLL_SECONDS)
+            self._poll()
+        for run_id, active in self.active.items():
+            self.results[active.group.name] = self._failed(active.group, RunFailure.INTERRUPTED, run_id)
 
-    def _ours(self) -> set[UUID]:
-        """Also one that was being started just when we were told."""
+    def _unfinished(self) -> set[UUID]:
+        """Return the ids of all child runs, also of one that the stop signal kept us from recording."""
         parent = FlowRunFilterParentFlowRunId(any_=[UUID(str(runtime.flow_run.id))])
         try:
             found = self.client.read_flow_runs(flow_run_filter=FlowRunFilter(parent_flow_run_id=parent))
-        except _TROUBLE:
-            return set(self.under_way)
-        return {run.id for run in found if not (run.state and run.state.is_final())} | set(self.under_way)
+        except _API_ERRORS:
+            return set(self.active)
+        return {run.id for run in found if not (run.state and run.state.is_final())} | set(self.active)
 
     def _cancel(self, run_id: UUID) -> None:
-        """As the UI does it: its process hears of it, ends its writes, and reports."""
+        """Cancel a run as the UI does: its process gets SIGTERM, finishes its writes, and reports."""
         try:
-            self.client.set_flow_run_state(run_id, Cancelling(message="The fleet waits for it no longer."))
-        except _TROUBLE as error:
-            _say(f"a group's run could not be cancelled ({type(error).__name__})")
+            self.client.set_flow_run_state(run_id, Cancelling(message="The fleet no longer waits for it."))
+        except _API_ERRORS as error:
+            _warn(f"could not cancel a group's run ({type(error).__name__})")
 
-    def _lapsed(self, group: Group, lapse: RunFailure, run_id: UUID | None = None) -> Outcome:
-        return Outcome(group, str(run_id or ""), state=lapse, urgent_only=self.urgent_only)
+    def _failed(self, group: Group, failure: RunFailure, run_id: UUID | None = None) -> GroupResult:
+        return GroupResult(group, str(run_id or ""), state=failure, urgent_only=self.urgent_only)
 
 
-def _pause() -> None:
-    """A handler's exception can get lost, but not that it was called."""
-    time.sleep(PAUSE)
+def _sleep() -> None:
+    """Sleep; raise TerminationSignal if a signal handler ran whose exception was lost in a finalizer."""
+    time.sleep(POLL_SECONDS)
     if shutdown.requested.is_set():
         raise TerminationSignal(signal=signals.SIGTERM)
 
 
-def _tell(line: str) -> None:
-    get_run_logger().info("%s", line)
-
-
-def _say(line: str) -> None:
+def _warn(line: str) -> None:
     get_run_logger().warning("%s", line)

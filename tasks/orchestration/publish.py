@@ -71,7 +71,10 @@ def label_with_share(share: Share) -> None:
         with get_client(sync_client=True) as client:
             client.update_flow_run_labels(UUID(runtime.flow_run.id), labels_of(share))
     except (httpx.HTTPError, PrefectException) as error:
-        get_run_logger().warning("the fleet was not told how this group went (%s)", type(error).__name__)
+        get_run_logger().warning(
+            "could not label this run with its share (%s); the fleet counts the group as failed",
+            type(error).__name__,
+        )
 
 
 def flush_logs() -> None:

@@ -1,4 +1,4 @@
-"""A fleet of runs with a real Prefect server and real API servers; each group's run is a process."""
+"""The fleet with a real Prefect server and real API servers; each group's run is a process of its own."""
 
 import signal
 import subprocess
@@ -25,13 +25,13 @@ from tests.support.waiting import until
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
 GROUPS = {"dev": "eu", "rct": "us", "prd": None}
-"""DEV and RCT are of wave 1, PRD of wave 2, and so of group wave-2."""
+"""Cluster -> its group. DEV and RCT are of wave 1; PRD is of wave 2, and so of the group wave-2."""
 COUNT = 24
 
 
 @pytest.fixture(scope="module")
 def deployed(prefect_server: Path) -> Path:
-    """The deployments of prefect.yaml."""
+    """Register the deployments of prefect.yaml; return the home of Prefect's server."""
     given = environment(prefect_server)
     make_pool(given)
     done = prefect("deploy", "--all", "--prefect-file", "prefect.yaml", env=given)
@@ -40,7 +40,10 @@ def deployed(prefect_server: Path) -> Path:
 
 
 class Pods:
-    """Starts each scheduled run of tls-sync/group as a worker's pod does; or does not, as told, by group."""
+    """Executes each scheduled run of tls-sync/group, as the pods of a worker do.
+
+    The runs of groups in `never` are not started, and those in `crash` are set to Crashed.
+    """
 
     def __init__(self, home: Path) -> None:
         self._http = http_client(api_url())
@@ -65,13 +68,13 @@ class Pods:
 
     @property
     def runs(self) -> dict[str, dict[str, Any]]:
-        """Of this test, by group."""
+        """The runs of this test, by group."""
         mine = (run for run in self._found() if run["id"] not in self._before)
         return {run["parameters"]["group"]: run for run in mine}
 
     def _found(self) -> list[dict[str, Any]]:
-        asked = {"deployments": {"id": {"any_": [self._deployment]}}, "limit": 200}
-        found: list[dict[str, Any]] = self._http.post("/flow_runs/filter", json=asked).json()
+        chosen = {"deployments": {"id": {"any_": [self._deployment]}}, "limit": 200}
+        found: list[dict[str, Any]] = self._http.post("/flow_runs/filter", json=chosen).json()
         return found
 
     def _work(self) -> None:
@@ -107,7 +110,7 @@ def grouped(world: World) -> World:
 
 @pytest.fixture
 def pods(deployed: Path, grouped: World) -> Iterator[Pods]:
-    """After the world, whose environment they have."""
+    """The pods, started after the world, so that they have its environment."""
     found = Pods(deployed)
     yield found
     found.close()
@@ -126,7 +129,7 @@ def states(pods: Pods) -> dict[str, str]:
 
 
 def test_each_group_is_a_run_of_its_own(grouped: World, pods: Pods) -> None:
-    """All copies arrive; the groups of a wave start together, and the next wave once both have ended."""
+    """All copies arrive; the groups of a wave run concurrently, and the next wave starts after both."""
     (secret,) = grouped.issue("web-tls")
     state = run()
     assert (state.type.value, state.message) == ("COMPLETED", "3 groups: all Completed")
@@ -146,7 +149,7 @@ def test_each_group_is_a_run_of_its_own(grouped: World, pods: Pods) -> None:
 
 
 def test_a_fleet_is_narrowed_like_a_run(grouped: World, pods: Pods) -> None:
-    """A dry run writes nothing anywhere, has an artifact of its own, and says for which certificate."""
+    """A dry run of a fleet writes nothing and has its own artifact; the groups' runs have its certificate."""
     grouped.issue("web-tls")
     state = run(certificate="web-tls", dry_run=True)
     assert state.is_completed(), state.message
@@ -156,22 +159,22 @@ def test_a_fleet_is_narrowed_like_a_run(grouped: World, pods: Pods) -> None:
     assert pods.runs["eu"]["name"] == "sync group eu web-tls (dry run)"
 
 
-def test_a_group_that_crashed_holds_back_the_next_wave(grouped: World, pods: Pods) -> None:
-    """It told nothing, so PRD waits; its neighbour in the wave is served, and the fleet names who failed."""
+def test_a_group_that_crashed_limits_the_next_wave(grouped: World, pods: Pods) -> None:
+    """A crashed run has no share, so PRD gets only urgent copies; the other group of its wave is served."""
     (secret,) = grouped.issue("web-tls")
     pods.crash = {"eu"}
     state = run()
     assert state.name == "GroupsFailed"
     assert state.message == "2 of 3 groups failed: eu (Crashed), wave-2 (ClustersFailed, urgent only)"
-    held = {name: copy["data"] for name in GROUPS if (copy := grouped.copy("web-tls", name))}
-    assert held == {"rct": secret["data"]}
+    copies = {name: copy["data"] for name in GROUPS if (copy := grouped.copy("web-tls", name))}
+    assert copies == {"rct": secret["data"]}
     assert pods.runs["wave-2"]["parameters"]["urgent_only"] is True
     assert "prd (HeldBack: " in pods.runs["wave-2"]["state"]["message"]
     pods.crash.clear()
 
 
-def test_one_dead_cluster_holds_back_nobody_by_being_alone_in_its_group(grouped: World, pods: Pods) -> None:
-    """The share is that of the wave: half of it may fail here, and DEV is all of its group."""
+def test_one_dead_cluster_alone_in_its_group_delays_nobody(grouped: World, pods: Pods) -> None:
+    """The share is counted over the wave: half of it may fail here, although DEV is all of its group."""
     grouped.edit_config(lambda document: document.update(waves={"maxFailedShare": 0.5}))
     (secret,) = grouped.issue("web-tls")
     with grouped.down("dev"):
@@ -181,34 +184,36 @@ def test_one_dead_cluster_holds_back_nobody_by_being_alone_in_its_group(grouped:
     assert [copy and copy["data"] for copy in copies] == [secret["data"]] * 2
 
 
-def test_a_group_that_never_begins_costs_its_own_time(
+def test_a_group_that_never_starts_fails_alone(
     grouped: World, pods: Pods, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is given up and cancelled; the others are served, and PRD waits, since nobody knows how DEV is."""
+    """A run that does not start in time is cancelled; RCT is served, and PRD gets only urgent copies."""
     (secret,) = grouped.issue("web-tls")
     pods.never = {"eu"}
-    is_late = groups.is_late
+    overdue = groups.overdue
 
-    def late(now: datetime, started: datetime, end: datetime, *, begun: bool) -> groups.RunFailure | None:
-        """Its time to begin is up as soon as its neighbour has ended: no clock decides this test."""
+    def late(
+        now: datetime, created: datetime, deadline: datetime, *, started: bool
+    ) -> groups.RunFailure | None:
+        """Its time to start is up as soon as its neighbour has ended, so that no clock decides this test."""
         seen = states(pods)
         up = seen.get("us") == "Completed" and "wave-2" not in seen
-        return is_late(now + groups.BEGIN if up else now, started, end, begun=begun)
+        return overdue(now + groups.START_TIMEOUT if up else now, created, deadline, started=started)
 
-    monkeypatch.setattr(groups, "is_late", late)
+    monkeypatch.setattr(groups, "overdue", late)
     state = run()
     assert state.message == "2 of 3 groups failed: eu (NotBegun), wave-2 (ClustersFailed, urgent only)"
     assert states(pods)["eu"] == "Cancelled"
     copy = grouped.copy("web-tls", "rct")
     assert copy is not None
     assert copy["data"] == secret["data"]
-    assert "eu: its run did not begin in time: look at the worker" in page()
+    assert "eu: its run did not start in time; check the worker" in page()
 
 
-def test_a_wave_ends_in_its_time(grouped: World, pods: Pods, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its time is up, so its runs are told to stop, and the next wave has its turn."""
+def test_a_wave_ends_at_its_deadline(grouped: World, pods: Pods, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At a wave's deadline its runs are cancelled, and the next wave starts."""
     pods.never = {"eu", "us"}
-    monkeypatch.setattr(groups, "end_of_wave", lambda now, _until, _left: now + timedelta(seconds=45))
+    monkeypatch.setattr(groups, "wave_deadline", lambda now, _until, _left: now + timedelta(seconds=45))
     grouped.issue("web-tls")
     state = run()
     assert state.message is not None
@@ -221,23 +226,23 @@ def test_a_wave_ends_in_its_time(grouped: World, pods: Pods, monkeypatch: pytest
 def test_without_the_deployment_the_fleet_says_so(
     grouped: World, deployed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No group is begun, each is named, and the report says what to look for."""
+    """Without the deployment no run is created, and the report says what is missing."""
     monkeypatch.setattr(fleet_runs, "DEPLOYMENT", "tls-sync/nowhere")
     state = run()
     assert state.message is not None
     assert state.message.startswith("3 of 3 groups failed: eu (NotStarted), us (NotStarted)")
-    assert "eu: Prefect did not take the run: look for the deployment tls-sync/group" in page()
+    assert "eu: Prefect did not create the run; check that the deployment tls-sync/group exists" in page()
 
 
-def test_a_certificate_that_nobody_gets_is_refused(grouped: World, deployed: Path) -> None:
-    """Before any run is started."""
+def test_a_certificate_without_a_route_is_refused(grouped: World, deployed: Path) -> None:
+    """The fleet fails before it creates a run."""
     state = run(certificate="nothing-tls")
     assert state.is_failed()
     assert "no route sends it" in str(state.message)
 
 
-def test_a_fleet_that_is_told_to_stop_stops_its_runs(grouped: World, pods: Pods) -> None:
-    """Writes under way end, no other begins, no other group begins, and the report comes all the same."""
+def test_a_stopped_fleet_stops_its_runs(grouped: World, pods: Pods) -> None:
+    """Writes in progress finish, no other write or group starts, and the report is published."""
     grouped.issue(*(f"web-{number}-tls" for number in range(COUNT)))
     slowly = SlowWrites(3)
     with grouped.proxy() as proxy:
@@ -256,7 +261,7 @@ def test_a_fleet_that_is_told_to_stop_stops_its_runs(grouped: World, pods: Pods)
         output, _ = parent.communicate(timeout=300)
         until("the group's end", lambda: states(pods)["eu"] == "Cancelled")
     assert parent.returncode != 0
-    assert "told to stop: the groups' runs are cancelled, then the report" in output
+    assert "stop requested: cancelling the groups' runs; the report follows" in output
     assert "wave-2 (Interrupted)" in output
     logs = http_client(api_url()).post("/logs/filter", json={"sort": "TIMESTAMP_DESC"}).json()
     logged = "\n".join(one["message"] for one in logs)

@@ -1,4 +1,4 @@
-"""A fleet of runs: its groups, their order, who is held back, and how it is told."""
+"""The groups of a fleet, the order in which they run, the limit that delays later waves, and the report."""
 
 from datetime import timedelta
 from typing import Any
@@ -11,7 +11,7 @@ from tasks.domain.errors import ConfigError
 from tasks.domain.parameters import RunParameters
 from tasks.fleet import groups as fleet
 from tasks.fleet import report as fleet_report
-from tasks.fleet.groups import Group, Outcome, RunFailure
+from tasks.fleet.groups import Group, GroupResult, RunFailure
 from tasks.plan import waves
 from tasks.plan.spec import specs_for
 from tasks.plan.waves import Share, share_of
@@ -31,18 +31,18 @@ def config(**groups: str) -> SyncConfig:
     return parse_config(given)
 
 
-def told(wanted: int, missing: int, group: Group = EU) -> Outcome:
-    return Outcome(group, "id", "Completed", completed=not missing, share=Share(wanted, missing))
+def result(wanted: int, missing: int, group: Group = EU) -> GroupResult:
+    return GroupResult(group, "id", "Completed", completed=not missing, share=Share(wanted, missing))
 
 
-def groups(made: list[tuple[Group, ...]]) -> list[list[tuple[str, tuple[str, ...]]]]:
-    return [[(group.name, group.clusters) for group in wave] for wave in made]
+def names(waves_: list[tuple[Group, ...]]) -> list[list[tuple[str, tuple[str, ...]]]]:
+    return [[(group.name, group.clusters) for group in wave] for wave in waves_]
 
 
-def test_groups_follow_each_other_wave_by_wave() -> None:
-    """Those of a wave stand side by side, as the configuration has them."""
+def test_groups_run_wave_by_wave() -> None:
+    """The groups of a wave are together, in the order of the configuration."""
     found = config(dev="eu", qa="us", prd="live")
-    assert groups(fleet.waves_of(found.clusters)) == [
+    assert names(fleet.groups_by_wave(found.clusters)) == [
         [("eu", ("dev",)), ("us", ("qa",))],
         [("wave-2", ("rct",))],
         [("live", ("prd",))],
@@ -50,31 +50,31 @@ def test_groups_follow_each_other_wave_by_wave() -> None:
 
 
 def test_without_a_name_the_clusters_of_a_wave_are_a_group() -> None:
-    """So that a configuration that names no group can be served by a fleet, too."""
+    """A fleet also serves a configuration that names no group: each wave is a group."""
     found = config()
-    assert groups(fleet.waves_of(found.clusters))[0] == [("wave-1", ("dev", "qa"))]
+    assert names(fleet.groups_by_wave(found.clusters))[0] == [("wave-1", ("dev", "qa"))]
     assert [one.name for one in found.select(RunParameters(group="wave-1"))] == ["dev", "qa"]
 
 
-def test_a_group_is_of_one_wave() -> None:
-    """Its run can't wait in the middle for the runs of others."""
+def test_a_group_of_two_waves_is_refused() -> None:
+    """A group's run can't wait halfway for other groups, so its clusters are of one wave."""
     with pytest.raises(ConfigError) as error:
         config(dev="eu", prd="eu", rct="wave-1")
-    said = str(error.value)
-    assert "clusters[1] (dev).group: the group 'eu' can't be of waves 3 and 1" in said
-    assert "give the clusters of each wave a group of their own" in said
-    assert "clusters[3] (qa).group: the group 'wave-1' can't be of waves 2 and 1" in said
+    message = str(error.value)
+    assert "clusters[1] (dev).group: the group 'eu' can't be of waves 3 and 1" in message
+    assert "give the clusters of each wave a group of their own" in message
+    assert "clusters[3] (qa).group: the group 'wave-1' can't be of waves 2 and 1" in message
 
 
 @pytest.mark.parametrize("name", ["EU", "a.b", "-a", "a" * 64])
-def test_a_groups_name_is_a_label(name: str) -> None:
-    """As that of a cluster."""
+def test_a_groups_name_is_a_dns_label(name: str) -> None:
+    """The name of a group is a DNS-1123 label, like that of a cluster."""
     with pytest.raises(ConfigError, match=r"clusters\[1\] \(dev\).group: use a DNS-1123 label"):
         config(dev=name)
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("parameters", "message"),
     [
         ({"group": "ue"}, "group='ue': no such group; known are: wave-3, eu, wave-2"),
         ({"group": "eu", "cluster": "dev"}, "cluster='dev' and group='eu': give one of them"),
@@ -82,8 +82,8 @@ def test_a_groups_name_is_a_label(name: str) -> None:
         ({"group": "eu", "certificate": "x"}, "certificate='x': no route sends it; routed are: web-*"),
     ],
 )
-def test_select_refuses_a_group_when(asked: dict[str, Any], said: str) -> None:
-    """Before any read, with the groups that there are."""
+def test_select_refuses_a_group_when(parameters: dict[str, Any], message: str) -> None:
+    """The message names the parameter and the known groups."""
     given = document()
     for cluster in given["clusters"]:
         cluster["suspended"] = cluster["name"] == "rct"
@@ -91,12 +91,12 @@ def test_select_refuses_a_group_when(asked: dict[str, Any], said: str) -> None:
             cluster["group"] = "eu"
     found = parse_config(given)
     with pytest.raises(ConfigError) as error:
-        found.select(RunParameters(**asked))
-    assert str(error.value) == said
+        found.select(RunParameters(**parameters))
+    assert str(error.value) == message
 
 
 def test_a_group_knows_its_suspended_members() -> None:
-    """They are left out of runs, and their metrics are taken away."""
+    """Suspended clusters are left out of runs, but stay members, so that their metrics are deleted."""
     given = document()
     given["clusters"][1]["suspended"] = True
     found = parse_config(given)
@@ -106,17 +106,17 @@ def test_a_group_knows_its_suspended_members() -> None:
 
 
 @pytest.mark.parametrize("urgent_only", [False, True])
-def test_a_groups_run_may_do_no_more_than_the_fleet(urgent_only: bool) -> None:
-    """It is asked for its group, and for the rest as the fleet was, or for less."""
-    asked = RunParameters(certificate="web-tls", dry_run=True)
-    assert fleet.parameters_of(EU, asked, urgent_only=urgent_only) == RunParameters(
+def test_a_groups_run_has_the_parameters_of_the_fleet(urgent_only: bool) -> None:
+    """A group's run has the fleet's certificate and dry_run, and its own group and urgent_only."""
+    given = RunParameters(certificate="web-tls", dry_run=True)
+    assert fleet.parameters_of(EU, given, urgent_only=urgent_only) == RunParameters(
         group="eu", certificate="web-tls", dry_run=True, urgent_only=urgent_only
     )
 
 
 @pytest.mark.parametrize("share", [Share(40, 3), Share(40, 0), Share(4, 4), Share(0, 0)], ids=str)
-def test_a_share_is_told_in_labels(share: Share) -> None:
-    """What the run of a group told is what the fleet finds, also where all went well, or nothing did."""
+def test_a_share_is_read_from_the_labels_that_it_was_written_to(share: Share) -> None:
+    """The fleet reads the share that a group's run wrote, also if no copy or every copy is missing."""
     assert waves.share_in(waves.labels_of(share)) == share
 
 
@@ -132,35 +132,35 @@ def test_a_share_is_told_in_labels(share: Share) -> None:
     ],
     ids=str,
 )
-def test_labels_without_sense_tell_nothing(labels: dict[str, Any]) -> None:
-    """What can't be true is as if the group had not told."""
+def test_inconsistent_labels_are_no_share(labels: dict[str, Any]) -> None:
+    """Missing labels, wrong types and impossible numbers count as no share."""
     assert waves.share_in(labels) is None
 
 
-def test_the_share_is_that_of_the_clusters_asked_for() -> None:
-    """A cluster whose report is missing has none of its copies."""
+def test_the_share_covers_the_selected_clusters() -> None:
+    """A cluster without a report counts as missing all of its copies."""
     found = config()
     specs = specs_for(found, found.select(RunParameters(group="wave-1")), OPS, RunParameters())
     assert share_of(specs, (report("dev", 2), report("qa", 1))) == Share(20, 3)
     assert share_of(specs, (report("qa", 1),)) == Share(20, 11)
 
 
-WENT = {
-    "all well": ((told(10, 0), told(10, 0, US)), True),
-    "one dead cluster of a hundred, in a group of its own": ((told(99, 0), told(1, 1, US)), True),
-    "the share itself": ((told(5, 1),), True),
-    "more than the share, over all groups": ((told(10, 0), told(10, 5, US)), False),
-    "nothing wanted": ((told(0, 0),), True),
+LIMITS = {
+    "all copies there": ((result(10, 0), result(10, 0, US)), True),
+    "one dead cluster of a hundred, in a group of its own": ((result(99, 0), result(1, 1, US)), True),
+    "the share itself": ((result(5, 1),), True),
+    "more than the share, over all groups": ((result(10, 0), result(10, 5, US)), False),
+    "nothing wanted": ((result(0, 0),), True),
     "no group at all": ((), True),
-    "one did not tell": ((told(99, 0), Outcome(US, "id", "Crashed")), False),
-    "one never began": ((told(99, 0), Outcome(US, "id", RunFailure.NOT_BEGUN)), False),
+    "one without a share": ((result(99, 0), GroupResult(US, "id", "Crashed")), False),
+    "one that did not start": ((result(99, 0), GroupResult(US, "id", RunFailure.NOT_BEGUN)), False),
 }
 
 
-@pytest.mark.parametrize(("outcomes", "well"), WENT.values(), ids=WENT)
-def test_the_next_wave_is_held_back(outcomes: tuple[Outcome, ...], well: bool) -> None:
-    """By the share of the whole wave's copies; a group that did not tell counts as gone badly."""
-    assert fleet.went_well(outcomes, 0.2) is well
+@pytest.mark.parametrize(("results", "within"), LIMITS.values(), ids=LIMITS)
+def test_the_limit_is_over_all_copies_of_a_wave(results: tuple[GroupResult, ...], within: bool) -> None:
+    """Missing copies are counted over the whole wave; a group without a share puts it beyond the limit."""
+    assert fleet.is_within_limit(results, 0.2) is within
 
 
 @pytest.mark.parametrize(
@@ -173,26 +173,26 @@ def test_the_next_wave_is_held_back(outcomes: tuple[Outcome, ...], well: bool) -
         ("[x](http://a)", "FAILED", "Failed", False, Share(4, 1)),
     ],
 )
-def test_a_run_that_ended_is_taken_at_its_word(
+def test_the_final_state_of_a_run_is_its_groups_result(
     name: str, type_: str, state: str, completed: bool, share: Share | None
 ) -> None:
-    """One that crashed, or was cancelled, did not see its end, whatever its labels say."""
-    found = fleet.ended(
-        Outcome(EU, "id", urgent_only=True), name=name, type_=type_, labels=waves.labels_of(Share(4, 1))
+    """A crashed or cancelled run has no share, whatever its labels say; odd state names are replaced."""
+    found = fleet.with_final_state(
+        GroupResult(EU, "id", urgent_only=True), name=name, type_=type_, labels=waves.labels_of(Share(4, 1))
     )
-    assert found == Outcome(EU, "id", state, completed, share, urgent_only=True)
+    assert found == GroupResult(EU, "id", state, completed, share, urgent_only=True)
 
 
 def test_a_wave_has_its_share_of_the_time() -> None:
-    """What hangs in the first wave leaves time to those after it; who is late has none, not less."""
+    """The time that is left is divided equally; after the deadline none is left, never less than none."""
     hour = timedelta(hours=1)
-    assert fleet.end_of_wave(NOW, NOW + hour, 3) == NOW + hour / 3
-    assert fleet.end_of_wave(NOW, NOW + hour, 1) == NOW + hour
-    assert fleet.end_of_wave(NOW, NOW - hour, 2) == NOW
+    assert fleet.wave_deadline(NOW, NOW + hour, 3) == NOW + hour / 3
+    assert fleet.wave_deadline(NOW, NOW + hour, 1) == NOW + hour
+    assert fleet.wave_deadline(NOW, NOW - hour, 2) == NOW
 
 
 @pytest.mark.parametrize(
-    ("minutes", "begun", "lapse"),
+    ("minutes", "started", "failure"),
     [
         (4, False, None),
         (5, False, RunFailure.NOT_BEGUN),
@@ -203,43 +203,43 @@ def test_a_wave_has_its_share_of_the_time() -> None:
         (21, True, RunFailure.NOT_ENDED),
     ],
 )
-def test_a_run_is_waited_for_in_bounds(minutes: int, begun: bool, lapse: RunFailure | None) -> None:
-    """Five minutes to begin, and the time of its wave to end."""
+def test_a_run_is_overdue(minutes: int, started: bool, failure: RunFailure | None) -> None:
+    """A run has five minutes to start, and until its wave's deadline to end."""
     end = NOW + timedelta(minutes=20)
-    assert fleet.is_late(NOW + timedelta(minutes=minutes), NOW, end, begun=begun) is lapse
+    assert fleet.overdue(NOW + timedelta(minutes=minutes), NOW, end, started=started) is failure
 
 
-def test_the_verdict_names_who_did_not_end_completed() -> None:
-    """At most ten of them, each with the state of its run."""
+def test_the_verdict_names_the_groups_that_failed() -> None:
+    """The verdict names at most ten failed groups, each with the state of its run."""
     found = config()
-    ending = fleet_report.verdict([told(4, 0), Outcome(US, "id", "Crashed")], found)
+    ending = fleet_report.verdict([result(4, 0), GroupResult(US, "id", "Crashed")], found)
     assert ending == (False, "GroupsFailed", "1 of 2 groups failed: us (Crashed)")
-    many = [Outcome(US._replace(name=f"g{number}"), "id", "Crashed") for number in range(MAX_NAMED + 2)]
-    said = fleet_report.verdict(many, found).message
-    assert said.startswith("12 of 12 groups failed: g0 (Crashed), ")
-    assert said.endswith("g9 (Crashed), and 2 more")
-    assert fleet_report.verdict([told(4, 0)], found) == (True, "Completed", "1 group: all Completed")
+    many = [GroupResult(US._replace(name=f"g{number}"), "id", "Crashed") for number in range(MAX_NAMED + 2)]
+    message = fleet_report.verdict(many, found).message
+    assert message.startswith("12 of 12 groups failed: g0 (Crashed), ")
+    assert message.endswith("g9 (Crashed), and 2 more")
+    assert fleet_report.verdict([result(4, 0)], found) == (True, "Completed", "1 group: all Completed")
 
 
-def test_suspended_clusters_are_said() -> None:
-    """As in every report."""
+def test_the_verdict_names_suspended_clusters() -> None:
+    """Suspended clusters stand in the message, as in that of a run."""
     given = document()
     given["clusters"][1]["suspended"] = True
-    assert fleet_report.verdict([told(4, 0)], parse_config(given)).message.endswith("; suspended: dev")
+    assert fleet_report.verdict([result(4, 0)], parse_config(given)).message.endswith("; suspended: dev")
 
 
 def test_the_report_has_a_line_per_group() -> None:
-    """Those in trouble first, with what to do where the run itself can't say it."""
-    outcomes = [told(10, 0), Outcome(US, "0f3a", RunFailure.NOT_BEGUN, urgent_only=True)]
-    text = fleet_report.render(outcomes, config())
+    """Failed groups come first; below the table, each RunFailure has an explanation."""
+    results = [result(10, 0), GroupResult(US, "0f3a", RunFailure.NOT_BEGUN, urgent_only=True)]
+    text = fleet_report.render(results, config())
     lines = text.splitlines()
     assert lines[0] == "tls-sync fleet: 1 of 2 groups failed: us (NotBegun, urgent only)"
     assert lines[2].split() == ["group", "wave", "clusters", "state", "copies", "run"]
     assert lines[3].split() == ["us", "1", "1", "NotBegun,", "urgent", "only", "?", "0f3a"]
     assert lines[4].split() == ["eu", "1", "2", "Completed", "10", "of", "10", "id"]
-    assert lines[-2] == f"us: {RunFailure.NOT_BEGUN.sentence}"
-    assert lines[-2].startswith("us: its run did not begin in time: look at ")
-    assert lines[-1].startswith("us: urgent only, since too much failed in a wave before: mend ")
-    page = fleet_report.render_markdown(outcomes, config())
+    assert lines[-2] == f"us: {RunFailure.NOT_BEGUN.explanation}"
+    assert lines[-2].startswith("us: its run did not start in time; check ")
+    assert lines[-1].startswith("us: urgent only, since too many copies failed in an earlier wave; fix ")
+    page = fleet_report.render_markdown(results, config())
     assert "| eu | 1 | 2 | Completed | 10 of 10 | id |" in page
-    assert f"- us: {RunFailure.NOT_BEGUN.sentence}" in page
+    assert f"- us: {RunFailure.NOT_BEGUN.explanation}" in page

@@ -1,4 +1,4 @@
-"""How the runs of a fleet are watched, where Prefect's API has moods; no server is needed."""
+"""The runs of a fleet, with a fake client of Prefect's API that fails where a test says so."""
 
 import logging
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ from prefect.states import Completed
 from tasks.domain.parameters import RunParameters
 from tasks.fleet import groups as fleet
 from tasks.fleet import runs
-from tasks.fleet.groups import Group, Outcome, RunFailure
+from tasks.fleet.groups import Group, GroupResult, RunFailure
 from tasks.orchestration import publish
 from tasks.plan import waves
 from tasks.plan.waves import Share
@@ -25,7 +25,7 @@ WELL = waves.labels_of(Share(1, 0))
 
 
 class Client:
-    """Prefect's API: what it answers, one after the other; an exception is raised."""
+    """A client whose reads return these states, or raise these exceptions, one after the other."""
 
     def __init__(self, *answers: Any) -> None:
         self.answers, self.cancelled = list(answers), set[UUID]()
@@ -47,8 +47,8 @@ class Client:
         raise httpx.ConnectError("away")
 
 
-class Given:
-    """A client as Prefect gives it."""
+class Opened:
+    """The context manager that get_client returns."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -60,7 +60,7 @@ class Given:
 
 
 def seen(state: State[Any]) -> dict[str, Any]:
-    """A run of this state; whoever is not final is Running."""
+    """Return the fields of a run in this state."""
     now = datetime.now(UTC)
     return {"state": state, "state_name": state.name, "state_type": state.type, "start_time": now}
 
@@ -76,8 +76,8 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Client:
         return run
 
     monkeypatch.setattr(runs, "run_deployment", start)
-    monkeypatch.setattr(runs, "PAUSE", 0.0)
-    monkeypatch.setattr(runs, "GRACE", 0.0)
+    monkeypatch.setattr(runs, "POLL_SECONDS", 0.0)
+    monkeypatch.setattr(runs, "CANCEL_SECONDS", 0.0)
     monkeypatch.setattr(runs, "get_run_logger", lambda: logging.getLogger("a-run"))
     monkeypatch.setattr(runtime, "flow_run", Parent)
     shutdown.requested.clear()
@@ -95,96 +95,98 @@ def wave(client: Client, seconds: float = 60, *, urgent_only: bool = False) -> r
 
 
 def states(given: runs._Wave) -> dict[str, str]:
-    return {name: one.state for name, one in given.done.items()}
+    return {name: one.state for name, one in given.results.items()}
 
 
 RUNNING: State[Any] = State(type=StateType.RUNNING)
 
 
-def test_an_api_that_is_away_for_a_while_is_asked_again(client: Client) -> None:
-    """What the runs do meanwhile is not known, and nobody gives them up for it."""
+def test_an_api_error_while_polling_is_retried(client: Client) -> None:
+    """Errors of Prefect's API while runs are active fail no group."""
     client.answers = [RUNNING, httpx.ConnectError("away"), httpx.ReadTimeout("slow"), RUNNING]
     given = wave(client)
-    assert given.serve(GROUPS) is None
+    assert given.run(GROUPS) is None
     assert states(given) == {"eu": "Completed", "us": "Completed"}
-    assert {one.share for one in given.done.values()} == {Share(1, 0)}
+    assert {one.share for one in given.results.values()} == {Share(1, 0)}
 
 
-def test_what_does_not_end_in_time_is_cancelled(client: Client) -> None:
-    """Each of the wave's runs, and it told nothing, whatever its labels say."""
+def test_overdue_runs_are_cancelled(client: Client) -> None:
+    """Runs that are active at the wave's deadline are cancelled, and their groups have no share."""
     client.answers = [RUNNING]
     given = wave(client, seconds=0, urgent_only=True)
-    assert given.serve(GROUPS) is None
+    assert given.run(GROUPS) is None
     assert states(given) == {"eu": RunFailure.NOT_ENDED, "us": RunFailure.NOT_ENDED}
     assert client.cancelled == set(client.runs)
-    assert {(one.share, one.urgent_only) for one in given.done.values()} == {(None, True)}
+    assert {(one.share, one.urgent_only) for one in given.results.values()} == {(None, True)}
 
 
-def test_no_more_groups_than_slots_are_under_way(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that none of them waits for a slot while its time to begin runs out."""
+def test_no_more_groups_than_slots_are_active_at_a_time(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run is created once a slot is free, so that it does not spend its time to start on waiting."""
     monkeypatch.setattr(fleet, "MAX_CONCURRENT_GROUPS", 1)
-    under_way: list[int] = []
+    active: list[int] = []
     given = wave(client)
-    looked = given._look
+    poll = given._poll
 
-    def look() -> None:
-        under_way.append(len(given.under_way))
-        looked()
+    def counted() -> None:
+        active.append(len(given.active))
+        poll()
 
-    monkeypatch.setattr(given, "_look", look)
-    given.serve(GROUPS)
-    assert under_way == [1, 1]
+    monkeypatch.setattr(given, "_poll", counted)
+    given.run(GROUPS)
+    assert active == [1, 1]
     assert states(given) == {"eu": "Completed", "us": "Completed"}
 
 
-@pytest.mark.parametrize("told", [KeyboardInterrupt(), ZeroDivisionError()], ids=repr)
-def test_whatever_ends_a_fleet_early_its_runs_are_cancelled(client: Client, told: BaseException) -> None:
-    """Told to stop, or by a defect: none of its runs goes on unwatched, and each group has a line."""
-    client.answers = [RUNNING, told, RUNNING]
+@pytest.mark.parametrize("signal", [KeyboardInterrupt(), ZeroDivisionError()], ids=repr)
+def test_whatever_ends_a_fleet_early_its_runs_are_cancelled(client: Client, signal: BaseException) -> None:
+    """A signal and an internal error both cancel all runs, and each group has a result."""
+    client.answers = [RUNNING, signal, RUNNING]
     given = wave(client)
-    assert given.serve(GROUPS) is told
+    assert given.run(GROUPS) is signal
     assert client.cancelled == set(client.runs)
     assert states(given) == {"eu": RunFailure.INTERRUPTED, "us": RunFailure.INTERRUPTED}
 
 
-def test_a_signal_is_heard_although_its_exception_was_lost(client: Client) -> None:
-    """A finalizer swallows what a handler raises; that it was called is noted."""
+def test_a_signal_whose_exception_was_lost_stops_the_fleet(client: Client) -> None:
+    """Python drops what a signal handler raises inside a finalizer; the fleet checks the stop event, too."""
     client.answers = [RUNNING] * 3
     shutdown.requested.set()
     try:
-        told = wave(client).serve(GROUPS)
+        signal = wave(client).run(GROUPS)
     finally:
         shutdown.requested.clear()
-    assert type(told).__name__ == "TerminationSignal"
+    assert type(signal).__name__ == "TerminationSignal"
     assert client.cancelled == set(client.runs)
 
 
-def test_told_to_stop_the_waves_that_follow_do_not_begin(
-    client: Client, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Their groups are in the report all the same."""
-    told = KeyboardInterrupt()
+def test_after_a_signal_no_other_wave_starts(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The groups of later waves are Interrupted, and no run is created for them."""
+    interrupt = KeyboardInterrupt()
 
     def stopped(self: runs._Wave, groups: Any) -> BaseException:
-        self.done |= {one.name: Outcome(one, state=RunFailure.INTERRUPTED) for one in groups}
-        return told
+        self.results |= {one.name: GroupResult(one, state=RunFailure.INTERRUPTED) for one in groups}
+        return interrupt
 
-    monkeypatch.setattr(runs._Wave, "serve", stopped)
-    monkeypatch.setattr(runs, "get_client", lambda **_: Given(client))
+    monkeypatch.setattr(runs._Wave, "run", stopped)
+    monkeypatch.setattr(runs, "get_client", lambda **_: Opened(client))
     config = type("Config", (), {"waves": type("Waves", (), {"max_failed_share": 0.2})})
-    until = datetime.now(UTC) + timedelta(minutes=1)
+    deadline = datetime.now(UTC) + timedelta(minutes=1)
     given: Any = config
-    outcomes, signal = runs.serve([GROUPS[:1], GROUPS[1:]], given, RunParameters(), until)
-    assert signal is told
-    assert [(one.group.name, one.state) for one in outcomes] == [("eu", "Interrupted"), ("us", "Interrupted")]
+    results, signal = runs.run_waves([GROUPS[:1], GROUPS[1:]], given, RunParameters(), deadline)
+    assert signal is interrupt
+    assert [(one.group.name, one.state) for one in results] == [("eu", "Interrupted"), ("us", "Interrupted")]
     assert client.runs == {}
 
 
-def test_a_group_that_cant_tell_how_it_went_goes_on(
+def test_a_run_that_cant_write_its_share_goes_on(
     client: Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its report counts; to the fleet it is one that went badly, and the log says why."""
-    monkeypatch.setattr(publish, "get_client", lambda **_: Given(client))
+    """If Prefect does not take the labels, the run logs a warning; the fleet counts the group as failed."""
+    monkeypatch.setattr(publish, "get_client", lambda **_: Opened(client))
     monkeypatch.setattr(publish, "get_run_logger", lambda: logging.getLogger("a-run"))
     publish.label_with_share(Share(1, 0))
-    assert caplog.messages == ["the fleet was not told how this group went (ConnectError)"]
+    assert caplog.messages == [
+        "could not label this run with its share (ConnectError); the fleet counts the group as failed"
+    ]
