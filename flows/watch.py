@@ -15,7 +15,7 @@ os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m flows.watch",
-        description="Follow the certificates of OPS, and copy each renewal at once, until told to stop.",
+        description="Follow the certificates of OPS, and copy each renewal at once, until SIGTERM or Ctrl-C.",
         epilog="Environment: TLS_SYNC_CONFIG, KUBECONFIG and PREFECT_API_URL, as for a run.",
     )
     parser.add_argument("--port", type=int, default=8080, help="of /healthz and /metrics (8080 by default)")
@@ -23,7 +23,7 @@ def main() -> int:
         "--lease",
         metavar="NAMESPACE/NAME",
         type=non_empty,
-        help="of several watchers, the one that holds this Lease acts",
+        help="of several watchers, the one that holds this Lease is active",
     )
     parser.add_argument(
         "--lease-context",

@@ -1,4 +1,4 @@
-"""`python -m flows --logs RUN`: the log of a run."""
+"""`python -m flows --logs RUN` shows the log of a run."""
 
 import argparse
 import logging
@@ -8,13 +8,13 @@ from tasks.orchestration.run_history import RunsError, find_run, prefect_api, re
 
 
 def main(given: argparse.Namespace) -> int:
-    """Exit status 0 where Prefect knows the run."""
+    """Return exit status 0, or 1 if Prefect does not answer or has no such run."""
     try:
         with prefect_api() as client:
             count = 0
-            for moment, level, text in read_logs(client, find_run(client, given.logs)):
-                began = f"{moment.astimezone():%H:%M:%S}"
-                sys.stdout.write(f"{began} {logging.getLevelName(level):8} {readable(text)}\n")
+            for logged_at, level, text in read_logs(client, find_run(client, given.logs)):
+                time = f"{logged_at.astimezone():%H:%M:%S}"
+                sys.stdout.write(f"{time} {logging.getLevelName(level):8} {readable(text)}\n")
                 count += 1
     except RunsError as error:
         sys.stderr.write(f"tls-sync: {error}\n")
@@ -25,5 +25,5 @@ def main(given: argparse.Namespace) -> int:
 
 
 def readable(text: str) -> str:
-    """Lines stay lines; whatever else could steer a terminal does not."""
+    """Replace control characters other than line breaks and tabs: they could control the terminal."""
     return "".join(one if one.isprintable() or one in "\n\t" else "?" for one in text)

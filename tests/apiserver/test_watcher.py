@@ -1,8 +1,6 @@
 """`python -m flows.watch` as a process beside a Prefect server: output, records and exit status."""
 
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -23,7 +21,7 @@ from tests.support.hook_environment import PASSWORD, guarded_server
 from tests.support.prefect_command import http_client
 from tests.support.spoilt import spoilt_secrets
 from tests.support.waiting import PATIENCE, until
-from tests.support.watcher_process import HOLD_LEASES, LEASE, LEASES, ROOT, Process, may_watch
+from tests.support.watcher_process import HOLD_LEASES, LEASE, LEASES, Process, may_watch
 from tests.support.watcher_process import watcher as watching_process
 from tests.watch_soak import soak
 
@@ -271,27 +269,3 @@ def test_a_lease_has_one_holder(watching: World) -> None:
     (lease,) = watching.ops.list(LEASES)
     assert (lease["spec"]["holderIdentity"], lease["spec"]["leaseTransitions"]) == ("two", 1)
     assert one.try_acquire_or_renew() is False
-
-
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--lease=nonsense"], "NAMESPACE/NAME is expected"),
-        (["--lease=a/b/c"], "NAMESPACE/NAME is expected"),
-        (["--lease=a/.."], "NAMESPACE/NAME is expected"),
-        (["--lease-context=ops"], "goes with --lease"),
-        (["--port=x"], "invalid int value"),
-        (["--port=99999"], "0 to 65535"),
-    ],
-)
-def test_wrong_arguments_are_named(arguments: list[str], words: str) -> None:
-    """The exit status is 2 and stderr names the option, before any request is sent."""
-    done = subprocess.run(
-        [sys.executable, "-m", "flows.watch", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert words in done.stderr
