@@ -1,7 +1,7 @@
 """What becomes of a batch of changes: a report, or another attempt later."""
 
-from collections.abc import Iterable
-from queue import SimpleQueue
+from collections.abc import Callable, Iterable
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,16 +10,17 @@ from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import RunReport
 from tasks.domain.reasons import Reason
 from tasks.metrics import registry
+from tasks.watch import handler as handler_module
 from tasks.watch.handler import ChangeHandler, trigger
 from tasks.watch.reconciler import Reconciler
 from tasks.watch.source_watch import RESYNC
-from tasks.watch.timings import WatchTimings
+from tasks.watch.timings import DEFAULT
 from tests.support.factories import cluster_report, failure, rejection, run_report, snapshot
 from tests.support.report_example import UPDATED
 
+Queued = list[tuple[float, frozenset[str]]]
 NAMES = frozenset({"web-tls"})
 NOT_READY = snapshot(rejection("web-tls", Reason.NOT_READY))
-TIMINGS = WatchTimings(config_retry=0.0, source_retry=0.0, limit_retry=0.0, not_ready_backoff=(0.0, 0.0))
 
 
 class Records:
@@ -47,18 +48,14 @@ class Scripted(Reconciler):
 
 
 class Stage:
-    """A handler whose reconciler has these results, its records, and the names that it queued again."""
+    """A handler whose reconciler has these results, and its records."""
 
     def __init__(self, *results: RunReport | ConfigError | None) -> None:
         self.records = Records()
-        self._again: SimpleQueue[str] = SimpleQueue()
-        self._handler = ChangeHandler(Scripted(*results), self.records, self._again.put, TIMINGS)
+        self._handler = ChangeHandler(Scripted(*results), self.records, lambda *_: None)
 
     def handle(self, names: frozenset[str] = NAMES) -> None:
         self._handler.handle(names)
-
-    def queued_again(self) -> str:
-        return self._again.get(timeout=30)
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +64,28 @@ def observed(monkeypatch: pytest.MonkeyPatch) -> list[RunReport]:
     reports: list[RunReport] = []
     monkeypatch.setattr(registry, "observe", reports.append)
     return reports
+
+
+class Timer:
+    """Stores the seconds and the names of each timer that is started."""
+
+    started: Queued
+
+    def __init__(self, seconds: float, _: Callable[..., None], names: frozenset[str]) -> None:
+        self._call = seconds, names
+        self.daemon = False
+
+    def start(self) -> None:
+        assert self.daemon, "it would keep the process alive"
+        self.started.append(self._call)
+
+
+@pytest.fixture(autouse=True)
+def queued(monkeypatch: pytest.MonkeyPatch) -> Queued:
+    """The names that are queued again, each batch with the seconds until then."""
+    monkeypatch.setattr(Timer, "started", [], raising=False)
+    monkeypatch.setattr(handler_module, "threading", SimpleNamespace(Timer=Timer))
+    return Timer.started
 
 
 def test_a_report_is_logged_measured_and_recorded(
@@ -90,62 +109,83 @@ def test_what_no_route_names_is_not_reported(
     assert (observed, stage.records.added, capsys.readouterr().out) == ([], [], "")
 
 
-@pytest.mark.parametrize("code", [FailureCode.UNREACHABLE, FailureCode.TOO_MANY])
-def test_a_source_that_cannot_be_read_is_tried_again(code: FailureCode) -> None:
+@pytest.mark.parametrize(
+    ("code", "seconds"),
+    [(FailureCode.UNREACHABLE, DEFAULT.source_retry), (FailureCode.TOO_MANY, DEFAULT.limit_retry)],
+)
+def test_a_source_that_cannot_be_read_is_tried_again(
+    queued: Queued, code: FailureCode, seconds: float
+) -> None:
     """The names are queued again, and nothing is recorded until OPS was read."""
     stage = Stage(run_report(snapshot=snapshot(failure=failure(code, "OPS"))))
     stage.handle()
-    assert stage.queued_again() == "web-tls"
+    assert queued == [(seconds, NAMES)]
     assert stage.records.added == []
 
 
-def test_an_invalid_configuration_is_logged_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_configuration_is_logged_once(queued: Queued, capsys: pytest.CaptureFixture[str]) -> None:
     """Each batch is queued again; the error is logged again only after a batch that succeeded."""
     error = ConfigError("configuration tls-sync.yaml: owner is missing")
     stage = Stage(error, error, run_report(cluster_report("dev", UPDATED)), error)
-    for _ in range(2):
-        stage.handle()
-        assert stage.queued_again() == "web-tls"
+    stage.handle()
+    stage.handle()
+    assert queued == [(DEFAULT.config_retry, NAMES)] * 2
     assert capsys.readouterr().out.count("owner is missing") == 1
     stage.handle()
     stage.handle()
     assert capsys.readouterr().out.count("owner is missing") == 1
 
 
-def test_a_certificate_that_is_not_ready_is_checked_again_before_it_is_reported() -> None:
+def test_a_certificate_that_is_not_ready_is_checked_again_before_it_is_reported(queued: Queued) -> None:
     """The report is recorded after the last check of the backoff."""
     report = run_report(cluster_report("dev"), snapshot=NOT_READY)
-    stage = Stage(report, report, report)
-    for _ in range(2):
+    stage = Stage(*[report] * (len(DEFAULT.not_ready_backoff) + 1))
+    for _ in DEFAULT.not_ready_backoff:
         stage.handle()
-        assert stage.queued_again() == "web-tls"
         assert stage.records.added == []
+    assert queued == [(seconds, NAMES) for seconds in DEFAULT.not_ready_backoff]
     stage.handle()
     assert stage.records.added == [(report, "web-tls changed")]
 
 
-def test_a_certificate_that_became_ready_may_be_checked_as_often_again() -> None:
-    """The number of checks counts from the last batch in which the certificate was Ready."""
-    not_ready, ready = (
-        run_report(cluster_report("dev"), snapshot=NOT_READY),
-        run_report(cluster_report("dev", UPDATED)),
-    )
+def test_the_checks_count_from_the_last_batch_in_which_a_certificate_was_ready(queued: Queued) -> None:
+    """A renewal that is not Ready at first is checked after the first wait of the backoff again."""
+    not_ready = run_report(cluster_report("dev"), snapshot=NOT_READY)
+    ready = run_report(cluster_report("dev", UPDATED))
     stage = Stage(not_ready, not_ready, ready, not_ready)
-    stage.handle()
-    stage.handle()
-    stage.handle()
+    for _ in range(4):
+        stage.handle()
     assert stage.records.added == [(ready, "web-tls changed")]
-    stage.handle()
-    assert stage.records.added == [(ready, "web-tls changed")]
+    first, second, *_ = DEFAULT.not_ready_backoff
+    assert queued == [(first, NAMES), (second, NAMES), (first, NAMES)]
 
 
-def test_what_was_copied_is_reported_although_another_certificate_is_not_ready() -> None:
-    """A batch with writes is recorded at once; only the certificate that is not Ready is queued again."""
-    report = run_report(cluster_report("dev", UPDATED), snapshot=NOT_READY)
+@pytest.mark.parametrize(
+    ("report", "names"),
+    [
+        (run_report(cluster_report("dev", UPDATED), snapshot=NOT_READY), NAMES),
+        (run_report(cluster_report("dev"), snapshot=NOT_READY), NAMES | {"b-tls"}),
+    ],
+    ids=["with a write", "with another certificate"],
+)
+def test_what_else_a_batch_did_is_reported_at_once(
+    queued: Queued, report: RunReport, names: frozenset[str]
+) -> None:
+    """Only the certificate that is not Ready is queued again, and the report does not wait for it."""
     stage = Stage(report)
-    stage.handle(NAMES | {"b-tls"})
-    assert stage.queued_again() == "web-tls"
-    assert stage.records.added == [(report, "2 certificates changed")]
+    stage.handle(names)
+    assert queued == [(DEFAULT.not_ready_backoff[0], NAMES)]
+    assert stage.records.added == [(report, trigger(names))]
+
+
+def test_a_certificate_that_did_not_change_is_not_checked_again(queued: Queued) -> None:
+    """A batch of other certificates queues nothing; a resync queues every certificate that is not Ready."""
+    report = run_report(cluster_report("dev"), snapshot=NOT_READY)
+    stage = Stage(report, report)
+    stage.handle(frozenset({"b-tls"}))
+    assert queued == []
+    stage.handle(frozenset({RESYNC}))
+    assert queued == [(DEFAULT.not_ready_backoff[0], NAMES)]
 
 
 @pytest.mark.parametrize(

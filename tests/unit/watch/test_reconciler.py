@@ -208,13 +208,45 @@ def test_an_unexpected_error_fails_its_cluster_only(clusters: Clusters, reconcil
 def test_a_slow_cluster_delays_no_report(clusters: Clusters, reconciler: Reconciler) -> None:
     """It is pending; once it is done, its own report follows, of the same certificate."""
     go_on = threading.Event()
-    reconciler._timings = replace(TIMINGS, report_wait=0.1)
+    reconciler._timings = replace(TIMINGS, report_wait=1.0)
     clusters.during = lambda name: wait_for(go_on) if name == "dev" else None
     assert states(reconciler.reconcile(["web-tls"])) == ({"rct": True}, ("dev",))
     go_on.set()
     (report,) = retried(reconciler)
     assert states(report) == ({"dev": True}, ())
     assert report.parameters.certificate == "web-tls"
+    assert reconciler.out_of_sync == frozenset()
+
+
+def test_a_slow_cluster_that_fails_is_reported(clusters: Clusters, reconciler: Reconciler) -> None:
+    """The report that named it as pending is followed by one with its failure, even without a write."""
+    go_on = threading.Event()
+    reconciler._timings = replace(TIMINGS, report_wait=1.0)
+    clusters.during = lambda name: wait_for(go_on) if name == "dev" else None
+    clusters.fail("dev")
+    reconciler.reconcile(["web-tls"])
+    go_on.set()
+    (report,) = retried(reconciler)
+    assert states(report) == ({"dev": False}, ())
+
+
+def test_a_slow_cluster_that_failed_before_is_synced_in_full(
+    clusters: Clusters, reconciler: Reconciler
+) -> None:
+    """The slow sync of one certificate does not end the isolation: an earlier failure left more to copy."""
+    clusters.fail("dev", FailureCode.FORBIDDEN, transient=False)
+    reconciler.reconcile(["web-tls"])
+    del clusters.reports["dev"]
+    go_on = threading.Event()
+    reconciler._timings = replace(TIMINGS, report_wait=1.0)
+    clusters.during = lambda name: wait_for(go_on) if name == "dev" else None
+    reconciler.reconcile(["web-tls"])
+    go_on.set()
+    retried(reconciler)
+    assert reconciler.out_of_sync == {"dev"}
+    clusters.take_synced()
+    retried(reconciler)
+    assert clusters.take_synced() == {("dev", None)}
     assert reconciler.out_of_sync == frozenset()
 
 

@@ -67,8 +67,8 @@ def apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return log
 
 
-def source_that(monkeypatch: pytest.MonkeyPatch, *errors: Exception) -> None:
-    """Each watch of OPS fails with the next of these errors; the last one again and again."""
+def source_that(monkeypatch: pytest.MonkeyPatch, *errors: Exception) -> list[Exception]:
+    """Each watch of OPS fails with the next error, the last one again and again; returns what is left."""
     left = list(errors)
 
     def changes(_: SourceWatch, __: Source) -> Iterator[str]:
@@ -76,14 +76,17 @@ def source_that(monkeypatch: pytest.MonkeyPatch, *errors: Exception) -> None:
         yield
 
     monkeypatch.setattr(SourceWatch, "changes", changes)
+    return left
 
 
 def test_a_missing_permission_ends_it_with_its_name(monkeypatch: pytest.MonkeyPatch, apart: Path) -> None:
     """After three consecutive 403 responses the exit status is 1, and the termination log has the error."""
-    source_that(monkeypatch, *[FORBIDDEN] * (MAX_FORBIDDEN - 1), LOST, *[FORBIDDEN] * MAX_FORBIDDEN, LOST)
+    twice, thrice = [FORBIDDEN] * (MAX_FORBIDDEN - 1), [FORBIDDEN] * MAX_FORBIDDEN
+    left = source_that(monkeypatch, *twice, LOST, *thrice, ValueError("the end"))
     records = Records()
     assert Watcher(None, 0, records, TIMINGS).run() == 1
     assert apart.read_text() == str(FORBIDDEN)
+    assert len(left) == 1
     assert records.closed_after == [TIMINGS.record_shutdown]
 
 
