@@ -12,23 +12,18 @@ os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
 COMMANDS = ("cluster_ids", "preflight", "inventory", "history", "logs")
-"""What can be asked for instead of a run, each a module of flows/commands/."""
-UNUSED = ("prefect.blocks.notifications", "prefect.blocks.webhook", "httpx._main")
-"""What is imported and no run uses: blocks with HTTP clients of their own, 70 ms, and the command of httpx,
-which does without it, 10 ms and 2 MiB."""
-UNTIL_USED = ("coolname",)
-"""What Prefect imports to make up names of runs: 29 ms of CPU where all of `import prefect` took 1.7 s."""
+"""The commands that are no run; each is a module of flows/commands/."""
 
 
 def main() -> int:
     """Exit status 0 where the run is Completed, 1 where it is Failed."""
     parser = make_parser()
     given = parser.parse_args()
-    asked = [name for name in COMMANDS if getattr(given, name)]
-    if trouble := misplaced(given, asked):
-        parser.error(trouble)
-    if asked:
-        return command(asked[0], given)
+    commands = [name for name in COMMANDS if getattr(given, name)]
+    if problem := conflict(given, commands):
+        parser.error(problem)
+    if commands:
+        return command(commands[0], given)
     return run_command(lambda: run(given), interrupt_message)
 
 
@@ -98,7 +93,7 @@ def _count(text: str) -> int:
     return int(text)
 
 
-GO_WITH = {
+TAKEN_BY = {
     "cluster": ("preflight", "inventory", "history"),
     "certificate": ("inventory",),
     "dry_run": (),
@@ -108,34 +103,34 @@ GO_WITH = {
     "failed": ("history",),
     "limit": ("history",),
 }
-"""Option -> the commands that take it. The first four are those of a run, too."""
+"""Option -> the commands that take it, beside a run."""
 OF_A_RUN = ("cluster", "certificate", "dry_run", "group")
 
 
-def misplaced(given: argparse.Namespace, asked: list[str]) -> str:
-    """What was asked for that does not go together; empty where all does."""
-    if len(asked) > 1:
-        return f"{' and '.join(map(spelt, asked))}: one at a time"
+def conflict(given: argparse.Namespace, commands: list[str]) -> str:
+    """Which of the given options exclude each other; empty where none do."""
+    if len(commands) > 1:
+        return f"{' and '.join(map(flag, commands))}: one at a time"
     if given.json and given.html:
         return "--json and --html: one at a time"
-    options = [option for option in GO_WITH if getattr(given, option)]
-    if asked == ["preflight"] and options not in ([], ["cluster"]):
+    options = [option for option in TAKEN_BY if getattr(given, option)]
+    if commands == ["preflight"] and options not in ([], ["cluster"]):
         return "--preflight goes with --cluster alone: it asks clusters, and writes nothing anyhow"
     for option in options:
-        takers = GO_WITH[option]
-        if not asked and option not in OF_A_RUN:
-            return f"{spelt(option)} goes with {' or '.join(map(spelt, takers))}"
-        if asked and asked[0] not in takers:
-            return f"{spelt(option)} does not go with {spelt(asked[0])}"
+        takers = TAKEN_BY[option]
+        if not commands and option not in OF_A_RUN:
+            return f"{flag(option)} goes with {' or '.join(map(flag, takers))}"
+        if commands and commands[0] not in takers:
+            return f"{flag(option)} does not go with {flag(commands[0])}"
     return ""
 
 
-def spelt(name: str) -> str:
+def flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
 def command(name: str, given: argparse.Namespace) -> int:
-    """Each is imported by itself: one that needs no Prefect does not wait for it."""
+    """Import only the module of this command: some need no Prefect, whose import takes a second."""
     from importlib import import_module  # noqa: PLC0415  not for --help
 
     from tasks.orchestration.process import keep_to_itself  # noqa: PLC0415
@@ -145,7 +140,7 @@ def command(name: str, given: argparse.Namespace) -> int:
 
 
 def run(given: argparse.Namespace) -> int:
-    from tasks.runtime.imports import importing, later, without  # noqa: PLC0415  not for --help
+    from tasks.runtime.imports import importing  # noqa: PLC0415  not for --help
 
     with importing():
         from tasks.config.load import load_config  # noqa: PLC0415
@@ -160,13 +155,13 @@ def run(given: argparse.Namespace) -> int:
         with reporting_config_errors():
             config = load_config()
         config.select(parameters)
-    except ConfigError as error:  # said at once: the flow would find it, too, but after Prefect's start
+    except ConfigError as error:  # before Prefect is imported, which takes a second
         sys.stderr.write(f"tls-sync: {error}\n")
         return 1
-    with importing(), without(*UNUSED), later(*UNTIL_USED):
-        from flows.commands import run as by_hand  # noqa: PLC0415  after the environment
+    with importing():
+        from flows.commands import run as run_command  # noqa: PLC0415  after the environment
 
-    return by_hand.run(parameters)
+    return run_command.run(parameters)
 
 
 if __name__ == "__main__":

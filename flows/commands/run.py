@@ -1,4 +1,4 @@
-"""A run in this process, for who typed it and waits for its end."""
+"""`python -m flows` without a command: one run in this process."""
 
 import secrets
 import sys
@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
-from typing import Any
 
 import httpx
 from prefect.context import SettingsContext, SyncClientContext, get_settings_context
@@ -17,17 +16,9 @@ from flows.tls_sync import tls_sync
 from tasks.domain.parameters import RunParameters
 
 NO_SERVER = (httpx.HTTPError, httpx.InvalidURL, RuntimeError, ValueError)
-"""What Prefect's client raises where it asks for the server's version and gets no answer, or another one."""
-PATIENCE = 2.0
-"""Seconds in which nobody wonders."""
-
-
-def as_they_are(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Texts, and yes or no: JSON already. To find out, Prefect would import FastAPI, 80 ms and 5 MiB."""
-    return parameters
-
-
-tls_sync.serialize_parameters = as_they_are  # type: ignore[method-assign]  # of this flow, in this process
+"""What Prefect's client raises where it asks for the server's version and gets no usable answer."""
+NOTICE_DELAY = 2.0
+"""Seconds to wait in silence before saying that the Prefect API has not answered."""
 
 
 def run(parameters: RunParameters) -> int:
@@ -35,11 +26,11 @@ def run(parameters: RunParameters) -> int:
     with ExitStack() as stack:
         stack.enter_context(guarded_server())
         try:
-            with saying_so(PREFECT_API_URL.value()):
+            with notice_of_waiting(PREFECT_API_URL.value()):
                 stack.enter_context(SyncClientContext.get_or_create())  # the flow takes its client, too
         except NO_SERVER:
-            if PREFECT_API_URL.value() and (trouble := why_no_run()):
-                sys.stderr.write(f"tls-sync: {trouble}\n")
+            if PREFECT_API_URL.value() and (problem := why_no_run()):
+                sys.stderr.write(f"tls-sync: {problem}\n")
                 return 1
             raise
         stack.enter_context(lean_settings())
@@ -48,23 +39,25 @@ def run(parameters: RunParameters) -> int:
 
 
 @contextmanager
-def saying_so(api: str | None) -> Iterator[None]:
-    """Tell that Prefect's API is waited for. Of a server that Prefect starts by itself, it tells."""
-    told = threading.Timer(PATIENCE, sys.stderr.write, ["tls-sync: waiting for PREFECT_API_URL to answer\n"])
-    told.daemon = True
+def notice_of_waiting(api: str | None) -> Iterator[None]:
+    """Say on stderr that the run waits for the Prefect API; a server that Prefect starts itself says so."""
+    notice = threading.Timer(
+        NOTICE_DELAY, sys.stderr.write, ["tls-sync: waiting for PREFECT_API_URL to answer\n"]
+    )
+    notice.daemon = True
     if api:
-        told.start()
+        notice.start()
     try:
         yield
     finally:
-        told.cancel()
+        notice.cancel()
 
 
 def guarded_server() -> SettingsContext:
-    """Prefect's settings; where Prefect starts a server for this run alone, that one asks for a password.
+    """Prefect's settings; a server that Prefect starts for this run alone requires a password.
 
     It listens on a port of this machine as long as the run takes. Without a password, any web page that is
-    open in a browser here could leave a flow run in the database that a later server reads.
+    open in a browser here could create a flow run in the database, which a later server would carry out.
     """
     context = get_settings_context()
     settings, server = context.settings, context.settings.server
@@ -77,12 +70,12 @@ def guarded_server() -> SettingsContext:
 
 
 def lean_settings() -> SettingsContext:
-    """Prefect's settings without two things that tell nobody anything here, unless they are asked for.
+    """Prefect's settings without heartbeats and without a second check of the server's version.
 
-    Heartbeats tell a server of a process that died, which here its caller sees; and the thread that sends
-    them would keep a run from ending for half a second, up to a whole one. The server's version has been
-    asked for by the client that makes the run; the one that sends events would make another client for that.
-    Prefect's own way to other settings reads all of them anew, 25 ms.
+    Both stay where somebody has set them. Heartbeats report a process that died, which here the caller sees,
+    and their thread delays the end of a run by half a second to a second. The client of the run has checked
+    the server's version already; the client for events would make another client for that. Prefect's own
+    function for temporary settings reads all of them anew, which takes 25 ms.
     """
     context = get_settings_context()
     settings, flows, client = context.settings, context.settings.flows, context.settings.client
@@ -95,8 +88,8 @@ def lean_settings() -> SettingsContext:
 
 
 def why_no_run() -> str:
-    """What is wrong with Prefect's API, in one sentence; empty where nothing is found."""
-    from tasks.orchestration.run_history import RunsError, prefect_api  # noqa: PLC0415  where it goes wrong alone
+    """What is wrong with the Prefect API, in one sentence; empty where nothing is found."""
+    from tasks.orchestration.run_history import RunsError, prefect_api  # noqa: PLC0415  only after a failure
 
     try:
         with prefect_api() as client:

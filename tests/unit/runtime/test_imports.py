@@ -1,4 +1,4 @@
-"""How a process imports: nobody looks through it, parts of it are left out, or wait until they are used."""
+"""The garbage collector and imports."""
 
 import gc
 import sys
@@ -7,7 +7,7 @@ from importlib import import_module
 
 import pytest
 
-from tasks.runtime.imports import importing, later, without
+from tasks.runtime.imports import importing, without
 
 
 @pytest.fixture(autouse=True)
@@ -17,7 +17,7 @@ def thawed() -> Iterator[None]:
 
 
 def test_what_is_imported_is_never_looked_through_by_the_garbage_collector() -> None:
-    """Not meanwhile, and not later; and what comes after it is collected as ever."""
+    """What is made after the imports is collected as usual."""
     with importing():
         assert not gc.isenabled()
         imported = [object()]
@@ -28,7 +28,7 @@ def test_what_is_imported_is_never_looked_through_by_the_garbage_collector() -> 
 
 
 def test_an_import_that_fails_leaves_the_garbage_collector_at_work() -> None:
-    """Else the memory of what goes on would grow."""
+    """A process that goes on after a failed import keeps collecting garbage."""
     with pytest.raises(ModuleNotFoundError), importing():
         raise ModuleNotFoundError
     assert gc.isenabled()
@@ -52,18 +52,3 @@ def test_an_import_that_fails_leaves_nothing_empty_behind() -> None:
     with pytest.raises(ModuleNotFoundError), without("wsgiref.nowhere"):
         import_module("wsgiref.elsewhere")
     assert "wsgiref.nowhere" not in sys.modules
-
-
-def test_what_is_imported_for_later_is_loaded_when_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whole, and once; another import meanwhile, and one after it, is as ever."""
-    for name in ("wsgiref.headers", "wsgiref.util", "wsgiref.validate"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    with later("wsgiref.headers", "wsgiref.validate"):
-        waiting, other = import_module("wsgiref.headers"), import_module("wsgiref.util")
-        with pytest.raises(ModuleNotFoundError):
-            import_module("wsgiref.nowhere")
-    assert "Headers" not in object.__getattribute__(waiting, "__dict__")
-    assert "FileWrapper" in object.__getattribute__(other, "__dict__")
-    assert waiting.Headers().items() == []
-    assert waiting is import_module("wsgiref.headers")
-    assert "validator" in object.__getattribute__(import_module("wsgiref.validate"), "__dict__")
