@@ -1,4 +1,4 @@
-"""The preflight as a flow: can runs work? Asks OPS and every target, and writes to none of them."""
+"""The preflight as a flow: checks on OPS and every target whether runs can work, and writes nothing."""
 
 from prefect import flow, runtime
 from prefect.artifacts import create_markdown_artifact
@@ -10,7 +10,7 @@ from pydantic import Field
 from tasks.config.load import load_config
 from tasks.orchestration.process import prepare
 from tasks.preflight import render
-from tasks.preflight.probe import preflight as look
+from tasks.preflight.probe import preflight as run_preflight
 from tasks.runtime.shutdown import begin_run
 
 prepare()
@@ -33,12 +33,12 @@ def preflight(
     ),
 ) -> State[None]:
     begin_run()
-    found = look(load_config(), cluster)
-    ending, logger = render.verdict(found), get_run_logger()
-    say = logger.info if ending.ok else logger.error
-    say("%s", render.render(found))
+    found = run_preflight(load_config(), cluster)
+    verdict, logger = render.verdict(found), get_run_logger()
+    log = logger.info if verdict.ok else logger.error
+    log("%s", render.render(found))
     create_markdown_artifact(
         render.render_markdown(found), key="tls-sync-preflight", description="Whether runs can work"
     )
-    make = Completed if ending.ok else Failed
-    return make(name=ending.name, message=ending.message)
+    state = Completed if verdict.ok else Failed
+    return state(name=verdict.name, message=verdict.message)

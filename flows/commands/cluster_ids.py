@@ -1,4 +1,4 @@
-"""`python -m flows --cluster-ids`: the clusterId of each context of KUBECONFIG."""
+"""`python -m flows --cluster-ids`: prints the clusterId of each context of KUBECONFIG."""
 
 import argparse
 import sys
@@ -11,20 +11,20 @@ from tasks.domain.text import printable
 from tasks.kube.client import ClusterClient
 from tasks.kubeconfig.reader import connect, contexts
 
-SECONDS = 15.0
-
-SIDE_BY_SIDE = 16
+CLUSTER_SECONDS = 15.0
+"""Maximum seconds for one cluster."""
+MAX_CLUSTERS_AT_ONCE = 16
 
 
 def main(_given: argparse.Namespace) -> int:
-    """Exit status 0 where all could be had."""
+    """Return exit status 0 if the clusterId of every context is known."""
     try:
         found = list(cluster_ids())
     except ClusterError as error:
         sys.stderr.write(f"tls-sync: {error}\n")
         return 1
     if not found:
-        sys.stderr.write("tls-sync: the kubeconfig has no context; let KUBECONFIG name one that has\n")
+        sys.stderr.write("tls-sync: the kubeconfig has no context; set KUBECONFIG to one that has\n")
         return 1
     width = max(len(context) for context, _, _ in found)
     for context, text, _ in found:
@@ -33,20 +33,20 @@ def main(_given: argparse.Namespace) -> int:
 
 
 def cluster_ids() -> Iterator[tuple[str, str, bool]]:
-    """Each context of $KUBECONFIG, its clusterId or why it can't be had, and whether it could."""
+    """Yield each context of $KUBECONFIG, its clusterId or why it is unknown, and whether it is known."""
     names = contexts()
-    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+    with ThreadPoolExecutor(MAX_CLUSTERS_AT_ONCE) as pool:
         for name, (text, known) in zip(names, pool.map(_cluster_id, names), strict=True):
             yield name, text, known
 
 
 def _cluster_id(context: str) -> tuple[str, bool]:
     try:
-        # Whoever types this command would run the exec plugin with kubectl, too.
+        # kubectl would run the exec plugin for the user of this command, too.
         access = connect(context, context, allow_exec=True)
-        with ClusterClient(context, access, time.monotonic() + SECONDS) as client:
+        with ClusterClient(context, access, time.monotonic() + CLUSTER_SECONDS) as client:
             return client.cluster_id(), True
     except ClusterError as error:
         return str(error), False
-    except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
-        return str(internal_error(context, "ask for its clusterId", error)), False
+    except Exception as error:  # noqa: BLE001  its text may contain a secret, so it goes no further
+        return str(internal_error(context, "get its clusterId", error)), False

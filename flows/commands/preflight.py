@@ -1,4 +1,4 @@
-"""`python -m flows --preflight`. Needs no Prefect server: what is not ready may be just that."""
+"""`python -m flows --preflight`. It needs no Prefect server, which may be what is not ready."""
 
 import argparse
 import sys
@@ -10,7 +10,7 @@ from tasks.preflight.probe import preflight
 
 
 def main(given: argparse.Namespace) -> int:
-    """Exit status 0 where all are ready."""
+    """Return exit status 0 if OPS and all clusters are ready."""
     try:
         found = preflight(load_config(), given.cluster)
     except ConfigError as error:

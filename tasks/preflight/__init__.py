@@ -1,1 +1,1 @@
-"""Whether runs can work at all, and what to do where they can't."""
+"""Checks whether runs can work, and says what to do if they can't."""

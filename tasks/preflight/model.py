@@ -1,7 +1,4 @@
-"""What a preflight finds out: findings, each about one check of one cluster. Pure.
-
-A bad one is something without which runs fail; it says what to do.
-"""
+"""The result of a preflight: findings, each about one check of one cluster. Pure."""
 
 from enum import StrEnum
 
@@ -9,7 +6,7 @@ from tasks.domain.models import Model
 
 
 class Check(StrEnum):
-    """In the order in which they are made: the first failure leaves the following ones unasked."""
+    """In the order in which they are made. After a failure, the later ones are not made."""
 
     CONTEXT = "context"
     REACHABLE = "reachable"
@@ -22,62 +19,64 @@ class Check(StrEnum):
     CREDENTIAL = "credential"
 
 
-class Mark(StrEnum):
-    BAD = "✗"
+class CheckStatus(StrEnum):
+    """Worst first. With an ERROR, runs fail."""
+
+    ERROR = "✗"
     UNKNOWN = "?"
-    LOOK = "!"
-    FINE = "✓"
-    NOT_ASKED = "-"
+    WARNING = "!"
+    OK = "✓"
+    NOT_CHECKED = "-"
 
 
 MEANINGS = {
-    Mark.FINE: "fine",
-    Mark.BAD: "not ready",
-    Mark.LOOK: "have a look",
-    Mark.UNKNOWN: "can't be told",
-    Mark.NOT_ASKED: "not asked",
+    CheckStatus.OK: "fine",
+    CheckStatus.ERROR: "not ready",
+    CheckStatus.WARNING: "have a look",
+    CheckStatus.UNKNOWN: "unknown",
+    CheckStatus.NOT_CHECKED: "not checked",
 }
 
 
 class Finding(Model):
     check: Check
-    mark: Mark
+    status: CheckStatus
     name: str = ""
-    """Of what is wrong, in one word: a code of tasks/domain/reasons.py, or `PolicyMissing`, `NotPinned`, …"""
+    """What is wrong, in one word: a failure code or a reason, or `PolicyMissing`, `NotPinned`, …"""
     text: str = ""
     remedy: str = ""
 
 
 class Readiness(Model):
-    """One cluster."""
+    """The findings about one cluster."""
 
     cluster: str
     findings: tuple[Finding, ...] = ()
     uid: str = ""
-    """Of its namespace kube-system, as far as it is known."""
+    """The uid of its namespace kube-system, if known."""
 
-    def mark(self, check: Check) -> Mark:
-        """The worst of what was found about a check."""
-        found = {one.mark for one in self.findings if one.check is check}
-        return next((mark for mark in Mark if mark in found), Mark.NOT_ASKED)
+    def status(self, check: Check) -> CheckStatus:
+        """Return the worst status among the findings of a check."""
+        found = {one.status for one in self.findings if one.check is check}
+        return next((status for status in CheckStatus if status in found), CheckStatus.NOT_CHECKED)
 
     @property
     def ready(self) -> bool:
-        return all(one.mark is not Mark.BAD for one in self.findings)
+        return all(one.status is not CheckStatus.ERROR for one in self.findings)
 
     @property
-    def troubles(self) -> tuple[Finding, ...]:
-        """All that a person should look at, in the order of the checks, the worst first."""
-        marks, checks = list(Mark), list(Check)
-        told = (one for one in self.findings if one.mark not in (Mark.FINE, Mark.NOT_ASKED))
-        return tuple(sorted(told, key=lambda one: (marks.index(one.mark), checks.index(one.check))))
+    def problems(self) -> tuple[Finding, ...]:
+        """The findings that need attention: the worst first, then in the order of the checks."""
+        order, checks = list(CheckStatus), list(Check)
+        found = (one for one in self.findings if one.status not in (CheckStatus.OK, CheckStatus.NOT_CHECKED))
+        return tuple(sorted(found, key=lambda one: (order.index(one.status), checks.index(one.check))))
 
 
 class Preflight(Model):
-    """OPS, and the clusters that were asked for."""
+    """OPS and the clusters that were checked."""
 
     ops: Readiness
     clusters: tuple[Readiness, ...] = ()
     suspended: tuple[str, ...] = ()
     served_by: str = ""
-    """What serves the clusters in place of a run's process, and was not asked."""
+    """What serves the clusters instead of the run's process, and was not checked."""

@@ -1,6 +1,6 @@
-"""Asks OPS and each target whether runs can work. Writes nothing anywhere: what must be tried is a dry run.
+"""Checks on OPS and each target whether runs can work. It writes nothing: writes are tried as dry runs.
 
-It goes the way of a run and needs no right more than one. What follows from the answers: diagnose.py.
+It sends the same requests as a run and needs no further permission. diagnose.py interprets the responses.
 """
 
 import secrets
@@ -26,100 +26,100 @@ from tasks.plan import ownership
 from tasks.plan.unrouted import routed
 from tasks.preflight import diagnose
 from tasks.preflight.diagnose import DryRunResult
-from tasks.preflight.model import Check, Finding, Mark, Preflight, Readiness
+from tasks.preflight.model import Check, CheckStatus, Finding, Preflight, Readiness
 from tasks.runtime.shutdown import stop
 from tasks.source.issuance import CertificateStatus, add_status, issuance_of
 
-SIDE_BY_SIDE = 16
+MAX_CLUSTERS_AT_ONCE = 16
 
 
 def preflight(config: SyncConfig, cluster: str | None = None) -> Preflight:
-    """OPS first, then the targets side by side. Raises ConfigError where nothing can be asked at all."""
-    # A suspended cluster may be asked for: how else to know that it can come back?
+    """Check OPS, then the targets side by side. Raises ConfigError if the kubeconfig can't be read at all."""
+    # A suspended cluster may be named: it is checked before it comes back.
     targets = config.named(cluster) if cluster else config.select(RunParameters())
     try:
         contexts()
     except ClusterError as error:
         raise ConfigError(f"kubeconfig: {error.failure.detail}") from None
-    ops = _visited(config.source.label, lambda visit: _visit_ops(visit, config))
+    ops = _checked(config.source.label, lambda one: _check_ops(one, config))
 
-    def visited(target: Cluster) -> Readiness:
-        return _visited(target.name, lambda visit: _visit_target(visit, target, config.owner, ops.uid))
+    def check(target: Cluster) -> Readiness:
+        return _checked(target.name, lambda one: _check_target(one, target, config.owner, ops.uid))
 
-    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+    with ThreadPoolExecutor(MAX_CLUSTERS_AT_ONCE) as pool:
         try:
-            found = list(pool.map(visited, targets))
-        except BaseException:  # Ctrl-C, or what Prefect makes of a SIGTERM; no write is under way
+            found = list(pool.map(check, targets))
+        except BaseException:  # Ctrl-C or Prefect's SIGTERM; no write is in progress
             stop(grace=0)
             raise
     left_out = () if cluster else config.suspended
     return Preflight(
         ops=ops,
-        clusters=diagnose.with_neighbours(found, config.clusters, targets),
+        clusters=diagnose.with_duplicates(found, config.clusters, targets),
         suspended=left_out,
         served_by="" if config.task_runner.type == "threads" else f"{config.task_runner.type} workers",
     )
 
 
-class _Visit:
-    """What is found in one cluster, step by step."""
+class _Probe:
+    """The findings about one cluster so far, and the check that is being made."""
 
     def __init__(self, cluster: str) -> None:
         self.cluster, self.uid, self.who = cluster, "", ""
-        self.step = Check.CONTEXT
+        self.check = Check.CONTEXT
         self.findings: list[Finding] = []
 
 
-def _visited(cluster: str, call: Callable[[_Visit], None]) -> Readiness:
-    visit = _Visit(cluster)
+def _checked(cluster: str, run_checks: Callable[[_Probe], None]) -> Readiness:
+    probe = _Probe(cluster)
     try:
-        call(visit)
+        run_checks(probe)
     except ClusterError as error:
-        visit.findings += diagnose.of_failure(error.failure, visit.step)
-    except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
-        visit.findings += diagnose.of_failure(
-            internal_error(cluster, "make the preflight", error), visit.step
+        probe.findings += diagnose.failure_findings(error.failure, probe.check)
+    except Exception as error:  # noqa: BLE001  its text may contain a secret, so it goes no further
+        probe.findings += diagnose.failure_findings(
+            internal_error(cluster, "make the preflight", error), probe.check
         )
-    return Readiness(cluster=cluster, findings=tuple(visit.findings), uid=visit.uid)
+    return Readiness(cluster=cluster, findings=tuple(probe.findings), uid=probe.uid)
 
 
 @contextmanager
-def _greeted(visit: _Visit, context: str | None, *, allow_exec: bool) -> Iterator[ClusterClient]:
-    """A cluster that knows us, and whose uid we know."""
-    access = connect(visit.cluster, context, allow_exec=allow_exec)
-    visit.findings.append(diagnose.of_credential(access.expires_at, datetime.now(UTC)))
-    with ClusterClient(visit.cluster, access, time.monotonic() + CLUSTER_SECONDS) as client:
-        visit.step = Check.IDENTITY
-        visit.who = diagnose.known_as(client.whoami())
-        visit.findings += diagnose.of_greeting(visit.who)
-        visit.step = Check.CLUSTER_ID
-        visit.uid = client.cluster_id()
+def _authenticated(probe: _Probe, context: str | None, *, allow_exec: bool) -> Iterator[ClusterClient]:
+    """Yield a client that the server has authenticated, and set the uid of the cluster."""
+    access = connect(probe.cluster, context, allow_exec=allow_exec)
+    probe.findings.append(diagnose.credential_finding(access.expires_at, datetime.now(UTC)))
+    with ClusterClient(probe.cluster, access, time.monotonic() + CLUSTER_SECONDS) as client:
+        probe.check = Check.IDENTITY
+        probe.who = diagnose.printable_user(client.whoami())
+        probe.findings += diagnose.connection_findings(probe.who)
+        probe.check = Check.CLUSTER_ID
+        probe.uid = client.cluster_id()
         yield client
 
 
-def _visit_ops(visit: _Visit, config: SyncConfig) -> None:
+def _check_ops(probe: _Probe, config: SyncConfig) -> None:
     source = config.source
-    with _greeted(visit, source.context, allow_exec=source.allow_exec) as client:
-        same = diagnose.of_uid_of_ops(source, visit.uid)
-        visit.findings.append(same)
-        if same.mark is Mark.BAD:
+    with _authenticated(probe, source.context, allow_exec=source.allow_exec) as client:
+        identity = diagnose.ops_cluster_id_finding(source, probe.uid)
+        probe.findings.append(identity)
+        if identity.status is CheckStatus.ERROR:
             return
-        visit.step = Check.RIGHTS
-        rights = _rights(client, source.namespace, REQUIRED_ON_OPS)
-        visit.findings.append(diagnose.of_rights_on_ops(source.namespace, rights))
-        if "list" in rights.verbs or "*" in rights.verbs:
-            visit.step = Check.NAMESPACES
-            _, secrets = client.tls_versions(source.namespace, source.selector)
-            issuances, unread = _issuances(client, source, frozenset(secrets))
-            awaited = routed(SourceSnapshot(issuances=issuances), config).issuances
-            visit.findings += diagnose.of_sources(source.namespace, len(secrets), unread, len(awaited))
-            visit.findings += diagnose.of_issuances(awaited, datetime.now(UTC))
+        probe.check = Check.RIGHTS
+        permissions = _permissions(client, source.namespace, REQUIRED_ON_OPS)
+        probe.findings.append(diagnose.ops_permission_finding(source.namespace, permissions))
+        if "list" in permissions.verbs or "*" in permissions.verbs:
+            probe.check = Check.NAMESPACES
+            _, versions = client.tls_versions(source.namespace, source.selector)
+            issuances, failure = _issuances(client, source, frozenset(versions))
+            pending = routed(SourceSnapshot(issuances=issuances), config).issuances
+            probe.findings += diagnose.source_findings(source.namespace, len(versions), failure, len(pending))
+            probe.findings += diagnose.issuance_findings(pending, datetime.now(UTC))
 
 
 def _issuances(
     client: ClusterClient, source: Source, secrets: frozenset[str]
 ) -> tuple[tuple[Issuance, ...], Failure | None]:
-    """What Certificates are to bring beside these Secrets; or why they can't be read."""
+    """Return the Certificates whose Secrets are not among these; or why Certificates can't be read."""
     statuses: dict[str, CertificateStatus] = {}
     try:
         for page in client.certificates(source.namespace):
@@ -138,46 +138,45 @@ def _issuances(
     return tuple(one for one in found if one), None
 
 
-def _visit_target(visit: _Visit, cluster: Cluster, owner: str, ops: str) -> None:
-    with _greeted(visit, cluster.context, allow_exec=cluster.allow_exec) as client:
-        same = diagnose.of_uid(cluster, visit.uid, ops)
-        visit.findings.append(same)
-        if same.mark is Mark.BAD:
+def _check_target(probe: _Probe, cluster: Cluster, owner: str, ops: str) -> None:
+    with _authenticated(probe, cluster.context, allow_exec=cluster.allow_exec) as client:
+        identity = diagnose.cluster_id_finding(cluster, probe.uid, ops)
+        probe.findings.append(identity)
+        if identity.status is CheckStatus.ERROR:
             return
-        visit.step = Check.RIGHTS
+        probe.check = Check.RIGHTS
         names, verbs = cluster.namespaces_of(None), required_verbs(prune=cluster.prune)
         with ThreadPoolExecutor(MAX_CONNECTIONS) as pool:
-            reviews = pool.map(lambda name: _rights(client, name, verbs), names)
-            rights = dict(zip(names, reviews, strict=True))
-            visit.findings += diagnose.of_rights(cluster, rights)
-            visit.step = Check.NAMESPACES
-            allowed = [name for name in names if not rights[name].missing()]
+            reviews = pool.map(lambda name: _permissions(client, name, verbs), names)
+            permissions = dict(zip(names, reviews, strict=True))
+            probe.findings += diagnose.permission_findings(cluster, permissions)
+            probe.check = Check.NAMESPACES
+            allowed = [name for name in names if not permissions[name].missing()]
             if not allowed:
                 return
-            asked = allowed if client.supports_dry_run(allowed[0], field_manager=FIELD_MANAGER) else []
-            tried = pool.map(lambda name: _rehearse(client, name, owner), asked)
-            rehearsals = dict(zip(asked, tried, strict=True))
-        visit.findings += diagnose.of_rehearsals(cluster, visit.who, rehearsals)
+            tried = allowed if client.supports_dry_run(allowed[0], field_manager=FIELD_MANAGER) else []
+            results = pool.map(lambda name: _dry_run(client, name, owner), tried)
+            by_namespace = dict(zip(tried, results, strict=True))
+        probe.findings += diagnose.dry_run_findings(cluster, probe.who, by_namespace)
 
 
-def _rights(client: ClusterClient, namespace: str, needed: frozenset[str]) -> Permissions:
-    """Where an authorizer can't list its rules, it is asked for each verb that it did not name."""
-    rights = client.permissions(namespace)
-    if rights.complete or "*" in rights.verbs:
-        return rights
-    more = {verb for verb in sorted(needed - rights.verbs) if client.can_i(verb, namespace)}
-    return Permissions(verbs=rights.verbs | more)
+def _permissions(client: ClusterClient, namespace: str, required: frozenset[str]) -> Permissions:
+    """Review the permissions. If an authorizer can't list its rules, review each verb that is missing."""
+    listed = client.permissions(namespace)
+    if listed.complete or "*" in listed.verbs:
+        return listed
+    more = {verb for verb in sorted(required - listed.verbs) if client.can_i(verb, namespace)}
+    return Permissions(verbs=listed.verbs | more)
 
 
-def _rehearse(client: ClusterClient, namespace: str, owner: str) -> DryRunResult:
-    """Two Secrets in a dry run, which differ only in what the shipped policy looks at."""
+def _dry_run(client: ClusterClient, namespace: str, owner: str) -> DryRunResult:
+    """Apply two Secrets as dry runs. They differ only in the labels that the shipped policy checks."""
     ref = SecretRef(namespace=namespace, name=f"tls-sync-preflight-{secrets.token_hex(4)}")
     try:
         client.dry_run_apply(ref, _manifest(ref, ownership.labels(owner)), field_manager=FIELD_MANAGER)
     except ClusterError as error:
-        if (
-            error.failure.transient and error.failure.code is not FailureCode.SERVER_ERROR
-        ):  # a webhook that is down
+        # SERVER_ERROR may come from a webhook that is down, so it is a result.
+        if error.failure.transient and error.failure.code is not FailureCode.SERVER_ERROR:
             raise
         return DryRunResult(error.failure)
     try:
@@ -185,7 +184,7 @@ def _rehearse(client: ClusterClient, namespace: str, owner: str) -> DryRunResult
     except ClusterError as error:
         if error.failure.code not in (FailureCode.FORBIDDEN, FailureCode.INVALID):
             raise
-        return DryRunResult(guarded=True)
+        return DryRunResult(policy_enforced=True)
     return DryRunResult()
 
 

@@ -16,7 +16,7 @@ from tasks.inventory import document, table
 from tasks.inventory.collect import collect_inventory
 from tasks.inventory.model import Status
 from tasks.plan.unrouted import routed
-from tasks.preflight.model import Mark
+from tasks.preflight.model import CheckStatus
 from tasks.preflight.probe import preflight
 from tasks.report.verdict import expiring, run_verdict
 from tasks.runtime import shutdown
@@ -214,14 +214,14 @@ def test_the_inventory_tells_what_is_pending(ops: World) -> None:
 
 
 def test_the_preflight_tells_what_is_pending(ops: World) -> None:
-    """What cert-manager has yet to issue is no trouble; what is late is to be looked at."""
+    """What cert-manager has yet to issue is no problem; what is late is to be looked at."""
     awaited(ops, timedelta(minutes=1))
     awaited(ops, timedelta(minutes=1), name="web-b-tls")
     awaited(ops, HOUR * 9, name="nobody-wants-it")
 
-    def told() -> list[tuple[Mark, str, str]]:
+    def told() -> list[tuple[CheckStatus, str, str]]:
         return [
-            (one.mark, one.name, one.text)
+            (one.status, one.name, one.text)
             for one in preflight(load_config()).ops.findings
             if NAME in one.text
         ]
@@ -230,7 +230,7 @@ def test_the_preflight_tells_what_is_pending(ops: World) -> None:
     assert (mark, text.startswith(f"{NAME}: cert-manager has not issued it yet (")) == (Mark.FINE, True)
     awaited(ops, HOUR * 2)
     ((mark, name, _),) = told()
-    assert (mark, name) == (Mark.LOOK, "IssuanceLate")
+    assert (mark, name) == (CheckStatus.WARNING, "IssuanceLate")
 
 
 def test_a_root_that_no_route_names_is_counted(ops: World) -> None:

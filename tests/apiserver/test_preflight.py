@@ -24,7 +24,7 @@ from deployments.sandbox.world.oracle import ACCOUNT
 from tasks.config.load import load_config
 from tasks.kube.permissions import REQUIRED
 from tasks.preflight import render
-from tasks.preflight.model import Check, Finding, Mark, Preflight, Readiness
+from tasks.preflight.model import Check, CheckStatus, Finding, Preflight, Readiness
 from tasks.preflight.probe import preflight
 from tests.apiserver.scenarios import over_quota, webhook_that_is_down
 from tests.support.clusters import CLUSTERS, TARGETS, World
@@ -64,26 +64,26 @@ def of(name: str, found: Preflight) -> Readiness:
     return one
 
 
-def eventually(name: str, check: Check, mark: Mark) -> Readiness:
+def eventually(name: str, check: Check, status: CheckStatus) -> Readiness:
     """An API server learns of new rights and policies by a watch, some moments later."""
     deadline = time.monotonic() + SECONDS
-    while (found := of(name, look())).mark(check) is not mark:
-        assert time.monotonic() < deadline, found.troubles
+    while (found := of(name, look())).status(check) is not status:
+        assert time.monotonic() < deadline, found.problems
         time.sleep(0.1)
     return found
 
 
 def the_only_trouble(found: Readiness) -> Finding:
-    (trouble,) = found.troubles
-    return trouble
+    (problem,) = found.problems
+    return problem
 
 
 def others_are_ready(found: Preflight, *but: str) -> bool:
-    return not any(one.troubles for one in (found.ops, *found.clusters) if one.cluster not in but)
+    return not any(one.problems for one in (found.ops, *found.clusters) if one.cluster not in but)
 
 
 def marks(found: Readiness) -> str:
-    return "".join(found.mark(check) for check in Check)
+    return "".join(found.status(check) for check in Check)
 
 
 def test_all_is_fine_in_the_sandbox(world: World) -> None:
@@ -126,9 +126,9 @@ def test_an_unknown_context_is_named(world: World) -> None:
     document["contexts"] = [one for one in document["contexts"] if one["name"] != context_name("dev")]
     world.kubeconfig.write_text(yaml.safe_dump(document))
     found = look()
-    trouble = the_only_trouble(of("dev", found))
-    assert (trouble.check, trouble.name) == (Check.CONTEXT, "KubeconfigInvalid")
-    assert "no context of that name in `contexts`; known are: cluster-ops" in trouble.text
+    problem = the_only_trouble(of("dev", found))
+    assert (problem.check, problem.name) == (Check.CONTEXT, "KubeconfigInvalid")
+    assert "no context of that name in `contexts`; known are: cluster-ops" in problem.text
     assert others_are_ready(found, "dev")
     assert render.verdict(found).message == ("preflight: 1 of 3 clusters not ready: dev (KubeconfigInvalid)")
 
@@ -140,8 +140,8 @@ def test_a_cluster_that_is_down_is_named(world: World) -> None:
         found = look()
     finally:
         world.sandbox.cluster("rct").start()
-    trouble = the_only_trouble(of("rct", found))
-    assert (trouble.check, trouble.name) == (Check.REACHABLE, "Unreachable")
+    problem = the_only_trouble(of("rct", found))
+    assert (problem.check, problem.name) == (Check.REACHABLE, "Unreachable")
     assert marks(of("rct", found)) == "✓✗------✓"
     assert others_are_ready(found, "rct")
     assert render.verdict(found).message == "preflight: 1 of 3 clusters not ready: rct (Unreachable)"
@@ -160,9 +160,9 @@ def test_a_wrong_ca_is_named(world: World) -> None:
     """The server answers, but it is not the one whose certificate we trust."""
     stranger = base64.b64encode(pki.Authority("a stranger").pem).decode()
     world.edit_kubeconfig("clusters", "dev", **{"certificate-authority-data": stranger})
-    trouble = the_only_trouble(of("dev", look("dev")))
-    assert (trouble.check, trouble.name) == (Check.TLS, "TLSFailed")
-    assert "CA" in trouble.remedy
+    problem = the_only_trouble(of("dev", look("dev")))
+    assert (problem.check, problem.name) == (Check.TLS, "TLSFailed")
+    assert "CA" in problem.remedy
 
 
 def test_a_wrong_cluster_is_named_and_asked_nothing_more(world: World) -> None:
@@ -170,10 +170,10 @@ def test_a_wrong_cluster_is_named_and_asked_nothing_more(world: World) -> None:
     world.edit_kubeconfig("contexts", "dev", cluster=context_name("prd"), user=context_name("prd"))
     start = world.log_position("prd")
     found = of("dev", look("dev"))
-    trouble = the_only_trouble(found)
-    assert (trouble.check, trouble.name) == (Check.CLUSTER_ID, "WrongCluster")
+    problem = the_only_trouble(found)
+    assert (problem.check, problem.name) == (Check.CLUSTER_ID, "WrongCluster")
     dev, prd = (world.admin(name).cluster_id() for name in ("dev", "prd"))
-    assert trouble.text == f"pinned {dev}, found {prd}"
+    assert problem.text == f"pinned {dev}, found {prd}"
     assert {r["objectRef"]["resource"] for r in world.requests("prd", start)} == {
         "selfsubjectreviews",
         "namespaces",
@@ -186,19 +186,21 @@ def test_a_missing_pin_can_be_pasted(world: World) -> None:
     found = look()
     assert render.verdict(found).ok
     for name in TARGETS:
-        trouble = the_only_trouble(of(name, found))
-        assert (trouble.check, trouble.mark) == (Check.CLUSTER_ID, Mark.LOOK)
-        assert f"`clusterId: {world.admin(name).cluster_id()}`" in trouble.remedy
+        problem = the_only_trouble(of(name, found))
+        assert (problem.check, problem.status) == (Check.CLUSTER_ID, CheckStatus.WARNING)
+        assert f"`clusterId: {world.admin(name).cluster_id()}`" in problem.remedy
 
 
 def test_two_entries_for_one_cluster_are_named(world: World) -> None:
-    """Without pins each names the other; and a context that leads to OPS is told from both."""
+    """Without pins each names the other; and a context that leads to OPS is texts from both."""
     world.configure(clusterId=None)
     world.edit_kubeconfig("contexts", "dev", cluster=context_name("prd"), user=context_name("prd"))
     world.edit_kubeconfig("contexts", "rct", cluster=context_name("ops"), user=context_name("ops"))
     found = look()
-    told = {one.cluster: [t.text for t in one.troubles if t.mark is Mark.BAD] for one in found.clusters}
-    assert told == {
+    texts = {
+        one.cluster: [t.text for t in one.problems if t.status is CheckStatus.ERROR] for one in found.clusters
+    }
+    assert texts == {
         "dev": ["it is the cluster of prd, too"],
         "rct": ["it is OPS itself"],
         "prd": ["it is the cluster of dev, too"],
@@ -210,8 +212,8 @@ def test_each_missing_right_is_named(world: World, verb: str) -> None:
     """Verb, resource and namespace are said; without it no run could do its work."""
     rules = [{"apiGroups": [""], "resources": ["secrets"], "verbs": sorted(REQUIRED - {verb})}]
     world.admin().patch(ROLE, {"rules": rules})
-    trouble = the_only_trouble(eventually("dev", Check.RIGHTS, Mark.BAD))
-    assert (trouble.name, trouble.text) == ("Forbidden", f"app-a: {verb} on secrets missing")
+    problem = the_only_trouble(eventually("dev", Check.RIGHTS, CheckStatus.ERROR))
+    assert (problem.name, problem.text) == ("Forbidden", f"app-a: {verb} on secrets missing")
 
 
 @pytest.mark.parametrize("verb", ["get", "list"])
@@ -221,16 +223,16 @@ def test_each_missing_right_on_ops_is_named(world: World, verb: str) -> None:
     certificates = {"apiGroups": ["cert-manager.io"], "resources": ["certificates"], "verbs": ["list"]}
     role = f"{RBAC}/namespaces/certificates-ops/roles/tls-sync"
     world.ops.patch(role, {"rules": [secrets, certificates]})
-    trouble = the_only_trouble(eventually("OPS", Check.RIGHTS, Mark.BAD))
-    assert trouble.text == f"certificates-ops: {verb} on secrets missing"
-    assert "deployments/source/rbac.yaml" in trouble.remedy
+    problem = the_only_trouble(eventually("OPS", Check.RIGHTS, CheckStatus.ERROR))
+    assert problem.text == f"certificates-ops: {verb} on secrets missing"
+    assert "deployments/source/rbac.yaml" in problem.remedy
 
 
 def test_certificates_that_may_not_be_read_are_named(world: World) -> None:
     """Runs work without them, so OPS is ready."""
     rules = [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get", "list"]}]
     world.ops.patch(f"{RBAC}/namespaces/certificates-ops/roles/tls-sync", {"rules": rules})
-    found = eventually("OPS", Check.RIGHTS, Mark.LOOK)
+    found = eventually("OPS", Check.RIGHTS, CheckStatus.WARNING)
     assert found.ready
     assert "cert-manager's Certificates can't be read (Forbidden)" in the_only_trouble(found).text
 
@@ -241,7 +243,7 @@ def test_a_right_too_many_is_named(world: World, protected: bool) -> None:
     world.configure(protected=protected)
     rules = [{"apiGroups": [""], "resources": ["secrets"], "verbs": [*sorted(REQUIRED), "delete"]}]
     world.admin().patch(ROLE, {"rules": rules})
-    found = eventually("dev", Check.RIGHTS, Mark.BAD if protected else Mark.LOOK)
+    found = eventually("dev", Check.RIGHTS, CheckStatus.ERROR if protected else CheckStatus.WARNING)
     assert the_only_trouble(found).text == "app-a: delete on secrets not needed"
     assert found.ready != protected
 
@@ -250,10 +252,10 @@ def test_a_missing_namespace_is_named(world: World) -> None:
     """With the shipped rights it can't be told from a missing Role, and just that is said."""
     world.configure([{"certificates": ["web-*"], "namespaces": ["app-a", "nowhere"]}])
     found = of("dev", look("dev"))
-    assert found.mark(Check.RIGHTS) is Mark.BAD
-    assert found.mark(Check.NAMESPACES) is Mark.UNKNOWN
-    assert "nowhere: no right on secrets: the namespace is missing, or its Role" in found.troubles[0].text
-    assert found.mark(Check.POLICY) is Mark.FINE
+    assert found.status(Check.RIGHTS) is CheckStatus.ERROR
+    assert found.status(Check.NAMESPACES) is CheckStatus.UNKNOWN
+    assert "nowhere: no right on secrets: the namespace is missing, or its Role" in found.problems[0].text
+    assert found.status(Check.POLICY) is CheckStatus.OK
 
 
 @pytest.fixture
@@ -279,10 +281,10 @@ def test_a_namespace_that_takes_nothing_is_named(world: World, ending: bool) -> 
         world.admin().namespace(name)
         world.admin().delete(f"/api/v1/namespaces/{name}")  # no controller ends it here
     world.configure([{"certificates": ["web-*"], "namespaces": ["app-a", name]}])
-    found = eventually("dev", Check.NAMESPACES, Mark.BAD)
-    (trouble,) = [one for one in found.troubles if one.mark is Mark.BAD]
-    assert trouble.name == ("NamespaceTerminating" if ending else "NamespaceMissing")
-    assert trouble.text.startswith(f"{name}: it would not take a Secret of ours")
+    found = eventually("dev", Check.NAMESPACES, CheckStatus.ERROR)
+    (problem,) = [one for one in found.problems if one.status is CheckStatus.ERROR]
+    assert problem.name == ("NamespaceTerminating" if ending else "NamespaceMissing")
+    assert problem.text.startswith(f"{name}: it would not take a Secret of ours")
 
 
 @pytest.mark.parametrize(
@@ -295,11 +297,11 @@ def test_what_bars_every_write_is_named(
 ) -> None:
     """The rights are there, the cluster answers, and yet no Secret would get in."""
     with bar(world):
-        found = eventually("dev", Check.NAMESPACES, Mark.BAD)
-    (trouble,) = [one for one in found.troubles if one.mark is Mark.BAD]
-    assert trouble.name == code
-    assert trouble.text.startswith("app-a: it would not take a Secret of ours")
-    assert "quota, the webhooks and the policies" in trouble.remedy
+        found = eventually("dev", Check.NAMESPACES, CheckStatus.ERROR)
+    (problem,) = [one for one in found.problems if one.status is CheckStatus.ERROR]
+    assert problem.name == code
+    assert problem.text.startswith("app-a: it would not take a Secret of ours")
+    assert "quota, the webhooks and the policies" in problem.remedy
 
 
 @pytest.mark.parametrize("protected", [False, True])
@@ -307,10 +309,10 @@ def test_a_missing_policy_is_named(world: World, protected: bool) -> None:
     """It shows although the account may read no policy; on a protected cluster it is a failure."""
     world.configure(protected=protected)
     world.admin().delete(POLICY)
-    found = eventually("dev", Check.POLICY, Mark.BAD if protected else Mark.LOOK)
-    trouble = the_only_trouble(found)
-    assert trouble.name == "PolicyMissing"
-    assert trouble.text.endswith(f"no policy binds {ACCOUNT}")
+    found = eventually("dev", Check.POLICY, CheckStatus.ERROR if protected else CheckStatus.WARNING)
+    problem = the_only_trouble(found)
+    assert problem.name == "PolicyMissing"
+    assert problem.text.endswith(f"no policy binds {ACCOUNT}")
     assert found.ready != protected
 
 
@@ -327,8 +329,8 @@ def test_a_policy_for_somebody_else_is_none(world: World) -> None:
         binding = {"kind": f"{role}Binding", "metadata": metadata, "subjects": [subject]}
         admin.ensure(kind | binding | {"roleRef": reference})
     world.edit_kubeconfig("users", "dev", token=admin.token("tls-sync", "other", 7 * 24 * 60 * 60))
-    trouble = the_only_trouble(eventually("dev", Check.POLICY, Mark.LOOK))
-    assert trouble.text.endswith("no policy binds system:serviceaccount:tls-sync:other")
+    problem = the_only_trouble(eventually("dev", Check.POLICY, CheckStatus.WARNING))
+    assert problem.text.endswith("no policy binds system:serviceaccount:tls-sync:other")
 
 
 def test_a_credential_that_expires_soon_is_named(world: World) -> None:
@@ -338,9 +340,9 @@ def test_a_credential_that_expires_soon_is_named(world: World) -> None:
         world.edit_kubeconfig("users", cluster, token=token)
     found = look()
     for name in ("OPS", "dev"):
-        trouble = the_only_trouble(of(name, found))
-        assert (trouble.check, trouble.mark) == (Check.CREDENTIAL, Mark.LOOK)
-        assert "expires in 2 hours" in trouble.text
+        problem = the_only_trouble(of(name, found))
+        assert (problem.check, problem.status) == (Check.CREDENTIAL, CheckStatus.WARNING)
+        assert "expires in 2 hours" in problem.text
     assert render.verdict(found).message == "preflight: OPS and 3 clusters ready; have a look at OPS, dev"
 
 
@@ -369,7 +371,7 @@ def test_to_be_nobody_in_particular_is_named(world: World) -> None:
 
 
 def test_a_server_that_ignores_dry_runs_is_sent_none(world: World) -> None:
-    """Where the query gets lost on the way, no Secret is sent at all, and the policy can't be told."""
+    """Where the query gets lost on the way, no Secret is sent at all, and the policy can't be texts."""
 
     def lose_the_query(request: Request, forward: Forward) -> Answer:
         if request.method != "PATCH":
@@ -383,7 +385,10 @@ def test_a_server_that_ignores_dry_runs_is_sent_none(world: World) -> None:
         found = of("dev", look("dev"))
         sent = [request.body for request in proxy.requests if request.method == "PATCH"]
     assert sent == [b"{}"]
-    assert (found.mark(Check.POLICY), found.mark(Check.NAMESPACES)) == (Mark.UNKNOWN, Mark.NOT_ASKED)
+    assert (found.status(Check.POLICY), found.status(Check.NAMESPACES)) == (
+        CheckStatus.UNKNOWN,
+        CheckStatus.NOT_CHECKED,
+    )
     assert found.ready
     assert world.versions() == before
 
@@ -405,7 +410,7 @@ def test_an_authorizer_that_lists_no_rules_is_asked_verb_by_verb(world: World, a
     with world.proxy() as proxy:
         proxy.fault = withhold
         found = of("dev", look("dev"))
-    assert found.mark(Check.RIGHTS) is (Mark.FINE if allowed else Mark.BAD)
+    assert found.status(Check.RIGHTS) is (CheckStatus.OK if allowed else CheckStatus.ERROR)
     assert found.ready == allowed
 
 

@@ -190,7 +190,7 @@ def test_a_certificate_that_can_not_be_parsed_costs_the_preflight_nothing(cert_m
     cert_manager.issue("web-a-tls")
     odd_certificate(cert_manager)
     found = preflight(load_config())
-    assert [trouble for one in (found.ops, *found.clusters) for trouble in one.troubles] == []
+    assert [trouble for one in (found.ops, *found.clusters) for trouble in one.problems] == []
 
 
 def test_what_can_not_be_parsed_costs_the_watcher_nothing_else(cert_manager: World) -> None:

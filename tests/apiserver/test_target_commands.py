@@ -48,7 +48,7 @@ def test_a_bare_cluster_is_served_after_both_commands(world: World, operator: Op
     assert (done.status, done.errors) == (0, "")
     world.kubeconfig.write_bytes(base64.b64decode(operator.secret()["data"]["config"]))
     deadline = time.monotonic() + SECONDS  # an API server takes some seconds to heed a new policy
-    while (found := preflight(load_config())).clusters[0].troubles:
+    while (found := preflight(load_config())).clusters[0].problems:
         assert time.monotonic() < deadline, render.render(found)
         time.sleep(0.2)
     report = world.sync("bare")

@@ -18,7 +18,7 @@ import yaml
 from tasks.config.load import load_config
 from tasks.domain.failure_codes import FailureCode
 from tasks.preflight import render
-from tasks.preflight.model import Check, Finding, Mark, Preflight, Readiness
+from tasks.preflight.model import Check, CheckStatus, Finding, Preflight, Readiness
 from tests.unit.docs.pages import DOCUMENTS, GUIDES, ROOT, page
 
 CHART = ROOT / "deployments" / "helm" / "tls-sync"
@@ -159,17 +159,17 @@ def test_the_backup_is_a_whole_database(tmp_path: Path) -> None:
 
 def test_the_runbooks_preflight_is_what_is_printed() -> None:
     """The sample is, line for line, what the code makes of such findings."""
-    fine = tuple(Finding(check=check, mark=Mark.FINE) for check in Check)
+    fine = tuple(Finding(check=check, status=CheckStatus.OK) for check in Check)
     unknown = "no context of that name in `contexts`; known are: cluster-dev, cluster-prd"
     code = FailureCode.KUBECONFIG
     bad = Finding(
         check=Check.CONTEXT,
-        mark=Mark.BAD,
+        status=CheckStatus.ERROR,
         name=str(code),
         text=f"read context cluster-rct: {code.sentence} ({unknown})",
         remedy=code.remedy,
     )
-    held = Finding(check=Check.NAMESPACES, mark=Mark.FINE, text="12 TLS Secrets in certificates-ops")
+    held = Finding(check=Check.NAMESPACES, status=CheckStatus.OK, text="12 TLS Secrets in certificates-ops")
     ops = tuple(finding for finding in fine if finding.check is not Check.POLICY)
     found = Preflight(
         ops=Readiness(cluster="OPS", findings=(*ops, held)),
