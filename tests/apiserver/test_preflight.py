@@ -284,7 +284,7 @@ def test_a_namespace_that_takes_nothing_is_named(world: World, ending: bool) -> 
     found = eventually("dev", Check.NAMESPACES, CheckStatus.ERROR)
     (problem,) = [one for one in found.problems if one.status is CheckStatus.ERROR]
     assert problem.name == ("NamespaceTerminating" if ending else "NamespaceMissing")
-    assert problem.text.startswith(f"{name}: it would not take a Secret of ours")
+    assert problem.text.startswith(f"{name}: it would not accept a Secret of ours")
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ def test_what_bars_every_write_is_named(
         found = eventually("dev", Check.NAMESPACES, CheckStatus.ERROR)
     (problem,) = [one for one in found.problems if one.status is CheckStatus.ERROR]
     assert problem.name == code
-    assert problem.text.startswith("app-a: it would not take a Secret of ours")
+    assert problem.text.startswith("app-a: it would not accept a Secret of ours")
     assert "quota, the webhooks and the policies" in problem.remedy
 
 
