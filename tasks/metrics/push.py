@@ -102,6 +102,10 @@ class Push:
     """Number of pushes that the Pushgateway accepted."""
     error: str = ""
 
+    @property
+    def planned(self) -> int:
+        return 2 if self.report else 1
+
     def run(self) -> None:
         try:
             self._run(PushgatewayClient(self.owner, self.deadline))
@@ -133,15 +137,20 @@ class Push:
         """Return which pushes failed; empty if none did. `late`: the pushes are not done yet."""
         if not late and not self.error:
             return ""
-        planned = 2 if self.report or isinstance(self, FleetPush) else 1
-        lost = planned - self.completed
-        what = f"{lost} of {planned} pushes" if lost else "a removal"
+        lost = self.planned - self.completed
+        what = f"{lost} of {self.planned} pushes" if lost else "a removal"
         return f"metrics: the Pushgateway did not take {what}: {self.error or out_of_time()}"
 
 
 @dataclass
 class FleetPush(Push):
+    """The pushes of a fleet's run: the samples that describe it, then what remains of all others."""
+
     config: SyncConfig = field(kw_only=True)
+
+    @property
+    def planned(self) -> int:
+        return 2
 
     def _run(self, client: PushgatewayClient) -> None:
         # POST keeps the failures of OPS that the runs of groups have pushed.

@@ -50,8 +50,8 @@ def runs(*, failed: bool = False) -> list[Run]:
 
 
 @pytest.mark.usefixtures("prefect_server", "no_waiting")
-def test_runs_are_told_the_newest_first(world: World) -> None:
-    """Name, parameters, state, who, how long, and what became of each cluster."""
+def test_the_newest_run_comes_first(world: World) -> None:
+    """A run has its name, parameters, state, starter, duration, and the state of each cluster."""
     world.issue("web-tls")
     whole, one = run(), run(cluster="dev", dry_run=True)
     found = {found.id: found for found in runs()}
@@ -75,7 +75,7 @@ def test_runs_are_told_the_newest_first(world: World) -> None:
 
 @pytest.mark.usefixtures("prefect_server", "no_waiting")
 def test_the_last_failures_of_one_cluster(world: World) -> None:
-    """With what it said itself; the others' failures, and its own successes, are left out."""
+    """The failed runs of a cluster are shown with its own message; those of others are left out."""
     world.issue("web-tls")
     with stopped(world, "rct"):
         failed = run()
@@ -96,7 +96,7 @@ def test_the_last_failures_of_one_cluster(world: World) -> None:
 
 @pytest.mark.usefixtures("prefect_server", "no_waiting")
 def test_the_log_of_a_run_is_printed(world: World) -> None:
-    """By its id or how that begins, with the report and the lines of its tasks."""
+    """A run is selected by its id or the id's first digits; its log has the report and the tasks' lines."""
     world.issue("web-tls")
     found = str(run_id(run()))
     deadline = time.monotonic() + 120  # the run's process sends its log some moments later
@@ -112,8 +112,8 @@ def test_the_log_of_a_run_is_printed(world: World) -> None:
 
 
 @pytest.mark.usefixtures("prefect_server")
-def test_what_the_watcher_did_is_told(world: World) -> None:
-    """By itself, with its trigger, and with what became of each cluster."""
+def test_a_sync_of_the_watcher_is_in_the_history(world: World) -> None:
+    """It is a run of its own, with its trigger and the state of each cluster."""
     world.issue("web-tls")
     with stopped(world, "rct"):
         reports = tuple(world.run(seconds=5).values())
@@ -138,8 +138,8 @@ def test_what_the_watcher_did_is_told(world: World) -> None:
 
 
 @pytest.mark.usefixtures("prefect_server")
-def test_who_asked_is_told(world: World) -> None:
-    """A run of a deployment was asked for by hand, with the tags given along; a plan is no history."""
+def test_a_run_shows_who_started_it(world: World) -> None:
+    """A run of a deployment was started by hand, with its own tags; scheduled runs are left out."""
     with get_client(sync_client=True) as client:
         flow_id = client.create_flow(tls_sync)
         deployment = client.create_deployment(flow_id=flow_id, name="history", tags=["tls-sync"])
@@ -161,7 +161,7 @@ def test_who_asked_is_told(world: World) -> None:
 
 @pytest.mark.timeout(900)
 def test_a_server_without_runs_and_a_wrong_password(tmp_path: Path) -> None:
-    """`no runs yet` and status 0 for who has the password; one sentence and status 1 for who has not."""
+    """With the password, `no runs yet` and status 0; without it, one sentence and status 1."""
     with guarded_server(tmp_path) as api:
         deadline = time.monotonic() + 240
         while (done := command("--history", api=api, PREFECT_API_AUTH_STRING=PASSWORD)).returncode:
@@ -179,7 +179,7 @@ def test_a_server_without_runs_and_a_wrong_password(tmp_path: Path) -> None:
 
 
 def test_a_server_that_does_not_answer_is_one_sentence() -> None:
-    """Nobody there, or something else than Prefect."""
+    """If nothing listens there, or not Prefect, the command prints one sentence."""
     api = f"http://127.0.0.1:{free_port()}/api"
     for arguments in (["--history"], ["--logs", "0f3a9c1e"]):
         done = command(*arguments, api=api)
