@@ -1,4 +1,4 @@
-"""How much one run takes on: counted before anything is done, refused beyond, and said so."""
+"""The limits of a run: counted before any write, with a failure above them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -49,7 +49,7 @@ def clusters(number: int, *routes: dict[str, Any]) -> list[Cluster]:
 def test_as_many_copies_are_counted_as_are_wanted(
     number: int, patterns: list[str], namespaces: list[str]
 ) -> None:
-    """Pattern by pattern, there or not, what is counted is what the routes ask for, over all clusters."""
+    """The number per pattern is the number of copies that the routes define, over all clusters."""
     names = frozenset(NAMES)
     routed = clusters(number, *(route((pattern,), namespaces) for pattern in patterns))
     wanted = sum(len(one.routed_copies(names)) for one in routed)
@@ -60,7 +60,7 @@ def test_as_many_copies_are_counted_as_are_wanted(
 
 
 def test_a_run_looks_at_as_many_copies_as_the_limit_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the limit the inventory stays; one beyond, it says how many, how many at most, and what to do."""
+    """At the limit the snapshot is unchanged; above it, the failure has number, limit and remedy."""
     many = clusters(4, EVERYWHERE)  # two by each glob, and one that is not there, to three namespaces
     assert count_copies(OPS, many) == 60
     monkeypatch.setattr(limits, "MAX_COPIES", 60)
@@ -79,7 +79,7 @@ def test_a_run_looks_at_as_many_copies_as_the_limit_and_no_more(monkeypatch: pyt
 
 
 def test_the_limits_are_what_the_guides_say() -> None:
-    """Ten thousand certificates and a hundred thousand copies, with a comma for who reads them."""
+    """The limits are ten thousand certificates and a hundred thousand copies."""
     assert "at most 100,000" in str(
         limit_copies(OPS, SOURCE, [cluster(route(("*",), ["one"]))] * 20_001).failure
     )
@@ -87,7 +87,7 @@ def test_the_limits_are_what_the_guides_say() -> None:
 
 
 def test_what_could_not_be_read_stays_what_it_is() -> None:
-    """Where OPS can't be read, that is what is said, and no limit."""
+    """If OPS can't be read, the failure is that, not a limit."""
     unread = SourceSnapshot(failure=Failure(code=FailureCode.UNREACHABLE, cluster="OPS", what="list secrets"))
     assert limit_copies(unread, SOURCE, clusters(1)) is unread
 
@@ -96,7 +96,7 @@ CONFIG = SyncConfig(owner="ops", source=SOURCE, clusters=tuple(clusters(4, EVERY
 
 
 def test_the_inventory_command_refuses_what_a_run_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would hold as many rows; so it asks no cluster, and says how to ask for less."""
+    """The inventory has the same limit: it reads no cluster and says how to narrow the request."""
     monkeypatch.setattr(limits, "MAX_COPIES", 59)
     monkeypatch.setattr(collect, "contexts", tuple)
     monkeypatch.setattr(collect, "_read_ops", lambda _: OPS)
@@ -108,7 +108,7 @@ def test_the_inventory_command_refuses_what_a_run_refuses(monkeypatch: pytest.Mo
 def test_the_watcher_serves_no_cluster_beyond_the_limit(
     monkeypatch: pytest.MonkeyPatch, most: int, told: int
 ) -> None:
-    """What it was to do is left to be asked for again, with the reason."""
+    """The watcher tries again later and reports the reason."""
     served: list[str] = []
     monkeypatch.setattr(limits, "MAX_COPIES", most)
     monkeypatch.setattr("tasks.watch.reconciler.load_config", lambda: CONFIG)

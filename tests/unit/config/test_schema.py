@@ -1,4 +1,4 @@
-"""The configuration: what it may say, and that every fault is told at once, with its path and remedy."""
+"""The configuration: valid and invalid values; a message lists every fault with its path and remedy."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -78,7 +78,7 @@ Edit = tuple[Path_, object]
 
 
 def example(*edits: Edit) -> dict[str, Any]:
-    """The example, with other values put at some paths."""
+    """The example with other values at some paths."""
     document: dict[str, Any] = parse_yaml(EXAMPLE)
     for path, value in edits:
         place: Any = document
@@ -103,7 +103,7 @@ def message(*faults: str) -> str:
 
 
 def test_example_is_valid() -> None:
-    """The example of the design page means what its comments say."""
+    """The example is valid, and its values are read as its comments say."""
     dev = Cluster.model_validate(
         {
             "name": "dev",
@@ -379,7 +379,7 @@ FAULTS: dict[str, tuple[list[Edit], list[str]]] = {
 
 @pytest.mark.parametrize(("edits", "faults"), FAULTS.values(), ids=FAULTS)
 def test_config_is_refused_when(edits: list[Edit], faults: list[str]) -> None:
-    """One fault, one line: its path as the file has it, what is wrong, and what to do."""
+    """Each fault is one line: its path in the file, the fault and the remedy."""
     assert refusal(example(*edits)) == message(*faults)
 
 
@@ -397,19 +397,19 @@ def test_config_is_refused_when(edits: list[Edit], faults: list[str]) -> None:
     ],
 )
 def test_config_is_refused_when_a_route_leads_to(namespace: str) -> None:
-    """Nothing is sent to the namespaces of the cluster, and of the tools that rule it."""
+    """No route may lead to the namespaces of the cluster and of the tools that manage it."""
     document = example(((*ROUTE, "namespaces"), ["homarr-dev", namespace]))
     assert refusal(document) == message(f"{HERE}.routes[0].namespaces[1]: {PROTECTED}")
 
 
 @pytest.mark.parametrize("document", [None, [], "owner: ops", 5, True])
 def test_config_is_refused_when_it_is_no_mapping(document: object) -> None:
-    """A file that holds something else says what it should hold."""
+    """A document that is not a mapping is refused with the keys that it needs."""
     assert refusal(document) == "the file must be a mapping with owner, source and clusters"
 
 
 def test_config_tells_as_many_faults_as_a_person_reads() -> None:
-    """The rest is counted: a file of another kind could have a hundred thousand."""
+    """Faults above the limit are counted: a file of another kind could have a hundred thousand."""
     told = refusal(example(*(((f"key-{number}",), 1) for number in range(1_500)))).splitlines()
     assert told[0] == "1500 faults"
     assert told[-1] == "  and 1,400 more"
@@ -417,7 +417,7 @@ def test_config_tells_as_many_faults_as_a_person_reads() -> None:
 
 
 def test_config_with_thousands_of_names_in_a_namespace_is_read() -> None:
-    """Nobody compares each with each: it took gigabytes."""
+    """Names without globs are not compared in pairs, which took gigabytes."""
     sent = [f"{number:05}-tls" for number in range(10_000)]
     document = example(((*DEV, "routes"), [route(sent, ["homarr-dev"])]))
     assert len(parse_config(document).clusters[0].routes[0].certificates) == 10_000
@@ -427,7 +427,7 @@ def test_config_with_thousands_of_names_in_a_namespace_is_read() -> None:
 
 
 def test_config_tells_all_faults_of_all_clusters_at_once() -> None:
-    """A file with many faults is corrected in one go: each is told, also those between clusters."""
+    """A message has every fault of the file, including those between clusters."""
     document = example(
         (("owner",), REMOVE),
         (("source", "namespaces"), ["x"]),
@@ -507,7 +507,7 @@ def test_config_quotes_no_value_when_it_is_written_twice() -> None:
     ],
 )
 def test_config_takes_lists_and_texts_only(path: Path_, value: bytes) -> None:
-    """Values of a kind that the rules between values do not look for are refused."""
+    """Values of a type that the rules between values ignore are refused."""
     with pytest.raises((ConfigError, YamlError)):
         parse_config(example((path, parse_yaml(value))))
 
@@ -532,7 +532,7 @@ def test_config_takes_lists_and_texts_only(path: Path_, value: bytes) -> None:
     ],
 )
 def test_config_is_valid_with(edits: list[Edit]) -> None:
-    """What is sound is not refused."""
+    """These variations are valid."""
     assert isinstance(parse_config(example(*edits)), SyncConfig)
 
 
@@ -576,7 +576,7 @@ EDITS = st.lists(st.tuples(st.sampled_from(paths(example())[1:]), JUNK), min_siz
 @law
 @given(edits=EDITS)
 def test_config_is_valid_or_refused_whatever_it_says(edits: list[Edit]) -> None:
-    """Junk at any path is a ConfigError with at least one fault, or a configuration; never an accident."""
+    """Any value at any path gives a configuration or a ConfigError with at least one fault."""
     document: Any = example()
     for path, value in edits:
         document = replaced(document, path, value)
@@ -588,14 +588,14 @@ def test_config_is_valid_or_refused_whatever_it_says(edits: list[Edit]) -> None:
 
 
 def test_route_wants_literal_names_and_what_globs_find() -> None:
-    """A literal name is wanted whether OPS has it or not, a glob's names only if it has them."""
+    """A literal name is routed even if OPS does not have it, names of a glob only if it does."""
     sent = Route(certificates=("homarr-tls", "headlamp-*"), namespaces=("web",))
     wanted = sorted((w.certificate, w.literal) for w in sent.routed_copies(frozenset({"headlamp-a", "zzz"})))
     assert wanted == [("headlamp-a", False), ("homarr-tls", True)]
 
 
 def test_cluster_wants_are_sorted_by_target() -> None:
-    """What a cluster wants comes in the order of its namespaces and names, renamed where a route says so."""
+    """The copies of a cluster are sorted by namespace and name, with the names of their routes."""
     to = cluster(route(["b", "a"], ["web", "app"]), route(["x"], ["app"], "c"))
 
     def want(namespace: str, name: str, certificate: str) -> RoutedCopy:
@@ -613,7 +613,7 @@ def test_cluster_wants_are_sorted_by_target() -> None:
 
 
 def test_cluster_lists_only_the_namespaces_that_matter() -> None:
-    """For one certificate only the namespaces that it is sent to are looked at."""
+    """For one certificate only the namespaces that it is sent to are listed."""
     to = cluster(route(["homarr-*"], ["b", "a"]), route(["x"], ["c"]), route(["*-tls"], ["d"]))
     assert to.namespaces_of(None) == ("a", "b", "c", "d")
     assert to.namespaces_of("homarr-tls") == ("a", "b", "d")
@@ -649,7 +649,7 @@ def test_select_takes(cluster: str | None, certificate: str | None, expected: li
 
 
 def clusters(number: int) -> dict[str, Any]:
-    """A configuration of so many clusters."""
+    """A configuration with this number of clusters."""
     document = example()
     sample = document["clusters"][1]
     document["clusters"] = [sample | {"name": f"c-{n}", "context": f"c-{n}"} for n in range(number)]
@@ -668,7 +668,7 @@ def test_a_configuration_has_a_thousand_clusters_and_no_more() -> None:
 
 
 def test_select_leaves_suspended_clusters_out() -> None:
-    """A suspended cluster is in no run, and every report can say so."""
+    """A suspended cluster is in no run, and the configuration lists it."""
     edit: Edit = ((*RCT, "suspended"), True)
     assert chosen(None, None, edit) == ["dev"]
     assert parse_config(example(edit)).suspended == ("rct",)
@@ -723,7 +723,7 @@ def test_select_leaves_suspended_clusters_out() -> None:
     ],
 )
 def test_select_refuses_when(cluster: str | None, certificate: str | None, told: str) -> None:
-    """A run for what does not exist ends before any read, and names what does."""
+    """A run with an unknown parameter is refused with the known values."""
     with pytest.raises(ConfigError) as error:
         chosen(cluster, certificate, ((*RCT, "suspended"), True))
     assert str(error.value) == told
@@ -788,7 +788,7 @@ FILES = {
 
 @pytest.mark.parametrize(("content", "told"), FILES.values(), ids=FILES)
 def test_load_refuses_the_file_when(write: Callable[[bytes], Path], content: bytes, told: str) -> None:
-    """A file that is no configuration is refused with its path, and its content is not quoted."""
+    """An invalid file is refused with its path, without its content."""
     file = write(content)
     assert load_refusal() == f"configuration {file}: {told}"
 
@@ -800,20 +800,20 @@ def test_load_tells_the_faults_with_the_path(write: Callable[[bytes], Path]) -> 
 
 
 def test_load_refuses_a_file_that_is_missing(tmp_path: Path) -> None:
-    """A path that leads nowhere is said."""
+    """A missing file is refused with its path."""
     file = tmp_path / "missing.yaml"
     assert load_refusal(file) == f"configuration {file}: the file does not exist; check the path"
 
 
 def test_load_refuses_a_folder(tmp_path: Path) -> None:
-    """A folder is no configuration."""
+    """A folder is refused."""
     assert load_refusal(tmp_path) == (
         f"configuration {tmp_path}: the file can't be read (Is a directory); check path and permissions"
     )
 
 
 def test_load_refuses_a_bomb(write: Callable[[bytes], Path]) -> None:
-    """Aliases that multiply at each level of the file are refused before they unfold."""
+    """Aliases that multiply at each level are refused before they are expanded."""
     levels = [b"a%d: &a%d [%s]\n" % (n, n, b", ".join([b"*a%d" % (n - 1)] * 10)) for n in range(1, 9)]
     write(b"a0: &a0 {name: dev}\n" + b"".join(levels))
     assert load_refusal().endswith("deeper than 20 levels, or more than 500000 values")

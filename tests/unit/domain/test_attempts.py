@@ -1,4 +1,4 @@
-"""What a cluster's report says after several attempts."""
+"""The report of a cluster after several attempts."""
 
 from tasks.domain.attempts import with_earlier_writes, writes_of
 from tasks.domain.models import Action, Change, ClusterReport, SecretRef
@@ -21,12 +21,12 @@ PLANNED = change("api-tls", Action.CREATE, Reason.MISSING_ON_TARGET)
 
 
 def test_a_write_of_an_earlier_attempt_is_still_a_write() -> None:
-    """A copy that the last attempt found in sync is reported as what the first one did to it."""
+    """A copy that the last attempt found in sync is reported with the write of the first one."""
     assert with_earlier_writes(report(IN_SYNC), (CREATED,)).changes == (CREATED,)
 
 
 def test_a_write_is_told_where_the_last_attempt_saw_nothing() -> None:
-    """Where the last attempt broke off before its list, the first one's writes are in the report."""
+    """If the last attempt failed before its list, the writes of the first one are in the report."""
     assert with_earlier_writes(report(), (CREATED,)).changes == (CREATED,)
 
 
@@ -36,10 +36,10 @@ def test_what_the_last_attempt_did_itself_counts() -> None:
 
 
 def test_only_what_was_written_is_carried_on() -> None:
-    """A row that was planned and not carried out is left to the next attempt's plan."""
+    """A planned row that was not applied is not carried over."""
     assert writes_of(report(CREATED, IN_SYNC, PLANNED)) == (CREATED,)
 
 
 def test_without_an_earlier_attempt_the_report_is_the_report() -> None:
-    """Nothing is added and the order of the rows is kept."""
+    """Without an earlier attempt the rows and their order are unchanged."""
     assert with_earlier_writes(report(PLANNED, IN_SYNC), ()) == report(PLANNED, IN_SYNC)

@@ -1,4 +1,4 @@
-"""The nouns: frozen, strict about fields, silent about values; and the errors made of them."""
+"""Data types are frozen, strict about fields, and never show values; errors describe failures."""
 
 import copy
 import pickle
@@ -71,20 +71,20 @@ def change(action: Action = Action.KEEP, reason: Reason = Reason.IN_SYNC, **valu
 
 @pytest.mark.parametrize("annotations", FIELDS.values(), ids=FIELDS)
 def test_model_has_no_field_for_key_material(annotations: list[Any]) -> None:
-    """No noun can hold key material: nothing in it is bytes, or of a type that could be anything."""
+    """No type has a field of bytes or of any type, which could contain key material."""
     within = {t for one in annotations for t in types_within(one)}
     assert within.isdisjoint({bytes, bytearray, memoryview, object, Any})
 
 
 @pytest.mark.parametrize("kind", MODELS.values(), ids=MODELS)
 def test_model_is_frozen_and_strict_about_fields(kind: type[Model]) -> None:
-    """Every noun refuses changes and unknown fields, and hides what it was given."""
+    """Every Model refuses changes and unknown fields, and does not show its input."""
     assert {key: kind.model_config.get(key) for key in STRICT} == STRICT
 
 
 @pytest.mark.parametrize("kind", ROWS.values(), ids=ROWS)
 def test_row_is_frozen_small_and_strict_about_fields(kind: type[Row]) -> None:
-    """Those that come by the ten thousand are as strict as the others, and have no dictionary each."""
+    """A Row is as strict as a Model and has no __dict__."""
     made = object.__new__(kind)
     with pytest.raises(FrozenInstanceError):
         setattr(made, fields(kind)[0].name, 1)  # type: ignore[arg-type]  # a dataclass, each of them
@@ -93,7 +93,7 @@ def test_row_is_frozen_small_and_strict_about_fields(kind: type[Row]) -> None:
 
 
 def test_model_error_hides_the_value() -> None:
-    """A validation error names the field and never shows what stood there."""
+    """A validation error names the field and never shows its value."""
     with pytest.raises(ValidationError) as error:
         Rejection.model_validate({"ref": {"namespace": ["canary"], "name": "x", "key": "canary"}})
     assert "canary" not in str(error.value)
@@ -109,12 +109,12 @@ def test_secret_ref_reads_like_kubectl() -> None:
     [(0, 90, 90), (10, 90, 80), (89.5, 90, 0), (90, 90, 0), (90.5, 90, -1), (83.001, 90, 6)],
 )
 def test_certificate_counts_whole_days(age: float, life: float, expected: int) -> None:
-    """Days left are whole days, and negative once the certificate has ended."""
+    """Days left are whole days, and negative once the certificate has expired."""
     assert certificate(age=age, life=life).version.days_left(NOW) == expected
 
 
-def test_inventory_digest_is_the_same_for_the_same_facts() -> None:
-    """Two inventories with the same facts have the same digest, also after a trip through JSON."""
+def test_snapshot_digest_is_the_same_for_the_same_facts() -> None:
+    """Two snapshots with the same facts have the same digest, also after a conversion to JSON and back."""
     one = snapshot(certificate(), rejection("other"))
     assert SourceSnapshot.model_validate(one.model_dump(mode="json")).digest == one.digest
 
@@ -129,13 +129,13 @@ def test_inventory_digest_is_the_same_for_the_same_facts() -> None:
         pytest.param(snapshot(certificate(), warnings=("x",)), id="a warning more"),
     ],
 )
-def test_inventory_digest_differs_when_a_fact_does(other: SourceSnapshot) -> None:
-    """Whatever changes on OPS changes the digest, so that no finished cluster is skipped."""
+def test_snapshot_digest_differs_when_a_fact_does(other: SourceSnapshot) -> None:
+    """Each change on OPS changes the digest, so that no finished cluster is skipped."""
     assert other.digest != snapshot(certificate()).digest
 
 
-def test_inventory_of_an_earlier_version_can_be_read() -> None:
-    """A result that was stored before certificates had warnings is the same inventory, without them."""
+def test_snapshot_of_an_earlier_version_can_be_read() -> None:
+    """A result stored before certificates had warnings is read without them."""
     one = snapshot(certificate())
     stored = one.model_dump(mode="json")
     for each in stored["certificates"]:
@@ -143,8 +143,8 @@ def test_inventory_of_an_earlier_version_can_be_read() -> None:
     assert SourceSnapshot.model_validate(stored) == one
 
 
-def test_inventory_tells_the_warnings_of_its_certificates() -> None:
-    """After those about OPS come those about single certificates, by name; a corrected one tells the new."""
+def test_snapshot_tells_the_warnings_of_its_certificates() -> None:
+    """Warnings about OPS come first, then those of certificates by name, also after a correction."""
     found = snapshot(
         certificate(warnings=("old",)), certificate("b-tls", warnings=("x", "y")), warnings=("ops",)
     )
@@ -152,8 +152,8 @@ def test_inventory_tells_the_warnings_of_its_certificates() -> None:
     assert found.corrected({NAME: certificate(), "b-tls": None}).all_warnings == ("ops",)
 
 
-def test_a_corrected_inventory_has_a_digest_and_names_of_its_own() -> None:
-    """They are of the facts after the second look, also where the first ones were asked for before."""
+def test_a_corrected_snapshot_has_a_digest_and_names_of_its_own() -> None:
+    """A corrected snapshot computes its digest and names again."""
     first = snapshot(certificate())
     before = first.digest
     name = first.certificates[0].ref.name
@@ -166,7 +166,7 @@ def test_a_corrected_inventory_has_a_digest_and_names_of_its_own() -> None:
 @pytest.mark.parametrize("reason", Reason)
 @pytest.mark.parametrize("action", Action)
 def test_change_is_failed_exactly_when_a_certificate_was_wanted(action: Action, reason: Reason) -> None:
-    """A refusal failed, a write did not, and a row without write failed unless its reason is a quiet one."""
+    """A refusal failed, a write did not, and a row without a write failed unless its reason is in QUIET."""
     quiet = {Reason.IN_SYNC, Reason.ISSUANCE_PENDING, Reason.GONE_FROM_SOURCE}
     quiet |= {Reason.NO_LONGER_ROUTED, Reason.PRUNED}
     expected = {
@@ -192,14 +192,14 @@ def failure(**values: Any) -> Failure:
 
 
 def test_failure_says_code_object_and_sentence() -> None:
-    """A failure in one line: its code, what was asked, what happened, and the detail if any."""
+    """A failure is one line: code, operation, sentence, and the detail if any."""
     text = "Forbidden: list secrets in homarr-dev: the API server forbids it"
     assert str(failure()) == text
     assert str(failure(detail="HTTP 403")) == f"{text} (HTTP 403)"
 
 
 def test_cluster_error_adds_the_remedy() -> None:
-    """What a person reads in a log ends with what to do."""
+    """The message of a ClusterError ends with the remedy."""
     error = ClusterError(failure())
     assert str(error) == f"{failure()}. To do: {FailureCode.FORBIDDEN.remedy}"
 
@@ -228,7 +228,7 @@ def test_cluster_report_is_ok_unless_something_failed(values: dict[str, Any], ex
 
 
 def test_cluster_report_is_transient_when_one_failure_is() -> None:
-    """One failure that may pass is reason enough to try again; refusals are none."""
+    """One transient failure makes a report transient; refusals do not."""
     final, passing = failure(), failure(transient=True)
     assert ClusterReport(cluster="dev", failures=(final, passing)).transient
     assert not ClusterReport(cluster="dev", failures=(final,), changes=(change(Action.REFUSE),)).transient
@@ -253,7 +253,7 @@ def test_cluster_report_survives_json() -> None:
 
 
 def test_defect_tells_type_and_place_only() -> None:
-    """An error that nobody foresaw leaves without its text, which could hold anything."""
+    """An unexpected error is described without its text, which could contain key material."""
     try:
         raise ValueError("canary")
     except ValueError as error:
@@ -275,20 +275,20 @@ def test_code_is_stable_camel_case_with_a_sentence(code: Reason | FailureCode) -
 
 @pytest.mark.parametrize("code", [*(r for r in Reason if r not in QUIET), *FailureCode], ids=str)
 def test_code_has_a_remedy_when_it_can_make_a_run_fail(code: Reason | FailureCode) -> None:
-    """What can make a run fail says what a person should do about it."""
+    """Each code that can make a run fail has a remedy."""
     writing = {Reason.MISSING_ON_TARGET, Reason.CERTIFICATE_RENEWED, Reason.SOURCE_CHANGED}
     writing |= {Reason.DRIFTED, Reason.ADOPTED}
     assert bool(code.remedy) is (code not in writing)
 
 
 def test_code_is_not_given_twice() -> None:
-    """A code means one thing: reasons and failures share none."""
+    """No code is both a Reason and a FailureCode."""
     codes = [str(code) for code in (*Reason, *FailureCode)]
     assert len(codes) == len(set(codes))
 
 
 def test_orders_are_made_for_each_cluster_unless_the_source_is_unreadable() -> None:
-    """Where OPS could not be read nothing is known, so no cluster gets an order."""
+    """If OPS could not be read, no cluster gets a SyncSpec."""
     document = {
         "owner": "ops",
         "source": {"namespace": "certificates-ops"},
@@ -317,7 +317,7 @@ def test_orders_are_made_for_each_cluster_unless_the_source_is_unreadable() -> N
 
 
 def test_target_secret_defaults_to_foreign() -> None:
-    """A Secret of which nothing is known is not taken for ours."""
+    """A Secret without labels and annotations is not ours."""
     bare = TargetSecret(ref=REF, uid="u", resource_version="1", type="t")
     assert (bare.managed, bare.labels, target_secret().managed.ours) == (
         ManagedKeys(ours=None),

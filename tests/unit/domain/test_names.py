@@ -1,4 +1,4 @@
-"""Names and globs: what may reach a URL, and what takes in what."""
+"""Names and globs: which are valid in a URL, and which match."""
 
 import re
 from itertools import product
@@ -41,7 +41,7 @@ WORDS = tuple("".join(letters) for length in range(9) for letters in product("ab
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_name_is_no_name(text: str) -> None:
-    """What could reach another object is neither the name of a Secret nor a namespace."""
+    """A text that could address another object is neither the name of a Secret nor a namespace."""
     assert not names.is_name(text)
     assert not names.is_namespace(text)
 
@@ -64,7 +64,7 @@ def test_name_may_be_what_a_namespace_may_not(text: str) -> None:
     "namespace", ["default", "cert-manager", "argocd", "tls-sync", "kube-system", "kube-public", "kube-"]
 )
 def test_protected_namespace_is_known(namespace: str) -> None:
-    """The namespaces of the cluster and of the tools that rule it are protected."""
+    """The namespaces of the cluster and of the tools that manage it are protected."""
     assert names.is_protected(namespace)
 
 
@@ -72,7 +72,7 @@ def test_protected_namespace_is_known(namespace: str) -> None:
     "namespace", ["kube", "homarr-kube-system", "default-2", "argocd-apps", "certificates-ops"]
 )
 def test_namespace_that_resembles_a_protected_one_is_free(namespace: str) -> None:
-    """Only the very names, and the prefix kube-, are protected."""
+    """Only the exact names and the prefix kube- are protected."""
     assert not names.is_protected(namespace)
 
 
@@ -99,13 +99,13 @@ def test_pattern_matches_whole_names(pattern: str, name: str, expected: bool) ->
 
 
 def taken_in(pattern: str) -> set[str]:
-    """All words of at most eight letters that a pattern takes in, found the slow way."""
+    """All words of at most eight letters that match a pattern, by brute force."""
     expression = re.compile(pattern.replace("*", "[ab]*"))
     return {word for word in WORDS if expression.fullmatch(word)}
 
 
 def test_a_glob_that_nearly_fits_is_not_tried_in_all_ways() -> None:
-    """A person who writes such a glob, and one who makes such a Secret, must not hold up a run."""
+    """Such a glob and such a name of a Secret do not delay a run."""
     assert not names.matches("*a" * 60 + "b", "a" * 253)
     assert names.matches("*a" * 60 + "*", "a" * 253)
 
@@ -113,7 +113,7 @@ def test_a_glob_that_nearly_fits_is_not_tried_in_all_ways() -> None:
 @law
 @given(one=SMALL, other=SMALL)
 def test_overlap_agrees_with_brute_force(one: str, other: str) -> None:
-    """Two patterns overlap exactly where some word is taken in by both."""
+    """Two patterns overlap exactly if some word matches both."""
     assert names.overlap(one, other) is bool(taken_in(one) & taken_in(other))
 
 
@@ -127,7 +127,7 @@ def test_overlap_is_symmetric(one: str, other: str) -> None:
 @law
 @given(pattern=SMALL, word=st.sampled_from(WORDS))
 def test_matches_agrees_with_brute_force(pattern: str, word: str) -> None:
-    """A pattern matches exactly the words that it takes in."""
+    """A pattern matches exactly the words found by brute force."""
     assert names.matches(pattern, word) is (word in taken_in(pattern))
 
 
@@ -199,7 +199,7 @@ def test_hostname_pattern_is_refused(text: str) -> None:
     ],
 )
 def test_hostname_is_compared_label_by_label(name: str, expected: bool) -> None:
-    """A * takes in one label, never two and never none."""
+    """A * matches exactly one label."""
     assert names.hostname_allowed(name, ("*.dev.example.org", "exact.example.org")) is expected
 
 
@@ -214,7 +214,7 @@ def test_hostname_is_compared_label_by_label(name: str, expected: bool) -> None:
     ],
 )
 def test_an_address_is_told_without_its_password(address: str, told: str) -> None:
-    """Whatever the password has in it: all before the last @ stays untold."""
+    """Everything before the last @ is left out, whatever the password contains."""
     assert names.without_user(address) == told
 
 
@@ -238,7 +238,7 @@ def test_an_address_is_split_at_its_port(address: str, expected: tuple[str, int]
 
 
 def test_some_names_stand_for_all() -> None:
-    """Twenty are told, each as long as a name may be; the rest is counted."""
+    """Twenty names are shown, each cut to the length of a DNS name; the rest is counted."""
     long, longer = "x" * 253, "y" * 254
     assert join_limited([long, longer]) == f"{long}, {longer[:253]}…"
     many = [f"n{number}" for number in range(1041)]
@@ -248,19 +248,19 @@ def test_some_names_stand_for_all() -> None:
 
 
 def test_hostname_is_refused_without_patterns() -> None:
-    """What nothing allows is not allowed."""
+    """Without patterns no name is allowed."""
     assert not names.hostname_allowed("a.example.org", ())
 
 
 @pytest.mark.parametrize("text", ["127.0.0.1", "::1", "dev.example.org", "DEV.example.org", "localhost"])
 def test_host_is_a_name_or_an_address(text: str) -> None:
-    """What a server may be called in a kubeconfig: a DNS name in any case, or an IP address."""
+    """A server in a kubeconfig is a DNS name in any case, or an IP address."""
     assert names.is_host(text)
 
 
 @pytest.mark.parametrize("text", ["", "a..b", "ho st", "-a", "a_b", "ünï.example", "1.2.3.4:5", "[::1]"])
 def test_host_is_refused(text: str) -> None:
-    """Anything else is a slip, which is said before any connection is tried."""
+    """Any other text is refused."""
     assert not names.is_host(text)
 
 
@@ -282,7 +282,7 @@ def test_an_address_is_a_host_and_a_port(text: str, expected: tuple[str, int] | 
 
 
 def test_a_key_of_data_is_told_by_its_name_or_not_at_all() -> None:
-    """What no API server takes as the name of a key could be any text, and stands in no report."""
+    """A name that is invalid as a key of data is not shown, because it could be any text."""
     assert names.data_keys(["tls.crt", "key_store-1.JKS"]) == {"tls.crt", "key_store-1.JKS"}
     for text in ("", "a b", "a\n", "../x", "é", "a" * 254, 5.5):
         (told,) = names.data_keys([text])

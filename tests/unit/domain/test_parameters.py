@@ -1,4 +1,4 @@
-"""What a run is asked for."""
+"""The parameters of a run."""
 
 import pytest
 

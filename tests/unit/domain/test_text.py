@@ -1,4 +1,4 @@
-"""Text for people: what is printable, tables, lists that are cut."""
+"""Text for people: printable characters, tables, shortened lists."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def test_printable_text_stays_on_its_line(text: str, expected: str) -> None:
 
 
 def test_table_is_as_wide_as_it_must_be() -> None:
-    """Columns are aligned, lines have no trailing space, and no cell breaks its line."""
+    """Columns are aligned, lines have no trailing space, and no cell contains a line break."""
     assert table(["a", "bbb"], [["1\n2", "x"], ["", "yyyy"]]) == [
         "a    bbb",
         "1?2  x",

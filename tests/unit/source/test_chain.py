@@ -1,7 +1,7 @@
-"""Which chains are sent: what programs that serve and verify them made of each, and what we make of it.
+"""Which chains are sent, compared with the programs that serve and verify them.
 
-The table was filled by what Debian 12's nginx 1.22.1 and HAProxy 2.6.12 (both with OpenSSL 3.0.19) and Go
-1.26.8 said; where these programs are, they are asked again.
+The table has the results of Debian 12's nginx 1.22.1 and HAProxy 2.6.12 (both with OpenSSL 3.0.19) and of Go
+1.26.8. Where these programs are installed, the tests run them again.
 """
 
 from collections.abc import Iterator
@@ -121,12 +121,12 @@ def test_chain_is_sent_refused_or_warned_of(case: str) -> None:
 
 @pytest.mark.parametrize("case", UNUSUAL)
 def test_what_nobody_issues_is_refused(case: str) -> None:
-    """A certificate of an unusual kind is refused wherever it stands, and so is a block that only ends."""
+    """A certificate of an unusual kind is refused at any position, and so is an END line without a BEGIN."""
     assert made_of(CASES[case]) in (Reason.WEAK_KEY, Reason.UNEXPECTED_BLOCK)
 
 
 def test_each_case_has_a_row() -> None:
-    """Each case has a row; we refuse what a program refuses, except a leaf whose issuer clients may have."""
+    """Each case has a row; what a program refuses is refused, except a leaf whose issuer clients may have."""
     assert {*TABLE, *UNUSUAL} == {*CASES}
     served = {case for case, row in TABLE.items() if row.nginx and row.haproxy and not row.go}
     assert {case for case, row in TABLE.items() if isinstance(row.ours, tuple)} == served | {"leaf alone"}
@@ -145,7 +145,7 @@ def servers() -> Iterator[None]:
 
 @pytest.mark.parametrize("case", TABLE)
 def test_nginx_and_haproxy_say_what_the_table_says(servers: None, case: str) -> None:
-    """HAProxy and nginx load the chains that the table says they load, and refuse the others."""
+    """HAProxy and nginx load exactly the chains that the table says."""
     chain, row = CASES[case], TABLE[case]
     assert (tls_programs.nginx_takes(chain), tls_programs.haproxy_takes(chain)) == (row.nginx, row.haproxy)
 

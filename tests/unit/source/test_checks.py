@@ -1,4 +1,4 @@
-"""Is this Secret fit to leave OPS? Every reason to refuse, with certificates that really have the fault."""
+"""Whether a Secret is fit to leave OPS: every reason to refuse it, with certificates that have the fault."""
 
 import base64
 import ssl
@@ -90,7 +90,7 @@ def issued(  # noqa: PLR0913  a certificate says that much
     not_before: datetime = NOW - timedelta(days=10),
     not_after: datetime = NOW + timedelta(days=80),
 ) -> bytes:
-    """A leaf of ISSUER's intermediate as PEM, or one that strays from that."""
+    """A leaf of ISSUER's intermediate as PEM, with the given differences."""
     alternative = [x509.DNSName(one) for one in NAMES] if names is None else names
     builder = (
         x509.CertificateBuilder()
@@ -117,7 +117,7 @@ def dsa_key() -> dsa.DSAPrivateKey:
 
 
 def pair(key: AnyKey) -> dict[str, Any]:
-    """A sound certificate for a key of any kind."""
+    """A valid certificate for a key of any kind."""
     return secret(issued(key) + INTERMEDIATE, pkcs8(key))
 
 
@@ -131,7 +131,7 @@ def authority(  # noqa: PLR0913  a certificate says that much
     not_before: datetime = NOW - timedelta(days=1000),
     not_after: datetime = NOW + timedelta(days=100),
 ) -> bytes:
-    """A certificate of a CA, or of what passes for one; signed with its own key unless told otherwise."""
+    """A CA certificate, or an imitation; self-signed by default."""
     builder = (
         x509.CertificateBuilder()
         .issuer_name(name((NameOID.COMMON_NAME, issuer or subject)))
@@ -146,7 +146,7 @@ def authority(  # noqa: PLR0913  a certificate says that much
 
 
 def signed_by(key: AnyKey, **said: Any) -> dict[str, Any]:
-    """A sound leaf whose issuer has this key, and says this of itself."""
+    """A valid leaf whose issuer has this key and these properties."""
     own = pki.new_key()
     leaf = issued(own, issuer=name((NameOID.COMMON_NAME, "Another CA")), signer=key)
     return secret(leaf + authority("Another CA", key, **said), pkcs8(own))
@@ -156,7 +156,7 @@ def signed_by(key: AnyKey, **said: Any) -> dict[str, Any]:
 
 
 def test_fit_secret_becomes_facts() -> None:
-    """What cert-manager writes is fit, and of it only facts remain."""
+    """A Secret written by cert-manager is fit, and the result contains only its facts."""
     key = pki.new_key()
     found = secret(issued(key) + INTERMEDIATE, pkcs8(key), ca_crt=ISSUER.root.pem)
     found["metadata"] |= {"uid": "u-1", "resourceVersion": "7"}
@@ -226,12 +226,12 @@ HARMLESS = {
 
 @pytest.mark.parametrize("found", HARMLESS.values(), ids=HARMLESS)
 def test_fit_secret_may_have(found: dict[str, Any]) -> None:
-    """What neither a parser nor a server stumbles over is no reason to refuse."""
+    """Variations that parsers and servers accept are fit."""
     assert isinstance(ask(found), Certificate)
 
 
 def test_fit_secret_is_refused_no_more_when_its_time_has_come() -> None:
-    """The clock is passed in: the same Secret is early, fit and late."""
+    """The same Secret is too early, fit and expired, depending on the time given."""
     found = ISSUER.secret(NAME, NAMES, not_before=NOW, not_after=NOW + timedelta(days=90))
     minutes, last = timedelta(minutes=5), NOW + timedelta(days=90)
     assert ask(found, NOW - minutes - timedelta(seconds=1)) == rejected(
@@ -243,7 +243,7 @@ def test_fit_secret_is_refused_no_more_when_its_time_has_come() -> None:
 
 
 def test_fit_secret_tells_kinds_of_other_names() -> None:
-    """Of alternative names that are no DNS names only the kind is told."""
+    """Only the kind is reported of alternative names that are not DNS names."""
     key = pki.new_key()
     names = [x509.IPAddress(ip_address("10.0.0.1")), x509.RFC822Name("canary@example.org")]
     facts = ask(secret(issued(key, names=[*names, x509.DNSName("a.org")]), pkcs8(key)))
@@ -252,7 +252,7 @@ def test_fit_secret_tells_kinds_of_other_names() -> None:
 
 
 def test_fit_secret_tells_dns_names_as_they_are() -> None:
-    """A parser takes any ASCII for a DNS name: whoever shows one must make it plain."""
+    """DNS names may be any ASCII text, so every display has to make them printable."""
     key, evil = pki.new_key(), "evil.org\x1b[2J\nERROR: forged line"
     facts = ask(secret(issued(key, names=[x509.DNSName(evil)]), pkcs8(key)))
     assert isinstance(facts, Certificate)
@@ -272,7 +272,7 @@ def test_fit_secret_tells_dns_names_as_they_are() -> None:
     ids=["its common name", "its whole name", "100 characters at most"],
 )
 def test_fit_secret_tells_its_issuer(issuer: x509.Name, expected: str) -> None:
-    """The issuer is told by its common name, or by all of its name, cut where it is long."""
+    """The issuer is its common name, or else its whole name, cut at the limit."""
     key = pki.new_key()
     facts = ask(secret(issued(key, issuer=issuer), pkcs8(key)))
     assert isinstance(facts, Certificate)
@@ -280,7 +280,7 @@ def test_fit_secret_tells_its_issuer(issuer: x509.Name, expected: str) -> None:
 
 
 def test_self_signed_is_fit_when_the_configuration_says_so() -> None:
-    """source.allowSelfSigned lets a self-signed leaf through, and only that."""
+    """With source.allowSelfSigned a self-signed leaf is fit; no other check changes."""
     assert isinstance(ask(SELF_SIGNED, allow_self_signed=True), Certificate)
     assert ask(unfit.authority(ISSUER, "ca"), allow_self_signed=True) == rejected(Reason.IS_CA)
 
@@ -294,7 +294,7 @@ def self_signed() -> dict[str, Any]:
 
 
 def wrong_exponent() -> dict[str, Any]:
-    """An RSA key whose public half fits and whose private half does not."""
+    """An RSA key with a matching public and another private exponent."""
     key = rsa_key()
     numbers = key.private_numbers()
     wrong = rsa.RSAPrivateNumbers(
@@ -501,13 +501,13 @@ UNFIT: dict[str, tuple[dict[str, Any], Rejection]] = {
 
 @pytest.mark.parametrize(("found", "expected"), UNFIT.values(), ids=UNFIT)
 def test_unfit_secret_is_rejected_when(found: dict[str, Any], expected: Rejection) -> None:
-    """A fault is found, named by its own reason, and told without a byte of the data."""
+    """Each fault has its own reason, and its detail contains none of the data."""
     assert ask(found) == expected
     assert "canary" not in expected.model_dump_json()
 
 
 def test_every_reason_of_the_checks_has_a_case() -> None:
-    """Each reason that a check can give is given above; NotReady and ExaminationFailed are no check's."""
+    """Each reason of a check has a case above; NotReady and ExaminationFailed are not from checks."""
     every = tuple(Reason)
     of_checks = set(every[every.index(Reason.MISSING_DATA) :]) - {Reason.NOT_READY, Reason.EXAMINATION_FAILED}
     met = {expected.reason for _, expected in UNFIT.values()} | {unparsable().reason}
@@ -515,7 +515,7 @@ def test_every_reason_of_the_checks_has_a_case() -> None:
 
 
 def unparsable() -> Rejection:
-    """A certificate whose public key is nonsense, though the rest can be parsed."""
+    """A certificate that can be parsed except for its public key."""
     point = x509.load_pem_x509_certificate(LEAF).public_key()
     assert isinstance(point, ec.EllipticCurvePublicKey)
     number = point.public_numbers().x.to_bytes(32, "big")
@@ -525,7 +525,7 @@ def unparsable() -> Rejection:
 
 
 def test_unfit_secret_is_rejected_when_its_public_key_is_no_point() -> None:
-    """What can be parsed only in part is told by the part."""
+    """The detail names the part that can't be parsed."""
     assert unparsable() == rejected(Reason.INVALID_CERTIFICATE, "its public key")
 
 
@@ -549,7 +549,7 @@ STRANGE = {
     ],
 )
 def test_accepted_secret_can_be_served(found: dict[str, Any], tmp_path: Path) -> None:
-    """What is called fit can be loaded by OpenSSL, leaf, chain and key, as ingress controllers do."""
+    """OpenSSL loads leaf, chain and key of every fit Secret, as ingress controllers do."""
     if isinstance(ask(found), Rejection):
         return
     files = [tmp_path / "tls.crt", tmp_path / "tls.key"]
@@ -568,7 +568,7 @@ def is_told(found: dict[str, Any]) -> bool:
 @law
 @given(crt=st.binary(), key=st.binary())
 def test_examine_answers_whatever_the_bytes(crt: bytes, key: bytes) -> None:
-    """Arbitrary bytes lead to an answer, never to an exception."""
+    """Arbitrary bytes lead to a result, never to an exception."""
     assert is_told(secret(crt, key))
     assert is_told(secret(pem(crt), pem(key, "PRIVATE KEY")))
 
@@ -581,7 +581,7 @@ def test_examine_answers_whatever_the_bytes(crt: bytes, key: bytes) -> None:
     )
 )
 def test_examine_answers_whatever_the_values(data: dict[str, Any]) -> None:
-    """Values that no API server writes lead to a rejection."""
+    """Values that no API server writes are rejected."""
     assert isinstance(ask({"metadata": {}, "data": data}), Rejection)
 
 
@@ -596,7 +596,7 @@ def mutated(content: bytes, mutations: list[tuple[int, int]]) -> bytes:
 
 
 def answers_to(kind: str, mutations: list[tuple[int, int]]) -> bool:
-    """Whether a damaged certificate or key gets an answer."""
+    """Return whether a damaged certificate or key has a result."""
     if kind == "text of tls.crt":
         return is_told(secret(mutated(CRT, mutations)))
     if kind == "text of tls.key":
@@ -616,12 +616,12 @@ def rsa_certificate() -> bytes:
 @settings(law, max_examples=200)
 @given(mutations=MUTATIONS)
 def test_examine_answers_whatever_is_damaged(kind: str, mutations: list[tuple[int, int]]) -> None:
-    """Flipped bytes, in the text or inside the ASN.1, lead to an answer, never to an exception."""
+    """Flipped bytes in the text or inside the ASN.1 lead to a result, never to an exception."""
     assert answers_to(kind, mutations)
 
 
 def test_unfit_secret_is_rejected_when_its_version_is_unknown() -> None:
-    """One Secret with an X.509 version that does not exist must not stop the whole run."""
+    """A Secret with an unknown X.509 version is rejected and does not stop the run."""
     version = bytes.fromhex("a003020102")
     crt = pem(DER.replace(version, version[:-1] + b"\x03", 1)) + INTERMEDIATE
     assert ask(secret(crt)) == rejected(Reason.INVALID_CERTIFICATE, "tls.crt")
@@ -636,14 +636,14 @@ def test_unfit_secret_is_rejected_when_its_version_is_unknown() -> None:
     ],
 )
 def test_unfit_secret_is_rejected_when_its_shape_is_wrong(found: dict[str, Any]) -> None:
-    """A Secret of which `data` or `metadata` is no mapping is a rejection, not a defect."""
+    """A Secret whose `data` or `metadata` is not a mapping is rejected without an internal error."""
     assert isinstance(ask(found), Rejection)
 
 
 @law
 @given(mutations=MUTATIONS, length=st.integers(0, 3000))
 def test_rejection_shows_nothing_of_the_key(mutations: list[tuple[int, int]], length: int) -> None:
-    """Whatever is wrong with a Secret, no line of its key is in what is told about it."""
+    """No rejection contains a line of the Secret's key."""
     found = ask(secret(CRT, mutated(KEY, mutations)[:length]))
     told = found.model_dump_json()
     assert not any(line.decode() in told for line in KEY.splitlines() if not line.startswith(b"--"))
@@ -651,7 +651,7 @@ def test_rejection_shows_nothing_of_the_key(mutations: list[tuple[int, int]], le
 
 @pytest.mark.parametrize(("bits", "fits"), [(8192, True), (8193, False), (65536, False)])
 def test_a_huge_key_is_not_even_tried(bits: int, fits: bool) -> None:
-    """A signature with a huge key would keep all clusters waiting for minutes."""
+    """A huge key is refused before it signs: one signature would take minutes."""
     numbers = rsa.RSAPublicNumbers(65537, (1 << (bits - 1)) + 1)
     with nullcontext() if fits else pytest.raises(CheckFailed, match=f"RSA, {bits} bits"):
         checks.require_strength(numbers.public_key())
@@ -659,14 +659,14 @@ def test_a_huge_key_is_not_even_tried(bits: int, fits: bool) -> None:
 
 @pytest.mark.parametrize("number", ["0", "1234567890", "9"])
 def test_a_serial_number_in_the_subject_is_nothing_bad(number: str) -> None:
-    """Nor is the one that cert-manager means to give a temporary certificate: none that it writes has it."""
+    """A serial number in the subject does not make a certificate temporary; cert-manager writes none."""
     key = pki.new_key()
     subject = name((NameOID.COMMON_NAME, NAMES[0]), (NameOID.SERIAL_NUMBER, number))
     assert isinstance(ask(secret(issued(key, subject=subject) + INTERMEDIATE, pkcs8(key))), Certificate)
 
 
 def test_self_signed_is_refused_unless_it_is_allowed() -> None:
-    """A policy that says nothing allows nothing."""
+    """By default a self-signed certificate is refused."""
     assert not Policy(now=NOW).allow_self_signed
 
 
@@ -675,7 +675,7 @@ def test_self_signed_is_refused_unless_it_is_allowed() -> None:
 
 @pytest.mark.parametrize("kind", recorded.KINDS)
 def test_a_real_temporary_certificate_is_rejected(kind: recorded.Kind) -> None:
-    """What cert-manager's own code made for either kind of issuer is known, whatever its Secret says."""
+    """Temporary certificates of cert-manager's own code are recognised without annotations."""
     found, _ = recorded.temporary(kind)
     now = leaf_of(found).not_valid_before_utc + timedelta(hours=1)
     assert ask(found, now) == rejected(Reason.TEMPORARY)
@@ -686,7 +686,7 @@ def test_a_real_temporary_certificate_is_rejected(kind: recorded.Kind) -> None:
 
 
 def of_local(*beside: bytes, ca_crt: bytes = b"", issuer: x509.Name | None = None) -> dict[str, Any]:
-    """A leaf of an authority with the name that cert-manager gives the one it makes up."""
+    """A leaf issued by an authority with the name of cert-manager's temporary issuer."""
     own = pki.new_key()
     leaf = issued(own, issuer=issuer or name((NameOID.COMMON_NAME, LOCAL)), signer=LOCAL_KEY)
     return secret(b"".join([leaf, *beside]), pkcs8(own), ca_crt=ca_crt)
@@ -711,7 +711,7 @@ OF_LOCAL: dict[str, tuple[dict[str, Any], Reason | None]] = {
 
 @pytest.mark.parametrize(("found", "reason"), OF_LOCAL.values(), ids=OF_LOCAL)
 def test_temporary_is_what_cert_manager_local_issued(found: dict[str, Any], reason: Reason | None) -> None:
-    """The issuer's whole name counts, and only where no authority of that name came along."""
+    """The issuer's whole name must match, and no authority of that name may be in the Secret."""
     answer = ask(found)
     assert (answer.reason if isinstance(answer, Rejection) else None) is reason
 
@@ -756,7 +756,7 @@ def oddities() -> dict[str, dict[str, Any]]:
     "odd", ["a negative serial number", "a name that is too long", "a negative serial number in ca.crt"]
 )
 def test_no_warning_escapes(odd: str) -> None:
-    """What cryptography warns of is neither shown nor raised, in any thread; and later warnings are."""
+    """Warnings of cryptography are neither shown nor raised, in any thread; later warnings of others are."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         found = oddities()[odd]
@@ -772,7 +772,7 @@ def test_no_warning_escapes(odd: str) -> None:
 
 
 def test_without_a_moment_no_date_counts() -> None:
-    """A copy on a target is judged for ever: dates, its own and its issuer's, don't matter, all else does."""
+    """Without a time, validity periods of leaf and issuer are ignored; every other check applies."""
     timeless = Policy(now=None)
     for found in (unfit.expired(ISSUER, NAME, NAMES), unfit.not_yet_valid(ISSUER, NAME, NAMES)):
         assert isinstance(check_secret(REF, found, timeless), Certificate)

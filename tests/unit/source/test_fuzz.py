@@ -1,4 +1,4 @@
-"""Whatever is made of a key, a certificate, a Certificate or a row: a value comes of it, and soon."""
+"""A damaged key, certificate, Certificate or row leads to a value, within a second."""
 
 from collections import Counter
 from random import Random
@@ -18,7 +18,7 @@ def test_whatever_is_spoilt_leads_to_a_value_within_a_second() -> None:
 
 
 def test_a_seed_gives_the_same_cases() -> None:
-    """What is found once can be looked at again: outcomes and bytes follow from the seed."""
+    """A finding can be reproduced: outcomes and bytes depend only on the seed."""
     one, other = (
         [(found.kind, found.what) for found in run(SEED, 200)],
         [(found.kind, found.what) for found in run(SEED, 200)],
@@ -30,6 +30,6 @@ def test_a_seed_gives_the_same_cases() -> None:
 
 
 def test_what_is_not_spoilt_is_written_as_it_was() -> None:
-    """The tree of a key is written back to the byte, so that a mutation changes what it is meant to."""
+    """An unchanged tree is written back byte by byte, so that a mutation changes nothing else."""
     der = bytes.fromhex("302e020100300506032b657004220420") + bytes(range(32))
     assert write(parse(der)) == der

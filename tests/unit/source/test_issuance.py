@@ -1,4 +1,4 @@
-"""What cert-manager's Certificates tell of what is yet to be issued, and of when it is renewed."""
+"""What is read from cert-manager's Certificates: pending issuances and renewals."""
 
 from datetime import timedelta
 from typing import Any
@@ -27,7 +27,7 @@ OLD = NOW - 500 * HOUR
 def manifest(
     ready: str | None = "False", *, changed: Any = NOW, created: Any = OLD, **status: Any
 ) -> dict[str, Any]:
-    """A Certificate whose condition Ready last changed then; None has no condition yet."""
+    """A Certificate whose condition Ready last changed at this time; None means no condition."""
     issuing = {"type": "Issuing", "status": "True", "lastTransitionTime": NOW.isoformat()}
     condition = {"type": "Ready", "status": ready, "lastTransitionTime": told(changed)}
     return {
@@ -58,7 +58,7 @@ SINCE = {
 
 @pytest.mark.parametrize(("given", "since"), SINCE.values(), ids=SINCE)
 def test_an_issuance_counts_from_when_ready_last_changed(given: dict[str, Any], since: object) -> None:
-    """The time of Issuing does not count, since each attempt sets it anew."""
+    """The time of Issuing does not count, because each attempt resets it."""
     found = parse_status(given, {})
     assert found is not None
     assert (found[0], found[1].certificate, found[1].since) == (NAME, "homarr", since)
@@ -69,7 +69,7 @@ def test_an_issuance_counts_from_when_ready_last_changed(given: dict[str, Any], 
     [(0, 0), (3, 3), (-1, 0), ("1", 0), (None, 0), (10**9, MAX_ATTEMPTS)],
 )
 def test_failed_attempts_are_a_number(attempts: object, counted: int) -> None:
-    """What is no number counts as no failed attempt, and too large a number is cut."""
+    """Any other value counts as no failed attempt, and the number has a maximum."""
     found = parse_status(manifest(failedIssuanceAttempts=attempts), {})
     assert found is not None
     assert found[1].attempts == counted
@@ -97,7 +97,7 @@ ISSUANCES = {
 
 @pytest.mark.parametrize(("found", "said", "awaited"), ISSUANCES.values(), ids=ISSUANCES)
 def test_what_is_awaited_is_an_issuance(found: Any, said: CertificateStatus, *, awaited: bool) -> None:
-    """A Certificate makes an issuance of a missing or temporary Secret, and of no other unfit one."""
+    """A missing or temporary Secret with a Certificate is an issuance; any other unfit Secret is not."""
     made = issuance_of(REF, found, said, NOW)
     assert (made is not None) is awaited
     if made:
@@ -106,7 +106,7 @@ def test_what_is_awaited_is_an_issuance(found: Any, said: CertificateStatus, *, 
 
 
 def test_an_issuance_is_late_after_an_hour_or_a_failed_attempt() -> None:
-    """Before that it is pending, also where our clock is behind OPS's."""
+    """Before that it is pending, even if our clock is behind that of OPS."""
     fresh = Issuance(ref=REF, certificate="homarr", since=NOW)
     reasons = [fresh.reason(NOW + HOUR * share) for share in (-1, 0, 0.99, 1, 500)]
     assert reasons == [Reason.ISSUANCE_PENDING] * 3 + [Reason.ISSUANCE_LATE] * 2
@@ -114,7 +114,7 @@ def test_an_issuance_is_late_after_an_hour_or_a_failed_attempt() -> None:
 
 
 def test_a_selector_takes_what_the_template_labels() -> None:
-    """A Certificate whose Secret will not have the labels is another team's."""
+    """A Certificate whose Secret does not get the selector's labels is ignored."""
     labelled = manifest()
     labelled["spec"]["secretTemplate"] = {"labels": {"team": "web", "tier": "front"}}
     for one, selector, expected in (
@@ -129,7 +129,7 @@ def test_a_selector_takes_what_the_template_labels() -> None:
 
 
 def test_of_two_certificates_for_one_secret_the_worse_one_counts() -> None:
-    """The one with more failed attempts counts, then the one that waits longer, in any order of the list."""
+    """The one with more failed attempts counts, then the one with the earlier start, in any order."""
     failing, waiting, new = status(attempts=1), status(since=OLD, share=0.7), status(share=0.5)
     for one, other, expected in (
         (failing, waiting, failing),
@@ -143,7 +143,7 @@ def test_of_two_certificates_for_one_secret_the_worse_one_counts() -> None:
 
 
 def test_the_renewal_is_that_of_the_status() -> None:
-    """It is known to the second; of a renewed certificate, whose status may be older, by the same share."""
+    """The renewal is exact; if the status is older than the certificate, the share of the lifetime counts."""
     now_held, next_one = version(age=10, life=90), version(age=0, life=90)
     status = {
         "notBefore": told(now_held.not_before),
@@ -158,7 +158,7 @@ def test_the_renewal_is_that_of_the_status() -> None:
 
 @pytest.mark.parametrize("renewal", [NOW + 9999 * HOUR, NOW - 9999 * HOUR, "", None, ["x"]], ids=str)
 def test_a_renewal_outside_of_the_life_is_none(renewal: Any) -> None:
-    """A renewalTime outside of the certificate's life is ignored, so that no warning is missing."""
+    """A renewalTime outside the lifetime is ignored, so that warnings are not lost."""
     held = version()
     status = {
         "notBefore": told(held.not_before),
@@ -202,7 +202,7 @@ certificates = anything | st.fixed_dictionaries(
 @law
 @given(certificates, certificates)
 def test_whatever_a_certificate_holds_it_raises_nothing(one: object, other: object) -> None:
-    """Whatever two Certificates hold, what they say can be printed and compared, or is ignored."""
+    """Any content of two Certificates is either ignored or gives values that can be printed and compared."""
     said = [found[1] for each in (one, other) if (found := parse_status(each, {"team": "web"}))]
     for each in said:
         made = issuance_of(REF, rejection(reason=Reason.TEMPORARY), worst(each, said[0]), NOW)

@@ -1,4 +1,4 @@
-"""The largest Secrets that are examined: what it costs is bounded."""
+"""The largest Secrets are checked in bounded time."""
 
 import base64
 import time
@@ -22,7 +22,7 @@ BITS = 8192
 
 @cache
 def leaf(*, intact: bool = True) -> bytes:
-    """Of the CA, or with a signature that isn't right, but costs as much to verify."""
+    """A leaf of the CA, or one with a wrong signature that takes as long to verify."""
     key = rsa_key(BITS)
     made = certificate("web", key, "ca", key, is_ca=False)
     if intact:
@@ -34,7 +34,7 @@ def leaf(*, intact: bool = True) -> bytes:
 
 @cache
 def authorities() -> list[bytes]:
-    """Of one name and key, so that each has issued each, and the leaf."""
+    """Authorities with one name and key, so that each issued every other and the leaf."""
     key = rsa_key(BITS)
     made = [certificate("ca", key, "ca", key) for _ in range(MAX_CERTIFICATES - 1)]
     return [one.public_bytes(Encoding.PEM) for one in made]
@@ -45,7 +45,7 @@ def padded(written: bytes, size: int) -> bytes:
 
 
 def largest() -> Iterator[tuple[str, bytes, int]]:
-    """Name, tls.crt, and how many bytes of certificates ca.crt has."""
+    """Name, tls.crt, and the number of bytes of certificates in ca.crt."""
     chain = b"".join(authorities())
     rest = MAX_BYTES - MAX_CERTIFICATE_BYTES - 16 * 1024
     for intact in (True, False):
@@ -60,7 +60,7 @@ def data() -> Mapping[str, dict[str, bytes]]:
 
 
 def test_the_largest_secrets_take_less_than_a_second(subtests: pytest.Subtests) -> None:
-    """With RSA keys of 8,192 bits, all issued by each other, and as many bytes as are taken: < 1 s of CPU."""
+    """RSA keys of 8,192 bits, all issued by each other, at the size limit: less than 1 s of CPU."""
     for name, material in data().items():
         written = {key: base64.b64encode(value).decode() for key, value in material.items()}
         with subtests.test(name):

@@ -1,4 +1,4 @@
-"""A private key: which kinds, written how, consistent in what, and bounded before it is worked with."""
+"""Private keys: kinds, encodings, consistency, and limits before any calculation."""
 
 import time
 
@@ -23,7 +23,7 @@ KEYS = written_keys(Issuer(now=NOW))
 
 @pytest.mark.parametrize("written", KEYS.values(), ids=KEYS)
 def test_key_is_fit_or_refused(written: Written) -> None:
-    """Each key of the table is fit, or refused for its own reason; what is told has no byte of it."""
+    """Each key of the table is fit or refused with its reason, and the detail contains none of it."""
     found = ask(secret(written.crt, written.key))
     reason = found.reason if isinstance(found, Rejection) else None
     assert reason == written.expected
@@ -34,7 +34,7 @@ def test_key_is_fit_or_refused(written: Written) -> None:
 @pytest.mark.parametrize("bit", [0, 1, 500, 1000])
 @pytest.mark.parametrize("part", Rsa._fields)
 def test_every_bit_of_an_rsa_key_counts(part: str, bit: int) -> None:
-    """One flipped bit in any of its numbers, and it is refused before it signs anything."""
+    """A key with a flipped bit in any number is refused before it signs."""
     flipped = generated().flipped(part, bit)
     public = rsa.RSAPublicNumbers(generated().e, generated().n).public_key()
     require_key(pem(generated().pkcs1, PKCS1), public)
@@ -46,7 +46,7 @@ def test_every_bit_of_an_rsa_key_counts(part: str, bit: int) -> None:
 
 @pytest.mark.parametrize("size", [2**13, 2**15, 2**21])
 def test_a_part_beyond_the_modulus_is_not_worked_with(size: int) -> None:
-    """Primes far larger than they can be cost no more than it takes to read them."""
+    """No calculation uses a number that is larger than the modulus."""
     oversized = generated()._replace(p=2**size - 1, q=2**size - 1)
     public = rsa.RSAPublicNumbers(generated().e, generated().n).public_key()
     written = pem(oversized.pkcs1, PKCS1)
@@ -57,7 +57,7 @@ def test_a_part_beyond_the_modulus_is_not_worked_with(size: int) -> None:
 
 
 def test_a_refused_rsa_key_says_which_rule_it_breaks() -> None:
-    """For each rule a sentence of its own, without a number of the key."""
+    """Each rule has its own sentence, without a number of the key."""
     details = {name: found.detail for name, found in refused("RSA ") if not name.endswith("PKCS#8")}
     assert details["RSA with an exponent too large"].startswith("its public exponent")
     assert details["RSA of close primes"].startswith("its primes")
@@ -73,7 +73,7 @@ def refused(prefix: str) -> list[tuple[str, Rejection]]:
 
 
 def test_a_key_of_an_unusual_kind_is_named() -> None:
-    """What Go does not know is refused by its name, in the key as in the certificate."""
+    """A kind of key that Go does not support is named, in the key and in the certificate."""
     details = {name: found.detail for name, found in refused("")}
     assert details["RSA as RSASSA-PSS"] == details["RSA whose certificate says RSASSA-PSS"] == "RSASSA-PSS"
     explicit = [detail for name, detail in details.items() if "spell" in name]
@@ -81,7 +81,7 @@ def test_a_key_of_an_unusual_kind_is_named() -> None:
 
 
 def test_a_private_exponent_may_be_as_large_as_the_modulus() -> None:
-    """The edges of the rules hold: 3 and 2^31 - 1 as public exponents, and d by either of two formulas."""
+    """Limits are inclusive: public exponents 3 and 2^31 - 1, and d by either of two formulas."""
     for name in ("with exponent 3", "with the largest exponent", "d by Carmichael"):
         one = KEYS[f"RSA {name}"]
         assert isinstance(ask(secret(one.crt, one.key)), Certificate)
@@ -95,13 +95,13 @@ def test_a_private_exponent_may_be_as_large_as_the_modulus() -> None:
     ids=bytes.hex,
 )
 def test_der_that_is_cut_off_is_an_error_that_is_known(content: bytes) -> None:
-    """No length makes the reader go beyond the end, or wait."""
+    """No length makes the reader read past the end or loop."""
     with pytest.raises(ValueError, match=r"truncated|can't be read|not enough values"):
         der.sequence(content, max_elements=3)
 
 
 def test_der_is_read_one_level_at_a_time() -> None:
-    """However deep it is nested, and however many elements there are, no more is read than was asked for."""
+    """Only the requested elements are read, regardless of depth and number."""
     deep = b""
     for _ in range(50_000):
         deep = element(der.SEQUENCE, deep)
@@ -111,7 +111,7 @@ def test_der_is_read_one_level_at_a_time() -> None:
 
 
 def test_the_form_of_a_certificates_key_is_read_from_its_bytes() -> None:
-    """With and without a version, the AlgorithmIdentifier is that of the public key."""
+    """The AlgorithmIdentifier of the public key is found with and without a version."""
     certificate = Issuer(now=NOW).leaf(pki.new_key(), ["a.example.org"])
     assert der.algorithm_of(certificate).hex() == "06072a8648ce3d020106082a8648ce3d030107"
     checks.require_usual_form(certificate)

@@ -1,4 +1,4 @@
-"""What OPS holds, from the answers of its API: facts, rejections, and what could not be known."""
+"""The snapshot of OPS from the responses of its API: facts, rejections, issuances and warnings."""
 
 import base64
 from collections.abc import Iterator
@@ -36,7 +36,7 @@ Object = dict[str, Any]
 
 
 class Ops(ClusterClient):
-    """OPS's API, reduced to its identity and the two lists that are read from it."""
+    """The API of OPS, reduced to its identity and two lists."""
 
     credential_expires_at = None
 
@@ -50,7 +50,7 @@ class Ops(ClusterClient):
         return OPS_ID
 
     def tls_secrets(self, namespace: str, selector: dict[str, str]) -> Iterator[list[Object]]:
-        """One Secret per page, to whoever asks for the right ones."""
+        """Yield one Secret per page for the expected request."""
         if (namespace, selector) == (SOURCE.namespace, SOURCE.selector):
             yield from ([secret] for secret in self._secrets)
 
@@ -78,7 +78,7 @@ def take(
 
 
 def test_a_list_of_ops_has_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the limit all are examined; one beyond, OPS counts as unread, and no later page is asked for."""
+    """At the limit every Secret is checked; above it OPS counts as unread, and no other page is requested."""
     monkeypatch.setattr("tasks.source.read.MAX_CERTIFICATES", 2)
     monkeypatch.setattr("tasks.config.limits.MAX_CERTIFICATES", 2)
     secrets = [fit(f"web-{number}-tls") for number in range(5)]
@@ -101,7 +101,7 @@ def names(found: SourceSnapshot) -> tuple[list[str], list[tuple[str, Reason]]]:
     )
 
 
-def test_inventory_tells_what_is_odd_about_a_fit_certificate() -> None:
+def test_snapshot_tells_what_is_odd_about_a_fit_certificate() -> None:
     """A leaf alone is fit, and its certificate carries the warning that reports show."""
     alone = fit("a")
     alone["data"]["tls.crt"] = base64.b64encode(pki.pem(leaf_of(alone))).decode()
@@ -110,8 +110,8 @@ def test_inventory_tells_what_is_odd_about_a_fit_certificate() -> None:
     assert found.all_warnings == (f"a: {NO_ISSUER}",)
 
 
-def test_inventory_sorts_what_is_fit_and_what_is_not() -> None:
-    """All pages count, each Secret once, sorted by name; what is unfit says why."""
+def test_snapshot_sorts_what_is_fit_and_what_is_not() -> None:
+    """Secrets of all pages are in the snapshot once, sorted by name; a rejection has its reason."""
     found = take(
         fit("b"), unfit.expired(ISSUER, "d", NAMES), fit("a"), unfit.mismatched_key(ISSUER, "c", NAMES)
     )
@@ -119,22 +119,22 @@ def test_inventory_sorts_what_is_fit_and_what_is_not() -> None:
     assert (found.warnings, found.failure) == ((), None)
 
 
-def test_inventory_is_the_same_whatever_the_order_of_the_list() -> None:
-    """The same Secrets in another order are the same inventory, with the same digest."""
+def test_snapshot_is_the_same_whatever_the_order_of_the_list() -> None:
+    """The same Secrets in another order give the same snapshot and digest."""
     secrets = [fit("a"), unfit.expired(ISSUER, "b", NAMES), fit("c")]
     one, other = take(*secrets), take(*reversed(secrets))
     assert (one, one.digest) == (other, other.digest)
 
 
-def test_inventory_holds_no_key() -> None:
-    """Of the keys that the list brought along nothing is left, whether fit or not."""
+def test_snapshot_holds_no_key() -> None:
+    """The snapshot contains none of the listed keys, of fit and unfit Secrets."""
     secrets = [fit("a"), unfit.weak_key(ISSUER, "b", NAMES), unfit.mismatched_key(ISSUER, "c", NAMES)]
     told = take(*secrets).model_dump_json()
     assert not any(secret["data"]["tls.key"][100:140] in told for secret in secrets)
 
 
-def test_inventory_says_which_keys_stay_on_ops() -> None:
-    """A keystore does not travel: named in one quiet line, whatever its value; three keys are no news."""
+def test_snapshot_says_which_keys_stay_on_ops() -> None:
+    """Keys that are not copied, such as a keystore, are named in one warning without their values."""
     further = fit("b")
     further["data"] |= {"keystore.jks": "c2VjcmV0", "tls-combined.pem": "c2VjcmV0", "ca.crt": ""}
     found = take(fit("a"), further)
@@ -145,7 +145,7 @@ def test_inventory_says_which_keys_stay_on_ops() -> None:
 
 
 def test_what_stays_on_ops_is_told_within_bounds() -> None:
-    """However many keys a Secret has, and however many Secrets have some."""
+    """The warning about keys that stay on OPS has a limit of keys and of Secrets."""
     crowded = [fit(f"web-{number:02}") for number in range(30)]
     for one in crowded:
         one["data"] |= {f"{number:03}{'x' * 240}": "" for number in range(100)}
@@ -157,27 +157,27 @@ def test_what_stays_on_ops_is_told_within_bounds() -> None:
 
 
 def test_an_ops_that_is_not_pinned_is_warned_of() -> None:
-    """The warning has the uid to paste: only the pin distinguishes this OPS from another one."""
+    """The warning has the uid to configure: only clusterId distinguishes this OPS from another."""
     loose = SOURCE.model_copy(update={"cluster_id": None})
     told = f"source.clusterId is not pinned; that of OPS is {OPS_ID}"
     assert take(fit("a"), source=loose).warnings == (told,)
 
 
-def test_inventory_of_nothing_says_so() -> None:
-    """An empty OPS is no failure, but nobody overlooks it."""
+def test_snapshot_of_nothing_says_so() -> None:
+    """An empty OPS is a warning, not a failure."""
     assert take() == SourceSnapshot(warnings=(EMPTY,), cluster_id=OPS_ID)
 
 
 @pytest.mark.parametrize("name", ["..", "", "a/../b", "Upper", "a\nb", None, 5])
-def test_inventory_leaves_out_what_has_no_name(name: object) -> None:
-    """A Secret whose name is none is not even mentioned: no such object can exist."""
+def test_snapshot_leaves_out_what_has_no_name(name: object) -> None:
+    """A Secret with an invalid name is ignored: no such object can exist."""
     hostile = fit("x")
     hostile["metadata"]["name"] = name
     assert names(take(hostile, fit("a"))) == (["a"], [])
 
 
-def test_inventory_goes_by_the_sources_policy() -> None:
-    """The policy reaches the checks, and the namespace is the source's, whatever a Secret says."""
+def test_snapshot_goes_by_the_sources_policy() -> None:
+    """Checks use the source's policy, and the namespace is the source's, not that in the Secret."""
     lenient = SOURCE.model_copy(update={"allow_self_signed": True})
     ca = unfit.authority(ISSUER, "ca")
     stranger = fit("a")
@@ -191,15 +191,15 @@ WRONG = ["InvalidKeyPair", "IncorrectCertificate", "IncorrectIssuer", "SecretMis
 
 
 @pytest.mark.parametrize("reason", WRONG)
-def test_inventory_believes_cert_manager_that_a_secret_is_wrong(reason: str) -> None:
-    """Where cert-manager says that the Secret does not fit its Certificate, the Secret stays at home."""
+def test_snapshot_believes_cert_manager_that_a_secret_is_wrong(reason: str) -> None:
+    """A Secret is rejected if cert-manager says that it does not match its Certificate."""
     found = take(fit("a"), fit("b"), certificates=[waiting("a", reason)])
     assert found.rejections == (rejection("a", Reason.NOT_READY, reason),)
     assert (names(found)[0], found.warnings) == (["b"], ())
 
 
-def test_inventory_warns_when_a_renewal_fails() -> None:
-    """A Certificate that is not ready for another reason is a warning: its old Secret may be good still."""
+def test_snapshot_warns_when_a_renewal_fails() -> None:
+    """A Certificate that is not ready for another reason is a warning: its Secret may still be valid."""
     found = take(fit("a"), fit("b"), certificates=[waiting("b", "Issuing"), waiting("a", "Failed")])
     assert names(found) == (["a", "b"], [])
     assert found.warnings == (
@@ -208,22 +208,22 @@ def test_inventory_warns_when_a_renewal_fails() -> None:
     )
 
 
-def test_inventory_keeps_its_own_reason_for_what_is_unfit_anyway() -> None:
-    """A Secret that a check refuses is told once, by the check's reason."""
+def test_snapshot_keeps_its_own_reason_for_what_is_unfit_anyway() -> None:
+    """A Secret that a check refuses is reported once, with the reason of the check."""
     found = take(unfit.expired(ISSUER, "a", NAMES), fit("b"), certificates=[waiting("a", "InvalidKeyPair")])
     assert names(found) == (["b"], [("a", Reason.EXPIRED)])
     assert found.warnings == ()
 
 
-def test_inventory_warns_of_a_certificate_without_secret() -> None:
-    """A Certificate that never got its Secret is mentioned, though there is nothing to send."""
+def test_snapshot_warns_of_a_certificate_without_secret() -> None:
+    """A Certificate without a Secret is in the warnings."""
     warning = "x: cert-manager says that it is not ready (DoesNotExist)"
     assert take(fit("a"), certificates=[waiting("x", "DoesNotExist")]).warnings == (warning,)
     assert take(certificates=[waiting("x", "DoesNotExist")]).warnings == (EMPTY, warning)
 
 
 def issued(secret: str, minutes: float = 5, name: str = "", **status: object) -> Object:
-    """A Certificate that has not been ready for so long."""
+    """A Certificate that has not been ready for this time."""
     begun = (NOW - timedelta(minutes=minutes)).isoformat()
     condition = {"type": "Ready", "status": "False", "reason": "DoesNotExist", "lastTransitionTime": begun}
     return {
@@ -242,8 +242,8 @@ def issued(secret: str, minutes: float = 5, name: str = "", **status: object) ->
     ],
     ids=["no Secret", "a temporary certificate", "an empty tls.crt"],
 )
-def test_inventory_knows_what_is_being_issued(secrets: list[Object], held: Reason | None) -> None:
-    """It is no rejection and no warning, but an issuance, with its Certificate's name and time."""
+def test_snapshot_knows_what_is_being_issued(secrets: list[Object], held: Reason | None) -> None:
+    """A pending certificate is an issuance with its Certificate's name and time, not a rejection."""
     found = take(fit("b"), *secrets, certificates=[issued("a", name="web")])
     begun = NOW - timedelta(minutes=5)
     ref = SecretRef(namespace=SOURCE_NAMESPACE, name="a")
@@ -251,15 +251,15 @@ def test_inventory_knows_what_is_being_issued(secrets: list[Object], held: Reaso
     assert (names(found), found.warnings) == ((["b"], []), ())
 
 
-def test_inventory_without_certificates_knows_no_issuance() -> None:
-    """Where they can't be read, the Secrets alone decide, as ever."""
+def test_snapshot_without_certificates_knows_no_issuance() -> None:
+    """If Certificates can't be read, the Secrets alone decide."""
     failure = Failure(code=FailureCode.FORBIDDEN, cluster="ops", what="list")
     found = take(unfit.temporary(ISSUER, "a", NAMES), certificates=failure)
     assert (names(found), found.issuances) == (([], [("a", Reason.TEMPORARY)]), ())
 
 
-def test_inventory_counts_the_worse_of_two_certificates_of_a_secret() -> None:
-    """Whatever their order: failed attempts, a Secret that one of them calls wrong."""
+def test_snapshot_counts_the_worse_of_two_certificates_of_a_secret() -> None:
+    """The worse Certificate counts in any order, for failed attempts and for a wrong Secret."""
     failing = [issued("a"), issued("a", failedIssuanceAttempts=2)]
     wrong = [waiting("b", "SecretMismatch"), waiting("b", "Issuing"), waiting("b", status="True")]
     for certificates in (failing + wrong, [*reversed(failing), *reversed(wrong)]):
@@ -268,8 +268,8 @@ def test_inventory_counts_the_worse_of_two_certificates_of_a_secret() -> None:
         assert names(found) == ([], [("b", Reason.NOT_READY)])
 
 
-def test_inventory_knows_when_cert_manager_renews() -> None:
-    """The renewal of each fit certificate is that of its Certificate's status; unknown where it has none."""
+def test_snapshot_knows_when_cert_manager_renews() -> None:
+    """The renewal of a fit certificate is that of its Certificate's status, or unknown."""
     told = certificate(fit("a"))
     found = take(fit("a"), fit("b"), certificates=[told, waiting("b", status="True")])
     renewals = {
@@ -279,8 +279,8 @@ def test_inventory_knows_when_cert_manager_renews() -> None:
 
 
 @pytest.mark.parametrize("reason", ["a sentence with blanks", "", "x" * 65, "a\nb", None, ["x"]])
-def test_inventory_does_not_repeat_a_reason_that_is_none(reason: object) -> None:
-    """A reason that is not one CamelCase word could be anything, and is not repeated."""
+def test_snapshot_does_not_repeat_a_reason_that_is_none(reason: object) -> None:
+    """A reason that is not one CamelCase word is replaced by a fixed text."""
     (warning,) = take(fit("a"), certificates=[waiting("a", reason)]).warnings
     expected = "None" if reason is None else "unknown reason"
     assert warning == f"a: cert-manager says that it is not ready ({expected})"
@@ -297,8 +297,8 @@ def test_inventory_does_not_repeat_a_reason_that_is_none(reason: object) -> None
         pytest.param({"spec": None, "status": waiting("a")["status"]}, id="it names no Secret"),
     ],
 )
-def test_inventory_has_nothing_to_say_when(certificate: Object) -> None:
-    """Only a condition Ready that is False, of a Certificate with a Secret, says anything."""
+def test_snapshot_has_nothing_to_say_when(certificate: Object) -> None:
+    """Only a condition Ready that is False, of a Certificate with a Secret, gives a warning."""
     assert take(fit("a"), certificates=[certificate]).warnings == ()
 
 
@@ -310,8 +310,8 @@ def test_inventory_has_nothing_to_say_when(certificate: Object) -> None:
         (FailureCode.SERVER_ERROR, "unreadable (ServerError)"),
     ],
 )
-def test_inventory_goes_on_without_cert_managers_word(code: FailureCode, why: str) -> None:
-    """Where Certificates can't be read the Secrets alone decide, and that is said."""
+def test_snapshot_goes_on_without_cert_managers_word(code: FailureCode, why: str) -> None:
+    """If Certificates can't be read, the Secrets alone decide, with a warning."""
     found = take(fit("a"), certificates=Failure(code=code, cluster="ops", what="list"))
     assert names(found) == (["a"], [])
     assert found.warnings == (f"cert-manager's Certificates are {why}; the Secrets alone decide",)
@@ -320,8 +320,8 @@ def test_inventory_goes_on_without_cert_managers_word(code: FailureCode, why: st
 @pytest.mark.parametrize(
     "code", [FailureCode.UNREACHABLE, FailureCode.TIMEOUT, FailureCode.DEADLINE], ids=str
 )
-def test_inventory_is_not_taken_when_ops_fails(code: FailureCode) -> None:
-    """Where OPS does not answer, nothing is known."""
+def test_snapshot_is_not_taken_when_ops_fails(code: FailureCode) -> None:
+    """An error of OPS is raised, not an empty snapshot."""
     failure = Failure(code=code, cluster="ops", what="list")
     with pytest.raises(ClusterError) as error:
         take(fit("a"), certificates=failure)
@@ -346,7 +346,7 @@ BAD_CERTIFICATES: dict[str, Any] = {
 
 @pytest.mark.parametrize("bad", BAD_CERTIFICATES.values(), ids=BAD_CERTIFICATES)
 def test_a_certificate_that_can_not_be_read_costs_itself(bad: Any) -> None:
-    """A warning names it where it has a name, and every other Certificate counts."""
+    """A malformed Certificate is a warning with its name, and every other Certificate counts."""
     found = take(fit("a"), fit("b"), certificates=[bad, waiting("b", "SecretMismatch")])
     assert names(found) == (["a"], [("b", Reason.NOT_READY)])
     (warning,) = found.warnings
@@ -357,12 +357,12 @@ def test_a_certificate_that_can_not_be_read_costs_itself(bad: Any) -> None:
 
 @pytest.mark.parametrize("item", ["canary", 5, None, [], {"metadata": "canary"}, {"metadata": ["name"]}])
 def test_what_is_no_secret_in_a_list_costs_itself(item: Any) -> None:
-    """An item that is no Secret has no name to report, and hides no other item."""
+    """A list item that is not a Secret is ignored, and every other item counts."""
     assert names(take(item, fit("a"))) == (["a"], [])
 
 
 class Unforeseen(Exception):
-    """Nobody has foreseen it; its text could hold anything."""
+    """An unexpected error whose text could contain key material."""
 
 
 PANIC = type("PanicException", (BaseException,), {"__module__": "pyo3_runtime"})
@@ -375,7 +375,7 @@ PANIC = type("PanicException", (BaseException,), {"__module__": "pyo3_runtime"})
 def test_a_secret_whose_examination_fails_costs_itself(
     error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever it raises, the Secret is rejected with its name and the error's type, and no text."""
+    """A Secret whose check raises is rejected with the error's type, without its text."""
 
     def fail_for_one(candidate: TLSSecret, _: Policy) -> None:
         if candidate.uid == "bad":
@@ -394,7 +394,7 @@ def test_a_secret_whose_examination_fails_costs_itself(
 def test_what_ends_a_process_is_no_property_of_a_secret(
     error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An exception that ends the process, such as a stop, passes through the examination."""
+    """An exception that ends the process passes through the checks."""
 
     def end(*_: object) -> None:
         raise error
@@ -405,7 +405,7 @@ def test_what_ends_a_process_is_no_property_of_a_secret(
 
 
 def test_a_stop_is_heard_between_the_secrets_of_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The one at hand is examined to its end, no other is begun, and OPS counts as unread."""
+    """After a stop request the current Secret is finished, no other is checked, and OPS counts as unread."""
     examined: list[str] = []
     stop = StopSignal()
 
