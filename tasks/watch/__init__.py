@@ -1,1 +1,1 @@
-"""Follows OPS and copies each renewal at once, in a process of its own."""
+"""The watcher: a process that watches OPS and copies each renewal at once."""

@@ -141,7 +141,7 @@ def test_several_changes_are_one_full_sync(clusters: Clusters, reconciler: Recon
 
 
 def test_a_change_that_no_route_names_reads_nothing(clusters: Clusters, reconciler: Reconciler) -> None:
-    """There is no report, and neither OPS nor a target is asked."""
+    """There is no report, and no request is sent to OPS or a target."""
     assert reconciler.reconcile(["unrouted-tls"]) is None
     assert (clusters.reads, clusters.take_synced()) == ([], set())
 

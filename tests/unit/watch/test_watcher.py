@@ -56,8 +56,8 @@ class Elected(Lease):
 
 
 @pytest.fixture(autouse=True)
-def apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """No signals, no configuration file; returns the termination log."""
+def termination_log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Replace signals and configuration file; return the termination log."""
     log = tmp_path / "termination-log"
     log.touch()
     monkeypatch.setattr(shutdown, "stop", lambda: None)
@@ -79,13 +79,15 @@ def source_that(monkeypatch: pytest.MonkeyPatch, *errors: Exception) -> list[Exc
     return left
 
 
-def test_a_missing_permission_ends_it_with_its_name(monkeypatch: pytest.MonkeyPatch, apart: Path) -> None:
+def test_a_missing_permission_ends_it_with_its_name(
+    monkeypatch: pytest.MonkeyPatch, termination_log: Path
+) -> None:
     """After three consecutive 403 responses the exit status is 1, and the termination log has the error."""
     twice, thrice = [FORBIDDEN] * (MAX_FORBIDDEN - 1), [FORBIDDEN] * MAX_FORBIDDEN
     left = source_that(monkeypatch, *twice, LOST, *thrice, ValueError("the end"))
     records = Records()
     assert Watcher(None, 0, records, TIMINGS).run() == 1
-    assert apart.read_text() == str(FORBIDDEN)
+    assert termination_log.read_text() == str(FORBIDDEN)
     assert len(left) == 1
     assert records.closed_after == [TIMINGS.record_shutdown]
 
