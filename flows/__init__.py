@@ -1,1 +1,1 @@
-"""The flows. Start with tls_sync.py."""
+"""The flows and commands. Start reading at tls_sync.py."""

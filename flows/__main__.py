@@ -133,9 +133,9 @@ def command(name: str, given: argparse.Namespace) -> int:
     """Import only the module of this command: some need no Prefect, whose import takes a second."""
     from importlib import import_module  # noqa: PLC0415  not for --help
 
-    from tasks.orchestration.process import keep_to_itself  # noqa: PLC0415
+    from tasks.orchestration.process import forbid_dumps  # noqa: PLC0415
 
-    keep_to_itself()
+    forbid_dumps()
     return int(import_module(f"flows.commands.{name}").main(given))
 
 
@@ -147,9 +147,9 @@ def run(given: argparse.Namespace) -> int:
         from tasks.domain.errors import ConfigError  # noqa: PLC0415
         from tasks.domain.parameters import RunParameters  # noqa: PLC0415
         from tasks.metrics.push import reporting_config_errors  # noqa: PLC0415
-        from tasks.orchestration.process import keep_to_itself  # noqa: PLC0415
+        from tasks.orchestration.process import forbid_dumps  # noqa: PLC0415
 
-    keep_to_itself()
+    forbid_dumps()
     parameters = RunParameters(**{name: getattr(given, name) for name in OF_A_RUN})
     try:
         with reporting_config_errors():

@@ -20,7 +20,7 @@ from tasks.kubeconfig.reader import frozen_kubeconfig
 from tasks.metrics.push import reporting_config_errors
 from tasks.orchestration.process import prepare
 from tasks.orchestration.publish import final_state, flush_logs, label_with_share, publish, run_name
-from tasks.orchestration.task_runners import runner_of
+from tasks.orchestration.task_runners import task_submitter
 from tasks.plan.spec import specs_for
 from tasks.plan.unrouted import routed
 from tasks.plan.waves import share_of
@@ -63,7 +63,7 @@ def tls_sync(
     with reporting_config_errors():
         config = load_config()
     clusters, run_deadline = config.select(parameters), began + RUN_LIMIT
-    with frozen_kubeconfig(), runner_of(config.task_runner, run_deadline) as submit:
+    with frozen_kubeconfig(), task_submitter(config.task_runner, run_deadline) as submit:
         snapshot = limit_copies(collect(config.source), config.source, clusters, certificate)
         specs = specs_for(config, clusters, snapshot, parameters, run_deadline=run_deadline)
         reports, signal = sync_clusters(specs, submit)

@@ -1,4 +1,4 @@
-"""The Prefect task that reads OPS. A thin shell around tasks/source/read.py."""
+"""The Prefect task that reads OPS, around tasks/source/read.py."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -14,8 +14,8 @@ from tasks.orchestration.task_options import TASK_OPTIONS, deadline_of_task
 from tasks.source.read import read_source
 
 
-def key_of_list(context: TaskRunContext, _: dict[str, Any]) -> str:
-    """A resumed run lists OPS anew: each run of the same flow run has a key of its own."""
+def list_cache_key(context: TaskRunContext, _: dict[str, Any]) -> str:
+    """Return a key per attempt of the flow run, so that a resumed run lists OPS again."""
     run = context.task_run
     return f"tls-sync-list-{run.flow_run_id}-{run.flow_run_run_count}"
 
@@ -24,11 +24,11 @@ def key_of_list(context: TaskRunContext, _: dict[str, Any]) -> str:
     name="collect-certificates",
     task_run_name="collect-certificates",
     description="List OPS's certificates and check each one; the result holds facts, never a key.",
-    cache_key_fn=key_of_list,
+    cache_key_fn=list_cache_key,
     **TASK_OPTIONS,
 )
 def collect_certificates(source: Source) -> str:
-    """The snapshot as JSON."""
+    """Return the snapshot as JSON. Raises ClusterError if OPS can't be read."""
     try:
         with client_of_source(source, deadline_of_task()) as client:
             return read_source(client, source, datetime.now(UTC)).model_dump_json()
@@ -39,7 +39,7 @@ def collect_certificates(source: Source) -> str:
 
 
 def collect(source: Source) -> SourceSnapshot:
-    """What OPS holds, or a snapshot that says why it can't be known."""
+    """Return the snapshot of OPS, or one with the failure that prevented it."""
     state = collect_certificates(source, return_state=True)
     result = state.result(raise_on_failure=False)
     if isinstance(result, ClusterError):

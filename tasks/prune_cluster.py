@@ -1,4 +1,4 @@
-"""The Prefect task that prunes one cluster, and its fan-out. A shell around tasks/target/prune.py."""
+"""The Prefect task that prunes one cluster, around tasks/target/prune.py, and its fan-out by wave."""
 
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
@@ -24,6 +24,7 @@ from tasks.target.prune import prune
     log_prints=False,
 )
 def prune_cluster(spec: SyncSpec, plan: PrunePlan, report: ClusterReport, newer: str) -> ClusterReport:
+    """Return the cluster's report with the deletions. Raises ClusterFailed if pruning failed."""
     with remote_task_scope() as scope:
         pruned = prune(spec, plan, report, newer).model_copy(update={"requests": scope.requests()})
     if len(pruned.failures) > len(report.failures):
@@ -34,21 +35,21 @@ def prune_cluster(spec: SyncSpec, plan: PrunePlan, report: ClusterReport, newer:
 def prune_clusters(
     specs: Iterable[SyncSpec], reports: Iterable[ClusterReport], submit: Submit = submit_to_thread
 ) -> tuple[tuple[ClusterReport, ...], BaseException | None]:
-    """The reports of a whole run, with what was deleted; and what told us to stop, if anything did.
+    """Prune wave by wave. Return the reports with the deletions, and the signal that stopped the run, if any.
 
-    Wave after wave: where one went badly, nothing is deleted in those that follow.
+    Once a wave has failed, nothing is deleted in later ones.
     """
     specs, found = tuple(specs), {report.cluster: report for report in reports}
     planned = {one.cluster: one for one in plan_prune(specs, found.values(), datetime.now(UTC))}
     submit_one = partial(_submit, submit, copies_newer_than_ops(found.values()) if planned else "")
     signal: BaseException | None = None
-    well = True
+    may_delete = True
     for wave in waves_of(specs) if planned else ():
-        here = [(spec, planned[spec.cluster.name]) for spec in wave if spec.cluster.name in planned]
-        todo = [(spec, one if well else one._replace(deletes=())) for spec, one in here]
-        well = well and went_well(wave, [found[spec.cluster.name] for spec in wave])
+        pairs = [(spec, planned[spec.cluster.name]) for spec in wave if spec.cluster.name in planned]
+        todo = [(spec, one if may_delete else one._replace(deletes=())) for spec, one in pairs]
+        may_delete = may_delete and went_well(wave, [found[spec.cluster.name] for spec in wave])
         done, signal = _prune_wave(todo, found, submit_one)
-        well = well and all(len(one.failures) == len(found[one.cluster].failures) for one in done)
+        may_delete = may_delete and all(len(one.failures) == len(found[one.cluster].failures) for one in done)
         found |= {report.cluster: report for report in done}
         if signal:
             break
@@ -60,7 +61,7 @@ def _prune_wave(
     found: dict[str, ClusterReport],
     submit: Callable[[SyncSpec, PrunePlan, ClusterReport], Any],
 ) -> tuple[list[ClusterReport], BaseException | None]:
-    """Where there is nothing to do, there is no task either."""
+    """Prune the clusters that have something to delete or to record; the others need no task."""
     todo = tuple(todo)
     idle = [with_outcome(found[one.cluster], one.deferred, one.failures) for _, one in todo if not one.rows]
     busy = [(spec, one, found[one.cluster]) for spec, one in todo if one.rows]
@@ -70,8 +71,8 @@ def _prune_wave(
 
 
 def _submit(submit: Submit, newer: str, spec: SyncSpec, plan: PrunePlan, report: ClusterReport) -> Any:
-    named = prune_cluster.with_options(task_run_name=f"prune-{plan.cluster}")
-    return submit(named, spec=spec, plan=plan, report=report, newer=newer)
+    task_run = prune_cluster.with_options(task_run_name=f"prune-{plan.cluster}")
+    return submit(task_run, spec=spec, plan=plan, report=report, newer=newer)
 
 
 def _internal_error_report(before: ClusterReport, error: BaseException) -> ClusterReport:

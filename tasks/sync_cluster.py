@@ -1,4 +1,4 @@
-"""The Prefect task that brings one cluster in sync, and its fan-out. A shell around tasks/target/sync.py."""
+"""The Prefect task that brings one cluster in sync, around tasks/target/sync.py, and its fan-out by wave."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -20,8 +20,8 @@ from tasks.plan.waves import held_back, hold_reason, waves_of
 from tasks.target.sync import sync
 
 
-def key_of_sync(context: TaskRunContext, parameters: dict[str, Any]) -> str:
-    """A resumed run does not repeat a finished cluster, unless OPS or its configuration has changed."""
+def sync_cache_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
+    """Return a key per input: a resumed run repeats a finished cluster only if its input has changed."""
     spec: SyncSpec = parameters["spec"]
     return f"tls-sync-{context.task_run.flow_run_id}-{spec.cluster.name}-{spec.digest}"
 
@@ -29,11 +29,14 @@ def key_of_sync(context: TaskRunContext, parameters: dict[str, Any]) -> str:
 @task(
     name="sync-cluster",
     description="List one cluster, plan, and write what differs; fails with a report where it can't.",
-    cache_key_fn=key_of_sync,
+    cache_key_fn=sync_cache_key,
     **TASK_OPTIONS,
 )
 def sync_cluster(spec: SyncSpec) -> str:
-    """The cluster's report as JSON: as a text it takes a third of what it takes as dictionaries."""
+    """Return the cluster's report as JSON text, which takes a third of the memory of dictionaries.
+
+    Raises ClusterFailed, with the report, if anything failed.
+    """
     _tag(f"cluster:{spec.cluster.name}")
     with remote_task_scope() as scope:
         spec = replace(spec, memory=scope.memory or spec.memory)
@@ -41,22 +44,22 @@ def sync_cluster(spec: SyncSpec) -> str:
             report = sync(spec, deadline_of_task(spec.run_deadline))
         except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
             report = _internal_error_report(spec, error)
-        report = _of_all_attempts(report, spec.memory).model_copy(update={"requests": scope.requests()})
+        report = _with_earlier_attempts(report, spec.memory).model_copy(update={"requests": scope.requests()})
     if not report.ok:
         raise ClusterFailed(_with_worker(report)) from None
     return report.model_dump_json(exclude_defaults=True)
 
 
 def _with_worker(report: ClusterReport) -> ClusterReport:
-    """With the worker's hostname, where one did the work: its kubeconfig and its versions are its own."""
+    """Name the worker, if any: its kubeconfig and installed versions may differ from the flow's."""
     if not (host := worker_hostname()):
         return report
     return report.model_copy(update={"warnings": (*report.warnings, f"served by the worker on {host}")})
 
 
-def _of_all_attempts(report: ClusterReport, memory: RunMemory) -> ClusterReport:
+def _with_earlier_attempts(report: ClusterReport, memory: RunMemory) -> ClusterReport:
     report = with_earlier_writes(report, memory.written.pop(report.cluster, ()))
-    if report.transient:  # else there is no other attempt
+    if report.transient:  # otherwise there is no other attempt
         memory.written[report.cluster] = writes_of(report)
     return report
 
@@ -64,21 +67,20 @@ def _of_all_attempts(report: ClusterReport, memory: RunMemory) -> ClusterReport:
 def sync_clusters(
     specs: Iterable[SyncSpec], submit: Submit = submit_to_thread
 ) -> tuple[tuple[ClusterReport, ...], BaseException | None]:
-    """One task run per cluster, wave after wave; waits for all of them, also when some fail.
+    """Run one task per cluster, wave by wave. Return the reports, and the signal that stopped the run.
 
-    Where the run is told to stop (SIGTERM, Ctrl-C, a cancellation in the UI), current writes end and no other
-    begins; then the second value is what told us so.
+    After a signal (SIGTERM, Ctrl-C, a cancellation in the UI), writes in progress finish and no other starts.
     """
     reports: tuple[ClusterReport, ...] = ()
     signal: BaseException | None = None
-    held, before = "", None
+    reason, previous = "", None
     for wave in waves_of(specs):
         if signal:
-            reports += tuple(map(_not_begun, wave))
+            reports += tuple(map(_interrupted_report, wave))
             continue
-        held = held or (hold_reason(*before) if before else "")  # asked of a wave that another one follows
-        done, signal = _sync_wave(held_back(wave, held) if held else wave, submit)
-        before = wave, done
+        reason = reason or (hold_reason(*previous) if previous else "")
+        done, signal = _sync_wave(held_back(wave, reason) if reason else wave, submit)
+        previous = wave, done
         reports += done
     return reports, signal
 
@@ -90,21 +92,21 @@ def _sync_wave(
 
 
 def _job(submit: Submit, spec: SyncSpec) -> Job:
-    return Job(partial(submit, _named(spec), spec=spec), partial(_internal_error_report, spec))
+    return Job(partial(submit, _task_for(spec), spec=spec), partial(_internal_error_report, spec))
 
 
-def _not_begun(spec: SyncSpec) -> ClusterReport:
+def _interrupted_report(spec: SyncSpec) -> ClusterReport:
     name = spec.cluster.name
     failure = Failure(code=FailureCode.INTERRUPTED, cluster=name, what="bring the cluster in sync")
     return ClusterReport(cluster=name, dry_run=spec.dry_run, failures=(failure,))
 
 
-def _named(spec: SyncSpec) -> Any:
+def _task_for(spec: SyncSpec) -> Any:
     return sync_cluster.with_options(task_run_name=f"sync-{spec.cluster.name}")
 
 
 def _tag(tag: str) -> None:
-    """Tag this task run. A tag given beforehand makes Prefect take a lease on it first: 2 s per run."""
+    """Tag this task run. For a tag that is set before the start, Prefect takes a lease first: 2 s per run."""
     context = TaskRunContext.get()
     if context and tag not in context.task_run.tags:
         context.task_run.tags.append(tag)

@@ -1,1 +1,1 @@
-"""What `python -m flows` does beside a run, a module per command."""
+"""The commands of `python -m flows`, one module each."""

@@ -7,7 +7,8 @@ import sys
 from itertools import islice
 
 from tasks.domain.text import printable
-from tasks.orchestration.run_history import RunsError, prefect_api, read_runs
+from tasks.orchestration.prefect_api import PrefectAPIError, prefect_api
+from tasks.orchestration.run_history import read_runs
 from tasks.report import history
 
 RUNS = 20
@@ -24,7 +25,7 @@ def main(given: argparse.Namespace) -> int:
                 if history.matches(run, given.cluster, failed=given.failed)
             )
             runs = list(islice(matching, given.limit or RUNS))
-    except RunsError as error:
+    except PrefectAPIError as error:
         sys.stderr.write(f"tls-sync: {error}\n")
         return 1
     if given.json:

@@ -4,7 +4,8 @@ import argparse
 import logging
 import sys
 
-from tasks.orchestration.run_history import RunsError, find_run, prefect_api, read_logs
+from tasks.orchestration.prefect_api import PrefectAPIError, prefect_api
+from tasks.orchestration.run_history import find_run, read_logs
 
 
 def main(given: argparse.Namespace) -> int:
@@ -16,7 +17,7 @@ def main(given: argparse.Namespace) -> int:
                 time = f"{logged_at.astimezone():%H:%M:%S}"
                 sys.stdout.write(f"{time} {logging.getLevelName(level):8} {readable(text)}\n")
                 count += 1
-    except RunsError as error:
+    except PrefectAPIError as error:
         sys.stderr.write(f"tls-sync: {error}\n")
         return 1
     if not count:

@@ -89,11 +89,11 @@ def lean_settings() -> SettingsContext:
 
 def why_no_run() -> str:
     """What is wrong with the Prefect API, in one sentence; empty where nothing is found."""
-    from tasks.orchestration.run_history import RunsError, prefect_api  # noqa: PLC0415  only after a failure
+    from tasks.orchestration.prefect_api import PrefectAPIError, prefect_api  # noqa: PLC0415  after a failure
 
     try:
         with prefect_api() as client:
             client.read_flows(limit=1)
-    except RunsError as error:
+    except PrefectAPIError as error:
         return f"no run can begin: {error}"
     return ""

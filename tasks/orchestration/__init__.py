@@ -1,1 +1,1 @@
-"""Prefect around the work: task options, fan-out, task runners, publication of reports."""
+"""What Prefect adds to the work: task options, fan-out, task runners, publication of reports."""

@@ -1,4 +1,4 @@
-"""How a run shows itself in Prefect: its name, its artifacts, its log, its final state."""
+"""Publishes a run in Prefect, as its name, log, artifacts, events and final state, and in Prometheus."""
 
 from itertools import islice
 from uuid import UUID
@@ -30,22 +30,22 @@ def run_name() -> str:
 
 
 def publish(report: RunReport) -> None:
-    """To people, then to Prometheus: this one also hears of a run that Prefect's API did not hear of."""
+    """Publish the report in Prefect, then push metrics, also if Prefect's API fails."""
     try:
         show(report)
     finally:
-        if lost := push(report):
-            get_run_logger().warning("%s", lost)
+        if error := push(report):
+            get_run_logger().warning("%s", error)
 
 
 def show(report: RunReport) -> None:
-    """The table to the log, an artifact for the run, and one per cluster that keeps its history."""
+    """Log the table, create an artifact for the run and one per cluster, and emit events."""
     logger = get_run_logger()
-    tell = logger.info if run_verdict(report).ok else logger.error
+    log = logger.info if run_verdict(report).ok else logger.error
     for part in terminal.records(terminal.render(report)):
-        tell("%s", part)
+        log("%s", part)
     set_stage(Stage.REPORTED)
-    # A dry run has keys of its own: the latest report of a cluster says what was done, not what would be.
+    # A dry run has its own keys: the latest report of a cluster says what was done, not what would be done.
     key = "dry-run-tls-sync" if report.parameters.dry_run else "tls-sync"
     create_markdown_artifact(markdown.render_run(report), key=key, description="The run's report")
     for cluster in report.clusters:
@@ -53,11 +53,11 @@ def show(report: RunReport) -> None:
         create_markdown_artifact(
             text, key=f"{key}-{cluster.cluster}", description=f"What became of {cluster.cluster}"
         )
-    emit(report)  # last: where Prefect's API is away, its client would try to send them for two minutes
+    emit(report)  # last: if Prefect's API is down, its client retries for two minutes
 
 
 def emit(report: RunReport) -> None:
-    """Prefect sends them from a thread of its own: nothing waits for that."""
+    """Emit the events of a run, MAX_EVENTS at most. Prefect sends them in a thread of its own."""
     events = events_of(report)
     for one in islice(events, MAX_EVENTS):
         emit_event(one.name, one.resource, occurred=report.now, related=one.related, payload=one.payload)
@@ -66,7 +66,7 @@ def emit(report: RunReport) -> None:
 
 
 def label_with_share(share: Share) -> None:
-    """As labels of the run, where tasks/fleet/runs.py finds how it went; untold, it counts as badly."""
+    """Label this run with its share of missing copies, which tasks/fleet/runs.py reads."""
     try:
         with get_client(sync_client=True) as client:
             client.update_flow_run_labels(UUID(runtime.flow_run.id), labels_of(share))
@@ -78,12 +78,12 @@ def label_with_share(share: Share) -> None:
 
 
 def flush_logs() -> None:
-    """To Prefect's API, before what told the run to stop is raised again, which ends the process."""
+    """Send the log to Prefect's API; raising the stop signal again ends the process before it is sent."""
     APILogHandler().flush()
 
 
 def final_state(report: RunReport) -> State[None]:
-    """Said explicitly: a flow that returns plain data is Completed whatever its tasks did."""
+    """Return the run's state: a flow that returns plain data is Completed, whatever its tasks did."""
     ending = run_verdict(report)
     make = Completed if ending.ok else Failed
     return make(name=ending.name, message=ending.message)

@@ -1,8 +1,7 @@
-"""What a task is given that is done in another process than its flow: by a worker of Dask. A shell.
+"""What a task needs on a Dask worker, in another process than its flow.
 
-The run's process reaches in here with an order, and with nothing else. So one thread per run asks Prefect
-every other second whether that run goes on; where it does not, its tasks here end as they do in a process
-that is told to stop. Those of other runs, which the worker may serve at the same time, go on.
+One thread per run asks Prefect every POLL_SECONDS whether the run has been cancelled. If so, the run's tasks
+on this worker stop as those in a stopped process do. Tasks of other runs on the same worker go on.
 """
 
 import socket
@@ -16,130 +15,115 @@ from functools import cache, partial
 from typing import NamedTuple
 from uuid import UUID
 
-import httpx
-from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext, SettingsContext, TaskRunContext
-from prefect.exceptions import ObjectNotFound, PrefectException
 
 from tasks.domain.models import Requests
 from tasks.kube import request_counts
 from tasks.orchestration import process
-from tasks.orchestration.recall import is_recalled
+from tasks.orchestration.cancellation import is_cancelled
 from tasks.plan.spec import RunMemory
 from tasks.runtime import shutdown
 
-PAUSE_SECONDS = 2.0
-"""Between two questions."""
-FIRST_SECONDS = 5.0
-"""For the first answer, before which no task of the run begins; without one, it begins all the same."""
-LINGER_SECONDS = 60.0
-"""A run counts as present for so long after a task: the pauses before another attempt are shorter."""
+POLL_SECONDS = 2.0
+"""Seconds between two requests for the state of the run."""
+FIRST_POLL_SECONDS = 5.0
+"""Seconds that a run's first task waits for the first response; without one, it starts all the same."""
+IDLE_SECONDS = 60.0
+"""Seconds after its last task for which a run is remembered; longer than the delay before a retry."""
 GRACE_SECONDS = 15.0
-"""For requests under way, where the run is recalled; less than it waits for reports (remote_futures.py)."""
-ANSWER_SECONDS = 5.0
+"""Seconds for requests in progress once the run is cancelled; less than remote_waiter.STOP_SECONDS."""
 
 
 class TaskScope(NamedTuple):
-    """What a task has of its worker's process."""
+    """What a task shares with the other tasks and attempts of its run on this worker."""
 
     requests: Callable[[], tuple[Requests, ...]]
-    """The requests that all attempts of the task have made; none in the flow's own process, which counts."""
+    """Returns the requests of all attempts of the task; none in the flow's own process, which counts them."""
     memory: RunMemory | None
-    """That of the run's tasks on this worker; None in the flow's own process, where the run has its own."""
+    """Memory of the run's tasks on this worker; None in the flow's own process, where the run has its own."""
 
 
 @contextmanager
 def remote_task_scope() -> Iterator[TaskScope]:
-    """Around the work of a task: on a worker, follow the run's state, and count the task's requests."""
+    """On a worker, stop the task inside this block when its run is cancelled, and count its requests."""
     flow, task = FlowRunContext.get(), TaskRunContext.get()
     if not (flow and flow.detached and flow.flow_run and task):
         yield TaskScope(tuple, None)
         return
     _prepare()
-    run = _entered(flow.flow_run.id, flow.flow_run.run_count)
+    run = _enter_run(flow.flow_run.id, flow.flow_run.run_count)
     try:
-        book = run.books.setdefault(task.task_run.id, Counter())
-        with shutdown.task_scope(run.stop), request_counts.count_into(book):
-            yield TaskScope(lambda: request_counts.as_requests(book), run.memory)
+        counter = run.counters.setdefault(task.task_run.id, Counter())
+        with shutdown.task_scope(run.stop), request_counts.count_into(counter):
+            yield TaskScope(lambda: request_counts.as_requests(counter), run.memory)
     finally:
         run.leave()
 
 
 def worker_hostname() -> str:
-    """The hostname of the worker; empty in the flow's own process."""
+    """Return the hostname of the worker; empty in the flow's own process."""
     flow = FlowRunContext.get()
     return socket.gethostname() if flow and flow.detached else ""
 
 
 @cache
 def _prepare() -> None:
-    """Once in a worker's process, before the first key."""
+    """Prepare the worker's process, once, before it reads the first key."""
     process.prepare()
 
 
-class _Run:
-    """One attempt of a run, as far as this process has to do with it."""
+class _RemoteRun:
+    """One attempt of a run on this worker, from its first task to IDLE_SECONDS after its last one."""
 
     def __init__(self, run_id: UUID, attempt: int) -> None:
         self.stop = shutdown.StopSignal()
         self.memory = RunMemory()
-        self.books: dict[UUID, Counter[request_counts.VerbAndCode]] = {}
+        self.counters: dict[UUID, Counter[request_counts.VerbAndCode]] = {}
+        """Id of a task run -> its requests, of all attempts."""
         self.key = run_id, attempt
         self._tasks, self._left = 0, time.monotonic()
-        self._answered = threading.Event()
-        # In a context that has the settings alone: a client of a task's would be closed with the task.
-        listen = partial(Context().run, self._listen, SettingsContext.get())
-        threading.Thread(target=listen, name=f"recall-{run_id}", daemon=True).start()
+        self._polled = threading.Event()
+        # A context with the settings alone: the client of a task's context would be closed with the task.
+        poll = partial(Context().run, self._poll, SettingsContext.get())
+        threading.Thread(target=poll, name=f"poll-{run_id}", daemon=True).start()
 
     def enter(self) -> None:
-        """A task begins. The caller holds the lock."""
+        """Count one more task. The caller holds the lock."""
         self._tasks += 1
 
     def leave(self) -> None:
         with _lock:
             self._tasks, self._left = self._tasks - 1, time.monotonic()
 
-    def wait(self) -> None:
-        self._answered.wait(FIRST_SECONDS)
+    def wait_for_first_poll(self) -> None:
+        self._polled.wait(FIRST_POLL_SECONDS)
 
-    def _listen(self, settings: SettingsContext | None) -> None:
+    def _poll(self, settings: SettingsContext | None) -> None:
         with settings.model_copy() if settings else nullcontext():
-            while not self._is_gone():
-                recalled = self._is_recalled()
-                if recalled and not self.stop.requested.is_set():
+            while not self._remove_if_idle():
+                if is_cancelled(*self.key) and not self.stop.requested.is_set():
                     self.stop.stop(GRACE_SECONDS)
-                self._answered.set()
-                time.sleep(PAUSE_SECONDS)
+                self._polled.set()
+                time.sleep(POLL_SECONDS)
 
-    def _is_recalled(self) -> bool:
-        run_id, attempt = self.key
-        try:
-            with get_client(sync_client=True, httpx_settings={"timeout": ANSWER_SECONDS}) as client:
-                run = client.read_flow_run(run_id)
-        except ObjectNotFound:
-            return True  # someone deleted it
-        except (httpx.HTTPError, PrefectException, OSError, RuntimeError):
-            return False  # asked again in a moment
-        state = run.state_type.value if run.state_type else ""
-        return is_recalled(run.labels, state, run.run_count, attempt)
-
-    def _is_gone(self) -> bool:
+    def _remove_if_idle(self) -> bool:
         with _lock:
-            gone = not self._tasks and time.monotonic() - self._left > LINGER_SECONDS
-            if gone:
+            idle = not self._tasks and time.monotonic() - self._left > IDLE_SECONDS
+            if idle:
                 del _runs[self.key]
-            return gone
+            return idle
 
 
-_runs: dict[tuple[UUID, int], _Run] = {}
+_runs: dict[tuple[UUID, int], _RemoteRun] = {}
+"""Run and attempt -> what its tasks share on this worker, and nothing of any other run."""
 _lock = threading.Lock()
 
 
-def _entered(run_id: UUID, attempt: int) -> _Run:
-    """The run, in which one more task is at work from now on."""
+def _enter_run(run_id: UUID, attempt: int) -> _RemoteRun:
+    """Return the run, with one more task in it."""
     with _lock:
-        run = _runs.get((run_id, attempt)) or _Run(run_id, attempt)
+        run = _runs.get((run_id, attempt)) or _RemoteRun(run_id, attempt)
         _runs[run.key] = run
         run.enter()
-    run.wait()
+    run.wait_for_first_poll()
     return run

@@ -1,6 +1,6 @@
-"""Where the tasks of a run are done: in threads of its process, or by workers of Dask. A shell.
+"""Chooses where the tasks of a run are executed: in threads of its process, or on Dask workers.
 
-A worker gets an order and brings a report: no key travels. Whatever becomes of it, the run has an end.
+A worker receives a SyncSpec and returns a report; no key is sent. A lost worker does not block the run.
 """
 
 import asyncio
@@ -21,73 +21,72 @@ from prefect.utilities.annotations import opaque
 from tasks.config.schema import TaskRunner
 from tasks.domain.errors import ConfigError
 from tasks.orchestration.fan_out import Submit, submit_to_thread
-from tasks.orchestration.remote_futures import RemoteFuture, RemoteTaskWaiter
+from tasks.orchestration.remote_futures import RemoteFuture
+from tasks.orchestration.remote_waiter import RemoteTaskWaiter
 from tasks.runtime.resolver import connect
 
-ANSWER_SECONDS = 10.0
-"""In which Dask's scheduler must answer."""
+CONNECT_SECONDS = 10.0
+"""Seconds to wait for each response of Dask's scheduler while connecting."""
 
 
 @contextmanager
-def runner_of(chosen: TaskRunner, until: datetime) -> Iterator[Submit]:
-    """How a task is submitted. Raises ConfigError where there can be no workers: nothing was read by then."""
+def task_submitter(chosen: TaskRunner, run_deadline: datetime) -> Iterator[Submit]:
+    """Yield the function that submits a task. Raises ConfigError if Dask's scheduler can't be reached."""
     if chosen.type == "threads":
         yield submit_to_thread
         return
     with ExitStack() as stack:
-        runner = _started(chosen, stack)
-        workers = partial(_number_of_workers, runner)
-        attendance = stack.enter_context(RemoteTaskWaiter(until, workers))
-        yield partial(_submit, runner, attendance)
+        runner = _start_runner(chosen, stack)
+        count_workers = partial(_count_workers, runner)
+        waiter = stack.enter_context(RemoteTaskWaiter(run_deadline, count_workers))
+        yield partial(_submit, runner, waiter)
 
 
-def _number_of_workers(runner: Any) -> int:
-    """As Dask's scheduler says."""
+def _count_workers(runner: Any) -> int:
     return len(runner.client.nthreads())
 
 
-def _reduced(sealed: Any) -> tuple[Any, tuple[Any]]:
-    return opaque, (sealed.unwrap(),)
+def _reduce_opaque(wrapped: Any) -> tuple[Any, tuple[Any]]:
+    return opaque, (wrapped.unwrap(),)
 
 
-# Prefect's wrapper for what it is not to look into: out of a pickle, it comes with one wrapper too many.
-copyreg.pickle(opaque, _reduced)
+# Prefect does not look into what `opaque` wraps. By default, unpickling would wrap it twice.
+copyreg.pickle(opaque, _reduce_opaque)
 
 
-def _submit(runner: Any, attendance: RemoteTaskWaiter, task: Any, **parameters: Any) -> RemoteFuture:
-    given = {name: opaque(value) for name, value in parameters.items()}
-    future = runner.submit(task, given)
-    return attendance.expect(future, parameters["spec"].cluster.name, str(task.task_run_name))
+def _submit(runner: Any, waiter: RemoteTaskWaiter, task: Any, **parameters: Any) -> RemoteFuture:
+    future = runner.submit(task, {name: opaque(value) for name, value in parameters.items()})
+    return waiter.add(future, parameters["spec"].cluster.name, str(task.task_run_name))
 
 
-def _started(chosen: TaskRunner, stack: ExitStack) -> Any:
-    """At work from here on, until the stack is left."""
-    address, made = str(chosen.address), _made(chosen)
+def _start_runner(chosen: TaskRunner, stack: ExitStack) -> Any:
+    """Connect Prefect's task runner to Dask, until the stack is left."""
+    address, made = str(chosen.address), _make_runner(chosen)
     if not PREFECT_API_URL.value():
         raise ConfigError(
-            f"taskRunner.type: {chosen.type}: workers need a Prefect server that they reach, too; "
-            "let PREFECT_API_URL name it"
+            f"taskRunner.type: {chosen.type}: workers need a Prefect server that they can reach; "
+            "set PREFECT_API_URL to its address"
         )
     try:
-        _knock(address)
-        asyncio.run(_greet(address))
+        _check_tcp(address)
+        asyncio.run(_check_dask(address))
         runner = stack.enter_context(made)
         runner.client.nthreads()  # connects
-    except Exception as error:  # noqa: BLE001  a library's text, which could hold anything, ends here
+    except Exception as error:  # noqa: BLE001  a library's text could hold anything, so it ends here
         raise ConfigError(
             f"taskRunner.address: Dask's scheduler does not answer at {address} "
-            f"({type(error).__name__}); look whether it runs, and whether it is reached from here"
-            f"{_tls(address)}"
+            f"({type(error).__name__}); check that it runs, and that it can be reached from here"
+            f"{_tls_hint(address)}"
         ) from None
     return runner
 
 
-def _tls(address: str) -> str:
-    wanted = "; tls:// needs DASK_DISTRIBUTED__COMM__TLS__… here, as on scheduler and workers"
-    return wanted if address.startswith("tls:") else ""
+def _tls_hint(address: str) -> str:
+    hint = "; tls:// needs DASK_DISTRIBUTED__COMM__TLS__… here, as on scheduler and workers"
+    return hint if address.startswith("tls:") else ""
 
 
-def _made(chosen: TaskRunner) -> Any:
+def _make_runner(chosen: TaskRunner) -> Any:
     try:
         library = import_module("prefect_dask")
     except ImportError:
@@ -95,21 +94,21 @@ def _made(chosen: TaskRunner) -> Any:
             "taskRunner.type: dask is not installed here; install tls-sync with its extra `dask`, here "
             "and on the workers"
         ) from None
-    # A scheduler that dies is told as WorkerLost, per cluster, and needs no traceback beside it.
+    # If the scheduler dies, each cluster fails with WorkerLost; a traceback would add nothing.
     logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
-    return library.DaskTaskRunner(address=chosen.address, client_kwargs={"timeout": ANSWER_SECONDS})
+    return library.DaskTaskRunner(address=chosen.address, client_kwargs={"timeout": CONNECT_SECONDS})
 
 
-def _knock(address: str) -> None:
-    """Libraries wait long for who isn't there."""
-    at = urlsplit(address)
-    connect((at.hostname or "", at.port or 0), time.monotonic() + ANSWER_SECONDS).close()
+def _check_tcp(address: str) -> None:
+    """Fail early if nothing listens at the address: Dask retries for much longer."""
+    url = urlsplit(address)
+    connect((url.hostname or "", url.port or 0), time.monotonic() + CONNECT_SECONDS).close()
 
 
-async def _greet(address: str) -> None:
-    """Dask's own client would wait for ever for who is there and says nothing."""
+async def _check_dask(address: str) -> None:
+    """Fail early if a server accepts the connection but sends nothing: Dask's client would wait for ever."""
     distributed = import_module("distributed")
-    how = distributed.Security().get_connection_args("client")
-    async with asyncio.timeout(ANSWER_SECONDS):
-        comm = await distributed.comm.connect(address, timeout=ANSWER_SECONDS, **how)
+    options = distributed.Security().get_connection_args("client")
+    async with asyncio.timeout(CONNECT_SECONDS):
+        comm = await distributed.comm.connect(address, timeout=CONNECT_SECONDS, **options)
     await comm.close()

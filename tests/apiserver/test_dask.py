@@ -23,7 +23,7 @@ from deployments.sandbox.clusters.api_server import free_port
 from flows.tls_sync import tls_sync
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import RunReport
-from tasks.orchestration import remote_futures
+from tasks.orchestration import remote_waiter
 from tests.apiserver.test_prune import GONE, NAMES, age, configure, grant, take_away
 from tests.support.clusters import TARGETS, Manifest, World
 from tests.support.dask_cluster import DaskCluster
@@ -357,8 +357,8 @@ def test_a_scheduler_that_has_no_worker_left_does_not_keep_the_run(
 ) -> None:
     """As where the only worker dies of an order that it can't read: said, and given up after minutes."""
     world.issue("web-tls")
-    monkeypatch.setattr(remote_futures, "COUNT_SECONDS", 0.2)
-    monkeypatch.setattr(remote_futures, "ALONE_SECONDS", 3.0)
+    monkeypatch.setattr(remote_waiter, "COUNT_SECONDS", 0.2)
+    monkeypatch.setattr(remote_waiter, "NO_WORKER_SECONDS", 3.0)
     without = given | {"PYTHONPATH": str(tmp_path), "PYTHONSAFEPATH": "1"}
     with DaskCluster(tmp_path / "dask", given, workers=0) as cluster:
         cluster._environment = without  # of the worker alone: tls-sync is not installed there

@@ -139,7 +139,7 @@ def without_tmp(directory: Path) -> Callable[[], None]:
 
     def prepare() -> None:
         tempfile.tempdir = str(directory / "missing")
-        process.keep_to_itself()
+        process.forbid_dumps()
 
     return prepare
 

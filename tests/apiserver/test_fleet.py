@@ -16,7 +16,8 @@ from prefect.client.schemas.objects import State
 from flows.fleet import tls_sync_fleet
 from tasks.fleet import groups
 from tasks.fleet import runs as fleet_runs
-from tasks.orchestration.run_history import prefect_api, read_runs
+from tasks.orchestration.prefect_api import prefect_api
+from tasks.orchestration.run_history import read_runs
 from tests.support.clusters import World
 from tests.support.fault_proxy import SlowWrites
 from tests.support.prefect_command import ROOT, api_url, environment, http_client, make_pool, prefect

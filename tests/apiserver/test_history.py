@@ -19,7 +19,8 @@ from deployments.sandbox.clusters.api_server import free_port
 from flows.tls_sync import tls_sync
 from flows.watch_record import Recorder
 from tasks.domain.models import RunReport
-from tasks.orchestration.run_history import prefect_api, read_runs
+from tasks.orchestration.prefect_api import prefect_api
+from tasks.orchestration.run_history import read_runs
 from tasks.report.history import Run
 from tests.apiserver.test_flow import run, run_id, stopped
 from tests.support.clusters import TARGETS, World

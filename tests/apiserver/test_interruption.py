@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("prefect_server")]
 
 ROOT = Path(__file__).parents[2]
 COUNT = 24
-TOLD = "told to stop: writes under way end, no other begins, then the report"
+TOLD = "stop requested: writes in progress finish, no new ones start, then the report follows"
 
 
 def flow(**environment: str) -> subprocess.Popen[str]:

@@ -208,7 +208,7 @@ MUTANTS = (
         PRUNED,
     ),
     Mutant("any object is deleted", "kube/client", '"preconditions": preconditions', '"x": {}', PRUNED),
-    Mutant("PRD at once", "prune_cluster", "one if well else", "one if True else", PRUNED),
+    Mutant("PRD at once", "prune_cluster", "one if may_delete else", "one if True else", PRUNED),
     Mutant("any OPS", "kube/identity", "source.cluster_id not in (None, found)", "False", PRUNED),
     Mutant(
         "readable results",

@@ -1,4 +1,4 @@
-"""Tasks side by side, with futures that a test brings to their end."""
+"""Concurrent tasks, with fake futures."""
 
 import gc
 import weakref
@@ -13,18 +13,18 @@ from tasks.domain.models import ClusterReport, Failure
 from tasks.orchestration.fan_out import Job, run_concurrently
 
 
-class Told(BaseException):
-    """As a signal makes it."""
+class Signal(BaseException):
+    """The exception that a signal handler raises."""
 
 
 class Text(str):
-    """A result of which one can see that it is let go; a plain text can't be watched."""
+    """A result with weak references, which a plain str does not have."""
 
     __slots__ = ("__weakref__",)
 
 
 class Future:
-    """Ends as soon as somebody waits for it."""
+    """A future that ends as soon as it has a callback."""
 
     def __init__(self, result: Any) -> None:
         self._result = result
@@ -48,27 +48,27 @@ def job(cluster: str, result: Any = None) -> Job:
 
 
 def test_reports_come_in_the_order_of_the_jobs() -> None:
-    """Whichever ends first; those of failed tasks and of defects stand among the others."""
+    """Reports are in the order of the jobs, also those of failed tasks and of unexpected errors."""
     jobs = (job("a"), job("b", ClusterFailed(failed("b"))), job("c", OSError("canary")), job("d"))
-    reports, told = run_concurrently(jobs)
+    reports, signal = run_concurrently(jobs)
     assert reports == (ClusterReport(cluster="a"), failed("b"), failed("c"), ClusterReport(cluster="d"))
-    assert told is None
+    assert signal is None
 
 
 def test_a_signal_between_two_jobs_ends_the_submissions() -> None:
-    """What was begun is reported, what was not is not, and the signal is handed on."""
+    """Submitted jobs are reported, later ones are not, and the signal is returned."""
 
     def interrupted() -> Any:
-        raise Told
+        raise Signal
 
     with disable_run_logger():
-        reports, told = run_concurrently((job("a"), job("b")._replace(submit=interrupted), job("c")))
+        reports, signal = run_concurrently((job("a"), job("b")._replace(submit=interrupted), job("c")))
     assert reports == (ClusterReport(cluster="a"),)
-    assert isinstance(told, Told)
+    assert isinstance(signal, Signal)
 
 
-def test_results_are_let_go_as_soon_as_they_are_read() -> None:
-    """A run of fifty thousand copies never holds the texts of all its clusters."""
+def test_results_are_dropped_as_soon_as_they_are_read() -> None:
+    """At most one result is in memory at a time, however many clusters there are."""
     alive: weakref.WeakSet[Any] = weakref.WeakSet()
     most = 0
 

@@ -72,7 +72,7 @@ def looked_into(pid: int) -> list[str]:
 
 def guarded() -> bool:
     as_nobody()
-    process.keep_to_itself()
+    process.forbid_dumps()
     return True
 
 

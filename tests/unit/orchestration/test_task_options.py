@@ -1,4 +1,4 @@
-"""What is tried again, and how long we wait before it."""
+"""Which failures are retried, and the delay that Retry-After asks for."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from tasks.orchestration.task_options import is_retryable
 
 
 class Ended:
-    """A state as Prefect's retry condition gets it."""
+    """A final state, as Prefect passes it to the retry condition."""
 
     def __init__(self, result: object) -> None:
         self._result = result
@@ -27,8 +27,8 @@ def failure(*, transient: bool) -> Failure:
 
 
 @pytest.mark.parametrize("transient", [True, False])
-def test_what_may_pass_is_tried_again(transient: bool) -> None:
-    """A failure says of itself whether time may heal it; one such failure of several is enough."""
+def test_a_transient_failure_is_retried(transient: bool) -> None:
+    """A task is retried if at least one of its failures is transient."""
     one, other = failure(transient=transient), failure(transient=False)
     report = ClusterReport(cluster="dev", failures=(other, one))
     assert is_retryable(None, None, Ended(ClusterError(one))) is transient
@@ -36,8 +36,8 @@ def test_what_may_pass_is_tried_again(transient: bool) -> None:
 
 
 @pytest.mark.parametrize("result", [RuntimeError("x"), None, {"transient": True}])
-def test_what_nobody_foresaw_is_not_tried_again(result: object) -> None:
-    """A defect would be the same defect the second time."""
+def test_an_unexpected_result_is_not_retried(result: object) -> None:
+    """Unexpected errors and other results are not retried."""
     assert is_retryable(None, None, Ended(result)) is False
 
 

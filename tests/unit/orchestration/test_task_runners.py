@@ -1,4 +1,4 @@
-"""Where tasks are done: what is refused before a run, and what holds for tasks in another process."""
+"""Task runners: what is refused before a run, cancellation of tasks on workers, and waiting for them."""
 
 import logging
 import pickle
@@ -21,16 +21,16 @@ from tasks.domain.errors import ClusterError, ConfigError
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import ClusterReport, Requests
 from tasks.kube import request_counts
-from tasks.orchestration import remote_futures, task_runners
+from tasks.orchestration import remote_waiter, task_runners
+from tasks.orchestration.cancellation import LABEL, ends_tasks, labels_of
 from tasks.orchestration.fan_out import submit_to_thread
-from tasks.orchestration.recall import LABEL, is_recalled, labels_of
 from tasks.runtime import shutdown
 from tests.support.factories import cluster
 from tests.support.scripts import printed
 
 
 def soon() -> datetime:
-    """Asked anew by each test: a module may be imported long before it runs."""
+    """Return a deadline in five minutes, counted from the test, not from the import."""
     return datetime.now(UTC) + timedelta(minutes=5)
 
 
@@ -41,7 +41,7 @@ def refusal(chosen: TaskRunner, api: str = "http://prefect:4200/api") -> str:
     with (
         temporary_settings({PREFECT_API_URL: api or None}),
         pytest.raises(ConfigError) as caught,
-        task_runners.runner_of(chosen, soon()),
+        task_runners.task_submitter(chosen, soon()),
     ):
         pass
     assert caught.value.__cause__ is None
@@ -59,9 +59,9 @@ def parsed(**chosen: Any) -> TaskRunner:
 
 
 def test_threads_are_the_default() -> None:
-    """Who configures nothing has what there was before, and nothing of Dask is loaded for it."""
+    """Without configuration tasks run in threads, and Dask is not imported."""
     assert parsed() == TaskRunner(type="threads", address=None)
-    with task_runners.runner_of(TaskRunner(), soon()) as submit:
+    with task_runners.task_submitter(TaskRunner(), soon()) as submit:
         assert submit is submit_to_thread
     script = "import sys, flows.tls_sync; print({'distributed', 'prefect_dask'} & {*sys.modules})"
     assert printed(script) == "set()"
@@ -69,7 +69,7 @@ def test_threads_are_the_default() -> None:
 
 @pytest.mark.parametrize("address", ["tcp://scheduler:8786", "tls://10.0.0.1:8786", "tcp://[fd00::1]:8786"])
 def test_an_address_of_dask(address: str) -> None:
-    """A host or an address, and a port, by TCP or TLS."""
+    """An address is a host or IP address and a port, by TCP or TLS."""
     assert parsed(type="dask", address=address).address == address
 
 
@@ -96,14 +96,14 @@ FAULTS = {
 
 @pytest.mark.parametrize(("chosen", "message"), FAULTS.values(), ids=FAULTS)
 def test_a_task_runner_is_refused_with(chosen: dict[str, str], message: str) -> None:
-    """Each fault stands at the address, with what to write there; what was written is not repeated."""
+    """The message names the key and shows a valid address; it does not repeat the value."""
     with pytest.raises(ConfigError) as caught:
         parsed(**chosen)
     assert str(caught.value) == f"1 fault\n  taskRunner.address: {message}"
 
 
 def test_an_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the library is not installed, the run ends with what to install."""
+    """Without the library, the message names the extra to install."""
     monkeypatch.setitem(sys.modules, "prefect_dask", None)
     assert refusal(DASK) == (
         "taskRunner.type: dask is not installed here; install tls-sync with its extra `dask`, here "
@@ -112,39 +112,41 @@ def test_an_extra_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_workers_need_a_prefect_server_that_they_reach() -> None:
-    """One that a run starts for itself is none."""
-    assert "let PREFECT_API_URL name it" in refusal(DASK, api="")
+    """Without PREFECT_API_URL, Dask is refused: workers can't reach a run's own temporary server."""
+    assert "set PREFECT_API_URL to its address" in refusal(DASK, api="")
 
 
 @pytest.mark.parametrize("library", [pickle, cloudpickle])
-def test_an_order_survives_the_way_to_a_worker(library: Any) -> None:
-    """What Prefect is not to look into arrives in one wrapper, as it was sent."""
-    assert task_runners  # which sees to it
-    arrived = pickle.loads(library.dumps(opaque("order")))
-    assert (type(arrived), arrived.unwrap()) == (opaque, "order")
+def test_a_wrapped_parameter_survives_pickling(library: Any) -> None:
+    """A parameter wrapped in `opaque` arrives at a worker in one wrapper."""
+    assert task_runners  # its import registers the reduction
+    arrived = pickle.loads(library.dumps(opaque("spec")))
+    assert (type(arrived), arrived.unwrap()) == (opaque, "spec")
 
 
-RECALLED = {
-    "at work": ({}, "RUNNING", 1, 1, False),
-    "told to stop": (labels_of(1), "RUNNING", 1, 1, True),
-    "told to stop at an attempt before": (labels_of(1), "RUNNING", 2, 2, False),
-    "begun once more meanwhile": ({}, "RUNNING", 2, 1, True),
+CANCELLED = {
+    "running": ({}, "RUNNING", 1, 1, False),
+    "cancelled by its label": (labels_of(1), "RUNNING", 1, 1, True),
+    "cancelled at an earlier attempt": (labels_of(1), "RUNNING", 2, 2, False),
+    "started again": ({}, "RUNNING", 2, 1, True),
     "cancelled": ({}, "CANCELLING", 1, 1, True),
     "crashed": ({}, "CRASHED", 1, 1, True),
-    "a label that makes no sense": ({LABEL: "yes"}, "RUNNING", 1, 1, False),
+    "an invalid label": ({LABEL: "yes"}, "RUNNING", 1, 1, False),
 }
 
 
-@pytest.mark.parametrize(("labels", "state", "attempts", "mine", "recalled"), RECALLED.values(), ids=RECALLED)
-def test_a_task_elsewhere_ends_with_its_run(
-    labels: dict[str, Any], state: str, attempts: int, mine: int, recalled: bool
+@pytest.mark.parametrize(
+    ("labels", "state", "run_count", "attempt", "ends"), CANCELLED.values(), ids=CANCELLED
+)
+def test_a_task_on_a_worker_ends_with_its_run(
+    labels: dict[str, Any], state: str, run_count: int, attempt: int, ends: bool
 ) -> None:
-    """Told to stop, over, or begun once more; what an earlier attempt was told does not count."""
-    assert is_recalled(labels, state, attempts, mine) is recalled
+    """Tasks end once their run is cancelled, has ended or is started again."""
+    assert ends_tasks(labels, state, run_count, attempt) is ends
 
 
 def test_a_stop_of_one_run_stops_no_other() -> None:
-    """A worker may serve two runs side by side, and each has its own."""
+    """Two runs on one worker have separate stop signals."""
     one, other = shutdown.StopSignal(), shutdown.StopSignal()
     with shutdown.task_scope(one):
         assert shutdown.current() is one
@@ -183,7 +185,7 @@ def _failing(request: Callable[..., Any]) -> None:
 
 
 class Future:
-    """As Prefect has them: of a task that ends when it is told to."""
+    """A future of Prefect's task runner, which ends when the test calls end()."""
 
     def __init__(self, result: Any = None, state: str = "Completed") -> None:
         self._result, self.state = result, type("State", (), {"name": state})
@@ -207,36 +209,36 @@ REPORT = ClusterReport(cluster="dev", requests=(Requests(verb="GET", code="200",
 
 
 @pytest.mark.parametrize(("state", "counted"), [("Completed", 7), ("Cached", 0)])
-def test_what_a_worker_asked_is_counted_once(state: str, counted: int) -> None:
-    """Not again where an earlier attempt of the run has counted it."""
+def test_the_requests_of_a_worker_are_counted_once(state: str, counted: int) -> None:
+    """The requests of a cached report were counted by an earlier attempt of the run."""
     before, future = request_counts.snapshot(), Future(REPORT.model_dump_json(), state)
-    with remote_futures.RemoteTaskWaiter(soon()) as waiting:
-        coming = waiting.expect(future, "dev", "sync-dev")
+    with remote_waiter.RemoteTaskWaiter(soon()) as waiter:
+        remote = waiter.add(future, "dev", "sync-dev")
         future.end()
-        assert coming.result(timeout=60) == REPORT.model_dump_json()
+        assert remote.result(timeout=60) == REPORT.model_dump_json()
         for _ in range(2):
-            coming.fetch()
+            remote.fetch()
     assert sum(one.count for one in request_counts.since(before)) == counted
 
 
 def test_a_worker_that_is_lost_is_a_failure_of_its_cluster() -> None:
-    """By the type of the library's error, whose text could hold anything."""
+    """The failure has the type of the library's error, not its text, which could hold anything."""
     future = Future(OSError("token abc"))
-    with remote_futures.RemoteTaskWaiter(soon()) as waiting:
-        coming = waiting.expect(future, "dev", "sync-dev")
+    with remote_waiter.RemoteTaskWaiter(soon()) as waiter:
+        remote = waiter.add(future, "dev", "sync-dev")
         future.end()
-        error = coming.result(timeout=60, raise_on_failure=False)
+        error = remote.result(timeout=60, raise_on_failure=False)
     assert isinstance(error, ClusterError)
     assert (error.failure.code, error.failure.detail) == (FailureCode.WORKER_LOST, "OSError")
     assert (error.failure.cluster, error.failure.what) == ("dev", "run task sync-dev")
 
 
 def test_a_run_does_not_wait_beyond_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A task that never comes costs its own cluster, and only that time."""
-    monkeypatch.setattr(remote_futures, "LATE_SECONDS", 0.2)
+    """A task without a result at the deadline fails its own cluster."""
+    monkeypatch.setattr(remote_waiter, "LATE_SECONDS", 0.2)
     began = time.monotonic()
-    with remote_futures.RemoteTaskWaiter(datetime.now(UTC)) as waiting:
-        error = waiting.expect(Future(), "dev", "sync-dev").result(timeout=60, raise_on_failure=False)
+    with remote_waiter.RemoteTaskWaiter(datetime.now(UTC)) as waiter:
+        error = waiter.add(Future(), "dev", "sync-dev").result(timeout=60, raise_on_failure=False)
     assert time.monotonic() - began < 30
     assert (error.failure.code, error.failure.detail) == (
         FailureCode.WORKER_LOST,
@@ -244,13 +246,13 @@ def test_a_run_does_not_wait_beyond_its_end(monkeypatch: pytest.MonkeyPatch) -> 
     )
 
 
-def test_a_run_without_any_worker_says_so_and_has_an_end(
+def test_a_run_without_any_worker_warns_and_gives_up(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As where each worker that comes dies of its order; a scheduler that does not answer proves nothing."""
-    monkeypatch.setattr(remote_futures, "COUNT_SECONDS", 0.02)
-    monkeypatch.setattr(remote_futures, "ALONE_SECONDS", 0.3)
-    monkeypatch.setattr(remote_futures, "get_run_logger", lambda: logging.getLogger("a-run"))
+    """Without a worker the run warns, and gives up after a while; errors of the scheduler do not count."""
+    monkeypatch.setattr(remote_waiter, "COUNT_SECONDS", 0.02)
+    monkeypatch.setattr(remote_waiter, "NO_WORKER_SECONDS", 0.3)
+    monkeypatch.setattr(remote_waiter, "get_run_logger", lambda: logging.getLogger("a-run"))
     silent_until = time.monotonic() + 0.6
 
     def workers() -> int:
@@ -258,37 +260,37 @@ def test_a_run_without_any_worker_says_so_and_has_an_end(
             raise OSError
         return 0
 
-    with remote_futures.RemoteTaskWaiter(soon(), workers) as waiting:
-        error = waiting.expect(Future(), "dev", "sync-dev").result(timeout=60, raise_on_failure=False)
+    with remote_waiter.RemoteTaskWaiter(soon(), workers) as waiter:
+        error = waiter.add(Future(), "dev", "sync-dev").result(timeout=60, raise_on_failure=False)
     assert (error.failure.code, error.failure.detail) == (FailureCode.WORKER_LOST, "no worker for 0 s")
     assert time.monotonic() > silent_until + 0.2
     assert caplog.messages == ["the task runner has no worker: the run waits for one; see its log"]
 
 
 def test_a_run_with_a_worker_is_not_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long it takes, while somebody is there."""
-    monkeypatch.setattr(remote_futures, "COUNT_SECONDS", 0.01)
-    monkeypatch.setattr(remote_futures, "ALONE_SECONDS", 0.05)
+    """While there is a worker, its task is waited for."""
+    monkeypatch.setattr(remote_waiter, "COUNT_SECONDS", 0.01)
+    monkeypatch.setattr(remote_waiter, "NO_WORKER_SECONDS", 0.05)
     future = Future("{}")
-    with remote_futures.RemoteTaskWaiter(soon(), lambda: 1) as waiting:
-        coming = waiting.expect(future, "dev", "sync-dev")
+    with remote_waiter.RemoteTaskWaiter(soon(), lambda: 1) as waiter:
+        remote = waiter.add(future, "dev", "sync-dev")
         with pytest.raises(TimeoutError):
-            coming.result(timeout=0.5)
+            remote.result(timeout=0.5)
 
 
-def test_told_to_stop_a_run_waits_for_workers_no_longer_than_a_pod_may(
+def test_a_stopped_run_waits_for_workers_no_longer_than_a_pod_may(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What has not come by then was interrupted; the workers were told."""
-    told = threading.Event()
-    monkeypatch.setattr(remote_futures, "STOP_SECONDS", 0.2)
-    monkeypatch.setattr(remote_futures, "_call_back", told.set)
-    with remote_futures.RemoteTaskWaiter(soon()) as waiting:
-        coming = waiting.expect(Future(), "dev", "sync-dev")
+    """A stopped run cancels its tasks on workers; after STOP_SECONDS the others are Interrupted."""
+    cancelled = threading.Event()
+    monkeypatch.setattr(remote_waiter, "STOP_SECONDS", 0.2)
+    monkeypatch.setattr(remote_waiter, "_cancel", cancelled.set)
+    with remote_waiter.RemoteTaskWaiter(soon()) as waiter:
+        remote = waiter.add(Future(), "dev", "sync-dev")
         shutdown.requested.set()
         try:
-            error = coming.result(timeout=60, raise_on_failure=False)
-            assert told.wait(60)
+            error = remote.result(timeout=60, raise_on_failure=False)
+            assert cancelled.wait(60)
         finally:
             shutdown.requested.clear()
     assert error.failure.code is FailureCode.INTERRUPTED

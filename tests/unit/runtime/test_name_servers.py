@@ -153,9 +153,9 @@ def test_a_scheduler_whose_name_is_not_resolved_fails_the_run(
     name_server: NameServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The run fails before anything is read, and says that the scheduler does not answer."""
-    monkeypatch.setattr(task_runners, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(task_runners, "CONNECT_SECONDS", 0.3)
     with pytest.raises(TimeoutError):
-        task_runners._knock(f"tcp://{NAME}:8786")
+        task_runners._check_tcp(f"tcp://{NAME}:8786")
     assert not name_server.go.is_set()
 
 

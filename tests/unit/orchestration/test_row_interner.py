@@ -1,4 +1,4 @@
-"""Equal rows as one object."""
+"""Equal rows of reports become one object."""
 
 from dataclasses import replace
 from typing import Any
@@ -7,13 +7,13 @@ import pytest
 
 from tasks.domain.models import Action, Change, ClusterReport, SecretRef
 from tasks.domain.reasons import Reason
-from tasks.orchestration import sharing
-from tasks.orchestration.sharing import Shared
+from tasks.orchestration import fan_out
+from tasks.orchestration.fan_out import RowInterner
 from tests.support.factories import NAME, NAMESPACE, version
 
 
 def report(cluster: str, **values: Any) -> ClusterReport:
-    """As it comes from JSON: nothing of it is the same object as in another one."""
+    """Return a report parsed from JSON, which shares no object with another one."""
     row = Change(
         action=Action.KEEP,
         reason=Reason.IN_SYNC,
@@ -26,32 +26,32 @@ def report(cluster: str, **values: Any) -> ClusterReport:
     return ClusterReport.model_validate_json(made.model_dump_json())
 
 
-def test_a_shared_report_says_the_same() -> None:
-    """Sharing changes no report."""
-    shared = Shared()
+def test_interning_changes_no_report() -> None:
+    """An interned report equals the original."""
+    interner = RowInterner()
     for one in (report("dev"), report("rct"), report("prd", detail="x"), ClusterReport(cluster="none")):
-        assert shared.report(one) == one
+        assert interner.intern(one) == one
 
 
 def test_equal_rows_are_one_object() -> None:
-    """Clusters with equal rows cost one row; where a row differs, its parts are shared still."""
-    shared = Shared()
+    """Equal rows become one object; of rows that differ, equal parts do."""
+    interner = RowInterner()
     (dev,), (rct,), (prd,) = (
-        shared.report(one).changes for one in (report("dev"), report("rct"), report("prd", detail="x"))
+        interner.intern(one).changes for one in (report("dev"), report("rct"), report("prd", detail="x"))
     )
     assert dev is rct
     assert prd is not dev
     assert (prd.target is dev.target, prd.old is dev.old, dev.old is dev.new) == (True, True, True)
 
 
-def test_what_is_known_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows that no other is like are forgotten; what each report has again is not."""
-    monkeypatch.setattr(sharing, "MOST", 8)
-    shared = Shared()
+def test_the_number_of_interned_values_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Values that are not seen again are dropped; those of every report stay."""
+    monkeypatch.setattr(fan_out, "MAX_INTERNED", 8)
+    interner = RowInterner()
     reports = [
-        shared.report(report("dev", target=SecretRef(namespace=f"team-{number}", name=NAME)))
+        interner.intern(report("dev", target=SecretRef(namespace=f"team-{number}", name=NAME)))
         for number in range(100)
     ]
-    assert len(shared._known) + len(shared._before) <= 2 * 8
+    assert len(interner._current) + len(interner._previous) <= 2 * 8
     assert len({id(one.changes[0].old) for one in reports}) == 1
     assert len({one.changes[0].target for one in reports}) == 100

@@ -1,4 +1,4 @@
-"""What Prefect logs of an error: its message, and where it arose only if nobody foresaw it."""
+"""Prefect logs an expected error by its message, and an unexpected one with its traceback."""
 
 import io
 import logging
@@ -9,22 +9,22 @@ from prefect.exceptions import FailedRun
 
 from tasks.domain.errors import ClusterFailed, ConfigError
 from tasks.domain.models import ClusterReport
-from tasks.orchestration.process import LOGGERS, without_tracebacks
+from tasks.orchestration.process import LOGGERS, drop_expected_tracebacks
 
-TOLD = [ConfigError("cluster: no such"), ClusterFailed(ClusterReport(cluster="dev")), FailedRun("1 of 3")]
+EXPECTED = [ConfigError("cluster: no such"), ClusterFailed(ClusterReport(cluster="dev")), FailedRun("1 of 3")]
 
 
 @pytest.fixture(params=LOGGERS)
 def logger(request: pytest.FixtureRequest) -> Iterator[logging.Logger]:
     logger = logging.getLogger(request.param)
     filters, handlers = list(logger.filters), list(logger.handlers)
-    logger.handlers.clear()  # Prefect's own would ask its API
-    without_tracebacks()
+    logger.handlers.clear()  # Prefect's own would connect to its API
+    drop_expected_tracebacks()
     yield logger
     logger.filters[:], logger.handlers[:] = filters, handlers
 
 
-def said(logger: logging.Logger, message: str, error: Exception) -> str:
+def logged(logger: logging.Logger, message: str, error: Exception) -> str:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     logger.addHandler(handler)
@@ -38,25 +38,23 @@ def said(logger: logging.Logger, message: str, error: Exception) -> str:
     return stream.getvalue()
 
 
-@pytest.mark.parametrize("error", TOLD, ids=lambda error: type(error).__name__)
-def test_an_error_that_says_all_is_logged_without_a_traceback(
-    logger: logging.Logger, error: Exception
-) -> None:
-    """One line remains of it, and of Prefect's last one, which has nothing but the traceback, none."""
-    assert said(logger, "Task run failed", error) == "Task run failed\n"
-    assert said(logger, "Engine execution exited with unexpected exception", error) == ""
+@pytest.mark.parametrize("error", EXPECTED, ids=lambda error: type(error).__name__)
+def test_an_expected_error_is_logged_without_a_traceback(logger: logging.Logger, error: Exception) -> None:
+    """Only the message is logged; Prefect's last line, which adds nothing but the traceback, is dropped."""
+    assert logged(logger, "Task run failed", error) == "Task run failed\n"
+    assert logged(logger, "Engine execution exited with unexpected exception", error) == ""
 
 
-def test_an_error_that_nobody_foresaw_keeps_its_traceback(logger: logging.Logger) -> None:
-    """A defect is found by the line that it arose in."""
+def test_an_unexpected_error_keeps_its_traceback(logger: logging.Logger) -> None:
+    """The log of an unexpected error has its traceback."""
     for message in ("Task run failed", "Engine execution exited with unexpected exception"):
-        text = said(logger, message, ValueError("a defect"))
+        text = logged(logger, message, ValueError("a defect"))
         assert text.startswith(message)
         assert "Traceback" in text
 
 
 def test_a_line_without_an_error_stays(logger: logging.Logger, caplog: pytest.LogCaptureFixture) -> None:
-    """Most have none."""
+    """A record without an exception is logged unchanged."""
     logger.addHandler(caplog.handler)
     try:
         logger.error("Finished in state Failed")
