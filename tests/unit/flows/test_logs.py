@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import pytest
 
 from flows.commands import logs
-from tasks.orchestration.run_history import RunsError
+from tasks.orchestration.prefect_api import PrefectAPIError
 
 Line = tuple[datetime, int, str]
 GIVEN = argparse.Namespace(logs="0f3a9c1e")
@@ -56,7 +56,7 @@ def test_an_unknown_run_is_an_error(
     """The exit status is 1, and stderr says why."""
 
     def find_run(*_: object) -> str:
-        raise RunsError("no run 0f3a9c1e")
+        raise PrefectAPIError("no run 0f3a9c1e")
 
     monkeypatch.setattr(logs, "find_run", find_run)
     assert logs.main(GIVEN) == 1
