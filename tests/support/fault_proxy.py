@@ -1,6 +1,6 @@
-"""A TLS server before a real API server, for faults that a real one can't be brought to show.
+"""A TLS proxy in front of a real API server, for faults that a real one does not produce on demand.
 
-Without a fault it passes everything on, and the ordinary tests of a delivery hold through it, too.
+Without a fault it forwards everything, and the ordinary tests of a delivery pass through it, too.
 """
 
 import http.client
@@ -36,13 +36,13 @@ class Answer:
     body: bytes = b"{}"
     headers: dict[str, str] = field(default_factory=dict)
     seconds_per_byte: float = 0.0
-    """Sent byte by byte, with this pause after each."""
+    """If set, the body is sent byte by byte, with this pause after each."""
 
 
 LONG = 40
-"""Drops."""
+"""Number of bytes or headers after which a drip counts as long."""
 LOST = None
-"""In place of an Answer: the connection is closed without one."""
+"""Instead of an Answer: the connection is closed without one."""
 
 Forward = Callable[[], Answer]
 Fault = Callable[[Request, Forward], Answer | None]
@@ -53,12 +53,12 @@ def no_fault(_: Request, forward: Forward) -> Answer:
 
 
 class SlowWrites:
-    """A fault: each write takes so many seconds before it is passed on."""
+    """A fault: each write waits this many seconds before it is forwarded."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self.begun = Event()
-        """Set with the first one."""
+        """Set by the first write."""
         self.paths: list[str] = []
 
     def __call__(self, request: Request, forward: Forward) -> Answer:
@@ -70,13 +70,13 @@ class SlowWrites:
 
 
 class FaultProxy:
-    """What `fault` returns is answered; `forward` asks the real server. `requests` is what arrived."""
+    """Answers with what `fault` returns, which may forward to the real server. Records all `requests`."""
 
     def __init__(self, server: ApiServer, authority: Authority, directory: Path) -> None:
         self.fault: Fault = no_fault
         self.drip_headers = False
         self.dripped = Event()
-        """Set when something has dripped for long, with more to come."""
+        """Set when a response has dripped for long, and is not complete."""
         self.requests: list[Request] = []
         self._upstream = urlsplit(server.url).port
         self._trust = ssl.create_default_context(cadata=server.ca_pem.decode())
@@ -123,7 +123,7 @@ class FaultProxy:
         context.load_cert_chain(pair)
         return context
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:  # noqa: C901  a class that knows its proxy
+    def _handler(self) -> type[BaseHTTPRequestHandler]:  # noqa: C901  the class refers to its proxy
         proxy = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -164,7 +164,7 @@ class FaultProxy:
                         self.wfile.write(piece)
                         time.sleep(answer.seconds_per_byte)
                         proxy.note(number)
-                except OSError:  # the client had enough
+                except OSError:  # the client closed the connection
                     self.close_connection = True
 
             def log_message(self, *_: object) -> None:

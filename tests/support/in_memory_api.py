@@ -1,6 +1,6 @@
-"""A Kubernetes API in memory, as far as tls-sync asks of it; hands for its Secrets, and wires that fail.
+"""A Kubernetes API in memory, with the requests that tls-sync uses; edits by others; connections that fail.
 
-tests/apiserver/test_contract.py holds it equal to a real API server. All above Transport is the real code.
+tests/apiserver/test_contract.py compares it with a real API server. All code above Transport is the real one.
 """
 
 import json
@@ -32,7 +32,7 @@ OWN_KEYS = frozenset({"tls.crt", "tls.key", "ca.crt"})
 OWNED_BY: Path = ("metadata", "labels", "tls-sync.io/owner")
 NOTES = ("tls-sync.io/orphaned-since", "tls-sync.io/orphaned-seen", "tls-sync.io/orphaned-runs")
 SET_BY_OTHERS = frozenset({"tls-sync.io/adopt", *NOTES})
-"""Annotations that we may end, and never set: the policy is that of a cluster without `prune: true`."""
+"""Annotations that we may remove and never set: the policy is that of a cluster without `prune: true`."""
 BEGUN = "2026-01-01T00:00:00Z"
 
 
@@ -52,7 +52,7 @@ class Denied(Exception):
 
 @dataclass(frozen=True)
 class Secret:
-    """One state of a Secret: its fields by their paths, and who manages which."""
+    """One state of a Secret: its fields by path, and the managers of each field."""
 
     namespace: str
     name: str
@@ -99,7 +99,7 @@ def _fields_v1(paths: Iterable[Path]) -> Manifest:
 
 
 def _is_barred(path: Path, *, gone: bool) -> bool:
-    """Whether the policy denies us to set this field, or to take it off."""
+    """Return whether the policy forbids us to set this field, or to remove it (`gone`)."""
     match path:
         case ("data", key):
             return not gone and key not in OWN_KEYS
@@ -110,7 +110,7 @@ def _is_barred(path: Path, *, gone: bool) -> bool:
 
 
 def fields_of(manifest: Manifest) -> dict[Path, Any]:
-    """Every field that someone can manage, by its path."""
+    """Return every field that can have a manager, by path."""
     metadata = manifest.get("metadata") or {}
     found: dict[Path, Any] = {("data", key): value for key, value in (manifest.get("data") or {}).items()}
     for part in ("labels", "annotations"):
@@ -120,7 +120,7 @@ def fields_of(manifest: Manifest) -> dict[Path, Any]:
 
 
 def merged(tree: Any, patch: Any) -> Any:
-    """RFC 7396."""
+    """Apply a JSON merge patch (RFC 7396)."""
     if not isinstance(patch, dict):
         return patch
     tree = dict(tree) if isinstance(tree, dict) else {}
@@ -143,7 +143,7 @@ class MemoryApi:
         self._pages: dict[str, tuple[int, list[Secret]]] = {}
         self._version = 100
         self.clock: Callable[[], datetime | None] = lambda: datetime.now(UTC).replace(microsecond=0)
-        """The Date of its answers; None: they have none."""
+        """Returns the Date header of responses; None for responses without one."""
 
     def exchange(self, ask: Request, user: str = ADMIN) -> Answer:
         with self._lock:
@@ -153,7 +153,7 @@ class MemoryApi:
                 return denied.answer
 
     def answer(self, ask: Request) -> Response:
-        """As Transport has it, for tls-sync's account."""
+        """Respond as Transport does, to tls-sync's account."""
         reply = reply_of(self.exchange(ask, ACCOUNT))._replace(date=self.clock())
         return reply._replace(content=ask.extract(reply.content)) if ask.extract else reply
 
@@ -342,7 +342,7 @@ def _finalizers(one: Secret) -> set[Path]:
 
 
 def _require_state(now: Secret, body: Manifest) -> None:
-    """Of a patch or an update: the object and the state that it is bound to, where it is."""
+    """Refuse a patch or update whose uid or resourceVersion is not that of the object."""
     given = body.get("metadata", {})
     if given.get("resourceVersion", str(now.version)) != str(now.version):
         raise Denied(409)
@@ -359,7 +359,7 @@ def reply_of(answer: Answer) -> Response:
 
 
 class Hand:
-    """What people and tools do to the Secrets of one cluster, with all rights."""
+    """Changes by people and tools to the Secrets of one cluster, with all permissions."""
 
     def __init__(self, exchange: Exchange) -> None:
         self.exchange = exchange
@@ -398,7 +398,7 @@ class Hand:
         return self.patch(namespace, name, {"metadata": {"finalizers": finalizers}})
 
     def restore(self, namespace: str, snapshot: Mapping[str, Manifest]) -> None:
-        """Bring a namespace back to what it once held: the manifests by their names."""
+        """Restore the Secrets of a namespace from manifests by name."""
         for name in {*self.names(namespace), *snapshot}:
             self.delete(namespace, name)
             if name in snapshot:
@@ -410,7 +410,7 @@ def path_of(namespace: str, name: str = "") -> str:
 
 
 class Fault(Enum):
-    """What may become of a call."""
+    """How a call can fail."""
 
     LOST_REQUEST = auto()
     LOST_ANSWER = auto()
@@ -431,7 +431,7 @@ PROBLEMS = {
 
 
 class Killed(BaseException):
-    """The process is gone: nothing of it reaches any cluster any more."""
+    """The process was killed: it sends nothing more to any cluster."""
 
 
 Event = Fault | Callable[[], object]
@@ -439,7 +439,7 @@ Event = Fault | Callable[[], object]
 
 @dataclass
 class Written:
-    """A write that the API server carried out."""
+    """A write that took place."""
 
     path: str
     before: Manifest | None
@@ -447,7 +447,7 @@ class Written:
 
 
 class Wire(Transport):
-    """One run's way to one cluster: what it asked, what it wrote; `at` makes something happen on the way."""
+    """One run's connection to one cluster. It records requests and writes; `at` schedules an event."""
 
     def __init__(
         self,
@@ -463,12 +463,12 @@ class Wire(Transport):
         self.dead = False
 
     def at(self, number: int, event: Event, method: str = "") -> Self:
-        """With the n-th request from now on, counted from 0, of this method or of any."""
+        """Let the event happen with the n-th request from now, counted from 0, of this method or of any."""
         self._events.append((number, method, event))
         return self
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: there is no connection."""
 
     def request(self, ask: Request) -> Response:
         fault = self._due(ask)
@@ -505,7 +505,7 @@ class Wire(Transport):
 
 
 class WiredClient(ClusterClient):
-    """The real client, on a wire."""
+    """The real client on a Wire."""
 
     def __init__(self, cluster: str, wire: Wire) -> None:
         self._cluster, self.credential_expires_at, self.deadline = cluster, None, float("inf")

@@ -1,4 +1,4 @@
-"""A TCP proxy before a real API server, exact to the byte: it sees TLS and can't read it."""
+"""A TCP proxy in front of a real API server, exact to the byte. It does not decrypt TLS."""
 
 import socket
 import struct
@@ -15,17 +15,17 @@ RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close sends a reset instead of the
 class TcpProxy:
     port: int
     cut_up_after: int | None = None
-    """Bytes from the client, after which the connection is reset."""
+    """Number of bytes from the client after which the connection is reset."""
     cut_down_after: int | None = None
-    """Bytes from the server, after which the connection is reset."""
+    """Number of bytes from the server after which the connection is reset."""
     delay: float = 0.0
     """Seconds before each piece from the server."""
     swallow: bool = False
-    """Accept and read, never pass anything on."""
+    """Accept and read, and forward nothing."""
     healthy_from: int = 10**9
-    """The connection, counted from 0, from which on everything is passed on."""
+    """Number of the first connection, counted from 0, that has no fault."""
     keep: bool = False
-    """Note all that passes, in `kept`: for what does not hide in TLS."""
+    """Record all bytes in `kept`, for connections without TLS."""
     kept: bytearray = field(default_factory=bytearray, init=False, repr=False)
     connections: int = field(default=0, init=False)
     _clients: list[socket.socket] = field(default_factory=list, init=False)
@@ -38,7 +38,7 @@ class TcpProxy:
 
     def stop(self) -> None:
         with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)  # wakes who waits for a connection
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits for a connection
         self._listener.close()
 
     def hang_up(self) -> None:
@@ -88,13 +88,13 @@ class TcpProxy:
                     break
         for end in (source, sink):
             with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)  # wakes the other direction, which waits for this end
+                end.shutdown(socket.SHUT_RDWR)  # wakes the other direction, which reads from it
             end.close()
 
 
 @contextmanager
 def tcp_proxy(proxy: TcpProxy) -> Iterator[str]:
-    """The proxy's address while it runs."""
+    """Run the proxy and yield its address."""
     url = proxy.start()
     try:
         yield url
@@ -104,7 +104,7 @@ def tcp_proxy(proxy: TcpProxy) -> Iterator[str]:
 
 @contextmanager
 def black_hole() -> Iterator[str]:
-    """An address that answers no connection attempt: its queue is full."""
+    """Yield an address that accepts no connection, because its queue is full."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.listen(0)

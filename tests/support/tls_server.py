@@ -1,4 +1,4 @@
-"""TLS servers for tests, each on a port of its own, and some that are none."""
+"""TLS servers for tests, each on a port of its own, and servers that speak no TLS."""
 
 import socket
 import ssl
@@ -12,7 +12,7 @@ Serve = Callable[[socket.socket], None]
 
 @contextmanager
 def listening(serve: Serve) -> Iterator[str]:
-    """The address of a server that does this with each connection."""
+    """Run a server that calls `serve` with each connection, and yield its address."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def accept() -> None:
@@ -35,7 +35,7 @@ def listening(serve: Serve) -> Iterator[str]:
 
 
 def tls_server(directory: Path, pairs: Mapping[str, tuple[bytes, bytes]], default: str) -> Serve:
-    """Serves key and certificate chain by the name that a client asks for, as an ingress does."""
+    """Serve key and certificate chain by the server name of the client, as an ingress does."""
     contexts = {name: _context(directory, key, chain) for name, (key, chain) in pairs.items()}
 
     def choose(connection: ssl.SSLObject, name: str | None, _: ssl.SSLContext) -> None:
@@ -53,7 +53,7 @@ def tls_server(directory: Path, pairs: Mapping[str, tuple[bytes, bytes]], defaul
 
 
 def answering(directory: Path, key: bytes, chain: bytes, body: str) -> Serve:
-    """Answers each request of a connection with this JSON, over HTTP and TLS."""
+    """Answer each request of a connection with this JSON, over HTTP and TLS."""
     context = _context(directory, key, chain)
     head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
     answer = f"{head}\r\n\r\n{body}".encode()
@@ -76,7 +76,7 @@ def _context(directory: Path, key: bytes, chain: bytes) -> ssl.SSLContext:
 
 
 def never_answers(connection: socket.socket) -> None:
-    """Reads, and says nothing until the client gives up."""
+    """Read, and send nothing until the client closes the connection."""
     while connection.recv(65536):
         pass
 
@@ -91,7 +91,7 @@ def hangs_up(connection: socket.socket) -> None:
 
 
 def drips(connection: socket.socket) -> None:
-    """Begins a record that is never whole, a byte at a time."""
+    """Send a TLS record that is never complete, a byte at a time."""
     connection.recv(65536)
     connection.sendall(b"\x16\x03\x03\x40\x00")
     wait = threading.Event()
