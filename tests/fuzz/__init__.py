@@ -1,1 +1,1 @@
-"""Secrets, Certificates and rows that were made wrong on purpose: each leads to a value, and soon."""
+"""Mutated Secrets, Certificates and rows: each leads to a value within a second."""

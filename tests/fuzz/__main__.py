@@ -10,7 +10,7 @@ STEP = 1000
 
 
 def main() -> int:
-    """Exit status 1 with a traceback where a case is no value, or takes more than a second of CPU."""
+    """Exit with status 1 and a traceback if a case raises or takes too long."""
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
     parser.add_argument("--cases", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=17)

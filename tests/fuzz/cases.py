@@ -1,4 +1,4 @@
-"""What is spoilt, and what becomes of it. The same seed and number give the same case, byte for byte."""
+"""The cases and their outcomes. The same seed and number give the same case, byte by byte."""
 
 import base64
 import json
@@ -32,7 +32,7 @@ from tests.support.factories import NOW
 from tests.support.written_keys import PKCS1, PKCS8, SEC1, AnyKey, der_of, next_prime, rsa_of
 
 SECONDS, NOISE = 1.0, 2.0
-"""Of CPU that a case may take, as is promised of any Secret; and the factor that a busy machine may add."""
+"""Maximum seconds of CPU for a case, and the factor allowed for a busy machine."""
 REF = SecretRef(namespace="certificates-ops", name="web-tls")
 SOURCE = Source(namespace=REF.namespace)
 CA = ed25519.Ed25519PrivateKey.from_private_bytes(b"certificate authority for fuzz.."[:32])
@@ -41,12 +41,12 @@ CA = ed25519.Ed25519PrivateKey.from_private_bytes(b"certificate authority for fu
 class Outcome(NamedTuple):
     kind: str
     what: str
-    """In one word: `fit`, a reason, or how many rows could be read."""
+    """`fit`, a reason, or the number of rows that could be read."""
     seconds: float
 
 
 def authority(name: str, key: AnyKey, subject: str, *, is_ca: bool) -> bytes:
-    """A certificate of this public key, signed by CA, whose signatures are the same each time."""
+    """Return a certificate of this public key, signed by CA with deterministic signatures."""
     built = (
         x509.CertificateBuilder()
         .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
@@ -64,7 +64,7 @@ def authority(name: str, key: AnyKey, subject: str, *, is_ca: bool) -> bytes:
 
 @cache
 def secrets() -> tuple[dict[str, bytes], ...]:
-    """Sound ones, with keys of all kinds in all forms."""
+    """Return valid Secrets, with keys of all kinds in all encodings."""
     chance = Random("keys")
     elliptic = ec.derive_private_key(chance.getrandbits(250), ec.SECP256R1())
     larger = ec.derive_private_key(chance.getrandbits(380), ec.SECP384R1())
@@ -143,7 +143,7 @@ def told(found: Rejection) -> str:
 
 
 def _as_read(spoilt: Any) -> Any:
-    """As an answer brings it."""
+    """Return the value as parsed from a response."""
     return parse_json(json.dumps(spoilt).encode())
 
 
@@ -179,7 +179,7 @@ KINDS: Sequence[Callable[[Random], str]] = (*[a_secret] * 8, a_certificate, a_ro
 
 
 def run(seed: int, cases: int) -> Iterator[Outcome]:
-    """Each case's outcome. AssertionError, with seed and number, where one is no value or takes too long."""
+    """Yield the outcome of each case. Raises AssertionError with its seed and number if it fails."""
     secrets()
     for number in range(cases):
         chance = Random(f"{seed}:{number}")

@@ -1,4 +1,4 @@
-"""Ways to spoil DER, PEM and JSON where it has a structure, as told by a source of chance."""
+"""Random mutations of the structure of DER, PEM and JSON."""
 
 import base64
 import re
@@ -83,7 +83,7 @@ Node = tuple[int, Any]
 
 
 def parse(der: bytes, depth: int = 0) -> list[Node] | bytes:
-    """As a tree; what is no DER, or lies too deep, as bytes."""
+    """Parse DER into a tree; anything else, or too deep a level, stays bytes."""
     if depth > DEEPEST or not der:
         return der
     try:
@@ -104,14 +104,14 @@ def write(tree: list[Node] | bytes) -> bytes:
 
 
 def lists_of(tree: list[Node] | bytes) -> list[list[Node]]:
-    """Every list of nodes in the tree."""
+    """Return every list of nodes in the tree."""
     if isinstance(tree, bytes):
         return []
     return [tree, *(one for _, content in tree for one in lists_of(content))]
 
 
 def spoil_der(der: bytes, chance: Random) -> bytes:
-    """One change of its structure, or of its bytes."""
+    """Apply one change to the structure or to the bytes."""
     tree = parse(der)
     places = [(nodes, index) for nodes in lists_of(tree) for index in range(len(nodes))]
     if not places or chance.random() < 0.1:
@@ -163,7 +163,7 @@ CHANGES = (_other_tag, _other_bytes, _other_bytes, _other_number, _other_oid, _m
 
 
 def spoil_bytes(content: bytes, chance: Random) -> bytes:
-    """A bit flipped, a piece taken out, doubled or put in."""
+    """Flip a bit, or remove, repeat or insert a piece."""
     changed = bytearray(content or b"\0")
     place = chance.randrange(len(changed))
     match chance.randrange(4):
@@ -179,7 +179,7 @@ def spoil_bytes(content: bytes, chance: Random) -> bytes:
 
 
 def spoil_pem(text: bytes, chance: Random) -> bytes:
-    """A change within one of its blocks, most of the time; else of the text around."""
+    """Change one of the blocks, or sometimes the text around it."""
     blocks = list(BLOCK.finditer(text))
     if not blocks or chance.random() < 0.15:
         return spoil_text(text, chance)
@@ -223,7 +223,7 @@ def spoil_text(text: bytes, chance: Random) -> bytes:
 
 
 def spoil_json(found: Any, chance: Random) -> Any:
-    """The same with one of its parts replaced, dropped or wrapped."""
+    """Return the value with one of its parts replaced, removed or wrapped."""
     if isinstance(found, dict) and found and chance.random() < 0.85:
         key = chance.choice(sorted(found))
         rest = {one: value for one, value in found.items() if one != key}

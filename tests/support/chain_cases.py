@@ -1,4 +1,4 @@
-"""Chains that occur, and chains that can't be served, each with a leaf that is fit by itself."""
+"""Chains that can be served and chains that can't, each with a leaf that is fit by itself."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -51,7 +51,7 @@ def certificate(  # noqa: PLR0913  a certificate says that much
     not_before: datetime = NOW - YEARS,
     not_after: datetime = NOW + YEARS,
 ) -> x509.Certificate:
-    """A CA unless told otherwise; None leaves the extension out."""
+    """Return a certificate, by default of a CA; None leaves out the extension."""
     builder = (
         x509.CertificateBuilder()
         .subject_name(named(subject))
@@ -77,7 +77,7 @@ def _usage(*, may_sign: bool) -> x509.KeyUsage:
 
 
 def signed_as_of_old(one: x509.Certificate, signer: rsa.RSAPrivateKey, oid: bytes = SHA1) -> x509.Certificate:
-    """The same with a signature over SHA-1 or MD5, which cryptography would not make."""
+    """Return the certificate signed with SHA-1 or MD5, which cryptography refuses to do."""
     tbs = one.tbs_certificate_bytes.replace(SHA256, oid)
     digest = hashes.SHA1() if oid == SHA1 else hashes.MD5()
     old = one.public_bytes(Encoding.DER).replace(SHA256, oid).replace(one.signature, b"")
@@ -86,7 +86,7 @@ def signed_as_of_old(one: x509.Certificate, signer: rsa.RSAPrivateKey, oid: byte
 
 
 def with_negative_serial(one: x509.Certificate, signer: ec.EllipticCurvePrivateKey) -> x509.Certificate:
-    """The same with the number's highest bit set, which cryptography would not write."""
+    """Return the certificate with a negative serial number, which cryptography refuses to write."""
     number = one.serial_number.to_bytes(20, "big")
     field = b"\x02\x14" + number
     assert field in one.tbs_certificate_bytes
@@ -96,7 +96,7 @@ def with_negative_serial(one: x509.Certificate, signer: ec.EllipticCurvePrivateK
 
 
 def _assembled(tbs: bytes, one: x509.Certificate, signature: bytes) -> x509.Certificate:
-    """A certificate of these parts, in DER."""
+    """Assemble a certificate of these parts."""
     algorithm = one.public_bytes(Encoding.DER)
     begin = algorithm.index(one.tbs_certificate_bytes) + len(one.tbs_certificate_bytes)
     oid = algorithm[begin : begin + 2 + algorithm[begin + 1]]
@@ -126,7 +126,7 @@ class World:
         return Chain(crt, pki.key_pem(self.key), root or pki.pem(self.root))
 
     def issued_by(self, one: x509.Certificate, key: AnyKey) -> x509.Certificate:
-        """A leaf of this issuer."""
+        """Return a leaf of this issuer."""
         return certificate(NAME, self.key, _common_name(one), key, is_ca=False)
 
 
@@ -135,7 +135,7 @@ def _common_name(one: x509.Certificate) -> str:
 
 
 def negative_leaf() -> x509.Certificate:
-    """One of which cryptography warns when it parses it."""
+    """Return a certificate for which cryptography warns when it parses it."""
     world = World()
     return with_negative_serial(world.leaf, world.middle_key)
 

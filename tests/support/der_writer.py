@@ -1,4 +1,4 @@
-"""DER and PEM, written as told, right or wrong."""
+"""Writes DER and PEM, valid or invalid."""
 
 import base64
 import textwrap

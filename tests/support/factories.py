@@ -1,4 +1,4 @@
-"""Models for tests, each a plain and healthy one unless told otherwise."""
+"""Builders of models for tests; by default each is valid and without problems."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -37,7 +37,7 @@ from tasks.plan import ownership
 R = TypeVar("R", bound=Row)
 
 law = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-"""For properties: a busy machine is no reason to fail."""
+"""Settings of properties: a busy machine does not make them fail."""
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 OWNER = "ops"
@@ -52,7 +52,7 @@ METADATA = annotations.STAMPED
 
 
 def version(content: str = "a1", *, age: float = 10, life: float = 90) -> Version:
-    """What was issued `age` days before NOW for `life` days."""
+    """Return a version issued `age` days before NOW for `life` days."""
     begin = NOW - timedelta(days=age)
     return Version(
         fingerprint=f"v1:sha256:{content * 32}", not_before=begin, not_after=begin + timedelta(days=life)
@@ -60,7 +60,7 @@ def version(content: str = "a1", *, age: float = 10, life: float = 90) -> Versio
 
 
 def certificate(name: str = NAME, content: str = "a1", **values: Any) -> Certificate:
-    """A fit certificate on OPS; `age` and `life` in days, anything else is a field."""
+    """Return a fit certificate on OPS; `age` and `life` are in days, other values are fields."""
     age, life = values.pop("age", 10), values.pop("life", 90)
     fields: dict[str, Any] = {
         "ref": SecretRef(namespace=SOURCE_NAMESPACE, name=name),
@@ -80,7 +80,7 @@ def rejection(name: str = NAME, reason: Reason = Reason.EXPIRED, detail: str = "
 
 
 def issuance(name: str = NAME, *, minutes: float = 5, **values: Any) -> Issuance:
-    """What cert-manager has had to issue for so long."""
+    """Return an issuance that has been pending for this time."""
     ref = SecretRef(namespace=SOURCE_NAMESPACE, name=name)
     since = NOW - timedelta(minutes=minutes)
     return Issuance(ref=ref, certificate=name, since=since, **values)
@@ -126,14 +126,14 @@ def target_secret(
 
 
 def through_json(row: R) -> R:
-    """As it comes out of the result storage, and no text of it the same object."""
+    """Return the row as read from the result storage, with new text objects."""
     adapter = TypeAdapter(type(row))
     # By the standard library: pydantic's own parser gives one object for equal texts.
     return adapter.validate_python(json.loads(adapter.dump_json(row)))
 
 
 def foreign_secret(namespace: str = NAMESPACE, name: str = NAME, **values: Any) -> TargetSecret:
-    """A Secret that someone else made with `kubectl create`."""
+    """Return a Secret created by someone else with `kubectl create`."""
     return target_secret(
         namespace=namespace,
         name=name,
@@ -150,7 +150,7 @@ def route(
 def cluster(
     *routes: Mapping[str, Any], name: str = "dev", hostnames: Iterable[str] = HOSTNAMES, **values: Any
 ) -> Cluster:
-    """A cluster with these routes, or with one that sends NAME to NAMESPACE."""
+    """Return a cluster with these routes, or with one that sends NAME to NAMESPACE."""
     document: dict[str, Any] = {
         "name": name,
         "context": f"cluster-{name}",

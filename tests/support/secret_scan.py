@@ -1,4 +1,4 @@
-"""Finds a secret wherever it may have been left: as it is, encoded, or compressed."""
+"""Finds a secret in files: as it is, encoded, or compressed."""
 
 import base64
 import gzip
@@ -8,11 +8,11 @@ from contextlib import suppress
 from pathlib import Path
 
 PIECE = 48
-"""Longer than what all EC keys have in common, short enough to lie whole within a database page."""
+"""Bytes in a piece: longer than what all EC keys have in common, and shorter than a database page."""
 
 
 def traces(secret: bytes) -> set[bytes]:
-    """What a scan looks for: pieces of the secret in every encoding that a program may have given it."""
+    """Return pieces of the secret in every encoding that a program may use."""
     forms = set()
     if secret.startswith(b"-----BEGIN"):
         # What is between the armour, without the first bytes, which all keys have in common.
@@ -28,7 +28,7 @@ def traces(secret: bytes) -> set[bytes]:
 
 
 def unpacked(content: bytes) -> Iterator[bytes]:
-    """The content, and whatever in it can be decompressed."""
+    """Yield the content, and every part of it that can be decompressed."""
     yield content
     for magic, bits in ((b"\x1f\x8b\x08", 31), (b"\x78\x01", 15), (b"\x78\x9c", 15), (b"\x78\xda", 15)):
         position = content.find(magic)
@@ -39,14 +39,14 @@ def unpacked(content: bytes) -> Iterator[bytes]:
 
 
 def found_in(content: bytes, secrets: dict[str, bytes]) -> set[str]:
-    """Names of the secrets of which a trace is in the content."""
+    """Return the names of the secrets of which a trace is in the content."""
     pieces = {name: traces(secret) for name, secret in secrets.items()}
     layers = list(unpacked(content))
     return {n for n, some in pieces.items() if any(piece in layer for layer in layers for piece in some)}
 
 
 def found_below(directory: Path, secrets: dict[str, bytes]) -> dict[str, set[str]]:
-    """Path -> names of the secrets of which a trace is in that file."""
+    """Map each path to the names of the secrets of which a trace is in that file."""
     files = [path for path in directory.rglob("*") if path.is_file()]
     found = {str(path.relative_to(directory)): found_in(path.read_bytes(), secrets) for path in files}
     return {path: names for path, names in found.items() if names}
@@ -62,4 +62,4 @@ HIDINGS = {
     "compressed base64": lambda secret: gzip.compress(base64.b64encode(secret)),
     "a Python text": lambda secret: repr(secret).encode(),
 }
-"""Ways in which a secret could be left behind; a scan must find each."""
+"""Encodings in which a secret could be left behind; a scan must find each."""

@@ -1,4 +1,4 @@
-"""Secrets with keys that a library stumbles over, or that would keep it busy for minutes."""
+"""Secrets with keys on which a library fails, or works for minutes."""
 
 from deployments.sandbox.clusters.manifests import Manifest
 from tests.support.clusters import World
@@ -7,7 +7,7 @@ from tests.support.written_keys import NAMES, PKCS1, PKCS8, certified, generated
 
 
 def spoilt_secrets(world: World) -> list[Manifest]:
-    """Each twice: under a name that the world's route takes in, and under one that no route knows."""
+    """Return each Secret under a routed name and under one that no route matches."""
     short = [
         pem(pkcs8(bytes.fromhex(oid), octets(bytes(size))), PKCS8)
         for oid, size in (

@@ -1,4 +1,4 @@
-"""Private keys as they may be written, sound and flawed, each with a certificate for its public half."""
+"""Private keys in valid and invalid encodings, each with a certificate for its public key."""
 
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -21,9 +21,9 @@ from tests.support.der_writer import bits, element, integer, octets, pem, sequen
 NAMES = ("web.example.org",)
 PKCS8, PKCS1, SEC1 = "PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"
 MERSENNE = 2**521 - 1
-"""A prime, though one that is far smaller than the other prime of any key."""
+"""A prime that is far smaller than the other prime of any key."""
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
-"""Of P-256."""
+"""Order of P-256."""
 P256_PARAMETERS = bytes.fromhex(
     "020101302c06072a8648ce3d0101022100ffffffff00000001000000000000000000000000ffffffffffffffffffffffff"
     "30440420ffffffff00000001000000000000000000000000fffffffffffffffffffffffc04205ac635d8aa3a93e7b3ebbd"
@@ -31,7 +31,7 @@ P256_PARAMETERS = bytes.fromhex(
     "a13945d898c2964fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5022100ffffffff000000"
     "00ffffffffffffffffbce6faada7179e84f3b9cac2fc632551020101"
 )
-"""P-256 spelled out (RFC 3279), without the SEQUENCE around it."""
+"""Explicit parameters of P-256 (RFC 3279), without the outer SEQUENCE."""
 AnyKey = Any  # cryptography's union of keys that sign
 
 
@@ -57,7 +57,7 @@ class Rsa(NamedTuple):
 
     @property
     def public(self) -> bytes:
-        """As a certificate has it: a SubjectPublicKeyInfo."""
+        """The SubjectPublicKeyInfo of a certificate."""
         key = sequence(integer(self.n), integer(self.e))
         return sequence(sequence(key_kinds.RSA + key_kinds.NULL), bits(key))
 
@@ -66,7 +66,7 @@ class Rsa(NamedTuple):
 
 
 class Written(NamedTuple):
-    """A key, a certificate for it, and why the two are refused; None where they are fit."""
+    """A key, a certificate for it, and why they are refused, or None if they are fit."""
 
     key: bytes
     crt: bytes
@@ -74,7 +74,7 @@ class Written(NamedTuple):
 
 
 def rsa_of(p: int, q: int, e: int = 65537) -> Rsa:
-    """A consistent key of these primes."""
+    """Return a consistent key of these primes."""
     d = pow(e, -1, (p - 1) * (q - 1))
     return Rsa(p * q, e, d, p, q, d % (p - 1), d % (q - 1), pow(q, -1, p))
 
@@ -86,7 +86,7 @@ def generated(size: int = 2048, e: int = 65537) -> Rsa:
 
 
 def next_prime(number: int) -> int:
-    """By Fermat's test, which for a number that nobody made up on purpose is proof enough."""
+    """Return the next prime by Fermat's test, which suffices for random numbers."""
     return next(one for one in count(number + 1 + number % 2, 2) if pow(2, one - 1, one) == 1)
 
 
@@ -105,7 +105,7 @@ def public_of(key: AnyKey) -> bytes:
 
 
 def certified(issuer: Issuer, public: bytes) -> bytes:
-    """tls.crt whose leaf has this SubjectPublicKeyInfo, rightly signed, whatever it says."""
+    """Return a correctly signed tls.crt whose leaf has this SubjectPublicKeyInfo."""
     leaf = issuer.leaf(pki.new_key(), NAMES)
     ((_, content),) = elements(leaf.tbs_certificate_bytes)
     parts = [element(*part) for part in elements(content)]
@@ -118,7 +118,7 @@ def certified(issuer: Issuer, public: bytes) -> bytes:
 
 
 def rsa_keys() -> Iterator[tuple[str, bytes, str, bytes, Reason | None]]:
-    """Name, DER and label of each key, its public half, and what is to become of it."""
+    """Yield name, DER and label of each key, its public key, and the expected result."""
     sound, other = generated(), generated(3072)
     broken, invalid, mismatch = Reason.BROKEN_KEY, Reason.INVALID_KEY, Reason.KEY_MISMATCH
     p, q = sound.p, sound.q
@@ -263,7 +263,7 @@ def other_keys() -> Iterator[tuple[str, bytes, str, bytes, Reason | None]]:
 
 
 def written_keys(issuer: Issuer) -> dict[str, Written]:
-    """All of them, by what they are."""
+    """Return all keys by their description."""
     return {
         name: Written(pem(der, label), certified(issuer, public), expected)
         for keys in (rsa_keys(), ec_keys(), other_keys())
