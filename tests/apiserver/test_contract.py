@@ -10,7 +10,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-import yaml
 
 from deployments.sandbox.clusters.rest import AdminError, Rest
 from deployments.sandbox.world.kubeconfig import context_name
@@ -535,13 +534,6 @@ def exchange_over(rest: Rest) -> Exchange:
     return exchange
 
 
-def account(world: World) -> Rest:
-    """tls-sync's own account on DEV, with the rights that it ships with."""
-    users = yaml.safe_load(world.kubeconfig.read_text())["users"]
-    (token,) = (one["user"]["token"] for one in users if one["name"] == context_name("dev"))
-    return Rest(*world.admin().address, world.sandbox.cluster("dev").ca_pem, token)
-
-
 def make_namespaces(world: World) -> None:
     """One without rights for us, and one that is being deleted and, without its controller, stays so."""
     world.admin().namespace("elsewhere")
@@ -576,7 +568,7 @@ def test_both_tell_the_time_with_each_answer(world: World) -> None:
 def test_the_api_in_memory_answers_as_a_real_one(world: World, scenario: Scenario) -> None:
     """Status, problem, content, metadata and managers are the same after each step on both."""
     make_namespaces(world)
-    real = Steps(exchange_over(world.admin()), exchange_over(account(world)))
+    real = Steps(exchange_over(world.admin()), exchange_over(world.account()))
     scenario(real)
     api = MemoryApi(GRANTS)
     api.ending.add("ending")

@@ -6,14 +6,12 @@ TLS_SYNC_KILLS sets how many boundaries are tried; 200 before a release, fewer i
 import os
 import random
 import signal
-import threading
 
 import pytest
 
 from deployments.sandbox.world.invariants import Oracle
-from tasks.kube import transport
-from tasks.kube.transport import Request, Response, Transport
 from tests.support.clusters import Manifest, World
+from tests.support.killed import fork_killed_at_write
 
 pytestmark = pytest.mark.apiserver
 
@@ -28,32 +26,12 @@ def secrets(world: World) -> dict[str, Manifest]:
     return {secret["metadata"]["name"]: secret for secret in world.issue(*NAMES)}
 
 
-def deliver_until_killed(world: World, oracle: Oracle, writes: int, *, after: bool) -> None:
-    """A child process that brings dev in sync, and dies by SIGKILL at this write, before or after it."""
-    child = os.fork()
-    if child:
-        with oracle.watching("dev"):
-            _, status = os.waitpid(child, 0)
-        assert os.WTERMSIG(status) == signal.SIGKILL or os.WEXITSTATUS(status) == 0
-        return
-    try:
-        done, lock, send = [0], threading.Lock(), transport.Transport.request
-
-        def request(self: Transport, request: Request) -> Response:
-            with lock:
-                done[0] += request.method == "PATCH"
-                doomed = done[0] == writes and request.method == "PATCH"
-            if doomed and not after:
-                os.kill(os.getpid(), signal.SIGKILL)
-            reply = send(self, request)
-            if doomed:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return reply
-
-        transport.Transport.request = request  # type: ignore[method-assign]
-        world.sync()
-    finally:
-        os._exit(0)
+def sync_until_killed(world: World, oracle: Oracle, number: int, *, after: bool) -> None:
+    """Sync DEV in a child process that is killed at this write, and sample the copies meanwhile."""
+    child = fork_killed_at_write(number, world.sync, after=after)
+    with oracle.watching("dev"):
+        _, status = os.waitpid(child, 0)
+    assert os.WTERMSIG(status) == signal.SIGKILL or os.WEXITSTATUS(status) == 0
 
 
 def test_a_run_killed_at_any_write_is_healed_by_the_next(world: World, secrets: dict[str, Manifest]) -> None:
@@ -69,7 +47,7 @@ def test_a_run_killed_at_any_write_is_healed_by_the_next(world: World, secrets: 
             elif world.copy(name) and fate == "deleted":
                 world.admin().delete(copy)
         oracle.look()
-        deliver_until_killed(world, oracle, chance.randint(1, len(NAMES)), after=chance.random() < 0.5)
+        sync_until_killed(world, oracle, chance.randint(1, len(NAMES)), after=chance.random() < 0.5)
         assert oracle.objections() == []
         oracle.look()
         healed = world.sync()

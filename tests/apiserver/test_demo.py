@@ -20,6 +20,7 @@ from deployments.sandbox.demo.story import STEPS
 from deployments.sandbox.errors import SandboxError
 from deployments.sandbox.world.oracle import COPIES, Evidence, Place, Snapshot
 from tests.support.prefect_command import http_client
+from tests.support.waiting import read_until
 
 ROOT = Path(__file__).parents[2]
 COPY = Place("dev", "homarr-dev", "homarr-dev-tls")
@@ -194,16 +195,6 @@ def command(name: str, directory: Path) -> Iterator[subprocess.Popen[str]]:
             yield process
         finally:
             process.kill()
-
-
-def read_until(process: subprocess.Popen[str], words: str) -> str:
-    assert process.stdout is not None
-    lines = []
-    for line in process.stdout:
-        lines.append(line)
-        if words in line:
-            return "".join(lines)
-    raise AssertionError("".join(lines))
 
 
 def typed(exports: str, line: str) -> None:

@@ -16,6 +16,7 @@ from prefect.settings import PREFECT_API_URL
 from tasks.domain.models import Action
 from tests.support.clusters import World
 from tests.support.fault_proxy import Answer, Forward, Request, SlowWrites
+from tests.support.waiting import read_until
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("prefect_server")]
 
@@ -33,16 +34,6 @@ def flow(**environment: str) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
     )
-
-
-def read_until(process: subprocess.Popen[str], words: str) -> str:
-    assert process.stdout
-    read = ""
-    while words not in read:
-        line = process.stdout.readline()
-        assert line, read
-        read += line
-    return read
 
 
 def test_a_second_ctrl_c_takes_the_report_away_and_says_so(world: World) -> None:
@@ -69,7 +60,7 @@ def test_a_second_ctrl_c_takes_the_report_away_and_says_so(world: World) -> None
         output, _ = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "Traceback" not in output
-    assert "tls-sync: interrupted: no report; python -m flows --dry-run says what is left\n" in output
+    assert "tls-sync: interrupted: no report; python -m flows --dry-run shows what is left to do\n" in output
     assert 0 < len(world.versions()) < COUNT
 
 

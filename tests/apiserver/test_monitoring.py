@@ -6,8 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -31,7 +29,7 @@ from tasks.watch.health import Heartbeat, serve
 from tests.support import chart
 from tests.support.clusters import TARGETS, World
 from tests.support.factories import NOW, certificate, cluster_report, issuance, rejection, snapshot
-from tests.support.fault_proxy import Answer, Forward, Request
+from tests.support.fault_proxy import SlowWrites
 from tests.support.metrics_example import DOWN, KEPT, NEW, REFUSED, report
 from tests.support.monitoring import Alertmanager, Prometheus, Pushgateway, demand
 from tests.support.waiting import until
@@ -179,14 +177,7 @@ def test_an_interrupted_run_is_told(world: World, monitoring: Monitoring) -> Non
     """One that is told to stop, as by an eviction, pushes what it did and what is left."""
     world.configure(clusters=["dev"])
     world.issue(*(f"web-{number}-tls" for number in range(12)))
-    writing = threading.Event()
-
-    def slowly(request: Request, forward: Forward) -> Answer:
-        if request.method == "PATCH":
-            writing.set()
-            time.sleep(0.5)
-        return forward()
-
+    slowly = SlowWrites(0.5)
     with world.proxy() as proxy:
         proxy.fault = slowly
         process = subprocess.Popen(
@@ -196,7 +187,7 @@ def test_an_interrupted_run_is_told(world: World, monitoring: Monitoring) -> Non
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
-        assert writing.wait(180)
+        assert slowly.begun.wait(180)
         process.send_signal(signal.SIGTERM)
         output = process.communicate(timeout=120)[0].decode()
     failures = monitoring.gateway.values("tls_sync_cluster_failures", "cluster", "code")

@@ -6,24 +6,14 @@ import sys
 from contextlib import suppress
 
 import pytest
-import yaml
 
-from deployments.sandbox.clusters.rest import AdminError, Rest
+from deployments.sandbox.clusters.rest import AdminError
 from deployments.sandbox.world import invariants
-from deployments.sandbox.world.kubeconfig import context_name
 from tests.support.clusters import Manifest, World
 
 pytestmark = pytest.mark.apiserver
 
 COPY = "/api/v1/namespaces/app-a/secrets/web-tls"
-
-
-def account(world: World, cluster: str = "dev") -> Rest:
-    """A client with tls-sync's own token."""
-    users = yaml.safe_load(world.kubeconfig.read_text())["users"]
-    (token,) = (one["user"]["token"] for one in users if one["name"] == context_name(cluster))
-    server = world.sandbox.cluster(cluster)
-    return Rest(*server.admin.address, server.ca_pem, token)
 
 
 def applied(world: World, secret: Manifest) -> None:
@@ -35,7 +25,7 @@ def applied(world: World, secret: Manifest) -> None:
         "metadata": {"name": "web-tls", "labels": invariants.OURS},
         "data": secret["data"],
     }
-    account(world).apply(COPY, body, "tls-sync", force=True)
+    world.account().apply(COPY, body, "tls-sync", force=True)
 
 
 def test_a_run_gives_no_cause(world: World) -> None:
@@ -89,7 +79,7 @@ def test_what_is_none_of_our_business_is_found(world: World) -> None:
     world.issue("web-tls")
     world.run()
     oracle = world.oracle()
-    us, elsewhere = account(world), "/api/v1/namespaces/kube-system/secrets"
+    us, elsewhere = world.account(), "/api/v1/namespaces/kube-system/secrets"
     with suppress(AdminError):
         us.get(elsewhere)
     with suppress(AdminError):
@@ -115,7 +105,7 @@ def test_a_neighbour_that_changes_is_found(world: World) -> None:
         "kind": "Secret",
         "metadata": {"name": "neighbour", "labels": invariants.OURS},
     }
-    account(world).apply(path, body | {"type": "kubernetes.io/tls"}, "tls-sync", force=True)
+    world.account().apply(path, body | {"type": "kubernetes.io/tls"}, "tls-sync", force=True)
     assert "dev app-a/neighbour is not ours and was changed" in oracle.objections()
 
 

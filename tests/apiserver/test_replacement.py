@@ -8,11 +8,9 @@ from typing import Any
 import pytest
 
 from flows.tls_sync import tls_sync
-from tasks.domain.models import ClusterReport
 from tasks.domain.reasons import Reason
-from tasks.kube import transport
-from tasks.kube.transport import Request, Response, Transport
 from tests.support.clusters import Manifest, World
+from tests.support.killed import fork_killed_at_write
 
 pytestmark = pytest.mark.apiserver
 
@@ -105,31 +103,6 @@ def versions_since(world: World, before: Manifest) -> list[Any]:
     raise AssertionError("the watch ended before what it waited for")
 
 
-def die_at_the_patch(number: int, *, after: bool, call: Callable[[], ClusterReport]) -> None:
-    """A child process that is killed at its n-th write, before or after it took place."""
-    child = os.fork()
-    if child:
-        assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
-        return
-    try:
-        writes, send = [0], transport.Transport.request
-
-        def request(self: Transport, request: Request) -> Response:
-            writes[0] += request.method == "PATCH"
-            doomed = request.method == "PATCH" and writes[0] == number
-            if doomed and not after:
-                os.kill(os.getpid(), signal.SIGKILL)
-            reply = send(self, request)
-            if doomed:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return reply
-
-        transport.Transport.request = request  # type: ignore[method-assign]
-        call()
-    finally:
-        os._exit(0)
-
-
 @situations
 def test_each_version_is_wholly_old_or_wholly_new(
     world: World, ca: bool, happen: Callable[[World], None]
@@ -163,7 +136,8 @@ def test_killed_at_either_of_the_two_requests_the_next_run_completes_it(
 ) -> None:
     """Between the two requests the copy is whole and ours; the next run brings it in sync."""
     before, renewed = prepared(world, happen, ca=ca)
-    die_at_the_patch(number, after=after, call=world.sync)
+    child = fork_killed_at_write(number, world.sync, after=after)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
     between = world.copy("web-tls")
     assert between is not None
     patched = number == 2 or after

@@ -1,5 +1,6 @@
-"""Tests wait for what is to come, not for a time: a busy machine makes them slower, not red."""
+"""Tests wait for an event, not for a time: a busy machine makes them slower, and does not fail them."""
 
+import subprocess
 import time
 from collections.abc import Callable
 from typing import Any
@@ -8,13 +9,24 @@ PATIENCE = 300.0
 
 
 def until(what: str, holds: Callable[[], Any], patience: float = PATIENCE) -> Any:
-    """The first answer that is true; an error that says what was waited for, otherwise."""
+    """Return the first true result; AssertionError after `patience` seconds."""
     end = time.monotonic() + patience
     while time.monotonic() < end:
         try:
             if found := holds():
                 return found
         except OSError:
-            pass  # nobody listens yet
+            pass  # the server does not listen yet
         time.sleep(0.2)
-    raise AssertionError(f"waited {patience:g} s in vain: {what}")
+    raise AssertionError(f"waited {patience:g} s for {what}")
+
+
+def read_until(process: subprocess.Popen[str], words: str) -> str:
+    """Return the output up to the line that has the words; AssertionError where it ends before."""
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if words in line:
+            return "".join(lines)
+    raise AssertionError("".join(lines))
