@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
-RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close sends a reset instead of the rest
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close() sends a reset
 
 
 @dataclass
