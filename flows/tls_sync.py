@@ -55,6 +55,10 @@ def tls_sync(
     ),
     urgent_only: bool = Field(default=False, description="Write only copies that expire within 24 hours."),
 ) -> State[None]:
+    """Read OPS, sync each cluster that needs it, wave by wave, prune, and report.
+
+    After a stop signal, no write starts, the report is published, and the signal is raised again.
+    """
     begin_run()
     began, before = datetime.now(UTC), request_counts.snapshot()
     parameters = RunParameters(

@@ -37,12 +37,12 @@ pytestmark = [pytest.mark.apiserver, pytest.mark.usefixtures("prefect_server", "
 
 COUNT = 24
 KUBECONFIG = "kubeconfig"
-"""Where workers look: a link to that of the test."""
+"""Name of the workers' kubeconfig, a link to that of the test."""
 
 
 @pytest.fixture(scope="module")
 def given(prefect_server: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of workers: no configuration, which travels with an order."""
+    """The environment of workers, without a configuration: that is part of each SyncSpec."""
     home = tmp_path_factory.mktemp("dask")
     variables = {"TMPDIR": str(home), "PREFECT_LOGGING_LEVEL": "DEBUG"}
     made = environment(prefect_server, KUBECONFIG=str(home / KUBECONFIG), **variables)
@@ -56,7 +56,7 @@ def home_of(given: dict[str, str]) -> Path:
 
 @pytest.fixture(scope="module")
 def shared(given: dict[str, str]) -> Iterator[DaskCluster]:
-    """A scheduler and two workers, for all tests that leave them alive."""
+    """A scheduler and two workers, for the tests that do not kill them."""
     with DaskCluster(home_of(given), given) as cluster:
         yield cluster
 
@@ -74,7 +74,7 @@ def choose(world: World, address: str) -> None:
 
 @pytest.fixture
 def dask(world: World, shared: DaskCluster, given: dict[str, str]) -> DaskCluster:
-    """The world, served by those workers."""
+    """The shared cluster, with the kubeconfig and configuration of this world."""
     attach(world, shared, given)
     return shared
 
@@ -83,7 +83,7 @@ def dask(world: World, shared: DaskCluster, given: dict[str, str]) -> DaskCluste
 def mortal(
     world: World, given: dict[str, str], tmp_path: Path, request: pytest.FixtureRequest
 ) -> Iterator[DaskCluster]:
-    """One that a test may kill: of one worker, of which a task survives so many losses."""
+    """A cluster to kill, with one worker; the parameter says how many lost workers a task survives."""
     losses = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": str(getattr(request, "param", 0))}
     with DaskCluster(tmp_path, given | losses, workers=1) as cluster:
         attach(world, cluster, given)
@@ -92,15 +92,15 @@ def mortal(
 
 @pytest.fixture
 def reports(monkeypatch: pytest.MonkeyPatch) -> list[RunReport]:
-    """Those of the runs of a test."""
+    """The reports of the runs of a test."""
     found: list[RunReport] = []
     publish = tls_sync.fn.__globals__["publish"]
 
-    def keep(report: RunReport) -> None:
+    def record(report: RunReport) -> None:
         found.append(report)
         publish(report)
 
-    monkeypatch.setitem(tls_sync.fn.__globals__, "publish", keep)
+    monkeypatch.setitem(tls_sync.fn.__globals__, "publish", record)
     return found
 
 
@@ -109,7 +109,7 @@ def run(**parameters: Any) -> State[Any]:
 
 
 def served(world: World, since: dict[str, int]) -> Counter[tuple[str, str]]:
-    """What API servers say that they answered, by verb of HTTP and status."""
+    """Return the number of responses by HTTP method and status, from the audit logs of the API servers."""
     verbs = {"list": "GET", "get": "GET", "create": "POST", "patch": "PATCH", "delete": "DELETE"}
     log = [one for name, position in since.items() for one in world.requests(name, position)]
     return Counter((verbs[one["verb"]], str(one["responseStatus"]["code"])) for one in log)
@@ -119,28 +119,28 @@ def positions(world: World) -> dict[str, int]:
     return {name: world.log_position(name) for name in ("ops", *TARGETS)}
 
 
-def told(report: RunReport) -> dict[tuple[str, str], int]:
+def counted(report: RunReport) -> dict[tuple[str, str], int]:
     return {(one.verb, one.code): one.count for one in report.requests}
 
 
 def test_certificates_arrive_by_way_of_several_workers(
     world: World, dask: DaskCluster, reports: list[RunReport]
 ) -> None:
-    """Each copy is what OPS has, more than one worker had a part in it, and every request is counted once."""
+    """All copies arrive, each worker has served a cluster, and each request is counted once."""
     secrets = world.issue("web-tls", "web-2-tls")
     since = positions(world)
     state = run()
     assert (state.is_completed(), state.message) == (True, "3 clusters: create 6")
     assert all(world.is_everywhere(secret) for secret in secrets)
-    assert told(reports[0]) == served(world, since)
+    assert counted(reports[0]) == served(world, since)
     assert all(dask.served_by().values()), dask.served_by()
     since = positions(world)
     assert run().message == "3 clusters: keep 6"
-    assert told(reports[1]) == served(world, since)
+    assert counted(reports[1]) == served(world, since)
 
 
 def test_every_attempt_is_counted(world: World, dask: DaskCluster, reports: list[RunReport]) -> None:
-    """Where a worker tries a cluster twice, its report counts the writes and the requests of both, once."""
+    """The report of a retried cluster counts the writes and requests of both attempts, each once."""
     world.issue("web-tls", "web-2-tls")
     world.edit_config(lambda document: document.update(clusters=document["clusters"][:1]))
     refused = 3
@@ -157,13 +157,13 @@ def test_every_attempt_is_counted(world: World, dask: DaskCluster, reports: list
         proxy.fault = throttle_at_first
         state = run()
     assert (state.is_completed(), state.message) == (True, "1 cluster: create 2")
-    assert told(reports[0]) == served(world, since) | {("PATCH", "429"): 3}
+    assert counted(reports[0]) == served(world, since) | {("PATCH", "429"): 3}
 
 
 def test_workers_prune(
     world: World, dask: DaskCluster, given: dict[str, str], reports: list[RunReport]
 ) -> None:
-    """What has long been gone from OPS is deleted by a worker, too, and its requests are counted."""
+    """A worker deletes the copy of a certificate that is gone from OPS, and its requests are counted."""
     configure(world, "dev")
     attach(world, dask, given)
     grant(world, "dev")
@@ -175,14 +175,14 @@ def test_workers_prune(
     state = run()
     assert state.is_completed(), state.message
     assert world.copy(GONE) is None
-    assert told(reports[-1]) == served(world, since)
+    assert counted(reports[-1]) == served(world, since)
     assert any("prune-dev" in dask.log(f"worker-{number}") for number in range(2))
 
 
 def test_a_resumed_run_repeats_only_what_is_unfinished(
     world: World, dask: DaskCluster, reports: list[RunReport]
 ) -> None:
-    """Finished clusters are not asked again, nor counted again; the others are served."""
+    """Finished clusters get no request, and theirs are not counted again; the others are served."""
     world.issue("web-tls")
     with world.down("rct"):
         first = run()
@@ -191,7 +191,7 @@ def test_a_resumed_run_repeats_only_what_is_unfinished(
     since = positions(world)
     assert resume(first).message == "3 clusters: create 3"
     assert world.requests("dev", since["dev"]) == []
-    assert told(reports[1]) == served(world, since)
+    assert counted(reports[1]) == served(world, since)
 
 
 def resume(state: State[Any]) -> State[Any]:
@@ -207,7 +207,7 @@ def resume(state: State[Any]) -> State[Any]:
 
 
 def start(given: dict[str, str]) -> subprocess.Popen[str]:
-    """A run in a process of its own."""
+    """Start a run as a process of its own."""
     own = {name: os.environ[name] for name in ("TLS_SYNC_CONFIG", "KUBECONFIG")}
     return subprocess.Popen(
         [sys.executable, "-m", "flows"],
@@ -219,10 +219,10 @@ def start(given: dict[str, str]) -> subprocess.Popen[str]:
     )
 
 
-def test_a_run_that_is_told_to_stop_stops_its_workers(
+def test_a_stopped_run_stops_its_tasks_on_workers(
     world: World, dask: DaskCluster, given: dict[str, str]
 ) -> None:
-    """Writes under way end, no other begins, what waits for a worker never begins, and the report says so."""
+    """Writes in progress finish, no other starts, and the report counts both."""
     world.issue(*(f"web-{number}-tls" for number in range(COUNT)))
     slowly = SlowWrites(3)
     with world.proxy() as proxy:
@@ -243,7 +243,7 @@ def test_a_run_that_is_told_to_stop_stops_its_workers(
 def test_a_run_of_a_deployment_is_served_as_well(
     world: World, dask: DaskCluster, given: dict[str, str]
 ) -> None:
-    """There, the flow is loaded from its file, and is no module that a worker could import."""
+    """A deployment loads the flow from its file, so that workers can't import it as a module."""
     (secret,) = world.issue("web-tls")
     own = given | {name: os.environ[name] for name in ("TLS_SYNC_CONFIG", "KUBECONFIG")}
     make_pool(own)
@@ -257,10 +257,10 @@ def test_a_run_of_a_deployment_is_served_as_well(
 
 
 @pytest.mark.e2e  # as the other long ones here: `make e2e` runs it
-def test_tasks_that_wait_for_a_worker_do_not_begin_after_a_stop(
+def test_tasks_that_wait_for_a_worker_do_not_start_after_a_stop(
     world: World, given: dict[str, str], tmp_path: Path
 ) -> None:
-    """With one thread for three clusters, the two that wait are never asked."""
+    """With one thread for three clusters, the two that wait get no request."""
     world.issue(*(f"web-{number}-tls" for number in range(COUNT)))
     slowly = SlowWrites(3)
     with DaskCluster(tmp_path, given, workers=1, threads=1) as cluster, world.proxy() as proxy:
@@ -277,8 +277,10 @@ def test_tasks_that_wait_for_a_worker_do_not_begin_after_a_stop(
 
 
 @pytest.mark.e2e
-def test_workers_hear_of_a_run_that_is_over(world: World, dask: DaskCluster, given: dict[str, str]) -> None:
-    """A run that was killed tells nobody; once Prefect knows that it is over, its tasks end."""
+def test_workers_stop_tasks_of_a_run_that_was_killed(
+    world: World, dask: DaskCluster, given: dict[str, str]
+) -> None:
+    """A killed run sets no label; its tasks end once its state in Prefect is final."""
     world.configure(clusters=["dev"])
     choose(world, dask.address)
     world.issue(*(f"web-{number}-tls" for number in range(COUNT)))
@@ -313,8 +315,8 @@ def with_a_worker_killed(world: World, cluster: DaskCluster) -> State[Any]:
 
 
 @pytest.mark.e2e
-def test_a_worker_that_dies_costs_what_it_was_at(world: World, mortal: DaskCluster) -> None:
-    """A task that does not survive it is a failure of its cluster; another worker serves the others."""
+def test_a_worker_that_dies_fails_its_cluster(world: World, mortal: DaskCluster) -> None:
+    """A task that is not retried after the loss fails its cluster; another worker serves the others."""
     world.issue("web-tls")
     state = with_a_worker_killed(world, mortal)
     assert state.is_failed()
@@ -326,7 +328,7 @@ def test_a_worker_that_dies_costs_what_it_was_at(world: World, mortal: DaskClust
 @pytest.mark.e2e
 @pytest.mark.parametrize("mortal", [3], indirect=True, ids=["as Dask has it"])
 def test_another_worker_takes_over(world: World, mortal: DaskCluster) -> None:
-    """As Dask is by default, a worker that dies costs nothing where there is another one."""
+    """With Dask's default, another worker takes over the task of a worker that dies."""
     (secret,) = world.issue("web-tls")
     state = with_a_worker_killed(world, mortal)
     assert state.is_completed()
@@ -335,7 +337,7 @@ def test_another_worker_takes_over(world: World, mortal: DaskCluster) -> None:
 
 @pytest.mark.e2e
 def test_a_scheduler_that_dies_does_not_keep_the_run(world: World, mortal: DaskCluster) -> None:
-    """What was not reported by then is a failure of its cluster, and the run ends within a minute."""
+    """Clusters without a report fail with WorkerLost, and the run ends within a minute."""
     world.issue("web-tls")
 
     def kill(request: Request, forward: Forward) -> Answer:
@@ -355,7 +357,7 @@ def test_a_scheduler_that_dies_does_not_keep_the_run(world: World, mortal: DaskC
 def test_a_scheduler_that_has_no_worker_left_does_not_keep_the_run(
     world: World, given: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As where the only worker dies of an order that it can't read: said, and given up after minutes."""
+    """If the only worker dies of a task that it can't import, the run gives up after NO_WORKER_SECONDS."""
     world.issue("web-tls")
     monkeypatch.setattr(remote_waiter, "COUNT_SECONDS", 0.2)
     monkeypatch.setattr(remote_waiter, "NO_WORKER_SECONDS", 3.0)
@@ -373,10 +375,10 @@ def test_a_scheduler_that_has_no_worker_left_does_not_keep_the_run(
     assert world.copy("web-tls") is None
 
 
-def test_a_workers_own_kubeconfig_is_blamed_by_its_host(
+def test_a_failure_on_a_worker_names_its_host(
     world: World, given: dict[str, str], tmp_path: Path, reports: list[RunReport]
 ) -> None:
-    """Whoever reads the report is not to mend the kubeconfig of the run, which is fine."""
+    """The report names the worker's host, so that nobody looks for the fault in the run's kubeconfig."""
     elsewhere = given | {"KUBECONFIG": str(tmp_path / "nowhere")}
     with DaskCluster(tmp_path / "dask", elsewhere, workers=1) as cluster:
         attach(world, cluster, given)
@@ -387,7 +389,7 @@ def test_a_workers_own_kubeconfig_is_blamed_by_its_host(
 
 
 def test_no_scheduler_no_run(world: World) -> None:
-    """Where nobody answers at the address, the run is Failed in seconds, says so, and has read nothing."""
+    """If nothing listens at the address, the run is Failed before any request to a cluster."""
     world.issue("web-tls")
     address = f"tcp://127.0.0.1:{free_port()}"
     choose(world, address)
@@ -399,8 +401,8 @@ def test_no_scheduler_no_run(world: World) -> None:
     assert served(world, since) == {}
 
 
-def test_a_scheduler_that_says_nothing_is_not_waited_for(world: World) -> None:
-    """Dask's own client would wait for ever for who takes the connection and is silent."""
+def test_a_silent_scheduler_fails_the_run(world: World) -> None:
+    """A server that accepts the connection but sends nothing fails the run within seconds."""
     world.issue("web-tls")
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"tcp://127.0.0.1:{silent.getsockname()[1]}"
@@ -413,7 +415,7 @@ def test_a_scheduler_that_says_nothing_is_not_waited_for(world: World) -> None:
 def test_no_key_travels_between_flow_and_workers(
     world: World, given: dict[str, str], prefect_server: Path, tmp_path: Path
 ) -> None:
-    """No key and no token passes the scheduler, as orders and reports do; none is left in any file."""
+    """No key and no token passes the scheduler, and none is left in any file."""
     secrets = [*world.issue("web-tls"), *world.issue("web-rsa-tls", key="rsa")]
     relay, plain = TcpProxy(0, keep=True), {"DASK_DISTRIBUTED__COMM__COMPRESSION": "false"}
     with DaskCluster(tmp_path / "dask", given | plain, relay=relay) as cluster:
@@ -425,7 +427,7 @@ def test_no_key_travels_between_flow_and_workers(
     assert all(world.is_everywhere(secret) for secret in secrets)
     keys, overheard = canaries(world, *secrets), bytes(relay.kept)
     for expected in (b"web-rsa-tls", b"MissingOnTarget", b"Unreachable"):
-        assert expected in overheard, "orders and reports are read here"
+        assert expected in overheard, "specs and reports are read here"
     assert found_in(overheard, keys) == set()
     assert found_below(tmp_path / "dask", keys) == found_below(prefect_server, keys) == {}
 

@@ -40,7 +40,7 @@ AUTH = {"prefect": {"authSecret": {"name": "prefect-auth", "key": "auth"}}}
 
 @pytest.fixture
 def ops(sandbox: Sandbox) -> Iterator[ApiServer]:
-    """OPS with the accounts and rights of the chart, and without its pods."""
+    """OPS with the accounts and rights of the chart, but not its pods."""
     server = with_the_rights(sandbox)
     yield server
     for job in server.admin.list(JOBS):
@@ -100,15 +100,15 @@ class Started:
 
 
 @pytest.fixture(scope="module")
-def remote_task_scope(
+def registered(
     sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[HookWorld, Path]]:
     """A Prefect server after registration, with a worker. Yields the hook's world and the worker's log."""
     directory = tmp_path_factory.mktemp("worker")
     (home := directory / "server").mkdir()
-    patience: dict[str, Any] = {f"{CLEANUP}_CANCELLING_TIMEOUT_SECONDS": "30", f"{CLEANUP}_LOOP_SECONDS": "5"}
+    timeouts: dict[str, Any] = {f"{CLEANUP}_CANCELLING_TIMEOUT_SECONDS": "30", f"{CLEANUP}_LOOP_SECONDS": "5"}
     ops = with_the_rights(sandbox)
-    with pytest.MonkeyPatch.context() as patch, guarded_server(home, **patience) as address:
+    with pytest.MonkeyPatch.context() as patch, guarded_server(home, **timeouts) as address:
         world = HookWorld(address, directory, patch)
         register(world.settings, world.say)
         worker = start_worker(ops, directory, address)
@@ -119,9 +119,9 @@ def remote_task_scope(
 
 
 @pytest.fixture
-def started(ops: ApiServer, remote_task_scope: tuple[HookWorld, Path]) -> Iterator[Started]:
+def started(ops: ApiServer, registered: tuple[HookWorld, Path]) -> Iterator[Started]:
     """Start a run. At the end its slot is free, and the API server has refused no request of the worker."""
-    world, log = remote_task_scope
+    world, log = registered
     deployment = world.api.deployment("tls-sync/ops")
     assert deployment is not None
     http = world.http

@@ -1,4 +1,4 @@
-"""A real Dask cluster: a scheduler, and workers that are processes of their own."""
+"""A Dask cluster of processes: a scheduler and its workers."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ READY = "Registered to:"
 
 
 class DaskCluster:
-    """Workers find the clusters by KUBECONFIG, as their environment has it, and nothing else of a run."""
+    """A scheduler and workers with this environment, which has KUBECONFIG but nothing else of a run."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class DaskCluster:
         return (self.home / f"{name}.log").read_text(errors="replace")
 
     def served_by(self) -> dict[str, set[str]]:
-        """Worker -> the tasks that ended there, by what Prefect says in its log."""
+        """Return the tasks that ended on each worker, by Prefect's lines in its log."""
         logs = {f"worker-{number}": self.log(f"worker-{number}") for number in range(len(self.workers))}
         return {
             name: {word for word in log.split("'") if word.startswith("sync-")} for name, log in logs.items()

@@ -1,4 +1,4 @@
-"""What a process of ours keeps to itself: its memory, its environment, and a client certificate."""
+"""The memory and environment of a process are protected, and a client certificate is on no disk."""
 
 import ctypes
 import json
@@ -37,7 +37,7 @@ def as_nobody() -> None:
 
 @contextmanager
 def child(work: Callable[[], Any]) -> Iterator[tuple[int, Any]]:
-    """The id of a process of its own and what its work returned, while it lives on."""
+    """Fork; yield the child's process id and what `work` returned there, while it is alive."""
     reading, writing = os.pipe()
     pid = os.fork()
     if not pid:
@@ -56,8 +56,8 @@ def child(work: Callable[[], Any]) -> Iterator[tuple[int, Any]]:
         os.waitpid(pid, 0)
 
 
-def looked_into(pid: int) -> list[str]:
-    """What another process of the same user gets of it."""
+def readable_parts(pid: int) -> list[str]:
+    """Return what another process of the same user can read of it."""
     as_nobody()
     found = []
     for name in ("environ", "mem", "maps"):
@@ -70,25 +70,25 @@ def looked_into(pid: int) -> list[str]:
     return found
 
 
-def guarded() -> bool:
+def protected() -> bool:
     as_nobody()
     process.forbid_dumps()
     return True
 
 
-def test_no_other_process_of_the_user_looks_into_one_of_ours() -> None:
+def test_no_other_process_of_the_user_can_read_ours() -> None:
     """Neither /proc nor a debugger can read it, where this system lets the user read other processes."""
-    with child(as_nobody) as (pid, _), child(lambda: looked_into(pid)) as (_, found):
+    with child(as_nobody) as (pid, _), child(lambda: readable_parts(pid)) as (_, found):
         if "environ" not in found:
             pytest.skip("this system lets no process look into another one")
-    with child(guarded) as (pid, _), child(lambda: looked_into(pid)) as (_, found):
+    with child(protected) as (pid, _), child(lambda: readable_parts(pid)) as (_, found):
         assert found == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may")
 def test_root_can_measure_a_process_of_ours() -> None:
     """Root can measure the memory of a process of ours, as benchmarks do."""
-    with child(guarded) as (pid, _):
+    with child(protected) as (pid, _):
         assert "Pss:" in Path(f"/proc/{pid}/smaps_rollup").read_text()
         assert Path(f"/proc/{pid}/smaps").read_text()
 
@@ -96,11 +96,11 @@ def test_root_can_measure_a_process_of_ours() -> None:
 def test_a_process_of_ours_leaves_no_core() -> None:
     """A crash writes no core file, and pipes no core to a program, which RLIMIT_CORE would not prevent."""
 
-    def told() -> list[int]:
-        guarded()
+    def limits() -> list[int]:
+        protected()
         return [resource.getrlimit(resource.RLIMIT_CORE)[0], LIBC.prctl(3, 0, 0, 0, 0)]  # PR_GET_DUMPABLE
 
-    with child(told) as (_, found):
+    with child(limits) as (_, found):
         assert found == [0, 0]
 
 
@@ -111,14 +111,14 @@ for module in ("tls_sync", "fleet", "preflight", "inventory"):
     child = os.fork()
     if not child:
         importlib.import_module(f"flows.{module}")
-        told = ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), "SSLKEYLOGFILE" in os.environ
-        print(module, *told, flush=True)
+        found = ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), "SSLKEYLOGFILE" in os.environ
+        print(module, *found, flush=True)
         os._exit(0)
     os.waitpid(child, 0)
 """
 
 
-def test_each_flow_keeps_to_itself() -> None:
+def test_each_flow_protects_its_process() -> None:
     """Each flow's process is protected from its import on, before any key is read, in a worker, too."""
     modules = ("tls_sync", "fleet", "preflight", "inventory")
     assert printed(EACH_FLOW).splitlines() == [f"{module} 0 False" for module in modules]
@@ -128,10 +128,10 @@ EACH_COMMAND = """
 import ctypes, os, runpy, sys
 sys.argv[1:] = {arguments}
 config = os.environ["TLS_SYNC_CONFIG"] = {config!r}
-def told(event, details):
+def audit(event, details):
     if event == "open" and str(details[0]) == config:
         os.write(1, b"%d" % ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))
-sys.addaudithook(told)
+sys.addaudithook(audit)
 try:
     runpy.run_module({module!r}, run_name="__main__", alter_sys=True)
 except SystemExit as end:
@@ -143,7 +143,7 @@ except SystemExit as end:
 @pytest.mark.parametrize(
     ("module", "arguments"), [("flows", ["--preflight"]), ("flows.watch", ["--port=0"])], ids=str
 )
-def test_the_process_of_a_command_keeps_to_itself(tmp_path: Path, module: str, arguments: list[str]) -> None:
+def test_each_command_protects_its_process(tmp_path: Path, module: str, arguments: list[str]) -> None:
     """It can't be dumped by the time at which it opens its configuration, before it reads any credential."""
     config = tmp_path / "tls-sync.yaml"
     config.write_text("nonsense")
@@ -152,7 +152,7 @@ def test_the_process_of_a_command_keeps_to_itself(tmp_path: Path, module: str, a
 
 
 def load() -> bool:
-    """A client certificate of a kubeconfig, as at each connection to a cluster that knows us by one."""
+    """Load a client certificate of a kubeconfig, as for each connection that needs one."""
     written = document()
     pair = {"client-certificate-data": b64(CERTIFICATE), "client-key-data": b64(KEY)}
     written["users"][0]["user"] = pair
@@ -186,7 +186,7 @@ def test_a_client_certificate_is_loaded_by_a_process_that_cant_be_dumped(
 ) -> None:
     """It is loaded in the process of an ordinary user, who does not own /proc/PID of such a process."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
-    with child(lambda: guarded() and load()) as (_, found):
+    with child(lambda: protected() and load()) as (_, found):
         assert found is True
 
 
