@@ -11,7 +11,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
 from tasks.collect_certificates import collect
-from tasks.config.limits import RUN_LIMIT, limit_copies
+from tasks.config.limits import RUN_LIMIT, refuse_too_many
 from tasks.config.load import load_config
 from tasks.domain.models import RunReport
 from tasks.domain.parameters import RunParameters
@@ -22,13 +22,13 @@ from tasks.orchestration.process import prepare
 from tasks.orchestration.publish import final_state, flush_logs, label_with_share, publish, run_name
 from tasks.orchestration.task_runners import task_submitter
 from tasks.plan.spec import specs_for
-from tasks.plan.unrouted import routed
+from tasks.plan.unrouted import without_unrouted
 from tasks.plan.waves import share_of
 from tasks.prune_cluster import prune_clusters
 from tasks.runtime.shutdown import begin_run
 from tasks.sync_cluster import sync_clusters
 
-prepare()
+prepare()  # before any key is read: umask, no core dumps, less memory
 
 MAX_CONCURRENCY = 16
 """Maximum number of clusters that threads serve at a time; Dask's workers have a limit of their own."""
@@ -55,12 +55,12 @@ def tls_sync(
     ),
     urgent_only: bool = Field(default=False, description="Write only copies that expire within 24 hours."),
 ) -> State[None]:
-    """Read OPS, sync each cluster that needs it, wave by wave, prune, and report.
+    """Read OPS, sync each cluster that the run is for, wave by wave, prune, and report.
 
     After a stop signal, no write starts, the report is published, and the signal is raised again.
     """
     begin_run()
-    began, before = datetime.now(UTC), request_counts.snapshot()
+    began, requests_before = datetime.now(UTC), request_counts.snapshot()
     parameters = RunParameters(
         cluster=cluster, certificate=certificate, group=group, dry_run=dry_run, urgent_only=urgent_only
     )
@@ -68,27 +68,28 @@ def tls_sync(
         config = load_config()
     clusters, run_deadline = config.select(parameters), began + RUN_LIMIT
     with frozen_kubeconfig(), task_submitter(config.task_runner, run_deadline) as submit:
-        snapshot = limit_copies(collect(config.source), config.source, clusters, certificate)
+        snapshot = refuse_too_many(collect(config.source), config.source, clusters, certificate)
         specs = specs_for(config, clusters, snapshot, parameters, run_deadline=run_deadline)
-        reports, signal = sync_clusters(specs, submit)
-        if not (parameters.is_narrowed or signal):
-            reports, signal = prune_clusters(specs, reports, submit)
+        reports, stop_signal = sync_clusters(specs, submit)
+        if not (parameters.is_narrowed or stop_signal):
+            reports, stop_signal = prune_clusters(specs, reports, submit)
     report = RunReport(
         now=datetime.now(UTC),
         parameters=parameters,
         members=config.members(group) if group else (),
         suspended=config.suspended,
-        snapshot=routed(snapshot, config),
+        snapshot=without_unrouted(snapshot, config),
         clusters=reports,
         owner=config.owner,
         configured=config.names,
         began=began,
-        requests=request_counts.since(before),
+        requests=request_counts.since(requests_before),
     )
-    if group and not (signal or snapshot.failure):
+    if group and not (stop_signal or snapshot.failure):
+        # The fleet reads from it whether the next wave may write everything.
         label_with_share(share_of(specs, reports))
     publish(report)
-    if signal:
+    if stop_signal:
         flush_logs()
-        raise signal
+        raise stop_signal
     return final_state(report)

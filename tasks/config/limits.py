@@ -29,7 +29,7 @@ def too_many_secrets(source: Source) -> Failure:
     return Failure(code=FailureCode.TOO_MANY, cluster=source.label, what=operation, detail=detail)
 
 
-def limit_copies(
+def refuse_too_many(
     snapshot: SourceSnapshot, source: Source, clusters: Sequence[Cluster], certificate: str | None = None
 ) -> SourceSnapshot:
     """Return the snapshot, or an empty one with a failure if the run would have too many copies.

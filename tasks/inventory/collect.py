@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
-from tasks.config.limits import CLUSTER_SECONDS, limit_copies
+from tasks.config.limits import CLUSTER_SECONDS, refuse_too_many
 from tasks.config.schema import Cluster, SyncConfig
 from tasks.domain.errors import ClusterError, ConfigError, internal_error
 from tasks.domain.models import ClusterReport, SourceSnapshot
@@ -18,7 +18,7 @@ from tasks.kube.pool import client_of_source
 from tasks.kubeconfig.reader import contexts
 from tasks.plan.observed import ObservedState
 from tasks.plan.spec import SyncSpec
-from tasks.plan.unrouted import routed
+from tasks.plan.unrouted import without_unrouted
 from tasks.runtime.shutdown import stop
 from tasks.source.read import read_source
 from tasks.target.sync import preview
@@ -43,7 +43,7 @@ def collect_inventory(
         raise ConfigError(f"kubeconfig: {error.failure.detail}") from None
     snapshot = _read_ops(config)
     if not snapshot.failure and (
-        failure := limit_copies(snapshot, config.source, targets, certificate).failure
+        failure := refuse_too_many(snapshot, config.source, targets, certificate).failure
     ):
         raise ConfigError(f"{failure}. To do: ask for one cluster, or for one certificate")
     # Not specs_for(), which has no specs without OPS: the copies are shown all the same.
@@ -51,7 +51,7 @@ def collect_inventory(
     specs = [SyncSpec(config, one, snapshot, parameters) for one in targets]
     previews, results = _read_targets(specs)
     return build_report(
-        routed(snapshot, config),
+        without_unrouted(snapshot, config),
         specs,
         previews,
         results,

@@ -8,7 +8,7 @@ from tasks.domain.models import SourceSnapshot
 from tasks.domain.names import is_glob, matches
 
 
-def routed(snapshot: SourceSnapshot, config: SyncConfig) -> SourceSnapshot:
+def without_unrouted(snapshot: SourceSnapshot, config: SyncConfig) -> SourceSnapshot:
     """The snapshot as a report lists it; in a run for one cluster, too, the routes of all clusters count."""
     routes = (route for cluster in config.clusters for route in cluster.routes)
     patterns = {pattern for route in routes for pattern in route.certificates}

@@ -23,7 +23,7 @@ from tasks.kube.permissions import REQUIRED_ON_OPS, Permissions, required_verbs
 from tasks.kube.secret_manifest import tls_secret_manifest
 from tasks.kubeconfig.reader import MAX_CONNECTIONS, connect, contexts
 from tasks.plan import ownership
-from tasks.plan.unrouted import routed
+from tasks.plan.unrouted import without_unrouted
 from tasks.preflight import diagnose
 from tasks.preflight.diagnose import DryRunResult
 from tasks.preflight.model import Check, CheckStatus, Finding, Preflight, Readiness
@@ -111,7 +111,7 @@ def _check_ops(probe: _Probe, config: SyncConfig) -> None:
             probe.check = Check.NAMESPACES
             _, versions = client.tls_versions(source.namespace, source.selector)
             issuances, failure = _issuances(client, source, frozenset(versions))
-            pending = routed(SourceSnapshot(issuances=issuances), config).issuances
+            pending = without_unrouted(SourceSnapshot(issuances=issuances), config).issuances
             probe.findings += diagnose.source_findings(source.namespace, len(versions), failure, len(pending))
             probe.findings += diagnose.issuance_findings(pending, datetime.now(UTC))
 

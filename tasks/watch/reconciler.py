@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 
-from tasks.config.limits import CLUSTER_SECONDS, limit_copies
+from tasks.config.limits import CLUSTER_SECONDS, refuse_too_many
 from tasks.config.load import load_config
 from tasks.config.schema import Cluster, SyncConfig
 from tasks.domain.attempts import writes_of
@@ -20,7 +20,7 @@ from tasks.domain.models import ClusterReport, RunReport, SourceSnapshot
 from tasks.domain.parameters import RunParameters
 from tasks.kube.pool import client_of_source
 from tasks.plan.spec import RunMemory, SyncSpec, specs_for
-from tasks.plan.unrouted import routed
+from tasks.plan.unrouted import without_unrouted
 from tasks.source.read import check_changed, read_source
 from tasks.target.sync import sync
 from tasks.watch.out_of_sync import OutOfSync, after_failure, after_retry, is_temporary
@@ -56,7 +56,9 @@ class Reconciler:
             return None
         certificate = changed[0] if len(changed) == 1 and changed[0] != RESYNC else None
         clusters = [c for c in config.first_wave if certificate is None or c.routes_certificate(certificate)]
-        snapshot = limit_copies(self._read_source(config, certificate), config.source, clusters, certificate)
+        snapshot = refuse_too_many(
+            self._read_source(config, certificate), config.source, clusters, certificate
+        )
         specs = specs_for(
             config,
             clusters,
@@ -196,7 +198,7 @@ def _report(  # noqa: PLR0913  all that a report contains
         now=datetime.now(UTC),
         parameters=RunParameters(certificate=certificate),
         suspended=config.suspended,
-        snapshot=routed(snapshot, config),
+        snapshot=without_unrouted(snapshot, config),
         clusters=clusters,
         pending=pending,
         owner=config.owner,

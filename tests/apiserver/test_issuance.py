@@ -15,7 +15,7 @@ from tasks.domain.reasons import Reason
 from tasks.inventory import document, table
 from tasks.inventory.collect import collect_inventory
 from tasks.inventory.model import Status
-from tasks.plan.unrouted import routed
+from tasks.plan.unrouted import without_unrouted
 from tasks.preflight.model import CheckStatus
 from tasks.preflight.probe import preflight
 from tasks.report.verdict import expiring, run_verdict
@@ -253,7 +253,7 @@ def test_a_root_that_no_route_names_is_counted(ops: World) -> None:
 
 
 def told_of(world: World) -> RunReport:
-    return RunReport(snapshot=routed(world.snapshot(), load_config()), now=datetime.now(UTC))
+    return RunReport(snapshot=without_unrouted(world.snapshot(), load_config()), now=datetime.now(UTC))
 
 
 @pytest.mark.parametrize(

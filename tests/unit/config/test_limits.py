@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.config import limits
-from tasks.config.limits import count_copies, limit_copies
+from tasks.config.limits import count_copies, refuse_too_many
 from tasks.config.schema import Cluster, Source, SyncConfig
 from tasks.domain.errors import ConfigError
 from tasks.domain.failure_codes import FailureCode
@@ -64,11 +64,11 @@ def test_a_run_looks_at_as_many_copies_as_the_limit_and_no_more(monkeypatch: pyt
     many = clusters(4, EVERYWHERE)  # two by each glob, and one that is not there, to three namespaces
     assert count_copies(OPS, many) == 60
     monkeypatch.setattr(limits, "MAX_COPIES", 60)
-    assert limit_copies(OPS, SOURCE, many) is OPS
+    assert refuse_too_many(OPS, SOURCE, many) is OPS
     monkeypatch.setattr(limits, "MAX_COPIES", 59)
-    assert limit_copies(OPS, SOURCE, many[:3]) is OPS
-    assert limit_copies(OPS, SOURCE, many, "a-tls") is OPS
-    beyond = limit_copies(OPS, SOURCE, many)
+    assert refuse_too_many(OPS, SOURCE, many[:3]) is OPS
+    assert refuse_too_many(OPS, SOURCE, many, "a-tls") is OPS
+    beyond = refuse_too_many(OPS, SOURCE, many)
     assert beyond == SourceSnapshot(failure=beyond.failure)
     told = run_verdict(RunReport(snapshot=beyond, now=NOW))
     assert (told.ok, told.name) == (False, "TooMany")
@@ -81,7 +81,7 @@ def test_a_run_looks_at_as_many_copies_as_the_limit_and_no_more(monkeypatch: pyt
 def test_the_limits_are_what_the_guides_say() -> None:
     """The limits are ten thousand certificates and a hundred thousand copies."""
     assert "at most 100,000" in str(
-        limit_copies(OPS, SOURCE, [cluster(route(("*",), ["one"]))] * 20_001).failure
+        refuse_too_many(OPS, SOURCE, [cluster(route(("*",), ["one"]))] * 20_001).failure
     )
     assert limits.too_many_secrets(SOURCE).detail == "more than 10,000 TLS Secrets"
 
@@ -89,7 +89,7 @@ def test_the_limits_are_what_the_guides_say() -> None:
 def test_what_could_not_be_read_stays_what_it_is() -> None:
     """If OPS can't be read, the failure is that, not a limit."""
     unread = SourceSnapshot(failure=Failure(code=FailureCode.UNREACHABLE, cluster="OPS", what="list secrets"))
-    assert limit_copies(unread, SOURCE, clusters(1)) is unread
+    assert refuse_too_many(unread, SOURCE, clusters(1)) is unread
 
 
 CONFIG = SyncConfig(owner="ops", source=SOURCE, clusters=tuple(clusters(4, EVERYWHERE)))

@@ -8,7 +8,7 @@ import pytest
 from tasks.config.schema import SyncConfig
 from tasks.domain.models import SourceSnapshot
 from tasks.domain.reasons import Reason
-from tasks.plan.unrouted import routed
+from tasks.plan.unrouted import without_unrouted
 from tests.support.factories import certificate, cluster, issuance, rejection, route, snapshot
 
 FOUND = snapshot(
@@ -48,7 +48,7 @@ def test_what_no_route_names_is_counted(
     certificates: list[str], names: list[str], counted: tuple[int, int]
 ) -> None:
     """Whatever the reason; a route that names it, by a glob or literally, keeps it on the list."""
-    found = routed(FOUND, config(*certificates))
+    found = without_unrouted(FOUND, config(*certificates))
     assert listed(found) == names
     assert (found.unrouted_rejections, found.unrouted_issuances) == counted
     assert found.certificates == FOUND.certificates
@@ -56,7 +56,7 @@ def test_what_no_route_names_is_counted(
 
 def test_a_suspended_cluster_names_it_too() -> None:
     """The configuration decides, not the clusters of this run."""
-    assert listed(routed(FOUND, config("web-*", suspended=True, group="other"))) == [
+    assert listed(without_unrouted(FOUND, config("web-*", suspended=True, group="other"))) == [
         "web-old-tls",
         "web-new-tls",
     ]
@@ -67,6 +67,6 @@ def test_thousands_of_names_and_routes_are_looked_up() -> None:
     found = snapshot(*(rejection(f"old-{number}-tls") for number in range(3000)))
     routes = config(*(f"web-{number}-tls" for number in range(3000)), "old-1-tls", "old-200*-tls")
     began = thread_time()
-    names = set(listed(routed(found, routes)))
+    names = set(listed(without_unrouted(found, routes)))
     assert thread_time() - began < 1
     assert names == {"old-1-tls", "old-200-tls"} | {f"old-200{digit}-tls" for digit in range(10)}
