@@ -24,7 +24,7 @@ Pattern = Annotated[str, AfterValidator(values.pattern)]
 Hostname = Annotated[str, AfterValidator(values.hostname)]
 Address = Annotated[str, AfterValidator(values.address)]
 Context = Annotated[str, Field(min_length=1), AfterValidator(values.context)]
-ClusterId = Annotated[str, Field(min_length=1), AfterValidator(values.cluster_id)]
+ClusterId = Annotated[str, Field(min_length=1)]
 Selector = Annotated[dict[str, str], AfterValidator(values.selector)]
 
 

@@ -56,12 +56,6 @@ def address(text: str) -> str:
     return text
 
 
-def cluster_id(text: str) -> str:
-    if not names.UID.fullmatch(text):
-        raise ValueError("not the uid of a namespace kube-system: 36 characters, each 0-9, a-f or -")
-    return text
-
-
 def selector(labels: dict[str, str]) -> dict[str, str]:
     for key, value in labels.items():
         if not (names.LABEL_KEY.fullmatch(key) and names.LABEL_VALUE.fullmatch(value)):

@@ -182,16 +182,18 @@ class SourceSnapshot(Model):
         """Return a copy with the entries that a second reading found, by name; None for a deleted Secret."""
         known: dict[str, SourceEntry | None] = {**self.entries, **found}
         now = [known[name] for name in sorted(known)]
-        corrected = self.model_copy(
-            update={
-                "certificates": tuple(one for one in now if isinstance(one, Certificate)),
-                "rejections": tuple(one for one in now if isinstance(one, Rejection)),
-                "issuances": tuple(one for one in now if isinstance(one, Issuance)),
-            }
+        return self.changed(
+            certificates=tuple(one for one in now if isinstance(one, Certificate)),
+            rejections=tuple(one for one in now if isinstance(one, Rejection)),
+            issuances=tuple(one for one in now if isinstance(one, Issuance)),
         )
+
+    def changed(self, **fields: object) -> "SourceSnapshot":
+        """Return a copy with these fields, which works out its cached properties anew."""
+        changed = self.model_copy(update=fields)
         for cached in ("digest", "by_name"):  # model_copy() also copies cached properties
-            corrected.__dict__.pop(cached, None)
-        return corrected
+            changed.__dict__.pop(cached, None)
+        return changed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

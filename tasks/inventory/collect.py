@@ -17,7 +17,7 @@ from tasks.inventory.served import ProbeResults
 from tasks.kube.pool import client_of_source
 from tasks.kubeconfig.reader import contexts
 from tasks.plan.observed import ObservedState
-from tasks.plan.spec import SyncSpec
+from tasks.plan.spec import RunMemory, SyncSpec
 from tasks.plan.unrouted import without_unrouted
 from tasks.runtime.shutdown import stop
 from tasks.source.read import read_source
@@ -48,7 +48,8 @@ def collect_inventory(
         raise ConfigError(f"{failure}. To do: ask for one cluster, or for one certificate")
     # Not specs_for(), which has no specs without OPS: the copies are shown all the same.
     parameters = RunParameters(certificate=certificate, dry_run=True)
-    specs = [SyncSpec(config, one, snapshot, parameters) for one in targets]
+    memory = RunMemory()  # one for all, so that two entries for one cluster are noticed
+    specs = [SyncSpec(config, one, snapshot, parameters, memory=memory) for one in targets]
     previews, results = _read_targets(specs)
     return build_report(
         without_unrouted(snapshot, config),

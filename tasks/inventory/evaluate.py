@@ -80,14 +80,12 @@ def build_report(  # noqa: PLR0913  all that was read, each passed once
 
 
 def _of_certificate(snapshot: SourceSnapshot, certificate: str) -> SourceSnapshot:
-    return snapshot.model_copy(
-        update={
-            "certificates": tuple(one for one in snapshot.certificates if one.ref.name == certificate),
-            "rejections": tuple(one for one in snapshot.rejections if one.ref.name == certificate),
-            "issuances": tuple(one for one in snapshot.issuances if one.ref.name == certificate),
-            "unrouted_rejections": 0,
-            "unrouted_issuances": 0,
-        }
+    return snapshot.changed(
+        certificates=tuple(one for one in snapshot.certificates if one.ref.name == certificate),
+        rejections=tuple(one for one in snapshot.rejections if one.ref.name == certificate),
+        issuances=tuple(one for one in snapshot.issuances if one.ref.name == certificate),
+        unrouted_rejections=0,
+        unrouted_issuances=0,
     )
 
 

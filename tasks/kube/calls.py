@@ -19,7 +19,10 @@ PAGE_BYTES = 16 * 1024 * 1024
 """Maximum number of bytes of one page."""
 LIST_BYTES = 16 * PAGE_BYTES
 """Maximum number of bytes of all pages of a list."""
+OTHER_KIND = "the response is about something else"
+"""It has another kind, name or namespace: for example a proxy's answer."""
 OTHER_OBJECT = "the response is about another object"
+"""It has another uid: the object was deleted and created again, for example."""
 
 
 class Listing(NamedTuple):
@@ -133,7 +136,7 @@ class Calls:
         self, operation: str, found: dict[str, Any], *, kind: str, name: str = "", namespace: str = ""
     ) -> None:
         if not matches_object(found, kind, name, namespace):
-            raise self._error(FailureCode.PROTOCOL, operation, detail=OTHER_OBJECT)
+            raise self._error(FailureCode.PROTOCOL, operation, detail=OTHER_KIND)
 
     def _error(
         self, code: FailureCode, operation: str, *, detail: str = "", transient: bool = False

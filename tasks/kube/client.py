@@ -19,7 +19,7 @@ from tasks.domain.errors import ClusterError
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import SecretRef, TargetSecret
 from tasks.domain.names import UID, is_name, is_namespace
-from tasks.kube.calls import OTHER_OBJECT, Calls, Listing
+from tasks.kube.calls import OTHER_KIND, OTHER_OBJECT, Calls, Listing
 from tasks.kube.permissions import Permissions, parse_permissions
 from tasks.kube.responses import MALFORMED, Event, ResponseError, metadata_of, parse_event
 from tasks.kube.target_secrets import parse_target_secrets
@@ -110,7 +110,7 @@ class ClusterClient(Calls):
         self._expect(operation, table, kind="Table")
         found = self._rows(_parse_rows(table), operation)
         if [secret.ref for secret in found] != [ref]:
-            raise self._error(FailureCode.PROTOCOL, operation, detail=OTHER_OBJECT)
+            raise self._error(FailureCode.PROTOCOL, operation, detail=OTHER_KIND)
         return found[0]
 
     def _rows(self, parsed: dict[str, Any], operation: str) -> list[TargetSecret]:
@@ -245,7 +245,7 @@ class ClusterClient(Calls):
         body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
         found = self._call(operation, Request("DELETE", self._secret_path(ref), JSON, body=body)).content
         if found.get("kind") not in ("Status", "Secret"):  # a Secret if it has a finalizer
-            raise self._error(FailureCode.PROTOCOL, operation, detail=OTHER_OBJECT)
+            raise self._error(FailureCode.PROTOCOL, operation, detail=OTHER_KIND)
 
     def lease(self, namespace: str, name: str) -> dict[str, Any] | None:
         """Return a Lease, or None if there is none."""

@@ -15,7 +15,10 @@ EVERYTHING = RunParameters()
 
 @dataclass
 class RunMemory:
-    """What the tasks of one run have found so far. Threads share it; a worker of Dask has its own."""
+    """What the tasks of one run have found so far. Threads share it.
+
+    Each Dask worker has its own, as long as the run has tasks there.
+    """
 
     cluster_ids: dict[str, str] = field(default_factory=dict)
     """Cluster of the configuration -> uid of the namespace kube-system that was found there."""

@@ -19,11 +19,9 @@ def without_unrouted(snapshot: SourceSnapshot, config: SyncConfig) -> SourceSnap
 
     rejections = tuple(one for one in snapshot.rejections if is_routed(one.ref.name))
     issuances = tuple(one for one in snapshot.issuances if is_routed(one.ref.name))
-    return snapshot.model_copy(
-        update={
-            "rejections": rejections,
-            "issuances": issuances,
-            "unrouted_rejections": len(snapshot.rejections) - len(rejections),
-            "unrouted_issuances": len(snapshot.issuances) - len(issuances),
-        }
+    return snapshot.changed(
+        rejections=rejections,
+        issuances=issuances,
+        unrouted_rejections=len(snapshot.rejections) - len(rejections),
+        unrouted_issuances=len(snapshot.issuances) - len(issuances),
     )
