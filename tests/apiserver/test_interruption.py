@@ -108,7 +108,7 @@ def test_a_run_that_is_told_to_stop_begins_no_other_write(
         give(process, told)
         output, _ = process.communicate(timeout=300)
     assert process.returncode == (130 if told is signal.SIGINT else -told)
-    reported = "tls-sync: interrupted; the report above says what was done\n"
+    reported = "tls-sync: interrupted; the report above shows what was done\n"
     assert output.endswith(reported) is (told is signal.SIGINT)
     written = len(world.versions())
     assert 0 < written == len(slowly.paths) < COUNT, output
