@@ -6,8 +6,10 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
+from prefect import Flow
 from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_CLIENT_SERVER_VERSION_CHECK_ENABLED,
@@ -17,25 +19,70 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from flows.commands.run import guarded_server, lean_settings, notice_of_waiting
+from flows.commands.run import guarded_server, lean_settings, notice_of_waiting, serialize_parameters
+from flows.tls_sync import tls_sync
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "deployments" / "tls-sync.yaml"
 
 
-def test_a_run_that_can_not_begin_says_why(tmp_path: Path) -> None:
-    """Where nothing answers at PREFECT_API_URL, the command ends with one line and exit status 1."""
+A_RUN = """
+import sys
+from flows import __main__ as command
+status = command.run(command.make_parser().parse_args([]))  # nothing answers there
+assert not [name for name in command.UNUSED if name in sys.modules]
+sys.modules["flows.commands.run"].tls_sync.serialize_parameters({"cluster": "dev"})
+assert "fastapi" not in sys.modules
+from prefect.blocks.webhook import Webhook
+sys.exit(status)
+"""
+A_PREFECT_THAT_USES_ALL = """
+import sys
+from flows import __main__ as command
+command.UNUSED = ("prefect.artifacts",)
+sys.exit(command.run(command.make_parser().parse_args([])))
+"""
+
+
+@pytest.mark.parametrize("script", [A_RUN, A_PREFECT_THAT_USES_ALL], ids=["as it is", "modules moved"])
+def test_a_run_leaves_out_what_it_does_not_use(tmp_path: Path, script: str) -> None:
+    """Neither Prefect's blocks nor FastAPI are imported; a Prefect that needs what is left out still runs.
+
+    Where nothing answers at PREFECT_API_URL, the command ends with one line and exit status 1.
+    """
     environment = {
         **os.environ,
         "TLS_SYNC_CONFIG": str(EXAMPLE),
         "PREFECT_HOME": str(tmp_path),
         "PREFECT_API_URL": "http://127.0.0.1:1/api",
     }
-    command = [sys.executable, "-m", "flows"]
+    command = [sys.executable, "-c", script]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, ""), done.stderr
     assert done.stderr.startswith("tls-sync: no run can begin: ")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"cluster": "dev", "certificate": "homarr-dev-tls", "dry_run": True, "group": None},
+        {"cluster": None, "certificate": None, "dry_run": False, "group": "ring-1", "urgent_only": True},
+    ],
+)
+def test_parameters_are_stored_as_prefect_would(given: dict[str, Any]) -> None:
+    """What leaves the parameters as they are gives the same as Prefect's method, which makes JSON of them."""
+    assert serialize_parameters(given) == Flow.serialize_parameters(tls_sync, given)
+
+
+def test_each_parameter_is_text_or_a_boolean() -> None:
+    """Any other would have to be made JSON."""
+    kinds = {
+        one.get("type", "text or null" if {"type": "string"} in one.get("anyOf", []) else "?")
+        for one in tls_sync.parameters.properties.values()
+    }
+    assert kinds == {"boolean", "text or null"}
 
 
 def test_heartbeats_are_sent_only_where_they_are_asked_for() -> None:
