@@ -163,11 +163,11 @@ def run(given: argparse.Namespace) -> int:
     with importing():
         try:
             with without(*UNUSED):
-                from flows.commands import run as run_command  # noqa: PLC0415  after the environment
+                from flows.commands.run import run as run_flow  # noqa: PLC0415  after the environment
         except (ImportError, AttributeError):  # a Prefect that does use one of them
-            from flows.commands import run as run_command  # noqa: PLC0415
+            from flows.commands.run import run as run_flow  # noqa: PLC0415
 
-    return run_command.run(parameters)
+    return run_flow(parameters)
 
 
 if __name__ == "__main__":

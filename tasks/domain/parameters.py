@@ -1,4 +1,4 @@
-"""What one run is asked for, as one value from the command line or the Prefect UI to the report. Pure."""
+"""The parameters of one run, as one value from the command line or the Prefect UI to the report. Pure."""
 
 from dataclasses import dataclass, fields
 

@@ -10,7 +10,7 @@ from tasks.domain.models import Change, Owner, SourceSnapshot
 from tasks.domain.parameters import RunParameters
 
 EVERYTHING = RunParameters()
-"""What a scheduled run is asked for."""
+"""The parameters of a scheduled run."""
 
 
 @dataclass

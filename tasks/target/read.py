@@ -1,6 +1,6 @@
-"""Reads one target: its Secrets, where their metadata is not enough their content, and what we may do there.
+"""Reads the Secrets of one target: their metadata and, where that is not enough, their content.
 
-What concerns one namespace or one Secret costs that one alone; a cluster in trouble costs all.
+A failure that concerns one namespace or one Secret leaves out that one; a transient failure ends the reading.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -27,7 +27,7 @@ R = TypeVar("R")
 
 
 def list_namespaces(target: ClusterClient, namespaces: Iterable[str], observed: ObservedState) -> None:
-    """List the metadata of the Secrets there. Raises ClusterError where the cluster is in trouble."""
+    """List the metadata of the Secrets in these namespaces. Raises ClusterError after a transient failure."""
     for namespace, found in _each(target.target_secrets, namespaces):
         if isinstance(found, Failure):
             observed.failures.append(found)
@@ -38,7 +38,7 @@ def list_namespaces(target: ClusterClient, namespaces: Iterable[str], observed: 
 def read_copies(
     target: ClusterClient, refs: Iterable[SecretRef], source: Source, observed: ObservedState
 ) -> None:
-    """Read these Secrets with their content. Raises ClusterError where the cluster is in trouble."""
+    """Read these Secrets with their content. Raises ClusterError after a transient failure."""
 
     def read_one(ref: SecretRef) -> TargetSecret | None:
         return read_copy(target, observed.secrets[ref], source)
@@ -52,7 +52,7 @@ def read_copies(
 
 
 def _each(read: Callable[[K], R], keys: Iterable[K]) -> Iterator[tuple[K, R | Failure]]:
-    """Read these in several threads. A failure of one alone is its value; a transient one is raised."""
+    """Read these in several threads. Yields a Failure for what can't be read; raises a transient one."""
 
     def read_one(key: K) -> R | Failure:
         try:

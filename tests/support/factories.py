@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from hypothesis import HealthCheck, settings
 from pydantic import TypeAdapter
 
-from tasks.config.schema import Cluster
+from tasks.config.schema import Cluster, SyncConfig
 from tasks.domain import annotations
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import (
@@ -184,6 +184,12 @@ def failure(
 
 def cluster_report(cluster: str = "dev", *changes: Change, **values: Any) -> ClusterReport:
     return ClusterReport(cluster=cluster, changes=changes, **values)
+
+
+def unpinned_clusters(*names: str) -> SyncConfig:
+    """A configuration of clusters without a clusterId."""
+    document = {"owner": OWNER, "source": {"namespace": SOURCE_NAMESPACE}}
+    return SyncConfig.model_validate({**document, "clusters": [cluster(name=name) for name in names]})
 
 
 def run_report(*clusters: ClusterReport, **values: Any) -> RunReport:

@@ -4,23 +4,16 @@ from datetime import datetime
 
 import pytest
 
-from tasks.config.schema import SyncConfig
 from tasks.domain.errors import ClusterError
 from tasks.domain.models import ClusterReport
 from tasks.inventory import collect
 from tasks.plan.observed import ObservedState
 from tasks.plan.spec import SyncSpec
 from tasks.target import identity
-from tests.support.factories import OPS_ID, OWNER, SOURCE_NAMESPACE, cluster, snapshot
+from tests.support.factories import OPS_ID, snapshot, unpinned_clusters
 
 UID = "0d0c9a52-5a4e-4f0e-9d0b-6f1f0c6f2b22"
-CONFIG = SyncConfig.model_validate(
-    {
-        "owner": OWNER,
-        "source": {"namespace": SOURCE_NAMESPACE},
-        "clusters": [cluster(name="dev"), cluster(name="prd")],
-    }
-)
+CONFIG = unpinned_clusters("dev", "prd")
 
 
 def preview(spec: SyncSpec, _: float) -> tuple[ClusterReport, ObservedState]:

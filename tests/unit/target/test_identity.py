@@ -4,20 +4,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tasks.config.schema import SyncConfig
 from tasks.domain.errors import ClusterError
 from tasks.plan.spec import RunMemory, SyncSpec
 from tasks.target import identity
-from tests.support.factories import OPS_ID, OWNER, SOURCE_NAMESPACE, cluster, snapshot
+from tests.support.factories import OPS_ID, snapshot, unpinned_clusters
 
 UID = "0d0c9a52-5a4e-4f0e-9d0b-6f1f0c6f2b22"
-CONFIG = SyncConfig.model_validate(
-    {
-        "owner": OWNER,
-        "source": {"namespace": SOURCE_NAMESPACE},
-        "clusters": [cluster(name="dev"), cluster(name="prd")],
-    }
-)
+CONFIG = unpinned_clusters("dev", "prd")
 
 
 def verify(name: str, memory: RunMemory, monkeypatch: pytest.MonkeyPatch) -> list[str]:
