@@ -17,7 +17,8 @@ from typing import NamedTuple
 ROOT = Path(__file__).parents[2]
 KNOWN = Path(__file__).with_name("survivors.txt")
 TESTS = {
-    "plan/decide": "tests/unit/plan/test_decide.py tests/unit/plan/test_ownership.py",
+    "plan/decide": "tests/unit/plan/test_decide.py tests/unit/plan/test_ownership.py "
+    "tests/unit/plan/test_prune.py",
     "plan/safety": "tests/unit/plan/test_decide.py tests/unit/plan/test_state_machine.py",
     "source/chain": "tests/unit/source/test_chain.py tests/unit/source/test_checks.py",
     "source/checks": "tests/unit/source/test_checks.py tests/unit/source/test_chain.py",
@@ -77,7 +78,7 @@ def survivors(module: str, results: list[dict[str, str] | None]) -> Iterator[Sur
     for result in results:
         if result and result["test_outcome"] == "survived":
             added = [line[1:].strip() for line in result["diff"].splitlines() if line[:1] == "+"]
-            yield Survivor(module, " ".join(added[1:]))
+            yield Survivor(module, " ".join(added[1:]).strip())
 
 
 def known() -> set[str]:
@@ -88,8 +89,8 @@ def known() -> set[str]:
 def main() -> int:
     """Exit status 1 where a mutant survived that survivors.txt does not list."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__)
-    parser.add_argument("modules", nargs="*", default=list(TESTS), metavar="module", choices=[[], *TESTS])
-    chosen = parser.parse_args().modules
+    parser.add_argument("modules", nargs="*", default=[], metavar="module", choices=[[], *TESTS])
+    chosen = parser.parse_args().modules or list(TESTS)
     unknown: list[Survivor] = []
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "copy"

@@ -356,6 +356,16 @@ def test_plan_takes_off_what_others_added() -> None:
             ),
             ("ca.crt", "x"),
         ),
+        (
+            target_secret(
+                managed=ManagedKeys(
+                    ours=PAIR | {"ca.crt"}, ours_metadata=METADATA, others=frozenset({"ca.crt", "x"})
+                ),
+                was_read=True,
+                keys=PAIR | {"ca.crt", "x"},
+            ),
+            ("ca.crt", "x"),
+        ),
         (target_secret(managed=EDITED, was_read=True, keys=PAIR | {"x"}), ("x",)),
         (
             target_secret(
@@ -369,6 +379,7 @@ def test_plan_takes_off_what_others_added() -> None:
         "adopted",
         "adopted, and written by us before",
         "ours goes with another's",
+        "some are ours and another's at once",
         "owned by nobody",
         "ours alone, which an apply takes off",
     ],
@@ -380,6 +391,49 @@ def test_plan_names_each_key_that_a_patch_has_to_take_off(
     source = OWN.model_copy(update={"version": version("d4")}) if not secret.was_read else OWN
     (row,) = make(cluster(), snapshot(source), [secret]).changes
     assert (row.writes, row.extra_keys) == (True, gone)
+
+
+def test_a_refusal_tells_what_its_reason_alone_does_not() -> None:
+    """The keys that an adoption would lose, sorted; where another obstacle comes first, nothing of them."""
+    keys = PAIR | {"z", "a"}
+    asking = foreign_secret(annotations=ASKS, was_read=True, keys=keys)
+    (row,) = make(cluster(), snapshot(OWN), [asking]).changes
+    assert (row.reason, row.detail) == (Reason.ADOPTION_WOULD_LOSE_KEYS, "a, z")
+    (row,) = make(cluster(), snapshot(OWN), [replace(asking, terminating=True)]).changes
+    assert (row.reason, row.detail) == (Reason.TERMINATING, "")
+
+
+def test_a_refusal_names_the_other_ops_only_where_that_is_the_obstacle() -> None:
+    """A copy of another owner is refused as that, wherever it came from."""
+    (row,) = make(cluster(), snapshot(OWN), [target_secret(annotations=OTHER_OPS)]).changes
+    assert row.reason is Reason.OWNED_BY_ANOTHER_SOURCE_CLUSTER
+    assert row.detail
+    (row,) = make(cluster(), snapshot(OWN), [target_secret(owner="ops-2", annotations=OTHER_OPS)]).changes
+    assert (row.reason, row.detail) == (Reason.OWNED_BY_ANOTHER_OWNER, "")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, [Reason.MISSING_ON_SOURCE]),
+        ({"explicit": True}, [Reason.MISSING_ON_SOURCE]),
+        ({"explicit": False}, []),
+    ],
+)
+def test_an_absent_certificate_is_reported_to_whoever_named_it(
+    options: dict[str, bool], expected: list[Reason]
+) -> None:
+    """A person who names it learns that OPS has none; the watcher, which names what changed, reports none."""
+    to = cluster(route(["homarr-*"]))
+    named = decide.make_plan(to, snapshot(), (), owner=US, now=NOW, certificate="homarr-gone-tls", **options)
+    assert [row.reason for row in named.changes] == expected
+
+
+def test_a_copy_in_sync_shares_the_version_of_its_source() -> None:
+    """One object for all copies: a run with 50,000 of them would hold as many versions otherwise."""
+    source = OWN.model_copy(update={"version": version()})
+    (row,) = make(cluster(), snapshot(source), [target_secret(source)]).changes
+    assert row.old is row.new
 
 
 def test_plan_binds_nothing_that_it_does_not_write() -> None:
