@@ -8,9 +8,13 @@ from prefect.states import Completed, Failed
 from pydantic import Field
 
 from tasks.config.load import load_config
+from tasks.orchestration.prefect_api import PrefectAPIError, prefect_api
 from tasks.orchestration.process import prepare
+from tasks.orchestration.schedule import longest_gap
 from tasks.preflight import render
+from tasks.preflight.model import Preflight
 from tasks.preflight.probe import preflight as run_preflight
+from tasks.preflight.schedule import with_schedule, without_schedule
 from tasks.runtime.shutdown import begin_run
 
 prepare()
@@ -33,7 +37,7 @@ def preflight(
     ),
 ) -> State[None]:
     begin_run()
-    found = run_preflight(load_config(), cluster)
+    found = _with_schedule(run_preflight(load_config(), cluster))
     verdict, logger = render.verdict(found), get_run_logger()
     log = logger.info if verdict.ok else logger.error
     log("%s", render.render(found))
@@ -42,3 +46,12 @@ def preflight(
     )
     state = Completed if verdict.ok else Failed
     return state(name=verdict.name, message=verdict.message)
+
+
+def _with_schedule(found: Preflight) -> Preflight:
+    try:
+        with prefect_api() as client:
+            ops = with_schedule(found.ops, longest_gap(client))
+    except PrefectAPIError as error:
+        ops = without_schedule(found.ops, str(error))
+    return found.model_copy(update={"ops": ops})

@@ -14,6 +14,7 @@ from tasks.kube.permissions import ALLOWED_ON_OPS, REQUIRED_ON_OPS, Permissions,
 from tasks.kubeconfig.expiry import expiry_warnings
 from tasks.preflight.model import Check, CheckStatus, Finding, Readiness
 
+NOT_PINNED, POLICY_MISSING = "NotPinned", "PolicyMissing"
 NO_CONNECTION = frozenset(
     {
         FailureCode.UNREACHABLE,
@@ -137,7 +138,7 @@ def ops_cluster_id_finding(source: Source, uid: str) -> Finding:
 
 
 def _not_pinned(remedy: str) -> Finding:
-    return warning(Check.CLUSTER_ID, "NotPinned", "nothing pins the identity of this cluster", remedy)
+    return warning(Check.CLUSTER_ID, NOT_PINNED, "nothing pins the identity of this cluster", remedy)
 
 
 def _wrong_cluster(text: str) -> Finding:
@@ -165,11 +166,13 @@ def with_duplicates(
 
 def permission_findings(cluster: Cluster, permissions: Mapping[str, Permissions]) -> Iterator[Finding]:
     """Return the missing and the excess verbs on Secrets; namespaces with the same verbs share a finding."""
-    remedy, verbs = on_target(cluster.name), required_verbs(prune=cluster.prune)
+    verbs = required_verbs(prune=cluster.prune)
     for missing, names in _grouped({name: one.missing(verbs) for name, one in permissions.items()}):
+        remedy = on_target(cluster.name)
         text = f"{names}: {', '.join(missing)} on secrets missing"
         if missing == tuple(sorted(verbs)):
             text = f"{names}: no right on secrets: the namespace is missing, or its Role"
+            remedy = f"create the namespace if it does not exist, then {remedy}"
             unseen = f"{names}: without permissions there, the server does not say whether it exists"
             yield unknown(Check.NAMESPACES, unseen, remedy)
         yield _missing(text, remedy)
@@ -256,6 +259,6 @@ def dry_run_findings(cluster: Cluster, who: str, results: Mapping[str, DryRunRes
         text = f"{unprotected}: a Secret that isn't ours could be written: no policy binds {who}"
         remedy = "apply deployments/target/admission-policy.yaml; it must name this user"
         finding = error if cluster.protected else warning
-        yield finding(Check.POLICY, "PolicyMissing", text, remedy)
+        yield finding(Check.POLICY, POLICY_MISSING, text, remedy)
     elif any(one.policy_enforced for one in results.values()):
         yield ok(Check.POLICY, f"it binds {who}")

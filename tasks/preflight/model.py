@@ -1,5 +1,6 @@
 """The result of a preflight: findings, each about one check of one cluster. Pure."""
 
+from datetime import timedelta
 from enum import StrEnum
 
 from tasks.domain.models import Model
@@ -47,6 +48,15 @@ class Finding(Model):
     remedy: str = ""
 
 
+class RenewalWindow(Model):
+    """The time between a certificate's renewal and its expiry."""
+
+    certificate: str
+    """Name of the Secret on OPS."""
+    lifetime: timedelta
+    window: timedelta
+
+
 class Readiness(Model):
     """The findings about one cluster."""
 
@@ -54,6 +64,8 @@ class Readiness(Model):
     findings: tuple[Finding, ...] = ()
     uid: str = ""
     """The uid of its namespace kube-system, if known."""
+    shortest: RenewalWindow | None = None
+    """On OPS, of the routed certificates whose renewal is known, the one that allows the least time."""
 
     def status(self, check: Check) -> CheckStatus:
         """Return the worst status among the findings of a check."""

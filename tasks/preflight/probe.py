@@ -23,10 +23,11 @@ from tasks.kube.permissions import REQUIRED_ON_OPS, Permissions, required_verbs
 from tasks.kube.secret_manifest import tls_secret_manifest
 from tasks.kubeconfig.reader import MAX_CONNECTIONS, connect, contexts
 from tasks.plan import ownership
-from tasks.plan.unrouted import without_unrouted
+from tasks.plan.unrouted import routed_by, without_unrouted
 from tasks.preflight import diagnose
 from tasks.preflight.diagnose import DryRunResult
-from tasks.preflight.model import Check, CheckStatus, Finding, Preflight, Readiness
+from tasks.preflight.model import Check, CheckStatus, Finding, Preflight, Readiness, RenewalWindow
+from tasks.preflight.schedule import shortest_window
 from tasks.runtime.shutdown import stop
 from tasks.source.issuance import CertificateStatus, add_status, issuance_of
 
@@ -68,6 +69,7 @@ class _Probe:
         self.cluster, self.uid, self.who = cluster, "", ""
         self.check = Check.CONTEXT
         self.findings: list[Finding] = []
+        self.shortest: RenewalWindow | None = None
 
 
 def _checked(cluster: str, run_checks: Callable[[_Probe], None]) -> Readiness:
@@ -80,7 +82,8 @@ def _checked(cluster: str, run_checks: Callable[[_Probe], None]) -> Readiness:
         probe.findings += diagnose.failure_findings(
             internal_error(cluster, "make the preflight", error), probe.check
         )
-    return Readiness(cluster=cluster, findings=tuple(probe.findings), uid=probe.uid)
+    findings = tuple(probe.findings)
+    return Readiness(cluster=cluster, findings=findings, uid=probe.uid, shortest=probe.shortest)
 
 
 @contextmanager
@@ -110,16 +113,18 @@ def _check_ops(probe: _Probe, config: SyncConfig) -> None:
         if "list" in permissions.verbs or "*" in permissions.verbs:
             probe.check = Check.NAMESPACES
             _, versions = client.tls_versions(source.namespace, source.selector)
-            issuances, failure = _issuances(client, source, frozenset(versions))
+            statuses, failure = _certificates(client, source)
+            issuances = _issuances(statuses, source.namespace, frozenset(versions))
             pending = without_unrouted(SourceSnapshot(issuances=issuances), config).issuances
+            probe.shortest = shortest_window(statuses, routed_by(config))
             probe.findings += diagnose.source_findings(source.namespace, len(versions), failure, len(pending))
             probe.findings += diagnose.issuance_findings(pending, datetime.now(UTC))
 
 
-def _issuances(
-    client: ClusterClient, source: Source, secrets: frozenset[str]
-) -> tuple[tuple[Issuance, ...], Failure | None]:
-    """Return the Certificates whose Secrets are not among these; or why Certificates can't be read."""
+def _certificates(
+    client: ClusterClient, source: Source
+) -> tuple[dict[str, CertificateStatus], Failure | None]:
+    """Return cert-manager's Certificates by the names of their Secrets; or why they can't be read."""
     statuses: dict[str, CertificateStatus] = {}
     try:
         for page in client.certificates(source.namespace):
@@ -127,15 +132,22 @@ def _issuances(
                 add_status(statuses, certificate, source.selector)
     except ClusterError as error:
         if error.failure.code in (FailureCode.API_MISSING, FailureCode.FORBIDDEN):
-            return (), error.failure
+            return {}, error.failure
         raise
+    return statuses, None
+
+
+def _issuances(
+    statuses: dict[str, CertificateStatus], namespace: str, secrets: frozenset[str]
+) -> tuple[Issuance, ...]:
+    """Return the Certificates whose Secrets are not among these, and are yet to be issued."""
     now = datetime.now(UTC)
     found = (
-        issuance_of(SecretRef(namespace=source.namespace, name=name), None, status, now)
+        issuance_of(SecretRef(namespace=namespace, name=name), None, status, now)
         for name, status in sorted(statuses.items())
         if name not in secrets
     )
-    return tuple(one for one in found if one), None
+    return tuple(one for one in found if one)
 
 
 def _check_target(probe: _Probe, cluster: Cluster, owner: str, ops: str) -> None:

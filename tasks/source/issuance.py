@@ -8,7 +8,7 @@ which is wrong where a Secret was deleted to have it issued again.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tasks.domain.models import (
@@ -45,6 +45,8 @@ class CertificateStatus:
     """Whether its Secret gets the labels that `source.selector` requires."""
     share: float | None = None
     """The share of a certificate's lifetime after which it is renewed."""
+    lifetime: timedelta | None = None
+    """From notBefore to notAfter of the certificate that was issued last, where `share` is known."""
 
 
 def parse_status(certificate: object, selector: Mapping[str, str]) -> tuple[str, CertificateStatus] | None:
@@ -54,6 +56,7 @@ def parse_status(certificate: object, selector: Mapping[str, str]) -> tuple[str,
     if not (isinstance(name, str) and is_name(name)):
         return None
     ready, labels = _ready(raw), _mapping(spec.get("secretTemplate"), "labels")
+    share, lifetime = _renewal(raw)
     since = _moment(ready.get("lastTransitionTime")) or _moment(metadata.get("creationTimestamp"))
     status = CertificateStatus(
         certificate=own if isinstance(own, str) and is_name(own) else name,
@@ -61,7 +64,8 @@ def parse_status(certificate: object, selector: Mapping[str, str]) -> tuple[str,
         ready=ready.get("status") == "True",
         attempts=min(attempts, MAX_ATTEMPTS) if isinstance(attempts, int) and attempts > 0 else 0,
         selected=all(labels.get(key) == value for key, value in selector.items()),
-        share=_share(raw),
+        share=share,
+        lifetime=lifetime,
     )
     return name, status
 
@@ -115,11 +119,11 @@ def renewal_of(version: Version, status: CertificateStatus) -> datetime | None:
     return version.not_before + (version.not_after - version.not_before) * status.share
 
 
-def _share(raw: Mapping[str, Any]) -> float | None:
+def _renewal(raw: Mapping[str, Any]) -> tuple[float, timedelta] | tuple[None, None]:
     begin, end, renewal = (_moment(raw.get(key)) for key in ("notBefore", "notAfter", "renewalTime"))
     if not (begin and end and renewal and begin < renewal < end):
-        return None
-    return (renewal - begin) / (end - begin)
+        return None, None
+    return (renewal - begin) / (end - begin), end - begin
 
 
 def _ready(raw: Mapping[str, Any]) -> Mapping[str, Any]:
