@@ -47,7 +47,7 @@ class Reader:
 
     def types(self, *lines: str) -> subprocess.CompletedProcess[str]:
         """Run the lines in a shell of their own."""
-        command = ["bash", "-ec", "\n".join(lines).replace("<server>:4200", f"127.0.0.1:{self.port}")]
+        command = ["bash", "-ec", "\n".join(lines).replace("127.0.0.1:4200", f"127.0.0.1:{self.port}")]
         return subprocess.run(
             command, cwd=self.checkout, env=self.environment, capture_output=True, text=True, check=False
         )
