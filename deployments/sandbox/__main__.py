@@ -15,15 +15,19 @@ _DESCRIPTION = """\
 tls-sync on four real API servers (ops, dev, rct, prd) and a real Prefect server, all on loopback
 and in one temporary directory. Nothing of your own clusters, kubeconfig or Prefect profile is used.
 
-  demo   a guided tour of a few minutes: six runs, each one checked against the clusters
-  up     the same clusters to play with: Prefect's UI, the flow with its hourly schedule, the
-         preflight, and a list of commands to type in another terminal; runs until Ctrl-C
-  renew  renew a certificate on the OPS of a sandbox that is up, as cert-manager would
-  fetch  only find, fetch or build what the tests need: kube-apiserver, etcd, kubectl, helm
+  demo       a guided tour of a few minutes: six runs, each one checked against the clusters
+  demo-acme  the way of a certificate: cert-manager orders it, a run copies it, TLS clients trust it
+  up         the same clusters to play with: cert-manager with an ACME server on OPS, Prefect's UI, the
+             flow with its hourly schedule, the preflight, and a list of commands to type in another
+             terminal; runs until Ctrl-C
+  renew      have cert-manager renew a certificate on the OPS of a sandbox that is up
+  fetch      only find, fetch or build what the tests need: kube-apiserver, etcd, kubectl, helm,
+             cert-manager and an ACME server
 """
 _EPILOG = """\
 kube-apiserver and etcd are taken from $KUBEBUILDER_ASSETS if it is set, else from the cache, or are
-fetched or built once, which takes minutes. Ctrl-C stops all processes and removes all files.
+fetched or built once, which takes minutes. cert-manager and pebble, the ACME server, are always built
+from source, with Go; that takes five minutes, once. Ctrl-C stops all processes and removes all files.
 """
 
 
@@ -34,10 +38,11 @@ def main() -> int:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="demo|up|renew|fetch")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="demo|demo-acme|up|renew|fetch")
     commands.add_parser("demo", help="a guided tour of six runs; exit status 0 if every check passed")
+    commands.add_parser("demo-acme", help="from an ACME order to TLS handshakes with the copies")
     commands.add_parser("up", help="clusters, Prefect's UI and the scheduled flow, until Ctrl-C")
-    commands.add_parser("fetch", help="find, fetch or build kube-apiserver, etcd, kubectl and helm")
+    commands.add_parser("fetch", help="find, fetch or build the programs that tests need")
     renew = commands.add_parser(
         "renew", help="renew a certificate on OPS; needs the KUBECONFIG that up prints"
     )
@@ -63,14 +68,13 @@ def _carry_out(given: argparse.Namespace) -> int:
     if given.command == "fetch":
         from deployments.sandbox.programs.binaries import locate  # noqa: PLC0415
 
-        locate("etcd", "kube-apiserver", "kubectl", "helm")
+        locate("etcd", "kube-apiserver", "kubectl", "helm", "cert-manager", "dns01", "pebble")
         return 0
-    from deployments.sandbox.demo import demo, up  # noqa: PLC0415
-    from deployments.sandbox.world import renewal  # noqa: PLC0415
+    from deployments.sandbox.demo import acme, demo, renew, up  # noqa: PLC0415
 
     if given.command == "renew":
-        return renewal.renew_by_name(given.name)
-    return demo.run() if given.command == "demo" else up.run()
+        return renew.run(given.name)
+    return {"demo": demo.run, "demo-acme": acme.run, "up": up.run}[given.command]()
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> None:

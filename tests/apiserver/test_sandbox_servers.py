@@ -18,8 +18,9 @@ from deployments.sandbox.clusters import api_server
 from deployments.sandbox.clusters.admin import Admin, AdminError
 from deployments.sandbox.clusters.control_plane import Sandbox
 from deployments.sandbox.clusters.manifests import Manifest
+from deployments.sandbox.demo import renew
 from deployments.sandbox.errors import SandboxError
-from deployments.sandbox.world import renewal, scenario
+from deployments.sandbox.world import scenario
 from deployments.sandbox.world.cert_manager import Issuer
 from deployments.sandbox.world.kubeconfig import write_kubeconfig
 
@@ -69,9 +70,9 @@ def test_renew_with_another_kubeconfig_says_what_to_type(
     path = {"none": tmp_path / "none", "another": theirs, "of runs": world.kubeconfig}[whose]
     monkeypatch.setenv("KUBECONFIG", str(path))
     with pytest.raises(SandboxError, match=r"type here the exports that it prints"):
-        renewal.renew_by_name("homarr-prd-tls")
+        renew.run("homarr-prd-tls")
     monkeypatch.setenv("KUBECONFIG", str(world.admin_kubeconfig))
-    assert renewal.renew_by_name("homarr-prd-tls") == 0
+    assert renew.run("homarr-prd-tls") == 0
     assert "homarr-prd-tls is renewed on OPS" in capsys.readouterr().out
 
 

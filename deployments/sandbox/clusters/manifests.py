@@ -11,6 +11,7 @@ Manifests = list[Manifest]
 _IN_A_NAMESPACE = {
     "Certificate": "certificates",
     "ConfigMap": "configmaps",
+    "Issuer": "issuers",
     "Pod": "pods",
     "Role": "roles",
     "RoleBinding": "rolebindings",
@@ -18,6 +19,7 @@ _IN_A_NAMESPACE = {
     "ServiceAccount": "serviceaccounts",
 }
 _IN_NO_NAMESPACE = {
+    "ClusterIssuer": "clusterissuers",
     "ClusterRole": "clusterroles",
     "ClusterRoleBinding": "clusterrolebindings",
     "CustomResourceDefinition": "customresourcedefinitions",

@@ -34,8 +34,8 @@ Edit a copy by hand, and let a run repair it:
     -p '{{"stringData":{{"tls.crt":"edited by hand"}}}}'
   prefect deployment run tls-sync/ops -p cluster=dev --watch
 
-Renew a certificate on OPS, as cert-manager would, and copy it:
-  kubectl --context cluster-ops -n certificates-ops get certificates
+OPS has cert-manager and an ACME server. Renew a certificate, as `cmctl renew` does, and copy it:
+  kubectl --context cluster-ops -n certificates-ops get certificates,orders
   python -m deployments.sandbox renew homarr-prd-tls
   prefect deployment run tls-sync/ops --watch
 

@@ -4,17 +4,20 @@ import os
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from deployments.sandbox import processes
+from deployments.sandbox.cert_manager.source import PROGRAMS, Source, source
 from deployments.sandbox.clusters.control_plane import Sandbox
 from deployments.sandbox.demo import guide
 from deployments.sandbox.demo.prefect_server import ROOT, PrefectServer, end, prefect_server, wait_for
 from deployments.sandbox.demo.workspace import workspace
 from deployments.sandbox.errors import SandboxError
+from deployments.sandbox.programs.binaries import locate
 from deployments.sandbox.progress import Say, say
 from deployments.sandbox.world import scenario
+from deployments.sandbox.world.kubeconfig import SOURCE_CLUSTER
 
 _DEPLOYMENT = "/api/deployments/name/tls-sync/ops"
 _SETTINGS = {"PREFECT_RUNNER_POLL_FREQUENCY": "2"}  # seconds until a run by hand starts
@@ -22,23 +25,37 @@ _SETTINGS = {"PREFECT_RUNNER_POLL_FREQUENCY": "2"}  # seconds until a run by han
 
 def run() -> int:
     overriding = sorted(name for name in os.environ if name.startswith("PREFECT_"))
-    say("starting a Prefect server and four clusters; this takes up to a minute")
+    say("starting a Prefect server, four clusters and cert-manager; this takes up to two minutes")
     with (
         workspace() as directory,
         prefect_server(directory, **_SETTINGS) as server,
         Sandbox(directory=directory / "clusters") as sandbox,
+        ExitStack() as stack,
     ):
-        world = scenario.build(sandbox, directory)
+        issuing = _source(stack, sandbox, directory)
+        world = scenario.build(sandbox, directory, issuing.fill if issuing else None)
         os.environ |= {"TLS_SYNC_CONFIG": str(world.config), "KUBECONFIG": str(world.kubeconfig)}
         server.wait(say)
         with _served(server, directory, say) as (runner, log):
+            if issuing:
+                issuing.await_filled(sandbox.cluster(SOURCE_CLUSTER).admin)
             print(guide.text(world, server, overriding, say), flush=True)  # noqa: T201
             watched = {
                 "the Prefect server": (_pid(server.process), server.log),
                 "the flow's runner": (runner, log),
             }
-            watch(watched | _clusters(sandbox))
+            watch(watched | _clusters(sandbox) | (issuing.children if issuing else {}))
     return 0
+
+
+def _source(stack: ExitStack, sandbox: Sandbox, directory: Path) -> Source | None:
+    """Return cert-manager on OPS, or None where it can't be had, as for lack of Go."""
+    try:
+        locate(*PROGRAMS, say=say)
+    except SandboxError as error:
+        say(f"OPS gets Secrets in cert-manager's form, without cert-manager: {error}")
+        return None
+    return stack.enter_context(source(sandbox, directory, say))
 
 
 @contextmanager

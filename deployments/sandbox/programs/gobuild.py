@@ -1,8 +1,10 @@
-"""Builds the programs of the control plane and of a node from source, pinned by go/*/go.mod and go.sum."""
+"""Builds the programs of the sandbox from source, pinned by go/*/go.mod and go.sum."""
 
 import hashlib
+import json
 import re
 import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,10 +29,14 @@ class Source:
 
     @property
     def version(self) -> str:
-        """The module's version; for our own program, a digest of its source."""
-        if not self.module:
-            parts = [file.read_bytes() for file in sorted(self.directory.iterdir())]
-            return f"{self.folder}-{hashlib.sha256(b''.join(parts)).hexdigest()[:12]}"
+        """The module's version; for a program of ours, the name of its folder and a digest of its source."""
+        if not self.package.startswith("."):
+            return self.module_version
+        parts = [file.read_bytes() for file in sorted(self.directory.rglob("*")) if file.is_file()]
+        return f"{self.folder}-{hashlib.sha256(b''.join(parts)).hexdigest()[:12]}"
+
+    @property
+    def module_version(self) -> str:
         text = (self.directory / "go.mod").read_text()
         found = re.search(rf"^require {re.escape(self.module)} (v\S+)$", text, re.MULTILINE)
         if not found:
@@ -38,9 +44,15 @@ class Source:
         return found[1]
 
 
+_ENVIRONMENT = ("/usr/bin/env", "GOWORK=off", "GOFLAGS=")
+
+
 def _kubernetes(program: str, minutes: float) -> Source:
     return Source("kubernetes", "k8s.io/kubernetes", f"k8s.io/kubernetes/cmd/{program}", minutes)
 
+
+_CERT_MANAGER = "github.com/cert-manager/cert-manager"
+_PEBBLE = "github.com/letsencrypt/pebble/v2/cmd/pebble"
 
 SOURCES = {
     "kube-apiserver": _kubernetes("kube-apiserver", 7),
@@ -53,17 +65,15 @@ SOURCES = {
     "coredns": Source("coredns", "github.com/coredns/coredns", "github.com/coredns/coredns", 3.2),
     "helm": Source("helm", "helm.sh/helm/v3", "helm.sh/helm/v3/cmd/helm", 2.4),
     "pause": Source("pause", "", ".", 0.1),
+    "cert-manager": Source("cert-manager", _CERT_MANAGER, "./controllers", 3),
+    "dns01": Source("cert-manager", _CERT_MANAGER, "./dns01", 0.1),
+    "pebble": Source("pebble", "github.com/letsencrypt/pebble/v2", _PEBBLE, 0.3),
 }
 
 
 def build(name: str, program: Path, say: Say) -> None:
     """Build one program with Go at a path, complete or not at all. Raises SandboxError."""
-    go = shutil.which("go")
-    if go is None:
-        raise SandboxError(
-            f"There is no {name} here, and no Go to build it with. Install Go 1.26 or newer "
-            f"(https://go.dev/dl), or set KUBEBUILDER_ASSETS to a folder that has {name}."
-        )
+    go = _go(name)
     source = SOURCES[name]
     say(
         f"{name} {source.version} is compiled from source: about {source.minutes:g} min on two cores, once; "
@@ -74,9 +84,29 @@ def build(name: str, program: Path, say: Say) -> None:
     partial.unlink(missing_ok=True)  # go build overwrites programs only
     log = program.with_name(f"{name}.log")
     log.unlink(missing_ok=True)
-    command = ["/usr/bin/env", "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=", go, "build", *_flags(source)]
+    command = [*_ENVIRONMENT, "CGO_ENABLED=0", go, "build", *_flags(source)]
     run(f"building {name}", [*command, "-o", partial, source.package], log, say)
     publish(partial, program)
+
+
+def module_folder(name: str) -> Path:
+    """Return the folder of a program's module, whose files are read-only. Raises SandboxError."""
+    source = SOURCES[name]
+    command = [*_ENVIRONMENT, _go(name), "mod", "download", f"-C={source.directory}", "-json", source.module]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (our command)
+    if done.returncode:
+        raise SandboxError(f"the source of {name} can't be had:\n{done.stdout}{done.stderr}")
+    return Path(json.loads(done.stdout)["Dir"])
+
+
+def _go(name: str) -> str:
+    go = shutil.which("go")
+    if go is None:
+        raise SandboxError(
+            f"There is no {name} here, and no Go to build it with. Install Go 1.26 or newer "
+            f"(https://go.dev/dl), or set KUBEBUILDER_ASSETS to a folder that has {name}."
+        )
+    return go
 
 
 def _flags(source: Source) -> list[str]:

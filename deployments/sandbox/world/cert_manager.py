@@ -119,7 +119,7 @@ class Issuer:
             "certificate-name": name,
             "common-name": dns_names[0] if dns_names else "",
             "ip-sans": "",
-            "issuer-group": "cert-manager.io",
+            "issuer-group": "",  # as the Certificate has it, which need not name a group
             "issuer-kind": "ClusterIssuer",
             "issuer-name": "letsencrypt-prod",
             "uri-sans": "",

@@ -78,7 +78,7 @@ def certificate(
     *,
     ready: bool = True,
     reason: str = "Ready",
-    message: str = "as the sandbox says",
+    message: str = "Certificate is up to date and has not expired",
 ) -> Manifest:
     """Return the Certificate of a Secret."""
     metadata, leaf = secret["metadata"], leaf_of(secret)

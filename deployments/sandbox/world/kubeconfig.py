@@ -52,6 +52,11 @@ def write_account(server: ApiServer, user: str, path: Path) -> None:
     _write(path, {server: server.tokens[user]})
 
 
+def write_admin(server: ApiServer, path: Path) -> None:
+    """Write a kubeconfig with all rights on one cluster."""
+    _write(path, {server: server.admin_token})
+
+
 def write_admin_kubeconfig(sandbox: Sandbox, path: Path) -> None:
     """Write a kubeconfig for people, with all rights on all clusters."""
     servers = [sandbox.cluster(name) for name in sandbox.names]

@@ -4,7 +4,7 @@ All that a route names literally is fit to be copied, so a first run completes. 
 are not fit, which the report shows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import yaml
 from deployments.sandbox.clusters.admin import Admin
 from deployments.sandbox.clusters.control_plane import Sandbox
 from deployments.sandbox.world import certificate_resource, unfit
-from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE, Issuer
+from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE, Issuer, KeyFormat, KeyKind
 from deployments.sandbox.world.kubeconfig import (
     SOURCE_CLUSTER,
     context_name,
@@ -58,6 +58,29 @@ CLUSTERS: Mapping[str, Mapping[str, Any]] = {
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """A certificate of OPS that is fit to be copied."""
+
+    name: str
+    dns_names: tuple[str, ...]
+    key: KeyKind = "ec"
+    key_format: KeyFormat = "traditional"
+
+
+CERTIFICATES = (
+    Wanted("homarr-dev-tls", ("homarr.dev.example.org",)),
+    Wanted("headlamp-dev-tls", ("headlamp.dev.example.org",)),
+    Wanted("wildcard-dev-tls", ("*.dev.example.org",)),
+    Wanted("homarr-rct-tls", ("homarr.rct.example.org", "start.rct.example.org")),
+    Wanted("headlamp-rct-tls", ("headlamp.rct.example.org",), key_format="pkcs8"),
+    Wanted("homarr-prd-tls", ("homarr.example.org",)),
+    Wanted("headlamp-prd-tls", ("headlamp.example.org",), key="rsa"),
+)
+TEMPORARY = Wanted("grafana-rct-tls", ("grafana.rct.example.org",))
+"""A certificate that cert-manager signs itself until its issuer exists."""
+
+
+@dataclass(frozen=True)
 class World:
     sandbox: Sandbox
     directory: Path
@@ -66,8 +89,11 @@ class World:
     admin_kubeconfig: Path
 
 
-def build(sandbox: Sandbox, directory: Path) -> World:
-    """Create certificates on OPS, give tls-sync its rights, and write its files; targets stay empty."""
+def build(sandbox: Sandbox, directory: Path, fill: Callable[[Admin], object] | None = None) -> World:
+    """Create certificates on OPS, give tls-sync its rights, and write its files; targets stay empty.
+
+    `fill` creates the certificates; by default they are made in the form that cert-manager writes.
+    """
     world = World(
         sandbox,
         directory,
@@ -77,7 +103,7 @@ def build(sandbox: Sandbox, directory: Path) -> World:
     )
     write_kubeconfig(sandbox, world.kubeconfig, TARGETS)
     write_admin_kubeconfig(sandbox, world.admin_kubeconfig)
-    fill_source(sandbox.cluster(SOURCE_CLUSTER).admin)
+    (fill or fill_source)(sandbox.cluster(SOURCE_CLUSTER).admin)
     content = configuration(sandbox, context_name(SOURCE_CLUSTER))
     world.config.write_text(yaml.safe_dump(content, sort_keys=False))
     return world
@@ -111,15 +137,9 @@ def configuration(sandbox: Sandbox, source_context: str | None) -> dict[str, Any
 def fill_source(admin: Admin) -> None:
     issuer = Issuer()
     fit = [
-        issuer.secret("homarr-dev-tls", ["homarr.dev.example.org"]),
-        issuer.secret("headlamp-dev-tls", ["headlamp.dev.example.org"]),
-        issuer.secret("wildcard-dev-tls", ["*.dev.example.org"]),
-        issuer.secret("homarr-rct-tls", ["homarr.rct.example.org", "start.rct.example.org"]),
-        issuer.secret("headlamp-rct-tls", ["headlamp.rct.example.org"], key_format="pkcs8"),
-        issuer.secret("homarr-prd-tls", ["homarr.example.org"]),
-        issuer.secret("headlamp-prd-tls", ["headlamp.example.org"], key="rsa"),
+        issuer.secret(one.name, one.dns_names, key=one.key, key_format=one.key_format) for one in CERTIFICATES
     ]
-    temporary = unfit.temporary(issuer, "grafana-rct-tls", ["grafana.rct.example.org"])
+    temporary = unfit.temporary(issuer, TEMPORARY.name, TEMPORARY.dns_names)
     expired = unfit.expired(issuer, "legacy-dev-tls", ["legacy.dev.example.org"])
     others = [
         unfit.staged_key(issuer, "homarr-dev-tls"),

@@ -21,7 +21,7 @@ from deployments.sandbox.world.cert_manager import LIFE, Issuer
 
 def staged_key(issuer: Issuer, certificate: str) -> Manifest:
     """Return the next private key, which cert-manager stores before it orders the certificate."""
-    manifest = issuer.manifest(f"{certificate}-x7k2p", [], {"tls.key": _sec1(pki.new_key())})
+    manifest = issuer.manifest(f"{certificate}-x7k2p", [], {"tls.key": pki.key_pem(pki.new_key())})
     manifest["type"] = "Opaque"
     metadata = manifest["metadata"]
     del metadata["annotations"]

@@ -26,6 +26,7 @@ from cryptography.x509.verification import PolicyBuilder, Store
 from deployments.sandbox.clusters import pki
 from deployments.sandbox.clusters.manifests import Manifest, object_path
 from deployments.sandbox.errors import SandboxError
+from deployments.sandbox.programs import gobuild
 from deployments.sandbox.programs.binaries import locate
 from deployments.sandbox.programs.envtest import this_platform
 from deployments.sandbox.world import unfit
@@ -380,3 +381,20 @@ def key_of(secret: Manifest) -> ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey:
     key = load_pem_private_key(data(secret, "tls.key"), None)
     assert isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey)
     return key
+
+
+def test_a_program_of_ours_is_built_anew_when_its_source_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its version is a digest of all files of its module; that of another module is in go.mod."""
+    (tmp_path / "controllers").mkdir()
+    (tmp_path / "go.mod").write_text("require example.org/module v1.2.3\n")
+    main = tmp_path / "controllers" / "main.go"
+    main.write_text("package main")
+    monkeypatch.setattr(gobuild.Source, "directory", tmp_path)
+    ours = gobuild.Source("ours", "example.org/module", "./controllers", 1)
+    before = ours.version
+    assert before.startswith("ours-")
+    main.write_text("package main // changed")
+    assert ours.version != before
+    assert gobuild.Source("theirs", "example.org/module", "example.org/module/cmd", 1).version == "v1.2.3"

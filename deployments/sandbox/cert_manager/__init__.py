@@ -1,0 +1,1 @@
+"""cert-manager's own controllers, and an ACME server for them."""

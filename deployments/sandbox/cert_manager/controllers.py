@@ -1,0 +1,116 @@
+"""cert-manager's own controllers as a process, for one cluster.
+
+They have all rights. No webhook validates a resource beyond its CustomResourceDefinition,
+and durations are accepted that the webhook refuses. There is no cainjector, and no
+controller manager that deletes what belonged to a deleted Certificate, so its name can't be used again.
+"""
+
+import time
+from pathlib import Path
+from typing import Self
+
+from deployments.sandbox import processes
+from deployments.sandbox.clusters import manifests
+from deployments.sandbox.clusters.admin import Admin, AdminError
+from deployments.sandbox.clusters.api_server import ApiServer
+from deployments.sandbox.errors import SandboxError
+from deployments.sandbox.programs import gobuild
+from deployments.sandbox.programs.binaries import cached, locate
+from deployments.sandbox.progress import Say
+from deployments.sandbox.world.kubeconfig import write_admin
+
+NAMESPACE = "cert-manager"
+"""Where the Secrets of ClusterIssuers are."""
+
+_STOP_SECONDS = 15
+
+
+class CertManager:
+    """The controllers of one cluster. `with` installs the CustomResourceDefinitions and starts them."""
+
+    def __init__(self, server: ApiServer, nameserver: str, say: Say) -> None:
+        """`nameserver` is the host:port of the DNS server of ACME challenges."""
+        self._server, self._nameserver, self._say = server, nameserver, say
+        self.log = server.directory / "cert-manager.log"
+        self._process: processes.Process | None = None
+
+    @property
+    def admin(self) -> Admin:
+        """A client of the cluster with all rights."""
+        return self._server.admin
+
+    @property
+    def pid(self) -> int:
+        if self._process is None:
+            raise SandboxError("cert-manager is not running")
+        return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
+    def __enter__(self) -> Self:
+        install(self.admin, self._say)
+        self.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start without waiting. A problem at the start shows in the log."""
+        program = locate("cert-manager", say=self._say)["cert-manager"]
+        kubeconfig = self._server.directory / "cert-manager.kubeconfig"
+        write_admin(self._server, kubeconfig)
+        self.admin.namespace(NAMESPACE)
+        command: list[str | Path] = [
+            program,
+            f"-kubeconfig={kubeconfig}",
+            f"-nameserver={self._nameserver}",
+            f"-cluster-resource-namespace={NAMESPACE}",
+        ]
+        self._process = processes.spawn(command, self.log, self._server.directory)
+
+    def stop(self, grace: float = _STOP_SECONDS) -> None:
+        """Stop within that many seconds; with 0, as in a crash."""
+        if self._process is not None:
+            processes.stop(self._process, grace)
+            self._process = None
+
+    def explain(self) -> str:
+        """Return the end of the log for an error message, and where the whole log is."""
+        return f"cert-manager's last lines:\n{processes.tail(self.log)}\nThe whole log is {self.log}."
+
+
+def custom_resource_definitions(say: Say) -> list[manifests.Manifest]:
+    """Return cert-manager's own CustomResourceDefinitions, from the module that the program is built from."""
+    file = cached(gobuild.SOURCES["cert-manager"].version, "crds.yaml", say, _collect)
+    return manifests.read(file)
+
+
+def _collect(path: Path) -> None:
+    files = sorted((gobuild.module_folder("cert-manager") / "deploy" / "crds").glob("*.yaml"))
+    path.write_text("---\n".join(file.read_text() for file in files))
+
+
+def install(admin: Admin, say: Say) -> None:
+    """Create the CustomResourceDefinitions and wait until the API serves them, some moments later."""
+    definitions = custom_resource_definitions(say)
+    for definition in definitions:
+        admin.ensure(definition)
+    for definition in definitions:
+        _await_served(admin, definition)
+
+
+def _await_served(admin: Admin, definition: manifests.Manifest) -> None:
+    spec = definition["spec"]
+    version = next(one["name"] for one in spec["versions"] if one["storage"])
+    path = f"/apis/{spec['group']}/{version}/{spec['names']['plural']}"
+    for _ in range(300):
+        try:
+            admin.list(path)
+        except AdminError:
+            time.sleep(0.1)
+        else:
+            return
+    raise SandboxError(f"the API server doesn't serve {path} after 30 s")
