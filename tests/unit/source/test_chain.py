@@ -6,14 +6,19 @@ The table has the results of Debian 12's nginx 1.22.1 and HAProxy 2.6.12 (both w
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import NamedTuple
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
+from deployments.sandbox.clusters import pki
 from deployments.sandbox.programs import packages
 from tasks.domain.models import Certificate, SecretRef
 from tasks.domain.reasons import Reason
-from tasks.source.chain import NO_ISSUER
+from tasks.source.chain import CLOCK_SKEW, NO_ISSUER, follow_chain
+from tasks.source.check_failure import CheckFailed
 from tasks.source.checks import Policy, check_secret
 from tests.conftest import running
 from tests.support import chain_cases, tls_programs
@@ -165,3 +170,31 @@ def test_go_says_what_the_table_says(errors_of_go: dict[str, str], case: str) ->
     """A Go client verifies what a Go server serves, or both refuse it."""
     expected, error = TABLE[case].go, errors_of_go[case]
     assert (expected in error) if expected else not error, error
+
+
+def follow(*certificates: x509.Certificate) -> tuple[str, ...]:
+    return follow_chain(certificates, (), NOW)
+
+
+@pytest.mark.parametrize(("late", "fits"), [(timedelta(0), True), (timedelta(seconds=1), False)])
+def test_an_issuer_may_become_valid_within_the_clock_skew(late: timedelta, fits: bool) -> None:
+    """Its notBefore may be five minutes ahead of our clock, and not a second more."""
+    root, issuer, leaf = (pki.new_key() for _ in range(3))
+    early = chain_cases.certificate("issuer", issuer, "root", root, not_before=NOW + CLOCK_SKEW + late)
+    end = chain_cases.certificate(chain_cases.NAME, leaf, "issuer", issuer, is_ca=False)
+    if fits:
+        assert follow(end, early) == ()
+    else:
+        with pytest.raises(CheckFailed) as refused:
+            follow(end, early)
+        assert refused.value.detail == "certificate 2 issued the leaf, but it is not valid yet"
+
+
+def test_a_repeated_leaf_is_not_its_own_issuer() -> None:
+    """A self-signed leaf that is there twice has no issuer among the others."""
+    own, other = pki.new_key(), pki.new_key()
+    leaf = chain_cases.certificate(chain_cases.NAME, own, chain_cases.NAME, own, is_ca=False)
+    again = x509.load_der_x509_certificate(leaf.public_bytes(Encoding.DER))
+    with pytest.raises(CheckFailed) as refused:
+        follow(leaf, again, chain_cases.certificate("other", other, "other", other))
+    assert refused.value.detail == "no other certificate issued the leaf"
