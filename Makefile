@@ -34,7 +34,7 @@ e2e: $(READY) ## the chart on a real node, cert-manager, watcher, worker, fleet,
 	$(BIN)/python -m pytest -m e2e --exitfirst --numprocesses 2 --dist loadfile tests/apiserver tests/e2e/cert_manager
 	$(BIN)/python -m pytest -m e2e --exitfirst --ignore tests/e2e/cert_manager tests/e2e
 
-mutants: $(READY) ## change the deciding code in small ways; each change must turn a test red (an hour)
+mutants: $(READY) ## change the deciding code in small ways; each change must turn a test red; 1.5 hours
 	$(BIN)/python -m tests.mutation
 
 soak: $(READY) ## spoilt Secrets, runs with failing calls, 10,000 renewals, an hour of two-minute certificates; 1.5 hours
