@@ -10,7 +10,7 @@ from tests.support.hook_environment import PASSWORD, guarded_server
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
-MINUTES = 4
+MINUTES = 2
 
 
 @pytest.mark.parametrize("life", ["watcher"], indirect=True)
