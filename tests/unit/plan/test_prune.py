@@ -25,7 +25,7 @@ from tasks.domain.parameters import RunParameters
 from tasks.domain.reasons import Reason
 from tasks.plan import ownership
 from tasks.plan.decide import make_plan
-from tasks.plan.orphans import MIN_RUN_INTERVAL, Clock, clock_of, with_prune_forecast
+from tasks.plan.orphans import MIN_RUN_INTERVAL, Clock, clock_of, is_due, with_prune_forecast
 from tasks.plan.ownership import orphan_annotations, orphan_record_of
 from tasks.plan.prune import (
     MAX_DELETIONS_PER_RUN,
@@ -159,8 +159,8 @@ def test_what_is_not_due_is_noted(absence: OrphanRecord, runs: int) -> None:
 @pytest.mark.parametrize("runs", [1, 2])
 def test_runs_that_come_sooner_do_not_count(runs: int) -> None:
     """A note is made 50 minutes after the last one at the soonest, to the second, so that runs are apart."""
-    just = replace(DUE, seen=NOW - MIN_RUN_INTERVAL, runs=runs)
-    sooner = replace(just, seen=NOW - MIN_RUN_INTERVAL + timedelta(seconds=1))
+    last = NOW - timedelta(minutes=50)
+    just, sooner = (replace(DUE, seen=one, runs=runs) for one in (last, last + timedelta(seconds=1)))
     assert [len(planned(world(absence=one))[0].records) for one in (just, sooner)] == [1, 0]
 
 
@@ -187,6 +187,20 @@ def test_a_copy_whose_certificate_is_not_gone_is_kept(reason: Reason) -> None:
     (one,) = planned((spec, called(reason, report)))
     assert (one.deletes, one.records) == ((), ())
     assert [row.absence for row in one.cleared] == [OrphanRecord()]
+
+
+@pytest.mark.parametrize("reason", [Reason.NO_LONGER_ROUTED, Reason.EXPIRED])
+def test_nothing_is_foretold_of_a_copy_whose_certificate_is_not_gone(reason: Reason) -> None:
+    """Its record ends in this run, so the report does not say when the copy is deleted."""
+    spec, report = world()
+    plan = Plan(cluster="dev", changes=called(reason, report).changes)
+    assert with_prune_forecast(plan, spec, Clock(NOW)) == plan
+
+
+def test_a_copy_that_is_kept_is_never_due() -> None:
+    """Whatever its record says of runs and days."""
+    assert is_due(DUE, NOW)
+    assert not is_due(replace(DUE, kept="it was edited on the target"), NOW)
 
 
 def test_only_clusters_that_say_so_are_pruned() -> None:
@@ -423,6 +437,10 @@ FORETOLD = {
     "noted": (
         replace(DUE, since=NOW - timedelta(hours=1), runs=2),
         f"a run of all clusters after {LATER} deletes the copy, once 3 runs have noted it; so far: 2",
+    ),
+    "noted exactly enough": (
+        replace(DUE, since=NOW - timedelta(hours=1), runs=3),
+        f"a run of all clusters after {LATER} deletes the copy",
     ),
     "noted enough": (
         replace(DUE, since=NOW - timedelta(hours=1), runs=5),
