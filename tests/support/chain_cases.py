@@ -8,7 +8,7 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, padding, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
@@ -67,7 +67,7 @@ def certificate(  # noqa: PLR0913  a certificate says that much
         builder = builder.add_extension(_usage(may_sign=may_sign), critical=True)
     if not is_ca:
         builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=False)
-    return builder.sign(signer, hashes.SHA256())
+    return builder.sign(signer, None if isinstance(signer, ed25519.Ed25519PrivateKey) else hashes.SHA256())
 
 
 def _usage(*, may_sign: bool) -> x509.KeyUsage:
@@ -83,6 +83,17 @@ def signed_as_of_old(one: x509.Certificate, signer: rsa.RSAPrivateKey, oid: byte
     old = one.public_bytes(Encoding.DER).replace(SHA256, oid).replace(one.signature, b"")
     signature = signer.sign(tbs, padding.PKCS1v15(), digest)
     return x509.load_der_x509_certificate(old + signature)
+
+
+def with_short_serial(
+    one: x509.Certificate, signer: ec.EllipticCurvePrivateKey, serial: int
+) -> x509.Certificate:
+    """Return the certificate with a serial number of one byte, from -128 to 127."""
+    long = b"\x02\x14" + one.serial_number.to_bytes(20, "big")
+    short = b"\x02\x01" + serial.to_bytes(1, "big", signed=True)
+    content = one.tbs_certificate_bytes[4:].replace(long, short)
+    tbs = b"\x30" + _length(len(content)) + content
+    return _assembled(tbs, one, signer.sign(tbs, ec.ECDSA(hashes.SHA256())))
 
 
 def with_negative_serial(one: x509.Certificate, signer: ec.EllipticCurvePrivateKey) -> x509.Certificate:
@@ -107,7 +118,9 @@ def _assembled(tbs: bytes, one: x509.Certificate, signature: bytes) -> x509.Cert
 
 
 def _length(size: int) -> bytes:
-    return bytes([size]) if size < 0x80 else b"\x82" + size.to_bytes(2, "big")
+    if size < 0x80:
+        return bytes([size])
+    return b"\x81" + bytes([size]) if size < 0x100 else b"\x82" + size.to_bytes(2, "big")
 
 
 class World:

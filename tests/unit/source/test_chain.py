@@ -4,6 +4,7 @@ The table has the results of Debian 12's nginx 1.22.1 and HAProxy 2.6.12 (both w
 1.26.8. Where these programs are installed, the tests run them again.
 """
 
+import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -11,12 +12,14 @@ from typing import NamedTuple
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from deployments.sandbox.clusters import pki
 from deployments.sandbox.programs import packages
 from tasks.domain.models import Certificate, SecretRef
 from tasks.domain.reasons import Reason
+from tasks.runtime.silence import without_warnings
 from tasks.source.chain import CLOCK_SKEW, NO_ISSUER, follow_chain
 from tasks.source.check_failure import CheckFailed
 from tasks.source.checks import Policy, check_secret
@@ -198,3 +201,49 @@ def test_a_repeated_leaf_is_not_its_own_issuer() -> None:
     with pytest.raises(CheckFailed) as refused:
         follow(leaf, again, chain_cases.certificate("other", other, "other", other))
     assert refused.value.detail == "no other certificate issued the leaf"
+
+
+def checked(chain: Chain, ca: bytes = b"", **policy: bool) -> Reason | tuple[str, ...]:
+    secret = chain.secret
+    if ca:
+        secret["data"]["ca.crt"] = base64.b64encode(ca).decode()
+    found = check_secret(REF, secret, Policy(now=NOW, **policy))
+    return found.warnings if isinstance(found, Certificate) else found.reason
+
+
+def test_the_signature_of_a_self_signed_leaf_is_judged() -> None:
+    """A root's own signature proves nothing, but a leaf's does, also where self-signed ones are allowed."""
+    key = chain_cases.rsa_key()
+    leaf = chain_cases.certificate(chain_cases.NAME, key, chain_cases.NAME, key, is_ca=False)
+    fit = Chain(pki.pem(leaf), pki.key_pem(key), b"")
+    assert checked(fit, allow_self_signed=True) == ()
+    old = chain_cases.signed_as_of_old(leaf, key)
+    assert checked(fit._replace(crt=pki.pem(old)), allow_self_signed=True) is Reason.WEAK_SIGNATURE
+
+
+def test_a_signature_with_ed25519_is_strong() -> None:
+    """It has no hash of its own."""
+    authority, key = ed25519.Ed25519PrivateKey.generate(), pki.new_key()
+    issuer = chain_cases.certificate("issuer", authority, "root", authority)
+    leaf = chain_cases.certificate(chain_cases.NAME, key, "issuer", authority, is_ca=False)
+    assert checked(Chain(pki.pem(leaf, issuer), pki.key_pem(key), b"")) == ()
+
+
+@pytest.mark.parametrize(("bits", "expected"), [(2048, ()), (1024, (NO_ISSUER,))])
+def test_only_a_strong_authority_of_ca_crt_is_an_issuer(bits: int, expected: tuple[str, ...]) -> None:
+    """A leaf without a chain is issued by what ca.crt has, unless no client would use that key."""
+    authority, key = chain_cases.rsa_key(bits), pki.new_key()
+    root = chain_cases.certificate("root", authority, "root", authority)
+    leaf = chain_cases.certificate(chain_cases.NAME, key, "root", authority, is_ca=False)
+    assert checked(Chain(pki.pem(leaf), pki.key_pem(key), b""), pki.pem(root)) == expected
+
+
+@pytest.mark.parametrize(("serial", "expected"), [(0, ()), (-1, Reason.INVALID_CERTIFICATE)])
+def test_serial_numbers_begin_with_zero(serial: int, expected: Reason | tuple[str, ...]) -> None:
+    """Go reads a serial number of zero, and refuses a chain with any below."""
+    authority, key = pki.new_key(), pki.new_key()
+    issuer = chain_cases.certificate("issuer", authority, "root", authority)
+    leaf = chain_cases.certificate(chain_cases.NAME, key, "issuer", authority, is_ca=False)
+    odd = chain_cases.with_short_serial(leaf, authority, serial)
+    with without_warnings:
+        assert checked(Chain(pki.pem(odd, issuer), pki.key_pem(key), b"")) == expected
