@@ -31,7 +31,8 @@ test-unit: $(READY) ## the tests that need no API server, in a few minutes
 e2e: $(READY) ## the chart on a real node, cert-manager, watcher, worker, fleet, alerts; as root, on Debian; 45 minutes
 	@# What takes minutes the first time, and what is missing, is said before pytest hides it.
 	@$(BIN)/python -m tests.e2e
-	$(BIN)/python -m pytest -m e2e --exitfirst tests/apiserver tests/e2e/cert_manager
+	$(BIN)/python -m pytest -m e2e --exitfirst tests/apiserver
+	$(BIN)/python -m pytest -m e2e --exitfirst --numprocesses 2 --dist loadfile tests/e2e/cert_manager
 	$(BIN)/python -m pytest -m e2e --exitfirst --ignore tests/e2e/cert_manager tests/e2e
 
 mutants: $(READY) ## change the deciding code in small ways; each change must turn a test red; 1.5 hours
