@@ -15,7 +15,7 @@ RUNS = 2
 TOO_SLOW, NONE = "ScheduleTooSlow", "NoSchedule"
 
 
-def longest_gap(window: RenewalWindow) -> timedelta:
+def allowed_gap(window: RenewalWindow) -> timedelta:
     """Return the longest time between two scheduled runs that a certificate allows."""
     return window.window / 2 / RUNS
 
@@ -33,14 +33,14 @@ def shortest_window(
 
 
 def schedule_finding(window: RenewalWindow, gap: timedelta | None) -> Finding:
-    """`gap` is the longest time between the next scheduled runs; None where no run is scheduled."""
-    life, left, allowed = map(_text, (window.lifetime, window.window, longest_gap(window)))
+    """`gap` is the longest time between the next scheduled runs; None where fewer than two are scheduled."""
+    life, left, allowed = map(_text, (window.lifetime, window.window, allowed_gap(window)))
     about = f"{window.certificate} is valid for {life} and renewed {left} before it expires"
     remedy = f"schedule a run at least every {allowed} (chart: tlsSync.schedule)"
     if gap is None:
-        text = f"{about}, and no run is scheduled"
+        text = f"{about}, and fewer than two runs are scheduled"
         return warning(Check.NAMESPACES, NONE, text, remedy)
-    if gap > longest_gap(window):
+    if gap > allowed_gap(window):
         text = f"{about}, but scheduled runs are up to {_text(gap)} apart"
         return warning(Check.NAMESPACES, TOO_SLOW, text, remedy)
     return ok(Check.NAMESPACES, f"{about}; scheduled runs are at most {_text(gap)} apart")
@@ -52,8 +52,10 @@ def with_schedule(ops: Readiness, gap: timedelta | None) -> Readiness:
 
 
 def without_schedule(ops: Readiness, why: str) -> Readiness:
-    """Add that the schedule could not be read."""
-    return _with(ops, unknown(Check.NAMESPACES, f"the schedule can't be read: {why}"))
+    """Add, in the same case, that the schedule could not be read."""
+    return (
+        _with(ops, unknown(Check.NAMESPACES, f"the schedule can't be read: {why}")) if ops.shortest else ops
+    )
 
 
 def _with(ops: Readiness, finding: Finding) -> Readiness:

@@ -77,8 +77,8 @@ STEPS = (
     Step(
         "The first run creates every copy",
         "OPS has seven certificates that are fit to be sent, and the clusters have none of them. Look at the "
-        "rows of each cluster: the wildcard goes to two namespaces, under another name. The end of the report "
-        "says that OPS has one more that has expired, and one that is not issued yet.",
+        "rows of each cluster: the wildcard goes to two namespaces, under another name. The end of the "
+        "report says that OPS has one more that has expired, and one that is not issued yet.",
         progress="loading Prefect and the flow, and running it",
         written=frozenset(COPIES),
     ),

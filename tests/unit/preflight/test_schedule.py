@@ -6,7 +6,7 @@ import pytest
 
 from tasks.preflight.model import Check, CheckStatus, Readiness, RenewalWindow
 from tasks.preflight.schedule import (
-    longest_gap,
+    allowed_gap,
     schedule_finding,
     shortest_window,
     with_schedule,
@@ -25,8 +25,8 @@ def status(lifetime: timedelta | None, share: float | None) -> CertificateStatus
 
 def test_two_runs_fit_before_copies_become_urgent() -> None:
     """Half of the time between renewal and expiry has room for two runs, of which one may fail."""
-    assert longest_gap(SIX_DAYS) == 18 * HOUR
-    assert longest_gap(FORTY_FIVE_DAYS) == 3.75 * DAY
+    assert allowed_gap(SIX_DAYS) == 18 * HOUR
+    assert allowed_gap(FORTY_FIVE_DAYS) == 3.75 * DAY
 
 
 @pytest.mark.parametrize(
@@ -85,6 +85,7 @@ def test_findings_about_ops_get_it() -> None:
     ops = Readiness(cluster="OPS", shortest=SIX_DAYS)
     assert [one.name for one in with_schedule(ops, None).problems] == ["NoSchedule"]
     assert with_schedule(Readiness(cluster="OPS"), None).findings == ()
+    assert without_schedule(Readiness(cluster="OPS"), "any").findings == ()
     (finding,) = without_schedule(ops, "it does not answer").findings
     assert (finding.check, finding.status) == (Check.NAMESPACES, CheckStatus.UNKNOWN)
     assert finding.text == "the schedule can't be read: it does not answer"
