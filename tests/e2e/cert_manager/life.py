@@ -64,7 +64,10 @@ class Life:
             certificate = self.world.ops.get(path)
             return secret if resources.is_ready(certificate) and not is_temporary(secret) else None
 
-        secret: Manifest = until(f"cert-manager to issue {name}", found)
+        try:
+            secret: Manifest = until(f"cert-manager to issue {name}", found)
+        except AssertionError as error:
+            raise AssertionError(f"{error}: {self.world.ops.get(path).get('status')}") from error
         return secret
 
     def renew(self, secret: Manifest) -> Manifest:
@@ -151,15 +154,16 @@ def emptied(build: Callable[[], World], issuing: Source) -> World:
 
     What belongs to them is deleted here, too: no controller manager does it in this cluster.
     """
-    admin = issuing.cert_manager.admin
-    for path in _RESOURCES:
-        admin.delete(path)
-        until("their deletion", partial(_is_empty, admin, path))
+    until("OPS without Certificates", partial(_delete_all, issuing.cert_manager.admin))
     return build()
 
 
-def _is_empty(admin: Admin, path: str) -> bool:
-    return not admin.list(path)
+def _delete_all(admin: Admin) -> bool:
+    """Return whether there was nothing left; what cert-manager has just made is deleted the next time."""
+    found = [path for path in _RESOURCES if admin.list(path)]
+    for path in found:
+        admin.delete(path)
+    return not found
 
 
 def _create_issuers(world: World, acme: Acme) -> None:

@@ -55,7 +55,8 @@ func main() {
 	}
 }
 
-// options returns what cmd/controller has by default, but for the DNS server and for how often it is asked.
+// options returns what cmd/controller has by default, but for the DNS server, how often it is asked, and the
+// time until a failed issuance is tried again, which is an hour by default and doubles each time.
 func options(kubeconfig, nameserver, namespace string) controller.ContextOptions {
 	return controller.ContextOptions{
 		Kubeconfig:         kubeconfig,
@@ -68,7 +69,7 @@ func options(kubeconfig, nameserver, namespace string) controller.ContextOptions
 		},
 		CertificateOptions: controller.CertificateOptions{
 			CopiedAnnotationPrefixes:                 []string{"*", "-kubectl.kubernetes.io/", "-fluxcd.io/", "-argocd.argoproj.io/"},
-			CertificateRequestMinimumBackoffDuration: time.Hour,
+			CertificateRequestMinimumBackoffDuration: 10 * time.Second,
 		},
 		SchedulerOptions: controller.SchedulerOptions{MaxConcurrentChallenges: 60},
 	}
