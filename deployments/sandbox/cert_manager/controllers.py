@@ -1,8 +1,8 @@
 """cert-manager's own controllers as a process, for one cluster.
 
-They have all rights. No webhook validates a resource beyond its CustomResourceDefinition,
-and durations are accepted that the webhook refuses. There is no cainjector, and no
-controller manager that deletes what belonged to a deleted Certificate, so its name can't be used again.
+They have all rights. No webhook validates a resource beyond its CustomResourceDefinition, so durations are
+accepted that the webhook refuses. There is no cainjector, and no garbage collector: what belonged to a
+deleted Certificate stays until something waits for cert-manager (resources.delete_orphans).
 """
 
 import time

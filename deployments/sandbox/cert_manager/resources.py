@@ -4,6 +4,7 @@ import base64
 import http.client
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +15,15 @@ from deployments.sandbox.clusters.manifests import Manifest, object_path
 from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE
 
 ACME_ISSUER = "letsencrypt-prod"
+
+_OF_CERT_MANAGER = ("certificates", "certificaterequests", "issuers")
+_OF_ACME = ("orders", "challenges")
+PATHS = (
+    *(f"/apis/cert-manager.io/v1/namespaces/{SOURCE_NAMESPACE}/{plural}" for plural in _OF_CERT_MANAGER),
+    *(f"/apis/acme.cert-manager.io/v1/namespaces/{SOURCE_NAMESPACE}/{plural}" for plural in _OF_ACME),
+    "/apis/cert-manager.io/v1/clusterissuers",
+)
+"""Where cert-manager's resources are; owners come before what they own."""
 
 _GROUP = "cert-manager.io/v1"
 _RENEW_ATTEMPTS = 20
@@ -80,6 +90,21 @@ def is_ready(certificate: Manifest) -> bool:
         and ready.get("observedGeneration") == certificate["metadata"]["generation"]
         and condition(certificate, "Issuing").get("status") != "True"
     )
+
+
+def delete_orphans(admin: Admin) -> None:
+    """Delete what belonged to an object that is gone, as Kubernetes' garbage collector does.
+
+    cert-manager counts on it: it issues nothing while an Order of a former request of the same name is there.
+    """
+    listed = {path: admin.list(path) for path in PATHS}
+    uids = {one["metadata"]["uid"] for objects in listed.values() for one in objects}
+    for path, objects in listed.items():
+        for one in objects:
+            owners = {owner["uid"] for owner in one["metadata"].get("ownerReferences", [])}
+            if owners and not owners & uids:
+                with suppress(AdminError):  # gone meanwhile
+                    admin.delete(f"{path}/{one['metadata']['name']}")
 
 
 def renew(admin: Admin, name: str) -> None:

@@ -8,7 +8,13 @@ from pathlib import Path
 
 from deployments.sandbox.cert_manager.acme import Acme
 from deployments.sandbox.cert_manager.controllers import CertManager
-from deployments.sandbox.cert_manager.resources import acme_issuer, certificate, is_ready, path_of
+from deployments.sandbox.cert_manager.resources import (
+    acme_issuer,
+    certificate,
+    delete_orphans,
+    is_ready,
+    path_of,
+)
 from deployments.sandbox.clusters import pki
 from deployments.sandbox.clusters.admin import Admin
 from deployments.sandbox.clusters.control_plane import Sandbox
@@ -81,6 +87,7 @@ class Source:
                 raise SandboxError(
                     f"waited {waiting.seconds} s in vain for {what}.\n{self.cert_manager.explain()}"
                 )
+            delete_orphans(self.cert_manager.admin)
             waiting.tick()
             time.sleep(0.2)
 

@@ -59,6 +59,7 @@ def _await_renewal(admin: Admin, name: str, before: Manifest) -> Manifest:
         revisions = [one.get("status", {}).get("revision") for one in (before, found)]
         if resources.is_ready(found) and revisions[0] != revisions[1]:
             return found
+        resources.delete_orphans(admin)
         waiting.tick()
         time.sleep(0.2)
     issuing = resources.condition(found, "Issuing")

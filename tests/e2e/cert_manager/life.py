@@ -26,14 +26,6 @@ ROOT = "ca-root"
 NOBODY = "http://127.0.0.1:1/api"
 """In place of a Prefect server: the watcher copies without one."""
 
-_OF_CERT_MANAGER = ("certificates", "certificaterequests", "issuers")
-_OF_ACME = ("orders", "challenges")
-_RESOURCES = (
-    *(f"/apis/cert-manager.io/v1/namespaces/{SOURCE_NAMESPACE}/{plural}" for plural in _OF_CERT_MANAGER),
-    *(f"/apis/acme.cert-manager.io/v1/namespaces/{SOURCE_NAMESPACE}/{plural}" for plural in _OF_ACME),
-    "/apis/cert-manager.io/v1/clusterissuers",
-)
-
 
 class Life:
     """Certificates on OPS, and their copies on all targets."""
@@ -58,6 +50,7 @@ class Life:
         path = resources.path_of(name)
 
         def found() -> Manifest | None:
+            resources.delete_orphans(self.world.ops)
             secret = self.world.ops.secret(SOURCE_NAMESPACE, name)
             if secret is None or (after and secret["data"]["tls.crt"] == after["data"]["tls.crt"]):
                 return None
@@ -160,7 +153,7 @@ def emptied(build: Callable[[], World], issuing: Source) -> World:
 
 def _delete_all(admin: Admin) -> bool:
     """Return whether there was nothing left; what cert-manager has just made is deleted the next time."""
-    found = [path for path in _RESOURCES if admin.list(path)]
+    found = [path for path in resources.PATHS if admin.list(path)]
     for path in found:
         admin.delete(path)
     return not found
