@@ -5,18 +5,18 @@ accepted that the webhook refuses. There is no cainjector, and no garbage collec
 deleted Certificate stays until something waits for cert-manager (resources.delete_orphans).
 """
 
-import time
 from pathlib import Path
 from typing import Self
 
 from deployments.sandbox import processes
 from deployments.sandbox.clusters import manifests
-from deployments.sandbox.clusters.admin import Admin, AdminError
+from deployments.sandbox.clusters.admin import Admin
 from deployments.sandbox.clusters.api_server import ApiServer
 from deployments.sandbox.errors import SandboxError
 from deployments.sandbox.programs import gobuild
 from deployments.sandbox.programs.binaries import cached, locate
 from deployments.sandbox.progress import Say
+from deployments.sandbox.world.certificate_resource import await_served
 from deployments.sandbox.world.kubeconfig import write_admin
 
 NAMESPACE = "cert-manager"
@@ -99,18 +99,4 @@ def install(admin: Admin, say: Say) -> None:
     for definition in definitions:
         admin.ensure(definition)
     for definition in definitions:
-        _await_served(admin, definition)
-
-
-def _await_served(admin: Admin, definition: manifests.Manifest) -> None:
-    spec = definition["spec"]
-    version = next(one["name"] for one in spec["versions"] if one["storage"])
-    path = f"/apis/{spec['group']}/{version}/{spec['names']['plural']}"
-    for _ in range(300):
-        try:
-            admin.list(path)
-        except AdminError:
-            time.sleep(0.1)
-        else:
-            return
-    raise SandboxError(f"the API server doesn't serve {path} after 30 s")
+        await_served(admin, definition)

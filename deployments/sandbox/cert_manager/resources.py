@@ -76,9 +76,9 @@ def path_of(name: str) -> str:
     return object_path(certificate(name))
 
 
-def condition(certificate: Manifest, kind: str) -> Manifest:
-    """Return a condition of a Certificate, empty if it has none of this type."""
-    conditions = certificate.get("status", {}).get("conditions", [])
+def condition(resource: Manifest, kind: str) -> Manifest:
+    """Return a condition of a Certificate or an issuer, empty if it has none of this type."""
+    conditions = resource.get("status", {}).get("conditions", [])
     return next((one for one in conditions if one["type"] == kind), {})
 
 
@@ -97,7 +97,8 @@ def delete_orphans(admin: Admin) -> None:
 
     cert-manager counts on it: it issues nothing while an Order of a former request of the same name is there.
     """
-    listed = {path: admin.list(path) for path in PATHS}
+    # An owner is older than what it owns, so it is listed later: nothing made meanwhile looks like an orphan.
+    listed = {path: admin.list(path) for path in reversed(PATHS)}
     uids = {one["metadata"]["uid"] for objects in listed.values() for one in objects}
     for path, objects in listed.items():
         for one in objects:

@@ -52,14 +52,22 @@ CERTIFICATE_CRD: Manifest = {
 def install(admin: Admin) -> None:
     """Create the CustomResourceDefinition and wait until the API serves it, some moments later."""
     admin.create(CERTIFICATE_CRD)
+    await_served(admin, CERTIFICATE_CRD)
+
+
+def await_served(admin: Admin, definition: Manifest) -> None:
+    """Wait until the API serves what a CustomResourceDefinition defines."""
+    spec = definition["spec"]
+    version = next(one["name"] for one in spec["versions"] if one["storage"])
+    path = f"/apis/{spec['group']}/{version}/{spec['names']['plural']}"
     for _ in range(300):
         try:
-            admin.list("/apis/cert-manager.io/v1/certificates")
+            admin.list(path)
         except AdminError:
             time.sleep(0.1)
         else:
             return
-    raise SandboxError("the API server doesn't serve cert-manager.io/v1 after 30 s")
+    raise SandboxError(f"the API server doesn't serve {path} after 30 s")
 
 
 def remove(admin: Admin) -> None:

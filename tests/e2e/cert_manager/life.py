@@ -1,7 +1,7 @@
 """What a test does with certificates, and how it waits for tls-sync, whether runs or the watcher copy."""
 
 import base64
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
@@ -172,7 +172,12 @@ def _create_issuers(world: World, acme: Acme) -> None:
     ):
         world.ops.ensure(manifest)
     paths = [object_path(resources.issuer(name)) for name in ("ca", resources.ACME_ISSUER)]
-    until("the issuers", lambda: all(_is_ready(world.ops.get(path)) for path in paths))
+    until(
+        "the issuers",
+        lambda: all(
+            resources.condition(world.ops.get(path), "Ready").get("status") == "True" for path in paths
+        ),
+    )
 
 
 def _root_secret(root: pki.Authority, namespace: str) -> Manifest:
@@ -186,6 +191,5 @@ def _root_secret(root: pki.Authority, namespace: str) -> Manifest:
     }
 
 
-def _is_ready(issuer: Mapping[str, Any]) -> bool:
-    conditions = issuer.get("status", {}).get("conditions", [])
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+def _is_ready(issuer: Manifest) -> bool:
+    return bool(resources.condition(issuer, "Ready").get("status") == "True")
