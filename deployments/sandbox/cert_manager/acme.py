@@ -5,9 +5,11 @@ Both listen on loopback. pebble keeps its orders and its CA in memory: after a r
 
 import http.client
 import json
+import signal
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -79,6 +81,16 @@ class Acme:
     def stop(self) -> None:
         while self._running:
             processes.stop(self._running.popitem()[1])
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """The ACME server accepts connections meanwhile, and answers nothing before the end."""
+        server = self._running["ACME server"]
+        server.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            server.send_signal(signal.SIGCONT)
 
     def root(self) -> bytes:
         """Return the CA certificate that signs, through an intermediate one, what is issued."""

@@ -249,17 +249,33 @@ def test_restart_in_a_renewal(life: Life) -> None:
     """cert-manager is killed during a renewal and finishes it after its restart."""
     first = life.issue(NAME)
     life.await_copies(first)
-    resources.renew(life.world.ops, NAME)
-    until("the next key", lambda: any(map(is_next_key, life.world.ops.secrets(SOURCE_NAMESPACE))))
-    life.issuing.cert_manager.stop(grace=0)
+    with life.issuing.acme.hanging():  # else the renewal might be over before cert-manager is killed
+        begin_renewal(life)
+        life.issuing.cert_manager.stop(grace=0)
     life.settle()
     assert life.is_copied(first)
     life.issuing.cert_manager.start()
     life.await_copies(life.issued(NAME, after=first))
 
 
+def begin_renewal(life: Life) -> None:
+    resources.renew(life.world.ops, NAME)
+    until("the next key", lambda: any(map(is_next_key, life.world.ops.secrets(SOURCE_NAMESPACE))))
+
+
 def is_next_key(secret: Manifest) -> bool:
     return "cert-manager.io/next-private-key" in secret["metadata"].get("labels", {})
+
+
+def test_acme_server_does_not_answer(life: Life) -> None:
+    """Copies stay as they are while the ACME server hangs, and get the renewal after it."""
+    first = life.issue(NAME)
+    life.await_copies(first)
+    with life.issuing.acme.hanging():
+        begin_renewal(life)
+        life.settle()
+        assert life.is_copied(first)
+    life.await_copies(life.issued(NAME, after=first))
 
 
 def test_without_the_right_to_read_certificates(life: Life) -> None:
