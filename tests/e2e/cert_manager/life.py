@@ -19,6 +19,9 @@ from tests.support.clusters import Manifest, World
 from tests.support.waiting import until
 from tests.support.watcher_process import Process, may_watch, watcher
 
+NAME = "web-tls"
+ABSENT = "absent"
+"""An issuer that does not exist."""
 CA = {"kind": "ClusterIssuer", "name": "ca"}
 """A CA issuer, which signs within a second, and knows the profile of no ACME server."""
 ROOT = "ca-root"

@@ -7,7 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from tasks.kube import throttle
-from tasks.kube.throttle import MAX_REFUSALS, MAX_RETRY_AFTER, Throttle, throttle_of
+from tasks.kube.throttle import (
+    MAX_REFUSALS,
+    MAX_RETRY_AFTER,
+    Throttle,
+    retry_after_seconds,
+    throttle_of,
+)
 
 FOREVER = float("inf")
 NOT_STOPPED = threading.Event()
@@ -113,3 +119,25 @@ def test_no_retry_after_of_an_api_server_is_cut_short() -> None:
 @pytest.fixture(autouse=True)
 def _short_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(throttle, "STEP_SECONDS", 0.05)
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("7", 7),
+        (" 7 ", 7),
+        ("0", 1),
+        ("86400", MAX_RETRY_AFTER),
+        ("9" * 400, 1),
+        ("-1", 1),
+        ("1.5", 1),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", 1),
+        ("٣", 1),
+        ("soon", 1),
+        ("", 1),
+        (None, 1),
+    ],
+)
+def test_a_pause_is_what_was_asked_for_within_reason(said: str | None, seconds: float) -> None:
+    """Whole seconds up to a limit; a second where the header says nothing of use."""
+    assert retry_after_seconds(said) == seconds
