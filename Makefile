@@ -4,11 +4,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help demo demo-acme sandbox test test-unit e2e mutants soak bench lint types format lock clean
+.PHONY: help demo demo-acme sandbox test test-unit e2e e2e-programs e2e-servers e2e-node e2e-cert-manager mutants soak bench lint types format lock clean
 .DEFAULT_GOAL := help
 
 help: ## these lines
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## /{printf "make %-16s %s\n", $$1, $$2}' Makefile
 
 demo: $(READY) ## certificates arrive on three clusters, step by step, each step checked
 	@$(BIN)/python -m deployments.sandbox demo
@@ -28,12 +28,20 @@ test: $(READY) ## all tests; the first time builds kube-apiserver and etcd if no
 test-unit: $(READY) ## the tests that need no API server, in a few minutes
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not apiserver and not e2e"
 
-e2e: $(READY) ## the chart on a real node, cert-manager, watcher, worker, fleet, alerts; as root, on Debian; 45 minutes
+e2e: e2e-servers e2e-node e2e-cert-manager ## the three below, one after the other; an hour
+
+e2e-servers: e2e-programs ## watcher, worker, fleet, workers of Dask and alerts, as processes; on Debian
+	$(BIN)/python -m pytest -m e2e --exitfirst tests/apiserver
+
+e2e-node: e2e-programs ## the chart on a real node, and a browser; as root, on Debian
+	$(BIN)/python -m pytest -m e2e --exitfirst --ignore tests/e2e/cert_manager tests/e2e
+
+e2e-cert-manager: e2e-programs ## cert-manager and an ACME server on OPS, through the life of a certificate
+	$(BIN)/python -m pytest -m e2e --exitfirst --numprocesses 2 --dist loadfile tests/e2e/cert_manager
+
+e2e-programs: $(READY)
 	@# What takes minutes the first time, and what is missing, is said before pytest hides it.
 	@$(BIN)/python -m tests.e2e
-	$(BIN)/python -m pytest -m e2e --exitfirst tests/apiserver
-	$(BIN)/python -m pytest -m e2e --exitfirst --numprocesses 2 --dist loadfile tests/e2e/cert_manager
-	$(BIN)/python -m pytest -m e2e --exitfirst --ignore tests/e2e/cert_manager tests/e2e
 
 mutants: $(READY) ## change the deciding code in small ways; each change must turn a test red; 1.5 hours
 	$(BIN)/python -m tests.mutation
