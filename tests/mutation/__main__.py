@@ -23,8 +23,9 @@ TESTS = {
     "source/chain": "tests/unit/source/test_chain.py tests/unit/source/test_checks.py",
     "source/checks": "tests/unit/source/test_checks.py tests/unit/source/test_chain.py",
     "source/private_key": "tests/unit/source/test_private_key.py tests/unit/source/test_checks.py",
-    "orchestration/task_options": "tests/unit/orchestration/test_task_options.py",
-    "kube/responses": "tests/unit/kube/test_responses.py",
+    "orchestration/task_options": "tests/unit/orchestration/test_task_options.py tests/unit/test_clock.py",
+    "kube/responses": "tests/unit/kube/test_responses.py tests/unit/kube/test_decompress.py "
+    "tests/unit/kube/test_parse_event.py",
     "domain/names": "tests/unit/domain/test_names.py",
     "plan/ownership": "tests/unit/plan/test_ownership.py tests/unit/plan/test_decide.py",
     "plan/orphans": "tests/unit/plan/test_prune.py",

@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.domain.failure_codes import FailureCode
-from tasks.kube.responses import ResponseError, matches_object, parse_date, parse_json, parse_response
+from tasks.kube.responses import (
+    MAX_DEPTH,
+    ResponseError,
+    matches_object,
+    metadata_of,
+    name_of,
+    parse_date,
+    parse_json,
+    parse_response,
+)
 from tests.support.factories import law
 
 SECRET = {"kind": "Secret", "metadata": {"name": "homarr-dev-tls", "namespace": "homarr-dev"}}
@@ -176,6 +185,7 @@ DATES = {
     "no time": "Sun, 01 Mar 2026",
     "no zone": "Sun, 01 Mar 2026 12:00:00",
     "a zone of its own": "Sun, 01 Mar 2026 12:00:00 +0100",
+    "another name of the zone": "Sun, 01 Mar 2026 12:00:00 UTC",
     "an unknown zone": "Sun, 01 Mar 2026 12:00:00 -0000",
     "another day of the week": "Mon, 01 Mar 2026 12:00:00 GMT",
     "no such day": "Sun, 31 Feb 2026 12:00:00 GMT",
@@ -224,6 +234,37 @@ def test_what_is_nested_too_deep_becomes_an_empty_object(opening: str) -> None:
     assert isinstance(parsed, dict)
     assert parsed["metadata"] == {"name": "x{["}
     assert (parsed["items"][0], parsed["items"][2]) == (1, {"b": [2]})
+
+
+def nested(depth: int, inner: str = "1") -> str:
+    return "[" * depth + inner + "]" * depth
+
+
+def test_the_depth_that_remains() -> None:
+    """Beside what is nested too deep, a value of MAX_DEPTH levels remains; one of a level more is cut."""
+    deep = nested(5000, "[2], [3], {}")
+    kept, cut = nested(MAX_DEPTH - 1), nested(MAX_DEPTH)
+    found = parse_json(f"[{deep}, {kept}, {cut}, {deep}, 4]".encode())
+    as_cut = nested(MAX_DEPTH - 1, "{}")
+    assert found == json.loads(f"[{as_cut}, {kept}, {as_cut}, {as_cut}, 4]")
+
+
+METADATA: dict[str, tuple[object, dict[str, Any], str]] = {
+    "no object": (None, {}, ""),
+    "a list": ([], {}, ""),
+    "no metadata": ({}, {}, ""),
+    "metadata that are a list": ({"metadata": ["name"]}, {}, ""),
+    "no name": ({"metadata": {}}, {}, ""),
+    "a number": ({"metadata": {"name": 7}}, {"name": 7}, ""),
+    "a name that is none": ({"metadata": {"name": "a/../b"}}, {"name": "a/../b"}, ""),
+    "a name": ({"metadata": {"name": "web-tls"}}, {"name": "web-tls"}, "web-tls"),
+}
+
+
+@pytest.mark.parametrize(("found", "metadata", "name"), METADATA.values(), ids=METADATA)
+def test_an_object_in_a_list(found: object, metadata: dict[str, Any], name: str) -> None:
+    """Whatever a list has in place of an object, it has metadata and a name, which may be empty."""
+    assert (metadata_of(found), name_of(found)) == (metadata, name)
 
 
 @pytest.mark.parametrize(

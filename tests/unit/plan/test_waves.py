@@ -15,6 +15,7 @@ from tasks.domain.parameters import RunParameters
 from tasks.domain.reasons import Reason
 from tasks.plan import waves
 from tasks.plan.spec import SyncSpec, specs_for
+from tasks.plan.waves import Share
 from tests.support.factories import NOW, certificate, snapshot, version
 
 NAMES = [f"web-{number}-tls" for number in range(10)]
@@ -241,3 +242,31 @@ def test_the_first_wave_is_that_of_the_clusters_awake() -> None:
     for cluster in given["clusters"]:
         cluster["suspended"] = True
     assert parse_config(given).first_wave == ()
+
+
+@pytest.mark.parametrize("share", [Share(0, 0), Share(7, 0), Share(7, 1), Share(7, 7)], ids=str)
+def test_the_share_of_a_group_is_read_from_its_labels(share: Share) -> None:
+    """What a group's run writes into its labels is what the fleet reads."""
+    assert waves.share_in(waves.labels_of(share)) == share
+
+
+@pytest.mark.parametrize(
+    ("wanted", "missing"),
+    [
+        (7, 8),
+        (7, -1),
+        (-1, -1),
+        (None, 0),
+        (7, None),
+        ("7", 0),
+        (7, "0"),
+        (7.0, 0),
+        (7, 0.0),
+        (True, 0),
+        (7, False),
+    ],
+)
+def test_labels_that_make_no_sense(wanted: object, missing: object) -> None:
+    """Anyone who may write to Prefect may change labels: then the share of the group is unknown."""
+    assert waves.share_in({waves.WANTED: wanted, waves.MISSING: missing}) is None
+    assert waves.share_in({}) is None

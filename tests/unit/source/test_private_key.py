@@ -15,7 +15,7 @@ from tasks.source.check_failure import CheckFailed
 from tasks.source.private_key import require_key
 from tests.support.der_writer import element, integer, pem, sequence
 from tests.support.factories import NOW
-from tests.support.written_keys import PKCS1, Rsa, Written, generated, rsa_of, written_keys
+from tests.support.written_keys import PKCS1, Rsa, Written, generated, next_prime, rsa_of, written_keys
 from tests.unit.source.test_checks import ask, secret
 
 KEYS = written_keys(Issuer(now=NOW))
@@ -65,6 +65,40 @@ def test_a_refused_rsa_key_says_which_rule_it_breaks() -> None:
     assert details["RSA with a bit of dp flipped"].startswith("its exponents")
     assert details["RSA with a bit of qi flipped"].startswith("its coefficient")
     assert details["RSA of a composite prime"] == ""  # only its signature tells
+
+
+def rule_broken_by(key: Rsa) -> str:
+    """Return the sentence with which an RSA key is refused, for a certificate with its modulus."""
+    public = rsa.RSAPublicNumbers(key.e, key.n).public_key()
+    with pytest.raises(CheckFailed) as refused:
+        require_key(pem(key.pkcs1, PKCS1), public)
+    return refused.value.detail
+
+
+@pytest.mark.parametrize("bits", [2, 1023, 1024])
+def test_a_private_exponent_has_more_than_half_of_the_bits(bits: int) -> None:
+    """One of half of the modulus' bits is too small; one of a bit more is refused by the next rule."""
+    key = generated()
+    assert rule_broken_by(key._replace(d=2 ** (bits - 1))).startswith("its private exponent")
+    assert rule_broken_by(key._replace(d=2**1024)).startswith("its exponents")
+
+
+def test_how_close_primes_may_be() -> None:
+    """Primes that agree in 100 leading bits are refused, and those that agree in 99 are not."""
+    p = generated().p
+    assert rule_broken_by(rsa_of(p, next_prime(p + 2**923))).startswith("its primes")
+    apart = rsa_of(p, next_prime(p + 2**924))
+    require_key(pem(apart.pkcs1, PKCS1), rsa.RSAPublicNumbers(apart.e, apart.n).public_key())
+
+
+@pytest.mark.parametrize("unaffected", ["p", "q"])
+def test_a_private_exponent_that_fits_one_prime(unaffected: str) -> None:
+    """The exponent must undo the public one for both primes, whatever the two short ones say."""
+    key = generated()
+    d = key.d % getattr(key, unaffected) + (getattr(key, unaffected) - 1) * 2**1000
+    d += (key.d - d) % (getattr(key, unaffected) - 1)
+    wrong = key._replace(d=d, dp=d % (key.p - 1), dq=d % (key.q - 1))
+    assert rule_broken_by(wrong).startswith("its exponents")
 
 
 def refused(prefix: str) -> list[tuple[str, Rejection]]:
