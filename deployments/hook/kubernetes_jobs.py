@@ -1,4 +1,4 @@
-"""Deletes the release's Jobs, in a pod whose ServiceAccount may list and delete Jobs here and no more."""
+"""Deletes the release's Jobs and the volume that their pods used, with the rights to do this and no more."""
 
 import os
 import ssl
@@ -65,10 +65,19 @@ def end_jobs(client: httpx.Client, namespace: str, release: str, seconds: float 
     return sorted(ended)
 
 
+def delete_claim(client: httpx.Client, namespace: str, name: str, seconds: float = SECONDS) -> None:
+    """Delete a PersistentVolumeClaim, which is gone once no pod uses it. None is no error."""
+    path = f"/api/v1/namespaces/{namespace}/persistentvolumeclaims/{name}"
+    _call(client, "DELETE", path, time.monotonic() + seconds, {})
+
+
 def _call(
     client: httpx.Client, method: str, path: str, deadline: float, query: dict[str, str]
 ) -> httpx.Response:
-    """Send a request, again until the deadline while the API server is busy or silent. No Job is no error."""
+    """Send a request, again until the deadline while the API server is busy or silent.
+
+    To delete what does not exist is no error.
+    """
     while True:
         try:
             response = client.request(method, path, params=query)
@@ -80,7 +89,7 @@ def _call(
             problem, passing = type(error).__name__, True
         if not passing or time.monotonic() > deadline:
             raise HookError(
-                f"this cluster's API server does not let the hook end Jobs: {method} {path}: {problem}. "
+                f"this cluster's API server does not let the hook delete: {method} {path}: {problem}. "
                 "Check the Role tls-sync-remove and that the network lets this pod reach the API server"
             )
         time.sleep(1)

@@ -1,7 +1,7 @@
 """Deletes what registration made; on an existing server only the history of runs stays."""
 
 from deployments.hook.errors import HookError, Unreachable
-from deployments.hook.kubernetes_jobs import end_jobs, in_cluster
+from deployments.hook.kubernetes_jobs import delete_claim, end_jobs, in_cluster
 from deployments.hook.prefect_api import DEPLOYMENTS, PrefectApi, Say
 from deployments.hook.registration import Release, release_of
 from deployments.hook.settings import Settings
@@ -15,6 +15,9 @@ def remove(settings: Settings, say: Say) -> None:
         delete_deployments(api, settings, say)
     for job in end_jobs(kubernetes, namespace, settings.release):
         say(f"Job {job} was deleted")
+    if settings.results_claim:
+        delete_claim(kubernetes, namespace, settings.results_claim)
+        say(f"PersistentVolumeClaim {settings.results_claim} was deleted")
     if registered:
         delete_pool(api, settings, say)
 

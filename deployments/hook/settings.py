@@ -23,6 +23,8 @@ class Settings:
     """Folder of prefect.yaml and the flows."""
     release: str
     wait_seconds: float
+    results_claim: str = ""
+    """The PersistentVolumeClaim that the release made for results of runs, or an empty text."""
 
     @classmethod
     def read(cls) -> Self:
@@ -37,6 +39,7 @@ class Settings:
             template=Path(given.get("TLS_SYNC_WORK_POOL_TEMPLATE", "deployments/work-pool.json")),
             home=Path(given.get("TLS_SYNC_HOME", ".")),
             release=given.get("TLS_SYNC_RELEASE", "tls-sync"),
+            results_claim=given.get("TLS_SYNC_RESULTS_CLAIM", ""),
             wait_seconds=_seconds(given.get("TLS_SYNC_WAIT_SECONDS", "240")),
         )
 

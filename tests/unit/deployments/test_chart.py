@@ -273,6 +273,31 @@ def test_hooks_leave_nothing_when_they_succeed() -> None:
         assert manifest["metadata"]["annotations"]["argocd.argoproj.io/hook"] == "PostDelete"
 
 
+CLAIMS = {
+    "none": ({}, None),
+    "the chart's own": ({"enabled": True}, "tls-sync-results"),
+    "an existing one": ({"enabled": True, "existingClaim": "results"}, None),
+}
+
+
+@pytest.mark.parametrize(("persistence", "claim"), CLAIMS.values(), ids=CLAIMS)
+def test_the_removal_deletes_the_claim_of_results(persistence: dict[str, Any], claim: str | None) -> None:
+    """Argo CD would wait for the claim, which finished runs hold, so it leaves it to the hook."""
+    manifests = render({"results": {"persistence": persistence}})
+    rules = one(manifests, "Role", "tls-sync-remove")["rules"]
+    deletable = [rule["resourceNames"] for rule in rules if rule["resources"] == ["persistentvolumeclaims"]]
+    (container,) = containers(pods(manifests)["tls-sync-remove"])
+    named = [entry["value"] for entry in container["env"] if entry["name"] == "TLS_SYNC_RESULTS_CLAIM"]
+    made = {
+        m["metadata"]["name"]: m["metadata"].get("annotations", {})
+        for m in manifests
+        if m["kind"] == "PersistentVolumeClaim" and m["metadata"]["name"] != "tls-sync-server"
+    }
+    assert deletable == ([[claim]] if claim else [])
+    assert named == ([claim] if claim else [])
+    assert made == ({claim: {"argocd.argoproj.io/sync-options": "Delete=false"}} if claim else {})
+
+
 def test_every_pod_has_a_network_policy_that_lets_nothing_in() -> None:
     """Nothing reaches the pods, except our own pods the server, and scrapers the watcher's metrics."""
     manifests = render(VALUES["everything"])

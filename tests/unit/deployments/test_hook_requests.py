@@ -13,7 +13,7 @@ import pytest
 from deployments.hook import prefect_api, removal
 from deployments.hook.__main__ import main
 from deployments.hook.errors import HookError
-from deployments.hook.kubernetes_jobs import end_jobs
+from deployments.hook.kubernetes_jobs import delete_claim, end_jobs
 from deployments.hook.prefect_api import MAX_RETRIES, RETRY_SECONDS, PrefectApi
 from deployments.hook.settings import Settings
 
@@ -245,3 +245,40 @@ def test_an_api_server_that_refuses_is_named(status: int, seconds: float) -> Non
             end(address, seconds)
         assert len(requests) == 1
     assert CANARY.decode() not in str(error.value)
+
+
+@pytest.mark.parametrize("status", [200, 404])
+def test_a_claim_is_deleted_once(status: int) -> None:
+    """A claim that is already gone, as after `kubectl delete`, is no error."""
+    with answering(503, status) as (address, requests), httpx.Client(base_url=address) as client:
+        delete_claim(client, "tls-sync", "tls-sync-results")
+    assert requests == ["DELETE /api/api/v1/namespaces/tls-sync/persistentvolumeclaims/tls-sync-results"] * 2
+
+
+def test_a_claim_that_may_not_be_deleted_is_named() -> None:
+    """One sentence with the request, and nothing that the server sent."""
+    with (
+        answering(403, content=CANARY) as (address, _),
+        httpx.Client(base_url=address) as client,
+        pytest.raises(HookError, match=r"persistentvolumeclaims/tls-sync-results: HTTP 403") as error,
+    ):
+        delete_claim(client, "tls-sync", "tls-sync-results")
+    assert CANARY.decode() not in str(error.value)
+
+
+@pytest.mark.parametrize("claim", ["", "tls-sync-results"])
+def test_the_claim_is_deleted_after_the_jobs(claim: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pods of the Jobs hold the claim; a release that made none deletes none."""
+    done: list[str] = []
+
+    def end(*_: object) -> list[str]:
+        done.append("jobs")
+        return []
+
+    monkeypatch.setattr(removal, "in_cluster", lambda: (None, "tls-sync"))
+    monkeypatch.setattr(removal, "_reachable", lambda *_: False)
+    monkeypatch.setattr(removal, "end_jobs", end)
+    monkeypatch.setattr(removal, "delete_claim", lambda *given: done.append(given[-1]))
+    given = replace(Settings.read(), api_url="http://127.0.0.1:9/api", results_claim=claim)
+    removal.remove(given, lambda _: None)
+    assert done == (["jobs", claim] if claim else ["jobs"])

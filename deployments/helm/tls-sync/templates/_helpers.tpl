@@ -99,6 +99,13 @@ securityContext:
 {{ .Values.results.persistence.existingClaim | default "tls-sync-results" }}
 {{- end }}
 
+{{/* The claim for results that the chart makes; empty if it makes none. */}}
+{{- define "tls-sync.ownResultsClaim" -}}
+{{- with .Values.results.persistence }}
+{{- if and .enabled (not .existingClaim) }}tls-sync-results{{ end }}
+{{- end }}
+{{- end }}
+
 {{/* files/work-pool.json with the values applied. The file alone is the pool of a release with default values. */}}
 {{- define "tls-sync.workPool" -}}
 {{- $pool := .Files.Get "files/work-pool.json" | fromJson }}
