@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help demo demo-acme sandbox test test-unit e2e e2e-programs e2e-servers e2e-node e2e-cert-manager mutants soak bench lint types format lock clean
+.PHONY: help demo demo-acme sandbox test test-unit e2e e2e-programs e2e-servers e2e-node e2e-cert-manager e2e-argo-cd mutants soak bench lint types format lock clean
 .DEFAULT_GOAL := help
 
 help: ## these lines
@@ -34,14 +34,18 @@ e2e-servers: e2e-programs ## watcher, worker, fleet, workers of Dask and alerts,
 	$(BIN)/python -m pytest -m e2e --exitfirst tests/apiserver
 
 e2e-node: e2e-programs ## the chart on a real node, and a browser; as root, on Debian
-	$(BIN)/python -m pytest -m e2e --exitfirst --ignore tests/e2e/cert_manager tests/e2e
+	$(BIN)/python -m pytest -m e2e --exitfirst --ignore tests/e2e/cert_manager --ignore tests/e2e/argo_cd tests/e2e
 
 e2e-cert-manager: e2e-programs ## cert-manager and an ACME server on OPS, through the life of a certificate
 	$(BIN)/python -m pytest -m e2e --exitfirst --numprocesses 2 --dist loadfile tests/e2e/cert_manager
 
-e2e-programs: $(READY)
+e2e-programs: $(READY) ## build what these need, with progress, which takes half an hour the first time
 	@# What takes minutes the first time, and what is missing, is said before pytest hides it.
 	@$(BIN)/python -m tests.e2e
+
+e2e-argo-cd: $(READY) ## the chart by Argo CD from git, on a real node; as root, on Debian; 15 minutes
+	@$(BIN)/python -m tests.e2e --argo-cd
+	$(BIN)/python -m pytest -m e2e --exitfirst tests/e2e/argo_cd
 
 mutants: $(READY) ## change the deciding code in small ways; each change must turn a test red; 1.5 hours
 	$(BIN)/python -m tests.mutation

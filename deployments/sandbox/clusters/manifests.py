@@ -9,6 +9,9 @@ Manifest = dict[str, Any]
 Manifests = list[Manifest]
 
 _IN_A_NAMESPACE = {
+    "AppProject": "appprojects",
+    "Application": "applications",
+    "ApplicationSet": "applicationsets",
     "Certificate": "certificates",
     "ConfigMap": "configmaps",
     "Issuer": "issuers",

@@ -52,6 +52,7 @@ def _kubernetes(program: str, minutes: float) -> Source:
 
 
 _CERT_MANAGER = "github.com/cert-manager/cert-manager"
+_ARGO_CD = "github.com/argoproj/argo-cd/v3"
 _PEBBLE = "github.com/letsencrypt/pebble/v2/cmd/pebble"
 
 SOURCES = {
@@ -67,6 +68,7 @@ SOURCES = {
     "pause": Source("pause", "", ".", 0.1),
     "cert-manager": Source("cert-manager", _CERT_MANAGER, "./controllers", 3),
     "dns01": Source("cert-manager", _CERT_MANAGER, "./dns01", 0.1),
+    "argocd": Source("argo-cd", _ARGO_CD, f"{_ARGO_CD}/cmd", 10),
     "pebble": Source("pebble", "github.com/letsencrypt/pebble/v2", _PEBBLE, 0.3),
 }
 

@@ -33,6 +33,7 @@ MONITORING: Mapping[str, str] = {
     "prometheus-pushgateway": "prometheus-pushgateway",
     "prometheus-alertmanager": "prometheus-alertmanager",
 }
+ARGO_CD: Mapping[str, str] = {"redis-server": "redis-server", "git": "git"}
 TLS_SERVERS: Mapping[str, str] = {"nginx": "nginx", "haproxy": "haproxy"}
 
 
@@ -66,6 +67,11 @@ def require_monitoring() -> None:
 def require_tls_servers() -> None:
     """Do the same for servers that load certificates."""
     _require_packages("a test with nginx and HAProxy", TLS_SERVERS)
+
+
+def require_argo_cd() -> None:
+    """Do the same for what Argo CD needs beside itself."""
+    _require_packages("a test with Argo CD", ARGO_CD)
 
 
 def _require_packages(what: str, *programs: Mapping[str, str]) -> None:

@@ -1,0 +1,1 @@
+"""Argo CD's controllers, and git repositories that they read."""

@@ -1,0 +1,1 @@
+"""tls-sync by Argo CD: `make e2e-argo-cd`."""
