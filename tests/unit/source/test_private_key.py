@@ -75,6 +75,55 @@ def rule_broken_by(key: Rsa) -> str:
     return refused.value.detail
 
 
+@pytest.mark.parametrize("difference", [-2, -1, 1, 2])
+@pytest.mark.parametrize(
+    ("part", "rule"),
+    [
+        ("p", "its primes"),
+        ("q", "its primes"),
+        ("d", "its exponents"),
+        ("dp", "its exponents"),
+        ("dq", "its exponents"),
+        ("qi", "its coefficient"),
+    ],
+)
+def test_the_rule_that_a_wrong_number_breaks(part: str, rule: str, difference: int) -> None:
+    """The first rule about a number refuses it, whether it is too large or too small."""
+    key = generated()
+    assert rule_broken_by(key._replace(**{part: getattr(key, part) + difference})).startswith(rule)
+
+
+def test_a_coefficient_is_below_its_prime() -> None:
+    """One that is larger by the prime is not the one that belongs to it."""
+    key = generated()
+    assert rule_broken_by(key._replace(qi=key.qi + key.p)).startswith("its coefficient")
+
+
+def test_a_private_exponent_is_below_the_modulus() -> None:
+    """One that equals it is too large."""
+    assert rule_broken_by(generated()._replace(d=generated().n)).startswith("its private exponent")
+
+
+def reason_of(written: bytes) -> Reason:
+    """Return why a key is refused for a certificate of the generated RSA key."""
+    public = rsa.RSAPublicNumbers(generated().e, generated().n).public_key()
+    with pytest.raises(CheckFailed) as refused:
+        require_key(written, public)
+    return refused.value.reason
+
+
+def test_a_negative_number_of_one_byte() -> None:
+    """80 is -128 in DER."""
+    parts = [integer(0), *map(integer, generated()[:-1]), element(der.INTEGER, b"\x80")]
+    assert reason_of(pem(sequence(*parts), PKCS1)) is Reason.INVALID_KEY
+
+
+def test_a_character_that_base64_does_not_have() -> None:
+    """Go reads no such key, so no server would."""
+    begin, middle, end = pem(generated().pkcs1, PKCS1).partition(b"\nMII")
+    assert reason_of(begin + middle + b"_" + end) is Reason.INVALID_KEY
+
+
 @pytest.mark.parametrize("bits", [2, 1023, 1024])
 def test_a_private_exponent_has_more_than_half_of_the_bits(bits: int) -> None:
     """One of half of the modulus' bits is too small; one of a bit more is refused by the next rule."""
