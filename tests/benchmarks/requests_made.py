@@ -28,4 +28,4 @@ def _is_ours(line: bytes) -> bool:
     # Most lines are of the harness itself: parsing them all would take longer than some runs.
     if ACCOUNT.encode() not in line or not line.endswith(b"\n"):  # without its end, it is still being written
         return False
-    return bool(json.loads(line)["user"]["username"] == ACCOUNT)
+    return bool(json.loads(line)["user"].get("username") == ACCOUNT)

@@ -95,8 +95,7 @@ class ApiServer:
 
     def audit(self) -> list[dict[str, Any]]:
         """Return all requests so far, the oldest first, without an incomplete line."""
-        lines = (self.directory / "audit.log").read_text().splitlines(keepends=True)
-        return [json.loads(line) for line in lines if line.endswith("\n")]
+        return audit_entries((self.directory / "audit.log").read_text())
 
     def start(self) -> None:
         self.launch()
@@ -215,3 +214,11 @@ def free_port(address: str = "127.0.0.1") -> int:
             except OSError:
                 continue
             return port
+
+
+def audit_entries(log: str) -> list[dict[str, Any]]:
+    """Return the entries of an audit log; the username of an unauthenticated request is empty."""
+    found = [json.loads(line) for line in log.splitlines(keepends=True) if line.endswith("\n")]
+    for entry in found:
+        entry["user"].setdefault("username", "")
+    return found

@@ -24,6 +24,7 @@ from cryptography.x509.oid import NameOID
 from cryptography.x509.verification import PolicyBuilder, Store
 
 from deployments.sandbox.clusters import pki
+from deployments.sandbox.clusters.api_server import audit_entries
 from deployments.sandbox.clusters.manifests import Manifest, object_path
 from deployments.sandbox.errors import SandboxError
 from deployments.sandbox.programs import gobuild
@@ -398,3 +399,9 @@ def test_a_program_of_ours_is_built_anew_when_its_source_changes(
     main.write_text("package main // changed")
     assert ours.version != before
     assert gobuild.Source("theirs", "example.org/module", "example.org/module/cmd", 1).version == "v1.2.3"
+
+
+def test_an_audit_log_of_an_unauthenticated_request() -> None:
+    """A busy API server gives up authenticating a request, and names no user; a line may be incomplete."""
+    log = '{"user": {}}\n{"user": {"username": "one"}}\n{"user": {"usern'
+    assert [entry["user"]["username"] for entry in audit_entries(log)] == ["", "one"]
