@@ -27,7 +27,8 @@ TESTS = {
     "kube/responses": "tests/unit/kube/test_responses.py tests/unit/kube/test_decompress.py "
     "tests/unit/kube/test_parse_event.py",
     "domain/names": "tests/unit/domain/test_names.py",
-    "plan/ownership": "tests/unit/plan/test_ownership.py tests/unit/plan/test_decide.py",
+    "plan/ownership": "tests/unit/plan/test_ownership.py tests/unit/plan/test_decide.py "
+    "tests/unit/plan/test_prune.py",
     "plan/orphans": "tests/unit/plan/test_prune.py",
     "plan/prune": "tests/unit/plan/test_prune.py",
     "plan/waves": "tests/unit/plan/test_waves.py",

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from tasks.domain import annotations
-from tasks.domain.models import ManagedKeys, SecretRef, TargetSecret
+from tasks.domain.models import ManagedKeys, OrphanRecord, SecretRef, TargetSecret
 from tasks.domain.reasons import Reason
 from tasks.kube import target_secrets
 from tasks.plan import ownership
 from tests.support.factories import (
     METADATA,
+    NOW,
     OPS_ID,
     OWNER,
     PAIR,
@@ -117,6 +118,47 @@ def test_a_patch_that_waits_for_its_apply_is_ours_and_drifted() -> None:
     assert ownership.is_ours(begun, US)
     assert ownership.is_drifted(begun, SOURCE)
     assert not ownership.is_untouched(begun)
+
+
+OWN = frozenset(METADATA)  # another object than the constant
+MANAGED = {
+    "pair": (ManagedKeys(ours=PAIR, ours_metadata=OWN), True),
+    "pair and ca.crt": (ManagedKeys(ours=TRIPLE, ours_metadata=OWN), True),
+    "the same keys, which another owns, too": (ManagedKeys(ours=PAIR, ours_metadata=OWN, others=PAIR), True),
+    "a key of another": (ManagedKeys(ours=PAIR, ours_metadata=OWN, others=frozenset({"x"})), False),
+    "a key that no copy has": (ManagedKeys(ours=PAIR | {"x"}, ours_metadata=OWN), False),
+    "metadata that we do not write": (ManagedKeys(ours=PAIR, ours_metadata=OWN | {"x"}), False),
+    "metadata less": (ManagedKeys(ours=PAIR, ours_metadata=annotations.METADATA), False),
+}
+
+
+@pytest.mark.parametrize(("managed", "untouched"), MANAGED.values(), ids=MANAGED)
+def test_a_copy_is_untouched_with(managed: ManagedKeys, untouched: bool) -> None:
+    """Only a copy whose keys and metadata are ours alone, and that has no others, may ever be deleted."""
+    stamped = ownership.annotations(SOURCE) | ownership.source_cluster_annotation(US)
+    assert ownership.is_untouched(target_secret(annotations=stamped, managed=managed)) is untouched
+
+
+def test_a_number_of_runs_has_six_digits_at_most() -> None:
+    """More digits are nobody's count of runs."""
+    assert ownership.parse_count("999999") == 999_999
+    with pytest.raises(ValueError, match="not a number of runs"):
+        ownership.parse_count("1000000")
+
+
+def test_half_of_a_record_is_not_written() -> None:
+    """A copy's record has both times, or none."""
+    record = OrphanRecord(since=NOW, seen=NOW, runs=3)
+    assert set(ownership.orphan_annotations(record)) == annotations.ORPHAN_MARKS
+    assert ownership.orphan_annotations(replace(record, since=None)) == {}
+    assert ownership.orphan_annotations(replace(record, seen=None)) == {}
+
+
+def test_the_annotation_that_lets_prune() -> None:
+    """`tls-sync.io/prune: "true"` keeps no copy, however the text came into memory."""
+    stamped = ownership.annotations(SOURCE) | ownership.source_cluster_annotation(US)
+    copy = target_secret(annotations=stamped | {annotations.PRUNE: json.loads('"true"')})
+    assert ownership.orphan_record_of(copy, US).kept == ""
 
 
 @pytest.mark.parametrize(
