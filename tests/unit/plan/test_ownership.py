@@ -120,7 +120,7 @@ def test_a_patch_that_waits_for_its_apply_is_ours_and_drifted() -> None:
     assert not ownership.is_untouched(begun)
 
 
-OWN = frozenset(METADATA)  # another object than the constant
+OWN = frozenset({*METADATA})  # another object than the constant
 MANAGED = {
     "pair": (ManagedKeys(ours=PAIR, ours_metadata=OWN), True),
     "pair and ca.crt": (ManagedKeys(ours=TRIPLE, ours_metadata=OWN), True),
