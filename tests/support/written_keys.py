@@ -223,6 +223,12 @@ def ec_keys() -> Iterator[tuple[str, bytes, str, bytes, Reason | None]]:
             PKCS8,
             weak,
         ),
+        (
+            "with its curve spelled out under another tag",
+            sequence(integer(1), octets(scalar), element(0x30, sequence(P256_PARAMETERS))),
+            SEC1,
+            invalid,
+        ),
         ("PKCS#8 as SEC1", der_of(key), SEC1, invalid),
     ):
         yield f"EC {name}", der, label, public_of(key), expected
