@@ -23,8 +23,6 @@ from deployments.sandbox.world.kubeconfig import write_admin
 
 NAMESPACE = "argocd"
 PROGRAMS = ("argocd", "helm")
-ITSELF = "https://kubernetes.default.svc"
-"""The address by which an Application names the cluster that Argo CD is on."""
 
 _WORKLOADS = {"Deployment", "StatefulSet", "Service", "NetworkPolicy"}
 _STOP_SECONDS = 10
