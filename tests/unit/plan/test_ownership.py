@@ -154,11 +154,37 @@ def test_half_of_a_record_is_not_written() -> None:
     assert ownership.orphan_annotations(replace(record, seen=None)) == {}
 
 
+def stamped(**changes: str) -> dict[str, str]:
+    """Return the annotations of a copy of ours as a response has them: equal texts, other objects."""
+    found = ownership.annotations(SOURCE) | ownership.source_cluster_annotation(US) | changes
+    decoded: dict[str, str] = json.loads(json.dumps(found))
+    return decoded
+
+
+def kept(**changes: str) -> str:
+    return ownership.orphan_record_of(target_secret(annotations=stamped(**changes)), US).kept
+
+
 def test_the_annotation_that_lets_prune() -> None:
-    """`tls-sync.io/prune: "true"` keeps no copy, however the text came into memory."""
-    stamped = ownership.annotations(SOURCE) | ownership.source_cluster_annotation(US)
-    copy = target_secret(annotations=stamped | {annotations.PRUNE: json.loads('"true"')})
-    assert ownership.orphan_record_of(copy, US).kept == ""
+    """`tls-sync.io/prune: "true"` keeps no copy; any other value does."""
+    assert kept(**{annotations.PRUNE: "true"}) == kept() == ""
+    for other in ("", "True", "false", "trua", "truf", "yes"):
+        assert kept(**{annotations.PRUNE: other}) == f'its annotation {annotations.PRUNE} is not "true"'
+
+
+@pytest.mark.parametrize("uid", ["", "0" * 36, "f" * 36])
+def test_a_copy_of_another_ops_cluster_is_kept(uid: str) -> None:
+    """Only the OPS cluster that wrote a copy can tell that its certificate is gone."""
+    assert kept(**{annotations.SOURCE_CLUSTER: uid}) == "it came from a former OPS cluster"
+
+
+def test_texts_of_a_response_are_compared_by_value() -> None:
+    """Labels and managed fields are equal to ours, and other objects."""
+    labels = json.loads(json.dumps(LABELS))
+    copy = target_secret(annotations=stamped(), managed=ManagedKeys(ours=PAIR, ours_metadata=OWN))
+    assert not ownership.is_drifted(copy, SOURCE)
+    foreign = target_secret(labels=labels, annotations=stamped(**{annotations.SOURCE_CLUSTER: ELSEWHERE}))
+    assert ownership.is_from_other_source_cluster(foreign, US)
 
 
 @pytest.mark.parametrize(
