@@ -224,7 +224,7 @@ def ec_keys() -> Iterator[tuple[str, bytes, str, bytes, Reason | None]]:
             weak,
         ),
         (
-            "with its curve spelled out under another tag",
+            "with explicit parameters under another tag",
             sequence(integer(1), octets(scalar), element(0x30, sequence(P256_PARAMETERS))),
             SEC1,
             invalid,
