@@ -192,7 +192,3 @@ def _root_secret(root: pki.Authority, namespace: str) -> Manifest:
         "type": "kubernetes.io/tls",
         "data": {key: base64.b64encode(value).decode() for key, value in data.items()},
     }
-
-
-def _is_ready(issuer: Manifest) -> bool:
-    return bool(resources.condition(issuer, "Ready").get("status") == "True")

@@ -135,8 +135,7 @@ MANAGED = {
 @pytest.mark.parametrize(("managed", "untouched"), MANAGED.values(), ids=MANAGED)
 def test_a_copy_is_untouched_with(managed: ManagedKeys, untouched: bool) -> None:
     """Only a copy whose keys and metadata are ours alone, and that has no others, may ever be deleted."""
-    stamped = ownership.annotations(SOURCE) | ownership.source_cluster_annotation(US)
-    assert ownership.is_untouched(target_secret(annotations=stamped, managed=managed)) is untouched
+    assert ownership.is_untouched(target_secret(annotations=stamped(), managed=managed)) is untouched
 
 
 def test_a_number_of_runs_has_six_digits_at_most() -> None:

@@ -67,12 +67,17 @@ def test_a_refused_rsa_key_says_which_rule_it_breaks() -> None:
     assert details["RSA of a composite prime"] == ""  # only its signature tells
 
 
-def rule_broken_by(key: Rsa) -> str:
-    """Return the sentence with which an RSA key is refused, for a certificate with its modulus."""
+def refusal(written: bytes, key: Rsa) -> CheckFailed:
+    """Return how a PEM key is refused, for a certificate with the modulus of an RSA key."""
     public = rsa.RSAPublicNumbers(key.e, key.n).public_key()
     with pytest.raises(CheckFailed) as refused:
-        require_key(pem(key.pkcs1, PKCS1), public)
-    return refused.value.detail
+        require_key(written, public)
+    return refused.value
+
+
+def rule_broken_by(key: Rsa) -> str:
+    """Return the sentence with which an RSA key is refused."""
+    return refusal(pem(key.pkcs1, PKCS1), key).detail
 
 
 @pytest.mark.parametrize("difference", [-2, -1, 1, 2])
@@ -104,24 +109,16 @@ def test_a_private_exponent_is_below_the_modulus() -> None:
     assert rule_broken_by(generated()._replace(d=generated().n)).startswith("its private exponent")
 
 
-def reason_of(written: bytes) -> Reason:
-    """Return why a key is refused for a certificate of the generated RSA key."""
-    public = rsa.RSAPublicNumbers(generated().e, generated().n).public_key()
-    with pytest.raises(CheckFailed) as refused:
-        require_key(written, public)
-    return refused.value.reason
-
-
 def test_a_negative_number_of_one_byte() -> None:
     """80 is -128 in DER."""
     parts = [integer(0), *map(integer, generated()[:-1]), element(der.INTEGER, b"\x80")]
-    assert reason_of(pem(sequence(*parts), PKCS1)) is Reason.INVALID_KEY
+    assert refusal(pem(sequence(*parts), PKCS1), generated()).reason is Reason.INVALID_KEY
 
 
 def test_a_character_that_base64_does_not_have() -> None:
     """Go reads no such key, so no server would."""
     begin, middle, end = pem(generated().pkcs1, PKCS1).partition(b"\nMII")
-    assert reason_of(begin + middle + b"_" + end) is Reason.INVALID_KEY
+    assert refusal(begin + middle + b"_" + end, generated()).reason is Reason.INVALID_KEY
 
 
 @pytest.mark.parametrize("bits", [2, 1023, 1024])
@@ -144,8 +141,8 @@ def test_how_close_primes_may_be() -> None:
 def test_a_private_exponent_that_fits_one_prime(unaffected: str) -> None:
     """The exponent must undo the public one for both primes, whatever the two short ones say."""
     key = generated()
-    d = key.d % getattr(key, unaffected) + (getattr(key, unaffected) - 1) * 2**1000
-    d += (key.d - d) % (getattr(key, unaffected) - 1)
+    order = getattr(key, unaffected) - 1
+    d = key.d % order + order * 2**1000
     wrong = key._replace(d=d, dp=d % (key.p - 1), dq=d % (key.q - 1))
     assert rule_broken_by(wrong).startswith("its exponents")
 
