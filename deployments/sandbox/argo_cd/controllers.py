@@ -40,6 +40,7 @@ class ArgoCD:
         packages.require_argo_cd()
         self._programs = locate(*PROGRAMS, say=self._say)
         self._directory.mkdir(mode=0o700)
+        self._environment = self._prepare()
         self._install()
         with ExitStack() as stack:
             stack.callback(self._stop)
@@ -101,20 +102,21 @@ class ArgoCD:
 
     def _role(self, name: str, *flags: str) -> None:
         """Start the program in one of its roles, which it knows by its name."""
-        self._spawn(name, str(self._programs["argocd"]), *flags, environment=self._environment(name))
+        environment = {**self._environment, "ARGOCD_BINARY_NAME": name}
+        self._spawn(name, str(self._programs["argocd"]), *flags, environment=environment)
 
     def _spawn(self, name: str, *command: str, environment: Mapping[str, str] | None = None) -> None:
         self._running[name] = processes.spawn(command, self._log(name), self._directory, environment)
 
-    def _environment(self, role: str) -> dict[str, str]:
+    def _prepare(self) -> dict[str, str]:
+        """Make the folders and the kubeconfig of all roles, and return the environment that names them."""
         folders = {name: self._directory / name for name in ("tls", "ssh", "plugins", "home", "tmp")}
         for folder in folders.values():
-            folder.mkdir(exist_ok=True)
+            folder.mkdir()
         kubeconfig = self._directory / "kubeconfig"
         write_admin(self._server, kubeconfig)
         path = os.pathsep.join((str(self._programs["helm"].parent), os.environ.get("PATH", "")))
         return {
-            "ARGOCD_BINARY_NAME": role,
             "ARGOCD_FAKE_IN_CLUSTER": "true",  # its own cluster is the one of the kubeconfig
             "ARGOCD_APPLICATION_CONTROLLER_PERSIST_RESOURCE_HEALTH": "true",  # there is no UI to show it
             "ARGOCD_GPG_ENABLED": "false",
