@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from deployments.sandbox.argo_cd.application import conditions, describe
 from deployments.sandbox.argo_cd.controllers import NAMESPACE, ArgoCD
 from deployments.sandbox.argo_cd.repository import Repository
 from deployments.sandbox.clusters.manifests import Manifest
@@ -97,23 +98,24 @@ class GitOps:
         self.refresh()
         self.await_(f"{NAME} to be Synced and Healthy", self._is_deployed)
 
-    def await_(self, what: str, holds: Callable[[], object]) -> None:
-        """Wait; an error has what Argo CD says."""
+    def await_(
+        self, what: str, holds: Callable[[], object], name: str = NAME, patience: float = _PATIENCE
+    ) -> None:
+        """Wait; an error has what Argo CD says of the Application of that name, and the end of each log."""
 
         def checked() -> object:
             self._argo.require_running()
             return holds()
 
         try:
-            until(what, checked, _PATIENCE)
+            until(what, checked, patience)
         except AssertionError as error:
-            status = self.exists() and self.application().get("status")
-            raise AssertionError(f"{error}:\n{status}\n{self._argo.explain()}") from None
+            application = self.machine.ops.found(f"{_APPLICATIONS}/{name}")
+            raise AssertionError(f"{error}:\n{describe(name, application)}\n{self._argo.explain()}") from None
 
     def conditions(self) -> str:
-        """Return the messages that the Application shows people."""
-        found = self.application()["status"].get("conditions", [])
-        return "\n".join(condition["message"] for condition in found)
+        """Return what the Application shows people."""
+        return "\n".join(conditions(self.application()))
 
     @cached_property
     def prefect(self) -> PrefectAPI:

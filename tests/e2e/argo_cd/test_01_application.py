@@ -67,13 +67,13 @@ def test_self_heal(machine: Machine, git_ops: GitOps) -> None:
     worker = machine.ops.get(f"{_DEPLOYMENTS}/tls-sync-worker")
     machine.ops.delete(f"{_DEPLOYMENTS}/tls-sync-worker")
     machine.ops.patch(_CONFIG, {"data": {"tls-sync.yaml": "owner: somebody\n"}})
-    until("the ConfigMap of git", lambda: machine.ops.get(_CONFIG)["data"] == config)
+    git_ops.await_("the ConfigMap of git", lambda: machine.ops.get(_CONFIG)["data"] == config)
 
     def is_new() -> bool:
         found = machine.ops.found(f"{_DEPLOYMENTS}/tls-sync-worker")
         return found is not None and found["metadata"]["uid"] != worker["metadata"]["uid"]
 
-    until("a new worker", is_new)
+    git_ops.await_("a new worker", is_new)
     git_ops.await_deployed()
 
 

@@ -12,7 +12,6 @@ from deployments.sandbox.world import oracle
 from deployments.sandbox.world.oracle import Place
 from tests.e2e.argo_cd.git_ops import GitOps
 from tests.e2e.machine import Machine
-from tests.support.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
@@ -49,7 +48,7 @@ def application(machine: Machine, git_ops: GitOps) -> str:
             },
         }
     )
-    git_ops.await_("the application of DEV", lambda: is_synced(git_ops))
+    git_ops.await_(f"{APP} to be Synced and Healthy", lambda: is_synced(git_ops), APP)
     return APP
 
 
@@ -62,7 +61,7 @@ def test_a_copy_is_not_theirs(machine: Machine, git_ops: GitOps, application: st
     run = git_ops.prefect.carry_out(cluster="dev")
     assert run.state == "Completed"
     git_ops.refresh(application)
-    git_ops.await_("the application of DEV", lambda: is_synced(git_ops))
+    git_ops.await_(f"{APP} to be Synced and Healthy", lambda: is_synced(git_ops), APP)
     assert oracle.look(machine.sandbox).secrets[_OURS] == before
 
 
@@ -90,7 +89,7 @@ def test_deleted_application_leaves_copies(machine: Machine, git_ops: GitOps, ap
     finalizers = ["resources-finalizer.argocd.argoproj.io/background"]
     machine.ops.patch(path, {"metadata": {"finalizers": finalizers}})
     machine.ops.delete(path)
-    until("the Application to be gone", lambda: not git_ops.exists(application))
+    git_ops.await_("the Application to be gone", lambda: not git_ops.exists(application), application)
     after = oracle.look(machine.sandbox).secrets
     assert _THEIRS not in after
     assert after[_OURS] == before
