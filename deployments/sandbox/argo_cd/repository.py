@@ -1,10 +1,16 @@
-"""A git repository on this machine, as Argo CD reads it."""
+"""Git repositories on this machine, as Argo CD reads them."""
 
 import os
+import socket
 import subprocess
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
+from deployments.sandbox import processes
+from deployments.sandbox.clusters.api_server import free_port
 from deployments.sandbox.errors import SandboxError
 
 BRANCH = "main"
@@ -16,6 +22,7 @@ _IDENTITY = {
     "GIT_CONFIG_GLOBAL": os.devnull,
     "GIT_CONFIG_NOSYSTEM": "1",
 }
+_START_SECONDS = 30
 
 
 class Repository:
@@ -23,15 +30,15 @@ class Repository:
 
     def __init__(self, directory: Path) -> None:
         """Create both in this folder, which must not exist."""
-        self._bare, self.clone = directory / "bare.git", directory / "clone"
+        self.bare, self.clone = directory / "bare.git", directory / "clone"
         directory.mkdir()
-        self._git(directory, "init", "--quiet", "--bare", f"--initial-branch={BRANCH}", str(self._bare))
-        self._git(directory, "clone", "--quiet", str(self._bare), str(self.clone))
+        self._git(directory, "init", "--quiet", "--bare", f"--initial-branch={BRANCH}", str(self.bare))
+        self._git(directory, "clone", "--quiet", str(self.bare), str(self.clone))
         self._git(self.clone, "checkout", "--quiet", "-B", BRANCH)
 
     @property
     def url(self) -> str:
-        return f"file://{self._bare}"
+        return f"file://{self.bare}"
 
     def push(self, files: Mapping[str, str], message: str) -> str:
         """Write files, commit all that is in the clone, push it, and return the commit."""
@@ -52,3 +59,41 @@ class Repository:
         if done.returncode:
             raise SandboxError(f"git {' '.join(arguments)}:\n{done.stderr}")
         return done.stdout
+
+
+class Server:
+    """git's own server of one repository, started by `with`; after a stop it starts at the same address."""
+
+    def __init__(self, repository: Repository) -> None:
+        self._bare = repository.bare
+        self._port = free_port()
+        self.address = f"127.0.0.1:{self._port}"
+        self.url = f"git://{self.address}/{self._bare.name}"
+        self._process: processes.Process | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start the server and wait until it listens."""
+        folder = self._bare.parent
+        command = ["/usr/bin/env", "git", "daemon", "--export-all", "--reuseaddr", f"--base-path={folder}"]
+        where = ["--listen=127.0.0.1", f"--port={self._port}"]
+        log = folder / "server.log"
+        self._process = processes.spawn([*command, *where], log, folder, _IDENTITY)
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline and self._process.poll() is None:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", self._port), timeout=1):
+                return
+            time.sleep(0.1)
+        self.stop()
+        raise SandboxError(f"the git repository {self.url} can't be reached:\n{processes.tail(log)}")
+
+    def stop(self) -> None:
+        if self._process is not None:
+            processes.stop(self._process)
+            self._process = None

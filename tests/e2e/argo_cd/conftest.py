@@ -18,9 +18,10 @@ def argo(machine: Machine) -> Iterator[ArgoCD]:
 
 
 @pytest.fixture(scope="session")
-def git_ops(machine: Machine, argo: ArgoCD, objects_before: object) -> GitOps:
+def git_ops(machine: Machine, argo: ArgoCD, objects_before: object) -> Iterator[GitOps]:
     """The shipped ApplicationSet, deployed from git; the last test deletes it."""
     found = GitOps(machine, argo)
-    found.apply_application_set()
-    found.await_deployed()
-    return found
+    with found.servers["charts"], found.servers["configuration"]:
+        found.apply_application_set()
+        found.await_deployed()
+        yield found

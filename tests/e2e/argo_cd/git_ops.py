@@ -10,7 +10,7 @@ import yaml
 
 from deployments.sandbox.argo_cd.application import conditions, describe
 from deployments.sandbox.argo_cd.controllers import NAMESPACE, ArgoCD
-from deployments.sandbox.argo_cd.repository import Repository
+from deployments.sandbox.argo_cd.repository import Repository, Server
 from deployments.sandbox.clusters.manifests import Manifest
 from tests.e2e import release
 from tests.e2e.machine import NAMESPACE as RELEASE_NAMESPACE
@@ -35,6 +35,7 @@ class GitOps:
         self.charts = Repository(directory / "tls-sync")
         self.configuration = Repository(directory / "configuration")
         shutil.copytree(release.CHART, self.charts.clone / FOLDER)
+        self.servers = {"charts": Server(self.charts), "configuration": Server(self.configuration)}
         self.values = release.values(machine)
         self._commits = {"charts": self.charts.push({}, "tls-sync"), "values": ""}
         self._push_values("Values of OPS")
@@ -42,12 +43,12 @@ class GitOps:
     def apply_application_set(self) -> None:
         """Apply the shipped file after its EDIT marks are followed: here only the addresses differ."""
         text = APPLICATION_SET.read_text()
-        for line, repository in (
-            ("https://git.example.org/platform/tls-sync.git", self.charts),
-            ("https://git.example.org/platform/configuration.git", self.configuration),
+        for line, server in (
+            ("https://git.example.org/platform/tls-sync.git", self.servers["charts"]),
+            ("https://git.example.org/platform/configuration.git", self.servers["configuration"]),
         ):
             assert text.count(line) == 1, line
-            text = text.replace(line, repository.url)
+            text = text.replace(line, server.url)
         self.machine.kubectl("apply", "--filename", "-", text=text)
 
     def push(self, **changes: Any) -> None:

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from deployments.sandbox.clusters.manifests import Manifest
 from deployments.sandbox.world import oracle
 from deployments.sandbox.world.oracle import Evidence, Place
 from tests.e2e.argo_cd.git_ops import GitOps
-from tests.e2e.machine import NAMESPACE, Machine
+from tests.e2e.argo_cd.installed import CONFIG_MAPS, DEPLOYMENTS, operations_of, release_objects
+from tests.e2e.machine import Machine
 from tests.e2e.release import EVERY_MINUTE, YEARLY
 from tests.support.waiting import until
 
@@ -17,8 +17,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
 _NEW = Place("rct", "homarr-rct", "start-tls")
 _QUIET_SECONDS = 60
-_DEPLOYMENTS = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments"
-_CONFIG = f"/api/v1/namespaces/{NAMESPACE}/configmaps/tls-sync-config"
+_WORKER = f"{DEPLOYMENTS}/tls-sync-worker"
+_CONFIG = f"{CONFIG_MAPS}/tls-sync-config"
 
 
 def test_synced_and_healthy(git_ops: GitOps) -> None:
@@ -64,13 +64,13 @@ def test_schedule_and_route_by_git(machine: Machine, git_ops: GitOps) -> None:
 def test_self_heal(machine: Machine, git_ops: GitOps) -> None:
     """A deleted Deployment and a ConfigMap that somebody changed are as in git again."""
     config = machine.ops.get(_CONFIG)["data"]
-    worker = machine.ops.get(f"{_DEPLOYMENTS}/tls-sync-worker")
-    machine.ops.delete(f"{_DEPLOYMENTS}/tls-sync-worker")
+    worker = machine.ops.get(_WORKER)
+    machine.ops.delete(_WORKER)
     machine.ops.patch(_CONFIG, {"data": {"tls-sync.yaml": "owner: somebody\n"}})
     git_ops.await_("the ConfigMap of git", lambda: machine.ops.get(_CONFIG)["data"] == config)
 
     def is_new() -> bool:
-        found = machine.ops.found(f"{_DEPLOYMENTS}/tls-sync-worker")
+        found = machine.ops.found(_WORKER)
         return found is not None and found["metadata"]["uid"] != worker["metadata"]["uid"]
 
     git_ops.await_("a new worker", is_new)
@@ -108,7 +108,7 @@ def test_upgrade(machine: Machine, git_ops: GitOps) -> None:
     """Another version of the chart is deployed, its hook runs, and the next run writes nothing."""
     registered = git_ops.prefect.deployment()["updated"]
     git_ops.push_chart("99.0.0")
-    worker = machine.ops.get(f"{_DEPLOYMENTS}/tls-sync-worker")
+    worker = machine.ops.get(_WORKER)
     assert worker["metadata"]["labels"]["helm.sh/chart"] == "tls-sync-99.0.0"
     assert git_ops.prefect.deployment()["updated"] > registered
     before = oracle.look(machine.sandbox)
@@ -125,19 +125,3 @@ def test_stays_synced(git_ops: GitOps) -> None:
         time.sleep(5)
         assert git_ops.application()["status"]["sync"]["status"] == "Synced"
     assert operations_of(git_ops.application()) == before
-
-
-def operations_of(application: Manifest) -> tuple[int, str]:
-    """Return how many deployments the Application has had, and when the last operation began."""
-    status = application["status"]
-    return len(status["history"]), status["operationState"]["startedAt"]
-
-
-def release_objects(machine: Machine) -> dict[str, str]:
-    """Return the versions of the release's Deployments and ConfigMaps as people change them."""
-    paths = (_DEPLOYMENTS, _CONFIG.rpartition("/")[0])
-    found = [one for path in paths for one in machine.ops.list(path)]
-    return {
-        one["metadata"]["uid"]: str(one["metadata"].get("generation", one["metadata"]["resourceVersion"]))
-        for one in found
-    }

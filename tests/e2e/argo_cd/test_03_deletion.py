@@ -4,9 +4,9 @@ import pytest
 
 from deployments.sandbox.argo_cd.controllers import NAMESPACE as ARGO_CD
 from deployments.sandbox.world import oracle
-from deployments.sandbox.world.oracle import Place
 from tests.e2e import inventory
 from tests.e2e.argo_cd.git_ops import GitOps
+from tests.e2e.argo_cd.installed import on_targets
 from tests.e2e.machine import Machine
 from tests.support.waiting import until
 
@@ -26,11 +26,3 @@ def test_deletion(machine: Machine, git_ops: GitOps, objects_before: set[tuple[s
 def left(machine: Machine, objects_before: set[tuple[str, str, str]]) -> set[tuple[str, str, str]]:
     """Return what is more than before, without Argo CD's own objects."""
     return {one for one in inventory.objects(machine) - objects_before if one[1] != ARGO_CD}
-
-
-def on_targets(secrets: oracle.Contents) -> dict[Place, str]:
-    return {
-        place: secret["metadata"]["resourceVersion"]
-        for place, secret in secrets.items()
-        if place.cluster != "ops"
-    }
