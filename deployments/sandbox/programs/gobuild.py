@@ -97,7 +97,10 @@ def module_folder(name: str) -> Path:
     command = [*_ENVIRONMENT, _go(name), "mod", "download", f"-C={source.directory}", "-json", source.module]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (our command)
     if done.returncode:
-        raise SandboxError(f"the source of {name} can't be had:\n{done.stdout}{done.stderr}")
+        raise SandboxError(
+            f"the source of {name}, {source.module} {source.module_version}, can't be had:\n"
+            f"{done.stdout}{done.stderr}"
+        )
     return Path(json.loads(done.stdout)["Dir"])
 
 

@@ -205,6 +205,16 @@ def test_locate_shows_why_a_build_failed(tmp_path: Path) -> None:
         locate("etcd", say=no_words)
 
 
+@pytest.mark.usefixtures("cache")
+def test_a_source_that_can_not_be_had_is_named(tmp_path: Path) -> None:
+    """The error has the module and its version, and Go's own words: a test that skips for it shows both."""
+    program(tmp_path / "bin", "go", "#!/bin/sh\necho connection refused >&2\nexit 1\n")
+    version = gobuild.SOURCES["argocd"].module_version
+    said = rf"the source of argocd, github\.com/argoproj/argo-cd/v3 {version}, .*\n.*connection refused"
+    with pytest.raises(SandboxError, match=said):
+        gobuild.module_folder("argocd")
+
+
 def test_locate_waits_for_another_process(cache: Path) -> None:
     """A process that finds the cache locked says so, waits, and uses what the other one made."""
     cache.mkdir(parents=True)
