@@ -118,6 +118,13 @@ class PrefectAPI:
         query = {"logs": {"flow_run_id": {"any_": [run_id]}}, "sort": "TIMESTAMP_ASC"}
         return "\n".join(entry["message"] for entry in self.post("logs/filter", query))
 
+    def await_log(self, run_id: str, *texts: str) -> None:
+        """Wait for texts in the log, wherever its lines end; the last lines come after the final state."""
+        deadline = time.monotonic() + _ANSWER_SECONDS
+        while missing := [text for text in texts if text not in " ".join(self.log(run_id).split())]:
+            assert time.monotonic() < deadline, f"{missing} not in:\n{self.log(run_id)}"
+            time.sleep(0.5)
+
     def artifacts(self, run_id: str) -> list[Found]:
         query = {"artifacts": {"flow_run_id": {"any_": [run_id]}}}
         found: list[Found] = self.post("artifacts/filter", query)

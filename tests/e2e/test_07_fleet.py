@@ -89,7 +89,7 @@ def test_a_cancelled_fleet_cancels_its_groups(prefect: PrefectAPI, fleet: Releas
     assert prefect.finish(parent.id).state in _STOPPED
     for child in _children(prefect, parent).values():
         assert prefect.finish(child.id).state in _STOPPED
-    assert "stop requested: cancelling the groups' runs" in prefect.log(parent.id)
+    prefect.await_log(parent.id, "stop requested: cancelling the groups' runs")
 
 
 def test_without_the_fleet_the_schedule_is_back(prefect: PrefectAPI, fleet: Release) -> None:

@@ -76,7 +76,7 @@ def test_what_is_theirs_is_refused(machine: Machine, git_ops: GitOps, applicatio
     git_ops.push(config=config)
     run = git_ops.prefect.carry_out(cluster="dev")
     assert run.state_type == "FAILED"
-    assert "OwnedByArgoCD" in git_ops.prefect.log(run.id)
+    git_ops.prefect.await_log(run.id, "OwnedByArgoCD")
     assert oracle.look(machine.sandbox).secrets[_THEIRS] == before
     git_ops.push(config=former)
 
