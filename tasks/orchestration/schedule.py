@@ -24,7 +24,8 @@ _LIMIT = 100
 def longest_gap(client: SyncPrefectClient) -> timedelta | None:
     """Return the longest time between two of the next scheduled runs; None where fewer than two are.
 
-    Prefect's scheduler creates the runs of the next hour, and at least three.
+    Prefect's scheduler creates the runs of the next hour, and at least three, but none of more than 100 days
+    ahead: with a schedule of once a year, fewer than two.
     """
     found = client.read_flow_runs(
         flow_filter=FlowFilter(name=FlowFilterName(any_=list(FLOWS))),

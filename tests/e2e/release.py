@@ -16,6 +16,7 @@ NAME = "tls-sync"
 _SECONDS = 600
 
 EVERY_MINUTE = "* * * * *"
+MONTHLY = "17 3 1 * *"
 YEARLY = "17 3 1 1 *"
 
 

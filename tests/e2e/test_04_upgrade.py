@@ -8,7 +8,8 @@ from deployments.sandbox.world import oracle
 from deployments.sandbox.world.oracle import Evidence, Place
 from tests.e2e.machine import CommandError, Machine
 from tests.e2e.prefect_api import PrefectAPI
-from tests.e2e.release import YEARLY, Release
+from tests.e2e.release import MONTHLY, YEARLY, Release
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
@@ -45,3 +46,29 @@ def test_an_upgrade_without_a_password_is_refused(release: Release, prefect: Pre
     finally:
         release.values = before
     assert prefect.crons() == [YEARLY]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "least", "said"),
+    [
+        (MONTHLY, 2, ["ScheduleTooSlow: ", "but scheduled runs are up to 31 days apart"]),
+        # Prefect schedules no run that is more than 100 days away, so one of these at most.
+        (YEARLY, 0, ["NoSchedule: ", "and fewer than two runs are scheduled"]),
+    ],
+    ids=["monthly", "yearly"],
+)
+def test_the_preflight_finds_a_slow_schedule(
+    release: Release, prefect: PrefectAPI, schedule: str, least: int, said: list[str]
+) -> None:
+    """The log and the artifact of a preflight on OPS have the finding and its remedy."""
+    release.upgrade(schedule=schedule)
+    until(
+        f"{least} runs of the schedule {schedule}",
+        lambda: sum(run.state == "Scheduled" for run in prefect.runs()) >= least,
+    )
+    run = prefect.finish(prefect.start("tls-sync-preflight/ops"))
+    assert run.state == "Completed", run
+    said = [*said, "schedule a run at least every"]
+    prefect.await_log(run.id, *said)
+    (artifact,) = prefect.artifacts(run.id)
+    assert [text for text in said if text not in artifact["data"]] == []
