@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help demo demo-acme sandbox test test-unit e2e e2e-programs e2e-servers e2e-node e2e-cert-manager e2e-argo-cd mutants soak bench lint types format lock clean
+.PHONY: help demo demo-acme sandbox test test-unit e2e e2e-programs e2e-servers e2e-node e2e-cert-manager e2e-argo-cd compat mutants soak bench lint types format lock clean
 .DEFAULT_GOAL := help
 
 help: ## these lines
@@ -46,6 +46,9 @@ e2e-programs: $(READY) ## build what these need, with progress, which takes half
 e2e-argo-cd: $(READY) ## the chart by Argo CD from git, on a real node; as root, on Debian; 15 minutes
 	@$(BIN)/python -m tests.e2e --argo-cd
 	$(BIN)/python -m pytest -m e2e --exitfirst tests/e2e/argo_cd
+
+compat: $(READY) ## other versions of cert-manager and Kubernetes; writes README's table; 2 hours the first time
+	$(BIN)/python -m tests.compat
 
 mutants: $(READY) ## change the deciding code in small ways; each change must turn a test red; 1.5 hours
 	$(BIN)/python -m tests.mutation

@@ -1,14 +1,16 @@
 """cert-manager's own controllers as a process, for one cluster.
 
-They have all rights. No webhook validates a resource beyond its CustomResourceDefinition, so durations are
-accepted that the webhook refuses. There is no cainjector, and no garbage collector: what belonged to a
-deleted Certificate stays until something waits for cert-manager (resources.delete_orphans).
+They have the rights of cert-manager's chart. No webhook validates a resource beyond its
+CustomResourceDefinition, so durations are accepted that the webhook refuses. There is no cainjector, and no
+garbage collector: what belonged to a deleted Certificate stays until something waits for cert-manager
+(resources.delete_orphans).
 """
 
 from pathlib import Path
 from typing import Self
 
 from deployments.sandbox import processes
+from deployments.sandbox.cert_manager.rights import ACCOUNT, NAMESPACE, grant, lacking
 from deployments.sandbox.clusters import manifests
 from deployments.sandbox.clusters.admin import Admin
 from deployments.sandbox.clusters.api_server import ApiServer
@@ -17,10 +19,7 @@ from deployments.sandbox.programs import gobuild
 from deployments.sandbox.programs.binaries import cached, locate
 from deployments.sandbox.progress import Say
 from deployments.sandbox.world.certificate_resource import await_served
-from deployments.sandbox.world.kubeconfig import write_admin
-
-NAMESPACE = "cert-manager"
-"""Where the Secrets of ClusterIssuers are."""
+from deployments.sandbox.world.kubeconfig import write_service_account
 
 _STOP_SECONDS = 15
 
@@ -51,6 +50,7 @@ class CertManager:
 
     def __enter__(self) -> Self:
         install(self.admin, self._say)
+        grant(self.admin, self._say)
         self.start()
         return self
 
@@ -61,8 +61,7 @@ class CertManager:
         """Start without waiting. A problem at the start shows in the log."""
         program = locate("cert-manager", say=self._say)["cert-manager"]
         kubeconfig = self._server.directory / "cert-manager.kubeconfig"
-        write_admin(self._server, kubeconfig)
-        self.admin.namespace(NAMESPACE)
+        write_service_account(self._server, NAMESPACE, ACCOUNT, kubeconfig)
         command: list[str | Path] = [
             program,
             f"-kubeconfig={kubeconfig}",
@@ -78,8 +77,10 @@ class CertManager:
             self._process = None
 
     def explain(self) -> str:
-        """Return the end of the log for an error message, and where the whole log is."""
-        return f"cert-manager's last lines:\n{processes.tail(self.log)}\nThe whole log is {self.log}."
+        """Return what it lacks, the end of the log for an error message, and where the whole log is."""
+        whole = self.log.read_text(errors="replace") if self.log.exists() else ""
+        lines = [*lacking(whole), "cert-manager's last lines:", processes.tail(self.log)]
+        return "\n".join([*lines, f"The whole log is {self.log}."])
 
 
 def custom_resource_definitions(say: Say) -> list[manifests.Manifest]:

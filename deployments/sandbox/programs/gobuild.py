@@ -38,13 +38,13 @@ class Source:
     @property
     def module_version(self) -> str:
         text = (self.directory / "go.mod").read_text()
-        found = re.search(rf"^require {re.escape(self.module)} (v\S+)$", text, re.MULTILINE)
+        found = re.search(rf"^(?:require |\t){re.escape(self.module)} (v\S+)$", text, re.MULTILINE)
         if not found:
             raise SandboxError(f"{self.directory}/go.mod doesn't require {self.module}")
         return found[1]
 
 
-_ENVIRONMENT = ("/usr/bin/env", "GOWORK=off", "GOFLAGS=")
+_ENVIRONMENT = ("/usr/bin/env", "GOWORK=off", "GOFLAGS=", "CGO_ENABLED=0")
 
 
 def _kubernetes(program: str, minutes: float) -> Source:
@@ -75,7 +75,7 @@ SOURCES = {
 
 def build(name: str, program: Path, say: Say) -> None:
     """Build one program with Go at a path, complete or not at all. Raises SandboxError."""
-    go = _go(name)
+    go = go_command(name)
     source = SOURCES[name]
     say(
         f"{name} {source.version} is compiled from source: about {source.minutes:g} min on two cores, once; "
@@ -86,7 +86,7 @@ def build(name: str, program: Path, say: Say) -> None:
     partial.unlink(missing_ok=True)  # go build overwrites programs only
     log = program.with_name(f"{name}.log")
     log.unlink(missing_ok=True)
-    command = [*_ENVIRONMENT, "CGO_ENABLED=0", go, "build", *_flags(source)]
+    command = [*go, "build", *_flags(source)]
     run(f"building {name}", [*command, "-o", partial, source.package], log, say)
     publish(partial, program)
 
@@ -94,7 +94,7 @@ def build(name: str, program: Path, say: Say) -> None:
 def module_folder(name: str) -> Path:
     """Return the folder of a program's module, whose files are read-only. Raises SandboxError."""
     source = SOURCES[name]
-    command = [*_ENVIRONMENT, _go(name), "mod", "download", f"-C={source.directory}", "-json", source.module]
+    command = [*go_command(name), "mod", "download", f"-C={source.directory}", "-json", source.module]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 (our command)
     if done.returncode:
         raise SandboxError(
@@ -104,14 +104,15 @@ def module_folder(name: str) -> Path:
     return Path(json.loads(done.stdout)["Dir"])
 
 
-def _go(name: str) -> str:
+def go_command(name: str) -> list[str]:
+    """Return how `go` is called for a program, whatever the caller's settings. Raises SandboxError."""
     go = shutil.which("go")
     if go is None:
         raise SandboxError(
             f"There is no {name} here, and no Go to build it with. Install Go 1.26 or newer "
             f"(https://go.dev/dl), or set KUBEBUILDER_ASSETS to a folder that has {name}."
         )
-    return go
+    return [*_ENVIRONMENT, go]
 
 
 def _flags(source: Source) -> list[str]:

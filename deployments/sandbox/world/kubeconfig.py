@@ -57,6 +57,11 @@ def write_admin(server: ApiServer, path: Path) -> None:
     _write(path, {server: server.admin_token})
 
 
+def write_service_account(server: ApiServer, namespace: str, name: str, path: Path) -> None:
+    """Write the kubeconfig of a ServiceAccount, with a token that lasts 30 days."""
+    _write(path, {server: server.admin.token(namespace, name, _TOKEN_SECONDS)})
+
+
 def write_admin_kubeconfig(sandbox: Sandbox, path: Path) -> None:
     """Write a kubeconfig for people, with all rights on all clusters."""
     servers = [sandbox.cluster(name) for name in sandbox.names]

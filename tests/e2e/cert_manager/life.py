@@ -8,7 +8,7 @@ from typing import Any
 
 from deployments.sandbox.cert_manager import resources
 from deployments.sandbox.cert_manager.acme import Acme
-from deployments.sandbox.cert_manager.controllers import NAMESPACE
+from deployments.sandbox.cert_manager.rights import NAMESPACE
 from deployments.sandbox.cert_manager.source import Source
 from deployments.sandbox.clusters import pki
 from deployments.sandbox.clusters.admin import Admin

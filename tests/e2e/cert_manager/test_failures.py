@@ -9,6 +9,7 @@ import pytest
 
 from deployments.sandbox.cert_manager import resources
 from deployments.sandbox.cert_manager.acme import REFUSED
+from deployments.sandbox.cert_manager.rights import ACCOUNT
 from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE
 from tasks.domain.models import Issuance
 from tasks.domain.reasons import Reason
@@ -19,6 +20,8 @@ from tests.support.waiting import until
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 TEMPORARY = {"cert-manager.io/issue-temporary-certificate": "true"}
+RIGHTS = f"/apis/rbac.authorization.k8s.io/v1/clusterroles/{ACCOUNT}"
+DEFINITION = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/certificates.cert-manager.io"
 ROLE = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{SOURCE_NAMESPACE}/roles/tls-sync"
 
 
@@ -134,3 +137,54 @@ def test_without_the_right_to_read_certificates(life: Life) -> None:
         life.await_copies(life.renew(secret))
     finally:
         life.world.ops.patch(ROLE, {"rules": role["rules"]})
+
+
+def test_cert_manager_without_a_right(life: Life) -> None:
+    """Copies stay while cert-manager may not write Secrets, and the sandbox names what it may not."""
+    first = life.issue(NAME)
+    life.await_copies(first)
+    role = life.world.ops.get(RIGHTS)
+    life.world.ops.patch(RIGHTS, {"rules": [read_only(rule) for rule in role["rules"]]})
+    try:
+        resources.renew(life.world.ops, NAME)
+        until("the sentence", lambda: "cert-manager may not create secrets" in explanation(life))
+        life.settle()
+        assert life.is_copied(first)
+    finally:
+        life.world.ops.patch(RIGHTS, {"rules": role["rules"]})
+    life.await_copies(life.issued(NAME, after=first))
+
+
+def explanation(life: Life) -> str:
+    return life.issuing.cert_manager.explain()
+
+
+def read_only(rule: Manifest) -> Manifest:
+    if "secrets" not in rule["resources"]:
+        return rule
+    return rule | {"verbs": ["get", "list", "watch"]}
+
+
+def test_certificates_of_another_version(life: Life) -> None:
+    """Copies stay while OPS serves no cert-manager.io/v1, a run says so, and the next renewal arrives."""
+    first = life.issue(NAME)
+    life.await_copies(first)
+    crd = life.world.ops.get(DEFINITION)
+    (version,) = crd["spec"]["versions"]
+    later = {**version, "name": "v2", "storage": False}
+    life.world.ops.patch(DEFINITION, {"spec": {"versions": [{**version, "served": False}, later]}})
+    try:
+        until("v2 alone", lambda: not is_served(life))
+        missing = "OPS does not serve Certificate in cert-manager's version"
+        until("the sentence", lambda: missing in explanation(life))
+        life.settle()
+        assert life.is_copied(first)
+        assert any("unknown to OPS" in text for text in life.world.snapshot().warnings)
+    finally:
+        life.world.ops.patch(DEFINITION, {"spec": {"versions": [version]}})
+        until("v1", lambda: is_served(life))
+    life.await_copies(life.renew(first))
+
+
+def is_served(life: Life) -> bool:
+    return life.world.ops.found(resources.path_of(NAME)) is not None

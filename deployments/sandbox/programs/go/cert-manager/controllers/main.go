@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"reflect"
 	"sync"
 	"syscall"
 	"time"
@@ -58,7 +59,7 @@ func main() {
 // options returns what cmd/controller has by default, but for the DNS server, how often it is asked, and the
 // time until a failed issuance is tried again, which is an hour by default and doubles each time.
 func options(kubeconfig, nameserver, namespace string) controller.ContextOptions {
-	return controller.ContextOptions{
+	found := controller.ContextOptions{
 		Kubeconfig:         kubeconfig,
 		KubernetesAPIQPS:   20,
 		KubernetesAPIBurst: 50,
@@ -68,11 +69,16 @@ func options(kubeconfig, nameserver, namespace string) controller.ContextOptions
 			DNS01CheckRetryPeriod: time.Second,
 		},
 		CertificateOptions: controller.CertificateOptions{
-			CopiedAnnotationPrefixes:                 []string{"*", "-kubectl.kubernetes.io/", "-fluxcd.io/", "-argocd.argoproj.io/"},
-			CertificateRequestMinimumBackoffDuration: 10 * time.Second,
+			CopiedAnnotationPrefixes: []string{"*", "-kubectl.kubernetes.io/", "-fluxcd.io/", "-argocd.argoproj.io/"},
 		},
 		SchedulerOptions: controller.SchedulerOptions{MaxConcurrentChallenges: 60},
 	}
+	// By its name, since cert-manager 1.18 has no such option, and `make compat` builds with it, too.
+	backoff := reflect.ValueOf(&found.CertificateOptions).Elem().FieldByName("CertificateRequestMinimumBackoffDuration")
+	if backoff.IsValid() {
+		backoff.Set(reflect.ValueOf(10 * time.Second))
+	}
+	return found
 }
 
 // run returns nil after a signal, and an error if a controller cannot start or ends by itself.

@@ -1,0 +1,1 @@
+"""Runs tests with other versions of the programs beside tls-sync: `python -m tests.compat`."""
