@@ -13,8 +13,6 @@ os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
 COMMANDS = ("cluster_ids", "preflight", "inventory", "history", "logs")
 """The commands that are no run; each is a module of flows/commands/."""
-UNUSED = ("prefect.blocks.notifications", "prefect.blocks.webhook", "httpx._main")
-"""Modules that Prefect 3.9.1 imports and no run uses: 0.2 s of 1.7 s of CPU, and 6 MiB."""
 
 
 def main() -> int:
@@ -142,7 +140,7 @@ def command(name: str, given: argparse.Namespace) -> int:
 
 
 def run(given: argparse.Namespace) -> int:
-    from tasks.runtime.imports import importing, without  # noqa: PLC0415  not for --help
+    from tasks.runtime.imports import importing, lean_import  # noqa: PLC0415  not for --help
 
     with importing():
         from tasks.config.load import load_config  # noqa: PLC0415
@@ -161,13 +159,8 @@ def run(given: argparse.Namespace) -> int:
         sys.stderr.write(f"tls-sync: {error}\n")
         return 1
     with importing():
-        try:
-            with without(*UNUSED):
-                from flows.commands.run import run as run_flow  # noqa: PLC0415  after the environment
-        except (ImportError, AttributeError):  # a Prefect that does use one of them
-            from flows.commands.run import run as run_flow  # noqa: PLC0415
-
-    return run_flow(parameters)
+        module = lean_import("flows.commands.run")  # after the environment
+    return int(module.run(parameters))
 
 
 if __name__ == "__main__":

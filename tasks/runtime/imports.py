@@ -1,8 +1,9 @@
 """Imports that are large or take long."""
 
 import gc
+import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import ModuleType
 
@@ -35,3 +36,19 @@ def without(*modules: str) -> Iterator[None]:
     finally:
         for name in stubs:
             del sys.modules[name]
+
+
+UNUSED = ("prefect.blocks.notifications", "prefect.blocks.webhook", "httpx._main")
+"""Modules that Prefect 3.9.1 imports and no run uses: 0.2 s of 1.7 s of CPU, and 6 MiB."""
+
+
+def lean_import(module: str, unused: Sequence[str] = UNUSED) -> ModuleType:
+    """Import a module that imports Prefect, without what no run uses.
+
+    With a Prefect that does use it, everything is imported.
+    """
+    try:
+        with without(*unused):
+            return importlib.import_module(module)
+    except (ImportError, AttributeError):
+        return importlib.import_module(module)

@@ -30,7 +30,8 @@ A_RUN = """
 import sys
 from flows import __main__ as command
 status = command.run(command.make_parser().parse_args([]))  # nothing answers there
-assert not [name for name in command.UNUSED if name in sys.modules]
+from tasks.runtime.imports import UNUSED
+assert not [name for name in UNUSED if name in sys.modules]
 sys.modules["flows.commands.run"].tls_sync.serialize_parameters({"cluster": "dev"})
 assert "fastapi" not in sys.modules
 from prefect.blocks.webhook import Webhook
@@ -39,7 +40,8 @@ sys.exit(status)
 A_PREFECT_THAT_USES_ALL = """
 import sys
 from flows import __main__ as command
-command.UNUSED = ("prefect.artifacts",)
+from tasks.runtime import imports
+imports.lean_import.__defaults__ = (("prefect.artifacts",),)
 sys.exit(command.run(command.make_parser().parse_args([])))
 """
 

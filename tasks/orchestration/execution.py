@@ -1,0 +1,147 @@
+"""Executes one flow run of Prefect in this process, by Prefect's own engine.
+
+It does what the two processes around the engine do: a run that is cancelled or final is not executed; one
+whose flow can't be loaded is Crashed; a cancellation is noticed within seconds; SIGTERM asks for another
+attempt.
+"""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+from uuid import UUID
+
+import httpx
+from prefect import Flow
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.context import SyncClientContext
+from prefect.exceptions import Abort, Pause, PrefectException, TerminationSignal
+from prefect.states import AwaitingRetry, Cancelled, Crashed
+
+from tasks.orchestration.engine import (
+    Intent,
+    flow_run_logger,
+    handle_engine_signals,
+    intent,
+    load_flow,
+    propose_state_sync,
+    run_flow,
+    set_intent,
+)
+
+BEHAVIOR = "PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR"
+"""`reschedule` or `relinquish`: Prefect's worker sets it, by the backoffLimit of the Job."""
+POLL_SECONDS = 5.0
+"""Between two looks at whether the run is being cancelled."""
+
+
+def execute(run_id: UUID, terminated: threading.Event) -> int:
+    """Return the exit status: 0 where Prefect knows how the run ended, 1 where its pod must count as failed.
+
+    `terminated` is set by a SIGTERM that comes before the engine has a handler of its own.
+    """
+    with SyncClientContext.get_or_create() as context:  # the engine takes its client, too
+        client = context.client
+        run = client.read_flow_run(run_id)
+        if not _may_begin(client, run):
+            return 0
+        with suppress(ValueError):  # another behavior, or none: the engine sets the run to Crashed
+            set_intent(Intent(os.environ.get(BEHAVIOR, "").lower()))
+        with _watching(client, run_id, terminated):
+            flow = _load(client, run)
+            return _run(client, run, flow, terminated) if flow else 1
+
+
+def _may_begin(client: SyncPrefectClient, run: FlowRun) -> bool:
+    logger, state = flow_run_logger(run), run.state
+    if state and state.is_cancelling():
+        logger.info("the run was cancelled before it began")
+        _set(client, run, Cancelled(message="The run was cancelled before it began."))
+        return False
+    if state and state.is_final():
+        logger.info("the run is %s already: nothing to do", state.name)
+        return False
+    return True
+
+
+def _load(client: SyncPrefectClient, run: FlowRun) -> Flow[..., Any] | None:
+    try:
+        return load_flow(run)
+    except Exception as error:  # noqa: BLE001 (whatever the imports of the flow's file raise)
+        flow_run_logger(run).exception("the flow could not be loaded")
+        message = f"The flow could not be loaded ({type(error).__name__}); the log says more."
+        _set(client, run, Crashed(message=message))
+        return None
+
+
+def _run(client: SyncPrefectClient, run: FlowRun, flow: Flow[..., Any], terminated: threading.Event) -> int:
+    try:
+        with handle_engine_signals(run.id):
+            try:
+                if terminated.is_set():
+                    return _conclude(client, run)
+                logger: Any = flow_run_logger(run)  # Prefect's types want another class than its engine gives
+                run_flow(flow, flow_run=run, error_logger=logger)
+            except TerminationSignal:
+                return _conclude(client, run)
+            finally:
+                # Prefect's handler would raise in what is left to do: sending logs and events.
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def _conclude(client: SyncPrefectClient, run: FlowRun) -> int:
+    """Set the state of a run that SIGTERM has ended, unless the engine did."""
+    wanted, state = intent(), client.read_flow_run(run.id).state
+    if state and state.is_final():
+        return 0
+    if wanted is Intent.RELINQUISH:
+        return 1
+    if wanted is Intent.RESCHEDULE:
+        _set(client, run, AwaitingRetry())
+    elif wanted is Intent.CANCEL:
+        _set(client, run, Cancelled(message="The run was cancelled before its flow began."))
+    else:
+        _set(client, run, Crashed(message="The run was terminated before its flow began."))
+    return 0
+
+
+def _set(client: SyncPrefectClient, run: FlowRun, state: State[None]) -> None:
+    with suppress(Abort, Pause):  # the server has decided otherwise
+        propose_state_sync(client, state, flow_run_id=run.id)
+
+
+@contextmanager
+def _watching(client: SyncPrefectClient, run_id: UUID, terminated: threading.Event) -> Iterator[None]:
+    """Inside the block, a thread looks every POLL_SECONDS whether the run is being cancelled."""
+    ended = threading.Event()
+    early = signal.getsignal(signal.SIGTERM)
+
+    def watch() -> None:
+        while not ended.wait(POLL_SECONDS):
+            if not terminated.is_set() and _is_cancelling(client, run_id):
+                set_intent(Intent.CANCEL)
+                terminated.set()
+            if terminated.is_set() and signal.getsignal(signal.SIGTERM) is not early:
+                os.kill(os.getpid(), signal.SIGTERM)  # once: a second one would cost the report
+                return
+
+    threading.Thread(target=watch, name="cancellation", daemon=True).start()
+    try:
+        yield
+    finally:
+        ended.set()
+
+
+def _is_cancelling(client: SyncPrefectClient, run_id: UUID) -> bool:
+    """Tell whether Prefect wants the run to end; False while it can't be reached."""
+    try:
+        state = client.read_flow_run(run_id).state
+    except (httpx.HTTPError, PrefectException):
+        return False
+    return state is not None and state.is_cancelling()
