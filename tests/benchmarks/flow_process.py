@@ -11,6 +11,7 @@ from deployments.sandbox import processes
 from deployments.sandbox.demo.prefect_server import ROOT
 from deployments.sandbox.errors import SandboxError
 from deployments.sandbox.progress import Say, Waiting
+from flows.execute import VARIABLE
 from tests.benchmarks import requests_made
 from tests.benchmarks.memory import Peak
 from tests.benchmarks.usage import usage
@@ -19,6 +20,8 @@ from tests.benchmarks.world import World
 RUN_SECONDS = 900
 POLL_SECONDS = 0.01
 FLOWS = ("-m", "flows")
+POD = ("-m", "flows.execute")
+"""The command of a run's pod, without the interpreter; its environment names the run."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +73,9 @@ class FlowProcess:
         return self._measure(FLOWS, sampling, say)
 
     def run_in_pod(self, sampling: Sampling, say: Say | None = None) -> Run:
-        """What the container of a Kubernetes job runs: a supervisor, which starts the engine."""
-        command = [sys.executable, "-m", "tests.benchmarks.deployment"]
-        made = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
-        execute = ("-m", "prefect", "flow-run", "execute", made.stdout.split()[-1])
-        return self._measure(execute, sampling, say)
+        """What the container of a Kubernetes job runs."""
+        pod = replace(self, environment={**self.environment, **pod_environment()})
+        return pod._measure(POD, sampling, say)
 
     def counted(self, run: Callable[[], Run]) -> Run:
         """Run, and count the requests meanwhile."""
@@ -99,6 +100,13 @@ class FlowProcess:
 
     def _all_copied(self) -> bool:
         return self.world.count_copies() == len(self.world.copies)
+
+
+def pod_environment() -> dict[str, str]:
+    """Create a run of a deployment, and return what Prefect's worker gives its pod."""
+    command = [sys.executable, "-m", "tests.benchmarks.deployment"]
+    made = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    return {VARIABLE: made.stdout.split()[-1]}
 
 
 def _wait(process: processes.Process, sampling: Sampling | None, waiting: Waiting) -> Peak:

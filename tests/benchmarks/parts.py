@@ -52,7 +52,7 @@ class Stage:
 def _start(stage: Stage) -> list[Result]:
     flow = stage.flow()
     flow.run()  # so that the timed runs find nothing to do
-    return [start.first_request(flow.world, stage.say, stage.size.starts)]
+    return start.starts(flow.world, stage.say, stage.size.starts)
 
 
 def _growth(stage: Stage) -> list[Result]:

@@ -1,12 +1,12 @@
-"""The memory of a run: of the flow's process, and of the two processes of a pod together."""
+"""The memory of a run: of the flow's process, and of all processes of a pod together."""
 
 from deployments.sandbox.progress import Say
 from tests.benchmarks.flow_process import OFTEN, OFTEN_IN_POD, FlowProcess
 from tests.benchmarks.memory import Peak, in_mib
 from tests.benchmarks.results import Result
 
-FLOW_MIB, POD_MIB = 128, 190
-HOW = "Rss of smaps over both processes, pages of a file that both map counted once; sampled"
+FLOW_MIB, POD_MIB = 128, 116
+HOW = "Rss of smaps over all processes, pages of a file that several map counted once; sampled"
 
 
 def peaks(flow: FlowProcess, say: Say) -> list[Result]:

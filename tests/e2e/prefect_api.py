@@ -125,6 +125,10 @@ class PrefectAPI:
             assert time.monotonic() < deadline, f"{missing} not in:\n{self.log(run_id)}"
             time.sleep(0.5)
 
+    def state_types(self, run_id: str) -> list[str]:
+        """Return the types of all states that a run has had."""
+        return [state["type"] for state in self.get(f"flow_run_states/?flow_run_id={run_id}")]
+
     def artifacts(self, run_id: str) -> list[Found]:
         query = {"artifacts": {"flow_run_id": {"any_": [run_id]}}}
         found: list[Found] = self.post("artifacts/filter", query)

@@ -64,11 +64,26 @@ def test_a_run_that_is_evicted_goes_on_where_it_was(
         assert status == 0, said
         run = prefect.finish(run_id)
     assert run.state == "Completed", (run, prefect.log(run_id))
+    assert "Interrupted" in prefect.log(run_id)  # the report of the first attempt
     assert len(witness.pods[run_id]) == 2
     after = oracle.look(machine.sandbox)
     asked = {name for name in ("dev", "prd") if after.requests[name] != between.requests[name]}
     assert asked == set(), prefect.tasks(run_id)
     assert Evidence(after, after).objections(()) == []
+
+
+def test_a_run_that_is_cancelled_reports_what_is_left(machine: Machine, prefect: PrefectAPI) -> None:
+    """It is Cancelled, was never Crashed, and the next one completes the work."""
+    with _in_mid_run(machine, prefect) as run_id:
+        status, said = prefect.command("flow-run", "cancel", run_id)
+        assert status == 0, said
+        run = prefect.finish(run_id)
+    assert run.state == "Cancelled", (run, prefect.log(run_id))
+    assert "CRASHED" not in prefect.state_types(run_id)
+    assert "Interrupted" in prefect.log(run_id)
+    before = oracle.look(machine.sandbox)
+    assert prefect.carry_out().state == "Completed"
+    assert Evidence(before, oracle.look(machine.sandbox)).objections({_HOMARR["rct"]}) == []
 
 
 def test_a_run_that_is_killed_is_marked_and_the_next_one_converges(

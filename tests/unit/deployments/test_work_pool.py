@@ -89,13 +89,22 @@ def test_a_run_has_its_pushgateway_and_the_password_by_reference(prefect_server:
 
 
 def test_the_command_is_the_one_that_survives_an_eviction(prefect_server: Path) -> None:
-    """After SIGTERM, `prefect flow-run execute` has the run restarted; the pod has a minute for that."""
+    """After SIGTERM, the command has the run restarted; the pod has a minute for that."""
     made = job()
-    assert container(made)["args"] == ["prefect", "flow-run", "execute"]
+    assert container(made)["args"] == ["python", "-m", "flows.execute"]
     rescheduling = {"name": "PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR", "value": "reschedule"}
     assert rescheduling in container(made)["env"]
     assert made["spec"]["backoffLimit"] == 0
     assert made["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] == 60
+
+
+def test_one_value_goes_back_to_prefects_own_command(prefect_server: Path) -> None:
+    """With tlsSync.oneProcess false, the pod runs `prefect flow-run execute`, and nothing else changes."""
+    values = {"tlsSync": {"oneProcess": False}}
+    found = without_run(job(work_pool(render(values))))
+    theirs, ours = '["prefect", "flow-run", "execute"]', '["python", "-m", "flows.execute"]'
+    assert theirs in found
+    assert found.replace(theirs, ours) == without_run(job(work_pool(render())))
 
 
 def test_jobs_are_found_by_the_label_that_people_know(prefect_server: Path) -> None:

@@ -119,6 +119,10 @@ securityContext:
 {{- end }}
 {{- $_ := set $job.spec "activeDeadlineSeconds" (int .Values.tlsSync.deadlineSeconds) }}
 {{- $_ := set $job.spec "ttlSecondsAfterFinished" (int .Values.tlsSync.keepJobsSeconds) }}
+{{- if not .Values.tlsSync.oneProcess }}
+{{- $_ := set $pool.job_configuration "command" "prefect flow-run execute" }}
+{{- $_ := set $container "args" (list "prefect" "flow-run" "execute") }}
+{{- end }}
 {{- $_ := set $container "image" (include "tls-sync.image" .) }}
 {{- $_ := set $container "imagePullPolicy" .Values.image.pullPolicy }}
 {{- if .Values.image.pullSecrets }}
