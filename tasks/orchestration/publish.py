@@ -5,7 +5,6 @@ from uuid import UUID
 
 import httpx
 from prefect import runtime
-from prefect.artifacts import create_markdown_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.events import emit_event
@@ -17,8 +16,9 @@ from prefect.states import Completed, Failed
 from tasks.domain.models import RunReport
 from tasks.domain.parameters import PARAMETERS, RunParameters
 from tasks.metrics.push import push
+from tasks.orchestration.artifacts import create_artifacts
 from tasks.plan.waves import Share, labels_of
-from tasks.report import markdown, terminal
+from tasks.report import terminal
 from tasks.report.events import MAX_EVENTS, events_of
 from tasks.report.verdict import run_verdict
 from tasks.runtime.signals import Stage, set_stage
@@ -39,20 +39,13 @@ def publish(report: RunReport) -> None:
 
 
 def show(report: RunReport) -> None:
-    """Log the table, create an artifact for the run and one per cluster, and emit events."""
+    """Log the table, create the artifacts of the run and of its clusters, and emit events."""
     logger = get_run_logger()
     log = logger.info if run_verdict(report).ok else logger.error
     for part in terminal.records(terminal.render(report)):
         log("%s", part)
     set_stage(Stage.REPORTED)
-    # A dry run has its own keys: the latest report of a cluster says what was done, not what would be done.
-    key = "dry-run-tls-sync" if report.parameters.dry_run else "tls-sync"
-    create_markdown_artifact(markdown.render_run(report), key=key, description="The run's report")
-    for cluster in report.clusters:
-        text = markdown.render_cluster(cluster)
-        create_markdown_artifact(
-            text, key=f"{key}-{cluster.cluster}", description=f"What became of {cluster.cluster}"
-        )
+    create_artifacts(report)
     emit(report)  # last: if Prefect's API is down, its client retries for two minutes
 
 

@@ -25,13 +25,18 @@ def render_run(report: RunReport) -> str:
     if report.parameters.certificate:
         lines += [f"For the certificate {escape(report.parameters.certificate)} only.", ""]
     if report.clusters:
-        lines += [*table(*rows.overview(report.clusters)), ""]
+        lines += [*table(*rows.overview(report.clusters)), "", _looked_at(report), ""]
     found = sections(report.clusters, _budget(), _line, HEADING_BYTES)
     for section in found:
         if section.shown:
             lines += [f"### {section.cluster.cluster}", "", *_body(section, f", {ELSEWHERE}"), ""]
     lines += _not_shown([section for section in found if section.left_out and not section.shown])
     return "\n".join([*lines, *_source(report)])
+
+
+def _looked_at(report: RunReport) -> str:
+    moment = f"{report.now:%Y-%m-%d %H:%M} UTC"
+    return f"Looked at {moment}. The artifact of a cluster is only written where it says something new."
 
 
 def render_cluster(cluster: ClusterReport) -> str:

@@ -152,6 +152,19 @@ def test_an_ad_hoc_run_touches_one_cluster_only(world: World) -> None:
     assert set(artifacts(state)) == {"tls-sync", "tls-sync-dev"}
 
 
+def test_the_artifact_of_a_cluster_is_not_repeated(world: World) -> None:
+    """It is written where it differs from the latest one: after a change, a failure, and its end."""
+    world.issue("web-tls")
+    everything = {"tls-sync", *(f"tls-sync-{name}" for name in TARGETS)}
+    assert set(artifacts(run())) == everything  # copies were made
+    assert set(artifacts(run())) == everything  # they no longer are
+    assert set(artifacts(run())) == {"tls-sync"}
+    with stopped(world, "rct"):
+        assert set(artifacts(run())) == {"tls-sync", "tls-sync-rct"}
+        assert set(artifacts(run())) == {"tls-sync"}
+    assert set(artifacts(run())) == {"tls-sync", "tls-sync-rct"}
+
+
 def test_an_ad_hoc_run_for_one_certificate_leaves_the_others(world: World) -> None:
     """`certificate` selects one; the others are neither written nor reported."""
     world.issue("web-tls", "web-2-tls")

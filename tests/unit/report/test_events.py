@@ -175,7 +175,7 @@ def test_without_prefects_api_no_event_is_emitted(monkeypatch: pytest.MonkeyPatc
         raise ConnectionError
 
     sent: list[str] = []
-    monkeypatch.setattr(publish, "create_markdown_artifact", unreachable)
+    monkeypatch.setattr(publish, "create_artifacts", unreachable)
     monkeypatch.setattr(publish, "emit_event", lambda name, *_, **__: sent.append(name))
     monkeypatch.setattr(publish, "get_run_logger", lambda: logging.getLogger("a-run"))
     with pytest.raises(ConnectionError):

@@ -34,6 +34,8 @@ MARKDOWN = """\
 | dev | 1 | 0 | 2 | 0 | 0 | 0 | ok |
 | prd | 0 | 0 | 1 | 0 | 0 | 0 | ok |
 
+Looked at 2026-03-01 12:00 UTC. The artifact of a cluster is only written where it says something new.
+
 ### rct
 
 - ❌ **Unreachable**: list secrets in homarr-rct on rct: no connection to the API server (HTTP 500). \
