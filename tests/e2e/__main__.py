@@ -16,7 +16,7 @@ from tests.e2e.machine import PACKAGES, prepare
 
 def main(arguments: list[str]) -> int:
     if arguments == ["--packages"]:
-        print(*packages.names(*PACKAGES, packages.MONITORING, packages.TLS_SERVERS))  # noqa: T201
+        print(*packages.names(*PACKAGES, packages.DATABASE, packages.MONITORING, packages.TLS_SERVERS))  # noqa: T201
         return 0
     try:
         prepare(say)

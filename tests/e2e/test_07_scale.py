@@ -18,7 +18,7 @@ from tests.e2e.witness import Witness
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
 _MIB = 2**20
-_PROMISED_MIB = 200
+_PROMISED_MIB = 130
 _CERTIFICATES = 100
 
 
@@ -39,7 +39,7 @@ def certificates(machine: Machine) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("certificates")
-def test_a_hundred_certificates_for_three_clusters_fit_into_200_mib(
+def test_a_hundred_certificates_for_three_clusters_fit_into_130_mib(
     machine: Machine, release: Release, prefect: PrefectAPI, witness: Witness
 ) -> None:
     """One run creates all copies, and its control group stays below the documented memory."""

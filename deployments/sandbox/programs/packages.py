@@ -33,6 +33,7 @@ MONITORING: Mapping[str, str] = {
     "prometheus-pushgateway": "prometheus-pushgateway",
     "prometheus-alertmanager": "prometheus-alertmanager",
 }
+DATABASE: Mapping[str, str] = {"pg_ctlcluster": "postgresql"}
 ARGO_CD: Mapping[str, str] = {"redis-server": "redis-server", "git": "git"}
 TLS_SERVERS: Mapping[str, str] = {"nginx": "nginx", "haproxy": "haproxy"}
 
@@ -67,6 +68,13 @@ def require_monitoring() -> None:
 def require_tls_servers() -> None:
     """Do the same for servers that load certificates."""
     _require_packages("a test with nginx and HAProxy", TLS_SERVERS)
+
+
+def require_postgresql() -> None:
+    """Do the same for PostgreSQL."""
+    _require_packages("a test with PostgreSQL", DATABASE)
+    if os.geteuid():
+        raise SandboxError("a test with PostgreSQL needs root: it runs as the user of Debian's package")
 
 
 def require_argo_cd() -> None:

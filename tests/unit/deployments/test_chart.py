@@ -14,6 +14,8 @@ from tasks.config.schema import SyncConfig
 from tests.conftest import running_sandbox
 from tests.support.chart import (
     CHART,
+    EGRESS,
+    EXISTING,
     NAMESPACES,
     VALUES,
     Manifest,
@@ -33,6 +35,8 @@ TOKEN_NEEDED = {"run", "tls-sync-worker", "tls-sync-watch", "tls-sync-remove"}
 """Pods that send requests to the Kubernetes API."""
 EMPTY = {"title", "default", "description"}
 """Keys of a schema that are for people."""
+DATABASE = {"database": {"urlSecret": {"name": "postgres"}}}
+PEER: dict[str, Any] = {"cidr": "198.51.100.8/32", "ports": [5432]}
 
 
 @pytest.fixture(scope="module")
@@ -324,6 +328,21 @@ def test_targets_are_reached_by_what_copies_alone() -> None:
     assert "egress" not in one(manifests, "NetworkPolicy", "tls-sync-server")["spec"]
 
 
+def test_the_database_is_named_by_reference() -> None:
+    """The server gets the connection URL from the Secret, no other pod does; by default there is none."""
+    variable = "PREFECT_SERVER_DATABASE_CONNECTION_URL"
+    assert variable not in json.dumps(render())
+    reached = {"egress": {**EGRESS, "database": [PEER]}}
+    manifests = render({"prefect": {"server": DATABASE}, "networkPolicy": reached})
+    users = [name for name, pod in pods(manifests).items() if variable in json.dumps(pod)]
+    assert users == ["tls-sync-server"]
+    (container,) = pods(manifests)["tls-sync-server"]["spec"]["containers"]
+    (given,) = (entry for entry in container["env"] if entry["name"] == variable)
+    assert given["valueFrom"] == {"secretKeyRef": {"name": "postgres", "key": "url"}}
+    reaching = [m["metadata"]["name"] for m in manifests if PEER["cidr"] in json.dumps(m)]
+    assert reaching == ["tls-sync-server"]
+
+
 def test_a_disruption_budget_only_where_there_are_replicas() -> None:
     """A single pod has no budget, which would block each drain of its node."""
     assert "PodDisruptionBudget" not in {m["kind"] for m in render()}
@@ -380,6 +399,12 @@ def test_what_is_old_is_cleaned_up() -> None:
             ["/targets/0/cidr'"],
         ),
         ({"kubeconfig": "apiVersion: v1"}, ["'kubeconfig' not allowed"]),
+        ({"prefect": {**EXISTING, "server": {**DATABASE, "enabled": False}}}, ["database is for the server"]),
+        (
+            {"prefect": {"server": DATABASE}, "networkPolicy": {"egress": EGRESS}},
+            ["networkPolicy.egress.database is empty"],
+        ),
+        ({"prefect": {"server": {"database": {"url": "x"}}}}, ["'url' not allowed"]),
     ],
 )
 def test_wrong_values_are_refused_by_name(values: dict[str, Any], words: list[str]) -> None:
