@@ -72,7 +72,7 @@ class FlowProcess:
         """`python -m flows`. Without `sampling`, its memory is not measured, which would take CPU."""
         return self._measure(FLOWS, sampling, say)
 
-    def run_in_pod(self, sampling: Sampling, say: Say | None = None) -> Run:
+    def run_in_pod(self, sampling: Sampling | None = None, say: Say | None = None) -> Run:
         """What the container of a Kubernetes job runs."""
         pod = replace(self, environment={**self.environment, **pod_environment()})
         return pod._measure(POD, sampling, say)

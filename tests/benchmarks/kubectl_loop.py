@@ -1,4 +1,4 @@
-"""The kubectl loop that many have in a CronJob, on the same servers with the same permissions."""
+"""kubectl in a CronJob, on the same servers with the same permissions: a loop, and a script by an expert."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ from deployments.sandbox.progress import Say, Waiting
 from tests.benchmarks.usage import Usage, usage
 from tests.benchmarks.world import TARGETS, Copy, World
 
-SCRIPT = Path(__file__).with_name("kubectl-loop.sh")
+LOOP, SCRIPT = (Path(__file__).with_name(f"kubectl-{name}.sh") for name in ("loop", "script"))
 
 
 @dataclass(frozen=True)
@@ -28,23 +28,12 @@ class Loop:
 
 def time_loop(world: World, say: Say, sample: int | None) -> Loop:
     """All copies into empty targets, or a sample of that many."""
-    home = world.directory / "kubectl-home"
-    home.mkdir(exist_ok=True)
-    environment = {
-        **os.environ,
-        **world.environment,
-        "KUBECTL": str(locate("kubectl", say=say)["kubectl"]),
-        "HOME": str(home),
-    }
     wanted = world.copies
     # kubectl caches the API discovery of each cluster in its home; filling that cache is not timed.
     world.empty()
-    _run(world, wanted[:: len(wanted) // len(TARGETS)], environment, say)
-    world.empty()
+    _run(world, LOOP, wanted[:: len(wanted) // len(TARGETS)], say)
     timed = wanted[:: max(1, len(wanted) // sample)] if sample else wanted
-    used = _run(world, timed, environment, say)
-    if (written := world.count_copies()) != len(timed):
-        raise SandboxError(f"the kubectl loop wrote {written} of {len(timed)} copies")
+    used = _run_from_empty(world, LOOP, timed, say)
     times = len(wanted) / len(timed)
     seconds, cpu, servers = (
         round(one * times, 1) for one in (used.seconds, used.children_cpu, used.servers_cpu)
@@ -52,18 +41,35 @@ def time_loop(world: World, say: Say, sample: int | None) -> Loop:
     return Loop(seconds, cpu, servers, len(timed))
 
 
-def _run(world: World, wanted: Sequence[Copy], environment: dict[str, str], say: Say) -> Usage:
-    lines = "".join(f"{copy.certificate} {copy.cluster} {copy.namespace}\n" for copy in wanted)
-    waiting = Waiting(f"kubectl loop over {len(wanted)} copies", say)
-    with usage(world.sandbox.pids) as used:
-        status = _feed(lines, environment, waiting)
-    if status:
-        raise SandboxError(f"the kubectl loop ended with status {status}")
+def time_script(world: World, say: Say) -> Usage:
+    """All copies into empty targets, by the script."""
+    return _run_from_empty(world, SCRIPT, world.copies, say)
+
+
+def _run_from_empty(world: World, program: Path, wanted: Sequence[Copy], say: Say) -> Usage:
+    world.empty()
+    used = _run(world, program, wanted, say)
+    if (written := world.count_copies()) != len(wanted):
+        raise SandboxError(f"{program.name} wrote {written} of {len(wanted)} copies")
     return used
 
 
-def _feed(lines: str, environment: dict[str, str], waiting: Waiting) -> int:
-    command = ["bash", str(SCRIPT)]
+def _run(world: World, program: Path, wanted: Sequence[Copy], say: Say) -> Usage:
+    home = world.directory / "kubectl-home"
+    home.mkdir(exist_ok=True)
+    kubectl = str(locate("kubectl", say=lambda _: None)["kubectl"])
+    environment = {**os.environ, **world.environment, "KUBECTL": kubectl, "HOME": str(home)}
+    lines = "".join(f"{copy.certificate} {copy.cluster} {copy.namespace}\n" for copy in wanted)
+    waiting = Waiting(f"{program.name} over {len(wanted)} copies", say)
+    with usage(world.sandbox.pids) as used:
+        status = _feed(program, lines, environment, waiting)
+    if status:
+        raise SandboxError(f"{program.name} ended with status {status}")
+    return used
+
+
+def _feed(program: Path, lines: str, environment: dict[str, str], waiting: Waiting) -> int:
+    command = ["bash", str(program)]
     with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdin is not None

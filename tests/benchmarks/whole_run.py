@@ -7,15 +7,16 @@ from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE
 from deployments.sandbox.world.kubeconfig import SOURCE_CLUSTER
 from tasks.kube.client import DATA_PAGE, METADATA_PAGE
 from tests.benchmarks.flow_process import FlowProcess, Run
-from tests.benchmarks.kubectl_loop import Loop, time_loop
+from tests.benchmarks.kubectl_loop import Loop, time_loop, time_script
 from tests.benchmarks.results import Pair, Result, seconds
 from tests.benchmarks.sizes import Size
-from tests.benchmarks.usage import middle
+from tests.benchmarks.usage import Usage, middle
 from tests.benchmarks.world import NAMESPACES, TARGETS, World
 
 IDENTITY = 2
 """Requests: a SelfSubjectReview, and the uid of the namespace kube-system."""
 TIMES = 15
+SCRIPT_TIMES, SCRIPT_CPU_TIMES = 1.0, 0.7
 
 
 def against_kubectl(flow: FlowProcess, say: Say, size: Size) -> Result:
@@ -66,6 +67,39 @@ def _against(runs: list[Run], loop: Loop, unchanged: list[Run], copies: int) -> 
                 "servers during ours, unchanged": middle(run.servers_cpu for run in unchanged),
             },
         },
+    )
+
+
+def against_script(flow: FlowProcess, say: Say, size: Size) -> list[Result]:
+    """First syncs of a pod and of the script in turn, from empty targets, with the start of all processes."""
+    time_script(flow.world, say)  # fills kubectl's cache of the API discovery
+    runs, scripts = list[Run](), list[Usage]()
+    for turn in range(1, size.whole_runs + 1):
+        flow.world.empty()
+        runs.append(flow.run_in_pod())
+        scripts.append(time_script(flow.world, say))
+        took = f"ours {runs[-1].seconds:.2f} s, the script {scripts[-1].seconds:.2f} s"
+        say(f"whole run against the script, {turn} of {size.whole_runs}: {took}")
+    copies = len(flow.world.copies)
+    wall = Pair([one.seconds for one in runs], [one.seconds for one in scripts])
+    cpu = Pair([one.cpu for one in runs], [one.children_cpu for one in scripts])
+    return [
+        _of_script("run_vs_good_kubectl", f"first sync in a pod, {copies} copies", wall, SCRIPT_TIMES),
+        _of_script("run_cpu_vs_good_kubectl", "the same, CPU", cpu, SCRIPT_CPU_TIMES),
+    ]
+
+
+def _of_script(key: str, what: str, pair: Pair, times: float) -> Result:
+    return Result(
+        key=key,
+        what=f"{what}: ours / a good kubectl script",
+        value=pair.ratio,
+        unit="x",
+        ours=seconds(pair.ours),
+        other=seconds(pair.other),
+        demand=f"at most {times:g}x",
+        met=pair.ratio <= times,
+        details=pair.details,
     )
 
 
