@@ -5,6 +5,7 @@ from pathlib import Path
 
 import yaml
 
+from deployments.sandbox.cert_manager.helm_template import without_helm
 from deployments.sandbox.clusters.admin import Admin
 from deployments.sandbox.clusters.manifests import Manifest
 from deployments.sandbox.programs import gobuild
@@ -18,8 +19,6 @@ ACCOUNT = "cert-manager"
 _FORBIDDEN = re.compile(r"is forbidden: User \S+ cannot (\w+) resource \\?\"([\w./]+)")
 _NOT_SERVED = re.compile(r"failed to list \*v\d\w*\.(\w+): the server could not find the requested resource")
 _TEMPLATE = Path("deploy/charts/cert-manager/templates/rbac.yaml")
-_LINES_OF_HELM = re.compile(r"^[ ]*\{\{.*?\}\}[ ]*\n", re.MULTILINE | re.DOTALL)
-_VALUES_OF_HELM = re.compile(r"\{\{.*?\}\}")
 
 
 def grant(admin: Admin, say: Say) -> None:
@@ -42,11 +41,11 @@ def grant(admin: Admin, say: Say) -> None:
 def rules(template: str) -> list[Manifest]:
     """Return the rules of the ClusterRoles of controllers in a template of Helm.
 
-    Helm is not needed: conditions are lines of their own, which all hold, and values are only in names, also
-    of the signers for which requests may be approved, which nobody but cert-manager's webhook looks at.
+    Of these rules only the names of signers are values; nobody but cert-manager's webhook looks at them.
     """
-    text = _VALUES_OF_HELM.sub("release", _LINES_OF_HELM.sub("", template))
-    documents = [one for one in yaml.safe_load_all(text) if one and one["kind"] == "ClusterRole"]
+    documents = [
+        one for one in yaml.safe_load_all(without_helm(template)) if one and one["kind"] == "ClusterRole"
+    ]
     return [rule for one in documents if "-controller-" in one["metadata"]["name"] for rule in one["rules"]]
 
 
