@@ -5,6 +5,7 @@ The private keys of one page of the list are in memory only while `_check_page` 
 
 import re
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -26,6 +27,7 @@ from tasks.domain.text import join_limited
 from tasks.kube.client import ClusterClient
 from tasks.kube.identity import identify_ops
 from tasks.kube.responses import MALFORMED, name_of
+from tasks.kubeconfig.reader import MAX_CONNECTIONS
 from tasks.runtime import shutdown
 from tasks.source.checks import Policy, check_secret
 from tasks.source.issuance import AWAITING_ISSUANCE, CertificateStatus, add_status, issuance_of, renewal_of
@@ -93,20 +95,34 @@ def recheck(
 ) -> dict[str, Certificate | Rejection | None]:
     """Read and check single Secrets of OPS again; None for one that does not exist. Raises ClusterError."""
     policy = Policy(now=now, allow_self_signed=source.allow_self_signed)
-    found: dict[str, Certificate | Rejection | None] = {}
-    for name in names:
+
+    def check(name: str) -> Certificate | Rejection | None:
         ref = SecretRef(namespace=source.namespace, name=name)
         secret = client.tls_secret(ref)
-        found[name] = check_secret(ref, secret, policy) if secret else None
-    return found
+        return check_secret(ref, secret, policy) if secret else None
+
+    wanted = tuple(names)
+    with ThreadPoolExecutor(MAX_CONNECTIONS) as pool:
+        return dict(zip(wanted, pool.map(check, wanted), strict=True))
 
 
-def check_changed(client: ClusterClient, source: Source, name: str, now: datetime) -> SourceEntry | None:
-    """Read and check one Secret of OPS and apply the status of its Certificate. Raises ClusterError."""
-    found = recheck(client, source, [name], now)[name]
-    if isinstance(found, Rejection) and found.reason not in AWAITING_ISSUANCE:
-        return found
-    return _apply_status(name, found, _read_statuses(client, source), source, now)
+def check_changed(
+    client: ClusterClient, source: Source, names: Iterable[str], now: datetime
+) -> dict[str, SourceEntry | None]:
+    """Read and check these Secrets of OPS and apply the status of their Certificates. Raises ClusterError."""
+    checked = recheck(client, source, names, now)
+    if all(map(_is_rejected, checked.values())):
+        return dict(checked)
+    statuses = _read_statuses(client, source)  # after the Secrets, so never older than these
+    return {
+        name: one if _is_rejected(one) else _apply_status(name, one, statuses, source, now)
+        for name, one in checked.items()
+    }
+
+
+def _is_rejected(found: Certificate | Rejection | None) -> bool:
+    """Whether it is unfit whatever its Certificate says."""
+    return isinstance(found, Rejection) and found.reason not in AWAITING_ISSUANCE
 
 
 def _check_all(client: ClusterClient, source: Source, policy: Policy) -> list[Certificate | Rejection]:

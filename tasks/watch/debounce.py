@@ -25,12 +25,13 @@ class Debouncer:
     def batches(self) -> Iterator[frozenset[str]]:
         """Yield changed names. A name that is added while its batch is handled comes again in the next one.
 
-        After a quiet window the next name comes alone and at once; in a stream there is one batch per window.
+        After a quiet window the next name comes alone and at once; the names of one window come together at
+        its end. So a stream that is slower than one name per window never waits.
         """
         window_ends = 0.0
         while (first := self._next()) is not None:
             names = {first}
-            if time.monotonic() < window_ends and not self._collect(names):
+            if not self._collect(names, window_ends):
                 yield frozenset(names)
                 return
             yield frozenset(names)
@@ -44,9 +45,8 @@ class Debouncer:
             except Empty:
                 continue
 
-    def _collect(self, names: set[str]) -> bool:
-        """Add the names of one window; return False once the queue is closed."""
-        window_ends = time.monotonic() + self._timings.debounce_window
+    def _collect(self, names: set[str], window_ends: float) -> bool:
+        """Add the names that come until then; return False once the queue is closed."""
         while (left := window_ends - time.monotonic()) > 0:
             try:
                 name = self._queue.get(timeout=left)

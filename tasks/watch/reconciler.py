@@ -54,11 +54,10 @@ class Reconciler:
         changed = [name for name in names if name == RESYNC or _is_routed(config, name)]
         if not changed:
             return None
-        certificate = changed[0] if len(changed) == 1 and changed[0] != RESYNC else None
-        clusters = [c for c in config.first_wave if certificate is None or c.routes_certificate(certificate)]
-        snapshot = refuse_too_many(
-            self._read_source(config, certificate), config.source, clusters, certificate
-        )
+        known = () if RESYNC in changed or not self._snapshot else tuple(changed)
+        certificate = known[0] if len(known) == 1 else None
+        clusters = [c for c in config.first_wave if not known or any(map(c.routes_certificate, known))]
+        snapshot = refuse_too_many(self._read_source(config, known), config.source, clusters, certificate)
         specs = specs_for(
             config,
             clusters,
@@ -70,14 +69,13 @@ class Reconciler:
         reports, pending = self._sync(specs)
         return _report(config, snapshot, reports, pending=pending, certificate=certificate, began=began)
 
-    def _read_source(self, config: SyncConfig, certificate: str | None) -> SourceSnapshot:
-        """Read one certificate into the last snapshot, or all of OPS into a new one."""
+    def _read_source(self, config: SyncConfig, names: Sequence[str]) -> SourceSnapshot:
+        """Read these certificates into the last snapshot, or, without names, all of OPS into a new one."""
         source, now = config.source, datetime.now(UTC)
         try:
             with client_of_source(source, time.monotonic() + CLUSTER_SECONDS) as client:
-                if certificate and self._snapshot:
-                    entry = check_changed(client, source, certificate, now)
-                    snapshot = self._snapshot.corrected({certificate: entry})
+                if names and self._snapshot:
+                    snapshot = self._snapshot.corrected(check_changed(client, source, names, now))
                 else:
                     snapshot = read_source(client, source, now)
         except ClusterError as error:

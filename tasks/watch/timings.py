@@ -19,7 +19,7 @@ class WatchTimings:
     """Waits before OPS is listed again, by consecutive failures of the watch."""
 
     debounce_window: float = 1.0
-    """Changes that follow another one within this time are copied together."""
+    """Changes that come within this time after a batch are copied together when it has passed."""
     wakeup_interval: float = 0.5
     """How often the main thread wakes while nothing changes: Python runs signal handlers only there, and a
     signal that the system delivers to another thread does not wake it."""

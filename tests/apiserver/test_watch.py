@@ -271,14 +271,18 @@ def counts(report: RunReport | None) -> dict[str, dict[Action, int]]:
 
 
 def test_several_changes_are_one_report(world: World) -> None:
-    """Changes of one batch are copied together."""
-    secrets = world.issue("web-a-tls", "web-b-tls", "web-c-tls")
+    """Changes of one batch are copied together, and only their Secrets are read from OPS, not all."""
+    secrets = world.issue("web-a-tls", "web-b-tls", *(f"web-{number}-tls" for number in range(8)))
     reconciler = Reconciler(TIMINGS)
     reconciler.reconcile([RESYNC])
     for secret in secrets[:2]:
         world.renew(secret)
+    position = world.log_position("ops")
     done = counts(reconciler.reconcile(["web-a-tls", "web-b-tls"]))
-    assert done == {name: {Action.UPDATE: 2, Action.KEEP: 1} for name in world.targets}
+    assert done == {name: {Action.UPDATE: 2, Action.KEEP: 8} for name in world.targets}
+    objects = [(one["verb"], one["objectRef"]) for one in world.requests("ops", position)]
+    asked = {(verb, ref.get("name")) for verb, ref in objects if ref["resource"] == "secrets"}
+    assert asked == {("get", "web-a-tls"), ("get", "web-b-tls")}
 
 
 def test_a_certificate_without_route_sends_no_request(world: World) -> None:

@@ -1,6 +1,7 @@
 """Which names come at once, and which come together."""
 
 import threading
+import time
 
 import pytest
 
@@ -29,6 +30,31 @@ def test_after_a_quiet_window_the_next_name_comes_at_once(debouncer: Debouncer) 
     threading.Timer(0.5, debouncer.add, ["web-b-tls", "web-c-tls"]).start()
     assert next(batches) == {"web-b-tls"}
     assert next(batches) == {"web-c-tls"}
+
+
+def test_a_stream_slower_than_the_window_never_waits() -> None:
+    """Each name comes alone: the window begins with the batch before, not with the name."""
+    debouncer = Debouncer(WatchTimings(debounce_window=0.1))
+    batches = debouncer.batches()
+    for number in range(5):
+        name = f"web-{number}-tls"
+        debouncer.add(name)
+        assert next(batches) == {name}
+        time.sleep(0.15)
+
+
+def test_the_names_of_a_window_come_together_at_its_end() -> None:
+    """A name in the middle of the window does not begin another one."""
+    debouncer = Debouncer(WatchTimings(debounce_window=2.0))
+    batches = debouncer.batches()
+    debouncer.add("web-a-tls")
+    assert next(batches) == {"web-a-tls"}
+    began = threading.Timer(1.5, debouncer.add, ["web-b-tls"])
+    late = threading.Timer(2.5, debouncer.add, ["web-c-tls"])
+    began.start()
+    late.start()
+    assert next(batches) == {"web-b-tls"}
+    late.cancel()
 
 
 def test_a_name_that_is_added_while_its_batch_is_handled_comes_again(debouncer: Debouncer) -> None:
