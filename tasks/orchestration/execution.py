@@ -7,9 +7,10 @@ attempt.
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 from uuid import UUID
 
@@ -31,9 +32,12 @@ from tasks.orchestration.engine import (
     run_flow,
     set_intent,
 )
+from tasks.runtime.imports import importing
 
 BEHAVIOR = "PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR"
 """`reschedule` or `relinquish`: Prefect's worker sets it, by the backoffLimit of the Job."""
+NO_RUN = (httpx.HTTPError, httpx.InvalidURL, PrefectException, RuntimeError, ValueError)
+"""What Prefect's client raises where it gets no usable answer."""
 POLL_SECONDS = 5.0
 """Between two looks at whether the run is being cancelled."""
 
@@ -43,9 +47,15 @@ def execute(run_id: UUID, terminated: threading.Event) -> int:
 
     `terminated` is set by a SIGTERM that comes before the engine has a handler of its own.
     """
-    with SyncClientContext.get_or_create() as context:  # the engine takes its client, too
-        client = context.client
-        run = client.read_flow_run(run_id)
+    with ExitStack() as stack:
+        try:
+            # The engine takes this client, too.
+            client = stack.enter_context(SyncClientContext.get_or_create()).client
+            run = client.read_flow_run(run_id)
+        except NO_RUN as error:
+            why = f"Prefect's API did not return the run {run_id} ({type(error).__name__})"
+            sys.stderr.write(f"tls-sync: {why}; check PREFECT_API_URL and its credentials\n")
+            return 1
         if not _may_begin(client, run):
             return 0
         with suppress(ValueError):  # another behavior, or none: the engine sets the run to Crashed
@@ -69,7 +79,8 @@ def _may_begin(client: SyncPrefectClient, run: FlowRun) -> bool:
 
 def _load(client: SyncPrefectClient, run: FlowRun) -> Flow[..., Any] | None:
     try:
-        return load_flow(run)
+        with importing():
+            return load_flow(run)
     except Exception as error:  # noqa: BLE001 (whatever the imports of the flow's file raise)
         flow_run_logger(run).exception("the flow could not be loaded")
         message = f"The flow could not be loaded ({type(error).__name__}); the log says more."

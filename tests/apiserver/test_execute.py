@@ -51,7 +51,7 @@ class Runs:
         return self.client.create_flow_run_from_deployment(deployment, parameters=parameters)
 
     def start(self, run: FlowRun, **variables: str) -> subprocess.Popen[str]:
-        given = environment(self._home, PREFECT__FLOW_RUN_ID=str(run.id), **variables)
+        given = environment(self._home, **{"PREFECT__FLOW_RUN_ID": str(run.id), **variables})
         command = [sys.executable, "-m", "flows.execute"]
         return subprocess.Popen(
             command, cwd=ROOT, env=given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -147,6 +147,24 @@ def test_without_a_run_id(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True, check=False)
     sentence = "tls-sync: PREFECT__FLOW_RUN_ID must be the id of a flow run; Prefect's worker sets it\n"
     assert (done.returncode, done.stderr) == (1, sentence)
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"PREFECT_API_URL": "http://127.0.0.1:1/api"},
+        {"PREFECT__FLOW_RUN_ID": "0c2f9a52-5a4e-4f0e-9d0b-6f1f0c6f2b11"},
+    ],
+    ids=["nothing answers", "a deleted run"],
+)
+def test_a_run_that_prefect_does_not_return(runs: Runs, variables: dict[str, str]) -> None:
+    """One sentence says so and what to check, and the pod fails."""
+    run = runs.create()
+    status, output = runs.execute(run, **variables)
+    assert status == 1
+    (line,) = (line for line in output.splitlines() if line.startswith("tls-sync: "))
+    assert line.endswith("; check PREFECT_API_URL and its credentials")
+    assert "Traceback" not in output
 
 
 @contextmanager
