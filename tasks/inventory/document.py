@@ -4,6 +4,7 @@ Programs rely on it: existing keys keep their name and meaning as long as `schem
 keys may be added. Times are RFC 3339; unknown values are null; days are whole, and negative after the expiry.
 """
 
+from collections import Counter
 from datetime import datetime
 from typing import Any
 
@@ -19,6 +20,7 @@ Document = dict[str, Any]
 
 def document(report: InventoryReport) -> Document:
     snapshot = report.snapshot
+    copies = Counter(copy.certificate for copy in report.copies)
     return {
         "schemaVersion": SCHEMA_VERSION,
         "takenAt": _time(report.now),
@@ -28,7 +30,9 @@ def document(report: InventoryReport) -> Document:
         "ops": {"failure": _failure(snapshot.failure), "warnings": list(snapshot.all_warnings)},
         "clusters": [_cluster(one) for one in report.clusters],
         "suspended": list(report.suspended),
-        "certificates": [_certificate(one, report) for one in snapshot.certificates],
+        "certificates": [
+            _certificate(one, copies[one.ref.name], report.now) for one in snapshot.certificates
+        ],
         "rejections": [
             {"name": one.ref.name, "reason": str(one.reason), "detail": one.detail}
             for one in snapshot.rejections
@@ -59,7 +63,7 @@ def _failure(failure: Failure | None) -> Document | None:
     }
 
 
-def _certificate(one: Certificate, report: InventoryReport) -> Document:
+def _certificate(one: Certificate, copies: int, now: datetime) -> Document:
     version = one.version
     return {
         "name": one.ref.name,
@@ -73,10 +77,10 @@ def _certificate(one: Certificate, report: InventoryReport) -> Document:
         "dnsNames": list(one.dns_names),
         "notBefore": _time(version.not_before),
         "notAfter": _time(version.not_after),
-        "daysLeft": days_until(version.not_after, report.now),
+        "daysLeft": days_until(version.not_after, now),
         "renewalDue": _time(expiry.renewal_due(version.not_before, version.not_after, one.renewal)),
-        "expiry": str(expiry.level_of(one, report.now)),
-        "copies": sum(copy.certificate == one.ref.name for copy in report.copies),
+        "expiry": str(expiry.level_of(one, now)),
+        "copies": copies,
     }
 
 

@@ -106,12 +106,9 @@ def without_duplicates(
 
     A job keeps those of its clusters (`members`) and of OPS; the shared job only parts that no group has.
     """
+    kept = {job: {*members[job], ""} if members[job] else frozenset[str]() for job in samples}
     current = {
-        job: {
-            part: found
-            for part, found in by_part(listed).items()
-            if members[job] and part.cluster in {*members[job], ""}
-        }
+        job: {part: found for part, found in by_part(listed).items() if part.cluster in kept[job]}
         for job, listed in samples.items()
     }
     of_groups = {part for job, parts in current.items() if job != shared_job for part in parts}
@@ -174,8 +171,9 @@ def _run(report: RunReport) -> Iterator[Sample]:
     for one in report.requests:
         yield Sample(f.RUN_REQUESTS, (owner, one.verb, one.code), one.count)
     yield Sample(f.RUN_LOST, (owner,), 0)
+    suspended = {*report.suspended}
     for name in report.configured:
-        yield Sample(f.SUSPENDED, (owner, name), name in report.suspended)
+        yield Sample(f.SUSPENDED, (owner, name), name in suspended)
 
 
 def _source(report: RunReport) -> Iterator[Sample]:

@@ -34,7 +34,8 @@ def _mismatch(spec: SyncSpec, found: str) -> str:
         return "it is OPS itself"
     if cluster.cluster_id:
         return ""  # the configuration has no clusterId twice
-    same = [one.name for one in spec.config.clusters if one != cluster and _uid_of(one, spec) == found]
+    # All clusters are compared for each unpinned one: the cheap comparison goes first.
+    same = [one.name for one in spec.config.clusters if _uid_of(one, spec) == found and one != cluster]
     return f"it is the cluster of {', '.join(same)}, too" if same else ""
 
 

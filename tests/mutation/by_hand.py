@@ -93,7 +93,7 @@ MUTANTS = (
     Mutant(
         "one cluster twice",
         "target/identity",
-        "_uid_of(one, spec) == found]",
+        "_uid_of(one, spec) == found and",
         "False]",
         f"{IDENTITY} -k two_entries",
     ),
