@@ -9,7 +9,8 @@ from datetime import timedelta
 from tasks.config.schema import Cluster, Source
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Failure, SourceSnapshot
-from tasks.domain.names import is_glob, matches
+from tasks.domain.names import is_glob
+from tasks.domain.patterns import PatternIndex
 
 CLUSTER_SECONDS = 300.0
 """Maximum number of seconds for one cluster, or for reading OPS, including all attempts and delays."""
@@ -53,12 +54,11 @@ def count_copies(
     Routes of a cluster never overlap, so the numbers per pattern add up. Listing 100,000 copies would take a
     second.
     """
-    names = set(snapshot.entries)
-    names = names if certificate is None else {certificate}
+    names = PatternIndex(snapshot.entries if certificate is None else {certificate})
     matching: dict[str, int] = {}
     for pattern in {one for cluster in clusters for route in cluster.routes for one in route.certificates}:
         literal = int(certificate in (None, pattern))  # counts even if it is not on OPS
-        matching[pattern] = sum(matches(pattern, name) for name in names) if is_glob(pattern) else literal
+        matching[pattern] = len(names.overlapping(pattern)) if is_glob(pattern) else literal
     return sum(
         matching[pattern] * len(route.namespaces)
         for cluster in clusters

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tasks.domain import names
+from tasks.domain.patterns import PatternIndex
 from tasks.domain.text import printable
 
 MAX_CLUSTERS = 1000
@@ -204,18 +205,16 @@ def _route_faults(path: str, cluster: dict[str, Any]) -> Iterator[Fault]:
 
 
 def _written_twice(written: list[tuple[str, str]]) -> Iterator[tuple[str, str, str]]:
-    """Yield each pattern that overlaps an earlier one: its path, the earlier pattern, and itself.
-
-    Names without a glob are looked up, because there may be thousands.
-    """
-    earlier: dict[str, None] = {}
-    globs: list[str] = []
-    for path, one in written:
-        others = earlier if names.is_glob(one) else [*globs, *([one] if one in earlier else [])]
-        yield from ((path, other, one) for other in others if names.overlap(other, one))
-        if names.is_glob(one) and one not in earlier:
-            globs.append(one)
-        earlier[one] = None
+    """Yield each pattern that overlaps an earlier one: its path, the earlier pattern, and itself."""
+    first: dict[str, int] = {}
+    for position, (_, one) in enumerate(written):
+        first.setdefault(one, position)
+    index = PatternIndex(first)
+    for position, (path, one) in enumerate(written):
+        earlier = [other for other in index.overlapping(one) if first[other] < position]
+        # In the order of the file, but a name that is written twice comes after the globs that match it.
+        ordered = sorted((other == one and not names.is_glob(one), first[other], other) for other in earlier)
+        yield from ((path, other, one) for *_, other in ordered)
 
 
 def _list(mapping: dict[str, Any], key: str) -> list[Any]:

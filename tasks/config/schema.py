@@ -15,6 +15,7 @@ from tasks.domain.errors import ConfigError
 from tasks.domain.models import Model, Row, SecretRef
 from tasks.domain.names import is_glob, is_name, matches
 from tasks.domain.parameters import RunParameters
+from tasks.domain.patterns import PatternIndex
 
 Namespace = Annotated[str, AfterValidator(values.namespace)]
 TargetNamespace = Annotated[str, AfterValidator(values.target_namespace)]
@@ -52,11 +53,16 @@ class Route(Section):
     def sends(self, certificate: str) -> bool:
         return any(matches(pattern, certificate) for pattern in self.certificates)
 
-    def routed_copies(self, available: frozenset[str]) -> Iterator[RoutedCopy]:
-        """Yield the copies for the names that OPS has; literal names even if OPS does not have them."""
+    def routed_copies(self, available: PatternIndex, explicit: str | None = None) -> Iterator[RoutedCopy]:
+        """Yield the copies for the names that OPS has; literal names even if OPS does not have them.
+
+        The explicit certificate counts as one that OPS has.
+        """
         for pattern in self.certificates:
             literal = not is_glob(pattern)
-            names = {pattern} if literal else {n for n in available if matches(pattern, n)}
+            names = {pattern} if literal else set(available.overlapping(pattern))
+            if explicit and matches(pattern, explicit):
+                names.add(explicit)
             for certificate in names:
                 for namespace in self.namespaces:
                     target = SecretRef(namespace=namespace, name=self.name or certificate)
@@ -89,15 +95,9 @@ class Cluster(Section):
         routes = (r for r in self.routes if certificate is None or r.sends(certificate))
         return tuple(sorted({namespace for route in routes for namespace in route.namespaces}))
 
-    def served_at(self, certificate: str, namespace: str) -> tuple[str, ...]:
-        """Return the addresses at which a certificate of this namespace is served, sorted."""
-        routes = (r for r in self.routes if r.sends(certificate) and namespace in r.namespaces)
-        return tuple(sorted({address for route in routes for address in route.served}))
-
-    def routed_copies(self, available: frozenset[str], explicit: str | None = None) -> tuple[RoutedCopy, ...]:
+    def routed_copies(self, available: PatternIndex, explicit: str | None = None) -> tuple[RoutedCopy, ...]:
         """Return the copies that the routes define, sorted; the certificate of the run counts as literal."""
-        names = available | ({explicit} if explicit and self.routes_certificate(explicit) else frozenset())
-        wanted = [want for route in self.routes for want in route.routed_copies(names)]
+        wanted = [want for route in self.routes for want in route.routed_copies(available, explicit)]
         wanted = [replace(w, literal=True) if w.certificate == explicit else w for w in wanted]
         return tuple(sorted(wanted, key=lambda want: (want.target.namespace, want.target.name)))
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.parameters import RunParameters
+from tasks.domain.patterns import PatternIndex
 from tasks.domain.reasons import NOT_OURS, QUIET, Reason
 
 ISSUANCE_LATE_AFTER = timedelta(hours=1)
@@ -172,11 +173,16 @@ class SourceSnapshot(Model):
         """The certificates by the name of their Secret; computed once for all clusters of a run."""
         return {one.ref.name: one for one in self.certificates}
 
-    @property
-    def entries(self) -> "dict[str, SourceEntry]":
-        """Everything in the snapshot by the name of the Secret."""
+    @cached_property
+    def entries(self) -> "Mapping[str, SourceEntry]":
+        """Everything in the snapshot by the name of the Secret; computed once, too."""
         others: tuple[Rejection | Issuance, ...] = (*self.rejections, *self.issuances)
         return {**self.by_name, **{one.ref.name: one for one in others}}
+
+    @cached_property
+    def names(self) -> PatternIndex:
+        """The names of everything in the snapshot, where globs are looked up; computed once, too."""
+        return PatternIndex(self.entries)
 
     def corrected(self, found: "Mapping[str, SourceEntry | None]") -> "SourceSnapshot":
         """Return a copy with the entries that a second reading found, by name; None for a deleted Secret."""
@@ -191,8 +197,8 @@ class SourceSnapshot(Model):
     def changed(self, **fields: object) -> "SourceSnapshot":
         """Return a copy with these fields, which works out its cached properties anew."""
         changed = self.model_copy(update=fields)
-        for cached in ("digest", "by_name"):  # model_copy() also copies cached properties
-            changed.__dict__.pop(cached, None)
+        for cached in changed.__dict__.keys() - type(self).model_fields:  # model_copy() copies these, too
+            del changed.__dict__[cached]
         return changed
 
 

@@ -51,14 +51,13 @@ def is_glob(pattern: str) -> bool:
 @cache
 def _compiled(pattern: str) -> re.Pattern[str]:
     """Compile a glob without backtracking: each part between two `*` matches at its leftmost position."""
-    first, *parts = map(re.escape, pattern.split("*"))
-    between = "".join(f"(?>.*?{part})" for part in parts[:-1])
-    return re.compile(f"{first}{between}.*{parts[-1]}" if parts else first)
+    first, *parts, last = map(re.escape, pattern.split("*"))
+    return re.compile(f"{first}{''.join(f'(?>.*?{part})' for part in parts)}.*{last}")
 
 
 def matches(pattern: str, name: str) -> bool:
     """Return whether a pattern, a name or a glob with `*` for any text, matches a name."""
-    return _compiled(pattern).fullmatch(name) is not None
+    return _compiled(pattern).fullmatch(name) is not None if is_glob(pattern) else pattern == name
 
 
 def overlap(one: str, other: str) -> bool:
@@ -107,15 +106,26 @@ def is_hostname_pattern(text: str) -> bool:
     return is_name(name) and len(labels) > 1 and "*" not in labels[-2:]
 
 
-def hostname_allowed(name: str, patterns: tuple[str, ...]) -> bool:
-    """Return whether a DNS name of a certificate matches a pattern; `*` matches exactly one label.
+class HostnamePatterns:
+    """DNS names in which `*` stands for exactly one label; a question does not go through all of them.
 
-    A text that is not a DNS name never matches: an issuer may sign any text.
+    It goes through their forms: patterns have one form if they have `*` for the same labels.
     """
-    name = name.lower()
-    labels = name.split(".")
-    return DNS_NAME.fullmatch(name) is not None and any(
-        len(labels) == len(pattern.split("."))
-        and all(p in ("*", label) for p, label in zip(pattern.split("."), labels, strict=True))
-        for pattern in patterns
-    )
+
+    def __init__(self, patterns: Iterable[str]) -> None:
+        self._patterns = frozenset(patterns)
+        self._forms = {tuple(label == "*" for label in one.split(".")) for one in self._patterns}
+
+    def allow(self, name: str) -> bool:
+        """Return whether a DNS name of a certificate matches a pattern.
+
+        A text that is not a DNS name never matches: an issuer may sign any text.
+        """
+        name = name.lower()
+        labels = name.split(".")
+        return DNS_NAME.fullmatch(name) is not None and any(
+            ".".join("*" if any_label else label for any_label, label in zip(form, labels, strict=True))
+            in self._patterns
+            for form in self._forms
+            if len(form) == len(labels)
+        )

@@ -1,8 +1,10 @@
 """Plans and observed Secrets -> the report of an inventory. Pure. A status restates the plan's decision."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 
+from tasks.config.routing import Routing
 from tasks.domain import annotations
 from tasks.domain.models import (
     Action,
@@ -45,6 +47,9 @@ STATUSES = {
     Reason.NO_LONGER_ROUTED: Status.ORPHANED,
 } | dict.fromkeys(FOREIGN, Status.FOREIGN)
 """The statuses by reason; any other reason, among them those of checks, is REFUSED."""
+
+FindServed = Callable[[str, Certificate | None, Content | None], tuple[Served, ...]]
+"""What the addresses of a copy serve, from its namespace, its certificate on OPS, and what is stored."""
 
 
 def status_of(change: Change, *, exists: bool) -> Status:
@@ -100,12 +105,13 @@ def copies_of(
 ) -> Iterator[CopyState]:
     """Yield the state of each row of the plan, and of each routed copy that could not be read."""
     sources = spec.snapshot.by_name
+    served = partial(_served, Routing(spec.cluster), results)
     for change in report.changes:
         secret = observed.secrets.get(change.target)
-        yield _planned(spec, change, sources.get(change.certificate), secret, results)
+        yield _planned(spec, change, sources.get(change.certificate), secret, served)
     planned = {change.target for change in report.changes}
     codes = ", ".join(dict.fromkeys(str(failure.code) for failure in report.failures))
-    for routed in spec.cluster.routed_copies(frozenset(spec.snapshot.entries), spec.certificate):
+    for routed in spec.cluster.routed_copies(spec.snapshot.names, spec.certificate):
         unread = routed.target.namespace not in observed.namespaces or routed.target in observed.unreadable
         selected = spec.certificate in (None, routed.certificate)
         if selected and unread and routed.target not in planned:
@@ -115,7 +121,7 @@ def copies_of(
                 status=Status.UNKNOWN,
                 reason=codes,
                 source=content_of(source),
-                served=_served(spec, routed.target.namespace, source, None, results),
+                served=served(routed.target.namespace, source, None),
             )
 
 
@@ -124,7 +130,7 @@ def _planned(
     change: Change,
     source: Certificate | None,
     secret: TargetSecret | None,
-    results: ProbeResults,
+    served: FindServed,
 ) -> CopyState:
     reason, failure = change.reason, spec.snapshot.failure
     stored = stored_content(change, secret)
@@ -140,7 +146,7 @@ def _planned(
         stored=stored,
         written_at=parse_time(secret.managed.written) if secret and stored else None,
         source=content_of(source),
-        served=_served(spec, change.target.namespace, source, expected, results),
+        served=served(change.target.namespace, source, expected),
     )
 
 
@@ -190,24 +196,27 @@ def parse_time(text: str) -> datetime | None:
 
 def probes_for(spec: SyncSpec) -> frozenset[TLSProbe]:
     """Return the probes of all addresses that serve this cluster's certificates."""
+    fit = spec.snapshot.by_name
     probes = {
-        probe_for(address, one)
-        for one in spec.snapshot.certificates
-        if spec.certificate in (None, one.ref.name)
-        for namespace in spec.cluster.namespaces_of(one.ref.name)
-        for address in spec.cluster.served_at(one.ref.name, namespace)
+        probe_for(address, fit[name])
+        for route in spec.cluster.routes
+        if route.served
+        for pattern in route.certificates
+        for name in spec.snapshot.names.overlapping(pattern)
+        if name in fit and spec.certificate in (None, name)
+        for address in route.served
     }
     return frozenset(probe for probe in probes if probe.name)
 
 
 def _served(
-    spec: SyncSpec,
+    routing: Routing,
+    results: ProbeResults,
     namespace: str,
     source: Certificate | None,
     stored: Content | None,
-    results: ProbeResults,
 ) -> tuple[Served, ...]:
     if source is None:
         return ()
-    addresses = spec.cluster.served_at(source.ref.name, namespace)
+    addresses = routing.served_at(source.ref.name, namespace)
     return tuple(compare(address, source, stored, results) for address in addresses)

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from tasks.domain.models import Certificate
-from tasks.domain.names import hostname_allowed, is_name, split_address
+from tasks.domain.names import HostnamePatterns, is_name, split_address
 from tasks.inventory.model import Content, Served, ServedMatch
 
 
@@ -35,7 +35,7 @@ def probe_for(address: str, certificate: Certificate) -> TLSProbe:
     """Return a probe for the address's own name if the certificate has it, else its first without `*`."""
     host, _ = split_address(address) or ("", 0)
     names = tuple(name.lower() for name in certificate.dns_names)
-    if hostname_allowed(host, names) and is_name(host):
+    if HostnamePatterns(names).allow(host) and is_name(host):
         return TLSProbe(address, host)
     return TLSProbe(address, next((name for name in names if is_name(name)), ""))
 
@@ -83,7 +83,7 @@ def _match(
         same = bool(stored.serial) and leaf.serial == stored.serial
     if same:
         return ServedMatch.SAME, ""
-    if not hostname_allowed(name, tuple(one.lower() for one in leaf.names)):
+    if not HostnamePatterns(one.lower() for one in leaf.names).allow(name):
         return ServedMatch.OTHER, "a certificate for other names"
     if begin and leaf.not_before < begin:
         return ServedMatch.OLDER, "an older certificate: the server has not loaded the stored one"

@@ -58,6 +58,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from tasks.config.routing import Routing
 from tasks.config.schema import Cluster, RoutedCopy
 from tasks.domain import annotations
 from tasks.domain.models import (
@@ -74,7 +75,7 @@ from tasks.domain.models import (
     TargetSecret,
     Version,
 )
-from tasks.domain.names import is_name
+from tasks.domain.names import HostnamePatterns, is_name
 from tasks.domain.reasons import Reason
 from tasks.domain.text import join_limited
 from tasks.plan import ownership
@@ -101,17 +102,18 @@ def make_plan(  # noqa: PLR0913  the facts that decide, each passed once
     """
     sources = snapshot.entries
     found = {secret.ref: secret for secret in current}
-    wanted = cluster.routed_copies(frozenset(sources), certificate if explicit else None)
+    hostnames = HostnamePatterns(cluster.hostnames)
+    wanted = cluster.routed_copies(snapshot.names, certificate if explicit else None)
     rows = [
         change
         for want in wanted
         if (
             change := decide(
-                want, sources.get(want.certificate), found.get(want.target), cluster.hostnames, owner, now
+                want, sources.get(want.certificate), found.get(want.target), hostnames, owner, now
             )
         )
     ]
-    rows += unrouted_copies(cluster, set(sources), found, {want.target for want in wanted}, owner)
+    rows += unrouted_copies(cluster, sources, found, {want.target for want in wanted}, owner)
     chosen = (with_orphan_record(r, found, owner) for r in rows if certificate in (None, r.certificate))
     ordered = sorted(chosen, key=lambda row: (row.target.namespace, row.target.name))
     return Plan(cluster=cluster.name, changes=tuple(ordered))
@@ -121,7 +123,7 @@ def decide(  # noqa: PLR0913, PLR0917  one row of the table is made of these
     want: RoutedCopy,
     source: SourceEntry | None,
     current: TargetSecret | None,
-    hostnames: tuple[str, ...],
+    hostnames: HostnamePatterns,
     owner: Owner,
     now: datetime,
 ) -> Change | None:
@@ -261,19 +263,22 @@ def extra_keys(source: Certificate, current: TargetSecret, *, adopted: bool) -> 
 
 def unrouted_copies(
     cluster: Cluster,
-    on_source: set[str],
+    sources: Mapping[str, SourceEntry],
     found: dict[SecretRef, TargetSecret],
     wanted: set[SecretRef],
     owner: Owner,
 ) -> Iterator[Change]:
     """The rows of our copies that no route asks for any more: they are kept and reported."""
-    for secret in found.values():
-        if secret.ref in wanted or not ownership.is_ours(secret, owner):
-            continue
+    left = [one for one in found.values() if one.ref not in wanted and ownership.is_ours(one, owner)]
+    if not left:
+        return
+    routing = Routing(cluster)
+    for secret in left:
         source = secret.annotations[annotations.SOURCE].rpartition("/")[2]
         name = source if is_name(source) else "unknown"
-        routed = any(want.target == secret.ref for want in cluster.routed_copies(frozenset({name})))
-        gone = name not in on_source and routed
+        routes = routing.routes(name, secret.ref.namespace)
+        routed = any((route.name or name) == secret.ref.name for route in routes)
+        gone = name not in sources and routed
         yield Change(
             action=Action.KEEP,
             reason=Reason.GONE_FROM_SOURCE if gone else Reason.NO_LONGER_ROUTED,

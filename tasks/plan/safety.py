@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 
+from tasks.config.routing import Routing
 from tasks.config.schema import Cluster
 from tasks.domain.models import Action, Certificate, Change, Owner, Plan, SourceSnapshot, TargetSecret
-from tasks.domain.names import hostname_allowed, is_name, is_protected
+from tasks.domain.names import HostnamePatterns, is_name, is_protected
 from tasks.domain.text import join_limited
 from tasks.plan import ownership
 from tasks.plan.ownership import may_write
@@ -19,25 +20,25 @@ def ensure_safe(
 ) -> None:
     """Check every write of the plan against the facts, independently of the decision. Raises UnsafePlan."""
     found = {secret.ref: secret for secret in current}
-    sources = snapshot.by_name
+    sources, routing = snapshot.by_name, Routing(cluster)
     targets = [change.target for change in plan.writes]
     if plan.cluster != cluster.name or len(set(targets)) != len(targets):
         raise UnsafePlan("it is for another cluster, or writes a Secret twice")
     for change in plan.writes:
-        ensure_safe_write(change, cluster, sources.get(change.certificate), found.get(change.target), owner)
+        ensure_safe_write(change, routing, sources.get(change.certificate), found.get(change.target), owner)
 
 
 def ensure_safe_write(
-    change: Change, cluster: Cluster, source: Certificate | None, secret: TargetSecret | None, owner: Owner
+    change: Change, routing: Routing, source: Certificate | None, secret: TargetSecret | None, owner: Owner
 ) -> None:
     """Check one write against what OPS (`source`) and the target (`secret`) hold. Raises UnsafePlan."""
     rules = {
-        "no route leads there": change.target.namespace in cluster.namespaces_of(change.certificate),
+        "no route leads there": bool(routing.routes(change.certificate, change.target.namespace)),
         "a protected namespace": not is_protected(change.target.namespace),
         "not the name of a Secret": is_name(change.target.name),
         "no fit certificate to write": source is not None
         and (source.ref.name, source.version) == (change.certificate, change.new),
-        "a name that may not be sent": source is not None and not disallowed_names(source, cluster.hostnames),
+        "a name that may not be sent": source is not None and not disallowed_names(source, routing.hostnames),
         "a create of what exists": change.action is not Action.CREATE or secret is None,
         "an update of what isn't ours": change.action is not Action.UPDATE
         or (secret is not None and may_write(secret, owner) and change.uid == secret.uid),
@@ -50,9 +51,9 @@ def ensure_safe_write(
         raise UnsafePlan(f"{change.target}: {', '.join(broken)}")
 
 
-def disallowed_names(source: Certificate, hostnames: tuple[str, ...]) -> str:
+def disallowed_names(source: Certificate, hostnames: HostnamePatterns) -> str:
     """The names of the certificate that the cluster's `hostnames` don't allow; empty where there are none."""
-    disallowed = [name for name in source.dns_names if not hostname_allowed(name, hostnames)]
+    disallowed = [name for name in source.dns_names if not hostnames.allow(name)]
     disallowed += source.other_names
     if not source.dns_names:
         disallowed.append("no DNS name at all")

@@ -3,24 +3,23 @@
 For example, a CA's root lies beside the leaves that it signs, and nobody wants it copied.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from tasks.config.schema import SyncConfig
+from tasks.config.schema import Cluster, SyncConfig
 from tasks.domain.models import SourceSnapshot
-from tasks.domain.names import is_glob, matches
+from tasks.domain.patterns import PatternIndex
 
 
-def routed_by(config: SyncConfig) -> Callable[[str], bool]:
-    """Return a function that tells whether a route of any cluster names a Secret of OPS."""
-    routes = (route for cluster in config.clusters for route in cluster.routes)
-    patterns = {pattern for route in routes for pattern in route.certificates}
-    globs = {pattern for pattern in patterns if is_glob(pattern)}
-    return lambda name: name in patterns or any(matches(glob, name) for glob in globs)
+def routed_by(clusters: Iterable[Cluster]) -> Callable[[str], bool]:
+    """Return a function that tells whether a route of any of these clusters names a Secret of OPS."""
+    routes = (route for cluster in clusters for route in cluster.routes)
+    patterns = PatternIndex(pattern for route in routes for pattern in route.certificates)
+    return lambda name: bool(patterns.overlapping(name))
 
 
 def without_unrouted(snapshot: SourceSnapshot, config: SyncConfig) -> SourceSnapshot:
     """The snapshot as a report lists it; in a run for one cluster, too, the routes of all clusters count."""
-    is_routed = routed_by(config)
+    is_routed = routed_by(config.clusters)
     rejections = tuple(one for one in snapshot.rejections if is_routed(one.ref.name))
     issuances = tuple(one for one in snapshot.issuances if is_routed(one.ref.name))
     return snapshot.changed(

@@ -91,9 +91,13 @@ def _wave(spec: SyncSpec) -> int:
 
 
 def _wanted(spec: SyncSpec) -> set[SecretRef]:
-    names = frozenset(one.ref.name for one in spec.snapshot.certificates)
-    wants = spec.cluster.routed_copies(names, spec.explicit_certificate)
-    return {want.target for want in wants if spec.certificate in (None, want.certificate)}
+    fit = spec.snapshot.by_name
+    wants = spec.cluster.routed_copies(spec.snapshot.names, spec.explicit_certificate)
+    return {
+        want.target
+        for want in wants
+        if spec.certificate in (None, want.certificate) and (want.literal or want.certificate in fit)
+    }
 
 
 def _is_well(change: Change, report: ClusterReport) -> bool:

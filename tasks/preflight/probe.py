@@ -116,7 +116,7 @@ def _check_ops(probe: _Probe, config: SyncConfig) -> None:
             statuses, failure = _certificates(client, source)
             issuances = _issuances(statuses, source.namespace, frozenset(versions))
             pending = without_unrouted(SourceSnapshot(issuances=issuances), config).issuances
-            probe.shortest = shortest_window(statuses, routed_by(config))
+            probe.shortest = shortest_window(statuses, routed_by(config.clusters))
             probe.findings += diagnose.source_findings(source.namespace, len(versions), failure, len(pending))
             probe.findings += diagnose.issuance_findings(pending, datetime.now(UTC))
 

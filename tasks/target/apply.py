@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
+from tasks.config.routing import Routing
 from tasks.config.schema import RoutedCopy
 from tasks.domain.annotations import FIELD_MANAGER, FINGERPRINT
 from tasks.domain.errors import ClusterError
@@ -43,11 +44,12 @@ class SecretApplier:
     ) -> None:
         self._source, self._target, self._spec, self._observed = source, target, spec, observed
         self._known = spec.snapshot.by_name
+        self._routing = Routing(spec.cluster)
 
     @cached_property
     def _routed(self) -> dict[SecretRef, RoutedCopy]:
         """Made only where a Secret has changed since the plan was made."""
-        routed = self._spec.cluster.routed_copies(frozenset(self._known), self._spec.explicit_certificate)
+        routed = self._spec.cluster.routed_copies(self._spec.snapshot.names, self._spec.explicit_certificate)
         return {one.target: one for one in routed}
 
     def apply(self, secret: dict[str, Any] | None, change: Change) -> Change | None:
@@ -108,8 +110,8 @@ class SecretApplier:
             change = decided
         if not isinstance(certificate, Certificate):
             return change
-        cluster, owner = self._spec.cluster, self._spec.owner
-        ensure_safe_write(change, cluster, certificate, self._observed.secrets.get(change.target), owner)
+        current, owner = self._observed.secrets.get(change.target), self._spec.owner
+        ensure_safe_write(change, self._routing, certificate, current, owner)
         try:
             self._apply(change, certificate, tls)
         except ClusterError as error:
@@ -130,7 +132,7 @@ class SecretApplier:
     def _decide_again(self, change: Change, source: Certificate | Rejection | None) -> Change | None:
         """Decide by the same table on what both sides hold now."""
         ref, owner, clock = change.target, self._spec.owner, datetime.now(UTC)
-        want, hostnames = self._routed[ref], self._spec.cluster.hostnames
+        want, hostnames = self._routed[ref], self._routing.hostnames
 
         def row() -> Change | None:
             return decide(want, source, self._observed.secrets.get(ref), hostnames, owner, clock)

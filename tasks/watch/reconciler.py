@@ -20,7 +20,7 @@ from tasks.domain.models import ClusterReport, RunReport, SourceSnapshot
 from tasks.domain.parameters import RunParameters
 from tasks.kube.pool import client_of_source
 from tasks.plan.spec import RunMemory, SyncSpec, specs_for
-from tasks.plan.unrouted import without_unrouted
+from tasks.plan.unrouted import routed_by, without_unrouted
 from tasks.source.read import check_changed, read_source
 from tasks.target.sync import sync
 from tasks.watch.out_of_sync import OutOfSync, after_failure, after_retry, is_temporary
@@ -51,7 +51,8 @@ class Reconciler:
         If OPS could not be read, the report has that failure and no cluster was touched.
         """
         config, began = load_config(), datetime.now(UTC)
-        changed = [name for name in names if name == RESYNC or _is_routed(config, name)]
+        is_routed = routed_by(config.first_wave)
+        changed = [name for name in names if name == RESYNC or is_routed(name)]
         if not changed:
             return None
         known = () if RESYNC in changed or not self._snapshot else tuple(changed)
@@ -177,10 +178,6 @@ class Reconciler:
         """Names of the clusters that failed or are slow."""
         with self._lock:
             return frozenset(self._out_of_sync)
-
-
-def _is_routed(config: SyncConfig, name: str) -> bool:
-    return any(cluster.routes_certificate(name) for cluster in config.first_wave)
 
 
 def _report(  # noqa: PLR0913  all that a report contains

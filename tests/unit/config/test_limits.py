@@ -13,6 +13,7 @@ from tasks.config.schema import Cluster, Source, SyncConfig
 from tasks.domain.errors import ConfigError
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Failure, RunReport, SourceSnapshot
+from tasks.domain.patterns import PatternIndex
 from tasks.inventory import collect
 from tasks.report.verdict import run_verdict
 from tasks.watch.reconciler import Reconciler
@@ -50,12 +51,13 @@ def test_as_many_copies_are_counted_as_are_wanted(
     number: int, patterns: list[str], namespaces: list[str]
 ) -> None:
     """The number per pattern is the number of copies that the routes define, over all clusters."""
-    names = frozenset(NAMES)
+    names = PatternIndex(NAMES)
     routed = clusters(number, *(route((pattern,), namespaces) for pattern in patterns))
     wanted = sum(len(one.routed_copies(names)) for one in routed)
     assert count_copies(OPS, routed) == wanted
     for name in ("a-tls", "web-2", "not-there"):
-        only = sum(want.certificate == name for one in routed for want in one.routed_copies(names | {name}))
+        among = PatternIndex({*NAMES, name})
+        only = sum(want.certificate == name for one in routed for want in one.routed_copies(among))
         assert count_copies(OPS, routed, name) == only
 
 

@@ -13,6 +13,7 @@ from tasks.config.schema import Cluster, Route, RoutedCopy, Source, SyncConfig
 from tasks.domain.errors import ConfigError
 from tasks.domain.models import SecretRef
 from tasks.domain.parameters import RunParameters
+from tasks.domain.patterns import PatternIndex
 from tasks.runtime.yaml_file import YamlError, parse_yaml
 from tests.support.factories import OPS_ID, cluster, law, route
 
@@ -586,8 +587,11 @@ def test_config_is_valid_or_refused_whatever_it_says(edits: list[Edit]) -> None:
 def test_route_wants_literal_names_and_what_globs_find() -> None:
     """A literal name is routed even if OPS does not have it, names of a glob only if it does."""
     sent = Route(certificates=("homarr-tls", "headlamp-*"), namespaces=("web",))
-    wanted = sorted((w.certificate, w.literal) for w in sent.routed_copies(frozenset({"headlamp-a", "zzz"})))
-    assert wanted == [("headlamp-a", False), ("homarr-tls", True)]
+    wanted = sent.routed_copies(PatternIndex({"headlamp-a", "zzz"}))
+    assert sorted((one.certificate, one.literal) for one in wanted) == [
+        ("headlamp-a", False),
+        ("homarr-tls", True),
+    ]
 
 
 def test_cluster_wants_are_sorted_by_target() -> None:
@@ -599,7 +603,7 @@ def test_cluster_wants_are_sorted_by_target() -> None:
             target=SecretRef(namespace=namespace, name=name), certificate=certificate, literal=True
         )
 
-    assert to.routed_copies(frozenset()) == (
+    assert to.routed_copies(PatternIndex(())) == (
         want("app", "a", "a"),
         want("app", "b", "b"),
         want("app", "c", "x"),

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tasks.config.routing import Routing
 from tasks.config.schema import Cluster
 from tasks.domain import annotations
 from tasks.domain.models import (
@@ -26,7 +27,7 @@ from tasks.domain.models import (
     TargetSecret,
     Version,
 )
-from tasks.domain.names import hostname_allowed
+from tasks.domain.names import HostnamePatterns
 from tasks.domain.reasons import Reason
 from tasks.plan import decide, ownership, safety
 from tests.support.factories import (
@@ -681,15 +682,15 @@ def test_a_write_takes_the_certificate_that_its_row_names() -> None:
     """A sound certificate of the same content under another name is not the one that was planned."""
     elsewhere = SecretRef(namespace=OWN.ref.namespace, name="another-tls")
     other = OWN.model_copy(update={"ref": elsewhere})
-    safety.ensure_safe_write(CREATE, cluster(), OWN, None, US)
+    safety.ensure_safe_write(CREATE, Routing(cluster()), OWN, None, US)
     with pytest.raises(safety.UnsafePlan, match="no fit certificate"):
-        safety.ensure_safe_write(CREATE, cluster(), other, None, US)
+        safety.ensure_safe_write(CREATE, Routing(cluster()), other, None, US)
 
 
 def test_nothing_is_written_on_behalf_of_an_unknown_ops() -> None:
     """Without the uid of OPS nothing is written, since a copy could not name its source."""
     with pytest.raises(safety.UnsafePlan, match="it is not known which OPS this is"):
-        safety.ensure_safe_write(CREATE, cluster(), OWN, None, replace(US, cluster_id=""))
+        safety.ensure_safe_write(CREATE, Routing(cluster()), OWN, None, replace(US, cluster_id=""))
 
 
 def test_ensure_safe_accepts_a_sound_plan() -> None:
@@ -934,7 +935,7 @@ def test_plan_writes_only_what_is_ours_routed_fit_and_allowed(
         assert row.target not in foreign
         assert row.target.namespace in routed
         assert sent.dns_names
-        assert all(hostname_allowed(name, to.hostnames) for name in sent.dns_names)
+        assert all(HostnamePatterns(to.hostnames).allow(name) for name in sent.dns_names)
         assert not sent.other_names
         assert row.new == sent.version
 

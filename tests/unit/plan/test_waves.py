@@ -16,7 +16,7 @@ from tasks.domain.reasons import Reason
 from tasks.plan import waves
 from tasks.plan.spec import SyncSpec, specs_for
 from tasks.plan.waves import Share
-from tests.support.factories import NOW, certificate, snapshot, version
+from tests.support.factories import NOW, certificate, rejection, snapshot, version
 
 NAMES = [f"web-{number}-tls" for number in range(10)]
 OPS = snapshot(*(certificate(name) for name in NAMES))
@@ -56,6 +56,14 @@ def report(cluster: str, bad: int = 0, **values: Any) -> ClusterReport:
 
 def at_rest(*names: str) -> tuple[Change, ...]:
     return tuple(row(name, Action.KEEP, reason=Reason.IN_SYNC) for name in names)
+
+
+@pytest.mark.parametrize(("asked", "wanted"), [(None, 1), ("web-old-tls", 1), ("web-1-tls", 1)])
+def test_what_a_glob_finds_unfit_is_not_wanted(asked: str | None, wanted: int) -> None:
+    """A share counts fit certificates, and an unfit one only where a person names it."""
+    found = snapshot(certificate("web-1-tls"), rejection("web-old-tls"))
+    (spec, *_) = specs(found, certificate=asked)
+    assert waves.share_of([spec], []).wanted == wanted
 
 
 DOWN = Failure(code=FailureCode.UNREACHABLE, cluster="dev", what="list secrets")

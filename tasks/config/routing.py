@@ -1,0 +1,47 @@
+"""What one cluster may get, for many questions in a row: none of them goes through all routes. Pure."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+from tasks.config.schema import Cluster, Route
+from tasks.domain.names import HostnamePatterns
+from tasks.domain.patterns import PatternIndex
+
+RoutesByNamespace = Mapping[str, Sequence[Route]]
+
+
+class Routing:
+    """The routes and hostnames of a cluster.
+
+    It takes as much memory as the routes, so it is made where it is needed, and not kept with the cluster.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.hostnames = HostnamePatterns(cluster.hostnames)
+        found: dict[str, list[RoutesByNamespace]] = defaultdict(list)
+        for route in cluster.routes:
+            to_namespaces = dict.fromkeys(route.namespaces, (route,))
+            for pattern in route.certificates:
+                found[pattern].append(to_namespaces)
+        self._routes = {pattern: _merged(several) for pattern, several in found.items()}
+        self._patterns = PatternIndex(self._routes)
+
+    def routes(self, certificate: str, namespace: str) -> list[Route]:
+        """Return the routes that send a certificate to a namespace."""
+        patterns = self._patterns.overlapping(certificate)
+        return [route for pattern in patterns for route in self._routes[pattern].get(namespace, ())]
+
+    def served_at(self, certificate: str, namespace: str) -> tuple[str, ...]:
+        """Return the addresses at which a certificate of this namespace is served, sorted."""
+        return tuple(sorted({one for route in self.routes(certificate, namespace) for one in route.served}))
+
+
+def _merged(several: Sequence[RoutesByNamespace]) -> RoutesByNamespace:
+    """Return the routes of one pattern; those of a single route are shared by all its patterns."""
+    if len(several) == 1:
+        return several[0]
+    merged: dict[str, list[Route]] = defaultdict(list)
+    for one in several:
+        for namespace, routes in one.items():
+            merged[namespace] += routes
+    return merged
