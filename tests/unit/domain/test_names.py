@@ -98,6 +98,11 @@ def test_pattern_matches_whole_names(pattern: str, name: str, expected: bool) ->
     assert names.matches(pattern, name) is expected
 
 
+def test_pattern_without_a_glob_matches_an_equal_text() -> None:
+    """A name is compared by its value: OPS's names are other objects than those of the configuration."""
+    assert names.matches("homarr-tls", "homarr-tls-2".removesuffix("-2"))
+
+
 def taken_in(pattern: str) -> set[str]:
     """All words of at most eight letters that match a pattern, by brute force."""
     expression = re.compile(pattern.replace("*", "[ab]*"))
