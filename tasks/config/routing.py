@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
 from tasks.config.schema import Cluster, Route
-from tasks.domain.names import HostnamePatterns
+from tasks.domain.names import HostnamePatterns, matches
 from tasks.domain.patterns import PatternIndex
 
 RoutesByNamespace = Mapping[str, Sequence[Route]]
@@ -28,7 +28,8 @@ class Routing:
 
     def routes(self, certificate: str, namespace: str) -> list[Route]:
         """Return the routes that send a certificate to a namespace."""
-        patterns = self._patterns.overlapping(certificate)
+        # A plan is made and checked with the same index: so what it finds is compared once more.
+        patterns = (one for one in self._patterns.overlapping(certificate) if matches(one, certificate))
         return [route for pattern in patterns for route in self._routes[pattern].get(namespace, ())]
 
     def served_at(self, certificate: str, namespace: str) -> tuple[str, ...]:
