@@ -13,11 +13,13 @@ from typing import Any
 import pytest
 from prefect.client.schemas.objects import State
 
+from flows.execute import VARIABLE
 from flows.fleet import tls_sync_fleet
 from tasks.fleet import groups
 from tasks.fleet import runs as fleet_runs
 from tasks.orchestration.prefect_api import prefect_api
 from tasks.orchestration.run_history import read_runs
+from tests.benchmarks.flow_process import POD
 from tests.support.clusters import World
 from tests.support.fault_proxy import SlowWrites
 from tests.support.prefect_command import ROOT, api_url, environment, http_client, make_pool, prefect
@@ -90,11 +92,9 @@ class Pods:
             path = f"/flow_runs/{run_id}/set_state"
             self._http.post(path, json={"state": state, "force": True})
         elif group not in self.never:
-            command = [sys.executable, "-m", "prefect", "flow-run", "execute", run_id]
+            command, env = [sys.executable, *POD], self._environment | {VARIABLE: run_id}
             log = (self._home / f"{group}.log").open("ab")
-            self._begun[run_id] = subprocess.Popen(
-                command, cwd=ROOT, env=self._environment, stdout=log, stderr=log
-            )
+            self._begun[run_id] = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
 
 
 @pytest.fixture
