@@ -20,7 +20,7 @@ from tasks.kube.client import ClusterClient
 from tasks.runtime.shutdown import StopSignal, task_scope
 from tasks.source.chain import NO_ISSUER
 from tasks.source.checks import CHECKS, Policy
-from tasks.source.read import read_source
+from tasks.source.read import check_changed, read_source
 from tasks.source.tls_secret import TLSSecret
 from tests.support.factories import NOW, SOURCE_NAMESPACE, rejection
 
@@ -423,3 +423,38 @@ def test_a_stop_is_heard_between_the_secrets_of_a_page(monkeypatch: pytest.Monke
     assert len(examined) == 1
     assert error.value.failure.code is FailureCode.INTERRUPTED
     assert error.value.failure.what == "check secrets in certificates-ops"
+
+
+class Asked(Ops):
+    """OPS for the reading of single Secrets; counts the lists of Certificates."""
+
+    lists = 0
+
+    def tls_secret(self, ref: SecretRef) -> Object | None:
+        return next((one for one in self._secrets if one["metadata"]["name"] == ref.name), None)
+
+    def certificates(self, namespace: str) -> Iterator[list[Object]]:
+        self.lists += 1
+        yield from super().certificates(namespace)
+
+
+def changed(ops: Asked, *names: str) -> dict[str, Any]:
+    return check_changed(ops, SOURCE, names, NOW)
+
+
+def test_of_several_changes_each_is_checked_and_certificates_are_listed_once() -> None:
+    """What cert-manager says is wrong is rejected, what is gone is none, and the rest is fit."""
+    ops = Asked(fit("a-tls"), fit("b-tls"), fit("c-tls"), certificates=[waiting("b-tls", "SecretMismatch")])
+    found = changed(ops, "a-tls", "b-tls", "gone-tls")
+    assert (found["a-tls"].ref.name, found["b-tls"].reason, found["gone-tls"]) == (
+        "a-tls",
+        Reason.NOT_READY,
+        None,
+    )
+    assert (set(found), ops.lists) == ({"a-tls", "b-tls", "gone-tls"}, 1)
+
+
+def test_where_all_changes_are_unfit_no_certificate_is_listed() -> None:
+    """Whatever cert-manager says of them, they go nowhere."""
+    ops = Asked(unfit.mismatched_key(ISSUER, "old-tls", NAMES))
+    assert (changed(ops, "old-tls")["old-tls"].reason, ops.lists) == (Reason.KEY_MISMATCH, 0)
