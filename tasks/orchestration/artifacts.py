@@ -1,8 +1,9 @@
 """Creates the artifacts of a run: several at a time, and none that would only repeat a cluster's last one."""
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextvars import copy_context
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -18,14 +19,17 @@ from tasks.domain.models import ClusterReport, RunReport
 from tasks.report import markdown
 
 CONCURRENCY = 8
+REPEATED_AFTER = timedelta(days=1)
+"""An older artifact is repeated: Prefect deletes it with its run, up to a day before it forgets the text."""
 PAGE = 10
 """Artifacts that are read in one request: each may have a MiB, and a pod has little memory."""
 
 
-def create_artifacts(report: RunReport) -> None:
-    """Create the artifact of the run, and that of each cluster which has something new to say.
+def create_artifacts(report: RunReport, *, everything: bool = False) -> None:
+    """Create the artifact of the run, and that of each cluster which has something new to say, or of all.
 
-    Raises what Prefect's client raises, after all have been tried.
+    Raises what Prefect's client raises; the artifacts that have not begun by then are left out, since the
+    client has waited for minutes already.
     """
     # A dry run has its own keys: the latest report of a cluster says what was done, not what would be done.
     key = "dry-run-tls-sync" if report.parameters.dry_run else "tls-sync"
@@ -35,35 +39,40 @@ def create_artifacts(report: RunReport) -> None:
             # The text is made in the thread: those of many clusters at once would be too much for a pod.
             return pool.submit(copy_context().run, _create, client, f"{key}{suffix}", text, description)
 
-        created = [create(partial(markdown.render_run, report), "", "The run's report")]
-        for cluster in _news(client, report.clusters, key):
-            text = partial(markdown.render_cluster, cluster)
-            created.append(create(text, f"-{cluster.cluster}", f"What became of {cluster.cluster}"))
-    for one in created:
-        one.result()
+        try:
+            created = [create(partial(markdown.render_run, report), "", "The run's report")]
+            for cluster in report.clusters if everything else _news(client, report, key):
+                text = partial(markdown.render_cluster, cluster)
+                created.append(create(text, f"-{cluster.cluster}", f"What became of {cluster.cluster}"))
+            for one in as_completed(created):
+                one.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
-def _news(client: SyncPrefectClient, clusters: Sequence[ClusterReport], key: str) -> Iterator[ClusterReport]:
-    """Yield those whose artifact would differ from the latest one; where Prefect refuses to tell, all."""
+def _news(client: SyncPrefectClient, report: RunReport, key: str) -> Iterator[ClusterReport]:
+    """Yield those whose artifact would differ from a recent one; where Prefect refuses to tell, all."""
     idle = []
-    for one in clusters:
+    for one in report.clusters:
         if any(change.acts for change in one.changes):
             yield one
         else:
             idle.append(one)
+    since = report.now - REPEATED_AFTER
     for start in range(0, len(idle), PAGE):
         page = {f"{key}-{one.cluster}": one for one in idle[start : start + PAGE]}
-        latest = _latest(client, [*page])
+        latest = _latest(client, [*page], since)
         yield from (one for name, one in page.items() if latest.get(name) != markdown.render_cluster(one))
 
 
-def _latest(client: SyncPrefectClient, keys: list[str]) -> dict[str, Any]:
+def _latest(client: SyncPrefectClient, keys: list[str], since: datetime) -> dict[str, Any]:
     wanted = ArtifactCollectionFilter(key=ArtifactCollectionFilterKey(any_=keys))
     try:
         found = client.read_latest_artifacts(artifact_filter=wanted, limit=len(keys))
     except (httpx.HTTPStatusError, PrefectException):
         return {}
-    return {one.key: one.data for one in found}
+    return {one.key: one.data for one in found if one.updated and one.updated > since}
 
 
 def _create(client: SyncPrefectClient, key: str, text: Callable[[], str], description: str) -> None:

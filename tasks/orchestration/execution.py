@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 from uuid import UUID
 
@@ -32,11 +32,12 @@ from tasks.orchestration.engine import (
     run_flow,
     set_intent,
 )
+from tasks.runtime import shutdown
 from tasks.runtime.imports import importing
 
 BEHAVIOR = "PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR"
 """`reschedule` or `relinquish`: Prefect's worker sets it, by the backoffLimit of the Job."""
-NO_RUN = (httpx.HTTPError, httpx.InvalidURL, PrefectException, RuntimeError, ValueError)
+NO_ANSWER = (httpx.HTTPError, httpx.InvalidURL, PrefectException, RuntimeError, ValueError)
 """What Prefect's client raises where it gets no usable answer."""
 POLL_SECONDS = 5.0
 """Between two looks at whether the run is being cancelled."""
@@ -47,22 +48,23 @@ def execute(run_id: UUID, terminated: threading.Event) -> int:
 
     `terminated` is set by a SIGTERM that comes before the engine has a handler of its own.
     """
-    with ExitStack() as stack:
-        try:
-            # The engine takes this client, too.
-            client = stack.enter_context(SyncClientContext.get_or_create()).client
-            run = client.read_flow_run(run_id)
-        except NO_RUN as error:
-            why = f"Prefect's API did not return the run {run_id} ({type(error).__name__})"
-            sys.stderr.write(f"tls-sync: {why}; check PREFECT_API_URL and its credentials\n")
-            return 1
-        if not _may_begin(client, run):
-            return 0
-        with suppress(ValueError):  # another behavior, or none: the engine sets the run to Crashed
-            set_intent(Intent(os.environ.get(BEHAVIOR, "").lower()))
-        with _watching(client, run_id, terminated):
-            flow = _load(client, run)
-            return _run(client, run, flow, terminated) if flow else 1
+    try:
+        with SyncClientContext.get_or_create() as context:  # the engine takes its client, too
+            return _execute(context.client, context.client.read_flow_run(run_id), terminated)
+    except NO_ANSWER as error:
+        why = f"Prefect's API did not answer for the run {run_id} ({type(error).__name__})"
+        sys.stderr.write(f"tls-sync: {why}; check PREFECT_API_URL and its credentials\n")
+        return 1
+
+
+def _execute(client: SyncPrefectClient, run: FlowRun, terminated: threading.Event) -> int:
+    if not _may_begin(client, run):
+        return 0
+    with suppress(ValueError):  # another behavior, or none: the engine sets the run to Crashed
+        set_intent(Intent(os.environ.get(BEHAVIOR, "").lower()))
+    with _watching(client, run.id, terminated):
+        flow = _load(client, run)
+        return _run(client, run, flow, terminated) if flow else 1
 
 
 def _may_begin(client: SyncPrefectClient, run: FlowRun) -> bool:
@@ -89,34 +91,44 @@ def _load(client: SyncPrefectClient, run: FlowRun) -> Flow[..., Any] | None:
 
 
 def _run(client: SyncPrefectClient, run: FlowRun, flow: Flow[..., Any], terminated: threading.Event) -> int:
+    # Prefect's types want another class than its engine gives, and don't know that our flows are not async.
+    logger: Any = flow_run_logger(run)
+    state: Any
     try:
         with handle_engine_signals(run.id):
             try:
                 if terminated.is_set():
                     return _conclude(client, run)
-                logger: Any = flow_run_logger(run)  # Prefect's types want another class than its engine gives
-                run_flow(flow, flow_run=run, error_logger=logger)
+                state = run_flow(flow, flow_run=run, error_logger=logger, return_type="state")
             except TerminationSignal:
+                _ignore_sigterm()
                 return _conclude(client, run)
-            finally:
-                # Prefect's handler would raise in what is left to do: sending logs and events.
-                signal.signal(signal.SIGTERM, signal.SIG_IGN)
     except SystemExit as end:
         return int(end.code or 0)
+    _ignore_sigterm()
+    if state.is_cancelling():  # since its last seconds: Prefect takes no other state from it then
+        _set(client, run, Cancelled(message="The run was cancelled when its flow had ended."))
     return 0
+
+
+def _ignore_sigterm() -> None:
+    """Let nothing interrupt the rest: state, logs and events. Prefect's handler stays, and raises."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _conclude(client: SyncPrefectClient, run: FlowRun) -> int:
     """Set the state of a run that SIGTERM has ended, unless the engine did."""
-    wanted, state = intent(), client.read_flow_run(run.id).state
-    if state and state.is_final():
+    state = client.read_flow_run(run.id).state
+    wanted = Intent.CANCEL if state and state.is_cancelling() else intent()
+    # An eviction fails the Job, and Prefect's worker may have set the run to Crashed for that already.
+    if state and state.is_final() and not (state.is_crashed() and wanted is Intent.RESCHEDULE):
         return 0
     if wanted is Intent.RELINQUISH:
         return 1
     if wanted is Intent.RESCHEDULE:
         _set(client, run, AwaitingRetry())
     elif wanted is Intent.CANCEL:
-        _set(client, run, Cancelled(message="The run was cancelled before its flow began."))
+        _set(client, run, Cancelled(message="The run was cancelled before its flow had ended."))
     else:
         _set(client, run, Crashed(message="The run was terminated before its flow began."))
     return 0
@@ -139,7 +151,8 @@ def _watching(client: SyncPrefectClient, run_id: UUID, terminated: threading.Eve
                 set_intent(Intent.CANCEL)
                 terminated.set()
             if terminated.is_set() and signal.getsignal(signal.SIGTERM) is not early:
-                os.kill(os.getpid(), signal.SIGTERM)  # once: a second one would cost the report
+                if not shutdown.requested.is_set():  # a second signal would cost the report
+                    os.kill(os.getpid(), signal.SIGTERM)
                 return
 
     threading.Thread(target=watch, name="cancellation", daemon=True).start()
@@ -153,6 +166,6 @@ def _is_cancelling(client: SyncPrefectClient, run_id: UUID) -> bool:
     """Tell whether Prefect wants the run to end; False while it can't be reached."""
     try:
         state = client.read_flow_run(run_id).state
-    except (httpx.HTTPError, PrefectException):
+    except NO_ANSWER:
         return False
     return state is not None and state.is_cancelling()

@@ -38,14 +38,14 @@ def publish(report: RunReport) -> None:
             get_run_logger().warning("%s", error)
 
 
-def show(report: RunReport) -> None:
-    """Log the table, create the artifacts of the run and of its clusters, and emit events."""
+def show(report: RunReport, *, everything: bool = False) -> None:
+    """Log the table, create the artifacts of the run and of its clusters (see there), and emit events."""
     logger = get_run_logger()
     log = logger.info if run_verdict(report).ok else logger.error
     for part in terminal.records(terminal.render(report)):
         log("%s", part)
     set_stage(Stage.REPORTED)
-    create_artifacts(report)
+    create_artifacts(report, everything=everything)
     emit(report)  # last: if Prefect's API is down, its client retries for two minutes
 
 

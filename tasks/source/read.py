@@ -99,7 +99,7 @@ def recheck(
     def check(name: str) -> Certificate | Rejection | None:
         ref = SecretRef(namespace=source.namespace, name=name)
         secret = client.tls_secret(ref)
-        return check_secret(ref, secret, policy) if secret else None
+        return check_secret(ref, secret, policy) if secret and _is_selected(secret, source) else None
 
     wanted = tuple(names)
     with ThreadPoolExecutor(MAX_CONNECTIONS) as pool:
@@ -118,6 +118,12 @@ def check_changed(
         name: one if _is_rejected(one) else _apply_status(name, one, statuses, source, now)
         for name, one in checked.items()
     }
+
+
+def _is_selected(secret: dict[str, Any], source: Source) -> bool:
+    """Whether a list with the source's selector would have it, which reading it by its name does not ask."""
+    labels = secret["metadata"].get("labels") or {}
+    return all(labels.get(key) == value for key, value in source.selector.items())
 
 
 def _is_rejected(found: Certificate | Rejection | None) -> bool:

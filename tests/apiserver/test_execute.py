@@ -16,7 +16,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.client.schemas.filters import LogFilter, LogFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun
-from prefect.states import Cancelling, Completed
+from prefect.states import Cancelling, Completed, Crashed
 
 from tests.support.clusters import World
 from tests.support.fault_proxy import SlowWrites
@@ -206,6 +206,43 @@ def test_a_terminated_run_is_scheduled_again_with_its_report(world: World, runs:
     assert runs.execute(run)[0] == 0
     assert (runs.state(run), runs.now(run).run_count) == ("Completed", 2)
     assert len(world.versions()) == COUNT
+
+
+def test_a_run_that_is_cancelled_in_its_last_seconds(world: World, runs: Runs) -> None:
+    """Nobody has noticed when its flow ends; it is Cancelled all the same, without a traceback."""
+    world.configure(clusters=["dev"])
+    world.issue("web-tls")
+    run = runs.create()
+    slowly = SlowWrites(0.5)
+    with world.proxy() as proxy:
+        proxy.fault = slowly
+        process = runs.start(run)
+        assert slowly.begun.wait(120)
+        runs.client.set_flow_run_state(run.id, Cancelling())
+        output, _ = process.communicate(timeout=300)
+    assert (process.returncode, runs.state(run)) == (0, "Cancelled"), output
+    assert "Traceback" not in output
+
+
+def test_a_cancelled_run_that_is_terminated_ends_as_cancelled(world: World, runs: Runs) -> None:
+    """As where a node is drained in the same seconds: it reports once, and is not started again."""
+    run = runs.create()
+    with writing(world, runs, run, **{BEHAVIOR: "reschedule"}) as process:
+        runs.client.set_flow_run_state(run.id, Cancelling())
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=300)
+    assert (process.returncode, runs.state(run)) == (0, "Cancelled"), output
+    assert "Interrupted: write" in until("the log", lambda: runs.log(run))
+
+
+def test_a_terminated_run_that_the_worker_calls_crashed_is_scheduled_again(world: World, runs: Runs) -> None:
+    """An eviction fails the Job at once, and Prefect's worker may be quicker than the report."""
+    run = runs.create()
+    with writing(world, runs, run, **{BEHAVIOR: "reschedule"}) as process:
+        process.send_signal(signal.SIGTERM)
+        runs.client.set_flow_run_state(run.id, Crashed(), force=True)
+        output, _ = process.communicate(timeout=300)
+    assert (process.returncode, runs.state(run)) == (0, "AwaitingRetry"), output
 
 
 @pytest.mark.parametrize(("behavior", "status", "state"), [("relinquish", 1, "Running"), ("", 0, "Crashed")])

@@ -1,9 +1,11 @@
 """How the artifacts of many clusters are created."""
 
 import threading
+import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
 import httpx
 import pytest
@@ -11,7 +13,7 @@ import pytest
 from tasks.domain.models import ClusterReport
 from tasks.orchestration import artifacts
 from tasks.report import markdown
-from tests.support.factories import run_report
+from tests.support.factories import NOW, run_report
 
 COUNT = 3 * artifacts.CONCURRENCY
 
@@ -19,19 +21,20 @@ COUNT = 3 * artifacts.CONCURRENCY
 class Prefect:
     """In place of the client: knows the latest artifacts, and counts the requests for them."""
 
-    def __init__(self, latest: dict[str, str]) -> None:
-        self._latest, self.pages = latest, list[list[str]]()
+    def __init__(self, latest: dict[str, str], updated: datetime = NOW) -> None:
+        self._latest, self._updated, self.pages = latest, updated, list[list[str]]()
 
     def read_latest_artifacts(self, *, artifact_filter: Any, limit: int) -> list[Any]:
         keys = artifact_filter.key.any_
         assert len(keys) == limit
         self.pages.append(keys)
-        return [Found(key, self._latest[key]) for key in keys if key in self._latest]
+        return [Found(key, self._latest[key], self._updated) for key in keys if key in self._latest]
 
 
-class Found:
-    def __init__(self, key: str, data: str) -> None:
-        self.key, self.data = key, data
+class Found(NamedTuple):
+    key: str
+    data: str
+    updated: datetime
 
 
 REPORT = run_report(*(ClusterReport(cluster=f"c{number}") for number in range(COUNT)))
@@ -42,7 +45,9 @@ TEXTS = {f"tls-sync-{one.cluster}": markdown.render_cluster(one) for one in REPO
 def create(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
     """Create the artifacts of the report; return the keys of those that were written."""
 
-    def created(prefect: Any, write: Callable[[], object] = lambda: None) -> list[str]:
+    def created(
+        prefect: Any, write: Callable[[], object] = lambda: None, *, everything: bool = False
+    ) -> list[str]:
         keys = []
 
         def note(_client: Any, key: str, *_rest: Any) -> None:
@@ -51,7 +56,7 @@ def create(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
 
         monkeypatch.setattr(artifacts, "get_client", lambda **_: nullcontext(prefect))
         monkeypatch.setattr(artifacts, "_create", note)
-        artifacts.create_artifacts(REPORT)
+        artifacts.create_artifacts(REPORT, everything=everything)
         return keys
 
     return created
@@ -70,6 +75,32 @@ def test_what_is_the_latest_already_is_not_written(create: Callable[..., list[st
     prefect = Prefect(TEXTS | {"tls-sync-c3": "another text"})
     assert sorted(create(prefect)) == ["tls-sync", "tls-sync-c3"]
     assert list(map(len, prefect.pages)) == [artifacts.PAGE, artifacts.PAGE, COUNT - 2 * artifacts.PAGE]
+
+
+def test_what_is_older_than_a_day_is_written_again(create: Callable[..., list[str]]) -> None:
+    """Prefect may have deleted it with its run, although it still has its text."""
+    old = Prefect(TEXTS, NOW - artifacts.REPEATED_AFTER)
+    assert len(create(old)) == 1 + COUNT
+
+
+def test_a_record_of_the_watcher_has_all(create: Callable[..., list[str]]) -> None:
+    """The history takes the clusters' results from them, and nothing is read before."""
+    prefect = Prefect(TEXTS)
+    assert (len(create(prefect, everything=True)), prefect.pages) == (1 + COUNT, [])
+
+
+def test_after_a_failure_no_further_one_begins(create: Callable[..., list[str]]) -> None:
+    """Those that are being written end; Prefect's client has waited for minutes with each."""
+    begun = []
+
+    def fail() -> None:
+        begun.append(1)
+        time.sleep(0.2)
+        raise httpx.ConnectError("nothing answers")
+
+    with pytest.raises(httpx.ConnectError):
+        create(Prefect({}), fail)
+    assert len(begun) <= 2 * artifacts.CONCURRENCY < COUNT
 
 
 class Refusing:

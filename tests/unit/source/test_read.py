@@ -438,13 +438,18 @@ class Asked(Ops):
         yield from super().certificates(namespace)
 
 
+def selected(secret: Object) -> Object:
+    return secret | {"metadata": secret["metadata"] | {"labels": dict(SOURCE.selector)}}
+
+
 def changed(ops: Asked, *names: str) -> dict[str, Any]:
     return check_changed(ops, SOURCE, names, NOW)
 
 
 def test_of_several_changes_each_is_checked_and_certificates_are_listed_once() -> None:
     """What cert-manager says is wrong is rejected, what is gone is none, and the rest is fit."""
-    ops = Asked(fit("a-tls"), fit("b-tls"), fit("c-tls"), certificates=[waiting("b-tls", "SecretMismatch")])
+    secrets = [selected(fit(name)) for name in ("a-tls", "b-tls", "c-tls")]
+    ops = Asked(*secrets, certificates=[waiting("b-tls", "SecretMismatch")])
     found = changed(ops, "a-tls", "b-tls", "gone-tls")
     assert (found["a-tls"].ref.name, found["b-tls"].reason, found["gone-tls"]) == (
         "a-tls",
@@ -456,5 +461,11 @@ def test_of_several_changes_each_is_checked_and_certificates_are_listed_once() -
 
 def test_where_all_changes_are_unfit_no_certificate_is_listed() -> None:
     """Whatever cert-manager says of them, they go nowhere."""
-    ops = Asked(unfit.mismatched_key(ISSUER, "old-tls", NAMES))
+    ops = Asked(selected(unfit.mismatched_key(ISSUER, "old-tls", NAMES)))
     assert (changed(ops, "old-tls")["old-tls"].reason, ops.lists) == (Reason.KEY_MISMATCH, 0)
+
+
+def test_a_change_that_the_selector_leaves_out_is_none() -> None:
+    """A Secret that has lost its label is read by its name, and is not one of the source's any more."""
+    assert changed(Asked(selected(fit("a-tls"))), "a-tls")["a-tls"] is not None
+    assert changed(Asked(fit("a-tls")), "a-tls") == {"a-tls": None}

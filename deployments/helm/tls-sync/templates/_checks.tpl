@@ -17,7 +17,7 @@
 {{- if not (or .Values.prefect.server.enabled .Values.prefect.apiUrl) }}
 {{- fail "\n\nno Prefect server: set prefect.apiUrl to the address of yours (http://<host>:4200/api), or prefect.server.enabled=true\n" }}
 {{- end }}
-{{- if and .Values.prefect.server.database.urlSecret.name (not .Values.prefect.server.enabled) }}
+{{- if and (((.Values.prefect.server).database).urlSecret).name (not .Values.prefect.server.enabled) }}
 {{- fail "\n\nprefect.server.database is for the server of this chart, and prefect.server.enabled is false: an existing server has a database of its own\n" }}
 {{- end }}
 {{- if and .Values.prefect.apiKeySecret.name .Values.prefect.authSecret.name }}
@@ -38,7 +38,7 @@
 {{- if and $.Values.metrics.pushgateway.url (not .pushgateway.to) }}
 {{- fail "\n\nnetworkPolicy.egress.pushgateway.to is empty: list the peers that metrics.pushgateway.url leads to, e.g. [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]\n" }}
 {{- end }}
-{{- if and $.Values.prefect.server.database.urlSecret.name (not .database) }}
+{{- if and ((($.Values.prefect.server).database).urlSecret).name (not .database) }}
 {{- fail "\n\nnetworkPolicy.egress.database is empty: list the addresses of the PostgreSQL that prefect.server.database names\n" }}
 {{- end }}
 {{- if not (or $.Values.prefect.server.enabled .prefect) }}

@@ -119,7 +119,7 @@ securityContext:
 {{- end }}
 {{- $_ := set $job.spec "activeDeadlineSeconds" (int .Values.tlsSync.deadlineSeconds) }}
 {{- $_ := set $job.spec "ttlSecondsAfterFinished" (int .Values.tlsSync.keepJobsSeconds) }}
-{{- if not .Values.tlsSync.oneProcess }}
+{{- if eq (toString .Values.tlsSync.oneProcess) "false" }}
 {{- $_ := set $pool.job_configuration "command" "prefect flow-run execute" }}
 {{- $_ := set $container "args" (list "prefect" "flow-run" "execute") }}
 {{- end }}
