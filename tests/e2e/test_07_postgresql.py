@@ -34,6 +34,9 @@ def database(machine: Machine, release: Release, prefect: PrefectAPI) -> Iterato
         release.change(prefect={**before, "server": {**before.get("server", {}), **server}})
         yield found
         release.change(prefect=before)
+        machine.ops.delete(
+            f"/api/v1/namespaces/{NAMESPACE}/secrets/{SECRET}"
+        )  # the last test looks for leftovers
 
 
 def runs_in(database: PostgreSQL, run_id: str) -> int:
