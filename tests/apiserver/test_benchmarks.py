@@ -68,7 +68,7 @@ def test_one_renewal_asks_for_what_changed(ready: Stage) -> None:
     assert found["renewal_requests_large"].value == 3 * TINY.large_clusters
     peak: dict[str, Any] = found["peak_pod_large_mib"].details
     assert peak["copies"] == TINY.large_certificates * TINY.large_clusters
-    assert len(peak["each_process"]) == 2
+    assert len(peak["each_process"]) == 1
 
 
 def test_the_file_of_the_numbers_has_them_all(compared: dict[str, Result], tmp_path: Path) -> None:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Self
 
 from deployments.sandbox import processes
-from deployments.sandbox.cert_manager.helm_template import without_helm
 from deployments.sandbox.cert_manager.rights import ACCOUNT, NAMESPACE, grant, lacking
 from deployments.sandbox.clusters import manifests
 from deployments.sandbox.clusters.admin import Admin
@@ -92,8 +91,7 @@ def custom_resource_definitions(say: Say) -> list[manifests.Manifest]:
 
 def _collect(path: Path) -> None:
     files = sorted((gobuild.module_folder("cert-manager") / "deploy" / "crds").glob("*.yaml"))
-    # Up to cert-manager 1.18 these files are templates.
-    path.write_text("---\n".join(without_helm(file.read_text()) for file in files))
+    path.write_text("---\n".join(file.read_text() for file in files))
 
 
 def install(admin: Admin, say: Say) -> None:

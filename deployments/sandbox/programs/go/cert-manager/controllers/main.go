@@ -73,7 +73,7 @@ func options(kubeconfig, nameserver, namespace string) controller.ContextOptions
 		},
 		SchedulerOptions: controller.SchedulerOptions{MaxConcurrentChallenges: 60},
 	}
-	// By its name, since cert-manager 1.18 has no such option, and `make compat` builds with it, too.
+	// By its name, since cert-manager 1.19 has no such option, and `make compat` builds with it, too.
 	backoff := reflect.ValueOf(&found.CertificateOptions).Elem().FieldByName("CertificateRequestMinimumBackoffDuration")
 	if backoff.IsValid() {
 		backoff.Set(reflect.ValueOf(10 * time.Second))
