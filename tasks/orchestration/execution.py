@@ -134,7 +134,9 @@ def _conclude(client: SyncPrefectClient, run: FlowRun) -> int:
     return 0
 
 
-def _set(client: SyncPrefectClient, run: FlowRun, state: State[None]) -> None:
+# Quoted: pydantic puts the class State[None] into the module that evaluates it first, and Dask's workers
+# would look for it here.
+def _set(client: SyncPrefectClient, run: FlowRun, state: "State[None]") -> None:
     with suppress(Abort, Pause):  # the server has decided otherwise
         propose_state_sync(client, state, flow_run_id=run.id)
 
