@@ -26,7 +26,10 @@ PER_SECOND = 25.0
 
 
 def soak(world: World, directory: Path, renewals: int, cuts: int, **settings: str) -> tuple[Figures, Figures]:
-    """The watcher's figures after a tenth of the renewals and after all. `settings` are Prefect's."""
+    """The watcher's figures after a tenth of the renewals, a hundred at least, and after all.
+
+    `settings` are Prefect's.
+    """
     temporary = directory / "tmp"
     temporary.mkdir()
     secrets = {one["metadata"]["name"]: one for one in world.issue(*NAMES)}
@@ -45,7 +48,7 @@ def soak(world: World, directory: Path, renewals: int, cuts: int, **settings: st
             secrets[name] = world.renew(secrets[name])
             if cuts and number % max(1, renewals // cuts) == 0:
                 proxy.hang_up()
-            if number == renewals // 10:
+            if number == max(100, renewals // 10):  # by then, each pool of connections is as large as it gets
                 early = figures(process.process.pid, temporary)
             if sys.stderr.isatty() or number % 1000 == 0:
                 sys.stderr.write(f"\r{number} of {renewals} renewals  ")

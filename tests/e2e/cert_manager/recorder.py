@@ -73,13 +73,14 @@ class Recorder:
 
     def _objections_to(self, cluster: str) -> Iterator[str]:
         newest: dict[str, int] = {}
+        on_ops = {name: self._versions(name) for name in {copy.name for copy in self.of(cluster)}}
         for copy in self.of(cluster):
             where = f"{cluster} {copy.name}"
             if copy.type == "DELETED":
                 yield f"{where} was deleted"
                 continue
             yield from (f"{where} {problem}" for problem in _problems(copy))
-            versions = self._versions(copy.name)
+            versions = on_ops[copy.name]
             if copy.data not in versions:
                 yield f"{where} has data that OPS never had under this name"
                 continue
