@@ -1,6 +1,6 @@
 """`python -m flows.execute`: the command of a run's pod, which executes one flow run in this process.
 
-`prefect flow-run execute` starts two more processes, and each loads Prefect again: 3.5 times the CPU and 1.7
+`prefect flow-run execute` starts two more processes, and each loads Prefect again: 3.5 times the CPU and 1.6
 times the memory of an unchanged run. The chart's value tlsSync.oneProcess goes back to it.
 """
 
