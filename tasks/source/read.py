@@ -122,8 +122,9 @@ def check_changed(
 
 def _is_selected(secret: dict[str, Any], source: Source) -> bool:
     """Whether a list with the source's selector would have it, which reading it by its name does not ask."""
-    labels = secret["metadata"].get("labels") or {}
-    return all(labels.get(key) == value for key, value in source.selector.items())
+    metadata = secret.get("metadata")
+    labels = metadata.get("labels") if isinstance(metadata, dict) else None
+    return not source.selector or (isinstance(labels, dict) and source.selector.items() <= labels.items())
 
 
 def _is_rejected(found: Certificate | Rejection | None) -> bool:

@@ -469,3 +469,14 @@ def test_a_change_that_the_selector_leaves_out_is_none() -> None:
     """A Secret that has lost its label is read by its name, and is not one of the source's any more."""
     assert changed(Asked(selected(fit("a-tls"))), "a-tls")["a-tls"] is not None
     assert changed(Asked(fit("a-tls")), "a-tls") == {"a-tls": None}
+
+
+@pytest.mark.parametrize("metadata", [None, {}, {"labels": None}, {"labels": ["team"]}], ids=str)
+def test_a_change_whose_labels_can_not_be_read_is_none(metadata: object) -> None:
+    """Nothing says that the selector would have it."""
+
+    class Strange(Asked):
+        def tls_secret(self, _: SecretRef) -> Object:
+            return fit("a-tls") | {"metadata": metadata}
+
+    assert changed(Strange(), "a-tls") == {"a-tls": None}
