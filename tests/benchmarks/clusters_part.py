@@ -16,7 +16,7 @@ from tasks.plan.spec import SyncSpec
 from tasks.target.sync import sync
 from tests.benchmarks import recording, replay
 from tests.benchmarks.replay import CONCURRENCIES, Floor
-from tests.benchmarks.results import Pair, Result, seconds
+from tests.benchmarks.results import Pair, Result, at_most
 from tests.benchmarks.sizes import Size
 from tests.benchmarks.usage import Usage, middle, usage
 from tests.benchmarks.world import World
@@ -89,7 +89,7 @@ def first_sync(bench: Bench) -> Result:
         other.append(bench.first_sync_of(floor))
         took = f"ours {ours[-1].seconds:.2f} s, floor {other[-1][0]:.2f} s"
         bench.say(f"first sync, {turn} of {bench.size.first_syncs}: {took}")
-    return _result(
+    return at_most(
         "first_sync_vs_floor",
         f"first sync, {len(bench.world.copies)} copies: ours / floor",
         Pair([one.seconds for one in ours], [taken for taken, _ in other]),
@@ -121,7 +121,7 @@ def unchanged(bench: Bench) -> Result:
         on_open_connections.append(warm)
         # Half of the CPU of two passes is that of one.
         spent.append(Usage(children_cpu=used.children_cpu / 2, servers_cpu=used.servers_cpu / 2))
-    return _result(
+    return at_most(
         "unchanged_vs_floor",
         "unchanged, the clusters' part: ours / floor",
         Pair([one.seconds for one in ours], other),
@@ -132,20 +132,6 @@ def unchanged(bench: Bench) -> Result:
             "floor_on_open_connections_seconds": round(statistics.median(on_open_connections), 4),
         }
         | _cpu(ours, spent),
-    )
-
-
-def _result(key: str, what: str, pair: Pair, most: float, details: dict[str, Any]) -> Result:
-    return Result(
-        key=key,
-        what=what,
-        value=pair.ratio,
-        unit="x",
-        ours=seconds(pair.ours),
-        other=seconds(pair.other),
-        demand=f"at most {most}x",
-        met=pair.ratio <= most,
-        details=pair.details | details,
     )
 
 

@@ -72,6 +72,23 @@ class Pair:
         }
 
 
+def at_most(
+    key: str, what: str, pair: Pair, times: float, details: Mapping[str, Any] | None = None
+) -> Result:
+    """Return the ratio of the medians, of which at most `times` is demanded."""
+    return Result(
+        key=key,
+        what=what,
+        value=pair.ratio,
+        unit="x",
+        ours=seconds(pair.ours),
+        other=seconds(pair.other),
+        demand=f"at most {times:g}x",
+        met=pair.ratio <= times,
+        details=pair.details | dict(details or {}),
+    )
+
+
 def seconds(samples: Sequence[float]) -> str:
     """The median as `1.42 s`, or as `0.071 s` where it is under a second."""
     median = statistics.median(samples)

@@ -8,7 +8,7 @@ from deployments.sandbox.world.kubeconfig import SOURCE_CLUSTER
 from tasks.kube.client import DATA_PAGE, METADATA_PAGE
 from tests.benchmarks.flow_process import FlowProcess, Run
 from tests.benchmarks.kubectl_loop import Loop, time_loop, time_script
-from tests.benchmarks.results import Pair, Result, seconds
+from tests.benchmarks.results import Pair, Result, at_most, seconds
 from tests.benchmarks.sizes import Size
 from tests.benchmarks.usage import Usage, middle
 from tests.benchmarks.world import NAMESPACES, TARGETS, World
@@ -83,24 +83,13 @@ def against_script(flow: FlowProcess, say: Say, size: Size) -> list[Result]:
     copies = len(flow.world.copies)
     wall = Pair([one.seconds for one in runs], [one.seconds for one in scripts])
     cpu = Pair([one.cpu for one in runs], [one.children_cpu for one in scripts])
+    against = "ours / a good kubectl script"
     return [
-        _of_script("run_vs_good_kubectl", f"first sync in a pod, {copies} copies", wall, SCRIPT_TIMES),
-        _of_script("run_cpu_vs_good_kubectl", "the same, CPU", cpu, SCRIPT_CPU_TIMES),
+        at_most(
+            "run_vs_good_kubectl", f"first sync in a pod, {copies} copies: {against}", wall, SCRIPT_TIMES
+        ),
+        at_most("run_cpu_vs_good_kubectl", f"the same, CPU: {against}", cpu, SCRIPT_CPU_TIMES),
     ]
-
-
-def _of_script(key: str, what: str, pair: Pair, times: float) -> Result:
-    return Result(
-        key=key,
-        what=f"{what}: ours / a good kubectl script",
-        value=pair.ratio,
-        unit="x",
-        ours=seconds(pair.ours),
-        other=seconds(pair.other),
-        demand=f"at most {times:g}x",
-        met=pair.ratio <= times,
-        details=pair.details,
-    )
 
 
 def unchanged_requests(flow: FlowProcess, say: Say) -> Result:
