@@ -5,13 +5,7 @@ Their texts may contain a token or an address, so none is passed on.
 
 import ssl
 
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    NameResolutionError,
-    NewConnectionError,
-    ReadTimeoutError,
-    SSLError,
-)
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 from tasks.domain.failure_codes import FailureCode
 from tasks.kube.responses import ResponseError
@@ -28,10 +22,10 @@ def classify(error: Exception, *, overdue: bool) -> ResponseError:
             return ResponseError(code)
     if overdue:
         return ResponseError(FailureCode.DEADLINE)
-    if isinstance(error, ReadTimeoutError):
+    if isinstance(error, TimeoutError):  # of a connection that was open
         return ResponseError(FailureCode.TIMEOUT, transient=True)
     hung_up = _has_cause(error, ssl.SSLEOFError)
-    if isinstance(error, NewConnectionError | ConnectTimeoutError | SSLError) and not hung_up:
+    if isinstance(error, NewConnectionError | ConnectTimeoutError | ssl.SSLError) and not hung_up:
         return ResponseError(FailureCode.UNREACHABLE, _lookup_detail(error), transient=True)
     if isinstance(error, ValueError):
         return ResponseError(FailureCode.KUBECONFIG, "the credential does not fit a request")

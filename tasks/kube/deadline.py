@@ -6,7 +6,8 @@ A server that sends a byte now and then outlasts every read timeout.
 import socket
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 from weakref import WeakSet
 
@@ -72,6 +73,23 @@ class ConnectionDeadline:
 
         class Plain(HTTPConnection):
             handle: _Handle | None = None
+            held: bytearray | None = None
+
+            @contextmanager
+            def sending_at_once(self) -> Iterator[None]:
+                """Inside the block, hold back what is sent, and send it together at its end."""
+                held = self.held = bytearray()
+                try:
+                    yield
+                finally:
+                    self.held = None
+                super().send(held)
+
+            def send(self, data: Any) -> None:
+                if self.held is None:
+                    super().send(data)
+                else:
+                    self.held += data
 
             def _new_conn(self) -> socket.socket:
                 """Add the socket before the TLS handshake, which can drip, too."""

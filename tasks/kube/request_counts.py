@@ -11,10 +11,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
-from urllib3 import BaseHTTPResponse
-from urllib3.connectionpool import HTTPConnectionPool
-
 from tasks.domain.models import Requests
+from tasks.kube.connections import Connections, OpenResponse
 
 NO_RESPONSE = "none"
 """The code of a request without a response."""
@@ -32,7 +30,7 @@ _task_counter: ContextVar[Counter[VerbAndCode] | None] = ContextVar("_task_count
 
 @contextmanager
 def count_into(counter: Counter[VerbAndCode]) -> Iterator[None]:
-    """Inside the block, pools that this thread creates count into this counter only."""
+    """Inside the block, clients that this thread creates count into this counter only."""
     token = _task_counter.set(counter)
     try:
         yield
@@ -40,17 +38,17 @@ def count_into(counter: Counter[VerbAndCode]) -> Iterator[None]:
         _task_counter.reset(token)
 
 
-class CountingPool:
-    """A connection pool whose requests are counted."""
+class CountedConnections:
+    """Connections whose requests are counted."""
 
-    def __init__(self, pool: HTTPConnectionPool) -> None:
+    def __init__(self, connections: Connections) -> None:
         counter = _task_counter.get()
-        self._pool, self._counter = pool, _process_counter if counter is None else counter
+        self._connections, self._counter = connections, _process_counter if counter is None else counter
 
-    def request(self, method: str, target: str, **options: Any) -> BaseHTTPResponse:
+    def request(self, method: str, target: str, **options: Any) -> OpenResponse:
         code = NO_RESPONSE
         try:
-            response = self._pool.urlopen(method, target, **options)
+            response = self._connections.request(method, target, **options)
             code = str(response.status)
             return response
         finally:

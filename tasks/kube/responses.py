@@ -5,6 +5,7 @@ import re
 import zlib
 from datetime import datetime
 from email.utils import format_datetime, parsedate_to_datetime
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from tasks.domain.failure_codes import FailureCode
@@ -131,6 +132,7 @@ def parse_response(status: int, content: bytes | bytearray) -> dict[str, Any] | 
     return _parse_status(status, found if isinstance(found, dict) else {})
 
 
+@lru_cache(maxsize=64)  # many responses have the same: a server answers hundreds of requests in a second
 def parse_date(header: str | None) -> datetime | None:
     """Parse a Date header in the format that RFC 9110 prescribes; None for anything else."""
     try:

@@ -8,18 +8,21 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
 from datetime import datetime
 from http import HTTPStatus
+from http.client import HTTPException
 from typing import Any, NamedTuple, NoReturn
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
-from urllib3 import BaseHTTPResponse, Timeout
 from urllib3.exceptions import HTTPError
+from urllib3.util import parse_url
 
 from tasks.domain.failure_codes import FailureCode
 from tasks.kube.connection_errors import classify
+from tasks.kube.connections import Connections, OpenResponse
 from tasks.kube.deadline import ConnectionDeadline
-from tasks.kube.request_counts import CountingPool
+from tasks.kube.request_counts import CountedConnections
 from tasks.kube.responses import ResponseError, decompress, parse_date, parse_response
 from tasks.kube.throttle import retry_after_seconds, throttle_of
 from tasks.kubeconfig.sdk import ApiClient, ApiException
@@ -33,7 +36,7 @@ READ_SECONDS = 30.0
 OBJECT_BYTES = 2 * 1024 * 1024
 """Maximum number of bytes of one object; a Secret has at most 1 MiB of data."""
 
-NO_RESPONSE = (HTTPError, ApiException, OSError, ValueError)
+NO_RESPONSE = (HTTPError, HTTPException, ApiException, OSError, ValueError)
 """The exceptions of a request without a complete response. ValueError: the credential fits no header."""
 
 Extract = Callable[[dict[str, Any]], dict[str, Any]]
@@ -70,7 +73,7 @@ class Response(NamedTuple):
 _parse_lock = threading.Lock()
 
 
-def _parse(request: Request, response: BaseHTTPResponse, body: bytearray) -> Response | ResponseError:
+def _parse(request: Request, response: OpenResponse, body: bytes) -> Response | ResponseError:
     """Parse large responses one at a time; until its turn, a response stays compressed.
 
     A page of 500 Secrets is 60 KiB on the wire, 600 KiB as text, 3 MiB as dictionaries, and 300 KiB once
@@ -85,7 +88,7 @@ def _parse(request: Request, response: BaseHTTPResponse, body: bytearray) -> Res
         return parsed._replace(content=request.extract(parsed.content))
 
 
-def _parse_whole(request: Request, response: BaseHTTPResponse, body: bytearray) -> Response | ResponseError:
+def _parse_whole(request: Request, response: OpenResponse, body: bytes) -> Response | ResponseError:
     text = decompress(body, response.headers.get("Content-Encoding", ""), request.max_bytes)
     if isinstance(text, ResponseError):
         return text
@@ -102,13 +105,13 @@ class Transport:
         """`deadline` is a time.monotonic() value, after which every request fails."""
         self._api, self._deadline = api, deadline
         manager, host = api.rest_client.pool_manager, api.configuration.host
-        self._throttle, self._path = throttle_of(host), urlsplit(host).path
+        self._throttle, self._path = throttle_of(host), parse_url(host).path or ""
         stop = shutdown.current()
         self._stopped = stop.requested
         # Before the pool is created: it replaces the classes that the pool is made of.
         self._connection_deadline = ConnectionDeadline(manager, deadline, stop.requested)
         # The pool itself, because the manager would look it up for each request.
-        self._pool = CountingPool(manager.connection_from_url(host))
+        self._connections = CountedConnections(Connections(manager.connection_from_url(host)))
         stop.register(self._connection_deadline)
 
     def set_deadline(self, deadline: float) -> None:
@@ -139,7 +142,7 @@ class Transport:
                 reauthenticated = True
                 self._stopped.wait(pause)
 
-    def _record(self, response: BaseHTTPResponse, started: float) -> tuple[float, bool]:
+    def _record(self, response: OpenResponse, started: float) -> tuple[float, bool]:
         """Return the seconds of Retry-After, and whether a throttled request may be repeated."""
         pause = retry_after_seconds(response.headers.get("Retry-After"))
         throttled = response.status == HTTPStatus.TOO_MANY_REQUESTS
@@ -148,23 +151,21 @@ class Transport:
     def stream(self, request: Request) -> Iterator[bytes]:
         """Yield the lines of a response until the server ends it. Raises TransportError."""
         try:
-            with self._throttle.slot(self._deadline, self._stopped) as started:
-                response = self._open(request, None, encoding="identity")
-                self._record(response, started)
-            try:
+            with ExitStack() as stack:
+                with self._throttle.slot(self._deadline, self._stopped) as started:
+                    response = stack.enter_context(closing(self._open(request, None, encoding="identity")))
+                    self._record(response, started)
                 if response.status == HTTPStatus.OK:
                     yield from self._lines(response, request.max_bytes)
                     return
                 parsed = _parse_whole(request, response, self._read_body(response, request.max_bytes))
-            finally:
-                response.close()
         except NO_RESPONSE as error:
             raise TransportError(self._classify(error)) from None
         raise TransportError(
             parsed if isinstance(parsed, ResponseError) else ResponseError(FailureCode.PROTOCOL)
         )
 
-    def _lines(self, response: BaseHTTPResponse, max_bytes: int) -> Iterator[bytes]:
+    def _lines(self, response: OpenResponse, max_bytes: int) -> Iterator[bytes]:
         rest = bytearray()
         while piece := response.read1(65536):
             *lines, last = (rest + piece).split(b"\n")
@@ -175,14 +176,14 @@ class Transport:
         if time.monotonic() > self._deadline:
             self._fail(FailureCode.DEADLINE)
 
-    def _exchange(self, request: Request, content: bytes | None) -> tuple[BaseHTTPResponse, bytearray]:
+    def _exchange(self, request: Request, content: bytes | None) -> tuple[OpenResponse, bytes]:
         try:
-            response = self._open(request, content)
-            return response, self._read_body(response, request.max_bytes)
+            with closing(self._open(request, content)) as response:
+                return response, self._read_body(response, request.max_bytes)
         except NO_RESPONSE as error:
             raise TransportError(self._classify(error)) from None
 
-    def _open(self, request: Request, content: bytes | None, encoding: str = "gzip") -> BaseHTTPResponse:
+    def _open(self, request: Request, content: bytes | None, encoding: str = "gzip") -> OpenResponse:
         left = self._deadline - time.monotonic()
         if left <= 0:
             self._fail(FailureCode.DEADLINE)
@@ -193,25 +194,20 @@ class Transport:
         if content is not None:
             headers["Content-Type"] = request.content_type
         self._api.update_params_for_auth(headers, [], ["BearerToken"], request.path, request.method, content)
-        return self._pool.request(
+        return self._connections.request(
             request.method,
             target,
-            body=content,
             headers=headers,
-            timeout=Timeout(connect=min(CONNECT_SECONDS, left), read=min(READ_SECONDS, left)),
-            retries=False,
-            redirect=False,
-            preload_content=False,
+            body=content,
+            connect_seconds=min(CONNECT_SECONDS, left),
+            read_seconds=min(READ_SECONDS, left),
         )
 
-    def _read_body(self, response: BaseHTTPResponse, max_bytes: int) -> bytearray:
+    def _read_body(self, response: OpenResponse, max_bytes: int) -> bytes:
         """Return the body, still compressed, read to its end, so that the connection can be reused."""
-        body = bytearray()
-        while piece := response.read1(65536, decode_content=False):  # returns after each recv
-            body += piece
-            if len(body) > max_bytes:
-                response.close()
-                self._fail(FailureCode.TOO_MUCH)
+        body = response.read(max_bytes)
+        if len(body) > max_bytes:
+            self._fail(FailureCode.TOO_MUCH)
         if time.monotonic() > self._deadline:  # the connection was aborted, so the body is incomplete
             self._fail(FailureCode.DEADLINE)
         return body

@@ -218,7 +218,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
         assert push(report(snapshot=snapshot(failure=failure), requests=requests)) == ""
         registry.record_source_event("ops")
         with pytest.raises(RuntimeError):
-            request_counts.CountingPool(Broken()).request("GET", "https://ops.example.org")  # type: ignore[arg-type]
+            request_counts.CountedConnections(Broken()).request("GET", "https://ops.example.org")  # type: ignore[arg-type]
         port = serve(0, Heartbeat(), registry.exposition).server_port
         with Prometheus(directory, {"pushgateway": gateway.port, "watcher": port}) as prometheus:
             heard, pushed = "tls_sync_watch_last_heard_timestamp_seconds", "tls_sync_last_run_failures"

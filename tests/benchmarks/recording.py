@@ -1,6 +1,6 @@
 """Records the requests of tls-sync, so that the floor can send the same.
 
-They are recorded in urllib3, with the method, query, headers and body that are sent. They contain keys and
+They are recorded as they are given to a connection: method, query, headers and body. They contain keys and
 tokens: the file is in the benchmark's own folder (mode 0700) and is deleted with it.
 """
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-from urllib3.connectionpool import HTTPConnectionPool
+from tasks.kube.connections import Connections, OpenResponse
 
 
 @dataclass(frozen=True)
@@ -29,16 +29,15 @@ class Request:
 def recording() -> Iterator[list[Request]]:
     """All requests of this process during the `with`."""
     taken: list[Request] = []
-    send: Callable[..., Any] = HTTPConnectionPool.urlopen
+    send: Callable[..., OpenResponse] = Connections.request
 
-    def urlopen(pool: HTTPConnectionPool, method: str, url: str, *given: Any, **options: Any) -> Any:
-        body = options.get("body", given[0] if given else None) or b""
-        headers = options.get("headers", given[1] if len(given) > 1 else None) or {}
-        content = body.encode() if isinstance(body, str) else bytes(body)
-        taken.append(Request(method, f"https://{pool.host}:{pool.port}{url}", dict(headers), content))
-        return send(pool, method, url, *given, **options)
+    def request(connections: Connections, method: str, target: str, **options: Any) -> OpenResponse:
+        pool, content = connections._pool, options["body"] or b""
+        url = f"https://{pool.host}:{pool.port}{target}"
+        taken.append(Request(method, url, dict(options["headers"]), content))
+        return send(connections, method, target, **options)
 
-    with patch.object(HTTPConnectionPool, "urlopen", urlopen):
+    with patch.object(Connections, "request", request):
         yield taken
 
 

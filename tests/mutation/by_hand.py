@@ -53,14 +53,23 @@ MUTANTS = (
     Mutant("force always", "kube/client", "str(uid is not None).lower()", '"true"', f"{FAULTS} -k forced"),
     Mutant("downgrades", "plan/decide", "old.not_before > source", "old.not_before < source", TABLE),
     Mutant(
-        "retries of the library", "kube/transport", "retries=False", "retries=3", f"{FAULTS} -k in_secret"
+        "sent again in secret",
+        "kube/transport",
+        """response, body = self._exchange(request, content)
+""",
+        """try:
+                    response, body = self._exchange(request, content)
+                except TransportError:
+                    response, body = self._exchange(request, content)
+""",
+        f"{FAULTS} -k in_secret",
     ),
     Mutant(
-        "redirects",
-        "kube/transport",
-        "retries=False,\n            redirect=False",
-        "retries=5,\n            redirect=True",
-        "tests/apiserver/test_scenarios.py -k redirect",
+        "connections in any state",
+        "kube/connections",
+        "if not self._response.isclosed():",
+        "if False:",
+        "tests/unit/kube/test_connections.py",
     ),
     Mutant(
         "no check of names",

@@ -10,12 +10,10 @@ from threading import Lock
 from typing import Any, NamedTuple
 from unittest.mock import patch
 
-from urllib3 import BaseHTTPResponse
-from urllib3.connectionpool import HTTPConnectionPool
-
 from deployments.sandbox.clusters.admin import Admin, AdminError
 from deployments.sandbox.clusters.api_server import ApiServer
 from deployments.sandbox.clusters.rest import Rest
+from tasks.kube.connections import Connections, OpenResponse
 
 REVIEW = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview", "metadata": {}}
 NAME, REST = "tls-sync-jail", "tls-sync-jail-rest"
@@ -117,18 +115,18 @@ def listening(admin: Admin) -> Iterator[Log]:
     """To what this process's clients, but for the harness's own, ask of a server meanwhile."""
     port = admin.address[1]
     log = Log()
-    send: Callable[..., BaseHTTPResponse] = HTTPConnectionPool.urlopen
+    send: Callable[..., OpenResponse] = Connections.request
 
-    def urlopen(pool: HTTPConnectionPool, *given: Any, **options: Any) -> BaseHTTPResponse:
+    def request(connections: Connections, *given: Any, **options: Any) -> OpenResponse:
         begun = time.monotonic()
-        response = send(pool, *given, **options)
-        if pool.port == port:
+        response = send(connections, *given, **options)
+        if connections._pool.port == port:
             asked = int(response.headers.get("Retry-After") or 0)
             with log.lock:
                 log.heard.append(Heard(begun, time.monotonic(), response.status, asked))
         return response
 
-    with patch.object(HTTPConnectionPool, "urlopen", urlopen):
+    with patch.object(Connections, "request", request):
         yield log
 
 

@@ -1,7 +1,6 @@
 """Large responses are parsed one at a time, and stay compressed until then."""
 
 import gzip
-import io
 import json
 import threading
 import time
@@ -10,13 +9,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from urllib3 import HTTPResponse
 
 from tasks.domain.failure_codes import FailureCode
 from tasks.kube import transport
 from tasks.kube.client import _without_managed_fields
 from tasks.kube.responses import ResponseError, decompress
 from tasks.kube.transport import Request, Response, Transport, _parse
+from tests.support.open_response import open_response
 
 PAGE = json.dumps({"kind": "Table", "metadata": {}}).encode()
 LOST = ResponseError(FailureCode.CONNECTION_LOST, transient=True)
@@ -26,7 +25,7 @@ def parse(
     request: Request, status: int = 200, content: bytes = PAGE, encoding: str = ""
 ) -> Response | ResponseError:
     headers = {"Content-Encoding": encoding} if encoding else {}
-    return _parse(request, HTTPResponse(status=status, headers=headers), bytearray(content))
+    return _parse(request, open_response(status, headers), content)
 
 
 def test_only_one_large_response_at_a_time_is_parsed() -> None:
@@ -53,12 +52,10 @@ def test_only_one_large_response_at_a_time_is_parsed() -> None:
 def test_a_response_stays_compressed_until_it_is_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is read from the connection compressed, and decompressed once no other one is being parsed."""
     compressed, decompressed = gzip.compress(PAGE), threading.Event()
-    connection = HTTPResponse(
-        io.BytesIO(compressed), headers={"Content-Encoding": "gzip"}, preload_content=False
-    )
+    response = open_response(200, {"Content-Encoding": "gzip"}, compressed)
     reader = object.__new__(Transport)
     reader._deadline = time.monotonic() + 60
-    assert reader._read_body(connection, 1000) == compressed
+    assert reader._read_body(response, 1000) == compressed
 
     def recorded(*arguments: Any) -> Any:
         decompressed.set()
@@ -107,6 +104,6 @@ def test_a_response_has_the_servers_time() -> None:
     for extract in (None, dict):
         request = Request("GET", "/", "application/json", extract=extract)
         for headers, date in (({"Date": "Sun, 01 Mar 2026 12:00:00 GMT"}, noon), ({}, None)):
-            response = _parse(request, HTTPResponse(status=200, headers=headers), bytearray(PAGE))
+            response = _parse(request, open_response(200, headers), PAGE)
             assert isinstance(response, Response)
             assert response.date == date

@@ -132,7 +132,7 @@ def test_the_watcher_has_metrics_of_its_own() -> None:
     registry.record_source_event("ops")
     assert exposed(definitions.LAST_HEARD)["ops",] > NOW.timestamp()
     with pytest.raises(RuntimeError):
-        request_counts.CountingPool(Broken()).request("PUT", "https://ops.example.org")  # type: ignore[arg-type]
+        request_counts.CountedConnections(Broken()).request("PUT", "https://ops.example.org")  # type: ignore[arg-type]
     assert exposed(definitions.API_REQUESTS)["PUT", "none"] == 1
 
 
@@ -144,7 +144,7 @@ def test_lost_records_are_counted() -> None:
 
 
 class Broken:
-    def urlopen(self, *_: Any, **__: Any) -> None:
+    def request(self, *_: Any, **__: Any) -> None:
         raise RuntimeError("no way there")
 
 

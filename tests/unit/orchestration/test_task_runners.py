@@ -157,8 +157,8 @@ def test_a_stop_of_one_run_stops_no_other() -> None:
     assert one.requested.is_set()
 
 
-class Pool:
-    def urlopen(self, *_: Any, **__: Any) -> Any:
+class Unconnected:
+    def request(self, *_: Any, **__: Any) -> Any:
         raise OSError
 
 
@@ -167,7 +167,7 @@ def test_a_book_of_its_own_is_counted_nowhere_else() -> None:
     before, books = request_counts.snapshot(), [Counter[request_counts.VerbAndCode]() for _ in range(2)]
     for number, book in enumerate(books, start=1):
         with request_counts.count_into(book):
-            counted = request_counts.CountingPool(Pool())  # type: ignore[arg-type]  # all that is used of one
+            counted = request_counts.CountedConnections(Unconnected())  # type: ignore[arg-type]  # all that is used of one
         for _ in range(number):
             thread = threading.Thread(target=_failing, args=(counted.request,))
             thread.start()
@@ -180,7 +180,7 @@ def test_a_book_of_its_own_is_counted_nowhere_else() -> None:
 
 
 def _failing(request: Callable[..., Any]) -> None:
-    with pytest.raises(OSError):  # noqa: PT011  Pool's
+    with pytest.raises(OSError):  # noqa: PT011  Unconnected's
         request("GET", "https://dev")
 
 
