@@ -20,6 +20,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import SyncClientContext
 from prefect.exceptions import Abort, Pause, PrefectException, TerminationSignal
+from prefect.flows import load_flow_from_entrypoint
 from prefect.states import AwaitingRetry, Cancelled, Crashed
 
 from tasks.orchestration.engine import (
@@ -37,6 +38,8 @@ from tasks.runtime.imports import importing
 
 BEHAVIOR = "PREFECT_FLOW_RUN_EXECUTE_SIGTERM_BEHAVIOR"
 """`reschedule` or `relinquish`: Prefect's worker sets it, by the backoffLimit of the Job."""
+ENTRYPOINT = "PREFECT__FLOW_ENTRYPOINT"
+"""Where to find the flow, if not where the deployment says."""
 NO_ANSWER = (httpx.HTTPError, httpx.InvalidURL, PrefectException, RuntimeError, ValueError)
 """What Prefect's client raises where it gets no usable answer."""
 POLL_SECONDS = 5.0
@@ -82,12 +85,30 @@ def _may_begin(client: SyncPrefectClient, run: FlowRun) -> bool:
 def _load(client: SyncPrefectClient, run: FlowRun) -> Flow[..., Any] | None:
     try:
         with importing():
-            return load_flow(run)
+            return _load_from_image(client, run) or load_flow(run)
     except Exception as error:  # noqa: BLE001 (whatever the imports of the flow's file raise)
         flow_run_logger(run).exception("the flow could not be loaded")
         message = f"The flow could not be loaded ({type(error).__name__}); the log says more."
         _set(client, run, Crashed(message=message))
         return None
+
+
+def _load_from_image(client: SyncPrefectClient, run: FlowRun) -> Flow[..., Any] | None:
+    """Return the flow where all that its deployment asks for is to change to the directory that has it.
+
+    Prefect would import its runner for that, and open connections of its own: 0.2 s of CPU.
+    """
+    if run.deployment_id is None or ENTRYPOINT in os.environ:
+        return None
+    deployment = client.read_deployment(run.deployment_id)
+    match deployment.pull_steps:
+        case [
+            {"prefect.deployments.steps.set_working_directory": {"directory": str(home), **more}, **others}
+        ]:
+            if deployment.entrypoint and "{{" not in home and not (more or others):
+                os.chdir(home)
+                return load_flow_from_entrypoint(deployment.entrypoint, use_placeholder_flow=False)
+    return None
 
 
 def _run(client: SyncPrefectClient, run: FlowRun, flow: Flow[..., Any], terminated: threading.Event) -> int:
