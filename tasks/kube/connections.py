@@ -1,7 +1,7 @@
 """The connections of one client to its API server: urllib3 keeps them, http.client sends requests on them.
 
 urllib3 connects, verifies the server, and finds the connections that the server has closed meanwhile. Its own
-requests and responses are not used: they take as much CPU again as those of http.client, on which they build.
+requests and responses are not used: they take nearly as much CPU again as the http.client below.
 """
 
 import errno
