@@ -14,7 +14,7 @@ from deployments.sandbox.progress import Say, Waiting
 from flows.execute import VARIABLE
 from tests.benchmarks import requests_made
 from tests.benchmarks.memory import Peak
-from tests.benchmarks.usage import usage
+from tests.benchmarks.usage import Cost, usage
 from tests.benchmarks.world import World
 
 RUN_SECONDS = 900
@@ -46,6 +46,10 @@ class Run:
     peak: Peak
     requests: int = 0
     """To the API servers, where they were counted."""
+
+    @property
+    def cost(self) -> Cost:
+        return Cost(self.seconds, self.cpu, self.servers_cpu)
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -68,7 +68,7 @@ def _large(stage: Stage) -> list[Result]:
 
 PARTS: dict[str, Callable[[Stage], list[Result]]] = {
     "clusters": lambda stage: clusters_part.compare(stage.ordinary(), stage.say, stage.size),
-    "kubectl": lambda stage: [whole_run.against_kubectl(stage.flow(), stage.say, stage.size)],
+    "kubectl": lambda stage: [whole_run.against_loop(stage.flow(), stage.say, stage.size)],
     "script": lambda stage: whole_run.against_script(stage.flow(), stage.say, stage.size),
     "requests": lambda stage: [whole_run.unchanged_requests(stage.flow(), stage.say)],
     "memory": lambda stage: pod.peaks(stage.flow(), stage.say),

@@ -7,14 +7,16 @@ from dataclasses import dataclass
 class Size:
     certificates: int = 100
     """On OPS, each routed to three clusters; unless another field says otherwise."""
-    first_syncs: int = 11
+    first_syncs: int = 10
     unchanged: int = 25
     floor_trials: int = 5
     """How often the floor is run with each number of concurrent requests, to find its best."""
-    whole_runs: int = 7
+    whole_runs: int = 10
+    loop_rounds: int = 3
+    """A round of the kubectl loop takes more than a minute."""
     loop_copies: int | None = None
     """Copies that the kubectl loop makes, from which the time of all is extrapolated; None: all."""
-    starts: int = 5
+    starts: int = 10
     renewals: int = 200
     growth_certificates: tuple[int, ...] = (10, 100, 1000)
     growth_clusters: tuple[int, ...] = (3, 30, 300)
@@ -29,6 +31,8 @@ FULL = Size()
 QUICK = Size(
     first_syncs=5,
     unchanged=9,
+    whole_runs=5,
+    starts=5,
     loop_copies=20,
     renewals=20,
     growth_certificates=(10, 100),
@@ -43,6 +47,7 @@ TINY = Size(
     unchanged=1,
     floor_trials=1,
     whole_runs=1,
+    loop_rounds=1,
     starts=1,
     renewals=3,
     growth_certificates=(1, 3),
