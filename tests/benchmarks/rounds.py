@@ -16,9 +16,9 @@ def rotated(parties: Sequence[Party], turn: int) -> tuple[Party, ...]:
     return (*parties[first:], *parties[:first])
 
 
-def in_rounds(parties: Mapping[str, Callable[[], Sample]], rounds: int) -> dict[str, list[Sample]]:
+def in_rounds(parties: Mapping[Party, Callable[[], Sample]], rounds: int) -> dict[Party, list[Sample]]:
     """Run the parties; return the samples of each by its name, in the order of the rounds."""
-    taken: dict[str, list[Sample]] = {name: [] for name in parties}
+    taken: dict[Party, list[Sample]] = {name: [] for name in parties}
     for turn in range(rounds):
         for name in rotated(tuple(parties), turn):
             taken[name].append(parties[name]())

@@ -23,8 +23,12 @@ class Size:
     growth_repetitions: int = 3
     black_holes: int = 30
     """Among the last of growth_clusters; 0 leaves that run out."""
+    server_clusters: tuple[int, int] = (3, 60)
+    server_rounds: int = 5
+    server_idle_seconds: float = 30.0
     large_certificates: int = 1000
     large_clusters: int = 50
+    large_unchanged: int = 3
 
 
 FULL = Size()
@@ -38,6 +42,7 @@ QUICK = Size(
     growth_certificates=(10, 100),
     growth_clusters=(3, 30),
     black_holes=3,
+    server_rounds=3,
     large_certificates=100,
     large_clusters=10,
 )
@@ -54,6 +59,10 @@ TINY = Size(
     growth_clusters=(1, 3),
     growth_repetitions=1,
     black_holes=0,  # the delays before further attempts take half a minute
+    server_clusters=(1, 2),
+    server_rounds=1,
+    server_idle_seconds=1.0,
     large_certificates=3,
+    large_unchanged=1,
     large_clusters=3,
 )
