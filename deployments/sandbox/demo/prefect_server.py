@@ -21,6 +21,11 @@ from deployments.sandbox.clusters.api_server import free_port
 from deployments.sandbox.errors import SandboxError
 from deployments.sandbox.progress import Say, Waiting
 
+RECORDER = {
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+}
+"""As in the chart: by default each state of a task run is a transaction of its own."""
 ROOT = Path(__file__).parents[3]
 START_SECONDS = 180
 
@@ -53,6 +58,7 @@ class PrefectServer:
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "DO_NOT_TRACK": "1",
             "TMPDIR": str(self.home.parent),
+            **RECORDER,
             "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1"])),
             **settings,
         }
