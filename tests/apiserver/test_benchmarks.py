@@ -87,7 +87,7 @@ def test_a_run_for_more_clusters_costs_the_server_more_events(ready: Stage) -> N
     found = measured(ready, "server")
     few, many = (found[key].details for key in ("prefect_server_cpu_s", "prefect_server_cpu_many_s"))
     assert few["events"] < many["events"]
-    everything = found["prefect_server_cpu_vs_artifacts"].details["every_artifact"]["requests"]
+    everything = found["prefect_server_cpu_vs_before"].details["before"]["requests"]
     assert everything["artifacts"] > many["requests"]["artifacts"]
 
 

@@ -38,12 +38,12 @@ class Fleet:
         config.write_text(json.dumps(self._configuration(names)))
         environment = {"TLS_SYNC_CONFIG": str(config), "KUBECONFIG": str(kubeconfig)}
         copies = (clusters - len(unserved)) * (len(self.world.certificates) if self.everything else 1)
-        copied, succeeds = (lambda: self.copies == copies), not unserved
+        copied, succeeds = (lambda: self.count(names) == copies), not unserved
         return FlowProcess(self.world, environment, copied, succeeds, self.ops)
 
-    @property
-    def copies(self) -> int:
-        return sum(count_secrets(self._admin, name) for name in self.names)
+    def count(self, names: Sequence[str]) -> int:
+        """The copies in these clusters."""
+        return sum(count_secrets(self._admin, name) for name in names)
 
     def empty(self) -> None:
         for name in self.names:

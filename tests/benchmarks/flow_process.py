@@ -1,9 +1,10 @@
 """The flow as a process of its own, measured from its start to its exit."""
 
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
@@ -95,7 +96,7 @@ class FlowProcess:
 
     def as_pod(self) -> "FlowProcess":
         """With a run for it to execute."""
-        return replace(self, environment={**self.environment, **pod_environment()})
+        return replace(self, environment={**self.environment, **pod_environment(self.environment)})
 
     def counted(self, run: Callable[[], Run]) -> Run:
         """Run, and count the requests meanwhile."""
@@ -126,10 +127,11 @@ class FlowProcess:
         return self.world.count_copies() == len(self.world.copies)
 
 
-def pod_environment() -> dict[str, str]:
+def pod_environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:
     """Create a run of a deployment, and return what Prefect's worker gives its pod."""
     command = [sys.executable, "-m", "tests.benchmarks.deployment"]
-    made = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    environment = {**os.environ, **(settings or {})}
+    made = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
     return {VARIABLE: made.stdout.split()[-1]}
 
 

@@ -43,12 +43,11 @@ def _since(before: float, many: Fleet) -> float:
 def _grown(taken: Mapping[int, Sequence[Both]], extra: dict[str, Any]) -> Result:
     start, points, runs = _start(next(iter(taken.values()))), [], []
     for clusters, pairs in taken.items():
-        kinds = dict(
-            zip(("first_sync", "unchanged"), (list(some) for some in zip(*pairs, strict=True)), strict=True)
-        )
-        costs = [cost for kind, some in kinds.items() for cost in _without(start, kind, some).items()]
-        points.append({"clusters": clusters, **dict(costs)})
-        runs.append({"clusters": clusters} | {kind: median_facts(some) for kind, some in kinds.items()})
+        first, unchanged = (list(some) for some in zip(*pairs, strict=True))
+        costs = _without(start, "first_sync", first) | _without(start, "unchanged", unchanged)
+        kinds = {"first_sync": median_facts(first), "unchanged": median_facts(unchanged)}
+        points.append({"clusters": clusters} | costs)
+        runs.append({"clusters": clusters} | kinds)
     left_out = {"start_left_out": {"seconds": start.seconds, "cpu_seconds": start.cpu}}
     return grown("growth_clusters", "clusters", points, {"whole_runs": runs} | left_out | extra)
 
@@ -83,7 +82,7 @@ def _with_black_holes(many: Fleet, size: Size, healthy: float, say: Say) -> Resu
         lost = dict.fromkeys(many.names[:: clusters // holes][:holes], nowhere)
         run = many.flow(clusters, lost).run_in_pod(SELDOM, say)
     longer = round(run.seconds - healthy, 1)
-    served = many.copies
+    served = many.count(many.names)
     return Result(
         key="fleet_black_holes_s",
         what=f"{clusters} clusters, {holes} of them black holes: longer by",

@@ -1,15 +1,17 @@
 """What an unchanged run costs Prefect's server: CPU of its process, and the requests that it gets."""
 
+import os
 import re
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from deployments.sandbox.demo.prefect_server import PrefectServer
+from deployments.sandbox.demo.prefect_server import RECORDER, PrefectServer, prefect_server
 from deployments.sandbox.progress import Say
 from tests.benchmarks.comparison import Pair, at_most, seconds
 from tests.benchmarks.fleet import Fleet, fleet
@@ -26,6 +28,7 @@ SETTLE_SECONDS = 7.0
 LEAST = 0.01
 """CPU seconds: what Linux counts is no finer."""
 TIMES = 0.5
+FEW, MANY, BEFORE = "few clusters", "many clusters", "many clusters, as it was"
 _EVERY_ARTIFACT = """
 import sys
 from flows import execute
@@ -36,6 +39,8 @@ sys.exit(execute.main())
 """
 EVERY_ARTIFACT = ("-c", _EVERY_ARTIFACT)
 """The pod's command, as it was before a cluster without news kept its artifact."""
+ONE_BY_ONE = dict.fromkeys(RECORDER, "1")
+"""The server, as it was: each state of a task run is a transaction."""
 
 _REQUEST = re.compile(rb"(?:GET|POST|PATCH|PUT|DELETE) /api/(\S*) HTTP/1\.1\r\n")
 KINDS = {"artifacts": "artifacts", "logs/": "logs", "set_state": "states", "events/": "events"}
@@ -63,11 +68,11 @@ class Server:
         return cpu_of([process.pid]) if process else 0.0
 
     def serve(self, flow: FlowProcess, command: Sequence[str]) -> Served:
-        proxy = TcpProxy(self.prefect.port, keep=True)
+        proxy, own = TcpProxy(self.prefect.port, keep=True), self.prefect.client_settings
+        pod = replace(flow, environment=flow.environment | own).as_pod()
         with tcp_proxy(proxy) as url:
             api = url.replace("https://", "http://") + "/api"
-            through = replace(flow, environment={**flow.environment, "PREFECT_API_URL": api})
-            through = through.as_pod()
+            through = replace(pod, environment=pod.environment | {"PREFECT_API_URL": api})
             before, began, since = self.cpu, time.monotonic(), datetime.now(UTC)
             through.measure(command)
             time.sleep(SETTLE_SECONDS)
@@ -90,53 +95,54 @@ def kinds(sent: bytes) -> Counter[str]:
 def costs(world: World, prefect: PrefectServer, say: Say, size: Size) -> list[Result]:
     few, many = size.server_clusters
     world.resize(size.certificates)
-    with fleet(world, many, say) as clusters:
-        server = Server(prefect, _idle(prefect, size.server_idle_seconds, say))
-        taken = _rounds(server, clusters, (few, many), size.server_rounds, say)
-    return _results(taken, few, many, server.idle)
+    with fleet(world, many, say) as clusters, _server_as_it_was(world, say) as old:
+        say(f"server: what both take without a run, {size.server_idle_seconds:g} s")
+        now, before = _idling((prefect, old), size.server_idle_seconds)
+        clusters.flow(many).run_in_pod()  # copies, so that the others find everything in sync
+        say(f"server: unchanged runs of {few} and {many} clusters, {size.server_rounds} rounds")
+        runs = {
+            FEW: partial(_run, clusters, few, partial(now.serve, command=POD), say),
+            MANY: partial(_run, clusters, many, partial(now.serve, command=POD), say),
+            BEFORE: partial(_run, clusters, many, partial(before.serve, command=EVERY_ARTIFACT), say),
+        }
+        taken = in_rounds(runs, size.server_rounds)
+    return _results(taken, few, many, now.idle)
 
 
-def _idle(prefect: PrefectServer, duration: float, say: Say) -> float:
-    say(f"server: what it takes without a run, {duration:g} s")
-    server, begin = Server(prefect, 0.0), time.monotonic()
-    before = server.cpu
+@contextmanager
+def _server_as_it_was(world: World, say: Say) -> Iterator[PrefectServer]:
+    """A second server, while the environment of this process stays that of the first."""
+    directory, environment = world.directory / "server-as-it-was", dict(os.environ)
+    directory.mkdir()
+    with prefect_server(directory, **ONE_BY_ONE) as server:
+        os.environ.clear()
+        os.environ.update(environment)
+        server.wait(say)
+        yield server
+
+
+def _idling(servers: Sequence[PrefectServer], duration: float) -> list[Server]:
+    before = [Server(one, 0.0).cpu for one in servers]
     time.sleep(duration)
-    return (server.cpu - before) / (time.monotonic() - begin)
+    spent = [Server(one, 0.0).cpu - cpu for one, cpu in zip(servers, before, strict=True)]
+    return [Server(one, cpu / duration) for one, cpu in zip(servers, spent, strict=True)]
 
 
-Party = tuple[int, Sequence[str]]
+def _run(clusters: Fleet, number: int, serve: Callable[[FlowProcess], Served], say: Say) -> Served:
+    served = serve(clusters.flow(number))
+    say(f"server: {number} clusters: {served.cpu:.2f} s of CPU, {served.requests.total()} requests")
+    return served
 
 
-def _rounds(
-    server: Server, clusters: Fleet, sizes: tuple[int, int], rounds: int, say: Say
-) -> dict[Party, list[Served]]:
-    few, many = sizes
-    clusters.flow(many).run_in_pod()  # copies, so that the others find everything in sync
-    say(f"server: unchanged runs of {few} and {many} clusters, {rounds} rounds")
-
-    def serve(number: int, command: Sequence[str]) -> Served:
-        served = server.serve(clusters.flow(number), command)
-        say(f"server: {number} clusters: {served.cpu:.2f} s of CPU, {served.requests.total()} requests")
-        return served
-
-    parties: list[Party] = [(few, POD), (many, POD), (many, EVERY_ARTIFACT)]
-    return in_rounds({party: partial(serve, *party) for party in parties}, rounds)
-
-
-def _results(taken: dict[Party, list[Served]], few: int, many: int, idle: float) -> list[Result]:
-    what = "an unchanged run in a pod"
-    some, most, everything = (taken[party] for party in ((few, POD), (many, POD), (many, EVERY_ARTIFACT)))
-    facts = {"idle_cpu_seconds_per_second": round(idle, 4), "every_artifact": _facts(everything)}
+def _results(taken: Mapping[str, Sequence[Served]], few: int, many: int, idle: float) -> list[Result]:
+    what = "unchanged run in a pod, {} clusters: CPU of Prefect's server"
+    cpus = {name: [one.cpu for one in served] for name, served in taken.items()}
+    facts = {"idle_cpu_seconds_per_second": round(idle, 4), "before": _facts(taken[BEFORE])}
+    against = "the same / as it was: every artifact written, one transaction per task state"
     return [
-        _cpu("prefect_server_cpu_s", f"{what}, {few} clusters: CPU of Prefect's server", some),
-        _cpu("prefect_server_cpu_many_s", f"{what}, {many} clusters: CPU of Prefect's server", most),
-        at_most(
-            "prefect_server_cpu_vs_artifacts",
-            "the same / where every cluster's artifact is written",
-            Pair([one.cpu for one in most], [one.cpu for one in everything]),
-            TIMES,
-            facts,
-        ),
+        _cpu("prefect_server_cpu_s", what.format(few), taken[FEW]),
+        _cpu("prefect_server_cpu_many_s", what.format(many), taken[MANY]),
+        at_most("prefect_server_cpu_vs_before", against, Pair(cpus[MANY], cpus[BEFORE]), TIMES, facts),
     ]
 
 
@@ -149,7 +155,7 @@ def _cpu(key: str, what: str, served: Sequence[Served]) -> Result:
 
 def _facts(served: Sequence[Served]) -> dict[str, Any]:
     """Medians."""
-    names: Iterable[str] = sorted({name for one in served for name in one.requests})
+    names = sorted({name for one in served for name in one.requests})
     return {
         "cpu_seconds": [one.cpu for one in served],
         "requests": {name: middle(one.requests[name] for one in served) for name in names},

@@ -48,8 +48,7 @@ class PrefectServer:
             del os.environ[name]
         os.environ |= {
             "PREFECT_HOME": str(self.home),
-            "PREFECT_API_URL": self.api,
-            "PREFECT_API_AUTH_STRING": self.password,
+            **self.client_settings,
             "PREFECT_SERVER_API_AUTH_STRING": self.password,
             "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": self.ui,
             "PREFECT_SERVER_UI_API_URL": "/api",  # relative: the UI calls its own origin
@@ -62,6 +61,11 @@ class PrefectServer:
             "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1"])),
             **settings,
         }
+
+    @property
+    def client_settings(self) -> dict[str, str]:
+        """What a client of this server needs."""
+        return {"PREFECT_API_URL": self.api, "PREFECT_API_AUTH_STRING": self.password}
 
     def start(self) -> None:
         """Start without waiting: it takes long, and the clusters can start meanwhile."""
