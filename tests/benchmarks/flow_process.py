@@ -67,6 +67,7 @@ class Run:
             "servers_cpu_seconds": self.servers_cpu,
             "requests": self.requests,
             "peak_mib": self.peak.mib,
+            "start_cpu_seconds": self.start.cpu,
         }
 
 

@@ -74,7 +74,7 @@ def worst_cpu(results: Sequence[Result]) -> Result:
 
 def _tenfold(before: Point, after: Point, over: str, key: str) -> float:
     """0 where a cost was too small to be measured."""
-    if not before[key] or not after[key]:
+    if before[key] <= 0 or after[key] <= 0:
         return 0.0
     slope = math.log(after[key] / before[key]) / math.log(after[over] / before[over])
     return round(10**slope, 2)

@@ -12,7 +12,7 @@ from tests.benchmarks.growth import grown
 from tests.benchmarks.results import Result
 from tests.benchmarks.rounds import in_rounds
 from tests.benchmarks.sizes import Size
-from tests.benchmarks.usage import Cost, cpu_of, middle
+from tests.benchmarks.usage import cpu_of, middle
 from tests.benchmarks.world import World
 from tests.support.tcp_proxy import black_hole
 
@@ -23,7 +23,8 @@ Both = tuple[Run, Run]
 def growth(world: World, size: Size, say: Say) -> list[Result]:
     """Whole runs as in a pod: how many clusters a run serves at a time matters only there.
 
-    The start would hide the growth: that of the fewest clusters is left out of all points.
+    The start would hide the growth, so it is left out: of wall time each run's own, as it goes by the load;
+    of CPU that of the fewest clusters, so that what grows in the start counts.
     """
     world.resize(size.certificates)
     with fleet(world, size.growth_clusters[-1], say) as many:
@@ -41,15 +42,15 @@ def _since(before: float, many: Fleet) -> float:
 
 
 def _grown(taken: Mapping[int, Sequence[Both]], extra: dict[str, Any]) -> Result:
-    start, points, runs = _start(next(iter(taken.values()))), [], []
+    start, points, runs = _start_cpu(next(iter(taken.values()))), [], []
     for clusters, pairs in taken.items():
         first, unchanged = (list(some) for some in zip(*pairs, strict=True))
         costs = _without(start, "first_sync", first) | _without(start, "unchanged", unchanged)
         kinds = {"first_sync": median_facts(first), "unchanged": median_facts(unchanged)}
         points.append({"clusters": clusters} | costs)
         runs.append({"clusters": clusters} | kinds)
-    left_out = {"start_left_out": {"seconds": start.seconds, "cpu_seconds": start.cpu}}
-    return grown("growth_clusters", "clusters", points, {"whole_runs": runs} | left_out | extra)
+    facts = {"whole_runs": runs, "start_left_out": {"cpu_seconds": start}}
+    return grown("growth_clusters", "clusters", points, facts | extra)
 
 
 def _both(many: Fleet, clusters: int, say: Say) -> Both:
@@ -60,16 +61,15 @@ def _both(many: Fleet, clusters: int, say: Say) -> Both:
     return first, unchanged
 
 
-def _start(pairs: Sequence[Both]) -> Cost:
-    runs = [run for both in pairs for run in both]
-    return Cost(middle(run.start.seconds for run in runs), middle(run.start.cpu for run in runs), 0.0)
+def _start_cpu(pairs: Sequence[Both]) -> float:
+    return middle(run.start.cpu for both in pairs for run in both)
 
 
-def _without(start: Cost, name: str, runs: Sequence[Run]) -> dict[str, float]:
+def _without(start_cpu: float, name: str, runs: Sequence[Run]) -> dict[str, float]:
     """Medians."""
     return {
-        f"{name}_seconds": round(middle(run.seconds for run in runs) - start.seconds, 3),
-        f"{name}_cpu_seconds": round(middle(run.cpu for run in runs) - start.cpu, 3),
+        f"{name}_seconds": middle(run.seconds - run.start.seconds for run in runs),
+        f"{name}_cpu_seconds": round(middle(run.cpu for run in runs) - start_cpu, 3),
     }
 
 

@@ -37,6 +37,20 @@ def test_ten_times_dearer_is_linear() -> None:
     assert growth.marginal(points, "n", "grows") == [0.2]
 
 
+def test_what_was_too_small_to_be_measured_has_no_factor() -> None:
+    """Noise can make a cost without the start nothing, or less."""
+    points = [{"n": 1, "cost": 0.1}, {"n": 10, "cost": -0.1}, {"n": 100, "cost": 0.0}]
+    assert growth.factors(points, "n", "cost") == [0.0, 0.0]
+
+
+def test_cpu_has_a_demand_of_its_own() -> None:
+    """The worst factor of CPU over all kinds of growth counts, whatever wall time does."""
+    points = [{"n": 10, **dict.fromkeys(growth.COSTS, 1)}, {"n": 100, **dict.fromkeys(growth.COSTS, 20)}]
+    points[1] |= {cost: 11 for cost in growth.COSTS if "cpu" in cost}
+    result = growth.worst_cpu([growth.grown("growth_n", "n", points, {})])
+    assert (result.value, result.met) == (11, True)
+
+
 @pytest.mark.parametrize(("dearest", "met"), [(10, True), (11, False)])
 def test_growth_is_judged_by_its_worst_step(dearest: float, met: bool) -> None:
     """One step of one cost that is dearer than linear is enough for the demand not to be met."""
