@@ -98,7 +98,8 @@ def costs(world: World, prefect: PrefectServer, say: Say, size: Size) -> list[Re
     with fleet(world, many, say) as clusters, _server_as_it_was(world, say) as old:
         say(f"server: what both take without a run, {size.server_idle_seconds:g} s")
         now, before = _idling((prefect, old), size.server_idle_seconds)
-        clusters.flow(many).run_in_pod()  # copies, so that the others find everything in sync
+        for _ in range(2):  # the first copies; the second has other artifacts, which the next ones repeat
+            clusters.flow(many).run_in_pod()
         say(f"server: unchanged runs of {few} and {many} clusters, {size.server_rounds} rounds")
         runs = {
             FEW: partial(_run, clusters, few, partial(now.serve, command=POD), say),
