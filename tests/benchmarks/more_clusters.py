@@ -23,8 +23,7 @@ Both = tuple[Run, Run]
 def growth(world: World, size: Size, say: Say) -> list[Result]:
     """Whole runs as in a pod: how many clusters a run serves at a time matters only there.
 
-    The start would hide the growth, so it is left out: of wall time each run's own, as it goes by the load;
-    of CPU that of the fewest clusters, so that what grows in the start counts.
+    The start would hide the growth, so each run's own is left out; its CPU is listed beside it.
     """
     world.resize(size.certificates)
     with fleet(world, size.growth_clusters[-1], say) as many:
@@ -42,14 +41,14 @@ def _since(before: float, many: Fleet) -> float:
 
 
 def _grown(taken: Mapping[int, Sequence[Both]], extra: dict[str, Any]) -> Result:
-    start, points, runs = _start_cpu(next(iter(taken.values()))), [], []
+    points, runs = [], []
     for clusters, pairs in taken.items():
         first, unchanged = (list(some) for some in zip(*pairs, strict=True))
-        costs = _without(start, "first_sync", first) | _without(start, "unchanged", unchanged)
+        costs = _without_start("first_sync", first) | _without_start("unchanged", unchanged)
         kinds = {"first_sync": median_facts(first), "unchanged": median_facts(unchanged)}
         points.append({"clusters": clusters} | costs)
         runs.append({"clusters": clusters} | kinds)
-    facts = {"whole_runs": runs, "start_left_out": {"cpu_seconds": start}}
+    facts = {"whole_runs": runs, "start_left_out": True}
     return grown("growth_clusters", "clusters", points, facts | extra)
 
 
@@ -61,15 +60,11 @@ def _both(many: Fleet, clusters: int, say: Say) -> Both:
     return first, unchanged
 
 
-def _start_cpu(pairs: Sequence[Both]) -> float:
-    return middle(run.start.cpu for both in pairs for run in both)
-
-
-def _without(start_cpu: float, name: str, runs: Sequence[Run]) -> dict[str, float]:
+def _without_start(name: str, runs: Sequence[Run]) -> dict[str, float]:
     """Medians."""
     return {
         f"{name}_seconds": middle(run.seconds - run.start.seconds for run in runs),
-        f"{name}_cpu_seconds": round(middle(run.cpu for run in runs) - start_cpu, 3),
+        f"{name}_cpu_seconds": middle(run.cpu - run.start.cpu for run in runs),
     }
 
 
