@@ -43,8 +43,9 @@ def compared(ready: Stage) -> dict[str, Result]:
 
 def test_both_comparisons_with_the_floor_copy_everything(compared: dict[str, Result]) -> None:
     """Ours and the floor leave the same copies, and the CPU of every party is measured."""
-    assert set(compared) == {"first_sync_vs_floor", "unchanged_vs_floor"}
-    for result in compared.values():
+    assert set(compared) == {"first_sync_vs_floor", "first_sync_cpu_s", "unchanged_vs_floor"}
+    for key in ("first_sync_vs_floor", "unchanged_vs_floor"):
+        result = compared[key]
         assert len(result.details["ours_seconds"]) == len(result.details["other_seconds"]) == 1
         assert set(result.details["cpu_seconds"]) > {"ours", "floor"}
 
@@ -52,8 +53,10 @@ def test_both_comparisons_with_the_floor_copy_everything(compared: dict[str, Res
 def test_growth_is_measured_at_every_size(ready: Stage) -> None:
     """Each size has both runs; an unchanged one makes the expected requests, three per cluster."""
     found = measured(ready, "growth")
-    assert set(found) == {"growth_certificates", "growth_clusters"}
-    certificates, clusters = (result.details["whole_runs"] for result in found.values())
+    assert set(found) == {"growth_certificates", "growth_clusters", "growth_worst"}
+    grown = [found[f"growth_{over}"].details for over in ("certificates", "clusters")]
+    certificates, clusters = (details["whole_runs"] for details in grown)
+    assert 0 < clusters[0]["unchanged"]["start_cpu_seconds"] < clusters[0]["unchanged"]["cpu_seconds"]
     assert [run["certificates"] for run in certificates] == [*TINY.growth_certificates]
     assert [run["clusters"] for run in clusters] == [*TINY.growth_clusters]
     assert certificates[-1]["unchanged"]["requests"] == expected_requests(ready.world)
@@ -66,9 +69,26 @@ def test_one_renewal_asks_for_what_changed(ready: Stage) -> None:
     """A renewal costs three requests per cluster that has the certificate."""
     found = measured(ready, "large")
     assert found["renewal_requests_large"].value == 3 * TINY.large_clusters
+    assert set(found) > {"peak_pod_large_first_mib", "unchanged_large_cpu_s"}
     peak: dict[str, Any] = found["peak_pod_large_mib"].details
     assert peak["copies"] == TINY.large_certificates * TINY.large_clusters
     assert len(peak["each_process"]) == 1
+
+
+def test_keys_are_counted_in_an_unchanged_run(ready: Stage) -> None:
+    """A run that finds everything in sync reads no key of a target."""
+    (found,) = measured(ready, "keys").values()
+    assert found.value == sum(found.details["by_cluster"].values())
+    assert not any(found.details["by_cluster"].get(f"cluster-{name}") for name in TARGETS)
+
+
+def test_a_run_for_more_clusters_costs_the_server_more_events(ready: Stage) -> None:
+    """Each cluster is a task, with its events; artifacts are written only where they are asked for."""
+    found = measured(ready, "server")
+    few, many = (found[key].details for key in ("prefect_server_cpu_s", "prefect_server_cpu_many_s"))
+    assert few["events"] < many["events"]
+    everything = found["prefect_server_cpu_vs_before"].details["before"]["requests"]
+    assert everything["artifacts"] > many["requests"]["artifacts"]
 
 
 def test_the_file_of_the_numbers_has_them_all(compared: dict[str, Result], tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from deployments.sandbox.world.kubeconfig import SOURCE_CLUSTER, context_name, w
 from tests.benchmarks.flow_process import FlowProcess
 from tests.benchmarks.fronts import Fronts, fronts, identity
 from tests.benchmarks.world import NAMESPACES, SETTLE_SECONDS, World, count_secrets
+from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 
 SERVER = "dev"
 
@@ -24,6 +25,7 @@ class Fleet:
     world: World
     names: Sequence[str]
     fronts: Fronts
+    ops: TcpProxy
     everything: bool
     """Whether each cluster has every certificate, or one."""
 
@@ -32,15 +34,16 @@ class Fleet:
         names, unserved = self.names[:clusters], unserved or {}
         config, kubeconfig = (self.world.directory / name for name in ("fleet.yaml", "fleet.kubeconfig"))
         addresses = {**{name: self.fronts.addresses[name] for name in names}, **unserved}
-        kubeconfig.write_text(json.dumps(_kubeconfig(self.world, addresses)))
+        kubeconfig.write_text(json.dumps(_kubeconfig(self.world, self.ops.url, addresses)))
         config.write_text(json.dumps(self._configuration(names)))
         environment = {"TLS_SYNC_CONFIG": str(config), "KUBECONFIG": str(kubeconfig)}
         copies = (clusters - len(unserved)) * (len(self.world.certificates) if self.everything else 1)
-        return FlowProcess(self.world, environment, lambda: self.copies == copies, succeeds=not unserved)
+        copied, succeeds = (lambda: self.count(names) == copies), not unserved
+        return FlowProcess(self.world, environment, copied, succeeds, self.ops)
 
-    @property
-    def copies(self) -> int:
-        return sum(count_secrets(self._admin, name) for name in self.names)
+    def count(self, names: Sequence[str]) -> int:
+        """The copies in these clusters."""
+        return sum(count_secrets(self._admin, name) for name in names)
 
     def empty(self) -> None:
         for name in self.names:
@@ -75,19 +78,21 @@ def fleet(world: World, clusters: int, say: Say, *, everything: bool = False) ->
     names = [f"fleet-{number:03}" for number in range(clusters)]
     say(f"fleet: {clusters} namespaces, addresses and contexts")
     write_kubeconfig(world.sandbox, world.directory / "admin.kubeconfig", {SERVER: names})
-    with fronts(world, SERVER, names) as behind:
-        one = Fleet(world, names, behind, everything)
+    ops = TcpProxy(world.ops.address[1])
+    with fronts(world, SERVER, names) as behind, tcp_proxy(ops):
+        one = Fleet(world, names, behind, ops, everything)
         one.empty()
         yield one
 
 
-def _kubeconfig(world: World, addresses: Mapping[str, str]) -> dict[str, Any]:
-    """OPS as it is, and a context for each address, all with the same account."""
+def _kubeconfig(world: World, ops: str, addresses: Mapping[str, str]) -> dict[str, Any]:
+    """OPS at that address, and a context for each of the others, all with the same account."""
     document: dict[str, Any] = yaml.safe_load(world.kubeconfig.read_text())
     sections = ("clusters", "users", "contexts")
     found = {section: {one["name"]: one for one in document[section]} for section in sections}
     new = {section: [found[section][context_name(SOURCE_CLUSTER)]] for section in sections}
-    cluster = found["clusters"][context_name(SERVER)]["cluster"]
+    source, cluster = (found["clusters"][context_name(name)]["cluster"] for name in (SOURCE_CLUSTER, SERVER))
+    source["server"] = ops
     user = found["users"][context_name(SERVER)]["user"]
     new["clusters"] += [{"name": n, "cluster": {**cluster, "server": url}} for n, url in addresses.items()]
     new["users"].append({"name": SERVER, "user": user})

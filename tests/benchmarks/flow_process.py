@@ -1,10 +1,12 @@
 """The flow as a process of its own, measured from its start to its exit."""
 
+import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from statistics import median
 from typing import Any
 
 from deployments.sandbox import processes
@@ -14,8 +16,9 @@ from deployments.sandbox.progress import Say, Waiting
 from flows.execute import VARIABLE
 from tests.benchmarks import requests_made
 from tests.benchmarks.memory import Peak
-from tests.benchmarks.usage import usage
+from tests.benchmarks.usage import Cost, cpu_of, usage
 from tests.benchmarks.world import World
+from tests.support.tcp_proxy import TcpProxy
 
 RUN_SECONDS = 900
 POLL_SECONDS = 0.01
@@ -37,6 +40,9 @@ SELDOM, SELDOM_IN_POD = Sampling(0.2), Sampling(0.2, 0.5)
 """For runs of minutes."""
 
 
+NOT_SEEN = Cost(0.0, 0.0, 0.0)
+
+
 @dataclass(frozen=True)
 class Run:
     seconds: float
@@ -44,8 +50,14 @@ class Run:
     """Seconds, of the run's processes."""
     servers_cpu: float
     peak: Peak
+    start: Cost = NOT_SEEN
+    """What it took before its first connection to OPS, where that was looked for: nearly all imports."""
     requests: int = 0
     """To the API servers, where they were counted."""
+
+    @property
+    def cost(self) -> Cost:
+        return Cost(self.seconds, self.cpu, self.servers_cpu)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -55,7 +67,12 @@ class Run:
             "servers_cpu_seconds": self.servers_cpu,
             "requests": self.requests,
             "peak_mib": self.peak.mib,
+            "start_cpu_seconds": self.start.cpu,
         }
+
+
+def median_facts(runs: Sequence[Run]) -> dict[str, Any]:
+    return {key: round(median(run.facts[key] for run in runs), 2) for key in runs[0].facts}
 
 
 @dataclass(frozen=True)
@@ -67,15 +84,20 @@ class FlowProcess:
     copied: Callable[[], bool] | None = None
     succeeds: bool = True
     """Whether the run must succeed; else it must fail, and copy what it can."""
+    ops: TcpProxy | None = None
+    """In front of OPS, where the kubeconfig leads through it."""
 
     def run(self, sampling: Sampling | None = None, say: Say | None = None) -> Run:
         """`python -m flows`. Without `sampling`, its memory is not measured, which would take CPU."""
-        return self._measure(FLOWS, sampling, say)
+        return self.measure(FLOWS, sampling, say)
 
     def run_in_pod(self, sampling: Sampling | None = None, say: Say | None = None) -> Run:
         """What the container of a Kubernetes job runs."""
-        pod = replace(self, environment={**self.environment, **pod_environment()})
-        return pod._measure(POD, sampling, say)
+        return self.as_pod().measure(POD, sampling, say)
+
+    def as_pod(self) -> "FlowProcess":
+        """With a run for it to execute."""
+        return replace(self, environment={**self.environment, **pod_environment(self.environment)})
 
     def counted(self, run: Callable[[], Run]) -> Run:
         """Run, and count the requests meanwhile."""
@@ -83,42 +105,69 @@ class FlowProcess:
         done = run()
         return replace(done, requests=requests_made.count(self.world.sandbox) - before)
 
-    def _measure(self, arguments: Sequence[str], sampling: Sampling | None, say: Say | None) -> Run:
+    def measure(
+        self, arguments: Sequence[str], sampling: Sampling | None = None, say: Say | None = None
+    ) -> Run:
         log = self.world.directory / "flow.log"
         log.unlink(missing_ok=True)
         with usage(self.world.sandbox.pids) as used:
             process = processes.spawn([sys.executable, *arguments], log, ROOT, self.environment)
             try:
-                peak = _wait(process, sampling, Waiting("run", say or (lambda _: None)))
+                first = _FirstConnection(self.ops, process.pid)
+                peak = _wait(process, sampling, first, Waiting("run", say or (lambda _: None)))
                 if process.poll() is None:
                     raise SandboxError(f"the flow does not end:\n{processes.tail(log)}")
             finally:
                 processes.stop(process)
         if (process.returncode == 0) != self.succeeds or not (self.copied or self._all_copied)():
             raise SandboxError(f"the flow did not copy what it should:\n{processes.tail(log)}")
-        return Run(round(used.seconds, 2), round(used.children_cpu, 2), round(used.servers_cpu, 2), peak)
+        seconds, cpu = round(used.seconds, 2), round(used.children_cpu, 2)
+        return Run(seconds, cpu, round(used.servers_cpu, 2), peak, first.start)
 
     def _all_copied(self) -> bool:
         return self.world.count_copies() == len(self.world.copies)
 
 
-def pod_environment() -> dict[str, str]:
+def pod_environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:
     """Create a run of a deployment, and return what Prefect's worker gives its pod."""
     command = [sys.executable, "-m", "tests.benchmarks.deployment"]
-    made = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    environment = {**os.environ, **(settings or {})}
+    made = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
     return {VARIABLE: made.stdout.split()[-1]}
 
 
-def _wait(process: processes.Process, sampling: Sampling | None, waiting: Waiting) -> Peak:
+class _FirstConnection:
+    """Notes what a run has taken when it first connects to OPS."""
+
+    def __init__(self, ops: TcpProxy | None, process: int) -> None:
+        self._ops, self._process, self._begin = ops, process, time.perf_counter()
+        self._before = ops.connections if ops else 0
+        self.start = NOT_SEEN
+
+    @property
+    def is_awaited(self) -> bool:
+        return self._ops is not None and self.start is NOT_SEEN
+
+    def look(self) -> None:
+        if self._ops and self.is_awaited and self._ops.connections > self._before:
+            self.start = Cost(time.perf_counter() - self._begin, cpu_of([self._process]), 0.0)
+
+
+def _wait(
+    process: processes.Process, sampling: Sampling | None, first: _FirstConnection, waiting: Waiting
+) -> Peak:
     """Wait for the end of the process, RUN_SECONDS at most; return its memory."""
     peak, end = Peak(), time.monotonic() + RUN_SECONDS
     next_shared = time.monotonic() if sampling and sampling.shared < RUN_SECONDS else end
+    next_peak = time.monotonic() if sampling else end
     while process.poll() is None and time.monotonic() < end:
-        if sampling:
-            now = time.monotonic()
+        first.look()
+        now = time.monotonic()
+        if sampling and now >= next_peak:
             peak.sample(process.pid, shared=now >= next_shared)
+            next_peak = now + sampling.peaks
             if now >= next_shared:
                 next_shared = now + sampling.shared
         waiting.tick()
-        time.sleep(sampling.peaks if sampling else POLL_SECONDS)
+        time.sleep(sampling.peaks if sampling and not first.is_awaited else POLL_SECONDS)
     return peak

@@ -10,15 +10,18 @@ from deployments.sandbox.demo.prefect_server import ROOT, PrefectServer, prefect
 from deployments.sandbox.progress import Say
 from tests.benchmarks import (
     clusters_part,
+    keys,
     large,
     more_certificates,
     more_clusters,
     pod,
     renewals,
+    server_cost,
     start,
     whole_run,
 )
 from tests.benchmarks.flow_process import FlowProcess
+from tests.benchmarks.growth import worst_cpu
 from tests.benchmarks.results import Result
 from tests.benchmarks.sizes import Size
 from tests.benchmarks.world import World
@@ -58,7 +61,9 @@ def _start(stage: Stage) -> list[Result]:
 def _growth(stage: Stage) -> list[Result]:
     stage.server()
     over_certificates = more_certificates.growth(stage.world, stage.size, stage.say)
-    return [over_certificates, *more_clusters.growth(stage.world, stage.size, stage.say)]
+    over_clusters, *more = more_clusters.growth(stage.world, stage.size, stage.say)
+    grown = [over_certificates, over_clusters]
+    return [*grown, worst_cpu(grown), *more]
 
 
 def _large(stage: Stage) -> list[Result]:
@@ -68,16 +73,18 @@ def _large(stage: Stage) -> list[Result]:
 
 PARTS: dict[str, Callable[[Stage], list[Result]]] = {
     "clusters": lambda stage: clusters_part.compare(stage.ordinary(), stage.say, stage.size),
-    "kubectl": lambda stage: [whole_run.against_kubectl(stage.flow(), stage.say, stage.size)],
+    "kubectl": lambda stage: [whole_run.against_loop(stage.flow(), stage.say, stage.size)],
     "script": lambda stage: whole_run.against_script(stage.flow(), stage.say, stage.size),
     "requests": lambda stage: [whole_run.unchanged_requests(stage.flow(), stage.say)],
+    "keys": lambda stage: [keys.at_rest(stage.flow(), stage.say)],
     "memory": lambda stage: pod.peaks(stage.flow(), stage.say),
     "watcher": lambda s: renewals.latencies(s.ordinary(), s.server(), s.say, s.size.renewals),
     "start": _start,
+    "server": lambda s: server_cost.costs(s.world, s.server(), s.say, s.size),
     "growth": _growth,
     "large": _large,  # last: its copies take minutes to delete
 }
-QUICK_PARTS = tuple(name for name in PARTS if name not in ("growth", "large"))
+QUICK_PARTS = tuple(name for name in PARTS if name not in ("server", "growth", "large"))
 
 
 @contextmanager

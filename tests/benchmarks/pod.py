@@ -22,7 +22,7 @@ def peaks(flow: FlowProcess, say: Say) -> list[Result]:
     return [
         _peak(
             "peak_flow_mib",
-            f"memory, {copies} copies: the flow's process",
+            f"memory, {copies} copies: the flow's process, also by hand",
             highest,
             f"under {FLOW_MIB} MiB",
             highest < FLOW_MIB,

@@ -3,9 +3,8 @@
 import json
 import os
 import platform
-import statistics
 import subprocess
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -15,6 +14,7 @@ from typing import Any
 from deployments.sandbox.programs.binaries import locate
 from deployments.sandbox.progress import Say
 
+UNCERTAIN = "can't tell"
 PACKAGES = ("prefect", "kubernetes", "pydantic", "cryptography")
 
 Content = dict[str, Any]
@@ -35,6 +35,8 @@ class Result:
     demand: str = ""
     met: bool | None = None
     """None where nothing is demanded."""
+    uncertain: bool = False
+    """Whether the rounds differ so much that `met` can't be told from noise; see comparison.py."""
     details: dict[str, Any] = field(default_factory=dict)
 
     def with_details(self, more: dict[str, Any]) -> "Result":
@@ -48,51 +50,8 @@ class Result:
             "other": self.other,
             "result": f"{self.value:g}{self.unit}",
             "demand": self.demand,
-            "met?": {True: "yes", False: "no", None: ""}[self.met],
+            "met?": UNCERTAIN if self.uncertain else {True: "yes", False: "no", None: ""}[self.met],
         }
-
-
-@dataclass(frozen=True)
-class Pair:
-    """Seconds of two things that were timed in turn."""
-
-    ours: Sequence[float]
-    other: Sequence[float]
-
-    @property
-    def ratio(self) -> float:
-        return round(statistics.median(self.ours) / statistics.median(self.other), 2)
-
-    @property
-    def details(self) -> dict[str, Any]:
-        return {
-            "ours_seconds": _rounded(self.ours),
-            "other_seconds": _rounded(self.other),
-            "ratio_of_best": round(min(self.ours) / min(self.other), 2),
-        }
-
-
-def at_most(
-    key: str, what: str, pair: Pair, times: float, details: Mapping[str, Any] | None = None
-) -> Result:
-    """Return the ratio of the medians, of which at most `times` is demanded."""
-    return Result(
-        key=key,
-        what=what,
-        value=pair.ratio,
-        unit="x",
-        ours=seconds(pair.ours),
-        other=seconds(pair.other),
-        demand=f"at most {times:g}x",
-        met=pair.ratio <= times,
-        details=pair.details | dict(details or {}),
-    )
-
-
-def seconds(samples: Sequence[float]) -> str:
-    """The median as `1.42 s`, or as `0.071 s` where it is under a second."""
-    median = statistics.median(samples)
-    return f"{median:.3f} s" if median < 1 else f"{median:.2f} s"
 
 
 def text(rows: Iterable[Row]) -> str:
@@ -171,7 +130,3 @@ def _last_word(command: list[str]) -> str:
 
 def load() -> list[float]:
     return [round(average, 2) for average in os.getloadavg()]
-
-
-def _rounded(samples: Sequence[float]) -> list[float]:
-    return [round(sample, 4) for sample in samples]

@@ -1,4 +1,4 @@
-"""The start and the cost of an unchanged run, against `import prefect` alone: by hand, and in its pod."""
+"""The start of a run and the cost of an unchanged one, beside `import prefect`: by hand, and in its pod."""
 
 import os
 import statistics
@@ -13,8 +13,10 @@ import yaml
 from deployments.sandbox.demo.prefect_server import ROOT
 from deployments.sandbox.progress import Say
 from deployments.sandbox.world.kubeconfig import SOURCE_CLUSTER, context_name
+from tests.benchmarks.comparison import Pair, at_most, judged, seconds
 from tests.benchmarks.flow_process import FLOWS, POD, pod_environment
-from tests.benchmarks.results import Pair, Result, at_most, seconds
+from tests.benchmarks.results import Result
+from tests.benchmarks.rounds import in_rounds
 from tests.benchmarks.world import World
 from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 
@@ -34,20 +36,22 @@ class Start:
 
 
 def starts(world: World, say: Say, times: int) -> list[Result]:
-    """In turn, so that all have the same load; each run finds everything in sync."""
-    say(f"start: {times} runs by hand, {times} in a pod, and {times} imports of prefect")
+    """Each run finds everything in sync."""
+    say(f"start: {times} rounds of a run by hand, one in a pod, and an import of prefect")
     proxy = TcpProxy(world.sandbox.cluster(SOURCE_CLUSTER).admin.address[1])
     whole = world.kubeconfig.read_text()
     with tcp_proxy(proxy) as url:
         try:
             world.kubeconfig.write_text(_through(whole, url))
-            rounds = [
-                (_start(proxy, FLOWS), _start(proxy, POD, pod_environment()), _start(proxy, IMPORT))
-                for _ in range(times)
-            ]
+            parties = {
+                "by hand": lambda: _start(proxy, FLOWS),
+                "in a pod": lambda: _start(proxy, POD, pod_environment()),
+                "import": lambda: _start(proxy, IMPORT),
+            }
+            taken = in_rounds(parties, times)
         finally:
             world.kubeconfig.write_text(whole)
-    by_hand, pods, imports = zip(*rounds, strict=True)
+    by_hand, pods, imports = taken.values()
     return [
         _difference([one.first_request for one in by_hand], [one.first_request for one in imports]),
         at_most(
@@ -66,18 +70,18 @@ def starts(world: World, say: Say, times: int) -> list[Result]:
 
 
 def _difference(ours: Sequence[float], other: Sequence[float]) -> Result:
-    more = round(statistics.median(ours) - statistics.median(other), 2)
-    return Result(
+    result = Result(
         key="start_beyond_import_s",
-        what="from the process's start to its first request / import prefect",
-        value=more,
+        what="by hand, from the process's start to its first request / import prefect",
+        value=round(statistics.median(ours) - statistics.median(other), 2),
         unit=" s more",
         ours=seconds(ours),
         other=seconds(other),
         demand=f"at most {MORE_S} s more",
-        met=more <= MORE_S,
         details={"ours_seconds": ours, "other_seconds": other},
     )
+    more = [one - two for one, two in zip(ours, other, strict=True)]
+    return judged(result, more, lambda one: one <= MORE_S)
 
 
 def _through(kubeconfig: str, url: str) -> str:

@@ -12,6 +12,15 @@ from statistics import median
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
+@dataclass(frozen=True)
+class Cost:
+    """What a party took in one round, in seconds."""
+
+    seconds: float
+    cpu: float
+    servers_cpu: float
+
+
 @dataclass
 class Usage:
     """In seconds; set when the `with` ends."""
@@ -23,6 +32,15 @@ class Usage:
     """Of child processes that ended meanwhile, with their children."""
     servers_cpu: float = 0.0
     """Of the API servers and etcd."""
+
+    @property
+    def here(self) -> Cost:
+        """Where the party ran in this process."""
+        return Cost(self.seconds, self.own_cpu, self.servers_cpu)
+
+    @property
+    def of_children(self) -> Cost:
+        return Cost(self.seconds, self.children_cpu, self.servers_cpu)
 
 
 @contextmanager

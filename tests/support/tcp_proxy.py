@@ -34,6 +34,11 @@ class TcpProxy:
     def start(self) -> str:
         self._listener = socket.create_server(("127.0.0.1", 0))
         threading.Thread(target=self._accept, daemon=True).start()
+        return self.url
+
+    @property
+    def url(self) -> str:
+        """Where it listens, once it has been started."""
         return f"https://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def stop(self) -> None:

@@ -21,6 +21,11 @@ from deployments.sandbox.clusters.api_server import free_port
 from deployments.sandbox.errors import SandboxError
 from deployments.sandbox.progress import Say, Waiting
 
+RECORDER = {
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "100",
+    "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+}
+"""As in the chart: by default each state of a task run is a transaction of its own."""
 ROOT = Path(__file__).parents[3]
 START_SECONDS = 180
 
@@ -43,8 +48,7 @@ class PrefectServer:
             del os.environ[name]
         os.environ |= {
             "PREFECT_HOME": str(self.home),
-            "PREFECT_API_URL": self.api,
-            "PREFECT_API_AUTH_STRING": self.password,
+            **self.client_settings,
             "PREFECT_SERVER_API_AUTH_STRING": self.password,
             "PREFECT_SERVER_CORS_ALLOWED_ORIGINS": self.ui,
             "PREFECT_SERVER_UI_API_URL": "/api",  # relative: the UI calls its own origin
@@ -53,9 +57,15 @@ class PrefectServer:
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "DO_NOT_TRACK": "1",
             "TMPDIR": str(self.home.parent),
+            **RECORDER,
             "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1"])),
             **settings,
         }
+
+    @property
+    def client_settings(self) -> dict[str, str]:
+        """What a client of this server needs."""
+        return {"PREFECT_API_URL": self.api, "PREFECT_API_AUTH_STRING": self.password}
 
     def start(self) -> None:
         """Start without waiting: it takes long, and the clusters can start meanwhile."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from deployments.sandbox.clusters.control_plane import Sandbox
+from deployments.sandbox.demo.prefect_server import RECORDER
 from deployments.sandbox.world.kubeconfig import SOURCE_CLUSTER, context_name, write_admin_kubeconfig
 from tasks.config.schema import SyncConfig
 from tests.conftest import running_sandbox
@@ -347,6 +348,13 @@ def test_a_disruption_budget_only_where_there_are_replicas() -> None:
     """A single pod has no budget, which would block each drain of its node."""
     assert "PodDisruptionBudget" not in {m["kind"] for m in render()}
     one(render(VALUES["everything"]), "PodDisruptionBudget", "tls-sync-worker")
+
+
+def test_the_server_stores_task_runs_together() -> None:
+    """Not one transaction per state, and as the server that the benchmarks measure."""
+    server = one(render(VALUES["everything"]), "Deployment", "tls-sync-server")["spec"]["template"]
+    given = {variable["name"]: variable.get("value") for variable in containers(server)[0]["env"]}
+    assert {name: given.get(name) for name in RECORDER} == RECORDER
 
 
 def test_what_is_old_is_cleaned_up() -> None:

@@ -4,46 +4,46 @@ import os
 import subprocess
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from deployments.sandbox.errors import SandboxError
 from deployments.sandbox.programs.binaries import locate
 from deployments.sandbox.progress import Say, Waiting
-from tests.benchmarks.usage import Usage, usage
+from tests.benchmarks.usage import Cost, Usage, usage
 from tests.benchmarks.world import TARGETS, Copy, World
 
 LOOP, SCRIPT = (Path(__file__).with_name(f"kubectl-{name}.sh") for name in ("loop", "script"))
 
 
-@dataclass(frozen=True)
-class Loop:
-    """Seconds for all copies; extrapolated where only some were made."""
-
-    seconds: float
-    cpu: float
-    servers_cpu: float
-    made: int
-
-
-def time_loop(world: World, say: Say, sample: int | None) -> Loop:
-    """All copies into empty targets, or a sample of that many."""
-    wanted = world.copies
-    # kubectl caches the API discovery of each cluster in its home; filling that cache is not timed.
-    world.empty()
-    _run(world, LOOP, wanted[:: len(wanted) // len(TARGETS)], say)
-    timed = wanted[:: max(1, len(wanted) // sample)] if sample else wanted
-    used = _run_from_empty(world, LOOP, timed, say)
-    times = len(wanted) / len(timed)
-    seconds, cpu, servers = (
-        round(one * times, 1) for one in (used.seconds, used.children_cpu, used.servers_cpu)
-    )
-    return Loop(seconds, cpu, servers, len(timed))
-
-
-def time_script(world: World, say: Say) -> Usage:
+class Script:
     """All copies into empty targets, by the script."""
-    return _run_from_empty(world, SCRIPT, world.copies, say)
+
+    def __init__(self, world: World, say: Say) -> None:
+        self._world, self._say = world, say
+
+    def time(self) -> Cost:
+        return _run_from_empty(self._world, SCRIPT, self._world.copies, self._say).of_children
+
+
+class Loop:
+    """All copies into empty targets, one after the other; or a sample of them, extrapolated to all."""
+
+    def __init__(self, world: World, say: Say, sample: int | None) -> None:
+        wanted = world.copies
+        self._world, self._say, self._copies = world, say, len(wanted)
+        self._timed = wanted[:: max(1, len(wanted) // sample)] if sample else wanted
+        # kubectl caches the API discovery of each cluster in its home; filling that cache is not timed.
+        world.empty()
+        _run(world, LOOP, wanted[:: len(wanted) // len(TARGETS)], say)
+
+    @property
+    def made(self) -> int:
+        return len(self._timed)
+
+    def time(self) -> Cost:
+        used = _run_from_empty(self._world, LOOP, self._timed, self._say)
+        costs = (used.seconds, used.children_cpu, used.servers_cpu)
+        return Cost(*(round(one * self._copies / self.made, 1) for one in costs))
 
 
 def _run_from_empty(world: World, program: Path, wanted: Sequence[Copy], say: Say) -> Usage:
