@@ -27,6 +27,28 @@ class OutOfSync:
     """The only certificate of that sync; None for every certificate."""
     report_owed: bool = False
     """A report named the cluster as pending, so that a report of its own has to follow."""
+    earlier: tuple[tuple[str | None, Future[ClusterReport]], ...] = ()
+    """Syncs that were slow before that one, and their certificates: their reports are owed, too."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no sync is under way any more, where one was."""
+        return self.future is not None and self.future.done() and all(one.done() for _, one in self.earlier)
+
+
+def slow(
+    future: Future[ClusterReport], generation: int, certificate: str | None, known: OutOfSync | None
+) -> OutOfSync:
+    """Let the sync go on. If the cluster was out of sync before, generation -1 makes a full sync follow."""
+    under_way = ((known.certificate, known.future),) if known and known.future else ()
+    return OutOfSync(
+        isolated=True,
+        future=future,
+        generation=-1 if known else generation,
+        certificate=certificate,
+        report_owed=True,
+        earlier=(*(known.earlier if known else ()), *under_way),
+    )
 
 
 def after_failure(report: ClusterReport, attempt: int, backoff: tuple[float, ...]) -> OutOfSync:
