@@ -42,7 +42,7 @@ class ChangeHandler:
         self._reconciler, self._recorder, self._enqueue = reconciler, recorder, enqueue
         self._timings = timings
         self._last_error = ""
-        self._lock = threading.Lock()
+        self._lock, self._publishing = threading.Lock(), threading.Lock()
         self._checks: Counter[str] = Counter()
         """Certificates that are not Ready, and how often each was checked again."""
 
@@ -111,9 +111,11 @@ class ChangeHandler:
 
     def _publish(self, report: RunReport, trigger: str, seconds: float | None = None) -> None:
         duration = "" if seconds is None else f" ({seconds:.2f} s)"
-        log(f"{trigger}: {run_verdict(report).message}{duration}")
-        registry.observe(report)
-        self._recorder.add(report, trigger)
+        with self._publishing:  # else the metrics could go back to an older snapshot of OPS
+            report = self._reconciler.updated(report)
+            log(f"{trigger}: {run_verdict(report).message}{duration}")
+            registry.observe(report)
+            self._recorder.add(report, trigger)
 
 
 def trigger(name: str) -> str:

@@ -306,7 +306,7 @@ def test_a_dead_cluster_delays_no_other_and_is_retried(world: World) -> None:
 def retry_once(reconciler: Reconciler, reports: list[RunReport]) -> None:
     """Retry each failed cluster at once, and wait for the result."""
     for _ in range(2):
-        for one in reconciler._out_of_sync.values():
+        for one in reconciler._clusters._out_of_sync.values():
             one.retry_at = 0.0
             wait([one.future] if one.future else [])
         reconciler.retry_failed(reports.append)
@@ -489,7 +489,7 @@ def test_nothing_starts_after_close(world: World) -> None:
         reconciler.close()
         assert world.row("web-tls").action is Action.KEEP
         position = world.log_position("dev")
-        reconciler._out_of_sync["dev"].future = None
+        reconciler._clusters._out_of_sync["dev"].future = None
         reconciler.retry_failed(lambda _: None)
         report = reconciler.reconcile("web-tls")
     assert report is not None

@@ -1,6 +1,8 @@
 """Which clusters are synced when something changes, and how those that failed come back."""
 
+import gc
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
@@ -29,6 +31,10 @@ SECONDS = 30.0
 WEB, API = route(["web-tls"]), route(["api-tls"])
 
 
+class Secret(dict[str, object]):
+    """One of OPS, with its key; it can be watched for its end."""
+
+
 class Clusters:
     """The targets, each with what a sync of it reports, and OPS."""
 
@@ -42,6 +48,8 @@ class Clusters:
         """Called with the cluster's name while it is synced."""
         self.reads: list[str] = []
         self.source_error: Exception | None = None
+        self.secret: Secret | None = None
+        """What was read last."""
 
     @staticmethod
     def configured(*clusters: Cluster) -> SyncConfig:
@@ -74,7 +82,8 @@ def clusters(monkeypatch: pytest.MonkeyPatch) -> Clusters:
 
     def read_changed(_: object, __: Source, name: str, *___: object) -> object:
         clusters.read(name)
-        return {"web-tls": web, "api-tls": api}[name], {}
+        clusters.secret = Secret()
+        return {"web-tls": web, "api-tls": api}[name], clusters.secret
 
     def read_source(*_: object) -> object:
         clusters.read("everything")
@@ -116,7 +125,7 @@ def retried(reconciler: Reconciler) -> list[RunReport]:
     """Start the retries that are due, wait for them, and return what is published of them."""
     published: list[RunReport] = []
     reconciler.retry_failed(published.append)
-    for one in reconciler._out_of_sync.values():
+    for one in reconciler._clusters._out_of_sync.values():
         if one.future:
             one.future.result(SECONDS)
     reconciler.retry_failed(published.append)
@@ -207,7 +216,7 @@ def test_an_unexpected_error_fails_its_cluster_only(clusters: Clusters, reconcil
 def test_a_slow_cluster_delays_no_report(clusters: Clusters, reconciler: Reconciler) -> None:
     """It is pending; once it is done, its own report follows, of the same certificate."""
     go_on = threading.Event()
-    reconciler._timings = replace(TIMINGS, change_wait=1.0)
+    reconciler._clusters.timings = replace(TIMINGS, change_wait=1.0)
     clusters.during = lambda name: wait_for(go_on) if name == "dev" else None
     assert states(reconciler.reconcile("web-tls")) == ({"rct": True}, ("dev",))
     go_on.set()
@@ -220,7 +229,7 @@ def test_a_slow_cluster_delays_no_report(clusters: Clusters, reconciler: Reconci
 def test_a_slow_cluster_that_fails_is_reported(clusters: Clusters, reconciler: Reconciler) -> None:
     """The report that named it as pending is followed by one with its failure, even without a write."""
     go_on = threading.Event()
-    reconciler._timings = replace(TIMINGS, change_wait=1.0)
+    reconciler._clusters.timings = replace(TIMINGS, change_wait=1.0)
     clusters.during = lambda name: wait_for(go_on) if name == "dev" else None
     clusters.fail("dev")
     reconciler.reconcile("web-tls")
@@ -237,7 +246,7 @@ def test_a_slow_cluster_that_failed_before_is_synced_in_full(
     reconciler.reconcile("web-tls")
     del clusters.reports["dev"]
     go_on = threading.Event()
-    reconciler._timings = replace(TIMINGS, change_wait=1.0)
+    reconciler._clusters.timings = replace(TIMINGS, change_wait=1.0)
     clusters.during = lambda name: wait_for(go_on) if name == "dev" else None
     reconciler.reconcile("web-tls")
     go_on.set()
@@ -257,7 +266,7 @@ def test_a_change_during_a_retry_makes_another_one_follow(clusters: Clusters, re
 
     def change(name: str) -> None:
         if name == "dev":
-            reconciler.reconcile("api-tls")
+            reconciler.reconcile("web-tls")
 
     clusters.during = change
     assert len(retried(reconciler)) == 1
@@ -293,7 +302,7 @@ def test_nothing_starts_after_close(clusters: Clusters, reconciler: Reconciler) 
 def test_the_reports_of_all_slow_changes_follow(clusters: Clusters, reconciler: Reconciler) -> None:
     """Two changes are under way in a cluster that is slow: each has its report, and a full sync follows."""
     begun, go_on = threading.Barrier(3), threading.Event()
-    reconciler._timings = replace(TIMINGS, change_wait=0.2)
+    reconciler._clusters.timings = replace(TIMINGS, change_wait=0.2)
 
     def hold(name: str) -> None:
         if name == "rct" and not go_on.is_set():
@@ -320,13 +329,34 @@ def test_a_failure_beside_a_slow_change_makes_a_full_sync_follow(
 ) -> None:
     """The slow change ends well, and yet the cluster lacks what has failed meanwhile."""
     go_on = threading.Event()
-    reconciler._timings = replace(TIMINGS, change_wait=0.2)
+    reconciler._clusters.timings = replace(TIMINGS, change_wait=0.2)
     clusters.during = lambda name: wait_for(go_on) if name == "rct" else None
     assert states(reconciler.reconcile("api-tls"))[1] == ("rct",)
-    reconciler._record_failure("rct", cluster_report("rct", failures=(failure(),)))
+    reconciler._clusters._record_failure("rct", cluster_report("rct", failures=(failure(),)))
     go_on.set()
     clusters.take_synced()
     retried(reconciler)
     assert reconciler.out_of_sync == {"rct"}
     retried(reconciler)
     assert (clusters.take_synced(), reconciler.out_of_sync) == ({("rct", None)}, frozenset())
+
+
+def test_the_key_is_gone_when_a_change_is_copied(clusters: Clusters, reconciler: Reconciler) -> None:
+    """Nothing that lives on holds the Secret that was read: no future, no thread and no memory."""
+    reconciler.reconcile("web-tls")
+    secret, clusters.secret = weakref.ref(clusters.secret or Secret()), None
+    gc.collect()
+    assert secret() is None
+
+
+def test_a_report_shows_what_is_known_of_ops_when_it_is_published(
+    clusters: Clusters, reconciler: Reconciler
+) -> None:
+    """Another change may have been read since: metrics never go back to an older snapshot."""
+    older = reconciler.reconcile("web-tls")
+    newer = reconciler.reconcile("api-tls")
+    assert older
+    assert newer
+    assert older.snapshot is not newer.snapshot
+    assert reconciler.updated(older).snapshot is newer.snapshot
+    assert reconciler.updated(newer) is newer
