@@ -127,6 +127,7 @@ class Recorder:
                 self._changed.wait_for(lambda: self._records or self._closed)
                 if not self._records:
                     return
+                self._changed.wait_for(lambda: self._closed, self._timings.record_delay)
                 record = self._writing = self._merge()
             is_written = self._write(record)
             with self._changed:

@@ -3,7 +3,7 @@
 import sys
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -43,6 +43,7 @@ class ChangeHandler:
         self._timings = timings
         self._last_error = ""
         self._lock, self._publishing = threading.Lock(), threading.Lock()
+        self._unpublished: deque[tuple[RunReport, str, float | None]] = deque()
         self._checks: Counter[str] = Counter()
         """Certificates that are not Ready, and how often each was checked again."""
 
@@ -110,12 +111,17 @@ class ChangeHandler:
         self._last_error = error
 
     def _publish(self, report: RunReport, trigger: str, seconds: float | None = None) -> None:
-        duration = "" if seconds is None else f" ({seconds:.2f} s)"
-        with self._publishing:  # else the metrics could go back to an older snapshot of OPS
-            report = self._reconciler.updated(report)
-            log(f"{trigger}: {run_verdict(report).message}{duration}")
-            registry.observe(report)
-            self._recorder.add(report, trigger)
+        """Log, measure and record a report, together with those of other threads that wait for this."""
+        self._unpublished.append((report, trigger, seconds))
+        with self._publishing:  # in order: the metrics must not go back to an older snapshot of OPS
+            waiting = [self._unpublished.popleft() for _ in range(len(self._unpublished))]
+            reports = [self._reconciler.updated(one) for one, *_ in waiting]
+            for now, (_, what, took) in zip(reports, waiting, strict=True):
+                duration = "" if took is None else f" ({took:.2f} s)"
+                log(f"{what}: {run_verdict(now).message}{duration}")
+                self._recorder.add(now, what)
+            if reports:
+                registry.observe(*reports)
 
 
 def trigger(name: str) -> str:

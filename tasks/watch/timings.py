@@ -56,6 +56,8 @@ class WatchTimings:
     http_timeout: float = 10.0
     """How long a client of `/healthz` and `/metrics` may take to send its request."""
 
+    record_delay: float = 1.0
+    """Wait before a record is written: what follows at once becomes part of it, and is not delayed by it."""
     record_retry: float = 10.0
     """Wait before a record is sent again to a Prefect API that did not accept it."""
     record_shutdown: float = 10.0

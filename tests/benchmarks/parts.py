@@ -9,6 +9,7 @@ from deployments.sandbox.clusters.control_plane import Sandbox
 from deployments.sandbox.demo.prefect_server import ROOT, PrefectServer, prefect_server
 from deployments.sandbox.progress import Say
 from tests.benchmarks import (
+    bursts,
     clusters_part,
     large,
     more_certificates,
@@ -73,6 +74,7 @@ PARTS: dict[str, Callable[[Stage], list[Result]]] = {
     "requests": lambda stage: [whole_run.unchanged_requests(stage.flow(), stage.say)],
     "memory": lambda stage: pod.peaks(stage.flow(), stage.say),
     "watcher": lambda s: renewals.latencies(s.ordinary(), s.server(), s.say, s.size.renewals),
+    "burst": lambda stage: bursts.bursts(stage.world, stage.server().api, stage.say),
     "start": _start,
     "growth": _growth,
     "large": _large,  # last: its copies take minutes to delete

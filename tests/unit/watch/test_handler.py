@@ -63,7 +63,7 @@ class Stage:
 def observed(monkeypatch: pytest.MonkeyPatch) -> list[RunReport]:
     """The reports that became metrics."""
     reports: list[RunReport] = []
-    monkeypatch.setattr(registry, "observe", reports.append)
+    monkeypatch.setattr(registry, "observe", lambda *several: reports.extend(several))
     return reports
 
 
