@@ -23,6 +23,8 @@ from tests.support.factories import NOW, SOURCE_NAMESPACE, failure
 SOURCE = Source(namespace=SOURCE_NAMESPACE)
 ISSUER = Issuer(now=NOW)
 SECRET = ISSUER.secret("web-tls", ["web.example.org"])
+BY_HAND = SECRET | {"metadata": {**SECRET["metadata"], "annotations": {}}}
+"""Without cert-manager's mark."""
 
 Object = dict[str, Any]
 
@@ -102,8 +104,7 @@ def test_of_several_certificates_the_worst_counts() -> None:
 
 def test_a_secret_that_no_certificate_writes_costs_one_request(monkeypatch: pytest.MonkeyPatch) -> None:
     """As long as the list is young; later the Certificates are listed again, beside the Secret."""
-    by_hand = SECRET | {"metadata": {**SECRET["metadata"], "annotations": {}}}
-    ops = Ops(by_hand, certificate("other", "other-tls"))
+    ops = Ops(BY_HAND, certificate("other", "other-tls"))
     known = listed(ops)
     assert isinstance(read(ops, known)[0], Certificate)
     assert ops.asked == ["secret web-tls"]
@@ -140,7 +141,7 @@ def test_a_certificate_that_cannot_be_read_alone_is_listed(code: FailureCode) ->
 
 def test_a_certificate_that_writes_another_secret_now_proves_nothing() -> None:
     """Its secretName has been changed since the list, so that the list is read again."""
-    ops = Ops(SECRET, certificate())
+    ops = Ops(BY_HAND, certificate())
     known = listed(ops)
     ops._certificates = (certificate(secret="other-tls"),)
     read(ops, known)
