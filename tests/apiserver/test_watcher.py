@@ -71,6 +71,7 @@ def test_a_renewal_is_copied_and_recorded(watching: World, prefect: tuple[str, P
     first, second = watching.issue("web-a-tls", "web-b-tls")
     with watcher(tmp_path, prefect[0]) as started:
         until("the start", lambda: watching.is_everywhere(first) and watching.is_everywhere(second))
+        until("its record", lambda: len(states(prefect[0])) == 1)  # else both would be one
         renewed = watching.renew(first)
         until("the renewal", lambda: watching.is_everywhere(renewed))
         until("two records", lambda: len(states(prefect[0])) == 2)
