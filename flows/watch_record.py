@@ -3,6 +3,7 @@
 import sys
 import threading
 from collections import deque
+from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import NamedTuple
 
@@ -14,18 +15,37 @@ from prefect.exceptions import PrefectHTTPStatusError
 from tasks.domain.models import RunReport
 from tasks.metrics import registry
 from tasks.orchestration.publish import final_state, show
+from tasks.report.merge import count_rows, merged
 from tasks.watch.timings import DEFAULT, WatchTimings
 
-MAX_RECORDS = 200
-"""Maximum number of records that wait for Prefect's API; beyond it, the oldest are dropped and counted."""
 MAX_ROWS = 20_000
-"""Maximum number of report rows in all of these records; the newest record is kept however large it is."""
+"""Maximum number of report rows that wait for Prefect's API; beyond it, the oldest records are dropped and
+counted. The newest record is kept however large it is."""
+MAX_REPORTS = 50
+"""Maximum number of reports that wait one by one; more become one record before Prefect's API answers."""
+MAX_NAMED = 2
+"""Maximum number of triggers that the name of a record of several shows."""
 
 
 class Record(NamedTuple):
     report: RunReport
-    trigger: str
-    """`homarr-dev-tls changed`."""
+    triggers: tuple[str, ...]
+    """Each once: `homarr-dev-tls changed`."""
+    reports: int = 1
+    """Number of reports in it."""
+
+    @property
+    def trigger(self) -> str:
+        """What triggered it, for people: `start, web-a-tls changed and 298 more`."""
+        more = len(self.triggers) - MAX_NAMED
+        named = ", ".join(self.triggers[:MAX_NAMED])
+        return f"{named} and {more} more" if more > 0 else named
+
+
+def one_of(records: Sequence[Record]) -> Record:
+    triggers = dict.fromkeys(trigger for record in records for trigger in record.triggers)
+    report = merged([record.report for record in records])
+    return Record(report, tuple(triggers), sum(record.reports for record in records))
 
 
 _current: ContextVar[Record] = ContextVar("_current")
@@ -50,27 +70,43 @@ def tls_sync_watch(trigger: str, copied_at: str) -> State[None]:  # noqa: ARG001
 
 
 class Recorder:
-    """Writes records in order, in its own thread; without Prefect's API they wait."""
+    """Writes records in order, in its own thread; reports that wait for Prefect's API become one record."""
 
     def __init__(self, timings: WatchTimings = DEFAULT) -> None:
         self._timings = timings
         self._records: deque[Record] = deque()
+        self._writing: Record | None = None
         self._changed = threading.Condition()
         self._closed = False
         self._last_error = ""
         self.dropped = 0
-        """Records that were dropped before Prefect's API accepted them."""
+        """Reports that were dropped before Prefect's API accepted them."""
         self._thread = threading.Thread(target=self._run, name="recorder", daemon=True)
         self._thread.start()
 
     def add(self, report: RunReport, trigger: str) -> None:
         with self._changed:
-            self._records.append(Record(report, trigger))
-            while len(self._records) > MAX_RECORDS or (len(self._records) > 1 and self._rows > MAX_ROWS):
-                self._records.popleft()
-                self.dropped += 1
-                registry.count_lost_record()
+            self._records.append(Record(report, (trigger,)))
+            if len(self._records) > MAX_REPORTS or self._rows > MAX_ROWS:
+                self._merge()
+            while len(self._records) > 1 and self._rows > MAX_ROWS:
+                for _ in range(self._records.popleft().reports):
+                    self.dropped += 1
+                    registry.count_lost_record()
             self._changed.notify()
+
+    def _merge(self) -> Record:
+        """Make one record of those that wait, unless it has too many rows; return the next one to be written.
+
+        The one that is being written is left alone.
+        """
+        writing = [self._records.popleft()] if self._records[0] is self._writing else []
+        if self._records:
+            together = one_of(self._records)
+            if count_rows(together.report) <= MAX_ROWS:
+                self._records = deque([together])
+        self._records.extendleft(writing)
+        return self._records[0]
 
     def close(self, seconds: float) -> None:
         """Write waiting records for at most this long, and log how many are lost."""
@@ -78,12 +114,12 @@ class Recorder:
             self._closed = True
             self._changed.notify()
         self._thread.join(seconds)
-        if lost := self.dropped + len(self._records):
+        if lost := self.dropped + sum(one.reports for one in self._records):
             log(f"records lost: {lost}; {self._last_error or 'there was no time left'}")
 
     @property
     def _rows(self) -> int:
-        return sum(len(one.changes) for record in self._records for one in record.report.clusters)
+        return sum(count_rows(record.report) for record in self._records)
 
     def _run(self) -> None:
         while True:
@@ -91,13 +127,15 @@ class Recorder:
                 self._changed.wait_for(lambda: self._records or self._closed)
                 if not self._records:
                     return
-                record = self._records[0]
-            if self._write(record):
-                with self._changed:
+                self._changed.wait_for(lambda: self._closed, self._timings.record_delay)
+                record = self._writing = self._merge()
+            is_written = self._write(record)
+            with self._changed:
+                self._writing = None
+                if is_written:
                     if self._records and self._records[0] is record:
                         self._records.popleft()
-            else:
-                with self._changed:
+                else:
                     if self._closed:
                         return
                     self._changed.wait_for(lambda: self._closed, self._timings.record_retry)

@@ -12,7 +12,7 @@ The requests are plain REST calls with JSON. CoreV1Api of the kubernetes client 
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from tasks.domain.annotations import SECRET_TYPE
 from tasks.domain.errors import ClusterError
@@ -22,7 +22,7 @@ from tasks.domain.names import UID, is_name, is_namespace
 from tasks.kube.calls import OTHER_KIND, OTHER_OBJECT, Calls, Listing
 from tasks.kube.permissions import Permissions, parse_permissions
 from tasks.kube.responses import MALFORMED, Event, ResponseError, metadata_of, parse_event
-from tasks.kube.target_secrets import parse_target_secrets
+from tasks.kube.target_secrets import parse_target_secret, parse_target_secrets
 from tasks.kube.transport import Request
 
 METADATA_PAGE = 500
@@ -37,6 +37,25 @@ METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
 TABLE = "application/json;as=Table;g=meta.k8s.io;v=v1"
 MERGE = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"  # JSON is YAML
+
+
+class Written(NamedTuple):
+    """The response to a write, without its data."""
+
+    metadata: dict[str, Any]
+    """As the server sent it: the annotations of others may hold anything, so it goes no further."""
+    type: str
+
+    @property
+    def resource_version(self) -> str:
+        return str(self.metadata.get("resourceVersion"))
+
+    def target_secret(self) -> TargetSecret | None:
+        """Return the Secret as a list would show it; None if the metadata is malformed."""
+        try:
+            return parse_target_secret(self.metadata, self.type)
+        except MALFORMED:
+            return None
 
 
 class ClusterClient(Calls):
@@ -180,8 +199,18 @@ class ClusterClient(Calls):
         for page in self._pages(path, operation, Listing("CertificateList", JSON, METADATA_PAGE)):
             yield page.get("items") or []
 
-    def apply(self, ref: SecretRef, body: dict[str, Any], *, uid: str | None, field_manager: str) -> str:
-        """Apply a Secret (server-side). Returns its resourceVersion; ALTERED if the server changed the data.
+    def certificate(self, ref: SecretRef) -> dict[str, Any]:
+        """Return one of cert-manager's Certificates. NOT_FOUND if there is none."""
+        self._require(is_namespace(ref.namespace), "a namespace")
+        self._require(is_name(ref.name), "the name of a Certificate")
+        path = f"/apis/cert-manager.io/v1/namespaces/{ref.namespace}/certificates/{ref.name}"
+        operation = f"get certificate.cert-manager.io {ref}"
+        found = self._call(operation, Request("GET", path, JSON)).content
+        self._expect(operation, found, kind="Certificate", name=ref.name, namespace=ref.namespace)
+        return found
+
+    def apply(self, ref: SecretRef, body: dict[str, Any], *, uid: str | None, field_manager: str) -> Written:
+        """Apply a Secret (server-side). ALTERED if the server changed the data.
 
         Without a uid it creates: the body must carry NO_RESOURCE_VERSION as its resourceVersion, so that an
         apply to an existing object is a CONFLICT, whoever created it. With a uid it updates that object: the
@@ -192,7 +221,7 @@ class ClusterClient(Calls):
         request = Request("PATCH", self._secret_path(ref), JSON, query, body, APPLY)
         return self._write(operation, ref, request, uid)
 
-    def replace(self, ref: SecretRef, body: dict[str, Any], *, uid: str, field_manager: str) -> str:
+    def replace(self, ref: SecretRef, body: dict[str, Any], *, uid: str, field_manager: str) -> Written:
         """Merge-patch the object with this uid and resourceVersion; otherwise as `apply`.
 
         It deletes each key and annotation that is None in the body, whoever owns it, in the same request that
@@ -203,8 +232,8 @@ class ClusterClient(Calls):
         request = Request("PATCH", self._secret_path(ref), JSON, query, body, MERGE)
         return self._write(operation, ref, request, uid)
 
-    def _write(self, operation: str, ref: SecretRef, request: Request, uid: str | None) -> str:
-        """Return the new resourceVersion, if the response shows exactly the data that was sent."""
+    def _write(self, operation: str, ref: SecretRef, request: Request, uid: str | None) -> Written:
+        """Return what was written, if the response shows exactly the data that was sent."""
         status, found, *_ = self._call(operation, request)
         self._expect(operation, found, kind="Secret", name=ref.name, namespace=ref.namespace)
         metadata = found["metadata"]
@@ -213,7 +242,7 @@ class ClusterClient(Calls):
         sent = {key: value for key, value in (request.body or {})["data"].items() if value is not None}
         if found.get("data") != sent:
             raise self._error(FailureCode.ALTERED, operation)  # managedFields would not show it
-        return str(metadata.get("resourceVersion"))
+        return Written(metadata, str(found.get("type")))
 
     def annotate(
         self,

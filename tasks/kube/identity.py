@@ -1,5 +1,6 @@
 """Identifies the cluster that answers by its uid, and compares it with the clusterId of the configuration."""
 
+from concurrent.futures import Executor
 from datetime import datetime
 
 from tasks.config.schema import Source
@@ -10,10 +11,15 @@ from tasks.kube.client import ClusterClient
 from tasks.kubeconfig.expiry import expiry_warnings
 
 
-def identify(client: ClusterClient, now: datetime) -> tuple[str, list[str]]:
-    """Return the uid of a cluster, and warnings. Raises ClusterError; UNAUTHORIZED for an anonymous user."""
+def identify(client: ClusterClient, now: datetime, executor: Executor | None = None) -> tuple[str, list[str]]:
+    """Return the uid of a cluster, and warnings. Raises ClusterError; UNAUTHORIZED for an anonymous user.
+
+    With an executor, the two requests are side by side.
+    """
+    found = executor.submit(client.cluster_id) if executor else None
     client.whoami()
-    return client.cluster_id(), expiry_warnings(client.credential_expires_at, now)
+    uid = found.result() if found else client.cluster_id()
+    return uid, expiry_warnings(client.credential_expires_at, now)
 
 
 def identify_ops(client: ClusterClient, source: Source, now: datetime) -> tuple[str, list[str]]:

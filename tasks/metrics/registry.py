@@ -25,11 +25,13 @@ _last_heard: dict[str, datetime] = {}
 _lost: list[float] = [0.0]
 
 
-def observe(report: RunReport) -> None:
-    """Replace the samples that the report covers."""
+def observe(*reports: RunReport) -> None:
+    """Replace the samples that the reports cover, oldest first; OPS is as the last one shows it."""
     with _lock:
-        _run[:] = run_samples(report) or _run
-        merged = dict(merge(_state, report))
+        _run[:] = run_samples(reports[-1]) or _run
+        merged: Parts = dict(_state)
+        for report in reports:
+            merged = merge(merged, report, with_source=report is reports[-1])
         _state.clear()
         _state.update(merged)
 

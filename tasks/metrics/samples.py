@@ -54,11 +54,14 @@ def run_samples(report: RunReport) -> Samples:
     return () if report.parameters.dry_run else tuple(_run(report))
 
 
-def merge(previous: Parts, report: RunReport) -> Parts:
-    """Return the samples of OPS and its targets after a run, given those from before it."""
+def merge(previous: Parts, report: RunReport, *, with_source: bool = True) -> Parts:
+    """Return the samples of OPS and its targets after a run, given those from before it.
+
+    Without `with_source` those of OPS stay as they are.
+    """
     if report.parameters.dry_run:
         return previous
-    merged = {**previous, **dict(_replaced(previous, report))}
+    merged = {**previous, **dict(_replaced(previous, report, with_source=with_source))}
     clusters = report.members or report.configured  # runs of a group have samples of their own
     gone = set(report.suspended) | {part.cluster for part in merged} - {*clusters, ""}
     return {
@@ -132,11 +135,12 @@ def config_error_samples(owner: str, now: datetime) -> Samples:
     )
 
 
-def _replaced(previous: Parts, report: RunReport) -> Iterator[tuple[Part, Samples]]:
+def _replaced(previous: Parts, report: RunReport, *, with_source: bool) -> Iterator[tuple[Part, Samples]]:
     """Yield the parts that the report replaces, with their new samples."""
     if report.snapshot.failure:
         return
-    yield Part(Kind.SOURCE), tuple(_source(report))
+    if with_source:
+        yield Part(Kind.SOURCE), tuple(_source(report))
     for one in report.clusters:
         was_read, copies = bool(one.changes) or not one.failures, Part(Kind.COPIES, one.cluster)
         if report.parameters.certificate:

@@ -16,6 +16,8 @@ class ObservedState:
     unreadable: set[SecretRef] = field(default_factory=set)
     """Secrets that had to be read, and could not be."""
     failures: list[Failure] = field(default_factory=list)
+    is_kept: bool = False
+    """It is used beyond this sync, so what is written is noted in it."""
 
     def add(self, namespace: str, found: Iterable[TargetSecret]) -> None:
         self.namespaces.add(namespace)

@@ -31,6 +31,7 @@ from tasks.kubeconfig.reader import MAX_CONNECTIONS
 from tasks.runtime import shutdown
 from tasks.source.checks import Policy, check_secret
 from tasks.source.issuance import AWAITING_ISSUANCE, CertificateStatus, add_status, issuance_of, renewal_of
+from tasks.source.known_certificates import KnownCertificates, Listing
 
 # cert-manager's reasons (pkg/util/pki, policies/constants.go): the Secret does not match its Certificate.
 WRONG_SECRET = frozenset(
@@ -48,16 +49,21 @@ class CertificateStatuses(NamedTuple):
     warnings: list[str]
 
 
-def read_source(client: ClusterClient, source: Source, now: datetime) -> SourceSnapshot:
-    """Read and check what OPS holds. Raises ClusterError if the Secrets can't be read."""
+def read_source(
+    client: ClusterClient, source: Source, now: datetime, known: KnownCertificates | None = None
+) -> SourceSnapshot:
+    """Read and check what OPS holds. Raises ClusterError if the Secrets can't be read.
+
+    `known` remembers which Certificates there are.
+    """
     cluster_id, identity_warnings = identify_ops(client, source, now)
     policy = Policy(now=now, allow_self_signed=source.allow_self_signed)
     found = {one.ref.name: one for one in _check_all(client, source, policy)}
-    statuses = _read_statuses(client, source)  # after the Secrets, so never older than these
+    statuses = read_statuses(client, source, known)  # after the Secrets, so never older than these
     empty = () if found else ("OPS holds no certificate; nothing is sent",)
     names = sorted(found.keys() | statuses.by_secret.keys())
     # pop() frees each entry as it is replaced: 10,000 entries are not in memory twice.
-    updated = (_apply_status(name, found.pop(name, None), statuses, source, now) for name in names)
+    updated = (apply_status(name, found.pop(name, None), statuses, source, now) for name in names)
     entries = [one for one in updated if one]
     return SourceSnapshot(
         certificates=tuple(one for one in entries if isinstance(one, Certificate)),
@@ -99,7 +105,7 @@ def recheck(
     def check(name: str) -> Certificate | Rejection | None:
         ref = SecretRef(namespace=source.namespace, name=name)
         secret = client.tls_secret(ref)
-        return check_secret(ref, secret, policy) if secret and _is_selected(secret, source) else None
+        return check_secret(ref, secret, policy) if secret and is_selected(secret, source) else None
 
     wanted = tuple(names)
     with ThreadPoolExecutor(MAX_CONNECTIONS) as pool:
@@ -111,23 +117,23 @@ def check_changed(
 ) -> dict[str, SourceEntry | None]:
     """Read and check these Secrets of OPS and apply the status of their Certificates. Raises ClusterError."""
     checked = recheck(client, source, names, now)
-    if all(map(_is_rejected, checked.values())):
+    if all(map(is_rejected, checked.values())):
         return dict(checked)
-    statuses = _read_statuses(client, source)  # after the Secrets, so never older than these
+    statuses = read_statuses(client, source)  # after the Secrets, so never older than these
     return {
-        name: one if _is_rejected(one) else _apply_status(name, one, statuses, source, now)
+        name: one if is_rejected(one) else apply_status(name, one, statuses, source, now)
         for name, one in checked.items()
     }
 
 
-def _is_selected(secret: dict[str, Any], source: Source) -> bool:
+def is_selected(secret: dict[str, Any], source: Source) -> bool:
     """Whether a list with the source's selector would have it, which reading it by its name does not ask."""
     metadata = secret.get("metadata")
     labels = metadata.get("labels") if isinstance(metadata, dict) else None
     return not source.selector or (isinstance(labels, dict) and source.selector.items() <= labels.items())
 
 
-def _is_rejected(found: Certificate | Rejection | None) -> bool:
+def is_rejected(found: Certificate | Rejection | None) -> bool:
     """Whether it is unfit whatever its Certificate says."""
     return isinstance(found, Rejection) and found.reason not in AWAITING_ISSUANCE
 
@@ -155,7 +161,7 @@ def _check_page(page: list[dict[str, Any]], source: Source, policy: Policy) -> l
     return found
 
 
-def _apply_status(
+def apply_status(
     name: str,
     one: Certificate | Rejection | None,
     statuses: CertificateStatuses,
@@ -174,16 +180,20 @@ def _apply_status(
     return issuance_of(ref, one, status, now) or one
 
 
-def _read_statuses(client: ClusterClient, source: Source) -> CertificateStatuses:
+def read_statuses(
+    client: ClusterClient, source: Source, known: KnownCertificates | None = None
+) -> CertificateStatuses:
     """Read the Certificates. If they are not readable, warn and rely on the Secrets alone.
 
     Raises ClusterError if OPS can't be reached or the deadline has passed.
     """
-    statuses = CertificateStatuses({}, {}, [])
+    statuses, listing = CertificateStatuses({}, {}, []), Listing()
     try:
         for page in client.certificates(source.namespace):
             for certificate in page:
-                _add_certificate(statuses, certificate, source)
+                add_certificate(statuses, certificate, source)
+                if known:
+                    listing.add(certificate)
     except ClusterError as error:
         code = error.failure.code
         if code in (
@@ -193,18 +203,22 @@ def _read_statuses(client: ClusterClient, source: Source) -> CertificateStatuses
             FailureCode.DEADLINE,
         ):
             raise
-        known = {
+        texts = {
             FailureCode.API_MISSING: "unknown to OPS",
             FailureCode.FORBIDDEN: "unreadable (no right to list them)",
         }
-        why = known.get(code, f"unreadable ({code})")
+        why = texts.get(code, f"unreadable ({code})")
+        if known:
+            known.replace(Listing())
         return CertificateStatuses(
             {}, {}, [f"cert-manager's Certificates are {why}; the Secrets alone decide"]
         )
+    if known:
+        known.replace(listing)
     return statuses
 
 
-def _add_certificate(statuses: CertificateStatuses, certificate: Any, source: Source) -> None:
+def add_certificate(statuses: CertificateStatuses, certificate: Any, source: Source) -> None:
     """Add what one Certificate says. If several write one Secret, the worst counts.
 
     A malformed Certificate becomes a warning with its name.

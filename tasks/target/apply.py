@@ -40,8 +40,9 @@ class SecretApplier:
     """Applies the Secrets of one cluster. Several threads may use it, each for Secrets of its own."""
 
     def __init__(
-        self, source: ClusterClient, target: ClusterClient, spec: SyncSpec, observed: ObservedState
+        self, source: ClusterClient | None, target: ClusterClient, spec: SyncSpec, observed: ObservedState
     ) -> None:
+        """Without a client of OPS there is no second attempt: only `apply_once` may be called."""
         self._source, self._target, self._spec, self._observed = source, target, spec, observed
         self._known = spec.snapshot.by_name
         self._routing = Routing(spec.cluster)
@@ -83,7 +84,12 @@ class SecretApplier:
             return row
         raise problem
 
+    def apply_once(self, secret: dict[str, Any], change: Change) -> Change | None:
+        """Like `apply`, without another attempt: what goes wrong is raised, whatever has been written."""
+        return self._check_and_apply(secret, change)
+
     def source_secret(self, name: str) -> dict[str, Any] | None:
+        assert self._source
         return self._source.tls_secret(SecretRef(namespace=self._spec.config.source.namespace, name=name))
 
     def _read_both(
@@ -152,9 +158,11 @@ class SecretApplier:
             patch = self._manifest(change, certificate, tls.data)
             patch["data"] |= dict.fromkeys(change.extra_keys)
             patch["metadata"]["annotations"] |= dict.fromkeys(change.extra_annotations)
-            version = self._target.replace(change.target, patch, uid=change.uid, field_manager=FIELD_MANAGER)
-            body["metadata"]["resourceVersion"] = version
-        self._target.apply(change.target, body, uid=change.uid, field_manager=FIELD_MANAGER)
+            made = self._target.replace(change.target, patch, uid=change.uid, field_manager=FIELD_MANAGER)
+            body["metadata"]["resourceVersion"] = made.resource_version
+        written = self._target.apply(change.target, body, uid=change.uid, field_manager=FIELD_MANAGER)
+        if self._observed.is_kept:
+            self._observed.update(change.target, written.target_secret())
 
     def _mark_altered(self, change: Change, certificate: Certificate, tls: TLSSecret) -> None:
         """Record on a copy that it does not hold what we sent, so that it never counts as in sync."""

@@ -4,6 +4,7 @@ Two entries that lead to one cluster would write there under each other's rules.
 can't be mixed up. For those without one, the run remembers which cluster it found where: pin them.
 """
 
+from concurrent.futures import Executor
 from datetime import datetime
 
 from tasks.config.schema import Cluster
@@ -13,9 +14,11 @@ from tasks.kube.identity import identify, wrong_cluster
 from tasks.plan.spec import SyncSpec
 
 
-def verify_identity(target: ClusterClient, spec: SyncSpec, now: datetime) -> list[str]:
+def verify_identity(
+    target: ClusterClient, spec: SyncSpec, now: datetime, executor: Executor | None = None
+) -> list[str]:
     """Warnings. Raises ClusterError: WrongCluster, or what `identify` raises."""
-    found, warnings = identify(target, now)
+    found, warnings = identify(target, now, executor)
     cluster = spec.cluster
     if mismatch := _mismatch(spec, found):
         raise ClusterError(wrong_cluster(cluster.name, mismatch))

@@ -1,5 +1,6 @@
 """Brings one cluster in sync: list, plan, check, write. Plain functions; the task is sync_cluster.py."""
 
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from tasks.domain.errors import ClusterError
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Change, ClusterReport, Failure, Plan
 from tasks.kube.client import ClusterClient
-from tasks.kube.permissions import required_verbs
+from tasks.kube.permissions import Permissions, required_verbs
 from tasks.kube.pool import client_of_source, client_of_target
 from tasks.kubeconfig.reader import MAX_CONNECTIONS
 from tasks.plan.decide import downgrades, make_plan, must_read_first
@@ -21,19 +22,20 @@ from tasks.plan.waves import hold_failure, only_urgent
 from tasks.source.read import recheck
 from tasks.target.identity import verify_identity
 from tasks.target.read import list_namespaces, read_copies
+from tasks.target.remembered import Look
 from tasks.target.write import Writer
 
 
-def sync(spec: SyncSpec, deadline: float) -> ClusterReport:
+def sync(spec: SyncSpec, deadline: float, look: Look | None = None) -> ClusterReport:
     """Bring a cluster in sync and report what really happened. Expected failures are in the report.
 
-    `deadline` is a moment of time.monotonic() after which no request is made.
+    `deadline` is a moment of time.monotonic() after which no request is made. `look` is filled.
     """
     cluster, expires_at = spec.cluster, None
     try:
         with client_of_target(cluster, deadline) as target:
             expires_at = target.credential_expires_at
-            report = _sync(target, spec, ObservedState())
+            report = _sync(target, spec, look or Look())
     except ClusterError as error:
         report = ClusterReport(cluster=cluster.name, dry_run=spec.dry_run, failures=(error.failure,))
     return report.model_copy(update={"credential_ends": expires_at})
@@ -45,13 +47,14 @@ def preview(spec: SyncSpec, deadline: float) -> tuple[ClusterReport, ObservedSta
     dry = replace(spec, parameters=replace(spec.parameters, dry_run=True))
     try:
         with client_of_target(cluster, deadline) as target:
-            return _sync(target, dry, observed), observed
+            return _sync(target, dry, Look(observed)), observed
     except ClusterError as error:
         return ClusterReport(cluster=cluster.name, dry_run=True, failures=(error.failure,)), ObservedState()
 
 
-def _sync(target: ClusterClient, spec: SyncSpec, observed: ObservedState) -> ClusterReport:
-    warnings = verify_identity(target, spec, datetime.now(UTC))
+def _sync(target: ClusterClient, spec: SyncSpec, look: Look) -> ClusterReport:
+    observed, warnings = look.observed, verify_identity(target, spec, datetime.now(UTC))
+    look.warnings = tuple(warnings)
     list_namespaces(target, spec.namespaces, observed)
     spec, plan = _plan(target, spec, observed)
     plan = with_prune_forecast(plan, spec, clock_of(target.server_time, datetime.now(UTC)))
@@ -59,9 +62,10 @@ def _sync(target: ClusterClient, spec: SyncSpec, observed: ObservedState) -> Clu
     changes, failures = plan.changes, observed.failures
     due = _hold_back(plan, spec, observed)
     if due.writes and not spec.dry_run:
-        permitted = _permitted(target, spec.cluster, due, observed, warnings)
-        changes, more = _write(target, spec, permitted, observed)
-        reported = {change.target for change in permitted.changes}  # by row, 1,000 would take a second
+        look.rights |= _review(target, due)
+        allowed = permitted(spec.cluster, due, look.rights, observed, warnings)
+        changes, more = _write(target, spec, allowed, observed)
+        reported = {change.target for change in allowed.changes}  # by row, 1,000 would take a second
         changes += tuple(change for change in plan.changes if change.target not in reported)
         failures += more
     return ClusterReport(
@@ -122,23 +126,32 @@ def _hold_back(plan: Plan, spec: SyncSpec, observed: ObservedState) -> Plan:
     return due
 
 
-def _permitted(
-    target: ClusterClient, cluster: Cluster, plan: Plan, observed: ObservedState, warnings: list[str]
-) -> Plan:
-    """What of the plan our permissions allow; asked before the first write, and only by a run that writes."""
+def _review(target: ClusterClient, plan: Plan) -> dict[str, Permissions]:
+    """Our permissions in each namespace of the writes; asked only by a run that writes."""
     namespaces = sorted({change.target.namespace for change in plan.writes})
-    barred = set()
     with ThreadPoolExecutor(MAX_CONNECTIONS) as pool:
-        for namespace, rights in zip(namespaces, pool.map(target.permissions, namespaces), strict=True):
-            missing = ", ".join(rights.missing())
-            excess = ", ".join(rights.excess(required_verbs(prune=cluster.prune)))
-            if missing or (excess and cluster.protected):
-                code = FailureCode.FORBIDDEN if missing else FailureCode.EXCESSIVE_RIGHTS
-                detail = f"missing verbs: {missing}" if missing else f"verbs: {excess}"
-                observed.failures.append(_failure(cluster, code, f"write secrets in {namespace}", detail))
-                barred.add(namespace)
-            elif excess:
-                warnings.append(f"{namespace}: the credential may do more with Secrets than needed: {excess}")
+        return dict(zip(namespaces, pool.map(target.permissions, namespaces), strict=True))
+
+
+def permitted(
+    cluster: Cluster,
+    plan: Plan,
+    rights: Mapping[str, Permissions],
+    observed: ObservedState,
+    warnings: list[str],
+) -> Plan:
+    """What of the plan our permissions allow, before the first write."""
+    barred = set()
+    for namespace in sorted({change.target.namespace for change in plan.writes}):
+        missing = ", ".join(rights[namespace].missing())
+        excess = ", ".join(rights[namespace].excess(required_verbs(prune=cluster.prune)))
+        if missing or (excess and cluster.protected):
+            code = FailureCode.FORBIDDEN if missing else FailureCode.EXCESSIVE_RIGHTS
+            detail = f"missing verbs: {missing}" if missing else f"verbs: {excess}"
+            observed.failures.append(_failure(cluster, code, f"write secrets in {namespace}", detail))
+            barred.add(namespace)
+        elif excess:
+            warnings.append(f"{namespace}: the credential may do more with Secrets than needed: {excess}")
     allowed = (change for change in plan.changes if not (change.writes and change.target.namespace in barred))
     return plan.model_copy(update={"changes": tuple(allowed)})
 

@@ -1,10 +1,10 @@
-"""Copies a batch of changes, reports the result, and queues again what could not be copied yet."""
+"""Copies a change, reports the result, and queues again what could not be copied yet."""
 
 import sys
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from tasks.domain.attempts import writes_of
@@ -29,7 +29,7 @@ class Recorder(Protocol):
 
 
 class ChangeHandler:
-    """`handle` and `retry_failed` may run in two threads."""
+    """Several threads may call `handle`, each for names of its own, and another one `retry_failed`."""
 
     def __init__(
         self,
@@ -38,21 +38,23 @@ class ChangeHandler:
         enqueue: Callable[..., None],
         timings: WatchTimings = DEFAULT,
     ) -> None:
-        """`enqueue` takes names as its arguments; `handle` is to be called with them again."""
+        """`enqueue` takes names as its arguments; `handle` is to be called with each of them again."""
         self._reconciler, self._recorder, self._enqueue = reconciler, recorder, enqueue
         self._timings = timings
         self._last_error = ""
+        self._lock, self._publishing = threading.Lock(), threading.Lock()
+        self._unpublished: deque[tuple[RunReport, str, float | None]] = deque()
         self._checks: Counter[str] = Counter()
         """Certificates that are not Ready, and how often each was checked again."""
 
-    def handle(self, names: frozenset[str]) -> None:
+    def handle(self, name: str) -> None:
         """Copy what changed and report it, or try again later if OPS or the configuration can't be read."""
         started = time.monotonic()
         try:
-            report = self._reconciler.reconcile(names)
+            report = self._reconciler.reconcile(name)
         except ConfigError as error:
             self._log_once(str(error))
-            return self._enqueue_later(names, self._timings.config_retry)
+            return self._enqueue_later({name}, self._timings.config_retry)
         self._last_error = ""
         if report is None:
             return None
@@ -60,11 +62,11 @@ class ChangeHandler:
             log(str(failure))
             is_limit = failure.code is FailureCode.TOO_MANY
             return self._enqueue_later(
-                names, self._timings.limit_retry if is_limit else self._timings.source_retry
+                {name}, self._timings.limit_retry if is_limit else self._timings.source_retry
             )
-        if self._check_again(names, report):
+        if self._check_again(name, report):
             return None
-        return self._publish(report, trigger(names), time.monotonic() - started)
+        return self._publish(report, trigger(name), time.monotonic() - started)
 
     def retry_failed(self) -> None:
         """Retry the failed clusters that are due, and report those that are done."""
@@ -73,27 +75,32 @@ class ChangeHandler:
         except ConfigError as error:
             self._log_once(str(error))
 
-    def _check_again(self, names: frozenset[str], report: RunReport) -> bool:
+    def _check_again(self, name: str, report: RunReport) -> bool:
         """Queue certificates that are not Ready; return whether there is nothing to report until then.
 
         cert-manager writes the Secret first, and a moment later that the Certificate is Ready; the watch of
         Secrets brings no event for that.
         """
         not_ready = {one.ref.name for one in report.snapshot.rejections if one.reason is Reason.NOT_READY}
-        if RESYNC not in names:
-            not_ready &= names
-        checks = self._checks
-        self._checks = Counter({name: checks[name] for name in not_ready | checks.keys() - names})
         backoff = self._timings.not_ready_backoff
-        again = frozenset(name for name in not_ready if self._checks[name] < len(backoff))
-        if not again:
-            return False
-        self._enqueue_later(again, backoff[max(self._checks[name] for name in again)])
-        self._checks.update(again)
-        return again == names and not any(writes_of(one) for one in report.clusters)
+        with self._lock:
+            checks = self._checks
+            if name == RESYNC:
+                checks = self._checks = Counter({one: checks[one] for one in not_ready})
+            else:
+                not_ready &= {name}
+                if name not in not_ready:
+                    del checks[name]
+            again = frozenset(one for one in not_ready if checks[one] < len(backoff))
+            if not again:
+                return False
+            seconds = backoff[max(checks[one] for one in again)]
+            checks.update(again)
+        self._enqueue_later(again, seconds)
+        return again == {name} and not any(writes_of(one) for one in report.clusters)
 
-    def _enqueue_later(self, names: frozenset[str], seconds: float) -> None:
-        timer = threading.Timer(seconds, self._enqueue, names)
+    def _enqueue_later(self, names: Iterable[str], seconds: float) -> None:
+        timer = threading.Timer(seconds, self._enqueue, tuple(names))
         timer.daemon = True
         timer.start()
 
@@ -104,17 +111,22 @@ class ChangeHandler:
         self._last_error = error
 
     def _publish(self, report: RunReport, trigger: str, seconds: float | None = None) -> None:
-        duration = "" if seconds is None else f" ({seconds:.2f} s)"
-        log(f"{trigger}: {run_verdict(report).message}{duration}")
-        registry.observe(report)
-        self._recorder.add(report, trigger)
+        """Log, measure and record a report, together with those of other threads that wait for this."""
+        self._unpublished.append((report, trigger, seconds))
+        with self._publishing:  # in order: the metrics must not go back to an older snapshot of OPS
+            waiting = [self._unpublished.popleft() for _ in range(len(self._unpublished))]
+            reports = [self._reconciler.updated(one) for one, *_ in waiting]
+            for now, (_, what, took) in zip(reports, waiting, strict=True):
+                duration = "" if took is None else f" ({took:.2f} s)"
+                log(f"{what}: {run_verdict(now).message}{duration}")
+                self._recorder.add(now, what)
+            if reports:
+                registry.observe(*reports)
 
 
-def trigger(names: frozenset[str]) -> str:
-    """Describe a batch for people: `homarr-dev-tls changed`."""
-    if RESYNC in names:
-        return "start"
-    return f"{min(names)} changed" if len(names) == 1 else f"{len(names)} certificates changed"
+def trigger(name: str) -> str:
+    """Describe a change for people: `homarr-dev-tls changed`."""
+    return "start" if name == RESYNC else f"{name} changed"
 
 
 def log(line: str) -> None:

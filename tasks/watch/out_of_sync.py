@@ -21,12 +21,32 @@ class OutOfSync:
     """Time of the next retry, a value of time.monotonic()."""
     future: Future[ClusterReport] | None = None
     """The sync that is under way."""
-    generation: int = 0
-    """Generation of the source snapshot with which that sync began."""
+    missed: bool = False
+    """A change was left out or has failed since that sync began, so that a full one has to follow."""
     certificate: str | None = None
     """The only certificate of that sync; None for every certificate."""
     report_owed: bool = False
     """A report named the cluster as pending, so that a report of its own has to follow."""
+    earlier: tuple[tuple[str | None, Future[ClusterReport]], ...] = ()
+    """Syncs that were slow before that one, and their certificates: their reports are owed, too."""
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no sync is under way any more, where one was."""
+        return self.future is not None and self.future.done() and all(one.done() for _, one in self.earlier)
+
+
+def slow(future: Future[ClusterReport], certificate: str | None, known: OutOfSync | None) -> OutOfSync:
+    """Let the sync go on. If the cluster was out of sync before, a full one has to follow."""
+    under_way = ((known.certificate, known.future),) if known and known.future else ()
+    return OutOfSync(
+        isolated=True,
+        future=future,
+        missed=known is not None,
+        certificate=certificate,
+        report_owed=True,
+        earlier=(*(known.earlier if known else ()), *under_way),
+    )
 
 
 def after_failure(report: ClusterReport, attempt: int, backoff: tuple[float, ...]) -> OutOfSync:
@@ -37,7 +57,7 @@ def after_failure(report: ClusterReport, attempt: int, backoff: tuple[float, ...
 
 
 def after_retry(previous: OutOfSync, report: ClusterReport, backoff: tuple[float, ...]) -> OutOfSync:
-    """Retry at once if the sync succeeded, but with a snapshot that is outdated by now."""
+    """Retry at once if the sync succeeded, but the cluster has missed a change meanwhile."""
     if not report.failures:
         return OutOfSync(isolated=True, attempt=previous.attempt)
     return after_failure(report, previous.attempt + 1, backoff)

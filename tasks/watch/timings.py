@@ -18,14 +18,19 @@ class WatchTimings:
     relist_backoff: tuple[float, ...] = (1.0, 2.0, 5.0, 10.0, 20.0)
     """Waits before OPS is listed again, by consecutive failures of the watch."""
 
-    debounce_window: float = 1.0
-    """Changes that come within this time after a batch are copied together when it has passed."""
     wakeup_interval: float = 0.5
     """How often the main thread wakes while nothing changes: Python runs signal handlers only there, and a
     signal that the system delivers to another thread does not wake it."""
 
+    change_wait: float = 2.0
+    """How long the report of a change waits for slow clusters, which are left out of others from then on;
+    their own reports follow."""
     report_wait: float = 10.0
-    """How long a report waits for slow clusters; the reports of these follow."""
+    """The same for the report of a start, which looks at everything."""
+    identity_max_age: float = 300.0
+    """How old the last check of a target's identity and of our rights there may be when a copy is written."""
+    identity_max_age_create: float = 60.0
+    """The same when a copy is created."""
     retry_backoff: tuple[float, ...] = (2.0, 5.0, 12.0, 30.0, 60.0)
     """Waits before a failed cluster is tried again; after a failure that needs a person, always the last."""
     retry_interval: float = 1.0
@@ -51,6 +56,8 @@ class WatchTimings:
     http_timeout: float = 10.0
     """How long a client of `/healthz` and `/metrics` may take to send its request."""
 
+    record_delay: float = 1.0
+    """Wait before a record is written: what follows at once becomes part of it, and is not delayed by it."""
     record_retry: float = 10.0
     """Wait before a record is sent again to a Prefect API that did not accept it."""
     record_shutdown: float = 10.0

@@ -1,7 +1,7 @@
 """The watcher process: copies what changes on OPS while it holds the Lease. flows/watch.py starts it.
 
-OPS ── source_watch ──▶ debounce ──▶ handler ──▶ reconciler ──▶ clusters
-                                        └──▶ recorder ──▶ Prefect's history
+OPS ── source_watch ──▶ change_queue ──▶ handler ──▶ reconciler ──▶ clusters
+                                            └──▶ recorder ──▶ Prefect's history
 """
 
 import threading
@@ -15,11 +15,11 @@ from tasks.domain.failure_codes import FailureCode
 from tasks.kube.pool import reuse_clients
 from tasks.metrics import registry
 from tasks.runtime import shutdown
-from tasks.watch.debounce import Debouncer
+from tasks.watch.change_queue import ChangeQueue
 from tasks.watch.handler import ChangeHandler, Recorder, log
 from tasks.watch.health import Heartbeat, serve
 from tasks.watch.lease import Lease
-from tasks.watch.reconciler import Reconciler
+from tasks.watch.reconciler import MAX_CHANGES, Reconciler
 from tasks.watch.source_watch import SourceWatch
 from tasks.watch.timings import DEFAULT, WatchTimings, delay
 
@@ -39,7 +39,7 @@ class Watcher:
         self._error = ""
         self._heartbeat = Heartbeat(timings)
         serve(port, self._heartbeat, registry.exposition)
-        self._changes = Debouncer(timings)
+        self._changes = ChangeQueue()
         self._reconciler = Reconciler(timings)
         self._handler = ChangeHandler(self._reconciler, recorder, self._changes.add, timings)
 
@@ -68,12 +68,21 @@ class Watcher:
         self._start(self._renew_lease)
         retries = self._start(self._retry_failed)
         with reuse_clients():
-            for names in self._changes.batches():
-                if not self._stopped.is_set():
-                    self._handler.handle(names)
+            workers = [self._start(self._handle_changes) for _ in range(MAX_CHANGES)]
+            while not self._stopped.wait(self._timings.wakeup_interval):
+                pass
+            for worker in workers:
+                worker.join()
         self._reconciler.close()
         retries.join()
         self._handler.retry_failed()  # starts no retry any more; reports those that were under way
+
+    def _handle_changes(self) -> None:
+        while (name := self._changes.take()) is not None:
+            try:
+                self._handler.handle(name)
+            finally:
+                self._changes.done(name)
 
     def _start(self, work: Callable[[], None]) -> threading.Thread:
         """Start a thread whose unexpected error ends the watcher, since it is useless without the thread."""

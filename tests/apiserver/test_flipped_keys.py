@@ -60,13 +60,13 @@ def test_the_watcher_copies_no_flipped_key(world: World) -> None:
     good, flipped = good_then_flipped(world)
     reconciler = Reconciler()
     try:
-        assert reconciler.reconcile([RESYNC])
+        assert reconciler.reconcile(RESYNC)
         before = versions(world)
         for secret in flipped:
             world.put(secret)
         names = [secret["metadata"]["name"] for secret in flipped]
         for changed in (*names, RESYNC):
-            report = reconciler.reconcile([changed])
+            report = reconciler.reconcile(changed)
             assert report
             found = {one.ref.name: one.reason for one in report.snapshot.rejections}
             assert (

@@ -174,21 +174,21 @@ def test_the_watcher_waits_for_an_issuance(ops: World) -> None:
     """The watcher fails neither at its start nor for a temporary certificate, and sends the real one."""
     awaited(ops, timedelta(0))
     reconciler = Reconciler()
-    seen = [reconciler.reconcile([RESYNC])]
+    seen = [reconciler.reconcile(RESYNC)]
     ops.put(unfit.temporary(ops.issuer, NAME, [f"{NAME}.example.org"]))
-    seen.append(reconciler.reconcile([NAME]))
+    seen.append(reconciler.reconcile(NAME))
     for report in seen:
         assert report is not None
         assert run_verdict(report).ok
         assert [one.reason(report.now) for one in report.snapshot.issuances] == [Reason.ISSUANCE_PENDING]
         assert {row_of(one).reason for one in report.clusters} == {Reason.ISSUANCE_PENDING}
     (secret,) = ops.issue(NAME)
-    told = reconciler.reconcile([NAME])
+    told = reconciler.reconcile(NAME)
     assert told is not None
     assert told.snapshot.issuances == ()
     assert ops.is_everywhere(secret)
     ops.ops.delete(SECRET)
-    told = reconciler.reconcile([NAME])
+    told = reconciler.reconcile(NAME)
     assert told is not None
     assert {(row_of(one).action, row_of(one).reason) for one in told.clusters} == {
         (Action.KEEP, Reason.ISSUANCE_PENDING)

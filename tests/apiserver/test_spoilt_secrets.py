@@ -69,13 +69,13 @@ def test_a_spoilt_secret_costs_the_watcher_nothing_else(world: World) -> None:
     sound, spoilt = fill(world)
     reconciler = Reconciler()
     try:
-        report = reconciler.reconcile([RESYNC])
+        report = reconciler.reconcile(RESYNC)
         assert report
         assert {one.ref.name for one in report.snapshot.rejections} == routed(spoilt)
         assert report.snapshot.unrouted_rejections == len(spoilt) - len(routed(spoilt))
         renewed = world.renew(sound[0])
         for name in ("web-bad-0-tls", "web-a-tls"):
-            again = reconciler.reconcile([name])
+            again = reconciler.reconcile(name)
             assert again
             assert again.snapshot.failure is None
     finally:
@@ -200,10 +200,10 @@ def test_what_can_not_be_parsed_costs_the_watcher_nothing_else(cert_manager: Wor
     reconciler = Reconciler()
     try:
         with nested(cert_manager.ops, SOURCE_NAMESPACE, "web-a-tls"):
-            assert reconciler.reconcile([RESYNC])
+            assert reconciler.reconcile(RESYNC)
             renewed = cert_manager.renew(old[1])
             for name in ("web-a-tls", "web-b-tls"):
-                report = reconciler.reconcile([name])
+                report = reconciler.reconcile(name)
                 assert report
                 assert report.snapshot.failure is None
             assert cert_manager.is_everywhere(renewed)

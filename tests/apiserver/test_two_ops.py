@@ -114,7 +114,7 @@ def test_the_watcher_of_a_second_ops_writes_over_nothing(second: World) -> None:
     reconciler = Reconciler()
     with reuse_clients():
         for changed in (RESYNC, NAMES[0]):
-            report = reconciler.reconcile([changed])
+            report = reconciler.reconcile(changed)
             assert report is not None
             refused = {row.reason for one in report.clusters for row in one.changes}
             assert refused == {Reason.OWNED_BY_ANOTHER_SOURCE_CLUSTER}

@@ -32,7 +32,7 @@ from tests.support.watcher_process import may_watch
 pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(600)]
 
 SECONDS = 120.0
-TIMINGS = WatchTimings(watch_duration=2, watch_margin=5.0, retry_backoff=(0.1,))
+TIMINGS = WatchTimings(watch_duration=2, watch_margin=5.0, retry_backoff=(0.1,), change_wait=60.0)
 """Waits of seconds, where the watcher's own last up to a minute."""
 
 
@@ -253,9 +253,9 @@ def test_one_renewal_is_copied_everywhere(world: World) -> None:
     first, second = world.issue("web-a-tls", "web-b-tls")
     reconciler = Reconciler(TIMINGS)
     with reuse_clients():
-        assert counts(reconciler.reconcile([RESYNC])) == {name: {Action.CREATE: 2} for name in world.targets}
+        assert counts(reconciler.reconcile(RESYNC)) == {name: {Action.CREATE: 2} for name in world.targets}
         renewed, _ = world.renew(first), world.renew(second)
-        assert counts(reconciler.reconcile(["web-a-tls"])) == {
+        assert counts(reconciler.reconcile("web-a-tls")) == {
             name: {Action.UPDATE: 1} for name in world.targets
         }
     for cluster in world.targets:
@@ -270,27 +270,12 @@ def counts(report: RunReport | None) -> dict[str, dict[Action, int]]:
     return {one.cluster: {a: n for a, n in one.counts.items() if n} for one in report.clusters}
 
 
-def test_several_changes_are_one_report(world: World) -> None:
-    """Changes of one batch are copied together, and only their Secrets are read from OPS, not all."""
-    secrets = world.issue("web-a-tls", "web-b-tls", *(f"web-{number}-tls" for number in range(8)))
-    reconciler = Reconciler(TIMINGS)
-    reconciler.reconcile([RESYNC])
-    for secret in secrets[:2]:
-        world.renew(secret)
-    position = world.log_position("ops")
-    done = counts(reconciler.reconcile(["web-a-tls", "web-b-tls"]))
-    assert done == {name: {Action.UPDATE: 2, Action.KEEP: 8} for name in world.targets}
-    objects = [(one["verb"], one["objectRef"]) for one in world.requests("ops", position)]
-    asked = {(verb, ref.get("name")) for verb, ref in objects if ref["resource"] == "secrets"}
-    assert asked == {("get", "web-a-tls"), ("get", "web-b-tls")}
-
-
 def test_a_certificate_without_route_sends_no_request(world: World) -> None:
     """A change of a certificate that no route names sends no request to any cluster."""
     world.issue("other-tls")
     reconciler = Reconciler(TIMINGS)
     positions = {name: world.log_position(name) for name in world.targets}
-    assert reconciler.reconcile(["other-tls"]) is None
+    assert reconciler.reconcile("other-tls") is None
     assert [world.requests(name, position) for name, position in positions.items()] == [[]] * 3
 
 
@@ -298,15 +283,15 @@ def test_a_dead_cluster_delays_no_other_and_is_retried(world: World) -> None:
     """It is reported once, isolated, and synced once it is back, with every change that it missed."""
     first, second = world.issue("web-a-tls", "web-b-tls")
     reconciler, reports = Reconciler(TIMINGS), list[RunReport]()
-    reconciler.reconcile([RESYNC])
+    reconciler.reconcile(RESYNC)
     with world.reached_at("https://127.0.0.1:1"):
         world.renew(first)
-        report = reconciler.reconcile(["web-a-tls"])
+        report = reconciler.reconcile("web-a-tls")
         assert report is not None
         assert {one.cluster for one in report.clusters if not one.ok} == {"dev"}
         assert reconciler.out_of_sync == {"dev"}
         world.renew(second)
-        report = reconciler.reconcile(["web-b-tls"])
+        report = reconciler.reconcile("web-b-tls")
         assert counts(report) == {name: {Action.UPDATE: 1} for name in world.targets if name != "dev"}
         assert report is not None
         assert report.pending == ("dev",)
@@ -321,7 +306,7 @@ def test_a_dead_cluster_delays_no_other_and_is_retried(world: World) -> None:
 def retry_once(reconciler: Reconciler, reports: list[RunReport]) -> None:
     """Retry each failed cluster at once, and wait for the result."""
     for _ in range(2):
-        for one in reconciler._out_of_sync.values():
+        for one in reconciler._clusters._out_of_sync.values():
             one.retry_at = 0.0
             wait([one.future] if one.future else [])
         reconciler.retry_failed(reports.append)
@@ -341,11 +326,11 @@ def test_a_slow_cluster_is_isolated(world: World) -> None:
     """The report does not wait for it; its copies are written, and its own report follows."""
     (secret,) = world.issue("web-tls")
     reconciler, reports, go_on = (
-        Reconciler(replace(TIMINGS, report_wait=0.5)),
+        Reconciler(replace(TIMINGS, change_wait=0.5)),
         list[RunReport](),
         threading.Event(),
     )
-    reconciler.reconcile([RESYNC])
+    reconciler.reconcile(RESYNC)
 
     def wait_for_event(_: Request, forward: Forward) -> Answer:
         go_on.wait(SECONDS)
@@ -354,7 +339,7 @@ def test_a_slow_cluster_is_isolated(world: World) -> None:
     with world.proxy() as proxy:
         proxy.fault = wait_for_event
         renewed = world.renew(secret)
-        report = reconciler.reconcile(["web-tls"])
+        report = reconciler.reconcile("web-tls")
         assert report is not None
         assert {one.cluster for one in report.clusters if one.ok} == {"rct", "prd"}
         assert (run_verdict(report).ok, report.pending) == (True, ("dev",))
@@ -372,10 +357,10 @@ def test_a_change_during_a_retry_reaches_the_cluster(world: World) -> None:
     """The cluster is isolated until a sync that began after the last renewal has succeeded."""
     (secret,) = world.issue("web-tls")
     reconciler, reports = Reconciler(TIMINGS), list[RunReport]()
-    reconciler.reconcile([RESYNC])
+    reconciler.reconcile(RESYNC)
     with world.reached_at("https://127.0.0.1:1"):
         secret = world.renew(secret)
-        reconciler.reconcile(["web-tls"])
+        reconciler.reconcile("web-tls")
     once = threading.Event()
 
     def overtaken(request: Request, forward: Forward) -> Answer:
@@ -383,7 +368,7 @@ def test_a_change_during_a_retry_reaches_the_cluster(world: World) -> None:
         if request.method == "PATCH" and not once.is_set():
             once.set()
             world.renew(secret)
-            reconciler.reconcile(["web-tls"])
+            reconciler.reconcile("web-tls")
         return answer
 
     with world.proxy() as proxy:
@@ -396,14 +381,14 @@ def test_an_unreadable_ops_is_reported(world: World) -> None:
     """No cluster is touched, the report has the failure, and the next attempt copies the change."""
     (secret,) = world.issue("web-tls")
     reconciler = Reconciler(TIMINGS)
-    reconciler.reconcile([RESYNC])
+    reconciler.reconcile(RESYNC)
     world.renew(secret)
     with world.reached_at("https://127.0.0.1:1", "ops"):
-        report = reconciler.reconcile(["web-tls"])
+        report = reconciler.reconcile("web-tls")
     assert report is not None
     assert report.snapshot.failure is not None
     assert report.clusters == ()
-    assert counts(reconciler.reconcile(["web-tls"])) == {name: {Action.UPDATE: 1} for name in world.targets}
+    assert counts(reconciler.reconcile("web-tls")) == {name: {Action.UPDATE: 1} for name in world.targets}
 
 
 def test_connections_are_reused(world: World) -> None:
@@ -412,13 +397,13 @@ def test_connections_are_reused(world: World) -> None:
     proxy = proxy_of(world, "dev")
     reconciler = Reconciler(TIMINGS)
     with tcp_proxy(proxy) as url, world.reached_at(url), reuse_clients():
-        reconciler.reconcile([RESYNC])
+        reconciler.reconcile(RESYNC)
         before = proxy.connections
-        reconciler.reconcile(["web-tls"])
+        reconciler.reconcile("web-tls")
         after_first = proxy.connections
         for _ in range(3):
             secret = world.renew(secret)
-            assert counts(reconciler.reconcile(["web-tls"]))["dev"] == {Action.UPDATE: 1}
+            assert counts(reconciler.reconcile("web-tls"))["dev"] == {Action.UPDATE: 1}
         assert (before > 0, proxy.connections) == (True, after_first)
 
 
@@ -427,10 +412,10 @@ def test_a_new_kubeconfig_is_used_at_once(world: World) -> None:
     (secret,) = world.issue("web-tls")
     reconciler = Reconciler(TIMINGS)
     with reuse_clients():
-        reconciler.reconcile([RESYNC])
+        reconciler.reconcile(RESYNC)
         world.edit_kubeconfig("users", "dev", token="wrong")
         world.renew(secret)
-        report = reconciler.reconcile(["web-tls"])
+        report = reconciler.reconcile("web-tls")
     assert report is not None
     failures = {one.cluster: [f.code for f in one.failures] for one in report.clusters}
     assert failures == {"dev": [FailureCode.UNAUTHORIZED], "rct": [], "prd": []}
@@ -462,10 +447,10 @@ def test_a_hanging_cluster_delays_no_other_retry(world: World, monkeypatch: pyte
     monkeypatch.setattr(transport, "READ_SECONDS", 60.0)
     (secret,) = world.issue("web-tls")
     reconciler, reports, go_on = Reconciler(TIMINGS), list[RunReport](), threading.Event()
-    reconciler.reconcile([RESYNC])
+    reconciler.reconcile(RESYNC)
     with world.reached_at("https://127.0.0.1:1", "dev"), world.reached_at("https://127.0.0.1:1", "rct"):
         renewed = world.renew(secret)
-        reconciler.reconcile(["web-tls"])
+        reconciler.reconcile("web-tls")
         assert reconciler.out_of_sync == {"dev", "rct"}
 
     def hanging(_: Request, forward: Forward) -> Answer:
@@ -492,10 +477,10 @@ def test_nothing_starts_after_close(world: World) -> None:
     """Closing waits for a retry that is under way, and no request is sent afterwards."""
     (secret,) = world.issue("web-tls")
     reconciler = Reconciler(TIMINGS)
-    reconciler.reconcile([RESYNC])
+    reconciler.reconcile(RESYNC)
     with world.reached_at("https://127.0.0.1:1"):
         world.renew(secret)
-        reconciler.reconcile(["web-tls"])
+        reconciler.reconcile("web-tls")
     slow_writes = SlowWrites(1)
     with world.proxy() as proxy:
         proxy.fault = slow_writes
@@ -504,9 +489,9 @@ def test_nothing_starts_after_close(world: World) -> None:
         reconciler.close()
         assert world.row("web-tls").action is Action.KEEP
         position = world.log_position("dev")
-        reconciler._out_of_sync["dev"].future = None
+        reconciler._clusters._out_of_sync["dev"].future = None
         reconciler.retry_failed(lambda _: None)
-        report = reconciler.reconcile(["web-tls"])
+        report = reconciler.reconcile("web-tls")
     assert report is not None
     assert (report.clusters, set(report.pending)) == ((), set(world.targets))
     assert world.requests("dev", position) == []
@@ -516,11 +501,11 @@ def test_a_corrected_credential_is_used(world: World) -> None:
     """A failure that needs a person is retried, too, and does not isolate its cluster."""
     (secret,) = world.issue("web-tls")
     reconciler, reports = Reconciler(TIMINGS), list[RunReport]()
-    reconciler.reconcile([RESYNC])
+    reconciler.reconcile(RESYNC)
     users = {one["name"]: one["user"] for one in yaml.safe_load(world.kubeconfig.read_text())["users"]}
     world.edit_kubeconfig("users", "dev", token="wrong")
     world.renew(secret)
-    report = reconciler.reconcile(["web-tls"])
+    report = reconciler.reconcile("web-tls")
     assert report is not None
     assert report.pending == ()
     world.edit_kubeconfig("users", "dev", token=users["cluster-dev"]["token"])
@@ -532,9 +517,9 @@ def test_a_deleted_certificate_is_no_failure(world: World) -> None:
     """If a glob routes it, its copy stays and is reported, as by a run that nobody limited to it."""
     (secret,) = world.issue("web-tls")
     reconciler = Reconciler(TIMINGS)
-    reconciler.reconcile([RESYNC])
+    reconciler.reconcile(RESYNC)
     world.ops.delete(f"/api/v1/namespaces/{SOURCE_NAMESPACE}/secrets/{secret['metadata']['name']}")
-    report = reconciler.reconcile(["web-tls"])
+    report = reconciler.reconcile("web-tls")
     assert report is not None
     assert run_verdict(report).ok
     reasons = {change.reason for one in report.clusters for change in one.changes}
@@ -546,12 +531,12 @@ def test_a_certificate_that_is_not_ready_is_not_copied(cert_manager: World) -> N
     world = cert_manager
     (secret,) = world.issue("web-tls")
     reconciler = Reconciler(TIMINGS)
-    reconciler.reconcile([RESYNC])
+    reconciler.reconcile(RESYNC)
     renewed = world.renew(secret)
     unready = certificate_resource.certificate(renewed, ready=False, reason="IncorrectIssuer")
     certificate_resource.put(world.ops, unready)
-    report = reconciler.reconcile(["web-tls"])
+    report = reconciler.reconcile("web-tls")
     assert report is not None
     assert [one.reason for one in report.snapshot.rejections] == [Reason.NOT_READY]
     certificate_resource.put(world.ops, certificate_resource.certificate(renewed))
-    assert counts(reconciler.reconcile(["web-tls"])) == {name: {Action.UPDATE: 1} for name in world.targets}
+    assert counts(reconciler.reconcile("web-tls")) == {name: {Action.UPDATE: 1} for name in world.targets}

@@ -109,10 +109,10 @@ def test_the_watcher_serves_the_first_wave(waves: World) -> None:
     """The others wait for a run, which sees first how it went there."""
     (secret,) = waves.issue("web-tls")
     reconciler = Reconciler()
-    report = reconciler.reconcile([RESYNC])
+    report = reconciler.reconcile(RESYNC)
     assert report is not None
     assert [one.cluster for one in report.clusters] == ["dev"]
     renewed = waves.renew(secret)
-    reconciler.reconcile(["web-tls"])
+    reconciler.reconcile("web-tls")
     assert holders(waves, renewed) == {"dev"}
     reconciler.close()

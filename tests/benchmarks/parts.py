@@ -9,6 +9,7 @@ from deployments.sandbox.clusters.control_plane import Sandbox
 from deployments.sandbox.demo.prefect_server import ROOT, PrefectServer, prefect_server
 from deployments.sandbox.progress import Say
 from tests.benchmarks import (
+    bursts,
     clusters_part,
     keys,
     large,
@@ -79,6 +80,7 @@ PARTS: dict[str, Callable[[Stage], list[Result]]] = {
     "keys": lambda stage: [keys.at_rest(stage.flow(), stage.say)],
     "memory": lambda stage: pod.peaks(stage.flow(), stage.say),
     "watcher": lambda s: renewals.latencies(s.ordinary(), s.server(), s.say, s.size.renewals),
+    "burst": lambda stage: bursts.bursts(stage.world, stage.server().api, stage.say),
     "start": _start,
     "server": lambda s: server_cost.costs(s.world, s.server(), s.say, s.size),
     "growth": _growth,

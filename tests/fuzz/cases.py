@@ -158,7 +158,7 @@ def a_certificate(chance: Random) -> str:
     )
     statuses = read.CertificateStatuses({}, {}, [])
     for one in (spoilt, sound):
-        read._add_certificate(statuses, one, SOURCE)
+        read.add_certificate(statuses, one, SOURCE)
     assert statuses.not_ready["other"] == "Issuing"
     assert sorted(statuses.not_ready.keys() | statuses.by_secret.keys())
     return f"{len(statuses.warnings)} warned of"

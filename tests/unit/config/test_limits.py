@@ -1,6 +1,7 @@
 """The limits of a run: counted before any write, with a failure above them."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -9,14 +10,16 @@ from hypothesis import strategies as st
 
 from tasks.config import limits
 from tasks.config.limits import count_copies, refuse_too_many
+from tasks.config.reload import ReloadedConfig
 from tasks.config.schema import Cluster, Source, SyncConfig
 from tasks.domain.errors import ConfigError
 from tasks.domain.failure_codes import FailureCode
-from tasks.domain.models import Failure, RunReport, SourceSnapshot
+from tasks.domain.models import ClusterReport, Failure, RunReport, SourceSnapshot
 from tasks.domain.patterns import PatternIndex
 from tasks.inventory import collect
 from tasks.report.verdict import run_verdict
 from tasks.watch.reconciler import Reconciler
+from tasks.watch.renewal import Renewal
 from tasks.watch.source_watch import RESYNC
 from tests.support.factories import (
     NOW,
@@ -113,17 +116,18 @@ def test_the_watcher_serves_no_cluster_beyond_the_limit(
     """The watcher tries again later and reports the reason."""
     served: list[str] = []
     monkeypatch.setattr(limits, "MAX_COPIES", most)
-    monkeypatch.setattr("tasks.watch.reconciler.load_config", lambda: CONFIG)
-    monkeypatch.setattr(Reconciler, "_read_source", lambda *_: OPS)
-    monkeypatch.setattr(Reconciler, "_sync", _noting(served))
-    report = Reconciler().reconcile([RESYNC])
+    monkeypatch.setattr(ReloadedConfig, "load", lambda _: CONFIG)
+    monkeypatch.setattr("tasks.watch.reconciler.client_of_source", lambda *_: nullcontext())
+    monkeypatch.setattr("tasks.watch.reconciler.read_source", lambda *_: OPS)
+    monkeypatch.setattr(Renewal, "look", _noting(served))
+    report = Reconciler().reconcile(RESYNC)
     assert report is not None
     assert (len(served), report.snapshot.failure is None) == (told, bool(told))
 
 
-def _noting(served: list[str]) -> Callable[..., tuple[tuple[()], tuple[()]]]:
-    def deliver(_: Reconciler, specs: Any) -> tuple[tuple[()], tuple[()]]:
-        served.extend(spec.cluster.name for spec in specs)
-        return (), ()
+def _noting(served: list[str]) -> Callable[[Renewal], ClusterReport]:
+    def look(renewal: Renewal) -> ClusterReport:
+        served.append(renewal.spec.cluster.name)
+        return ClusterReport(cluster=renewal.spec.cluster.name)
 
-    return deliver
+    return look

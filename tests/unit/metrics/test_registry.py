@@ -154,3 +154,19 @@ def test_the_metrics_can_be_scraped() -> None:
     registry.observe(report(cluster_report("dev", KEPT)))
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=30) as answer:
         assert 'tls_sync_cluster_last_run_success{cluster="dev",owner="ops"} 1.0' in answer.read().decode()
+
+
+def test_several_reports_leave_what_they_leave_one_by_one() -> None:
+    """The copies of each are there, and OPS is as the last one shows it."""
+    old, new = certificate("web-tls", content="a1"), certificate("web-tls", content="b2")
+    reports = [
+        report(cluster_report("dev", KEPT), snapshot=snapshot(old)),
+        report(cluster_report("dev", REFUSED), snapshot=snapshot(new), certificate=REFUSED.certificate),
+        report(cluster_report("rct", KEPT), snapshot=snapshot(new)),
+    ]
+    for one in reports:
+        registry.observe(one)
+    one_by_one = registry._samples()
+    registry._state.clear()
+    registry.observe(*reports)
+    assert sorted(map(str, registry._samples())) == sorted(map(str, one_by_one))

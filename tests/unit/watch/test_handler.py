@@ -1,6 +1,7 @@
-"""What becomes of a batch of changes: a report, or another attempt later."""
+"""What becomes of a change: a report, or another attempt later."""
 
-from collections.abc import Callable, Iterable
+import threading
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
@@ -18,8 +19,8 @@ from tasks.watch.timings import DEFAULT
 from tests.support.factories import cluster_report, failure, rejection, run_report, snapshot
 from tests.support.report_example import UPDATED
 
-Queued = list[tuple[float, frozenset[str]]]
-NAMES = frozenset({"web-tls"})
+Queued = list[tuple[float, tuple[str, ...]]]
+NAME = "web-tls"
 NOT_READY = snapshot(rejection("web-tls", Reason.NOT_READY))
 
 
@@ -34,13 +35,13 @@ class Records:
 
 
 class Scripted(Reconciler):
-    """Has one result for each batch, whatever its names are."""
+    """Has one result for each change, whatever its name is."""
 
     def __init__(self, *results: RunReport | ConfigError | None) -> None:
         super().__init__()
         self._results = iter(results)
 
-    def reconcile(self, _: Iterable[str]) -> RunReport | None:
+    def reconcile(self, _: str) -> RunReport | None:
         result = next(self._results)
         if isinstance(result, ConfigError):
             raise result
@@ -54,15 +55,15 @@ class Stage:
         self.records = Records()
         self._handler = ChangeHandler(Scripted(*results), self.records, lambda *_: None)
 
-    def handle(self, names: frozenset[str] = NAMES) -> None:
-        self._handler.handle(names)
+    def handle(self, name: str = NAME) -> None:
+        self._handler.handle(name)
 
 
 @pytest.fixture(autouse=True)
 def observed(monkeypatch: pytest.MonkeyPatch) -> list[RunReport]:
     """The reports that became metrics."""
     reports: list[RunReport] = []
-    monkeypatch.setattr(registry, "observe", reports.append)
+    monkeypatch.setattr(registry, "observe", lambda *several: reports.extend(several))
     return reports
 
 
@@ -71,7 +72,7 @@ class Timer:
 
     started: Queued
 
-    def __init__(self, seconds: float, _: Callable[..., None], names: frozenset[str]) -> None:
+    def __init__(self, seconds: float, _: Callable[..., None], names: tuple[str, ...]) -> None:
         self._call = seconds, names
         self.daemon = False
 
@@ -84,14 +85,14 @@ class Timer:
 def queued(monkeypatch: pytest.MonkeyPatch) -> Queued:
     """The names that are queued again, each batch with the seconds until then."""
     monkeypatch.setattr(Timer, "started", [], raising=False)
-    monkeypatch.setattr(handler_module, "threading", SimpleNamespace(Timer=Timer))
+    monkeypatch.setattr(handler_module, "threading", SimpleNamespace(Timer=Timer, Lock=threading.Lock))
     return Timer.started
 
 
 def test_a_report_is_logged_measured_and_recorded(
     observed: list[RunReport], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A batch that was copied is one line, one observation and one record with its trigger."""
+    """A change that was copied is one line, one observation and one record with its trigger."""
     report = run_report(cluster_report("dev", UPDATED))
     stage = Stage(report)
     stage.handle()
@@ -103,7 +104,7 @@ def test_a_report_is_logged_measured_and_recorded(
 def test_what_no_route_names_is_not_reported(
     observed: list[RunReport], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A batch that concerns no cluster leaves no line, no observation and no record."""
+    """A change that concerns no cluster leaves no line, no observation and no record."""
     stage = Stage(None)
     stage.handle()
     assert (observed, stage.records.added, capsys.readouterr().out) == ([], [], "")
@@ -119,17 +120,17 @@ def test_a_source_that_cannot_be_read_is_tried_again(
     """The names are queued again, and nothing is recorded until OPS was read."""
     stage = Stage(run_report(snapshot=snapshot(failure=failure(code, "OPS"))))
     stage.handle()
-    assert queued == [(seconds, NAMES)]
+    assert queued == [(seconds, (NAME,))]
     assert stage.records.added == []
 
 
 def test_an_invalid_configuration_is_logged_once(queued: Queued, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each batch is queued again; the error is logged again only after a batch that succeeded."""
+    """Each change is queued again; the error is logged again only after a change that succeeded."""
     error = ConfigError("configuration tls-sync.yaml: owner is missing")
     stage = Stage(error, error, run_report(cluster_report("dev", UPDATED)), error)
     stage.handle()
     stage.handle()
-    assert queued == [(DEFAULT.config_retry, NAMES)] * 2
+    assert queued == [(DEFAULT.config_retry, (NAME,))] * 2
     assert capsys.readouterr().out.count("owner is missing") == 1
     stage.handle()
     stage.handle()
@@ -143,12 +144,12 @@ def test_a_certificate_that_is_not_ready_is_checked_again_before_it_is_reported(
     for _ in DEFAULT.not_ready_backoff:
         stage.handle()
         assert stage.records.added == []
-    assert queued == [(seconds, NAMES) for seconds in DEFAULT.not_ready_backoff]
+    assert queued == [(seconds, (NAME,)) for seconds in DEFAULT.not_ready_backoff]
     stage.handle()
     assert stage.records.added == [(report, "web-tls changed")]
 
 
-def test_the_checks_count_from_the_last_batch_in_which_a_certificate_was_ready(queued: Queued) -> None:
+def test_the_checks_count_from_the_last_change_in_which_a_certificate_was_ready(queued: Queued) -> None:
     """A renewal that is not Ready at first is checked after the first wait of the backoff again."""
     not_ready = run_report(cluster_report("dev"), snapshot=NOT_READY)
     ready = run_report(cluster_report("dev", UPDATED))
@@ -157,45 +158,42 @@ def test_the_checks_count_from_the_last_batch_in_which_a_certificate_was_ready(q
         stage.handle()
     assert stage.records.added == [(ready, "web-tls changed")]
     first, second, *_ = DEFAULT.not_ready_backoff
-    assert queued == [(first, NAMES), (second, NAMES), (first, NAMES)]
+    assert queued == [(first, (NAME,)), (second, (NAME,)), (first, (NAME,))]
 
 
-@pytest.mark.parametrize(
-    ("report", "names"),
-    [
-        (run_report(cluster_report("dev", UPDATED), snapshot=NOT_READY), NAMES),
-        (run_report(cluster_report("dev"), snapshot=NOT_READY), NAMES | {"b-tls"}),
-    ],
-    ids=["with a write", "with another certificate"],
-)
-def test_what_else_a_batch_did_is_reported_at_once(
-    queued: Queued, report: RunReport, names: frozenset[str]
-) -> None:
-    """Only the certificate that is not Ready is queued again, and the report does not wait for it."""
+def test_a_write_is_reported_although_the_certificate_is_not_ready(queued: Queued) -> None:
+    """The certificate is queued again, and the report does not wait for that."""
+    report = run_report(cluster_report("dev", UPDATED), snapshot=NOT_READY)
     stage = Stage(report)
-    stage.handle(names)
-    assert queued == [(DEFAULT.not_ready_backoff[0], NAMES)]
-    assert stage.records.added == [(report, trigger(names))]
+    stage.handle()
+    assert queued == [(DEFAULT.not_ready_backoff[0], (NAME,))]
+    assert stage.records.added == [(report, trigger(NAME))]
+
+
+def test_at_a_start_each_certificate_that_is_not_ready_is_checked_again(queued: Queued) -> None:
+    """They are queued together, and the report of the start does not wait for them."""
+    report = run_report(
+        cluster_report("dev"),
+        snapshot=snapshot(rejection(NAME, Reason.NOT_READY), rejection("api-tls", Reason.NOT_READY)),
+    )
+    stage = Stage(report)
+    stage.handle(RESYNC)
+    ((seconds, names),) = queued
+    assert (seconds, sorted(names)) == (DEFAULT.not_ready_backoff[0], ["api-tls", NAME])
+    assert stage.records.added == [(report, "start")]
 
 
 def test_a_certificate_that_did_not_change_is_not_checked_again(queued: Queued) -> None:
-    """A batch of other certificates queues nothing; a resync queues every certificate that is not Ready."""
+    """Another certificate queues nothing; a resync queues every certificate that is not Ready."""
     report = run_report(cluster_report("dev"), snapshot=NOT_READY)
     stage = Stage(report, report)
-    stage.handle(frozenset({"b-tls"}))
+    stage.handle("b-tls")
     assert queued == []
-    stage.handle(frozenset({RESYNC}))
-    assert queued == [(DEFAULT.not_ready_backoff[0], NAMES)]
+    stage.handle(RESYNC)
+    assert queued == [(DEFAULT.not_ready_backoff[0], (NAME,))]
 
 
-@pytest.mark.parametrize(
-    ("names", "text"),
-    [
-        ({"web-tls"}, "web-tls changed"),
-        ({"web-tls", "api-tls"}, "2 certificates changed"),
-        ({"web-tls", RESYNC}, "start"),
-    ],
-)
-def test_a_trigger_is_described_for_people(names: set[str], text: str) -> None:
-    """One name is spelled out, several are counted, and a resync is the start."""
-    assert trigger(frozenset(names)) == text
+@pytest.mark.parametrize(("name", "text"), [(NAME, "web-tls changed"), (RESYNC, "start")])
+def test_a_trigger_is_described_for_people(name: str, text: str) -> None:
+    """A name is spelled out, and a resync is the start."""
+    assert trigger(name) == text

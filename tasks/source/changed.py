@@ -1,0 +1,82 @@
+"""Reads one Secret of OPS that has changed, side by side with its Certificate: one round trip.
+
+The Secret is returned with its data: the caller writes what was checked, and does not read it again.
+"""
+
+from concurrent.futures import Executor
+from datetime import datetime
+from typing import Any
+
+from tasks.config.schema import Source
+from tasks.domain.errors import ClusterError
+from tasks.domain.failure_codes import FailureCode
+from tasks.domain.models import Certificate, SecretRef, SourceEntry
+from tasks.kube.client import ClusterClient
+from tasks.kube.responses import metadata_of
+from tasks.source.checks import Policy, check_secret
+from tasks.source.known_certificates import KnownCertificates
+from tasks.source.read import (
+    CertificateStatuses,
+    add_certificate,
+    apply_status,
+    is_rejected,
+    is_selected,
+    read_statuses,
+)
+
+CERTIFICATE_NAME = "cert-manager.io/certificate-name"
+"""cert-manager's annotation of a Secret that it has written."""
+LIST_AGE = 60.0
+"""Seconds for which a list of Certificates tells that a Secret has none."""
+
+
+def read_changed(  # noqa: PLR0913, PLR0917  what to read, and what helps
+    client: ClusterClient,
+    source: Source,
+    name: str,
+    now: datetime,
+    known: KnownCertificates,
+    executor: Executor,
+) -> tuple[SourceEntry | None, dict[str, Any] | None]:
+    """Return what OPS has under this name, and, only if it is fit to be sent, the Secret with its key.
+
+    The Certificate may be older than the Secret by the time of one request. If it says that the Secret is
+    wrong, the caller looks again. Raises ClusterError.
+    """
+    ref = SecretRef(namespace=source.namespace, name=name)
+    certificate = executor.submit(_statuses, client, source, name, known)
+    secret = client.tls_secret(ref)
+    statuses = certificate.result()
+    policy = Policy(now=now, allow_self_signed=source.allow_self_signed)
+    found = check_secret(ref, secret, policy) if secret and is_selected(secret, source) else None
+    if is_rejected(found):
+        return found, None
+    if statuses is None or (name not in statuses.by_secret and _is_by_cert_manager(secret)):
+        statuses = read_statuses(client, source, known)
+    entry = apply_status(name, found, statuses, source, now)
+    return entry, secret if isinstance(entry, Certificate) else None
+
+
+def _statuses(
+    client: ClusterClient, source: Source, name: str, known: KnownCertificates
+) -> CertificateStatuses | None:
+    """What the known Certificates of this Secret say; None if they must be listed after the Secret."""
+    names = known.of(name)
+    if not names and known.is_current(LIST_AGE):
+        return CertificateStatuses({}, {}, [])
+    if not names or not known.may_get:
+        return read_statuses(client, source, known)
+    statuses = CertificateStatuses({}, {}, [])
+    for one in sorted(names):
+        try:
+            certificate = client.certificate(SecretRef(namespace=source.namespace, name=one))
+        except ClusterError as error:
+            known.may_get = error.failure.code is not FailureCode.FORBIDDEN
+            return None
+        add_certificate(statuses, certificate, source)
+    return statuses if name in statuses.by_secret else None
+
+
+def _is_by_cert_manager(secret: dict[str, Any] | None) -> bool:
+    annotations = metadata_of(secret).get("annotations")
+    return isinstance(annotations, dict) and CERTIFICATE_NAME in annotations
