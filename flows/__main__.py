@@ -45,6 +45,11 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--dry-run", action="store_true", help="plan and report, but write nothing")
     parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="read and compare all certificates, also those that notes on copies say are in sync",
+    )
+    parser.add_argument(
         "--cluster-ids",
         action="store_true",
         help="print the clusterId of each context of KUBECONFIG",
@@ -98,13 +103,14 @@ TAKEN_BY = {
     "certificate": ("inventory",),
     "dry_run": (),
     "group": (),
+    "verify": (),
     "html": ("inventory",),
     "json": ("inventory", "history"),
     "failed": ("history",),
     "limit": ("history",),
 }
 """Option -> the commands that take it, beside a run."""
-OF_A_RUN = ("cluster", "certificate", "dry_run", "group")
+OF_A_RUN = ("cluster", "certificate", "dry_run", "group", "verify")
 
 
 def conflict(given: argparse.Namespace, commands: list[str]) -> str:

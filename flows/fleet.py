@@ -31,7 +31,8 @@ prepare()
 
 def run_name() -> str:
     given = runtime.flow_run.parameters
-    words = ["fleet", given.get("certificate") or "", "(dry run)" if given.get("dry_run") else ""]
+    words = ["fleet", given.get("certificate") or ""]
+    words += ["(dry run)" if given.get("dry_run") else "", "(verify)" if given.get("verify") else ""]
     return " ".join(str(word) for word in words if word)
 
 
@@ -47,12 +48,15 @@ def tls_sync_fleet(
         default=None, description="Sync only this certificate, by its Secret's name on OPS."
     ),
     dry_run: bool = Field(default=False, description="Plan and report, but write nothing."),
+    verify: bool = Field(
+        default=False, description="Read and compare all certificates, also those that notes say are in sync."
+    ),
 ) -> State[None]:
     begin_run()
     began = datetime.now(UTC)
     with reporting_config_errors():
         config = load_config()
-    parameters = RunParameters(certificate=certificate, dry_run=dry_run)
+    parameters = RunParameters(certificate=certificate, dry_run=dry_run, verify=verify)
     waves = groups_by_wave(config.select(parameters))
     results, signal = run_waves(waves, config, parameters, began + RUN_LIMIT)
     publish(results, config, began, dry_run=dry_run)

@@ -21,10 +21,12 @@ from tasks.metrics.push import reporting_config_errors
 from tasks.orchestration.process import prepare
 from tasks.orchestration.publish import final_state, flush_logs, label_with_share, publish, run_name
 from tasks.orchestration.task_runners import task_submitter
-from tasks.plan.spec import specs_for
+from tasks.plan.described import described
+from tasks.plan.spec import RunMemory, specs_for
 from tasks.plan.unrouted import without_unrouted
 from tasks.plan.waves import share_of
 from tasks.prune_cluster import prune_clusters
+from tasks.runtime.memory import memory_limit
 from tasks.runtime.shutdown import begin_run
 from tasks.sync_cluster import sync_clusters
 
@@ -42,7 +44,7 @@ MAX_CONCURRENCY = 16
     persist_result=False,
     log_prints=False,
 )
-def tls_sync(
+def tls_sync(  # noqa: PLR0913, PLR0917  the parameters of a run
     cluster: str | None = Field(
         default=None, description="Sync only this cluster, by its name in the configuration."
     ),
@@ -54,6 +56,9 @@ def tls_sync(
         default=None, description="Sync only this group of clusters, by its name in the configuration."
     ),
     urgent_only: bool = Field(default=False, description="Write only copies that expire within 24 hours."),
+    verify: bool = Field(
+        default=False, description="Read and compare all certificates, also those that notes say are in sync."
+    ),
 ) -> State[None]:
     """Read OPS, sync each cluster that the run is for, wave by wave, prune, and report.
 
@@ -62,14 +67,20 @@ def tls_sync(
     begin_run()
     began, requests_before = datetime.now(UTC), request_counts.snapshot()
     parameters = RunParameters(
-        cluster=cluster, certificate=certificate, group=group, dry_run=dry_run, urgent_only=urgent_only
+        cluster=cluster,
+        certificate=certificate,
+        group=group,
+        dry_run=dry_run,
+        urgent_only=urgent_only,
+        verify=verify,
     )
     with reporting_config_errors():
         config = load_config()
-    clusters, run_deadline = config.select(parameters), began + RUN_LIMIT
+    clusters, run_deadline, memory = config.select(parameters), began + RUN_LIMIT, RunMemory()
     with frozen_kubeconfig(), task_submitter(config.task_runner, run_deadline) as submit:
-        snapshot = refuse_too_many(collect(config.source), config.source, clusters, certificate)
-        specs = specs_for(config, clusters, snapshot, parameters, run_deadline=run_deadline)
+        found = collect(config.source, verify=verify)
+        snapshot = refuse_too_many(found, config.source, clusters, certificate, limit=memory_limit())
+        specs = specs_for(config, clusters, snapshot, parameters, run_deadline=run_deadline, memory=memory)
         reports, stop_signal = sync_clusters(specs, submit)
         if not (parameters.is_narrowed or stop_signal):
             reports, stop_signal = prune_clusters(specs, reports, submit)
@@ -78,7 +89,7 @@ def tls_sync(
         parameters=parameters,
         members=config.members(group) if group else (),
         suspended=config.suspended,
-        snapshot=without_unrouted(snapshot, config),
+        snapshot=without_unrouted(described(snapshot, memory, reports), config),
         clusters=reports,
         owner=config.owner,
         configured=config.names,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from prefect.client.schemas.objects import WorkPool
+from prefect.client.schemas.objects import DeploymentSchedule, WorkPool
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
 
@@ -111,9 +111,12 @@ def _deploy(settings: Settings, file: Path) -> None:
 
 
 def _schedule(deployment: DeploymentResponse) -> str:
-    schedules = (
-        f"schedule {one.schedule.cron} {one.schedule.timezone}{'' if one.active else ' (suspended)'}"
-        for one in deployment.schedules
-        if isinstance(one.schedule, CronSchedule)
-    )
-    return "; ".join(schedules) or "run by hand"
+    found = (one for one in deployment.schedules if isinstance(one.schedule, CronSchedule))
+    return "; ".join(map(_describe, found)) or "run by hand"
+
+
+def _describe(schedule: DeploymentSchedule) -> str:
+    cron = schedule.schedule
+    assert isinstance(cron, CronSchedule)
+    given = f" with {json.dumps(schedule.parameters)}" if schedule.parameters else ""
+    return f"schedule {cron.cron} {cron.timezone}{given}{'' if schedule.active else ' (suspended)'}"

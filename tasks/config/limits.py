@@ -1,6 +1,6 @@
 """Limits of one run. Above them a run stops before it writes, and its report says what to do. Pure.
 
-The number of certificates and of copies determines the memory of a run.
+The numbers of certificates, of clusters and of copies determine the memory of a run.
 """
 
 from collections.abc import Sequence
@@ -20,8 +20,12 @@ RUN_LIMIT = timedelta(minutes=50)
 
 MAX_CERTIFICATES = 10_000
 """Maximum number of Secrets that OPS may list."""
-MAX_COPIES = 100_000
-"""Maximum number of copies of one run, over all its clusters."""
+MIB = 1024 * 1024
+BASE_BYTES = 115 * MIB
+"""Memory of a run without certificates, with Prefect. It and the following were measured with Python 3.11 on
+Linux."""
+CERTIFICATE_BYTES, CLUSTER_BYTES, COPY_BYTES = 3072, 40_960, 614
+"""Memory for each certificate on OPS, each cluster, and each copy that the routes define."""
 
 
 def too_many_secrets(source: Source) -> Failure:
@@ -31,19 +35,33 @@ def too_many_secrets(source: Source) -> Failure:
 
 
 def refuse_too_many(
-    snapshot: SourceSnapshot, source: Source, clusters: Sequence[Cluster], certificate: str | None = None
+    snapshot: SourceSnapshot,
+    source: Source,
+    clusters: Sequence[Cluster],
+    certificate: str | None = None,
+    *,
+    limit: int | None,
 ) -> SourceSnapshot:
-    """Return the snapshot, or an empty one with a failure if the run would have too many copies.
+    """Return the snapshot, or an empty one with a failure if the run would need more memory than `limit`.
 
-    A dry run has the same limit because its report has as many rows.
+    `limit` is in bytes; None means that there is none. A dry run needs as much: its report has as many rows.
     """
-    count = 0 if snapshot.failure else count_copies(snapshot, clusters, certificate)
-    if count <= MAX_COPIES:
+    if snapshot.failure or limit is None:
         return snapshot
-    operation, detail = f"look at {count:,} copies", f"at most {MAX_COPIES:,}"
+    copies = count_copies(snapshot, clusters, certificate)
+    needed = required_bytes(len(snapshot.entries), len(clusters), copies)
+    if needed <= limit:
+        return snapshot
+    operation = f"look at {copies:,} copies on {len(clusters):,} clusters"
+    detail = f"that takes about {needed // MIB} MiB of memory, and {limit // MIB} MiB are allowed"
     return SourceSnapshot(
         failure=Failure(code=FailureCode.TOO_MANY, cluster=source.label, what=operation, detail=detail)
     )
+
+
+def required_bytes(certificates: int, clusters: int, copies: int) -> int:
+    """Return about how much memory a run needs."""
+    return BASE_BYTES + certificates * CERTIFICATE_BYTES + clusters * CLUSTER_BYTES + copies * COPY_BYTES
 
 
 def count_copies(

@@ -25,6 +25,10 @@ ORPHANED_SEEN = "tls-sync.io/orphaned-seen"
 ORPHANED_RUNS = "tls-sync.io/orphaned-runs"
 PRUNE_MANAGER = "tls-sync-prune"
 """The field manager of these annotations, so that FIELD_MANAGER does not own them."""
+NOTE = "tls-sync.io/source-version"
+"""The version of the source Secret that the copy was last compared with; see plan/note.py."""
+NOTE_MANAGER = "tls-sync-note"
+"""The field manager of this annotation: owned by FIELD_MANAGER, it would make copies without it Drifted."""
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
 LABELS = frozenset({MANAGED_BY, OWNER})
@@ -32,4 +36,4 @@ ANNOTATIONS = frozenset({SOURCE, FINGERPRINT, NOT_BEFORE, NOT_AFTER, SERIAL})
 METADATA = LABELS | ANNOTATIONS
 STAMPED = METADATA | {SOURCE_CLUSTER}
 ORPHAN_MARKS = frozenset({ORPHANED_SINCE, ORPHANED_SEEN, ORPHANED_RUNS})
-READ_ANNOTATIONS = STAMPED | ORPHAN_MARKS | {ADOPT, PRUNE}
+READ_ANNOTATIONS = STAMPED | ORPHAN_MARKS | {ADOPT, PRUNE, NOTE}

@@ -103,7 +103,8 @@ class FailureCode(ExplainedCode):
         "TooMany",
         "it exceeds the limits of one run",
         (
-            "run for one group of clusters at a time (docs/scaling.md), narrow the routes, or make two "
+            "give the pod more memory (chart: tlsSync.resources), run for one group of clusters at a time or "
+            "as a fleet (docs/scaling.md), or narrow the routes; for more Secrets on OPS, make two "
             "configurations, each with an `owner`, clusters and a source.selector of its own"
         ),
     )

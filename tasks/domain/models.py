@@ -67,6 +67,8 @@ class Certificate(Model):
     ref: SecretRef
     uid: str
     resource_version: str
+    written: str = ""
+    """When the Secret was last written, as the API server says (RFC 3339)."""
     keys: tuple[str, ...]
     """The keys of `data` that are copied, sorted."""
     kept_keys: tuple[str, ...] = ()
@@ -82,8 +84,31 @@ class Certificate(Model):
     """X.509 fingerprint of the leaf: SHA-256 in hexadecimal."""
     renewal: datetime | None = None
     """When cert-manager renews it, if its Certificate says so."""
+    checked_until: datetime | None = None
+    """When the first certificate of tls.crt expires: from then on the checks may say something else."""
     warnings: tuple[str, ...] = ()
     """Findings that do not prevent the certificate from being sent."""
+    checked: bool = True
+    """False where neither this run nor an earlier one read its data: the facts are those of cert-manager."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedSecret(Row):
+    """A Secret on OPS whose metadata was listed and whose data was not read."""
+
+    ref: SecretRef
+    uid: str
+    resource_version: str
+    written: str = ""
+    """As in Certificate."""
+    dns_names: tuple[str, ...] = ()
+    """As cert-manager's annotation has them."""
+    validity: tuple[datetime, datetime] | None = None
+    """notBefore and notAfter, if cert-manager's Certificate says so."""
+    renewal: datetime | None = None
+    """As in Certificate."""
+    certificates: tuple[str, ...] = ()
+    """Names of the cert-manager Certificates that write it."""
 
 
 class Rejection(Model):
@@ -137,7 +162,9 @@ class Failure(Model):
         return f"{self.code}: {self.what}: {self.code.sentence}{detail}"
 
 
-SourceEntry = Certificate | Rejection | Issuance
+ReadEntry = Certificate | Rejection | Issuance
+"""What OPS has under one name, where its data was read if there is any."""
+SourceEntry = ReadEntry | ListedSecret
 """What OPS has under one name."""
 
 
@@ -147,6 +174,7 @@ class SourceSnapshot(Model):
     certificates: tuple[Certificate, ...] = ()
     rejections: tuple[Rejection, ...] = ()
     issuances: tuple[Issuance, ...] = ()
+    listed: tuple[ListedSecret, ...] = ()
     unrouted_rejections: int = 0
     """Number of rejections left out of a report because no route of any cluster names them."""
     unrouted_issuances: int = 0
@@ -176,13 +204,29 @@ class SourceSnapshot(Model):
     @cached_property
     def entries(self) -> "Mapping[str, SourceEntry]":
         """Everything in the snapshot by the name of the Secret; computed once, too."""
-        others: tuple[Rejection | Issuance, ...] = (*self.rejections, *self.issuances)
+        others: tuple[SourceEntry, ...] = (*self.rejections, *self.issuances, *self.listed)
         return {**self.by_name, **{one.ref.name: one for one in others}}
 
     @cached_property
     def names(self) -> PatternIndex:
         """The names of everything in the snapshot, where globs are looked up; computed once, too."""
         return PatternIndex(self.entries)
+
+    @property
+    def size(self) -> int:
+        """The number of Secrets on OPS."""
+        awaited = sum(one.held is None for one in self.issuances)
+        return len(self.entries) - awaited
+
+    @property
+    def fit(self) -> int:
+        """The number of certificates that are fit to be sent, as a check or a note says."""
+        return sum(one.checked for one in self.certificates)
+
+    @property
+    def unchecked(self) -> int:
+        """The number of Secrets that nobody had to read."""
+        return len(self.certificates) - self.fit + len(self.listed)
 
     def corrected(self, found: "Mapping[str, SourceEntry | None]") -> "SourceSnapshot":
         """Return a copy with the entries that a second reading found, by name; None for a deleted Secret."""
@@ -192,6 +236,7 @@ class SourceSnapshot(Model):
             certificates=tuple(one for one in now if isinstance(one, Certificate)),
             rejections=tuple(one for one in now if isinstance(one, Rejection)),
             issuances=tuple(one for one in now if isinstance(one, Issuance)),
+            listed=tuple(one for one in now if isinstance(one, ListedSecret)),
         )
 
     def changed(self, **fields: object) -> "SourceSnapshot":
@@ -337,6 +382,8 @@ class Plan(Model):
 
     cluster: str
     changes: tuple[Change, ...] = ()
+    unread: Mapping[SecretRef, str] = {}
+    """Copies that can't be decided before their certificate was read; the plan lacks their rows."""
 
     @property
     def writes(self) -> tuple[Change, ...]:
@@ -355,6 +402,8 @@ class ClusterReport(Model):
     """When the credential for this cluster expires, if known."""
     requests: "tuple[Requests, ...]" = ()
     """Requests to API servers by a task in another process; see orchestration/remote_tasks.py."""
+    source: SourceSnapshot | None = None
+    """What was read on OPS for this cluster and is not fit to be sent."""
 
     @property
     def ok(self) -> bool:

@@ -13,6 +13,8 @@ class RunParameters:
     group: str | None = None
     dry_run: bool = False
     urgent_only: bool = False
+    verify: bool = False
+    """Read and compare the data of all certificates, whatever the notes on copies say."""
 
     @property
     def is_narrowed(self) -> bool:
@@ -24,7 +26,8 @@ class RunParameters:
         """The run's name in Prefect: `sync all`, `sync dev homarr-dev-tls (dry run)`."""
         group = f"group {self.group}" if self.group else ""
         words = ["sync", self.cluster or group or "all", self.certificate or ""]
-        words += ["(dry run)" if self.dry_run else "", "(urgent only)" if self.urgent_only else ""]
+        marks = {"(dry run)": self.dry_run, "(urgent only)": self.urgent_only, "(verify)": self.verify}
+        words += [mark for mark, is_set in marks.items() if is_set]
         return " ".join(word for word in words if word)
 
 

@@ -114,6 +114,11 @@ class Reason(ExplainedCode):
             "name to `hostnames`; names that are no DNS names are never sent"
         ),
     )
+    SOURCE_UNREAD = (
+        "SourceUnread",
+        "its certificate could not be read from OPS, so the copy was not compared with it",
+        "see the failure of OPS in the same report; the next run compares it",
+    )
     MISSING_ON_SOURCE = (
         "MissingOnSource",
         "a route names it, but OPS has no such certificate",

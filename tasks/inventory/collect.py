@@ -19,6 +19,7 @@ from tasks.kubeconfig.reader import contexts
 from tasks.plan.observed import ObservedState
 from tasks.plan.spec import RunMemory, SyncSpec
 from tasks.plan.unrouted import without_unrouted
+from tasks.runtime.memory import memory_limit
 from tasks.runtime.shutdown import stop
 from tasks.source.read import read_source
 from tasks.target.sync import preview
@@ -43,7 +44,9 @@ def collect_inventory(
         raise ConfigError(f"kubeconfig: {error.failure.detail}") from None
     snapshot = _read_ops(config)
     if not snapshot.failure and (
-        failure := refuse_too_many(snapshot, config.source, targets, certificate).failure
+        failure := refuse_too_many(
+            snapshot, config.source, targets, certificate, limit=memory_limit()
+        ).failure
     ):
         raise ConfigError(f"{failure}. To do: ask for one cluster, or for one certificate")
     # Not specs_for(), which has no specs without OPS: the copies are shown all the same.

@@ -12,7 +12,7 @@ from tasks.domain.errors import ClusterError
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Failure
 from tasks.kube.responses import matches_object
-from tasks.kube.transport import Extract, Request, Response, Transport, TransportError
+from tasks.kube.transport import USER_AGENT, Extract, Request, Response, Transport, TransportError
 from tasks.kubeconfig.reader import Access
 
 PAGE_BYTES = 16 * 1024 * 1024
@@ -34,6 +34,7 @@ class Listing(NamedTuple):
     """Objects on a page."""
     extract: Extract | None = None
     """See Request."""
+    user_agent: str = USER_AGENT
 
 
 class Calls:
@@ -86,7 +87,13 @@ class Calls:
         while True:
             max_bytes = min(PAGE_BYTES, left)
             request = Request(
-                "GET", path, listing.accept, query, max_bytes=max_bytes, extract=listing.extract
+                "GET",
+                path,
+                listing.accept,
+                query,
+                max_bytes=max_bytes,
+                user_agent=listing.user_agent,
+                extract=listing.extract,
             )
             _, page, size, _ = self._page(operation, request)
             self._expect(operation, page, kind=listing.kind)

@@ -17,13 +17,14 @@ from typing import Any, NamedTuple
 from tasks.domain.annotations import SECRET_TYPE
 from tasks.domain.errors import ClusterError
 from tasks.domain.failure_codes import FailureCode
-from tasks.domain.models import SecretRef, TargetSecret
+from tasks.domain.models import ListedSecret, SecretRef, TargetSecret
 from tasks.domain.names import UID, is_name, is_namespace
 from tasks.kube.calls import OTHER_KIND, OTHER_OBJECT, Calls, Listing
+from tasks.kube.listed_secrets import parse_listed_secrets, written_of
 from tasks.kube.permissions import Permissions, parse_permissions
 from tasks.kube.responses import MALFORMED, Event, ResponseError, metadata_of, parse_event
 from tasks.kube.target_secrets import parse_target_secret, parse_target_secrets
-from tasks.kube.transport import Request
+from tasks.kube.transport import USER_AGENT_OF_DATA, Request
 
 METADATA_PAGE = 500
 """Objects on a page of a list of metadata."""
@@ -141,9 +142,18 @@ class ClusterClient(Calls):
     def tls_secrets(self, namespace: str, selector: dict[str, str]) -> Iterator[list[dict[str, Any]]]:
         """Yield pages of the kubernetes.io/tls Secrets with data, without cert-manager's staged keys."""
         path, operation = self._secrets_path(namespace), f"list secrets in {namespace}"
-        listing = Listing("SecretList", JSON, DATA_PAGE, _without_managed_fields)
+        listing = Listing("SecretList", JSON, DATA_PAGE, _with_times_only, USER_AGENT_OF_DATA)
         for page in self._pages(path, operation, listing, _tls_query(selector)):
             yield page.get("items") or []
+
+    def listed_secrets(self, namespace: str, selector: dict[str, str]) -> Iterator[list[ListedSecret]]:
+        """Yield pages of the metadata of the Secrets that `tls_secrets` lists."""
+        path, operation = self._secrets_path(namespace), f"list secrets in {namespace}"
+        listing = Listing("Table", TABLE, METADATA_PAGE, _parse_listed)
+        for page in self._pages(path, operation, listing, _tls_query(selector)):
+            if page["rows"] is None:
+                raise self._error(FailureCode.PROTOCOL, operation, detail=NO_TABLE)
+            yield page["rows"]
 
     def tls_versions(self, namespace: str, selector: dict[str, str]) -> tuple[str, dict[str, str]]:
         """Return the list's resourceVersion, and by name that of each Secret that `tls_secrets` lists."""
@@ -186,7 +196,8 @@ class ClusterClient(Calls):
     def tls_secret(self, ref: SecretRef) -> dict[str, Any] | None:
         """Return one Secret with its data, or None if there is none."""
         operation = f"get secret {ref}"
-        found = self._get(operation, Request("GET", self._secret_path(ref), JSON))
+        request = Request("GET", self._secret_path(ref), JSON, user_agent=USER_AGENT_OF_DATA)
+        found = self._get(operation, request)
         if found is not None:
             self._expect(operation, found, kind="Secret", name=ref.name, namespace=ref.namespace)
         return found
@@ -252,7 +263,7 @@ class ClusterClient(Calls):
         uid: str,
         version: str,
         field_manager: str,
-    ) -> None:
+    ) -> Written:
         """Set annotations of the object with this uid and resourceVersion, and delete those that are None.
 
         A merge patch deletes them whoever owns them. CONFLICT if the object has changed.
@@ -266,6 +277,7 @@ class ClusterClient(Calls):
         self._expect(operation, found, kind="PartialObjectMetadata", name=ref.name, namespace=ref.namespace)
         if found["metadata"].get("uid") != uid:
             raise self._error(FailureCode.PROTOCOL, operation, detail=OTHER_OBJECT)
+        return Written(found["metadata"], SECRET_TYPE)
 
     def delete(self, ref: SecretRef, *, uid: str, version: str) -> None:
         """Delete the object with this uid and resourceVersion. CONFLICT if the object has changed."""
@@ -350,11 +362,21 @@ def _parse_rows(table: dict[str, Any]) -> dict[str, Any]:
     return {"kind": table.get("kind"), "metadata": table["metadata"], "rows": rows}
 
 
-def _without_managed_fields(page: dict[str, Any]) -> dict[str, Any]:
-    """Drop managedFields: on OPS nothing depends on them, and as dictionaries they are half of a Secret."""
+def _parse_listed(table: dict[str, Any]) -> dict[str, Any]:
+    """Return the Table with its rows as ListedSecrets, or with None for rows if it is malformed."""
+    rows: list[ListedSecret] | None
+    try:
+        rows = parse_listed_secrets(table)
+    except TypeError:
+        rows = None
+    return {"kind": table.get("kind"), "metadata": table["metadata"], "rows": rows}
+
+
+def _with_times_only(page: dict[str, Any]) -> dict[str, Any]:
+    """Keep only the times of managedFields: as dictionaries, these are half of a Secret."""
     for item in page.get("items") or []:
         if isinstance(item, dict) and isinstance(item.get("metadata"), dict):
-            item["metadata"].pop("managedFields", None)
+            item["metadata"]["managedFields"] = [{"time": written_of(item["metadata"])}]
     return page
 
 

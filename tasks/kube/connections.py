@@ -6,6 +6,7 @@ requests and responses are not used: they take nearly as much CPU again as the h
 
 import errno
 from collections.abc import Mapping
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPResponse, IncompleteRead
 from typing import Any
 
@@ -41,8 +42,11 @@ class OpenResponse:
             raise IncompleteRead(b"", self._response.length)
 
     def close(self) -> None:
-        """Keep the connection for the next request if the body was read to its end."""
-        if not self._response.isclosed():
+        """Keep the connection for the next request if the body was read to its end.
+
+        What follows an informational response, of which http.client knows only 100, is another response.
+        """
+        if not self._response.isclosed() or self.status < HTTPStatus.OK:
             self._connection.close()
         self._pool._put_conn(self._connection)  # noqa: SLF001  see Connections
 

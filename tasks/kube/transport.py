@@ -29,6 +29,8 @@ from tasks.kubeconfig.sdk import ApiClient, ApiException
 from tasks.runtime import shutdown
 
 USER_AGENT = "tls-sync"
+USER_AGENT_OF_DATA = "tls-sync/data"
+"""Of requests that are answered with private keys, so that an audit log shows them."""
 CONNECT_SECONDS = 3.0
 """Maximum seconds for a TCP connection to open."""
 READ_SECONDS = 30.0
@@ -58,6 +60,7 @@ class Request(NamedTuple):
     """Of the body."""
     max_bytes: int = OBJECT_BYTES
     """Maximum number of bytes of the response, compressed and decompressed."""
+    user_agent: str = USER_AGENT
     extract: Extract | None = None
     """Reduces a large response to what is needed. Only one such response at a time is parsed in memory."""
 
@@ -190,7 +193,7 @@ class Transport:
         if self._stopped.is_set():
             self._fail(FailureCode.INTERRUPTED)
         target = self._path + request.path + (f"?{urlencode(request.query)}" if request.query else "")
-        headers = {"Accept": request.accept, "User-Agent": USER_AGENT, "Accept-Encoding": encoding}
+        headers = {"Accept": request.accept, "User-Agent": request.user_agent, "Accept-Encoding": encoding}
         if content is not None:
             headers["Content-Type"] = request.content_type
         self._api.update_params_for_auth(headers, [], ["BearerToken"], request.path, request.method, content)

@@ -59,7 +59,12 @@ SUSPENDED = Family(
     _CLUSTER,
 )
 SOURCE_CERTIFICATES = Family(
-    "tls_sync_source_certificates", "Certificates on OPS that are fit to be sent.", Kind.SOURCE
+    "tls_sync_source_certificates", "Certificates on OPS, without those that are refused.", Kind.SOURCE
+)
+SOURCE_UNCHECKED = Family(
+    "tls_sync_source_unchecked",
+    "Those of them that no run had to read, for example since no route sends them.",
+    Kind.SOURCE,
 )
 SOURCE_REJECTED = Family(
     "tls_sync_source_rejected",

@@ -182,7 +182,8 @@ def _run(report: RunReport) -> Iterator[Sample]:
 
 def _source(report: RunReport) -> Iterator[Sample]:
     owner, snapshot = report.owner, report.snapshot
-    yield Sample(f.SOURCE_CERTIFICATES, (owner,), len(snapshot.certificates))
+    yield Sample(f.SOURCE_CERTIFICATES, (owner,), snapshot.fit + snapshot.unchecked)
+    yield Sample(f.SOURCE_UNCHECKED, (owner,), snapshot.unchecked)
     for reason, count in _counted(one.reason for one in snapshot.rejections):
         yield Sample(f.SOURCE_REJECTED, (owner, reason), count)
     for reason, count in _counted(one.reason(report.now) for one in snapshot.issuances):

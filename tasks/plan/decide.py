@@ -48,10 +48,12 @@ certificate is wanted there and can't be had. "Being issued" means that cert-man
 its Secret does not, or holds a temporary certificate or none; see source/issuance.py. "Newer" compares
 notBefore, since a renewal may expire earlier when lifetimes shrink. A newer copy may be replaced when it has
 expired, or when it is unfit at any time: it is read before it counts as newer, and must pass all checks but
-those about time. "Managed" means that the metadata shows another manager. A Secret asks to be adopted where
-the target side has set tls-sync.io/adopt on it to our owner; its other keys are those beyond tls.crt, tls.key
-and ca.crt, and `<owner>,lose-other-keys` allows us to remove them. Another OPS cluster's copy has our
-owner and, in tls-sync.io/source-cluster, a uid that is neither OPS's nor in formerClusterIds.
+those about time. A certificate whose data was not read is in sync where plan/note.py says so, and else read
+before it is decided; if it can't be read, a copy of ours has a row SourceUnread. "Managed" means that the
+metadata shows another manager. A Secret asks to be adopted where the target side has set tls-sync.io/adopt on
+it to our owner; its other keys are those beyond tls.crt, tls.key and ca.crt, and `<owner>,lose-other-keys`
+allows us to remove them. Another OPS cluster's copy has our owner and, in tls-sync.io/source-cluster, a uid
+that is neither OPS's nor in formerClusterIds.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -66,8 +68,10 @@ from tasks.domain.models import (
     Certificate,
     Change,
     Issuance,
+    ListedSecret,
     Owner,
     Plan,
+    ReadEntry,
     Rejection,
     SecretRef,
     SourceEntry,
@@ -78,7 +82,8 @@ from tasks.domain.models import (
 from tasks.domain.names import HostnamePatterns, is_name
 from tasks.domain.reasons import Reason
 from tasks.domain.text import join_limited
-from tasks.plan import ownership
+from tasks.plan import note, ownership
+from tasks.plan.note import Rules
 from tasks.plan.ownership import may_write
 from tasks.plan.safety import disallowed_names
 
@@ -95,40 +100,79 @@ def make_plan(  # noqa: PLR0913  the facts that decide, each passed once
     now: datetime,
     certificate: str | None = None,
     explicit: bool = True,
+    rules: Rules | None = None,
 ) -> Plan:
     """The plan for one cluster, sorted by target. With `certificate`, only the rows of this one.
 
     `explicit` says that a person named it: then its absence from OPS is reported, even where globs route it.
+    `rules` is needed where certificates were listed and not read.
     """
     sources = snapshot.entries
     found = {secret.ref: secret for secret in current}
     hostnames = HostnamePatterns(cluster.hostnames)
     wanted = cluster.routed_copies(snapshot.names, certificate if explicit else None)
-    rows = [
-        change
-        for want in wanted
-        if (
-            change := decide(
-                want, sources.get(want.certificate), found.get(want.target), hostnames, owner, now
-            )
-        )
-    ]
+    rows, unread = list[Change](), dict[SecretRef, str]()
+    for want in wanted:
+        source, copy = sources.get(want.certificate), found.get(want.target)
+        if not isinstance(source, ListedSecret):
+            change = decide(want, source, copy, hostnames, owner, now)
+            rows += [change] if change else []
+        elif copy and rules and is_in_sync_by_note(copy, source, owner, rules, now):
+            rows.append(in_sync(want, copy))
+        elif certificate in (None, want.certificate):
+            unread[want.target] = want.certificate
     rows += unrouted_copies(cluster, sources, found, {want.target for want in wanted}, owner)
     chosen = (with_orphan_record(r, found, owner) for r in rows if certificate in (None, r.certificate))
     ordered = sorted(chosen, key=lambda row: (row.target.namespace, row.target.name))
-    return Plan(cluster=cluster.name, changes=tuple(ordered))
+    return Plan(cluster=cluster.name, changes=tuple(ordered), unread=unread)
+
+
+def is_in_sync_by_note(
+    copy: TargetSecret, source: ListedSecret, owner: Owner, rules: Rules, now: datetime
+) -> bool:
+    """Whether the metadata of both sides proves the row that `decide` would make of the content."""
+    return find_obstacle(copy, owner) is None and note.proves_sync(copy, source, owner, rules, now)
+
+
+def with_undecided(plan: Plan, copies: Mapping[SecretRef, TargetSecret], owner: Owner) -> Plan:
+    """The plan, with a row for each copy of ours whose certificate could not be read."""
+    kept = (
+        Change(
+            action=Action.KEEP,
+            reason=Reason.SOURCE_UNREAD,
+            target=target,
+            certificate=name,
+            old=ownership.written_version(copies[target]),
+        )
+        for target, name in plan.unread.items()
+        if target in copies and ownership.is_ours(copies[target], owner)
+    )
+    rows = sorted((*plan.changes, *kept), key=lambda row: (row.target.namespace, row.target.name))
+    return plan.model_copy(update={"changes": tuple(rows)}) if plan.unread else plan
+
+
+def in_sync(want: RoutedCopy, copy: TargetSecret) -> Change:
+    version = ownership.written_version(copy)
+    return Change(
+        action=Action.KEEP,
+        reason=Reason.IN_SYNC,
+        target=want.target,
+        certificate=want.certificate,
+        old=version,
+        new=version,
+    )
 
 
 def decide(  # noqa: PLR0913, PLR0917  one row of the table is made of these
     want: RoutedCopy,
-    source: SourceEntry | None,
+    source: ReadEntry | None,
     current: TargetSecret | None,
     hostnames: HostnamePatterns,
     owner: Owner,
     now: datetime,
 ) -> Change | None:
     """The row for one copy; None where there is nothing to report."""
-    old = written_version(current)
+    old = ownership.written_version(current)
     if isinstance(source, Certificate) and old == source.version:
         old = source.version  # one object for all copies, to save memory
     ours = current is not None and ownership.is_ours(current, owner)
@@ -224,21 +268,6 @@ def is_newer(current: TargetSecret, old: Version | None, source: Certificate, no
     return old.not_before > source.version.not_before and old.not_after > now
 
 
-def written_version(current: TargetSecret | None) -> Version | None:
-    """What the copy holds: as read, where it was read; else by the annotations that we wrote with it."""
-    if current is None or current.was_read:
-        return current.read if current else None
-    written = current.annotations
-    try:
-        return Version(
-            fingerprint=written[annotations.FINGERPRINT],
-            not_before=ownership.parse_time(written[annotations.NOT_BEFORE]),
-            not_after=ownership.parse_time(written[annotations.NOT_AFTER]),
-        )
-    except (KeyError, ValueError):
-        return None
-
-
 def with_preconditions(change: Change, source: Certificate, current: TargetSecret) -> Change:
     """The update, bound to the uid and resourceVersion that the decision was made on."""
     adopted = change.reason is Reason.ADOPTED
@@ -284,7 +313,7 @@ def unrouted_copies(
             reason=Reason.GONE_FROM_SOURCE if gone else Reason.NO_LONGER_ROUTED,
             target=secret.ref,
             certificate=name,
-            old=written_version(secret),
+            old=ownership.written_version(secret),
         )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tasks.domain.models import Change, Failure, Plan, SecretRef, TargetSecret
+from tasks.domain.models import Failure, Plan, SecretRef, TargetSecret
 
 
 @dataclass
@@ -15,6 +15,8 @@ class ObservedState:
     """Namespaces that could be listed."""
     unreadable: set[SecretRef] = field(default_factory=set)
     """Secrets that had to be read, and could not be."""
+    unread_sources: frozenset[str] = frozenset()
+    """Certificates on OPS that had to be read, and could not be."""
     failures: list[Failure] = field(default_factory=list)
     is_kept: bool = False
     """It is used beyond this sync, so what is written is noted in it."""
@@ -32,7 +34,9 @@ class ObservedState:
 
     def only_observed(self, plan: Plan) -> Plan:
         """The plan without the rows about what could not be observed."""
-        return plan.model_copy(update={"changes": tuple(c for c in plan.changes if self._has_observed(c))})
+        changes = tuple(row for row in plan.changes if self._has_observed(row.target))
+        unread = {target: name for target, name in plan.unread.items() if self._has_observed(target)}
+        return plan.model_copy(update={"changes": changes, "unread": unread})
 
-    def _has_observed(self, change: Change) -> bool:
-        return change.target.namespace in self.namespaces and change.target not in self.unreadable
+    def _has_observed(self, target: SecretRef) -> bool:
+        return target.namespace in self.namespaces and target not in self.unreadable

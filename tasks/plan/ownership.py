@@ -26,7 +26,7 @@ from tasks.domain.annotations import (
     SOURCE_CLUSTER,
     STAMPED,
 )
-from tasks.domain.models import Certificate, OrphanRecord, Owner, TargetSecret
+from tasks.domain.models import Certificate, OrphanRecord, Owner, TargetSecret, Version
 from tasks.domain.names import UID
 
 MAX_RUN_DIGITS = 6
@@ -119,6 +119,21 @@ def is_drifted(secret: TargetSecret, source: Certificate) -> bool:
         or not secret.managed.others <= ours
         or secret.managed.ours_metadata != _metadata_of(secret)
     )
+
+
+def written_version(secret: TargetSecret | None) -> Version | None:
+    """What the copy holds: as read, where it was read; else by the annotations that we wrote with it."""
+    if secret is None or secret.was_read:
+        return secret.read if secret else None
+    written = secret.annotations
+    try:
+        return Version(
+            fingerprint=written[FINGERPRINT],
+            not_before=parse_time(written[NOT_BEFORE]),
+            not_after=parse_time(written[NOT_AFTER]),
+        )
+    except (KeyError, ValueError):
+        return None
 
 
 def is_untouched(secret: TargetSecret) -> bool:

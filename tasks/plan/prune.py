@@ -100,7 +100,7 @@ def implausible_loss(snapshot: SourceSnapshot, reports: Iterable[ClusterReport])
     reports = list(reports)
     gone = {row.certificate for report in reports for row in _orphans(report)}
     known = gone | {row.certificate for report in reports for row in _copies(report) if not _is_orphan(row)}
-    if gone and not snapshot.certificates:
+    if gone and not (snapshot.certificates or snapshot.listed):
         return f"OPS holds no certificate at all, and {len(gone)} are missing there"
     if len(gone) > (most := _allowed(len(known))):
         return f"{len(gone)} of {len(known)} certificates are gone from OPS at once; at most {most} may be"
@@ -171,7 +171,12 @@ def _plan_one(spec: SyncSpec, report: ClusterReport, newer: str, doubt: str, now
         report.cluster, cleared=tuple(_cleared(row) for row in report.changes if _is_wanted_again(row))
     )
     every = _orphans(report)
-    orphans = [row for row in every if row.absence and is_from(row.absence, namespace)]
+    listed = spec.snapshot.entries  # one that was deleted after OPS was listed waits for the next run
+    orphans = [
+        row
+        for row in every
+        if row.absence and is_from(row.absence, namespace) and row.certificate not in listed
+    ]
     why = _obstacle(report, newer)
     if why:
         planned = planned._replace(deferred=_deferred(orphans, why))

@@ -4,13 +4,27 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
+from threading import Lock
+from typing import NamedTuple
 
 from tasks.config.schema import Cluster, SyncConfig
-from tasks.domain.models import Change, Owner, SourceSnapshot
+from tasks.domain.models import Change, ListedSecret, Owner, ReadEntry, SourceSnapshot
 from tasks.domain.parameters import RunParameters
+from tasks.plan.note import Rules
 
 EVERYTHING = RunParameters()
 """The parameters of a scheduled run."""
+
+
+class KnownEntry(NamedTuple):
+    """Facts of a Secret on OPS, never a key."""
+
+    listed: ListedSecret
+    """Its metadata, as it was listed before."""
+    entry: ReadEntry | None
+    """None if it was gone."""
+    at: float
+    """When it was read: a value of time.monotonic()."""
 
 
 @dataclass
@@ -24,6 +38,14 @@ class RunMemory:
     """Cluster of the configuration -> uid of the namespace kube-system that was found there."""
     written: dict[str, tuple[Change, ...]] = field(default_factory=dict)
     """Cluster -> what earlier attempts of its task wrote."""
+    entries: dict[str, "KnownEntry"] = field(default_factory=dict)
+    """Secret on OPS -> what reading its data found."""
+    reading: Lock = field(default_factory=Lock)
+    """Held while `entries` grows, so that a Secret is read once for all clusters."""
+
+    def __reduce__(self) -> tuple[type["RunMemory"], tuple[()]]:
+        """In another process there is no memory yet."""
+        return RunMemory, ()
 
 
 @dataclass(frozen=True)
@@ -73,6 +95,10 @@ class SyncSpec:
         """On whose behalf the cluster is written to."""
         former = frozenset(self.config.source.former_cluster_ids)
         return Owner(name=self.config.owner, cluster_id=self.snapshot.cluster_id, former=former)
+
+    @property
+    def rules(self) -> Rules:
+        return Rules.of(self.cluster, self.config.source)
 
     @property
     def explicit_certificate(self) -> str | None:

@@ -13,8 +13,19 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, NamedTuple
 
+from tasks.config.schema import RoutedCopy
 from tasks.domain.failure_codes import FailureCode
-from tasks.domain.models import Change, ClusterReport, Failure, Plan, SecretRef
+from tasks.domain.models import (
+    Certificate,
+    Change,
+    ClusterReport,
+    Failure,
+    ListedSecret,
+    Plan,
+    SecretRef,
+    SourceSnapshot,
+)
+from tasks.plan.described import with_entries_read
 from tasks.plan.spec import SyncSpec
 
 WANTED, MISSING = "tls-sync.wanted", "tls-sync.missing"
@@ -62,13 +73,17 @@ def hold_reason(wave: Iterable[SyncSpec], reports: Iterable[ClusterReport]) -> s
 
 def share_of(wave: Iterable[SyncSpec], reports: Iterable[ClusterReport]) -> Share:
     """The share of a wave. A cluster without a report counts as having none of its copies."""
+    specs, reports = tuple(wave), tuple(reports)
     by_name = {report.cluster: report for report in reports}
     wanted = there = 0
-    for spec in wave:
-        targets = _wanted(spec)
-        wanted += len(targets)
-        if report := by_name.get(spec.cluster.name):
-            there += sum(_is_well(change, report) and change.target in targets for change in report.changes)
+    if specs:
+        snapshot = with_entries_read(specs[0].snapshot, specs[0].memory, reports)  # one for all of a run
+        for spec in specs:
+            report = by_name.get(spec.cluster.name)
+            targets = _wanted(spec, snapshot, report)
+            wanted += len(targets)
+            if report:
+                there += sum(_is_well(row, report) and row.target in targets for row in report.changes)
     return Share(wanted, wanted - there)
 
 
@@ -90,14 +105,23 @@ def _wave(spec: SyncSpec) -> int:
     return spec.cluster.wave
 
 
-def _wanted(spec: SyncSpec) -> set[SecretRef]:
-    fit = spec.snapshot.by_name
-    wants = spec.cluster.routed_copies(spec.snapshot.names, spec.explicit_certificate)
-    return {
-        want.target
-        for want in wants
-        if spec.certificate in (None, want.certificate) and (want.literal or want.certificate in fit)
-    }
+def _wanted(spec: SyncSpec, snapshot: SourceSnapshot, report: ClusterReport | None) -> set[SecretRef]:
+    """The copies that the cluster is to have.
+
+    Whether a listed Secret is fit is known where it was read, in this process or another one. So one that a
+    glob routes counts where the report has a row, and where the cluster failed or has no report.
+    """
+    rows = {row.target for row in report.changes} if report and not report.failures else None
+
+    def is_wanted(want: RoutedCopy) -> bool:
+        if want.literal:
+            return True
+        source = snapshot.entries.get(want.certificate)
+        is_listed = isinstance(source, ListedSecret) and (rows is None or want.target in rows)
+        return isinstance(source, Certificate) or is_listed
+
+    wants = spec.cluster.routed_copies(snapshot.names, spec.explicit_certificate)
+    return {want.target for want in wants if spec.certificate in (None, want.certificate) and is_wanted(want)}
 
 
 def _is_well(change: Change, report: ClusterReport) -> bool:

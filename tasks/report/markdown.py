@@ -84,7 +84,7 @@ def _source(report: RunReport) -> Iterator[str]:
     snapshot = report.snapshot
     if snapshot.failure:  # the title says why nothing is known
         return
-    yield f"### OPS: {len(snapshot.certificates)} certificates fit to be sent"
+    yield f"### OPS: {rows.certificates_on_ops(snapshot)}"
     yield ""
     for header, body in _source_tables(report):
         if body:

@@ -94,6 +94,12 @@ def _source_line(one: Rejection | Issuance, reason: Reason) -> str:
     return f"{one.ref.name}: {reason}: {reason.sentence}{detail}: {reason.remedy}"
 
 
+def certificates_on_ops(snapshot: SourceSnapshot) -> str:
+    """Return how many certificates OPS has, and how many of them no run had to read."""
+    unchecked = f", {snapshot.unchecked} not checked" if snapshot.unchecked else ""
+    return f"{snapshot.fit} certificates fit to be sent{unchecked}"
+
+
 def unrouted_notes(snapshot: SourceSnapshot) -> Iterator[str]:
     """Yield how many Secrets and certificates have no line of their own because no route names them."""
     if count := snapshot.unrouted_rejections:

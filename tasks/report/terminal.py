@@ -110,7 +110,7 @@ def _source(report: RunReport) -> Iterator[str]:
     }
     unrouted = [*rows.unrouted_notes(snapshot)]
     if any(lists.values()) or unrouted or warnings or report.suspended:
-        yield from ("", f"on OPS ({len(snapshot.certificates)} certificates fit to be sent)")
+        yield from ("", f"on OPS ({rows.certificates_on_ops(snapshot)})")
     for label, lines in lists.items():
         yield from (f"  {label}{line}" for line in lines[: rows.LOG_ROWS])
     more = sum(max(0, len(lines) - rows.LOG_ROWS) for lines in (*lists.values(), warnings))

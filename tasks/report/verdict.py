@@ -54,7 +54,7 @@ def _action_counts(report: RunReport) -> str:
 
 def _notes(report: RunReport) -> Iterator[str]:
     snapshot = report.snapshot
-    if not snapshot.certificates:
+    if not (snapshot.certificates or snapshot.listed):
         yield "warning: OPS has no certificate that is fit to be sent"
     if report.pending:
         yield f"still at work, with reports of their own to follow: {', '.join(report.pending)}"

@@ -186,17 +186,21 @@ def check_secret(ref: SecretRef, manifest: dict[str, object], policy: Policy) ->
         with without_warnings, unexpected_as_check_failure():
             secret = TLSSecret(manifest)
             warnings = [text for check in CHECKS for text in check(secret, policy) or ()]
-            return certificate_of(ref, secret, warnings)
+            return certificate_of(ref, secret, policy, warnings)
     except CheckFailed as failure:
         return Rejection(ref=ref, reason=failure.reason, detail=failure.detail)
 
 
-def certificate_of(ref: SecretRef, secret: TLSSecret, warnings: Iterable[str] = ()) -> Certificate:
+def certificate_of(
+    ref: SecretRef, secret: TLSSecret, policy: Policy, warnings: Iterable[str] = ()
+) -> Certificate:
     leaf = secret.leaf
+    ends = (one.not_valid_after_utc for one in secret.chain)
     return Certificate(
         ref=ref,
         uid=secret.uid,
         resource_version=secret.resource_version,
+        written=secret.written,
         keys=tuple(sorted(secret.data)),
         kept_keys=secret.other_keys,
         serial=f"{leaf.serial_number:x}",
@@ -205,6 +209,7 @@ def certificate_of(ref: SecretRef, secret: TLSSecret, warnings: Iterable[str] = 
         other_names=secret.other_names,
         version=version_of(secret),
         leaf=leaf.fingerprint(hashes.SHA256()).hex(),
+        checked_until=min((end for end in ends if policy.now is None or end > policy.now), default=None),
         warnings=tuple(warnings),
     )
 

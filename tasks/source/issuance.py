@@ -15,6 +15,7 @@ from tasks.domain.models import (
     ISSUANCE_LATE_AFTER,
     Certificate,
     Issuance,
+    ListedSecret,
     Rejection,
     SecretRef,
     SourceEntry,
@@ -47,6 +48,8 @@ class CertificateStatus:
     """The share of a certificate's lifetime after which it is renewed."""
     lifetime: timedelta | None = None
     """From notBefore to notAfter of the certificate that was issued last, where `share` is known."""
+    validity: tuple[datetime, datetime] | None = None
+    """notBefore and notAfter of the certificate that was issued last."""
 
 
 def parse_status(certificate: object, selector: Mapping[str, str]) -> tuple[str, CertificateStatus] | None:
@@ -66,6 +69,7 @@ def parse_status(certificate: object, selector: Mapping[str, str]) -> tuple[str,
         selected=all(labels.get(key) == value for key, value in selector.items()),
         share=share,
         lifetime=lifetime,
+        validity=_validity(raw),
     )
     return name, status
 
@@ -95,7 +99,7 @@ def issuance_of(
     ref: SecretRef, found: SourceEntry | None, status: CertificateStatus, now: datetime
 ) -> Issuance | None:
     """Return the issuance that a Secret waits for, or None if it is issued or will not be."""
-    if status.since is None or isinstance(found, Certificate | Issuance):
+    if status.since is None or isinstance(found, Certificate | Issuance | ListedSecret):
         return None
     if isinstance(found, Rejection) and found.reason not in AWAITING_ISSUANCE:
         return None
@@ -114,16 +118,31 @@ def issuance_of(
 
 def renewal_of(version: Version, status: CertificateStatus) -> datetime | None:
     """Return when cert-manager renews this version, even if the status is still that of the previous one."""
-    if status.share is None:
-        return None
-    return version.not_before + (version.not_after - version.not_before) * status.share
+    return _renewal_within(version.not_before, version.not_after, status)
+
+
+def _renewal_within(begin: datetime, end: datetime, status: CertificateStatus) -> datetime | None:
+    return None if status.share is None else begin + (end - begin) * status.share
+
+
+def with_status(one: ListedSecret, status: CertificateStatus) -> ListedSecret:
+    """Add what cert-manager's Certificate says of the certificate that was issued last."""
+    if not status.validity:
+        return one
+    return replace(one, validity=status.validity, renewal=_renewal_within(*status.validity, status))
 
 
 def _renewal(raw: Mapping[str, Any]) -> tuple[float, timedelta] | tuple[None, None]:
-    begin, end, renewal = (_moment(raw.get(key)) for key in ("notBefore", "notAfter", "renewalTime"))
-    if not (begin and end and renewal and begin < renewal < end):
+    validity, renewal = _validity(raw), _moment(raw.get("renewalTime"))
+    if not (validity and renewal and validity[0] < renewal < validity[1]):
         return None, None
+    begin, end = validity
     return (renewal - begin) / (end - begin), end - begin
+
+
+def _validity(raw: Mapping[str, Any]) -> tuple[datetime, datetime] | None:
+    begin, end = _moment(raw.get("notBefore")), _moment(raw.get("notAfter"))
+    return (begin, end) if begin and end and begin < end else None
 
 
 def _ready(raw: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -4,10 +4,11 @@ The private keys of one page of the list are in memory only while `_check_page` 
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from tasks.config.limits import MAX_CERTIFICATES, too_many_secrets
 from tasks.config.schema import Source
@@ -17,6 +18,7 @@ from tasks.domain.models import (
     Certificate,
     Failure,
     Issuance,
+    ListedSecret,
     Rejection,
     SecretRef,
     SourceEntry,
@@ -30,13 +32,24 @@ from tasks.kube.responses import MALFORMED, name_of
 from tasks.kubeconfig.reader import MAX_CONNECTIONS
 from tasks.runtime import shutdown
 from tasks.source.checks import Policy, check_secret
-from tasks.source.issuance import AWAITING_ISSUANCE, CertificateStatus, add_status, issuance_of, renewal_of
+from tasks.source.issuance import (
+    AWAITING_ISSUANCE,
+    CertificateStatus,
+    add_status,
+    issuance_of,
+    renewal_of,
+    with_status,
+)
 from tasks.source.known_certificates import KnownCertificates, Listing
 
 # cert-manager's reasons (pkg/util/pki, policies/constants.go): the Secret does not match its Certificate.
 WRONG_SECRET = frozenset(
     {"InvalidKeyPair", "IncorrectCertificate", "IncorrectIssuer", "SecretMismatch", "MissingData"}
 )
+P = TypeVar("P")
+NO_CERTIFICATE = "OPS holds no certificate; nothing is sent"
+LIST_FROM_SHARE = 0.25
+"""Where at least this share of OPS's Secrets is needed, one list is cheaper than single requests."""
 REASON = re.compile(r"[A-Za-z]{1,64}")
 
 
@@ -60,19 +73,81 @@ def read_source(
     policy = Policy(now=now, allow_self_signed=source.allow_self_signed)
     found = {one.ref.name: one for one in _check_all(client, source, policy)}
     statuses = read_statuses(client, source, known)  # after the Secrets, so never older than these
-    empty = () if found else ("OPS holds no certificate; nothing is sent",)
+    empty = () if found else (NO_CERTIFICATE,)
     names = sorted(found.keys() | statuses.by_secret.keys())
     # pop() frees each entry as it is replaced: 10,000 entries are not in memory twice.
     updated = (apply_status(name, found.pop(name, None), statuses, source, now) for name in names)
     entries = [one for one in updated if one]
     return SourceSnapshot(
-        certificates=tuple(one for one in entries if isinstance(one, Certificate)),
-        rejections=tuple(one for one in entries if isinstance(one, Rejection)),
-        issuances=tuple(one for one in entries if isinstance(one, Issuance)),
         warnings=(*empty, *_warnings(statuses, entries), *_warn_of_other_keys(entries), *identity_warnings),
         cluster_id=cluster_id,
         credential_ends=client.credential_expires_at,
-    )
+    ).corrected({one.ref.name: one for one in entries})
+
+
+def list_source(
+    client: ClusterClient, source: Source, now: datetime, known: KnownCertificates | None = None
+) -> SourceSnapshot:
+    """List the metadata of what OPS holds; no data, so no key. Raises ClusterError if it can't be listed.
+
+    The names of the Certificates are kept in `known`.
+    """
+    cluster_id, identity_warnings = identify_ops(client, source, now)
+    listed = {one.ref.name: one for one in _list_all(client, source)}
+    known = known or KnownCertificates()
+    statuses = read_statuses(client, source, known)
+    empty = () if listed else (NO_CERTIFICATE,)
+    names = sorted(listed.keys() | statuses.by_secret.keys())
+    updated = (apply_status(name, listed.get(name), statuses, source, now) for name in names)
+    entries = [_with_certificates(one, known) for one in updated if one]
+    return SourceSnapshot(
+        warnings=(*empty, *_warnings(statuses, entries), *identity_warnings),
+        cluster_id=cluster_id,
+        credential_ends=client.credential_expires_at,
+    ).corrected({one.ref.name: one for one in entries})
+
+
+def _with_certificates(one: SourceEntry, known: KnownCertificates) -> SourceEntry:
+    if not isinstance(one, ListedSecret):
+        return one
+    return replace(one, certificates=tuple(sorted(known.of(one.ref.name))))
+
+
+def read_listed(
+    client: ClusterClient, source: Source, listed: Sequence[ListedSecret], size: int, now: datetime
+) -> dict[str, SourceEntry | None]:
+    """Read and check Secrets that were listed, with the status of their Certificates. Raises ClusterError.
+
+    `size` is the number of Secrets on OPS: where many of them are needed, one list is cheaper than single
+    requests.
+    """
+    names = [one.ref.name for one in listed]
+    if len(names) < 2 or len(names) < LIST_FROM_SHARE * size:
+        found = recheck(client, source, names, now)
+        certificates = sorted({name for one in listed for name in one.certificates})
+        return _with_statuses(client, source, found, now, certificates)
+    wanted = dict.fromkeys(names)
+    policy = Policy(now=now, allow_self_signed=source.allow_self_signed)
+    found = {one.ref.name: one for one in _check_all(client, source, policy, wanted.keys())}
+    return _with_statuses(client, source, {**wanted, **found}, now)
+
+
+def _get_statuses(
+    client: ClusterClient, source: Source, certificates: Sequence[str]
+) -> CertificateStatuses | None:
+    """Get these Certificates side by side; None if one of them can't be read, or is gone."""
+
+    def get(name: str) -> dict[str, Any]:
+        return client.certificate(SecretRef(namespace=source.namespace, name=name))
+
+    statuses = CertificateStatuses({}, {}, [])
+    try:
+        with ThreadPoolExecutor(MAX_CONNECTIONS) as pool:
+            for certificate in pool.map(get, certificates):
+                add_certificate(statuses, certificate, source)
+    except ClusterError:
+        return None
+    return statuses
 
 
 def _warn_of_other_keys(entries: Iterable[SourceEntry]) -> list[str]:
@@ -88,7 +163,7 @@ def _warn_of_other_keys(entries: Iterable[SourceEntry]) -> list[str]:
 
 def _warnings(statuses: CertificateStatuses, entries: Iterable[SourceEntry]) -> list[str]:
     """Warn of Certificates that are not ready, except where a rejection or an issuance says more."""
-    reported = {one.ref.name for one in entries if not isinstance(one, Certificate)}
+    reported = {one.ref.name for one in entries if isinstance(one, Rejection | Issuance)}
     return statuses.warnings + [
         f"{name}: cert-manager says that it is not ready ({reason})"
         for name, reason in sorted(statuses.not_ready.items())
@@ -116,10 +191,22 @@ def check_changed(
     client: ClusterClient, source: Source, names: Iterable[str], now: datetime
 ) -> dict[str, SourceEntry | None]:
     """Read and check these Secrets of OPS and apply the status of their Certificates. Raises ClusterError."""
-    checked = recheck(client, source, names, now)
+    return _with_statuses(client, source, recheck(client, source, names, now), now)
+
+
+def _with_statuses(
+    client: ClusterClient,
+    source: Source,
+    checked: Mapping[str, Certificate | Rejection | None],
+    now: datetime,
+    certificates: Sequence[str] | None = None,
+) -> dict[str, SourceEntry | None]:
+    """Apply what the Certificates say; without their names, all are listed."""
     if all(map(is_rejected, checked.values())):
         return dict(checked)
-    statuses = read_statuses(client, source)  # after the Secrets, so never older than these
+    # After the Secrets, so never older than these.
+    statuses = _get_statuses(client, source, certificates) if certificates is not None else None
+    statuses = statuses or read_statuses(client, source)
     return {
         name: one if is_rejected(one) else apply_status(name, one, statuses, source, now)
         for name, one in checked.items()
@@ -138,32 +225,48 @@ def is_rejected(found: Certificate | Rejection | None) -> bool:
     return isinstance(found, Rejection) and found.reason not in AWAITING_ISSUANCE
 
 
-def _check_all(client: ClusterClient, source: Source, policy: Policy) -> list[Certificate | Rejection]:
+def _check_all(
+    client: ClusterClient, source: Source, policy: Policy, wanted: Container[str] | None = None
+) -> list[Certificate | Rejection]:
+    """Read all Secrets, and check those that are wanted; None means all."""
     found: list[Certificate | Rejection] = []
-    listed = 0
-    for page in client.tls_secrets(source.namespace, source.selector):
-        listed += len(page)
-        if listed > MAX_CERTIFICATES:  # no further page is requested
-            raise ClusterError(too_many_secrets(source))
-        found += _check_page(page, source, policy)
+    for page in _limited(client.tls_secrets(source.namespace, source.selector), source):
+        found += _check_page(page, source, policy, wanted)
     return found
 
 
-def _check_page(page: list[dict[str, Any]], source: Source, policy: Policy) -> list[Certificate | Rejection]:
+def _list_all(client: ClusterClient, source: Source) -> list[ListedSecret]:
+    pages = _limited(client.listed_secrets(source.namespace, source.selector), source)
+    return [one for page in pages for one in page]
+
+
+def _limited(pages: Iterable[list[P]], source: Source) -> Iterator[list[P]]:
+    listed = 0
+    for page in pages:
+        listed += len(page)
+        if listed > MAX_CERTIFICATES:  # no further page is requested
+            raise ClusterError(too_many_secrets(source))
+        yield page
+
+
+def _check_page(
+    page: list[dict[str, Any]], source: Source, policy: Policy, wanted: Container[str] | None
+) -> list[Certificate | Rejection]:
     """Check the Secrets of one page. Raises ClusterError on a stop request: one Secret may take a second."""
     found = []
     for secret in page:
         if shutdown.current().requested.is_set():
             operation = f"check secrets in {source.namespace}"
             raise ClusterError(Failure(code=FailureCode.INTERRUPTED, cluster=source.label, what=operation))
-        if name := name_of(secret):
+        name = name_of(secret)
+        if name and (wanted is None or name in wanted):
             found.append(check_secret(SecretRef(namespace=source.namespace, name=name), secret, policy))
     return found
 
 
 def apply_status(
     name: str,
-    one: Certificate | Rejection | None,
+    one: Certificate | Rejection | ListedSecret | None,
     statuses: CertificateStatuses,
     source: Source,
     now: datetime,
@@ -171,10 +274,12 @@ def apply_status(
     """Reject a Secret that does not match its Certificate; else add its renewal or pending issuance."""
     reason, status = statuses.not_ready.get(name), statuses.by_secret.get(name)
     ref = SecretRef(namespace=source.namespace, name=name)
-    if isinstance(one, Certificate) and reason in WRONG_SECRET:
+    if isinstance(one, Certificate | ListedSecret) and reason in WRONG_SECRET:
         return Rejection(ref=ref, reason=Reason.NOT_READY, detail=reason)
     if status is None:
         return one
+    if isinstance(one, ListedSecret):
+        return with_status(one, status)
     if isinstance(one, Certificate):
         return one.model_copy(update={"renewal": renewal_of(one.version, status)})
     return issuance_of(ref, one, status, now) or one

@@ -12,6 +12,7 @@ from cryptography.x509.oid import NameOID
 
 from tasks.domain.names import data_keys
 from tasks.domain.reasons import Reason
+from tasks.kube.listed_secrets import written_of
 from tasks.source.check_failure import CheckFailed, as_check_failure
 
 CERTIFICATE, KEY, CA = "tls.crt", "tls.key", "ca.crt"
@@ -41,6 +42,7 @@ class TLSSecret:
         metadata = metadata if isinstance(metadata, dict) else {}
         self.uid = str(metadata.get("uid", ""))
         self.resource_version = str(metadata.get("resourceVersion", ""))
+        self.written = written_of(metadata)
         self._encoded: dict[str, Any] = data if isinstance(data, dict) else {}
         annotations = metadata.get("annotations")
         annotations = annotations if isinstance(annotations, dict) else {}

@@ -74,6 +74,12 @@ class RememberedCluster:
                 if secret := observed.secrets.get(ref):
                     self._put(secret, at)
 
+    def update(self, copy: TargetSecret, now: TargetSecret, at: float) -> None:
+        """Remember a copy as it is now, unless something else has become known of it meanwhile."""
+        with self._lock:
+            if now is not copy and self._secrets.get(copy.ref) is copy:
+                self._put(now, at)
+
     def observed(self, targets: Iterable[SecretRef], certificate: str) -> ObservedState:
         """What is known of these Secrets, and of all copies of this certificate."""
         with self._lock:

@@ -1,6 +1,7 @@
 """Brings one cluster in sync: list, plan, check, write. Plain functions; the task is sync_cluster.py."""
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,14 +14,18 @@ from tasks.kube.client import ClusterClient
 from tasks.kube.permissions import Permissions, required_verbs
 from tasks.kube.pool import client_of_source, client_of_target
 from tasks.kubeconfig.reader import MAX_CONNECTIONS
-from tasks.plan.decide import downgrades, make_plan, must_read_first
+from tasks.plan.decide import downgrades, make_plan, must_read_first, with_undecided
+from tasks.plan.described import unfit_among
+from tasks.plan.note import changed_notes
 from tasks.plan.observed import ObservedState
 from tasks.plan.orphans import clock_of, with_prune_forecast
 from tasks.plan.safety import UnsafePlan, ensure_safe
 from tasks.plan.spec import SyncSpec
 from tasks.plan.waves import hold_failure, only_urgent
 from tasks.source.read import recheck
+from tasks.target.entries import read_entries
 from tasks.target.identity import verify_identity
+from tasks.target.notes import write_notes
 from tasks.target.read import list_namespaces, read_copies
 from tasks.target.remembered import Look
 from tasks.target.write import Writer
@@ -56,34 +61,39 @@ def _sync(target: ClusterClient, spec: SyncSpec, look: Look) -> ClusterReport:
     observed, warnings = look.observed, verify_identity(target, spec, datetime.now(UTC))
     look.warnings = tuple(warnings)
     list_namespaces(target, spec.namespaces, observed)
+    listed = spec.snapshot.listed
     spec, plan = _plan(target, spec, observed)
     plan = with_prune_forecast(plan, spec, clock_of(target.server_time, datetime.now(UTC)))
     _ensure_safe(plan, spec, observed)
     changes, failures = plan.changes, observed.failures
     due = _hold_back(plan, spec, observed)
     if due.writes and not spec.dry_run:
-        look.rights |= _review(target, due)
+        look.rights |= _review(target, {change.target.namespace for change in due.writes})
         allowed = permitted(spec.cluster, due, look.rights, observed, warnings)
         changes, more = _write(target, spec, allowed, observed)
         reported = {change.target for change in allowed.changes}  # by row, 1,000 would take a second
         changes += tuple(change for change in plan.changes if change.target not in reported)
         failures += more
+    if not (spec.dry_run or spec.urgent_only or failures):
+        warnings += _note(target, spec, plan, look)
     return ClusterReport(
         cluster=spec.cluster.name,
         dry_run=spec.dry_run,
         changes=changes,
         failures=tuple(failures),
         warnings=tuple(warnings),
+        source=unfit_among(listed, spec.snapshot),
     )
 
 
 def _plan(target: ClusterClient, spec: SyncSpec, observed: ObservedState) -> tuple[SyncSpec, Plan]:
     """Plan, read what the plan depends on, and plan again until it depends on nothing unread.
 
-    That is a copy whose metadata does not tell whether it may be replaced, and, where a copy is newer than
-    the snapshot of OPS, its certificate on OPS: another run may have copied a renewal a moment ago.
+    That is a certificate on OPS that no note proves to be in sync; a copy whose metadata does not tell
+    whether it may be replaced; and, where a copy is newer than the snapshot of OPS, its certificate there:
+    another run may have copied a renewal a moment ago.
     """
-    rechecked: frozenset[str] = frozenset()
+    rules, rechecked = spec.rules, frozenset[str]()
     while True:
         plan = make_plan(
             spec.cluster,
@@ -93,14 +103,33 @@ def _plan(target: ClusterClient, spec: SyncSpec, observed: ObservedState) -> tup
             now=datetime.now(UTC),
             certificate=spec.certificate,
             explicit=spec.explicit,
+            rules=rules,
         )
         plan = observed.only_observed(plan)
-        if refs := must_read_first(plan, observed.secrets):
+        names = frozenset(plan.unread.values())
+        if names and (read := _read_listed(target, spec, names, observed)):
+            spec = read
+        elif refs := must_read_first(plan, observed.secrets):
             read_copies(target, refs, spec.config.source, observed)
-        elif names := downgrades(plan) - rechecked:
-            spec, rechecked = _recheck(target, spec, names, observed), rechecked | names
+        elif doubtful := downgrades(plan) - rechecked:
+            spec, rechecked = _recheck(target, spec, doubtful, observed), rechecked | doubtful
         else:
-            return spec, plan
+            return spec, with_undecided(plan, observed.secrets, spec.owner)
+
+
+def _read_listed(
+    target: ClusterClient, spec: SyncSpec, names: frozenset[str], observed: ObservedState
+) -> SyncSpec | None:
+    """The spec with what OPS has under these names; None if OPS can't be read, which is a failure then."""
+    if names & observed.unread_sources:
+        return None
+    try:
+        found = read_entries(spec, sorted(names), target.deadline)
+    except ClusterError as error:
+        observed.failures.append(error.failure)
+        observed.unread_sources |= names
+        return None
+    return replace(spec, snapshot=spec.snapshot.corrected(found))
 
 
 def _recheck(
@@ -126,11 +155,11 @@ def _hold_back(plan: Plan, spec: SyncSpec, observed: ObservedState) -> Plan:
     return due
 
 
-def _review(target: ClusterClient, plan: Plan) -> dict[str, Permissions]:
-    """Our permissions in each namespace of the writes; asked only by a run that writes."""
-    namespaces = sorted({change.target.namespace for change in plan.writes})
+def _review(target: ClusterClient, namespaces: AbstractSet[str]) -> dict[str, Permissions]:
+    """Our permissions in these namespaces; asked only by a run that writes there."""
+    ordered = sorted(namespaces)
     with ThreadPoolExecutor(MAX_CONNECTIONS) as pool:
-        return dict(zip(namespaces, pool.map(target.permissions, namespaces), strict=True))
+        return dict(zip(ordered, pool.map(target.permissions, ordered), strict=True))
 
 
 def permitted(
@@ -154,6 +183,16 @@ def permitted(
             warnings.append(f"{namespace}: the credential may do more with Secrets than needed: {excess}")
     allowed = (change for change in plan.changes if not (change.writes and change.target.namespace in barred))
     return plan.model_copy(update={"changes": tuple(allowed)})
+
+
+def _note(target: ClusterClient, spec: SyncSpec, plan: Plan, look: Look) -> list[str]:
+    """Write notes, in a protected cluster only where our rights are not excessive. Returns warnings."""
+    notes = tuple(changed_notes(plan, spec.snapshot, look.observed.secrets, spec.rules))
+    if spec.cluster.protected and notes:
+        look.rights |= _review(target, {copy.ref.namespace for copy, _ in notes} - look.rights.keys())
+        wanted = required_verbs(prune=spec.cluster.prune)
+        notes = tuple(one for one in notes if not look.rights[one[0].ref.namespace].excess(wanted))
+    return write_notes(target, notes, look.observed)
 
 
 def _ensure_safe(plan: Plan, spec: SyncSpec, observed: ObservedState) -> None:

@@ -19,6 +19,7 @@ from tasks.plan.observed import ObservedState
 from tasks.plan.safety import UnsafePlan
 from tasks.plan.spec import SyncSpec
 from tasks.runtime import shutdown
+from tasks.source.read import LIST_FROM_SHARE
 from tasks.target.apply import SecretApplier
 
 MAX_FAILURES = 3
@@ -27,9 +28,6 @@ MAX_FAILURES = 3
 SERVER_FAILURES = frozenset(
     {FailureCode.UNREACHABLE, FailureCode.CONNECTION_LOST, FailureCode.TIMEOUT, FailureCode.THROTTLED}
 )
-
-LIST_FROM_SHARE = 0.25
-"""Where a plan needs at least this share of OPS's certificates, one list is cheaper than single requests."""
 
 Outcome = tuple[SecretRef, Change | None, Failure | None]
 """The target, its row if one is left to report, and what went wrong."""
@@ -41,7 +39,7 @@ class Writer:
     def __init__(
         self, source: ClusterClient, target: ClusterClient, spec: SyncSpec, observed: ObservedState
     ) -> None:
-        self._source, self._spec = source, spec
+        self._source, self._spec, self._size = source, spec, spec.snapshot.size
         self._applier, self._breaker = SecretApplier(source, target, spec, observed), CircuitBreaker()
         self._stopped = shutdown.current().requested
 
@@ -82,7 +80,7 @@ class Writer:
     def _pages(self, names: tuple[str, ...]) -> Iterator[list[dict[str, Any]]]:
         """The Secrets of these names on OPS: from one list where many are needed, else one by one."""
         source = self._spec.config.source
-        if len(names) > 1 and len(names) >= LIST_FROM_SHARE * len(self._spec.snapshot.certificates):
+        if len(names) > 1 and len(names) >= LIST_FROM_SHARE * self._size:
             yield from self._source.tls_secrets(source.namespace, source.selector)
             return
         for name in names:

@@ -75,6 +75,13 @@ class ChangeHandler:
         except ConfigError as error:
             self._log_once(str(error))
 
+    def write_notes(self) -> None:
+        """Write the notes of what was copied, if nothing has changed for a while."""
+        try:
+            self._reconciler.write_notes()
+        except ConfigError as error:
+            self._log_once(str(error))
+
     def _check_again(self, name: str, report: RunReport) -> bool:
         """Queue certificates that are not Ready; return whether there is nothing to report until then.
 

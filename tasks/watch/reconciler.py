@@ -7,8 +7,10 @@ went.
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import NamedTuple
@@ -17,22 +19,36 @@ from tasks.config.limits import CLUSTER_SECONDS, refuse_too_many
 from tasks.config.reload import ReloadedConfig
 from tasks.config.schema import Cluster, SyncConfig
 from tasks.domain.errors import ClusterError, internal_error
-from tasks.domain.models import ClusterReport, RunReport, SourceEntry, SourceSnapshot
+from tasks.domain.models import (
+    Certificate,
+    ClusterReport,
+    ListedSecret,
+    RunReport,
+    SourceEntry,
+    SourceSnapshot,
+)
 from tasks.domain.parameters import RunParameters
 from tasks.kube.pool import client_of_source
+from tasks.plan.described import described, with_entries_read
+from tasks.plan.safety import UnsafePlan
 from tasks.plan.spec import RunMemory, specs_for
 from tasks.plan.unrouted import routed_by, without_unrouted
+from tasks.runtime.memory import memory_limit
 from tasks.source.changed import read_changed
 from tasks.source.known_certificates import KnownCertificates
-from tasks.source.read import read_source
+from tasks.source.read import list_source
 from tasks.target.remembered import RememberedTargets
 from tasks.watch.cluster_pool import Call, ClusterPool
-from tasks.watch.renewal import Renewal
+from tasks.watch.pending_notes import PendingNotes
+from tasks.watch.renewal import Doubt, Renewal
 from tasks.watch.source_watch import RESYNC
 from tasks.watch.timings import DEFAULT, WatchTimings
 
 MAX_CHANGES = 8
 """Maximum number of changes that are copied at once."""
+
+NOTE_SECONDS = 5.0
+"""Maximum number of seconds for writing notes: the thread that does it also retries failed clusters."""
 
 
 class Copied(NamedTuple):
@@ -59,13 +75,15 @@ class Reconciler:
         self._config = ReloadedConfig()
         self._snapshot: SourceSnapshot | None = None
         self._lock, self._reading = threading.Lock(), threading.Lock()
-        self._clusters = ClusterPool(timings)
+        self._clusters, self._notes = ClusterPool(timings), PendingNotes(timings)
         self._requests = ThreadPoolExecutor(MAX_CHANGES)
         """For requests to OPS, which wait for no target."""
         self._memory = RunMemory()
         self._targets, self._certificates = RememberedTargets(), KnownCertificates()
         self._routed: tuple[SyncConfig, Callable[[str], bool]] | None = None
         self._shown: Shown | None = None
+        self._described = SourceSnapshot()
+        """What reports say of OPS, as of the last time that all was copied."""
 
     def reconcile(self, name: str) -> RunReport | None:
         """Copy this certificate, or all for RESYNC; return None if no route names it. Raises ConfigError.
@@ -93,15 +111,20 @@ class Reconciler:
         source, clusters = config.source, config.first_wave
         try:
             with client_of_source(source, time.monotonic() + CLUSTER_SECONDS) as client:
-                found = read_source(client, source, datetime.now(UTC), self._certificates)
+                found = list_source(client, source, datetime.now(UTC), self._certificates)
         except Exception as error:  # noqa: BLE001  its text could hold anything; the watcher goes on
             return Copied(_unread(config, error))
         with self._lock:
             self._snapshot = found
-        snapshot = refuse_too_many(found, source, clusters)
+            self._memory = RunMemory(
+                cluster_ids=self._memory.cluster_ids
+            )  # what was read before counts no more
+        snapshot = refuse_too_many(found, source, clusters, limit=memory_limit())
         renewals = self._renewals(config, clusters, snapshot, RunParameters())
         calls = {one.spec.cluster.name: one.look for one in renewals}
-        return Copied(snapshot, *self._clusters.run(calls, None, self._clusters.timings.report_wait))
+        reports, pending = self._clusters.run(calls, None, self._clusters.timings.report_wait)
+        self._described = described(snapshot, self._memory, reports)
+        return Copied(snapshot, reports, pending)
 
     def _copy(self, config: SyncConfig, name: str) -> Copied:
         """Read one Secret of OPS and write it to the clusters: two round trips.
@@ -119,8 +142,9 @@ class Reconciler:
                 entry, secret = read_changed(client, source, name, now, self._certificates, self._requests)
         except Exception as error:  # noqa: BLE001  its text could hold anything; the watcher goes on
             return Copied(_unread(config, error))
-        snapshot = refuse_too_many(self._correct(name, entry), source, clusters, name)
+        snapshot = self._correct(name, entry)
         renewals = self._renewals(config, clusters, snapshot, parameters)
+        self._notes.changed(name)
         calls: dict[str, Call] = {
             cluster: partial(one.write, secret, prepared.get(cluster))
             for one in renewals
@@ -175,6 +199,30 @@ class Reconciler:
             if snapshot := self._snapshot:
                 publish(self._report(config, Copied(snapshot, (report,)), certificate=certificate))
 
+    def write_notes(self) -> None:
+        """Write the notes of what was copied, once nothing has changed for a while. Raises ConfigError.
+
+        The clusters that failed are left to a run.
+        """
+        names, snapshot = self._notes.due(), self._snapshot
+        if not names or snapshot is None:
+            return
+        config, deadline = self._config.load(), time.monotonic() + NOTE_SECONDS
+        clusters = [one for one in config.first_wave if one.name not in self.out_of_sync]
+        with ThreadPoolExecutor(MAX_CHANGES) as pool:
+            for cluster in clusters:
+                routed = [name for name in names if cluster.routes_certificate(name)]
+                pool.submit(
+                    _note,
+                    [
+                        replace(renewal, deadline=deadline)
+                        for name in routed
+                        for renewal in self._renewals(
+                            config, [cluster], snapshot, RunParameters(certificate=name)
+                        )
+                    ],
+                )
+
     def updated(self, report: RunReport) -> RunReport:
         """Return the report with what is known of OPS by now: another thread may have read more of it."""
         snapshot, shown = self._snapshot, self._shown
@@ -206,8 +254,19 @@ class Reconciler:
     def _without_unrouted(self, config: SyncConfig, snapshot: SourceSnapshot) -> SourceSnapshot:
         shown = self._shown
         if shown is None or shown.config is not config or shown.snapshot is not snapshot:
-            shown = self._shown = Shown(config, snapshot, without_unrouted(snapshot, config))
+            told = with_entries_read(snapshot, self._memory, ()).corrected(self._known_of(snapshot.listed))
+            shown = self._shown = Shown(config, snapshot, without_unrouted(told, config))
         return shown.without_unrouted
+
+    def _known_of(self, listed: Iterable[ListedSecret]) -> dict[str, Certificate]:
+        """What was known of Secrets after all of OPS was copied, where they are still the same."""
+        known = self._described.by_name
+        found = ((one, known.get(one.ref.name)) for one in listed)
+        return {
+            one.ref.name: certificate
+            for one, certificate in found
+            if certificate and certificate.resource_version == one.resource_version
+        }
 
     def close(self) -> None:
         """Start nothing more, and wait for what is under way."""
@@ -217,6 +276,14 @@ class Reconciler:
     def out_of_sync(self) -> frozenset[str]:
         """Names of the clusters that failed or are slow."""
         return self._clusters.out_of_sync
+
+
+def _note(renewals: Iterable[Renewal]) -> None:
+    """Write the notes of one cluster until one fails; the next run compares its copies and writes more."""
+    with suppress(ClusterError, UnsafePlan):
+        for renewal in renewals:
+            with suppress(Doubt):
+                renewal.note()
 
 
 def _unread(config: SyncConfig, error: Exception) -> SourceSnapshot:

@@ -19,11 +19,13 @@ from tasks.kube.pool import client_of_target
 from tasks.kube.responses import OUTCOME_UNKNOWN
 from tasks.kubeconfig.reader import MAX_CONNECTIONS
 from tasks.plan.decide import make_plan
+from tasks.plan.note import changed_notes
 from tasks.plan.observed import ObservedState
 from tasks.plan.safety import UnsafePlan, ensure_safe
 from tasks.plan.spec import SyncSpec
 from tasks.target.apply import SecretApplier
 from tasks.target.identity import verify_identity
+from tasks.target.notes import write_notes
 from tasks.target.remembered import Look, RememberedCluster
 from tasks.target.sync import permitted, sync
 from tasks.watch.timings import DEFAULT, WatchTimings
@@ -120,6 +122,21 @@ class Renewal:
             warnings=tuple(warnings),
             credential_ends=expires_at,
         )
+
+    def note(self) -> None:
+        """Write the notes of the copies that are in sync by memory, so that no run reads keys for them.
+
+        Raises ClusterError, Doubt and UnsafePlan. What could not be written is left to a run.
+        """
+        planned = self._plan()
+        known = planned.observed.secrets
+        notes = tuple(changed_notes(planned.plan, planned.spec.snapshot, known, planned.spec.rules))
+        if not notes:
+            return
+        with client_of_target(self.spec.cluster, self.deadline) as target:
+            write_notes(target, notes, planned.observed)
+        for copy, _ in notes:
+            self.remembered.update(copy, known[copy.ref], time.monotonic())
 
     def _plan(self) -> Planned:
         """The plan of a run, from memory. Raises Doubt and UnsafePlan."""

@@ -31,6 +31,8 @@ class WatchTimings:
     """How old the last check of a target's identity and of our rights there may be when a copy is written."""
     identity_max_age_create: float = 60.0
     """The same when a copy is created."""
+    note_delay: float = 10.0
+    """How long no certificate may have changed when notes of copies are written: renewals come first."""
     retry_backoff: tuple[float, ...] = (2.0, 5.0, 12.0, 30.0, 60.0)
     """Waits before a failed cluster is tried again; after a failure that needs a person, always the last."""
     retry_interval: float = 1.0

@@ -157,3 +157,4 @@ class Watcher:
     def _retry_failed(self) -> None:
         while not self._stopped.wait(self._timings.retry_interval):
             self._handler.retry_failed()
+            self._handler.write_notes()

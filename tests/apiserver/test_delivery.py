@@ -62,6 +62,7 @@ def test_an_unchanged_run_asks_for_the_lists_and_the_identity_only(world: World)
     world.configure([{"certificates": ["web-*"], "namespaces": list(NAMESPACES)}])
     world.issue("web-tls", "web-2-tls")
     world.sync()
+    world.sync()  # writes the notes
     before, start, on_ops = world.versions(), world.log_position("dev"), world.log_position("ops")
     world.sync()
     asked = [(r["verb"], r["objectRef"].get("namespace")) for r in world.requests("dev", start)]
@@ -225,6 +226,7 @@ def test_a_run_with_an_old_list_ends_with_the_newer_certificate(world: World) ->
     old = world.snapshot()
     world.renew(secret)
     world.sync()
+    world.sync()  # writes the note
     before = world.versions()
     report = world.sync(snapshot=old)
     assert (report.counts, report.ok) == ({Action.KEEP: 1}, True)

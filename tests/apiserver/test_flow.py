@@ -22,6 +22,7 @@ from prefect.exceptions import FailedRun
 from prefect.flow_engine import run_flow
 
 from flows.tls_sync import tls_sync
+from tasks.config.limits import MIB
 from tasks.config.load import load_config
 from tasks.domain.errors import ConfigError
 from tasks.kube.throttle import MAX_REFUSALS
@@ -229,15 +230,15 @@ def test_more_copies_than_a_run_takes_on_touch_no_cluster(
 ) -> None:
     """At the limit all is copied; beyond it the run is Failed, says how many, and no target hears of it."""
     world.issue("web-a-tls", "web-b-tls")
-    monkeypatch.setattr("tasks.config.limits.MAX_COPIES", 2 * len(world.targets) - 1)
+    monkeypatch.setattr("flows.tls_sync.memory_limit", lambda: 100 * MIB)
     start = world.log_position("dev")
     state = run(**parameters)
     assert (state.is_failed(), state.name) == (True, "TooMany")
     assert state.message is not None
-    assert state.message.startswith("nothing was written: TooMany: look at 6 copies: ")
+    assert state.message.startswith("nothing was written: TooMany: look at 6 copies on 3 clusters: ")
     assert "TooMany" in next(iter(artifacts(state).values()))
     assert world.requests("dev", start) == []
-    monkeypatch.setattr("tasks.config.limits.MAX_COPIES", 2 * len(world.targets))
+    monkeypatch.setattr("flows.tls_sync.memory_limit", lambda: 200 * MIB)
     assert run(**parameters).is_completed()
 
 

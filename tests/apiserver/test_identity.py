@@ -60,6 +60,7 @@ def test_rights_are_asked_for_only_by_a_run_that_writes(world: World) -> None:
     """A run at rest asks nothing about them."""
     world.issue("web-tls")
     world.sync()
+    world.sync()  # writes the note
     start = world.log_position("dev")
     world.sync()
     asked = [request["objectRef"]["resource"] for request in world.requests("dev", start)]

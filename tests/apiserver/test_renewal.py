@@ -367,3 +367,30 @@ def test_a_second_event_of_a_copied_change_asks_no_target(
         age(reconciler, TIMINGS.identity_max_age + 1)
         assert written(reconciler.reconcile("web-tls")) == {}
         assert ("dev", "GET", SECRETS) in requests.seen
+
+
+def test_notes_follow_in_a_quiet_moment_and_cost_no_reading(
+    cert_manager: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The copies get their notes from what was just written; the next renewal still takes two round trips."""
+    (secret,) = issue(cert_manager, "web-tls")
+    reconciler = Reconciler(replace(TIMINGS, note_delay=0))
+    try:
+        with all_requests(cert_manager) as requests:
+            renewed = started(reconciler, cert_manager, secret)
+            requests.seen.clear()
+            reconciler.write_notes()
+            assert Counter(requests.seen) == {(name, "PATCH", COPY): 1 for name in cert_manager.targets}
+            reconciler.write_notes()
+            assert len(requests.seen) == len(cert_manager.targets)
+            snapshot = cert_manager.listed()
+            reports = [cert_manager.sync(name, snapshot) for name in cert_manager.targets]
+            assert {row.reason for one in reports for row in one.changes} == {Reason.IN_SYNC}
+            assert ("ops", "GET", SECRET) not in requests.seen
+            requests.expect(2, len(cert_manager.targets))
+            cert_manager.renew(renewed)
+            report = reconciler.reconcile("web-tls")
+            assert written(report) == dict.fromkeys(cert_manager.targets, Action.UPDATE)
+            assert len(requests.seen) == 2 + len(cert_manager.targets)
+    finally:
+        reconciler.close()

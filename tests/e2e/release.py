@@ -92,6 +92,7 @@ def values(machine: Machine) -> dict[str, Any]:
         "image": {"repository": repository, "tag": tag, "pullPolicy": "Never"},
         "tlsSync": {
             "schedule": EVERY_MINUTE,
+            "verify": {"enabled": False},
             "config": scenario.configuration(machine.sandbox, None),
         },
         "prefect": {"authSecret": {"name": PASSWORD_SECRET}},

@@ -1,6 +1,7 @@
 """Real clusters for one test, which are emptied before it and configured by it."""
 
 import base64
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,16 +19,16 @@ from deployments.sandbox.clusters.rest import Rest
 from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE, Issuer
 from deployments.sandbox.world.invariants import Oracle
 from deployments.sandbox.world.kubeconfig import context_name, write_kubeconfig
-from deployments.sandbox.world.oracle import ACCOUNT
+from deployments.sandbox.world.oracle import ACCOUNT, without_note
 from tasks.config.load import load_config
-from tasks.config.schema import SyncConfig
+from tasks.config.schema import Source, SyncConfig
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Change, ClusterReport, SourceSnapshot
 from tasks.domain.parameters import RunParameters
 from tasks.kube.client import ClusterClient
 from tasks.kubeconfig.reader import connect
-from tasks.plan.spec import SyncSpec
-from tasks.source.read import read_source
+from tasks.plan.spec import RunMemory, SyncSpec
+from tasks.source.read import list_source, read_source
 from tasks.target.sync import sync
 from tests.support.fault_proxy import FaultProxy, fault_proxy
 from tests.support.secret_scan import found_in
@@ -187,9 +188,18 @@ class World:
         return all(copy is not None and copy["data"] == secret["data"] for copy in copies)
 
     def snapshot(self) -> SourceSnapshot:
+        """Read and check all of OPS, as a run does that verifies."""
+        return self._read(read_source)
+
+    def listed(self) -> SourceSnapshot:
+        """List the metadata of OPS, as a run does."""
+        return self._read(list_source)
+
+    @staticmethod
+    def _read(read: Callable[[ClusterClient, Source, datetime], SourceSnapshot]) -> SourceSnapshot:
         source = load_config().source
         with ClusterClient("ops", connect("ops", source.context), time.monotonic() + 60) as client:
-            return read_source(client, source, datetime.now(UTC))
+            return read(client, source, datetime.now(UTC))
 
     def sync(
         self,
@@ -210,9 +220,9 @@ class World:
 
     def run(self, seconds: float = 60) -> dict[str, ClusterReport]:
         """Do what a run does, without Prefect: list OPS, then sync all clusters concurrently."""
-        snapshot = self.snapshot()
+        snapshot, memory = self.listed(), RunMemory()
         with ThreadPoolExecutor(len(self.targets)) as pool:
-            reports = pool.map(lambda name: self.sync(name, snapshot, seconds), self.targets)
+            reports = pool.map(lambda name: self.sync(name, snapshot, seconds, memory=memory), self.targets)
             return dict(zip(self.targets, reports, strict=True))
 
     def row(self, name: str, cluster: str = "dev", **options: Any) -> Change:
@@ -223,9 +233,9 @@ class World:
         return row
 
     def versions(self, cluster: str = "dev") -> dict[str, str]:
-        """Return the resourceVersion of each Secret in the routed namespaces."""
+        """Return the state of each Secret in the routed namespaces, without what its note says."""
         return {
-            f"{namespace}/{secret['metadata']['name']}": secret["metadata"]["resourceVersion"]
+            f"{namespace}/{secret['metadata']['name']}": json.dumps(without_note(secret), sort_keys=True)
             for namespace in NAMESPACES
             for secret in self.admin(cluster).secrets(namespace)
         }

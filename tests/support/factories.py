@@ -19,6 +19,7 @@ from tasks.domain.models import (
     ClusterReport,
     Failure,
     Issuance,
+    ListedSecret,
     ManagedKeys,
     Owner,
     Rejection,
@@ -91,6 +92,7 @@ def snapshot(*found: SourceEntry, **values: Any) -> SourceSnapshot:
         certificates=tuple(one for one in found if isinstance(one, Certificate)),
         rejections=tuple(one for one in found if isinstance(one, Rejection)),
         issuances=tuple(one for one in found if isinstance(one, Issuance)),
+        listed=tuple(one for one in found if isinstance(one, ListedSecret)),
         **values,
     )
 

@@ -9,7 +9,7 @@ import threading
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from typing import Any, Self
 
@@ -61,6 +61,7 @@ class Secret:
     uid: str = ""
     version: int = 0
     terminating: bool = False
+    written: str = BEGUN
 
     def manifest(self) -> Manifest:
         metadata = {"name": self.name, "namespace": self.namespace, "uid": self.uid}
@@ -73,7 +74,13 @@ class Secret:
             else:
                 _put(found, path, value)
         found["metadata"]["managedFields"] = [
-            {"manager": manager, "operation": operation, "apiVersion": "v1", "fieldsV1": _fields_v1(paths)}
+            {
+                "manager": manager,
+                "operation": operation,
+                "apiVersion": "v1",
+                "time": self.written,
+                "fieldsV1": _fields_v1(paths),
+            }
             for (manager, operation), paths in sorted(self.managers.items())
         ]
         return found
@@ -82,6 +89,12 @@ class Secret:
         data = sum(path[0] == "data" for path in self.fields)
         metadata = {"kind": "PartialObjectMetadata", "metadata": self.manifest()["metadata"]}
         return {"cells": [self.name, self.fields["type",], data, "1d"], "object": metadata}
+
+
+@dataclass(frozen=True)
+class EtcdSnapshot:
+    version: int
+    secrets: Mapping[tuple[str, str], Secret]
 
 
 def _put(tree: Manifest, path: Path, value: Any) -> None:
@@ -142,6 +155,8 @@ class MemoryApi:
         self._secrets: dict[tuple[str, str], Secret] = {}
         self._pages: dict[str, tuple[int, list[Secret]]] = {}
         self._version = 100
+        self._writes = 0
+        """Seconds since BEGUN: each write takes place one second after the one before."""
         self.clock: Callable[[], datetime | None] = lambda: datetime.now(UTC).replace(microsecond=0)
         """Returns the Date header of responses; None for responses without one."""
 
@@ -288,10 +303,18 @@ class MemoryApi:
             del self._secrets[now.namespace, now.name]
             return new.manifest()
         if new != now:
-            self._version += 1
-            new = replace(new, version=self._version)
+            self._version, self._writes = self._version + 1, self._writes + 1
+            written = datetime.fromisoformat(BEGUN) + timedelta(seconds=self._writes)
+            new = replace(new, version=self._version, written=f"{written:%Y-%m-%dT%H:%M:%SZ}")
         self._secrets[now.namespace, now.name] = new
         return new.manifest()
+
+    def etcd_snapshot(self) -> EtcdSnapshot:
+        return EtcdSnapshot(self._version, dict(self._secrets))
+
+    def restore_etcd(self, snapshot: EtcdSnapshot) -> None:
+        """Put back all objects and the revision, so that resourceVersions come again; time goes on."""
+        self._version, self._secrets = snapshot.version, dict(snapshot.secrets)
 
     @staticmethod
     def _validate(now: Secret, new: Secret) -> None:
@@ -444,6 +467,8 @@ class Written:
     path: str
     before: Manifest | None
     after: Manifest
+    manager: str = ""
+    """The field manager."""
 
 
 class Wire(Transport):
@@ -481,7 +506,8 @@ class Wire(Transport):
         before = self._look(ask.path) if ask.method == "PATCH" else None
         reply = self._answer(ask)
         if ask.method == "PATCH":
-            self.written.append(Written(ask.path, before, self._look(ask.path) or reply.content))
+            manager = (ask.query or {}).get("fieldManager", "")
+            self.written.append(Written(ask.path, before, self._look(ask.path) or reply.content, manager))
             self._on_write(self.written[-1])
         if fault is Fault.KILLED_AFTER:
             self.dead = True

@@ -106,7 +106,7 @@ def test_a_leap_day_is_a_day_like_any_other(end: datetime) -> None:
     assert late.reason is Reason.EXPIRED
     assert good.version.days_left(end - DAY) == 1
     assert good.version.days_left(end - DAY + SECOND) == 0
-    noted = decide.written_version(target_secret(good))
+    noted = ownership.written_version(target_secret(good))
     assert noted == good.version
     assert format_version(noted).endswith(f"{end:%Y-%m-%d}")
 

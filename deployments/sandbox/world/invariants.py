@@ -6,7 +6,7 @@ It knows nothing of tasks/ (a test asserts that):
 2. nothing of others is changed, and no request is made that tls-sync has no reason to make;
 3. the notBefore of a copy never goes down as long as the copy is valid;
 4. after a clean run every copy is OPS's;
-5. a second clean run writes nothing;
+5. a second clean run writes nothing but notes;
 6. the audit logs have as many successful writes as were reported.
 """
 
@@ -30,6 +30,7 @@ from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE
 from deployments.sandbox.world.kubeconfig import SOURCE_CLUSTER
 from deployments.sandbox.world.oracle import (
     ACCOUNT,
+    NOTE_MANAGER,
     Contents,
     Evidence,
     Place,
@@ -112,7 +113,7 @@ class Oracle:
         )
 
     def writes_tried(self) -> list[str]:
-        """5: requests to change something, successful or not, since the last look."""
+        """5: requests to change something but notes, successful or not, since the last look."""
         self._settle()
         return [
             f"{cluster}: {entry['verb']} {entry['requestURI']}"
@@ -147,7 +148,8 @@ class Oracle:
 
     def _writes(self, cluster: str) -> Iterator[Entry]:
         for entry in self._logs[cluster].of(ACCOUNT):
-            if entry["verb"] in WRITES and entry["objectRef"]["resource"] not in REVIEWS:
+            is_write = entry["verb"] in WRITES and entry["objectRef"]["resource"] not in REVIEWS
+            if is_write and _manager(entry) != NOTE_MANAGER:
                 yield entry
 
     def _is_copy(self, place: Place, secret: Manifest) -> bool:
@@ -187,8 +189,8 @@ class Oracle:
             return readable and namespace == SOURCE_NAMESPACE
         if resource != "secrets" or namespace not in self._routed[cluster]:
             return False
-        manager = parse_qs(urlsplit(entry["requestURI"]).query).get("fieldManager")
-        written = verb == "patch" and manager == ["tls-sync"]  # an apply, or the patch before it
+        # An apply, or the patch before it, or a note.
+        written = verb == "patch" and _manager(entry) in ("tls-sync", NOTE_MANAGER)
         return written or verb in ("get", "list")
 
     def _sample(self, cluster: str) -> None:
@@ -211,6 +213,11 @@ class Oracle:
             if begins < newest and good_until > datetime.now(UTC):
                 self._seen[f"{place} went back from {newest} to {begins}"] = None
             self._newest[place] = begins, ends
+
+
+def _manager(entry: Entry) -> str:
+    """The field manager of a request."""
+    return ",".join(parse_qs(urlsplit(entry["requestURI"]).query).get("fieldManager") or [])
 
 
 def is_ours(secret: Manifest) -> bool:

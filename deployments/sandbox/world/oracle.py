@@ -27,6 +27,7 @@ class Place(NamedTuple):
         return f"{self.cluster} {self.namespace}/{self.name}"
 
 
+NOTE, NOTE_MANAGER = "tls-sync.io/source-version", "tls-sync-note"
 COPIES: Mapping[Place, str] = {
     Place("dev", "homarr-dev", "homarr-dev-tls"): "homarr-dev-tls",
     Place("dev", "headlamp-dev", "headlamp-dev-tls"): "headlamp-dev-tls",
@@ -106,9 +107,10 @@ class Evidence:
 
     @property
     def updated(self) -> set[Place]:
-        """Those with another resourceVersion, even if the content is the same."""
+        """Those with another resourceVersion, even if the content is the same; but for new notes."""
         both = set(self.before.secrets) & set(self.after.secrets)
-        return {place for place in both if _version(self.before, place) != _version(self.after, place)}
+        pairs = ((place, self.before.secrets[place], self.after.secrets[place]) for place in both)
+        return {place for place, before, after in pairs if _is_updated(before, after)}
 
     @property
     def asked(self) -> set[str]:
@@ -141,5 +143,22 @@ class Evidence:
         return created, sum(place.cluster == cluster for place in self.updated)
 
 
-def _version(snapshot: Snapshot, place: Place) -> str:
-    return str(snapshot.secrets[place]["metadata"]["resourceVersion"])
+def _is_updated(before: Manifest, after: Manifest) -> bool:
+    """Whether more than the note has changed, by which tls-sync knows what it compared the copy with."""
+    if before["metadata"]["resourceVersion"] == after["metadata"]["resourceVersion"]:
+        return False
+    has_new_note = _note(before) != _note(after)
+    return not has_new_note or without_note(before) != without_note(after)
+
+
+def _note(secret: Manifest) -> str | None:
+    return (secret["metadata"].get("annotations") or {}).get(NOTE)
+
+
+def without_note(secret: Manifest) -> Manifest:
+    """Return a Secret without the note by which tls-sync knows what it compared it with."""
+    metadata = secret["metadata"]
+    annotations = {key: text for key, text in (metadata.get("annotations") or {}).items() if key != NOTE}
+    managers = [one for one in metadata.get("managedFields") or [] if one["manager"] != NOTE_MANAGER]
+    rest = {"annotations": annotations, "managedFields": managers, "resourceVersion": ""}
+    return {**secret, "metadata": {**metadata, **rest}}

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.config import limits
-from tasks.config.limits import count_copies, refuse_too_many
+from tasks.config.limits import count_copies, refuse_too_many, required_bytes
 from tasks.config.reload import ReloadedConfig
 from tasks.config.schema import Cluster, Source, SyncConfig
 from tasks.domain.errors import ConfigError
@@ -64,37 +64,49 @@ def test_as_many_copies_are_counted_as_are_wanted(
         assert count_copies(OPS, routed, name) == only
 
 
-def test_a_run_looks_at_as_many_copies_as_the_limit_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the limit the snapshot is unchanged; above it, the failure has number, limit and remedy."""
+def test_a_run_needs_as_much_memory_as_is_allowed_and_no_more() -> None:
+    """At the limit the snapshot is unchanged; above it, the failure says what is needed, and what to do."""
     many = clusters(4, EVERYWHERE)  # two by each glob, and one that is not there, to three namespaces
     assert count_copies(OPS, many) == 60
-    monkeypatch.setattr(limits, "MAX_COPIES", 60)
-    assert refuse_too_many(OPS, SOURCE, many) is OPS
-    monkeypatch.setattr(limits, "MAX_COPIES", 59)
-    assert refuse_too_many(OPS, SOURCE, many[:3]) is OPS
-    assert refuse_too_many(OPS, SOURCE, many, "a-tls") is OPS
-    beyond = refuse_too_many(OPS, SOURCE, many)
+    needed = required_bytes(len(OPS.entries), 4, 60)
+    assert refuse_too_many(OPS, SOURCE, many, limit=needed) is OPS
+    assert refuse_too_many(OPS, SOURCE, many, limit=None) is OPS
+    assert refuse_too_many(OPS, SOURCE, many[:3], limit=needed - 1) is OPS
+    assert refuse_too_many(OPS, SOURCE, many, "a-tls", limit=needed - 1) is OPS
+    beyond = refuse_too_many(OPS, SOURCE, many, limit=needed - 1)
     assert beyond == SourceSnapshot(failure=beyond.failure)
     told = run_verdict(RunReport(snapshot=beyond, now=NOW))
     assert (told.ok, told.name) == (False, "TooMany")
     assert told.message == (
-        "nothing was written: TooMany: look at 60 copies: it exceeds the limits of one run (at most 59). "
+        "nothing was written: TooMany: look at 60 copies on 4 clusters: it exceeds the limits of one run "
+        "(that takes about 115 MiB of memory, and 115 MiB are allowed). "
         f"To do: {FailureCode.TOO_MANY.remedy}"
     )
 
 
-def test_the_limits_are_what_the_guides_say() -> None:
-    """The limits are ten thousand certificates and a hundred thousand copies."""
-    assert "at most 100,000" in str(
-        refuse_too_many(OPS, SOURCE, [cluster(route(("*",), ["one"]))] * 20_001).failure
-    )
+@pytest.mark.parametrize(
+    ("certificates", "on", "copies", "fits"),
+    [
+        (100, 3, 300, 128),
+        (1_000, 50, 50_000, 160),
+        (10_000, 1_000, 100_000, 256),
+    ],
+)
+def test_what_the_shipped_pod_can_do(certificates: int, on: int, copies: int, fits: int) -> None:
+    """A thousand clusters with a hundred thousand copies fit into its 256 MiB; twice as many do not."""
+    assert required_bytes(certificates, on, copies) <= fits * limits.MIB
+    assert required_bytes(10_000, 1_000, 200_000) > 256 * limits.MIB
+
+
+def test_a_list_of_ops_has_a_number_of_its_own() -> None:
+    """How much is listed is not known before: the limit of the list is a number."""
     assert limits.too_many_secrets(SOURCE).detail == "more than 10,000 TLS Secrets"
 
 
 def test_what_could_not_be_read_stays_what_it_is() -> None:
     """If OPS can't be read, the failure is that, not a limit."""
     unread = SourceSnapshot(failure=Failure(code=FailureCode.UNREACHABLE, cluster="OPS", what="list secrets"))
-    assert refuse_too_many(unread, SOURCE, clusters(1)) is unread
+    assert refuse_too_many(unread, SOURCE, clusters(1), limit=1) is unread
 
 
 CONFIG = SyncConfig(owner="ops", source=SOURCE, clusters=tuple(clusters(4, EVERYWHERE)))
@@ -102,23 +114,23 @@ CONFIG = SyncConfig(owner="ops", source=SOURCE, clusters=tuple(clusters(4, EVERY
 
 def test_the_inventory_command_refuses_what_a_run_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     """The inventory has the same limit: it reads no cluster and says how to narrow the request."""
-    monkeypatch.setattr(limits, "MAX_COPIES", 59)
+    monkeypatch.setattr(collect, "memory_limit", lambda: 100 * limits.MIB)
     monkeypatch.setattr(collect, "contexts", tuple)
     monkeypatch.setattr(collect, "_read_ops", lambda _: OPS)
-    with pytest.raises(ConfigError, match=r"look at 60 copies.*at most 59.*ask for one cluster"):
+    with pytest.raises(ConfigError, match=r"look at 60 copies.*100 MiB are allowed.*ask for one cluster"):
         collect.collect_inventory(CONFIG)
 
 
-@pytest.mark.parametrize(("most", "told"), [(60, 4), (59, 0)])
+@pytest.mark.parametrize(("most", "told"), [(200, 4), (100, 0)])
 def test_the_watcher_serves_no_cluster_beyond_the_limit(
     monkeypatch: pytest.MonkeyPatch, most: int, told: int
 ) -> None:
     """The watcher tries again later and reports the reason."""
     served: list[str] = []
-    monkeypatch.setattr(limits, "MAX_COPIES", most)
+    monkeypatch.setattr("tasks.watch.reconciler.memory_limit", lambda: most * limits.MIB)
     monkeypatch.setattr(ReloadedConfig, "load", lambda _: CONFIG)
     monkeypatch.setattr("tasks.watch.reconciler.client_of_source", lambda *_: nullcontext())
-    monkeypatch.setattr("tasks.watch.reconciler.read_source", lambda *_: OPS)
+    monkeypatch.setattr("tasks.watch.reconciler.list_source", lambda *_: OPS)
     monkeypatch.setattr(Renewal, "look", _noting(served))
     report = Reconciler().reconcile(RESYNC)
     assert report is not None

@@ -230,6 +230,8 @@ def test_values_reach_the_work_pool() -> None:
         {"tlsSync": {"schedule": "*/5 * * * *"}},
         {"tlsSync": {"timezone": "Europe/Paris"}},
         {"tlsSync": {"suspend": True}},
+        {"tlsSync": {"verify": {"enabled": False}}},
+        {"tlsSync": {"verify": {"schedule": "15 4 * * 0"}}},
         {"tlsSync": {"resources": {"limits": {"memory": "300Mi"}}}},
         {"tlsSync": {"kubeconfigSecret": "other"}},
     ],
@@ -252,7 +254,7 @@ def test_the_hook_finds_all_that_it_asks_for() -> None:
     given = one(manifests, "ConfigMap", "tls-sync-registration")["data"]
     sources = [variable["valueFrom"] for variable in container["env"] if "valueFrom" in variable]
     asked = {one["configMapKeyRef"]["key"] for one in sources if "configMapKeyRef" in one}
-    assert asked == {"schedule", "timezone", "active", "fleet", "work-pool"}
+    assert asked == {"schedule", "timezone", "active", "fleet", "verify", "verify-schedule", "work-pool"}
     assert asked <= set(given)
 
 
@@ -374,6 +376,7 @@ def test_what_is_old_is_cleaned_up() -> None:
         ({"tlsSync": {"shedule": "0 * * * *"}}, ["'/tlsSync'", "'shedule' not allowed"]),
         ({"tlsSync": {"schedule": "every hour"}}, ["'/tlsSync/schedule'", "every hour"]),
         ({"tlsSync": {"schedule": "x * * * *"}}, ["tlsSync.schedule", "minute hour day month weekday"]),
+        ({"tlsSync": {"verify": {"schedule": "60 3 * * *"}}}, ["tlsSync.verify.schedule", "in its range"]),
         *(
             ({"tlsSync": {"schedule": wrong}}, ["tlsSync.schedule", "each number in its range"])
             for wrong in (

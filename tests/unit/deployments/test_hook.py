@@ -53,7 +53,8 @@ def existing(world: HookWorld, name: str, **fields: Any) -> None:
 
 
 def crons(deployment: DeploymentResponse) -> list[str]:
-    return [one.schedule.cron for one in deployment.schedules if isinstance(one.schedule, CronSchedule)]
+    found = (one.schedule.cron for one in deployment.schedules if isinstance(one.schedule, CronSchedule))
+    return sorted(found)
 
 
 def remove(world: HookWorld, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,10 +74,14 @@ def test_registering_twice_creates_all_once(world: HookWorld, monkeypatch: pytes
     assert first is not None
     assert second is not None
     assert first.id == second.id
-    assert crons(first) == ["0 * * * *"]
-    assert crons(second) == ["*/5 * * * *"]
+    assert crons(first) == ["0 * * * *", "30 3 * * *"]
+    assert crons(second) == ["*/5 * * * *", "30 3 * * *"]
     assert pools(world) == ["ops"]
-    assert "deployment tls-sync/ops is up to date; schedule */5 * * * * Europe/Paris" in world.said
+    (said,) = (line for line in world.said if line.startswith("deployment tls-sync/ops is up to date; "))
+    assert set(said.split("; ")[1:]) == {
+        "schedule */5 * * * * Europe/Paris",
+        'schedule 30 3 * * * Europe/Paris with {"verify": true}',
+    }
 
 
 def test_removing_leaves_nothing_of_ours(world: HookWorld, monkeypatch: pytest.MonkeyPatch) -> None:

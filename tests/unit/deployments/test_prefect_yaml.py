@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import yaml
@@ -110,15 +110,33 @@ def deploy(env: dict[str, str]) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+class Scheduled(NamedTuple):
+    cron: str
+    timezone: str
+    active: bool
+    parameters: dict[str, Any]
+
+
+def schedules_of(deployment: dict[str, Any]) -> dict[str, Scheduled]:
+    """Return the schedules by slug."""
+    return {
+        one["slug"]: Scheduled(
+            one["schedule"]["cron"], one["schedule"]["timezone"], one["active"], one["parameters"]
+        )
+        for one in deployment["schedules"]
+    }
+
+
 @pytest.mark.apiserver
 @pytest.mark.timeout(1500)
-def test_deploying_twice_makes_one_deployment_and_one_schedule(env: dict[str, str]) -> None:
-    """The second time changes cron and time zone to those of the environment, and adds nothing."""
+def test_deploying_twice_makes_each_deployment_and_schedule_once(env: dict[str, str]) -> None:
+    """The second time changes crons and time zone to those of the environment, and adds nothing."""
     deploy(env)
     first = http_client(api_url()).get("/deployments/name/tls-sync/ops").json()
-    (schedule,) = first["schedules"]
-    assert (schedule["schedule"]["cron"], schedule["schedule"]["timezone"]) == ("0 * * * *", "Etc/UTC")
-    assert schedule["active"] is True
+    assert schedules_of(first) == {
+        "cron": Scheduled("0 * * * *", "Etc/UTC", active=True, parameters={}),
+        "verify": Scheduled("30 3 * * *", "Etc/UTC", active=True, parameters={"verify": True}),
+    }
     assert first["concurrency_options"]["collision_strategy"] == "ENQUEUE"
     assert first["global_concurrency_limit"]["limit"] == 1
     before = {one["id"] for one in deployments()}
@@ -128,15 +146,14 @@ def test_deploying_twice_makes_one_deployment_and_one_schedule(env: dict[str, st
             "TLS_SYNC_SCHEDULE": "*/5 6-22 * * 1-5",
             "TLS_SYNC_TIMEZONE": "Europe/Paris",
             "TLS_SYNC_SCHEDULE_ACTIVE": "false",
+            "TLS_SYNC_VERIFY_SCHEDULE": "15 4 * * 0",
         }
     )
     second = http_client(api_url()).get("/deployments/name/tls-sync/ops").json()
-    (changed,) = second["schedules"]
-    assert (changed["schedule"]["cron"], changed["schedule"]["timezone"]) == (
-        "*/5 6-22 * * 1-5",
-        "Europe/Paris",
-    )
-    assert changed["active"] is False
+    assert schedules_of(second) == {
+        "cron": Scheduled("*/5 6-22 * * 1-5", "Europe/Paris", active=False, parameters={}),
+        "verify": Scheduled("15 4 * * 0", "Europe/Paris", active=False, parameters={"verify": True}),
+    }
     assert {one["id"] for one in deployments()} == before
     for asked in ("preflight", "inventory"):
         assert http_client(api_url()).get(f"/deployments/name/tls-sync-{asked}/ops").json()["schedules"] == []
@@ -144,17 +161,21 @@ def test_deploying_twice_makes_one_deployment_and_one_schedule(env: dict[str, st
 
 @pytest.mark.apiserver
 @pytest.mark.timeout(1500)
-@pytest.mark.parametrize("active", ["true", "false"])
-def test_one_schedule_is_active_never_both(env: dict[str, str], active: str) -> None:
-    """TLS_SYNC_FLEET moves the schedule to the fleet; where it is switched off, neither of them runs."""
+@pytest.mark.parametrize(("active", "verify"), [("true", "true"), ("true", "false"), ("false", "true")])
+def test_schedules_are_active_in_one_deployment_never_in_both(
+    env: dict[str, str], active: str, verify: str
+) -> None:
+    """TLS_SYNC_FLEET moves the schedules to the fleet; where they are switched off, none is active."""
+    on = {slug for slug in ("cron", "verify") if active == "true" and (slug == "cron" or verify == "true")}
     for fleet in ("false", "true"):
-        deploy({**env, "TLS_SYNC_FLEET": fleet, "TLS_SYNC_SCHEDULE_ACTIVE": active})
+        given = {"TLS_SYNC_SCHEDULE_ACTIVE": active, "TLS_SYNC_VERIFY": verify}
+        deploy({**env, "TLS_SYNC_FLEET": fleet, **given})
         found = {}
         for name in ("tls-sync", "tls-sync-fleet"):
-            (schedule,) = http_client(api_url()).get(f"/deployments/name/{name}/ops").json()["schedules"]
-            found[name] = schedule["active"]
+            deployment = http_client(api_url()).get(f"/deployments/name/{name}/ops").json()
+            found[name] = {slug for slug, one in schedules_of(deployment).items() if one.active}
         scheduled = "tls-sync-fleet" if fleet == "true" else "tls-sync"
-        assert found == {name: name == scheduled and active == "true" for name in found}
+        assert found == {name: on if name == scheduled else set() for name in found}
 
 
 @pytest.mark.apiserver

@@ -12,7 +12,7 @@ import pytest
 
 from tasks.domain.failure_codes import FailureCode
 from tasks.kube import transport
-from tasks.kube.client import _without_managed_fields
+from tasks.kube.client import _with_times_only
 from tasks.kube.responses import ResponseError, decompress
 from tasks.kube.transport import Request, Response, Transport, _parse
 from tests.support.open_response import open_response
@@ -90,12 +90,14 @@ def test_the_size_of_a_response_is_its_decompressed_size(extract: Any) -> None:
 
 
 def test_managed_fields_of_ops_are_dropped() -> None:
-    """They are half of a page, and nothing depends on them; malformed objects are left to the checks."""
-    name = {"name": "web-tls"}
-    items: list[Any] = [{"metadata": {**name, "managedFields": [{}]}, "data": {}}, {"metadata": None}, None]
-    page = _without_managed_fields({"items": items})
-    assert page == {"items": [{"metadata": name, "data": {}}, {"metadata": None}, None]}
-    assert _without_managed_fields({"items": None}) == {"items": None}
+    """They are half of a page, of which only the last time counts; malformed objects are left as they are."""
+    times = ["2026-03-01T12:00:00Z", "2026-03-02T12:00:00Z", "2026-02-01T12:00:00Z"]
+    metadata = {"name": "web-tls", "managedFields": [{"time": one, "fieldsV1": {}} for one in times]}
+    items: list[Any] = [{"metadata": metadata, "data": {}}, {"metadata": None}, None]
+    kept = {"name": "web-tls", "managedFields": [{"time": times[1]}]}
+    page = _with_times_only({"items": items})
+    assert page == {"items": [{"metadata": kept, "data": {}}, {"metadata": None}, None]}
+    assert _with_times_only({"items": None}) == {"items": None}
 
 
 def test_a_response_has_the_servers_time() -> None:

@@ -422,7 +422,7 @@ def test_a_refusal_names_the_other_ops_only_where_that_is_the_obstacle() -> None
     ],
 )
 def test_an_absent_certificate_is_reported_to_whoever_named_it(
-    options: dict[str, bool], expected: list[Reason]
+    options: dict[str, Any], expected: list[Reason]
 ) -> None:
     """A person who names it learns that OPS has none; the watcher, which names what changed, reports none."""
     to = cluster(route(["homarr-*"]))
@@ -967,7 +967,7 @@ def held(secret: TargetSecret) -> Version | None:
     managed = secret.managed
     added = not managed.others <= PAIR  # who added a key may have written to ours, too
     drifted = managed.ours != PAIR or managed.ours_metadata != METADATA or added
-    return secret.read if secret.was_read or drifted else decide.written_version(secret)
+    return secret.read if secret.was_read or drifted else ownership.written_version(secret)
 
 
 FIT_NAMES = {"ref": OWN.ref, "dns_names": OWN.dns_names, "other_names": ()}

@@ -31,19 +31,24 @@ from hypothesis.stateful import (
 from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE, Issuer
 from tasks.config.load import parse_config
 from tasks.config.schema import SyncConfig
+from tasks.domain.annotations import NOTE, NOTE_MANAGER
 from tasks.domain.errors import ClusterError
 from tasks.domain.models import ClusterReport, SourceSnapshot
 from tasks.domain.parameters import RunParameters
 from tasks.kube.client import APPLY, MERGE
-from tasks.kube.transport import Request, Response
+from tasks.kube.transport import USER_AGENT_OF_DATA, Request, Response
 from tasks.plan.spec import SyncSpec
-from tasks.source.read import read_source
+from tasks.source import read as source_reader
+from tasks.source.read import list_source, read_source
+from tasks.target import entries
+from tasks.target import notes as note_writer
 from tasks.target import sync as delivery
 from tasks.target import write as writer
 from tasks.target.sync import sync
 from tests.support.in_memory_api import (
     READS,
     WRITES,
+    EtcdSnapshot,
     Event,
     Fault,
     Hand,
@@ -106,6 +111,8 @@ def begin_of(secret: Manifest | None) -> datetime | None:
     data = (secret or {}).get("data") or {}
     found = leaf(data.get("tls.crt", ""))
     if not found or not is_pair(data["tls.crt"], data.get("tls.key", "")):
+        return None
+    if "ca.crt" in data and not leaf(data["ca.crt"]):
         return None
     return found.not_valid_before_utc if found.not_valid_after_utc > NOW else None
 
@@ -255,6 +262,8 @@ LABELS: dict[str, Doing] = {
     "no OPS": tagging("annotations", STAMP, None),
 }
 MARKS: dict[str, Doing] = {
+    "no note": tagging("annotations", NOTE, None),
+    "a spoilt note": tagging("annotations", NOTE, "spoilt"),
     "immutable": patching(immutable=True),
     "mutable": patching(immutable=False),
     "unmarked": patching(immutable=None),
@@ -294,6 +303,8 @@ class Fleet:
     hands: Mapping[str, Hand]
     ways: Mapping[str, Callable[[Request], Response]]
     config: SyncConfig
+    ops: MemoryApi | None = None
+    """OPS, where it is in memory and can be restored from a snapshot of etcd."""
 
     def wire(self, cluster: str, on_write: Callable[[Written], object] = lambda _: None) -> Wire:
         exchange = self.hands[cluster].exchange
@@ -319,7 +330,8 @@ def config_for(cluster_id: str) -> SyncConfig:
 def memory_fleet() -> Fleet:
     apis = {"ops": MemoryApi({SOURCE_NAMESPACE: READS}), "dev": MemoryApi({"app-a": WRITES, "app-b": WRITES})}
     hands = {name: Hand(api.exchange) for name, api in apis.items()}
-    return Fleet(hands, {name: api.answer for name, api in apis.items()}, config_for(apis["dev"].uid))
+    ways = {name: api.answer for name, api in apis.items()}
+    return Fleet(hands, ways, config_for(apis["dev"].uid), apis["ops"])
 
 
 @dataclass
@@ -330,8 +342,17 @@ class Run:
     """None where it was killed, or could not read OPS."""
 
     @property
+    def copies(self) -> list[Written]:
+        """The writes but those of notes."""
+        return [one for one in self.dev.written if one.manager != NOTE_MANAGER]
+
+    @property
     def wrote(self) -> set[str]:
-        return {one.path for one in self.dev.written}
+        return {one.path for one in self.copies}
+
+    @property
+    def asked_for_data(self) -> bool:
+        return any(ask.user_agent == USER_AGENT_OF_DATA for ask in (*self.ops.asked, *self.dev.asked))
 
     @property
     def rows(self) -> dict[str, tuple[str, str]]:
@@ -351,6 +372,9 @@ def wired(run: Run) -> Iterator[None]:
     with (
         patch.object(delivery, "client_of_target", lambda *_: WiredClient("dev", run.dev)),
         patch.object(delivery, "client_of_source", lambda *_: WiredClient("OPS", run.ops)),
+        patch.object(entries, "client_of_source", lambda *_: WiredClient("OPS", run.ops)),
+        patch.object(source_reader, "MAX_CONNECTIONS", 1),
+        patch.object(note_writer, "MAX_CONNECTIONS", 1),
         patch.object(delivery, "MAX_CONNECTIONS", 1),
         patch.object(writer, "MAX_CONNECTIONS", 1),
     ):
@@ -369,6 +393,7 @@ class SyncMachine(RuleBasedStateMachine):
         self.number = 2
         self.on_ops: dict[str, Data] = {}
         self.snapshots: list[dict[str, Data]] = [{}]
+        self.etcd_snapshots: list[tuple[EtcdSnapshot, dict[str, Data]]] = []
         self.inventories: list[SourceSnapshot] = []
         self.ever: set[frozenset[tuple[str, str]]] = set()
         """All that OPS had at any time, each with all of its keys."""
@@ -428,6 +453,26 @@ class SyncMachine(RuleBasedStateMachine):
         """To what it was some changes ago."""
         self.set_ops(self.snapshots[-min(back, len(self.snapshots))])
 
+    @precondition(lambda self: self.fleet.ops)
+    @rule()
+    def keep_an_etcd_snapshot(self) -> None:
+        assert self.fleet.ops
+        self.etcd_snapshots.append((self.fleet.ops.etcd_snapshot(), self.on_ops))
+
+    @precondition(lambda self: self.etcd_snapshots)
+    @rule(renewed=st.none() | st.sampled_from(NAMES))
+    def restore_etcd(self, renewed: str | None) -> None:
+        """Objects keep their uid, and their next resourceVersions are some that they had before."""
+        assert self.fleet.ops
+        snapshot, self.on_ops = self.etcd_snapshots[-1]
+        self.fleet.ops.restore_etcd(snapshot)
+        if renewed in self.on_ops:
+            self.number += 1
+            data = issued(renewed, self.number)
+            self.ops.patch(SOURCE_NAMESPACE, renewed, {"data": data | {"ca.crt": None}})
+            self.on_ops = self.on_ops | {renewed: data}
+            self.ever.add(frozenset(data.items()))
+
     # On the target.
 
     def by_hand(self, place: Place, deed: Deed) -> None:
@@ -467,8 +512,9 @@ class SyncMachine(RuleBasedStateMachine):
         run = Run(self.fleet.wire("ops"), self.fleet.wire("dev"))
         self.inventories.append(self.inventory(run))
 
-    def inventory(self, run: Run) -> SourceSnapshot:
-        return read_source(WiredClient("OPS", run.ops), self.fleet.config.source, datetime.now(UTC))
+    def inventory(self, run: Run, *, verify: bool = False) -> SourceSnapshot:
+        read = read_source if verify else list_source
+        return read(WiredClient("OPS", run.ops), self.fleet.config.source, datetime.now(UTC))
 
     def run(self, *events: FaultAt, inventory: SourceSnapshot | None = None, **options: Any) -> Run:
         run = Run(self.fleet.wire("ops"), self.fleet.wire("dev", self.overwritten))
@@ -476,7 +522,7 @@ class SyncMachine(RuleBasedStateMachine):
             (run.ops if cluster == "ops" else run.dev).at(number, event, method)
         with wired(run):
             try:
-                found = inventory or self.inventory(run)
+                found = inventory or self.inventory(run, verify=options.get("verify", False))
                 spec = SyncSpec(
                     self.fleet.config, self.fleet.config.clusters[0], found, RunParameters(**options)
                 )
@@ -487,7 +533,9 @@ class SyncMachine(RuleBasedStateMachine):
         return run
 
     def overwritten(self, write: Written) -> None:
-        """What was edited by hand is ours again."""
+        """What was edited by hand is ours again, unless only the note was written."""
+        if write.manager == NOTE_MANAGER:
+            return
         metadata = write.after["metadata"]
         self.edited.discard((metadata["namespace"], metadata["name"]))
 
@@ -500,11 +548,30 @@ class SyncMachine(RuleBasedStateMachine):
         self.check_truth(first)
         for target in TARGETS:
             self.check_delivered(before[target], target, first)
-        second = self.run()
+        second, third = self.run(), self.run()
         assert second.report
-        assert not second.dev.written, "the second run writes"
-        assert second.rows == first.rows
+        assert not second.copies, "the second run writes"
+        assert not third.dev.written, "the third run writes"
+        assert second.rows == third.rows == first.rows
         assert second.report.failures == first.report.failures
+        if set(third.rows.values()) <= {("keep", "InSync")} and len(third.rows) == len(self.wanted):
+            assert not third.asked_for_data, "a private key was read, and nothing had changed"
+
+    @property
+    def wanted(self) -> list[Place]:
+        return [place for place in TARGETS if place[1] in self.on_ops]
+
+    @rule()
+    def verify(self) -> None:
+        """A run that reads everything decides as one that relies on notes."""
+        relying = self.run(dry_run=True)
+        verifying = self.run(verify=True)
+        self.check_truth(verifying)
+        assert relying.report
+        assert verifying.report
+        assert [(row.target, row.action, row.reason) for row in relying.report.changes] == [
+            (row.target, row.action, row.reason) for row in verifying.report.changes
+        ]
 
     @rule(certificate=st.sampled_from(NAMES), dry_run=st.booleans())
     def sync_one(self, certificate: str, dry_run: bool) -> None:
@@ -590,6 +657,10 @@ class SyncMachine(RuleBasedStateMachine):
             assert is_ours(before) or asks_for_us(before), "a foreign Secret was written"
         assert is_ours(after)
         assert after["type"] == "kubernetes.io/tls"
+        if write.manager == NOTE_MANAGER:
+            assert before is not None
+            assert after["data"] == before["data"], "a note changed data"
+            return
         assert frozenset(after["data"].items()) in self.ever, "not what OPS had at any time, key by key"
         assert is_pair(after["data"]["tls.crt"], after["data"]["tls.key"]), "they don't fit"
         begun, begins = begin_of(before), begin_of(after)

@@ -176,7 +176,18 @@ def test_fit_secret_becomes_facts() -> None:
             not_after=NOW + timedelta(days=80),
         ),
         leaf=TLSSecret(found).leaf.fingerprint(hashes.SHA256()).hex(),
+        checked_until=NOW + timedelta(days=80),
     )
+
+
+def test_checks_hold_until_the_first_certificate_of_the_chain_expires() -> None:
+    """One that has expired already, and that no client needs, does not count."""
+    own, soon = pki.new_key(), NOW + timedelta(days=1)
+    for end, until in ((soon, soon), (NOW - timedelta(days=1), NOW + timedelta(days=80))):
+        extra = authority("Unrelated", pki.new_key(), not_after=end)
+        facts = ask(secret(issued(own) + INTERMEDIATE + extra, pkcs8(own)))
+        assert isinstance(facts, Certificate)
+        assert facts.checked_until == until
 
 
 @pytest.mark.parametrize("key_format", ["traditional", "pkcs8"])

@@ -85,14 +85,14 @@ def clusters(monkeypatch: pytest.MonkeyPatch) -> Clusters:
         clusters.secret = Secret()
         return {"web-tls": web, "api-tls": api}[name], clusters.secret
 
-    def read_source(*_: object) -> object:
+    def list_source(*_: object) -> object:
         clusters.read("everything")
         return snapshot(web, api)
 
     for name, stand_in in {
         "client_of_source": lambda *_: nullcontext(),
         "read_changed": read_changed,
-        "read_source": read_source,
+        "list_source": list_source,
     }.items():
         monkeypatch.setattr(reconciler_module, name, stand_in)
     monkeypatch.setattr(ReloadedConfig, "load", lambda _: clusters.config)

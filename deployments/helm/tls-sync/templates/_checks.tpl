@@ -8,8 +8,10 @@
 {{- $field := printf "(\\*|%s|[a-zA-Z]{3})(-(%s|[a-zA-Z]{3}))?(/[0-9]{1,2})?" . . }}
 {{- $fields = append $fields (printf "%s(,%s)*" $field $field) }}
 {{- end }}
-{{- if not (regexMatch (printf "^%s$" (join " " $fields)) .Values.tlsSync.schedule) }}
-{{- fail (printf "\n\ntlsSync.schedule %q is not a cron expression: five fields (minute hour day month weekday), one space between them, each number in its range, e.g. \"0 * * * *\"\n" .Values.tlsSync.schedule) }}
+{{- range $key, $cron := dict "tlsSync.schedule" .Values.tlsSync.schedule "tlsSync.verify.schedule" .Values.tlsSync.verify.schedule }}
+{{- if not (regexMatch (printf "^%s$" (join " " $fields)) $cron) }}
+{{- fail (printf "\n\n%s %q is not a cron expression: five fields (minute hour day month weekday), one space between them, each number in its range, e.g. \"0 * * * *\"\n" $key $cron) }}
+{{- end }}
 {{- end }}
 {{- if and .Values.prefect.server.enabled .Values.prefect.apiUrl }}
 {{- fail "\n\nprefect.apiUrl names an existing server, and prefect.server.enabled creates one: set prefect.server.enabled=false, or leave prefect.apiUrl empty\n" }}
