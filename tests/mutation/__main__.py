@@ -27,8 +27,10 @@ TESTS = {
     "kube/responses": "tests/unit/kube/test_responses.py tests/unit/kube/test_decompress.py "
     "tests/unit/kube/test_parse_event.py",
     "domain/names": "tests/unit/domain/test_names.py",
+    "domain/patterns": "tests/unit/domain/test_patterns.py tests/unit/test_growth.py",
     "plan/ownership": "tests/unit/plan/test_ownership.py tests/unit/plan/test_decide.py "
     "tests/unit/plan/test_prune.py",
+    "plan/note": "tests/unit/plan/test_note.py",
     "plan/orphans": "tests/unit/plan/test_prune.py",
     "plan/prune": "tests/unit/plan/test_prune.py",
     "plan/waves": "tests/unit/plan/test_waves.py",

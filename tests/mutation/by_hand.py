@@ -144,8 +144,8 @@ MUTANTS = (
     Mutant(
         "old list",
         "target/sync",
-        "names := downgrades(plan) - rechecked",
-        "names := frozenset()",
+        "doubtful := downgrades(plan) - rechecked",
+        "doubtful := frozenset()",
         f"{DELIVERY} -k old_list",
     ),
     Mutant(
