@@ -67,7 +67,7 @@ MUTANTS = (
     Mutant(
         "connections in any state",
         "kube/connections",
-        "if not self._response.isclosed():",
+        "if not self._response.isclosed() or self.status < HTTPStatus.OK:",
         "if False:",
         "tests/unit/kube/test_connections.py",
     ),
@@ -203,7 +203,13 @@ MUTANTS = (
     Mutant("trouble is no matter", "plan/prune", "report.changes if row.failed]", "()]", PRUNE),
     Mutant("any share goes", "plan/prune", "int(existing * MAX_SHARE)", "existing", PRUNE),
     Mutant("eleven at once", "plan/prune", "most = min(MAX_DELETIONS_PER_CLUSTER, ", "most = max(0, ", PRUNE),
-    Mutant("an empty OPS is believed", "plan/prune", "gone and not snapshot.certificates", "False", PRUNED),
+    Mutant(
+        "an empty OPS is believed",
+        "plan/prune",
+        "gone and not (snapshot.certificates or snapshot.listed)",
+        "False",
+        PRUNED,
+    ),
     Mutant("sixty in all", "plan/prune", "if total > MAX_DELETIONS_PER_RUN:", "if False:", PRUNE),
     Mutant("kept copies go", "plan/prune", "and not row.absence.kept]", "]", PRUNE),
     Mutant("edited copies go", "plan/ownership", "if is_untouched(secret) else", "if True else", PRUNE),
