@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,6 +13,7 @@ from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE
 from tasks.domain.annotations import FIELD_MANAGER, NOTE, NOTE_MANAGER
 from tasks.domain.models import ClusterReport
 from tasks.domain.reasons import Reason
+from tasks.target.sync import sync
 from tests.support.clusters import TARGETS, World
 from tests.support.key_counter import KeyCounter, counting_keys
 
@@ -215,3 +217,31 @@ def test_a_new_route_reads_the_certificate_for_its_copy(world: World, counter: K
     rows = {row.target.namespace: row.reason for row in world.run()[name].changes}
     assert rows["app-b"] is Reason.MISSING_ON_TARGET
     assert world.copy(NAMES[0], name, "app-b")
+
+
+def test_notes_are_written_with_the_rights_that_copies_need_and_no_others(world: World) -> None:
+    """In a protected cluster, a credential that may do more writes nothing, notes included."""
+    world.issue(NAMES[0])
+    world.run()
+    world.edit_config(lambda found: [one.update(protected=True) for one in found["clusters"]])
+    rules = [{"apiGroups": [""], "resources": ["secrets"]}]
+    role = "/apis/rbac.authorization.k8s.io/v1/namespaces/app-a/roles/tls-sync"
+    for verbs, noted in ((["list", "create", "get", "patch", "delete"], False), (None, True)):
+        wanted = verbs or ["list", "create", "get", "patch"]
+        world.admin().patch(role, {"rules": [{**rules[0], "verbs": wanted}]})
+        time.sleep(0.5)  # the authorizer learns of it by a watch
+        assert reasons({"dev": world.sync(snapshot=world.listed())}) == {Reason.IN_SYNC}
+        copy = world.copy(NAMES[0])
+        assert copy
+        assert (NOTE in copy["metadata"]["annotations"]) == noted
+
+
+def test_a_run_for_urgent_copies_writes_no_notes(world: World) -> None:
+    """It writes only what expires within a day."""
+    world.issue(NAMES[0])
+    world.run()
+    spec = world.spec("dev", world.listed())
+    urgent = replace(spec, parameters=replace(spec.parameters, urgent_only=True))
+    position = world.log_position("dev")
+    assert sync(urgent, time.monotonic() + 60).ok
+    assert writes(world, "dev", position) == []

@@ -67,6 +67,16 @@ def ask(connections: Connections, body: bytes | None = None, **headers: str) -> 
     return connections.request("PATCH", "/", headers=headers, body=body, connect_seconds=30, read_seconds=30)
 
 
+def test_a_connection_is_closed_after_an_informational_response() -> None:
+    """What follows it is the response, which the next request must not take for its own."""
+    answer = "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+    with connected(answer) as (server, connections):
+        for _ in range(2):
+            with closing(ask(connections)) as response:
+                assert response.status == 103
+        assert server.connections == 2
+
+
 @pytest.mark.parametrize("kind", WHOLE)
 def test_a_connection_is_used_again_after_a_whole_response(kind: str) -> None:
     """However the server marks the end of the body: a new connection is a TLS handshake."""

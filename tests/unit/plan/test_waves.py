@@ -10,11 +10,20 @@ from tasks.config.load import parse_config
 from tasks.config.schema import SyncConfig
 from tasks.domain.errors import ConfigError
 from tasks.domain.failure_codes import FailureCode
-from tasks.domain.models import Action, Change, ClusterReport, Failure, Plan, SecretRef, SourceSnapshot
+from tasks.domain.models import (
+    Action,
+    Change,
+    ClusterReport,
+    Failure,
+    ListedSecret,
+    Plan,
+    SecretRef,
+    SourceSnapshot,
+)
 from tasks.domain.parameters import RunParameters
 from tasks.domain.reasons import Reason
 from tasks.plan import waves
-from tasks.plan.spec import SyncSpec, specs_for
+from tasks.plan.spec import KnownEntry, SyncSpec, specs_for
 from tasks.plan.waves import Share
 from tests.support.factories import NOW, certificate, rejection, snapshot, version
 
@@ -64,6 +73,29 @@ def test_what_a_glob_finds_unfit_is_not_wanted(asked: str | None, wanted: int) -
     found = snapshot(certificate("web-1-tls"), rejection("web-old-tls"))
     (spec, *_) = specs(found, certificate=asked)
     assert waves.share_of([spec], []).wanted == wanted
+
+
+def listed(name: str) -> ListedSecret:
+    return ListedSecret(
+        ref=SecretRef(namespace="certificates-ops", name=name), uid=name, resource_version="7", written="then"
+    )
+
+
+def test_of_what_was_only_listed_counts_what_has_a_row() -> None:
+    """A CA's Secret that a glob takes in is read and refused; a resumed run remembers that no more."""
+    (spec, *_) = specs(snapshot(listed("web-1-tls"), listed("web-ca")))
+    well = report(spec.cluster.name, changes=at_rest("web-1-tls"))
+    assert waves.share_of([spec], [well]) == waves.Share(1, 0)
+    spec.memory.entries["web-ca"] = KnownEntry(listed("web-ca"), rejection("web-ca", Reason.IS_CA), 0)
+    assert waves.share_of([spec], [well]) == waves.Share(1, 0)
+
+
+def test_of_what_was_only_listed_all_counts_where_the_cluster_failed() -> None:
+    """Nobody knows what it lacks; the same for a cluster without a report."""
+    (spec, *_) = specs(snapshot(listed("web-1-tls"), listed("web-2-tls")))
+    failed = report(spec.cluster.name, changes=at_rest("web-1-tls"), failures=(DOWN,))
+    assert waves.share_of([spec], [failed]) == waves.Share(2, 1)
+    assert waves.share_of([spec], []) == waves.Share(2, 2)
 
 
 DOWN = Failure(code=FailureCode.UNREACHABLE, cluster="dev", what="list secrets")
