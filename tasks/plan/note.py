@@ -19,7 +19,7 @@ from datetime import datetime
 from hashlib import sha256
 
 from tasks.config.schema import Cluster, Source
-from tasks.domain.annotations import COPIED_KEYS, FINGERPRINT, NOTE, SOURCE
+from tasks.domain.annotations import FINGERPRINT, NOTE, SOURCE
 from tasks.domain.models import (
     Action,
     Certificate,
@@ -37,7 +37,6 @@ from tasks.plan import ownership
 
 CHECKS_VERSION = 1
 """To be raised with each change of source/checks.py that refuses what was accepted: it voids every note."""
-REQUIRED_KEYS = frozenset({"tls.crt", "tls.key"})
 DIGEST_DIGITS = 32
 
 
@@ -82,7 +81,6 @@ def proves_sync(copy: TargetSecret, source: ListedSecret, owner: Owner, rules: R
         and copy.annotations.get(SOURCE) == str(source.ref)
         and ownership.is_ours(copy, owner)
         and ownership.is_untouched(copy)
-        and REQUIRED_KEYS <= (copy.managed.ours or frozenset()) <= COPIED_KEYS
         and _is_valid(copy, until, now)
     )
 
@@ -109,13 +107,9 @@ def changed_notes(
         source, copy = entries.get(row.certificate), copies.get(row.target)
         if copy is None or row.absence:  # prune clears the record under the resourceVersion that was listed
             continue
-        if isinstance(source, Certificate) and _was_compared(row, source):
+        if isinstance(source, Certificate) and source.checked and row.reason is Reason.IN_SYNC:
             note = note_of(source, copy, rules)
             if note and copy.annotations.get(NOTE) != note:
                 yield copy, note
         elif isinstance(source, Rejection) and row.action is Action.KEEP and NOTE in copy.annotations:
             yield copy, None
-
-
-def _was_compared(row: Change, source: Certificate) -> bool:
-    return row.reason is Reason.IN_SYNC and source.checked and row.new == source.version

@@ -123,6 +123,7 @@ LATE = (NOW - timedelta(seconds=1)).isoformat()
         _annotated(not_before=(NOW + timedelta(minutes=1)).isoformat()),
         _annotated(source_cluster="another"),
         _with(labels={}),
+        _with(labels={}, annotations=COPY.annotations | {annotations.ADOPT: US.name}),
         _with(type="Opaque"),
         _with(immutable=True),
         _with(terminating=True),
