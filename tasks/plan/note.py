@@ -23,7 +23,6 @@ from tasks.domain.annotations import FINGERPRINT, NOTE, SOURCE
 from tasks.domain.models import (
     Action,
     Certificate,
-    Change,
     ListedSecret,
     Owner,
     Plan,
