@@ -17,7 +17,7 @@ from flows.execute import VARIABLE
 from tests.benchmarks import requests_made
 from tests.benchmarks.memory import Peak
 from tests.benchmarks.usage import Cost, cpu_of, usage
-from tests.benchmarks.world import World
+from tests.benchmarks.world import World, noting_runs
 from tests.support.tcp_proxy import TcpProxy
 
 RUN_SECONDS = 900
@@ -94,6 +94,11 @@ class FlowProcess:
     def run_in_pod(self, sampling: Sampling | None = None, say: Say | None = None) -> Run:
         """What the container of a Kubernetes job runs."""
         return self.as_pod().measure(POD, sampling, say)
+
+    def settle(self, copies: int) -> None:
+        """Run until so many copies in each cluster have their notes, of which a run writes a limited number."""
+        for _ in range(noting_runs(copies)):
+            self.run_in_pod()
 
     def as_pod(self) -> "FlowProcess":
         """With a run for it to execute."""

@@ -13,8 +13,9 @@ from tests.benchmarks.sizes import Size
 from tests.benchmarks.world import World
 
 POD_MIB, FIRST_POD_MIB, CPU_S = 145, 152, 5.0
-PER_CLUSTER = 3
-"""Requests for one renewed copy: review the permissions, read the Secret from OPS, apply the copy."""
+PER_CLUSTER, PER_CERTIFICATE = 3, 2
+"""Requests for one renewed copy: review the permissions, read the Secret from OPS, apply the copy. Once for all
+clusters, those that decide: read the Secret and its Certificate."""
 
 
 def large(world: World, size: Size, say: Say) -> list[Result]:
@@ -49,7 +50,9 @@ def _runs(many: Fleet, repetitions: int, say: Say) -> tuple[Run, list[Run], Run]
 
     say(f"large: {len(many.names) * len(many.world.certificates)} copies, as in a pod; some minutes")
     first = run()
-    say(f"large: first sync {first.seconds} s; now unchanged, {repetitions} times")
+    say(f"large: first sync {first.seconds} s; now the runs that write notes")
+    flow.settle(len(many.world.certificates))
+    say(f"large: now unchanged, {repetitions} times")
     unchanged = [run() for _ in range(repetitions)]
     many.world.renew(many.world.certificates[0])
     say(f"large: unchanged {unchanged[-1].seconds} s; now one certificate renewed")
@@ -61,14 +64,14 @@ def _peak(key: str, what: str, peak: Peak, limit: int, facts: dict[str, Any]) ->
 
 
 def _renewal(size: Size, unchanged: Run, renewed: Run) -> Result:
-    more, most = renewed.requests - unchanged.requests, PER_CLUSTER * size.large_clusters
+    more, most = renewed.requests - unchanged.requests, PER_CLUSTER * size.large_clusters + PER_CERTIFICATE
     return Result(
         key="renewal_requests_large",
         what=f"one of {size.large_certificates} renewed, for {size.large_clusters} clusters: requests more",
         value=more,
         ours=str(renewed.requests),
         other=str(unchanged.requests),
-        demand=f"at most {PER_CLUSTER} per cluster, so {most}",
+        demand=f"at most {PER_CLUSTER} per cluster and {PER_CERTIFICATE}, so {most}",
         met=more <= most,
         details={"per_cluster": more / size.large_clusters, "renewed": renewed.facts},
     )

@@ -12,7 +12,7 @@ from tests.benchmarks.growth import COSTS, grown
 from tests.benchmarks.results import Result
 from tests.benchmarks.sizes import Size
 from tests.benchmarks.usage import Usage, middle, usage
-from tests.benchmarks.world import TARGETS, World
+from tests.benchmarks.world import TARGETS, World, noting_runs
 
 
 def growth(world: World, size: Size, say: Say) -> Result:
@@ -34,6 +34,8 @@ def _part(world: World, repetitions: int) -> dict[str, float]:
     for _ in range(repetitions):
         world.empty()
         first.append(_once(world, Action.CREATE))
+        for _ in range(noting_runs(len(world.certificates))):
+            _once(world, Action.KEEP)
         unchanged += [_once(world, Action.KEEP) for _ in range(2)]
     return _medians("first_sync", first) | _medians("unchanged", unchanged)
 
@@ -55,5 +57,7 @@ def _medians(name: str, used: list[Usage]) -> dict[str, float]:
 def _whole(world: World, say: Say) -> dict[str, dict[str, float]]:
     flow = FlowProcess(world)
     world.empty()
-    kinds = ("first_sync", "unchanged")
-    return {kind: flow.counted(lambda: flow.run_in_pod(SELDOM, say)).facts for kind in kinds}
+    first = flow.counted(lambda: flow.run_in_pod(SELDOM, say))
+    flow.settle(len(world.certificates))
+    unchanged = flow.counted(lambda: flow.run_in_pod(SELDOM, say))
+    return {"first_sync": first.facts, "unchanged": unchanged.facts}

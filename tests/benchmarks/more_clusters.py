@@ -55,7 +55,9 @@ def _grown(taken: Mapping[int, Sequence[Both]], extra: dict[str, Any]) -> Result
 def _both(many: Fleet, clusters: int, say: Say) -> Both:
     many.empty()
     flow = many.flow(clusters)
-    first, unchanged = (flow.counted(lambda: flow.run_in_pod(SELDOM, say)) for _ in range(2))
+    first = flow.counted(lambda: flow.run_in_pod(SELDOM, say))
+    flow.settle(1)
+    unchanged = flow.counted(lambda: flow.run_in_pod(SELDOM, say))
     say(f"growth: {clusters} clusters: first sync {first.seconds} s, unchanged {unchanged.seconds} s")
     return first, unchanged
 

@@ -55,7 +55,8 @@ class Stage:
 
 def _start(stage: Stage) -> list[Result]:
     flow = stage.flow()
-    flow.run()  # so that the timed runs find nothing to do
+    flow.run_in_pod()  # so that the timed runs find nothing to do
+    flow.settle(len(flow.world.certificates))
     return start.starts(flow.world, stage.say, stage.size.starts)
 
 

@@ -98,7 +98,7 @@ def costs(world: World, prefect: PrefectServer, say: Say, size: Size) -> list[Re
     with fleet(world, many, say) as clusters, _server_as_it_was(world, say) as old:
         say(f"server: what both take without a run, {size.server_idle_seconds:g} s")
         now, before = _idling((prefect, old), size.server_idle_seconds)
-        for _ in range(2):  # the first copies; the second has other artifacts, which the next ones repeat
+        for _ in range(3):  # one copies, one writes notes, one has the artifacts that repeat
             clusters.flow(many).run_in_pod()
         say(f"server: unchanged runs of {few} and {many} clusters, {size.server_rounds} rounds")
         runs = {

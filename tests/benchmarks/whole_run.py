@@ -30,6 +30,7 @@ def against_loop(flow: FlowProcess, say: Say, size: Size) -> Result:
     say("whole run with nothing to do, twice")
     flow.world.empty()  # the loop's copies aren't ours
     flow.run_in_pod()
+    flow.settle(len(flow.world.certificates))
     unchanged = [flow.run_in_pod() for _ in range(2)]
     facts = {
         "copies": copies,
@@ -72,6 +73,7 @@ def unchanged_requests(flow: FlowProcess, say: Say) -> Result:
     """By the API servers' audit logs. It is a count, so it must be exactly what is expected."""
     say("unchanged: counting the requests of a whole run")
     flow.run_in_pod()  # so that everything is in sync
+    flow.settle(len(flow.world.certificates))
     counted, expected = flow.counted(flow.run_in_pod).requests, expected_requests(flow.world)
     return Result(
         key="unchanged_requests",

@@ -21,7 +21,8 @@ from tasks.domain.parameters import RunParameters
 from tasks.kube.client import ClusterClient
 from tasks.kubeconfig.reader import connect
 from tasks.plan.spec import SyncSpec, specs_for
-from tasks.source.read import read_source
+from tasks.source.read import list_source
+from tasks.target.notes import MAX_NOTES
 
 TARGETS = ("dev", "rct", "prd")
 NAMESPACES = tuple(f"team-{number}" for number in range(4))
@@ -117,12 +118,12 @@ class World:
         return {"owner": SOURCE_CLUSTER, "source": source, "clusters": clusters}
 
     def specs(self) -> tuple[SyncSpec, ...]:
-        """Read OPS, and return what the flow passes to each cluster's task."""
+        """List OPS, and return what the flow passes to each cluster's task."""
         config: SyncConfig = load_config(str(self.config_file))
         source = config.source
         client = ClusterClient(source.label, connect(source.label, source.context), time.monotonic() + 300)
         with client:
-            snapshot = read_source(client, source, datetime.now(UTC))
+            snapshot = list_source(client, source, datetime.now(UTC))
         clusters = config.select(RunParameters())
         return specs_for(config, clusters, snapshot, RunParameters())
 
@@ -148,6 +149,11 @@ class World:
     def count_copies(self) -> int:
         admins = [self.sandbox.cluster(name).admin for name in TARGETS]
         return sum(count_secrets(admin, namespace) for admin in admins for namespace in NAMESPACES)
+
+
+def noting_runs(copies: int) -> int:
+    """Return how many runs write the notes of so many copies in each cluster."""
+    return -(-copies // MAX_NOTES)
 
 
 def certificate_name(index: int) -> str:
