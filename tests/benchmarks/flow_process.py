@@ -96,7 +96,7 @@ class FlowProcess:
         return self.as_pod().measure(POD, sampling, say)
 
     def settle(self, copies: int) -> None:
-        """Run until so many copies in each cluster have their notes, of which a run writes a limited number."""
+        """Run until so many copies in each cluster have their notes, of which a run writes only some."""
         for _ in range(noting_runs(copies)):
             self.run_in_pod()
 

@@ -14,8 +14,8 @@ from tests.benchmarks.world import World
 
 POD_MIB, FIRST_POD_MIB, CPU_S = 145, 152, 5.0
 PER_CLUSTER, PER_CERTIFICATE = 3, 2
-"""Requests for one renewed copy: review the permissions, read the Secret from OPS, apply the copy. Once for all
-clusters, those that decide: read the Secret and its Certificate."""
+"""Requests for one renewed copy: review the permissions, read the Secret from OPS, apply the copy. Once for
+all clusters, those that decide: read the Secret and its Certificate."""
 
 
 def large(world: World, size: Size, say: Say) -> list[Result]:
