@@ -70,8 +70,8 @@ def test_the_newest_run_comes_first(world: World) -> None:
     )
     assert told.took is not None
     assert told.message == "3 clusters: create 3"
-    asked = {"cluster": "dev", "certificate": None, "dry_run": True, "group": None, "urgent_only": False}
-    assert found[str(run_id(one))].parameters == asked
+    unset = {"certificate": None, "group": None, "urgent_only": False, "verify": False}
+    assert found[str(run_id(one))].parameters == {"cluster": "dev", "dry_run": True, **unset}
 
 
 @pytest.mark.usefixtures("prefect_server", "no_waiting")
