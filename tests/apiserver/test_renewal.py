@@ -247,7 +247,7 @@ def test_a_slow_cluster_holds_up_no_other_change(cert_manager: World) -> None:
     """While it does not answer, more changes than are handled at once reach the others, and later also it."""
     world, number = cert_manager, MAX_CHANGES + 2
     secrets = issue(world, *(f"web-{index}-tls" for index in range(number)))
-    reconciler, go_on = Reconciler(replace(TIMINGS, change_wait=0.5)), threading.Event()
+    reconciler, go_on = Reconciler(replace(TIMINGS, change_wait=5.0)), threading.Event()
 
     def hold(_: Request, forward: Forward) -> Answer:
         go_on.wait(SECONDS)
