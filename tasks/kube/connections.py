@@ -60,6 +60,10 @@ class Connections:
     def __init__(self, pool: HTTPConnectionPool) -> None:
         self._pool = pool
 
+    def close(self) -> None:
+        """Close idle connections now, and those in use once they are returned."""
+        self._pool.close()
+
     def request(  # noqa: PLR0913  the parts of a request
         self,
         method: str,

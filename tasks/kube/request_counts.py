@@ -45,6 +45,9 @@ class CountedConnections:
         counter = _task_counter.get()
         self._connections, self._counter = connections, _process_counter if counter is None else counter
 
+    def close(self) -> None:
+        self._connections.close()
+
     def request(self, method: str, target: str, **options: Any) -> OpenResponse:
         code = NO_RESPONSE
         try:

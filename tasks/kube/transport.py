@@ -124,6 +124,7 @@ class Transport:
 
     def close(self) -> None:
         self._connection_deadline.cancel()
+        self._connections.close()
         self._api.close()  # type: ignore[no-untyped-call]  # library
 
     def request(self, request: Request) -> Response:
