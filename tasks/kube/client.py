@@ -11,8 +11,9 @@ The requests are plain REST calls with JSON. CoreV1Api of the kubernetes client 
   which may be a key, and an ApiException quotes the server's text.
 """
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, NamedTuple, TypeVar
 
 from tasks.domain.annotations import SECRET_TYPE
 from tasks.domain.errors import ClusterError
@@ -25,6 +26,8 @@ from tasks.kube.permissions import Permissions, parse_permissions
 from tasks.kube.responses import MALFORMED, Event, ResponseError, metadata_of, parse_event
 from tasks.kube.target_secrets import parse_target_secret, parse_target_secrets
 from tasks.kube.transport import USER_AGENT_OF_DATA, Request
+
+R = TypeVar("R")
 
 METADATA_PAGE = 500
 """Objects on a page of a list of metadata."""
@@ -113,7 +116,7 @@ class ClusterClient(Calls):
     def target_secrets(self, namespace: str) -> list[TargetSecret]:
         """Return all Secrets of a namespace, of any type and owner, without their data."""
         path, operation = self._secrets_path(namespace), f"list secrets in {namespace}"
-        listing = Listing("Table", TABLE, METADATA_PAGE, _parse_rows)
+        listing = Listing("Table", TABLE, METADATA_PAGE, partial(_with_rows, parse_target_secrets))
         found: list[TargetSecret] = []
         for page in self._pages(path, operation, listing):
             found += self._rows(page, operation)
@@ -128,13 +131,14 @@ class ClusterClient(Calls):
         if table is None:
             return None
         self._expect(operation, table, kind="Table")
-        found = self._rows(_parse_rows(table), operation)
+        found: list[TargetSecret] = self._rows(_with_rows(parse_target_secrets, table), operation)
         if [secret.ref for secret in found] != [ref]:
             raise self._error(FailureCode.PROTOCOL, operation, detail=OTHER_KIND)
         return found[0]
 
-    def _rows(self, parsed: dict[str, Any], operation: str) -> list[TargetSecret]:
-        rows: list[TargetSecret] | None = parsed["rows"]
+    def _rows(self, parsed: dict[str, Any], operation: str) -> list[Any]:
+        """Return the rows that `_with_rows` has parsed."""
+        rows: list[Any] | None = parsed["rows"]
         if rows is None:
             raise self._error(FailureCode.PROTOCOL, operation, detail=NO_TABLE)
         return rows
@@ -149,11 +153,9 @@ class ClusterClient(Calls):
     def listed_secrets(self, namespace: str, selector: dict[str, str]) -> Iterator[list[ListedSecret]]:
         """Yield pages of the metadata of the Secrets that `tls_secrets` lists."""
         path, operation = self._secrets_path(namespace), f"list secrets in {namespace}"
-        listing = Listing("Table", TABLE, METADATA_PAGE, _parse_listed)
+        listing = Listing("Table", TABLE, METADATA_PAGE, partial(_with_rows, parse_listed_secrets))
         for page in self._pages(path, operation, listing, _tls_query(selector)):
-            if page["rows"] is None:
-                raise self._error(FailureCode.PROTOCOL, operation, detail=NO_TABLE)
-            yield page["rows"]
+            yield self._rows(page, operation)
 
     def tls_versions(self, namespace: str, selector: dict[str, str]) -> tuple[str, dict[str, str]]:
         """Return the list's resourceVersion, and by name that of each Secret that `tls_secrets` lists."""
@@ -352,22 +354,12 @@ class ClusterClient(Calls):
         return f"{self._secrets_path(ref.namespace)}/{ref.name}"
 
 
-def _parse_rows(table: dict[str, Any]) -> dict[str, Any]:
-    """Return the Table with its rows as TargetSecrets, or with None for rows if it is malformed."""
-    rows: list[TargetSecret] | None
+def _with_rows(parse: Callable[[dict[str, Any]], list[R]], table: dict[str, Any]) -> dict[str, Any]:
+    """Return the Table with its rows as `parse` returns them, or with None for rows if it is malformed."""
+    rows: list[R] | None
     try:
-        rows = parse_target_secrets(table)
+        rows = parse(table)
     except MALFORMED:
-        rows = None
-    return {"kind": table.get("kind"), "metadata": table["metadata"], "rows": rows}
-
-
-def _parse_listed(table: dict[str, Any]) -> dict[str, Any]:
-    """Return the Table with its rows as ListedSecrets, or with None for rows if it is malformed."""
-    rows: list[ListedSecret] | None
-    try:
-        rows = parse_listed_secrets(table)
-    except TypeError:
         rows = None
     return {"kind": table.get("kind"), "metadata": table["metadata"], "rows": rows}
 

@@ -63,7 +63,7 @@ SOURCE_CERTIFICATES = Family(
 )
 SOURCE_UNCHECKED = Family(
     "tls_sync_source_unchecked",
-    "Those of them that no run had to read, for example since no route sends them.",
+    "Certificates on OPS that no run had to read, for example since no route sends them.",
     Kind.SOURCE,
 )
 SOURCE_REJECTED = Family(

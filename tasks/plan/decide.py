@@ -136,6 +136,8 @@ def is_in_sync_by_note(
 
 def with_undecided(plan: Plan, copies: Mapping[SecretRef, TargetSecret], owner: Owner) -> Plan:
     """The plan, with a row for each copy of ours whose certificate could not be read."""
+    if not plan.unread:
+        return plan
     kept = (
         Change(
             action=Action.KEEP,
@@ -148,7 +150,7 @@ def with_undecided(plan: Plan, copies: Mapping[SecretRef, TargetSecret], owner: 
         if target in copies and ownership.is_ours(copies[target], owner)
     )
     rows = sorted((*plan.changes, *kept), key=lambda row: (row.target.namespace, row.target.name))
-    return plan.model_copy(update={"changes": tuple(rows)}) if plan.unread else plan
+    return plan.model_copy(update={"changes": tuple(rows)})
 
 
 def in_sync(want: RoutedCopy, copy: TargetSecret) -> Change:

@@ -38,7 +38,7 @@ class RunMemory:
     """Cluster of the configuration -> uid of the namespace kube-system that was found there."""
     written: dict[str, tuple[Change, ...]] = field(default_factory=dict)
     """Cluster -> what earlier attempts of its task wrote."""
-    entries: dict[str, "KnownEntry"] = field(default_factory=dict)
+    entries: dict[str, KnownEntry] = field(default_factory=dict)
     """Secret on OPS -> what reading its data found."""
     reading: Lock = field(default_factory=Lock)
     """Held while `entries` grows, so that a Secret is read once for all clusters."""

@@ -23,9 +23,8 @@ from tasks.source.read import (
     is_selected,
     read_statuses,
 )
+from tasks.source.tls_secret import CERTIFICATE_NAME
 
-CERTIFICATE_NAME = "cert-manager.io/certificate-name"
-"""cert-manager's annotation of a Secret that it has written."""
 LIST_AGE = 60.0
 """Seconds for which a list of Certificates tells that a Secret has none."""
 

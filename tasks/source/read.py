@@ -73,16 +73,14 @@ def read_source(
     policy = Policy(now=now, allow_self_signed=source.allow_self_signed)
     found = {one.ref.name: one for one in _check_all(client, source, policy)}
     statuses = read_statuses(client, source, known)  # after the Secrets, so never older than these
-    empty = () if found else (NO_CERTIFICATE,)
+    is_empty = not found
     names = sorted(found.keys() | statuses.by_secret.keys())
     # pop() frees each entry as it is replaced: 10,000 entries are not in memory twice.
     updated = (apply_status(name, found.pop(name, None), statuses, source, now) for name in names)
     entries = [one for one in updated if one]
-    return SourceSnapshot(
-        warnings=(*empty, *_warnings(statuses, entries), *_warn_of_other_keys(entries), *identity_warnings),
-        cluster_id=cluster_id,
-        credential_ends=client.credential_expires_at,
-    ).corrected({one.ref.name: one for one in entries})
+    empty = (NO_CERTIFICATE,) if is_empty else ()
+    warnings = (*empty, *_warnings(statuses, entries), *_warn_of_other_keys(entries), *identity_warnings)
+    return _snapshot(client, cluster_id, entries, warnings)
 
 
 def list_source(
@@ -96,15 +94,20 @@ def list_source(
     listed = {one.ref.name: one for one in _list_all(client, source)}
     known = known or KnownCertificates()
     statuses = read_statuses(client, source, known)
-    empty = () if listed else (NO_CERTIFICATE,)
     names = sorted(listed.keys() | statuses.by_secret.keys())
     updated = (apply_status(name, listed.get(name), statuses, source, now) for name in names)
     entries = [_with_certificates(one, known) for one in updated if one]
-    return SourceSnapshot(
-        warnings=(*empty, *_warnings(statuses, entries), *identity_warnings),
-        cluster_id=cluster_id,
-        credential_ends=client.credential_expires_at,
-    ).corrected({one.ref.name: one for one in entries})
+    empty = () if listed else (NO_CERTIFICATE,)
+    return _snapshot(client, cluster_id, entries, (*empty, *_warnings(statuses, entries), *identity_warnings))
+
+
+def _snapshot(
+    client: ClusterClient, cluster_id: str, entries: Iterable[SourceEntry], warnings: tuple[str, ...]
+) -> SourceSnapshot:
+    found = SourceSnapshot(
+        warnings=warnings, cluster_id=cluster_id, credential_ends=client.credential_expires_at
+    )
+    return found.corrected({one.ref.name: one for one in entries})
 
 
 def _with_certificates(one: SourceEntry, known: KnownCertificates) -> SourceEntry:
@@ -185,13 +188,6 @@ def recheck(
     wanted = tuple(names)
     with ThreadPoolExecutor(MAX_CONNECTIONS) as pool:
         return dict(zip(wanted, pool.map(check, wanted), strict=True))
-
-
-def check_changed(
-    client: ClusterClient, source: Source, names: Iterable[str], now: datetime
-) -> dict[str, SourceEntry | None]:
-    """Read and check these Secrets of OPS and apply the status of their Certificates. Raises ClusterError."""
-    return _with_statuses(client, source, recheck(client, source, names, now), now)
 
 
 def _with_statuses(

@@ -14,13 +14,13 @@ from deployments.sandbox.world.certificate_resource import certificate
 from tasks.config.schema import Source
 from tasks.domain.errors import ClusterError
 from tasks.domain.failure_codes import FailureCode
-from tasks.domain.models import Failure, Issuance, SecretRef, SourceSnapshot
+from tasks.domain.models import Failure, Issuance, ListedSecret, SecretRef, SourceSnapshot
 from tasks.domain.reasons import Reason
 from tasks.kube.client import ClusterClient
 from tasks.runtime.shutdown import StopSignal, task_scope
 from tasks.source.chain import NO_ISSUER
 from tasks.source.checks import CHECKS, Policy
-from tasks.source.read import check_changed, read_source
+from tasks.source.read import read_listed, read_source
 from tasks.source.tls_secret import TLSSecret
 from tests.support.factories import NOW, SOURCE_NAMESPACE, rejection
 
@@ -433,6 +433,9 @@ class Asked(Ops):
     def tls_secret(self, ref: SecretRef) -> Object | None:
         return next((one for one in self._secrets if one["metadata"]["name"] == ref.name), None)
 
+    def certificate(self, ref: SecretRef) -> Object:
+        raise ClusterError(Failure(code=FailureCode.NOT_FOUND, cluster="OPS", what=f"get {ref}"))
+
     def certificates(self, namespace: str) -> Iterator[list[Object]]:
         self.lists += 1
         yield from super().certificates(namespace)
@@ -443,7 +446,10 @@ def selected(secret: Object) -> Object:
 
 
 def changed(ops: Asked, *names: str) -> dict[str, Any]:
-    return check_changed(ops, SOURCE, names, NOW)
+    """Read these Secrets, of which each was listed with a Certificate that is gone since."""
+    refs = [SecretRef(namespace=SOURCE_NAMESPACE, name=name) for name in names]
+    listed = [ListedSecret(ref=ref, uid="", resource_version="", certificates=("gone",)) for ref in refs]
+    return dict(read_listed(ops, SOURCE, listed, 1000, NOW))
 
 
 def test_of_several_changes_each_is_checked_and_certificates_are_listed_once() -> None:
