@@ -77,7 +77,7 @@ def test_registering_twice_creates_all_once(world: HookWorld, monkeypatch: pytes
     assert crons(first) == ["0 * * * *", "30 3 * * *"]
     assert crons(second) == ["*/5 * * * *", "30 3 * * *"]
     assert pools(world) == ["ops"]
-    (said,) = (line for line in world.said if line.startswith("deployment tls-sync/ops is up to date; "))
+    _, said = (line for line in world.said if line.startswith("deployment tls-sync/ops is up to date; "))
     assert set(said.split("; ")[1:]) == {
         "schedule */5 * * * * Europe/Paris",
         'schedule 30 3 * * * Europe/Paris with {"verify": true}',
