@@ -24,7 +24,7 @@ class ConnectionDeadline:
 
     def __init__(self, pool: PoolManager, deadline: float, stopped: threading.Event | None = None) -> None:
         """`deadline` is a time.monotonic() value. Once `stopped` is set, no name lookup is waited for."""
-        self._handles: WeakSet[_Handle] = WeakSet()
+        self._sockets: WeakSet[socket.socket] = WeakSet()
         self._lock = threading.Lock()
         self._deadline, self._stopped = deadline, stopped
         pool.pool_classes_by_scheme = self._pool_classes()
@@ -41,12 +41,12 @@ class ConnectionDeadline:
     def abort(self) -> None:
         """Shut down the connections now."""
         with self._lock:
-            for handle in self._handles:
-                handle.cut()
+            for one in self._sockets:
+                _cut(one)
 
-    def _add(self, handle: "_Handle") -> None:
+    def _add(self, one: socket.socket) -> None:
         with self._lock:
-            self._handles.add(handle)
+            self._sockets.add(one)
 
     def _connect(self, connection: HTTPConnection) -> socket.socket:
         """Connect as urllib3 does and raise its errors, but within the deadline."""
@@ -72,7 +72,7 @@ class ConnectionDeadline:
         connect, add = self._connect, self._add
 
         class Plain(HTTPConnection):
-            handle: _Handle | None = None
+            duplicate: socket.socket | None = None
             held: bytearray | None = None
 
             @contextmanager
@@ -91,17 +91,21 @@ class ConnectionDeadline:
                 else:
                     self.held += data
 
-            def _new_conn(self) -> socket.socket:
-                """Add the socket before the TLS handshake, which can drip, too."""
-                connection = connect(self)
-                self.handle = _Handle(connection)
-                add(self.handle)
-                return connection
+            def connect(self) -> None:
+                """Add the socket itself: a response may outlive its connection, but not its socket."""
+                try:
+                    super().connect()
+                    add(self.sock)
+                finally:
+                    if self.duplicate:
+                        self.duplicate.close()
 
-            def close(self) -> None:
-                if self.handle:
-                    self.handle.close()
-                super().close()
+            def _new_conn(self) -> socket.socket:
+                """Add a duplicate for the TLS handshake, which can drip, too, and detaches the original."""
+                connection = connect(self)
+                self.duplicate = connection.dup()
+                add(self.duplicate)
+                return connection
 
         class Encrypted(Plain, HTTPSConnection):
             pass
@@ -115,18 +119,10 @@ class ConnectionDeadline:
         return {"http": PlainPool, "https": Pool}
 
 
-class _Handle:
-    """A duplicate of a connection's descriptor: wrapping a socket in TLS detaches the original."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._duplicate = connection.dup()
-
-    def cut(self) -> None:
-        with suppress(OSError):
-            self._duplicate.shutdown(socket.SHUT_RDWR)
-
-    def close(self) -> None:
-        self._duplicate.close()
+def _cut(one: socket.socket) -> None:
+    """Shut down the TCP connection. SSLSocket's own method would take TLS from a thread that reads."""
+    with suppress(OSError):  # it is closed
+        socket.socket.shutdown(one, socket.SHUT_RDWR)
 
 
 class _Timer:

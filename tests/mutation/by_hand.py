@@ -113,7 +113,7 @@ MUTANTS = (
         "set()",
         f"{IDENTITY} -k missing",
     ),
-    Mutant("no deadline", "kube/deadline", "handle.cut()", "pass", f"{FAULTS} -k drip"),
+    Mutant("no deadline", "kube/deadline", "_cut(one)\n", "pass\n", "tests/unit/kube/test_drips.py"),
     Mutant("endless lists", "kube/calls", "left - size", "left", f"{FAULTS} -k without_end"),
     Mutant("any uid", "kube/client", "not UID.fullmatch(uid)", "False", f"{FAULTS} -k wrong_answer"),
     Mutant(

@@ -54,16 +54,25 @@ def tls_server(directory: Path, pairs: Mapping[str, tuple[bytes, bytes]], defaul
 
 def answering(directory: Path, key: bytes, chain: bytes, body: str) -> Serve:
     """Answer each request of a connection with this JSON, over HTTP and TLS."""
-    context = _context(directory, key, chain)
     head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
     answer = f"{head}\r\n\r\n{body}".encode()
 
     def serve(connection: socket.socket) -> None:
-        with context.wrap_socket(connection, server_side=True) as encrypted:
-            while encrypted.recv(65536):
-                encrypted.sendall(answer)
+        while connection.recv(65536):
+            connection.sendall(answer)
 
-    return serve
+    return over_tls(directory, key, chain, serve)
+
+
+def over_tls(directory: Path, key: bytes, chain: bytes, serve: Serve) -> Serve:
+    """Call `serve` after the handshake, with what is encrypted."""
+    context = _context(directory, key, chain)
+
+    def serve_encrypted(connection: socket.socket) -> None:
+        with context.wrap_socket(connection, server_side=True) as encrypted:
+            serve(encrypted)
+
+    return serve_encrypted
 
 
 def _context(directory: Path, key: bytes, chain: bytes) -> ssl.SSLContext:
