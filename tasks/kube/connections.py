@@ -45,8 +45,10 @@ class OpenResponse:
         """Keep the connection for the next request if the body was read to its end.
 
         What follows an informational response, of which http.client knows only 100, is another response.
+        The last response of a connection has its socket for itself.
         """
         if not self._response.isclosed() or self.status < HTTPStatus.OK:
+            self._response.close()
             self._connection.close()
         self._pool._put_conn(self._connection)  # noqa: SLF001  see Connections
 

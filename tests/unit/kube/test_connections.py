@@ -34,6 +34,8 @@ class Server:
     def __init__(self, answer: str, *, hang_up: bool) -> None:
         self._answer, self._hang_up = answer.encode(), hang_up
         self.connections, self.received = 0, list[bytes]()
+        self.hung_up = threading.Event()
+        """Set once the client has closed a connection."""
         self.listening = socket.create_server(("127.0.0.1", 0))
         threading.Thread(target=self._serve, daemon=True).start()
 
@@ -50,6 +52,8 @@ class Server:
                     connection.sendall(self._answer)
                     if self._hang_up:
                         break
+                else:
+                    self.hung_up.set()
 
 
 @contextmanager
@@ -99,6 +103,18 @@ def test_a_connection_is_not_used_again_after_part_of_a_response() -> None:
         with closing(ask(connections)) as response:
             assert response.read(4) == body
         assert server.connections == 3
+
+
+def test_a_response_that_is_not_read_is_hung_up_on() -> None:
+    """At once, also the last one of a connection, which http.client leaves to its response alone."""
+    with connected("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\n") as (
+        server,
+        connections,
+    ):
+        response = ask(connections)
+        response.close()
+        assert server.hung_up.wait(30)
+        assert response.status == 200  # it is still there: the socket was not just forgotten
 
 
 @pytest.mark.parametrize("kind", BROKEN_OFF)
