@@ -119,9 +119,7 @@ class ClusterClient(Calls):
         listing = Listing("Table", TABLE, METADATA_PAGE, partial(_with_rows, parse_target_secrets))
         found: list[TargetSecret] = []
         for page in self._pages(path, operation, listing):
-            found += self._rows(page, operation)
-        if any(secret.ref.namespace != namespace for secret in found):
-            raise self._error(FailureCode.PROTOCOL, operation, detail="Secrets of another namespace")
+            found += self._rows_of(namespace, page, operation)
         return found
 
     def target_secret(self, ref: SecretRef) -> TargetSecret | None:
@@ -135,6 +133,13 @@ class ClusterClient(Calls):
         if [secret.ref for secret in found] != [ref]:
             raise self._error(FailureCode.PROTOCOL, operation, detail=OTHER_KIND)
         return found[0]
+
+    def _rows_of(self, namespace: str, parsed: dict[str, Any], operation: str) -> list[Any]:
+        """Return the rows, which must all be of this namespace."""
+        rows = self._rows(parsed, operation)
+        if any(secret.ref.namespace != namespace for secret in rows):
+            raise self._error(FailureCode.PROTOCOL, operation, detail="Secrets of another namespace")
+        return rows
 
     def _rows(self, parsed: dict[str, Any], operation: str) -> list[Any]:
         """Return the rows that `_with_rows` has parsed."""
@@ -155,7 +160,7 @@ class ClusterClient(Calls):
         path, operation = self._secrets_path(namespace), f"list secrets in {namespace}"
         listing = Listing("Table", TABLE, METADATA_PAGE, partial(_with_rows, parse_listed_secrets))
         for page in self._pages(path, operation, listing, _tls_query(selector)):
-            yield self._rows(page, operation)
+            yield self._rows_of(namespace, page, operation)
 
     def tls_versions(self, namespace: str, selector: dict[str, str]) -> tuple[str, dict[str, str]]:
         """Return the list's resourceVersion, and by name that of each Secret that `tls_secrets` lists."""
