@@ -15,14 +15,8 @@ from tasks.kube.client import ClusterClient
 from tasks.kube.responses import metadata_of
 from tasks.source.checks import Policy, check_secret
 from tasks.source.known_certificates import KnownCertificates
-from tasks.source.read import (
-    CertificateStatuses,
-    add_certificate,
-    apply_status,
-    is_rejected,
-    is_selected,
-    read_statuses,
-)
+from tasks.source.read import is_rejected, is_selected
+from tasks.source.statuses import CertificateStatuses, apply_status, get_statuses, read_statuses
 from tasks.source.tls_secret import CERTIFICATE_NAME
 
 LIST_AGE = 60.0
@@ -65,14 +59,11 @@ def _statuses(
         return CertificateStatuses({}, {}, [])
     if not names or not known.may_get:
         return read_statuses(client, source, known)
-    statuses = CertificateStatuses({}, {}, [])
-    for one in sorted(names):
-        try:
-            certificate = client.certificate(SecretRef(namespace=source.namespace, name=one))
-        except ClusterError as error:
-            known.may_get = error.failure.code is not FailureCode.FORBIDDEN
-            return None
-        add_certificate(statuses, certificate, source)
+    try:
+        statuses = get_statuses(client, source, sorted(names))
+    except ClusterError as error:
+        known.may_get = error.failure.code is not FailureCode.FORBIDDEN
+        return None
     return statuses if name in statuses.by_secret else None
 
 

@@ -3,12 +3,12 @@
 The private keys of one page of the list are in memory only while `_check_page` runs.
 """
 
-import re
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from tasks.config.limits import MAX_CERTIFICATES, too_many_secrets
 from tasks.config.schema import Source
@@ -24,42 +24,21 @@ from tasks.domain.models import (
     SourceEntry,
     SourceSnapshot,
 )
-from tasks.domain.reasons import Reason
 from tasks.domain.text import join_limited
 from tasks.kube.client import ClusterClient
 from tasks.kube.identity import identify_ops
-from tasks.kube.responses import MALFORMED, name_of
+from tasks.kube.responses import name_of
 from tasks.kubeconfig.reader import MAX_CONNECTIONS
 from tasks.runtime import shutdown
 from tasks.source.checks import Policy, check_secret
-from tasks.source.issuance import (
-    AWAITING_ISSUANCE,
-    CertificateStatus,
-    add_status,
-    issuance_of,
-    renewal_of,
-    with_status,
-)
-from tasks.source.known_certificates import KnownCertificates, Listing
+from tasks.source.issuance import AWAITING_ISSUANCE
+from tasks.source.known_certificates import KnownCertificates
+from tasks.source.statuses import CertificateStatuses, apply_status, get_statuses, read_statuses
 
-# cert-manager's reasons (pkg/util/pki, policies/constants.go): the Secret does not match its Certificate.
-WRONG_SECRET = frozenset(
-    {"InvalidKeyPair", "IncorrectCertificate", "IncorrectIssuer", "SecretMismatch", "MissingData"}
-)
 P = TypeVar("P")
 NO_CERTIFICATE = "OPS holds no certificate; nothing is sent"
 LIST_FROM_SHARE = 0.25
 """Where at least this share of OPS's Secrets is needed, one list is cheaper than single requests."""
-REASON = re.compile(r"[A-Za-z]{1,64}")
-
-
-class CertificateStatuses(NamedTuple):
-    """What cert-manager's Certificates say, by the name of the Secret."""
-
-    not_ready: dict[str, str]
-    """The reason why a Certificate is not ready."""
-    by_secret: dict[str, CertificateStatus]
-    warnings: list[str]
 
 
 def read_source(
@@ -135,24 +114,6 @@ def read_listed(
     return _with_statuses(client, source, {**wanted, **found}, now)
 
 
-def _get_statuses(
-    client: ClusterClient, source: Source, certificates: Sequence[str]
-) -> CertificateStatuses | None:
-    """Get these Certificates side by side; None if one of them can't be read, or is gone."""
-
-    def get(name: str) -> dict[str, Any]:
-        return client.certificate(SecretRef(namespace=source.namespace, name=name))
-
-    statuses = CertificateStatuses({}, {}, [])
-    try:
-        with ThreadPoolExecutor(MAX_CONNECTIONS) as pool:
-            for certificate in pool.map(get, certificates):
-                add_certificate(statuses, certificate, source)
-    except ClusterError:
-        return None
-    return statuses
-
-
 def _warn_of_other_keys(entries: Iterable[SourceEntry]) -> list[str]:
     """Return at most one line, with the names of the keys that are not copied."""
     secrets = [
@@ -200,13 +161,21 @@ def _with_statuses(
     """Apply what the Certificates say; without their names, all are listed."""
     if all(map(is_rejected, checked.values())):
         return dict(checked)
-    # After the Secrets, so never older than these.
-    statuses = _get_statuses(client, source, certificates) if certificates is not None else None
-    statuses = statuses or read_statuses(client, source)
+    statuses = _statuses(client, source, certificates)  # after the Secrets, so never older than these
     return {
         name: one if is_rejected(one) else apply_status(name, one, statuses, source, now)
         for name, one in checked.items()
     }
+
+
+def _statuses(
+    client: ClusterClient, source: Source, certificates: Sequence[str] | None
+) -> CertificateStatuses:
+    """Get these Certificates, or list all: without names, or if one of them can't be read, or is gone."""
+    if certificates is not None:
+        with suppress(ClusterError):
+            return get_statuses(client, source, certificates)
+    return read_statuses(client, source)
 
 
 def is_selected(secret: dict[str, Any], source: Source) -> bool:
@@ -258,96 +227,3 @@ def _check_page(
         if name and (wanted is None or name in wanted):
             found.append(check_secret(SecretRef(namespace=source.namespace, name=name), secret, policy))
     return found
-
-
-def apply_status(
-    name: str,
-    one: Certificate | Rejection | ListedSecret | None,
-    statuses: CertificateStatuses,
-    source: Source,
-    now: datetime,
-) -> SourceEntry | None:
-    """Reject a Secret that does not match its Certificate; else add its renewal or pending issuance."""
-    reason, status = statuses.not_ready.get(name), statuses.by_secret.get(name)
-    ref = SecretRef(namespace=source.namespace, name=name)
-    if isinstance(one, Certificate | ListedSecret) and reason in WRONG_SECRET:
-        return Rejection(ref=ref, reason=Reason.NOT_READY, detail=reason)
-    if status is None:
-        return one
-    if isinstance(one, ListedSecret):
-        return with_status(one, status)
-    if isinstance(one, Certificate):
-        return one.model_copy(update={"renewal": renewal_of(one.version, status)})
-    return issuance_of(ref, one, status, now) or one
-
-
-def read_statuses(
-    client: ClusterClient, source: Source, known: KnownCertificates | None = None
-) -> CertificateStatuses:
-    """Read the Certificates. If they are not readable, warn and rely on the Secrets alone.
-
-    Raises ClusterError if OPS can't be reached or the deadline has passed.
-    """
-    statuses, listing = CertificateStatuses({}, {}, []), Listing()
-    try:
-        for page in client.certificates(source.namespace):
-            for certificate in page:
-                add_certificate(statuses, certificate, source)
-                if known:
-                    listing.add(certificate)
-    except ClusterError as error:
-        code = error.failure.code
-        if code in (
-            FailureCode.UNREACHABLE,
-            FailureCode.CONNECTION_LOST,
-            FailureCode.TIMEOUT,
-            FailureCode.DEADLINE,
-        ):
-            raise
-        texts = {
-            FailureCode.API_MISSING: "unknown to OPS",
-            FailureCode.FORBIDDEN: "unreadable (no right to list them)",
-        }
-        why = texts.get(code, f"unreadable ({code})")
-        if known:
-            known.replace(Listing())
-        return CertificateStatuses(
-            {}, {}, [f"cert-manager's Certificates are {why}; the Secrets alone decide"]
-        )
-    if known:
-        known.replace(listing)
-    return statuses
-
-
-def add_certificate(statuses: CertificateStatuses, certificate: Any, source: Source) -> None:
-    """Add what one Certificate says. If several write one Secret, the worst counts.
-
-    A malformed Certificate becomes a warning with its name.
-    """
-    try:
-        reasons = _reason_of(certificate)
-    except MALFORMED:
-        name = name_of(certificate) or "one without a name"
-        statuses.warnings.append(
-            f"cert-manager's Certificate can't be read ({name}); its Secret alone decides"
-        )
-        return
-    for name, reason in reasons.items():
-        if statuses.not_ready.get(name) not in WRONG_SECRET:
-            statuses.not_ready[name] = reason
-    add_status(statuses.by_secret, certificate, source.selector)
-
-
-def _reason_of(certificate: dict[str, Any]) -> dict[str, str]:
-    """Map the name of its Secret to the reason why it is not ready; empty if it is ready.
-
-    Raises one of MALFORMED if it is not a Certificate.
-    """
-    name = (certificate.get("spec") or {}).get("secretName") or ""
-    if not isinstance(name, str):
-        raise TypeError("not the name of a Secret")
-    for condition in (certificate.get("status") or {}).get("conditions") or []:
-        if name and condition.get("type") == "Ready" and condition.get("status") == "False":
-            reason = str(condition.get("reason"))
-            return {name: reason if REASON.fullmatch(reason) else "unknown reason"}
-    return {}

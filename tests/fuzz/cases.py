@@ -24,8 +24,8 @@ from tasks.domain.reasons import Reason
 from tasks.kube import target_secrets
 from tasks.kube.responses import parse_json
 from tasks.plan import ownership
-from tasks.source import read
 from tasks.source.checks import Policy, check_secret
+from tasks.source.statuses import CertificateStatuses, add_certificate
 from tests.fuzz.mutations import spoil_json, spoil_pem
 from tests.support.der_writer import pem
 from tests.support.factories import NOW
@@ -156,9 +156,9 @@ def a_certificate(chance: Random) -> str:
         _as_read(spoil_json(deepcopy(CERTIFICATE), chance)),
         {**CERTIFICATE, "spec": {"secretName": "other"}},
     )
-    statuses = read.CertificateStatuses({}, {}, [])
+    statuses = CertificateStatuses({}, {}, [])
     for one in (spoilt, sound):
-        read.add_certificate(statuses, one, SOURCE)
+        add_certificate(statuses, one, SOURCE)
     assert statuses.not_ready["other"] == "Issuing"
     assert sorted(statuses.not_ready.keys() | statuses.by_secret.keys())
     return f"{len(statuses.warnings)} warned of"

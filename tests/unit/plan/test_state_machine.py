@@ -39,6 +39,7 @@ from tasks.kube.client import APPLY, MERGE
 from tasks.kube.transport import USER_AGENT_OF_DATA, Request, Response
 from tasks.plan.spec import SyncSpec
 from tasks.source import read as source_reader
+from tasks.source import statuses as certificate_reader
 from tasks.source.read import list_source, read_source
 from tasks.target import entries
 from tasks.target import notes as note_writer
@@ -374,6 +375,7 @@ def wired(run: Run) -> Iterator[None]:
         patch.object(delivery, "client_of_source", lambda *_: WiredClient("OPS", run.ops)),
         patch.object(entries, "client_of_source", lambda *_: WiredClient("OPS", run.ops)),
         patch.object(source_reader, "MAX_CONNECTIONS", 1),
+        patch.object(certificate_reader, "MAX_CONNECTIONS", 1),
         patch.object(note_writer, "MAX_CONNECTIONS", 1),
         patch.object(delivery, "MAX_CONNECTIONS", 1),
         patch.object(writer, "MAX_CONNECTIONS", 1),

@@ -17,7 +17,7 @@ from tasks.kube.client import ClusterClient
 from tasks.source import changed as changed_module
 from tasks.source.changed import read_changed
 from tasks.source.known_certificates import KnownCertificates
-from tasks.source.read import read_statuses
+from tasks.source.statuses import read_statuses
 from tests.support.factories import NOW, SOURCE_NAMESPACE, failure
 
 SOURCE = Source(namespace=SOURCE_NAMESPACE)
