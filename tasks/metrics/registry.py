@@ -13,12 +13,16 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, gener
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from tasks.domain.models import RunReport
+from tasks.domain.models import RunReport, SourceSnapshot
 from tasks.kube import request_counts
 from tasks.metrics.definitions import API_REQUESTS, COUNTERS, LAST_HEARD, LOST_RECORDS, Family
 from tasks.metrics.samples import Parts, Sample, merge, run_samples
 
+MAX_WAITING = 100
+"""Number of reports that are merged at once. Of those that wait, only the last keeps what it shows of OPS."""
+
 _lock = threading.Lock()
+_waiting: list[RunReport] = []
 _run: list[Sample] = []
 _state: Parts = {}
 _last_heard: dict[str, datetime] = {}
@@ -26,14 +30,27 @@ _lost: list[float] = [0.0]
 
 
 def observe(*reports: RunReport) -> None:
-    """Replace the samples that the reports cover, oldest first; OPS is as the last one shows it."""
+    """Replace the samples that the reports cover, oldest first; OPS is as the last one shows it.
+
+    A hundred reports cost little more than one, so they wait until the samples are asked for.
+    """
     with _lock:
-        _run[:] = run_samples(reports[-1]) or _run
-        merged: Parts = dict(_state)
-        for report in reports:
-            merged = merge(merged, report, with_source=report is reports[-1])
+        for report in (one for one in reports if not one.parameters.dry_run):
+            if _waiting and not report.snapshot.failure:
+                _waiting[-1] = _waiting[-1].model_copy(update={"snapshot": SourceSnapshot()})
+            _waiting.append(report)
+        if len(_waiting) >= MAX_WAITING:
+            _merge()
+
+
+def _merge() -> None:
+    """Turn the reports that wait into samples. The caller holds the lock."""
+    if _waiting:
+        _run[:] = run_samples(_waiting[-1])
+        merged = merge(_state, *_waiting)
         _state.clear()
         _state.update(merged)
+        _waiting.clear()
 
 
 def record_source_event(owner: str) -> None:
@@ -61,6 +78,7 @@ def text(samples: Iterable[Sample]) -> bytes:
 
 def _samples() -> tuple[Sample, ...]:
     with _lock:
+        _merge()
         found = [*_run, *(sample for samples in _state.values() for sample in samples)]
         found += [Sample(LAST_HEARD, (owner,), time.timestamp()) for owner, time in _last_heard.items()]
         found.append(Sample(LOST_RECORDS, (), _lost[0]))

@@ -14,9 +14,10 @@ that are gone vanish, and those of clusters that a run did not read stay:
 A dry run replaces no part. Label values are names of Kubernetes objects and codes of tls-sync.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Container, Iterable, Iterator, Mapping
 from datetime import datetime
+from itertools import groupby
 from typing import NamedTuple
 
 from tasks.domain.expiry import renewal_due, renewal_of_copy
@@ -25,7 +26,7 @@ from tasks.domain.names import OPS
 from tasks.domain.reasons import Reason
 from tasks.metrics import definitions as f
 from tasks.metrics.definitions import MAX_COPIES, MAX_SERIES, MIN_COPIES, Family, Kind
-from tasks.report.verdict import run_verdict
+from tasks.report.verdict import is_ok
 
 CONFIG_ERROR = "ConfigurationInvalid"
 UNKNOWN_OWNER = "unknown"
@@ -47,6 +48,8 @@ class Part(NamedTuple):
 
 Samples = tuple[Sample, ...]
 Parts = dict[Part, Samples]
+Sources = Mapping[str, Certificate]
+"""The certificates on OPS, by the name of their Secret."""
 
 
 def run_samples(report: RunReport) -> Samples:
@@ -54,20 +57,31 @@ def run_samples(report: RunReport) -> Samples:
     return () if report.parameters.dry_run else tuple(_run(report))
 
 
-def merge(previous: Parts, report: RunReport, *, with_source: bool = True) -> Parts:
-    """Return the samples of OPS and its targets after a run, given those from before it.
+def merge(previous: Parts, *reports: RunReport) -> Parts:
+    """Return the samples of OPS and its targets after these reports, oldest first, given those from before.
 
-    Without `with_source` those of OPS stay as they are.
+    OPS is as the last one shows that could read it. Many reports on one certificate each cost little more
+    than one.
     """
-    if report.parameters.dry_run:
+    counted = [one for one in reports if not one.parameters.dry_run]
+    if not counted:
         return previous
-    merged = {**previous, **dict(_replaced(previous, report, with_source=with_source))}
-    clusters = report.members or report.configured  # runs of a group have samples of their own
-    gone = set(report.suspended) | {part.cluster for part in merged} - {*clusters, ""}
+    merged, last = dict(previous), counted[-1]
+    read = [one for one in counted if not one.snapshot.failure]
+    sources = read[-1].snapshot.by_name if read else {}
+    for is_narrowed, group in groupby(read, key=lambda one: bool(one.parameters.certificate)):
+        if is_narrowed:
+            merged |= dict(_copies_replaced(merged, group, sources))
+        else:
+            merged |= {part: found for one in group for part, found in _replaced(one, sources)}
+    if read:
+        merged[Part(Kind.SOURCE)] = tuple(_source(read[-1]))
+    clusters = last.members or last.configured  # runs of a group have samples of their own
+    gone = set(last.suspended) | {part.cluster for part in merged} - {*clusters, ""}
     return {
         part: samples
         for part, samples in merged.items()
-        if part.cluster not in gone and all(one.labels[0] == report.owner for one in samples)
+        if part.cluster not in gone and all(one.labels[0] == last.owner for one in samples)
     }
 
 
@@ -135,33 +149,40 @@ def config_error_samples(owner: str, now: datetime) -> Samples:
     )
 
 
-def _replaced(previous: Parts, report: RunReport, *, with_source: bool) -> Iterator[tuple[Part, Samples]]:
-    """Yield the parts that the report replaces, with their new samples."""
-    if report.snapshot.failure:
-        return
-    if with_source:
-        yield Part(Kind.SOURCE), tuple(_source(report))
+def _replaced(report: RunReport, sources: Sources) -> Iterator[tuple[Part, Samples]]:
+    """Yield the parts of clusters that a report on all certificates replaces, with their new samples."""
     for one in report.clusters:
-        was_read, copies = bool(one.changes) or not one.failures, Part(Kind.COPIES, one.cluster)
-        if report.parameters.certificate:
-            others = (
-                s for s in previous.get(copies, ()) if not _is_of_copy(s, report.parameters.certificate)
-            )
-            if was_read:
-                yield copies, (*others, *_copies(report, one))
-            continue
         labels = (report.owner, one.cluster)
         yield Part(Kind.CLUSTER, one.cluster), tuple(_cluster(report, one))
         if one.ok:
             success = Sample(f.LAST_SUCCESS, labels, report.now.timestamp())
             yield Part(Kind.SUCCESS, one.cluster), (success,)
-        if was_read:
+        if _was_read(one):
             dropped = Sample(f.COPIES_DROPPED, labels, max(0, len(_copy_versions(one)) - _max_copies(report)))
-            yield copies, (*_copies(report, one), dropped)
+            yield Part(Kind.COPIES, one.cluster), (*_copies(report, one, sources), dropped)
 
 
-def _is_of_copy(sample: Sample, certificate: str) -> bool:
-    return sample.family is not f.COPIES_DROPPED and sample.labels[-1] == certificate
+def _copies_replaced(
+    previous: Parts, reports: Iterable[RunReport], sources: Sources
+) -> Iterator[tuple[Part, Samples]]:
+    """Yield the copies of clusters after reports on one certificate each; those of the others stay."""
+    found: dict[str, dict[str, Samples]] = defaultdict(dict)
+    for report in reports:
+        for one in report.clusters:
+            if _was_read(one):
+                found[one.cluster][str(report.parameters.certificate)] = tuple(_copies(report, one, sources))
+    for cluster, by_certificate in found.items():
+        part = Part(Kind.COPIES, cluster)
+        others = (one for one in previous.get(part, ()) if not _is_of_copy(one, by_certificate))
+        yield part, (*others, *(one for samples in by_certificate.values() for one in samples))
+
+
+def _was_read(cluster: ClusterReport) -> bool:
+    return bool(cluster.changes) or not cluster.failures
+
+
+def _is_of_copy(sample: Sample, certificates: Container[str]) -> bool:
+    return sample.family is not f.COPIES_DROPPED and sample.labels[-1] in certificates
 
 
 def _run(report: RunReport) -> Iterator[Sample]:
@@ -169,7 +190,7 @@ def _run(report: RunReport) -> Iterator[Sample]:
     yield Sample(f.RUN_END, (owner,), report.now.timestamp())
     if report.began:
         yield Sample(f.RUN_SECONDS, (owner,), (report.now - report.began).total_seconds())
-    yield Sample(f.RUN_SUCCESS, (owner,), run_verdict(report).ok)
+    yield Sample(f.RUN_SUCCESS, (owner,), is_ok(report))
     if failure:
         yield Sample(f.RUN_FAILURES, (owner, str(failure.code)), 1)
     for one in report.requests:
@@ -231,8 +252,7 @@ def _max_copies(report: RunReport) -> int:
     return max(MIN_COPIES, min(MAX_SERIES, MAX_COPIES // max(1, len(report.configured))))
 
 
-def _copies(report: RunReport, cluster: ClusterReport) -> Iterator[Sample]:
-    sources = report.snapshot.by_name
+def _copies(report: RunReport, cluster: ClusterReport, sources: Sources) -> Iterator[Sample]:
     for change, version in _copy_versions(cluster)[: _max_copies(report)]:
         target = change.target
         labels = (report.owner, cluster.cluster, target.namespace, target.name, change.certificate)

@@ -1,14 +1,14 @@
 """How a run went: the name and message of its final state, and the certificates near expiry. Pure."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
 from tasks.domain.errors import first_problem
 from tasks.domain.expiry import Level, level_of
 from tasks.domain.failure_codes import FailureCode
-from tasks.domain.models import Action, Certificate, RunReport, SourceSnapshot
+from tasks.domain.models import Action, Certificate, Issuance, Rejection, RunReport, SourceSnapshot
 from tasks.domain.text import count_of
 
 MAX_NAMED = 10
@@ -22,8 +22,25 @@ class Verdict(NamedTuple):
     message: str
 
 
+def is_ok(report: RunReport) -> bool:
+    """Whether OPS could be read and every cluster was served."""
+    return not report.snapshot.failure and all(cluster.ok for cluster in report.clusters)
+
+
 def run_verdict(report: RunReport) -> Verdict:
     """Return the final state, with a message in one line: `1 of 3 clusters failed: rct (Unreachable: …)`."""
+    return _verdict(report, _notes)
+
+
+def change_message(report: RunReport) -> str:
+    """Return the message of a report on one certificate, with what OPS holds of that one and no other.
+
+    Its cost does not grow with the number of certificates.
+    """
+    return _verdict(report, _notes_of_change).message
+
+
+def _verdict(report: RunReport, notes: Callable[[RunReport], Iterable[str]]) -> Verdict:
     if report.snapshot.failure:
         failure = report.snapshot.failure
         too_many = failure.code is FailureCode.TOO_MANY
@@ -36,7 +53,7 @@ def run_verdict(report: RunReport) -> Verdict:
         reasons += [f"and {len(failed) - MAX_NAMED} more"] if len(failed) > MAX_NAMED else []
         message = f"{len(failed)} of {_clusters(report)} failed: {'; '.join(reasons)}"
         return Verdict(ok=False, name="ClustersFailed", message=message)
-    message = "; ".join([f"{_clusters(report)}: {_action_counts(report)}", *_notes(report)])
+    message = "; ".join([f"{_clusters(report)}: {_action_counts(report)}", *notes(report)])
     return Verdict(ok=True, name="Completed", message=message)
 
 
@@ -56,9 +73,22 @@ def _notes(report: RunReport) -> Iterator[str]:
     snapshot = report.snapshot
     if not (snapshot.certificates or snapshot.listed):
         yield "warning: OPS has no certificate that is fit to be sent"
+    yield from _pending(report)
+    yield from source_notes(snapshot, report.now, report.suspended)
+
+
+def _notes_of_change(report: RunReport) -> Iterator[str]:
+    entry = report.snapshot.entries.get(str(report.parameters.certificate))
+    if isinstance(entry, Rejection):
+        yield f"rejected on OPS ({entry.reason})"
+    elif isinstance(entry, Issuance):
+        yield "not issued yet"
+    yield from _pending(report)
+
+
+def _pending(report: RunReport) -> Iterator[str]:
     if report.pending:
         yield f"still at work, with reports of their own to follow: {', '.join(report.pending)}"
-    yield from source_notes(snapshot, report.now, report.suspended)
 
 
 def source_notes(snapshot: SourceSnapshot, now: datetime, suspended: Sequence[str]) -> Iterator[str]:

@@ -1,31 +1,19 @@
 """Copies a change, reports the result, and queues again what could not be copied yet."""
 
-import sys
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import Protocol
 
 from tasks.domain.attempts import writes_of
 from tasks.domain.errors import ConfigError
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import RunReport
 from tasks.domain.reasons import Reason
-from tasks.metrics import registry
-from tasks.report.verdict import run_verdict
+from tasks.watch.publisher import Publisher, Recorder, log
 from tasks.watch.reconciler import Reconciler
 from tasks.watch.source_watch import RESYNC
 from tasks.watch.timings import DEFAULT, WatchTimings
-
-
-class Recorder(Protocol):
-    """Stores reports, and what triggered each."""
-
-    def add(self, report: RunReport, trigger: str) -> None: ...
-
-    def close(self, seconds: float) -> None:
-        """Store what is left, for at most this long."""
 
 
 class ChangeHandler:
@@ -39,11 +27,11 @@ class ChangeHandler:
         timings: WatchTimings = DEFAULT,
     ) -> None:
         """`enqueue` takes names as its arguments; `handle` is to be called with each of them again."""
-        self._reconciler, self._recorder, self._enqueue = reconciler, recorder, enqueue
+        self._reconciler, self._enqueue = reconciler, enqueue
+        self._publisher = Publisher(recorder, reconciler.updated)
         self._timings = timings
         self._last_error = ""
-        self._lock, self._publishing = threading.Lock(), threading.Lock()
-        self._unpublished: deque[tuple[RunReport, str, float | None]] = deque()
+        self._lock = threading.Lock()
         self._checks: Counter[str] = Counter()
         """Certificates that are not Ready, and how often each was checked again."""
 
@@ -66,12 +54,12 @@ class ChangeHandler:
             )
         if self._check_again(name, report):
             return None
-        return self._publish(report, trigger(name), time.monotonic() - started)
+        return self._publisher.publish(report, trigger(name), time.monotonic() - started)
 
     def retry_failed(self) -> None:
         """Retry the failed clusters that are due, and report those that are done."""
         try:
-            self._reconciler.retry_failed(lambda report: self._publish(report, "tried again"))
+            self._reconciler.retry_failed(lambda report: self._publisher.publish(report, "tried again"))
         except ConfigError as error:
             self._log_once(str(error))
 
@@ -117,26 +105,7 @@ class ChangeHandler:
             log(error)
         self._last_error = error
 
-    def _publish(self, report: RunReport, trigger: str, seconds: float | None = None) -> None:
-        """Log, measure and record a report, together with those of other threads that wait for this."""
-        self._unpublished.append((report, trigger, seconds))
-        with self._publishing:  # in order: the metrics must not go back to an older snapshot of OPS
-            waiting = [self._unpublished.popleft() for _ in range(len(self._unpublished))]
-            reports = [self._reconciler.updated(one) for one, *_ in waiting]
-            for now, (_, what, took) in zip(reports, waiting, strict=True):
-                duration = "" if took is None else f" ({took:.2f} s)"
-                log(f"{what}: {run_verdict(now).message}{duration}")
-                self._recorder.add(now, what)
-            if reports:
-                registry.observe(*reports)
-
 
 def trigger(name: str) -> str:
     """Describe a change for people: `homarr-dev-tls changed`."""
     return "start" if name == RESYNC else f"{name} changed"
-
-
-def log(line: str) -> None:
-    """Write a line to stdout, with the time of day."""
-    sys.stdout.write(f"{time.strftime('%H:%M:%S')} {line}\n")
-    sys.stdout.flush()

@@ -81,6 +81,8 @@ class Reconciler:
         self._memory = RunMemory()
         self._targets, self._certificates = RememberedTargets(), KnownCertificates()
         self._routed: tuple[SyncConfig, Callable[[str], bool]] | None = None
+        self._reported: SyncConfig | None = None
+        """The configuration of the last report."""
         self._shown: Shown | None = None
         self._described = SourceSnapshot()
         """What reports say of OPS, as of the last time that all was copied."""
@@ -223,13 +225,13 @@ class Reconciler:
                     ],
                 )
 
-    def updated(self, report: RunReport) -> RunReport:
-        """Return the report with what is known of OPS by now: another thread may have read more of it."""
-        snapshot, shown = self._snapshot, self._shown
-        if snapshot is None or shown is None:
-            return report
-        now = self._without_unrouted(shown.config, snapshot)
-        return report if report.snapshot is now else report.model_copy(update={"snapshot": now})
+    def updated(self, reports: Sequence[RunReport]) -> list[RunReport]:
+        """Return the reports with what is known of OPS by now: other threads may have read more of it."""
+        config, snapshot = self._reported, self._snapshot
+        if config is None or snapshot is None:
+            return list(reports)
+        now = self._without_unrouted(config, snapshot)
+        return [one.model_copy(update={"snapshot": now}) for one in reports]
 
     def _report(
         self,
@@ -239,11 +241,14 @@ class Reconciler:
         certificate: str | None = None,
         began: datetime | None = None,
     ) -> RunReport:
+        """A report on one certificate has what no route names, too, until it is published (`updated`)."""
+        self._reported = config
+        snapshot = copied.snapshot
         return RunReport(
             now=datetime.now(UTC),
             parameters=RunParameters(certificate=certificate),
             suspended=config.suspended,
-            snapshot=self._without_unrouted(config, copied.snapshot),
+            snapshot=snapshot if certificate else self._without_unrouted(config, snapshot),
             clusters=copied.clusters,
             pending=copied.pending,
             owner=config.owner,

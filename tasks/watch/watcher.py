@@ -16,9 +16,10 @@ from tasks.kube.pool import reuse_clients
 from tasks.metrics import registry
 from tasks.runtime import shutdown
 from tasks.watch.change_queue import ChangeQueue
-from tasks.watch.handler import ChangeHandler, Recorder, log
+from tasks.watch.handler import ChangeHandler
 from tasks.watch.health import Heartbeat, serve
 from tasks.watch.lease import Lease
+from tasks.watch.publisher import Recorder, log
 from tasks.watch.reconciler import MAX_CHANGES, Reconciler
 from tasks.watch.source_watch import SourceWatch
 from tasks.watch.timings import DEFAULT, WatchTimings, delay

@@ -26,6 +26,7 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test starts with an empty registry."""
     monkeypatch.setattr(registry, "_run", [])
     monkeypatch.setattr(registry, "_state", {})
+    monkeypatch.setattr(registry, "_waiting", [])
     monkeypatch.setattr(registry, "_last_heard", {})
 
 
@@ -156,17 +157,41 @@ def test_the_metrics_can_be_scraped() -> None:
         assert 'tls_sync_cluster_last_run_success{cluster="dev",owner="ops"} 1.0' in answer.read().decode()
 
 
-def test_several_reports_leave_what_they_leave_one_by_one() -> None:
-    """The copies of each are there, and OPS is as the last one shows it."""
-    old, new = certificate("web-tls", content="a1"), certificate("web-tls", content="b2")
-    reports = [
-        report(cluster_report("dev", KEPT), snapshot=snapshot(old)),
-        report(cluster_report("dev", REFUSED), snapshot=snapshot(new), certificate=REFUSED.certificate),
-        report(cluster_report("rct", KEPT), snapshot=snapshot(new)),
-    ]
-    for one in reports:
+RENEWED = row(Action.UPDATE, Reason.CERTIFICATE_RENEWED, applied=True)
+DELETED = row(Action.DELETE, Reason.GONE_FROM_SOURCE, applied=True)
+SEVERAL = [
+    report(cluster_report("dev", KEPT), snapshot=snapshot(certificate("web-tls", content="a1"))),
+    report(
+        cluster_report("dev", REFUSED),
+        snapshot=snapshot(certificate("web-tls", content="b2")),
+        certificate=REFUSED.certificate,
+    ),
+    report(cluster_report("dev", RENEWED), cluster_report("rct", RENEWED), certificate="web-tls"),
+    report(cluster_report("dev", DELETED), certificate="web-tls"),
+    report(cluster_report("rct", failures=(DOWN,)), certificate="web-tls"),
+    report(cluster_report("rct", KEPT), snapshot=snapshot(certificate("web-tls", content="b2"))),
+    report(cluster_report("rct", RENEWED), dry_run=True),
+    report(cluster_report("rct", RENEWED), snapshot=SourceSnapshot(failure=DOWN)),
+]
+
+
+@pytest.mark.parametrize("count", range(1, len(SEVERAL) + 1))
+def test_several_reports_leave_what_they_leave_one_by_one(count: int) -> None:
+    """The copies of each are there, and OPS is as the last one shows it that could read it."""
+    for one in SEVERAL[:count]:
         registry.observe(one)
-    one_by_one = registry._samples()
+        one_by_one = registry._samples()
     registry._state.clear()
-    registry.observe(*reports)
+    registry.observe(*SEVERAL[:count])
     assert sorted(map(str, registry._samples())) == sorted(map(str, one_by_one))
+
+
+def test_reports_that_wait_hold_ops_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What many reports show of OPS would fill the memory; they are merged before there are too many."""
+    monkeypatch.setattr(registry, "MAX_WAITING", 3)
+    for number in range(5):
+        registry.observe(
+            report(cluster_report(f"c{number}", KEPT), snapshot=snapshot(certificate("web-tls")))
+        )
+    assert [len(one.snapshot.certificates) for one in registry._waiting] == [0, 1]
+    assert len(exposed(definitions.SOURCE_END)) == 1

@@ -10,6 +10,7 @@ from tasks.domain.models import RunReport, SourceSnapshot
 from tasks.domain.reasons import Reason
 from tasks.report import verdict
 from tests.support.factories import (
+    NAME,
     NOW,
     certificate,
     change,
@@ -19,6 +20,7 @@ from tests.support.factories import (
     rejection,
     run_report,
     snapshot,
+    version,
 )
 from tests.support.report_example import CREATED, DOWN, GONE, LATE, PENDING, REFUSED, UPDATED
 
@@ -174,3 +176,40 @@ def test_near_expiry_depends_on_the_time_of_the_run() -> None:
     later = given.model_copy(update={"now": NOW + timedelta(days=60)})
     assert "near expiry" not in verdict.run_verdict(given).message
     assert verdict.run_verdict(later).message.endswith("1 near expiry")
+
+
+MANY = [certificate(f"c{number}-tls", version=version(age=89)) for number in range(3)]
+CHANGES = {
+    "it was copied: what is near expiry elsewhere is not repeated": (
+        run_report(cluster_report("dev", UPDATED), snapshot=snapshot(*MANY), certificate=NAME),
+        "1 cluster: update 1",
+    ),
+    "it is not fit to be sent": (
+        run_report(cluster_report("dev", change()), snapshot=snapshot(rejection(), *MANY), certificate=NAME),
+        "1 cluster: keep 1; rejected on OPS (Expired)",
+    ),
+    "it is awaited": (
+        run_report(cluster_report("dev"), snapshot=snapshot(issuance(), *MANY), certificate=NAME),
+        "1 cluster: nothing to do; not issued yet",
+    ),
+    "a cluster is slow": (
+        run_report(cluster_report("dev", UPDATED), pending=("rct",), certificate=NAME),
+        "1 cluster: update 1; still at work, with reports of their own to follow: rct",
+    ),
+    "a cluster failed": (
+        run_report(cluster_report("dev", UPDATED), DOWN, certificate=NAME),
+        f"1 of 2 clusters failed: rct ({UNREACHABLE})",
+    ),
+}
+
+
+@pytest.mark.parametrize(("report", "message"), CHANGES.values(), ids=CHANGES)
+def test_the_message_of_a_change_is_about_its_certificate(report: RunReport, message: str) -> None:
+    """A thousand other certificates add nothing to it, neither text nor time."""
+    assert verdict.change_message(report) == message
+
+
+@pytest.mark.parametrize(("report", "ok", "_"), VERDICTS.values(), ids=VERDICTS)
+def test_whether_a_run_went_well_is_told_without_its_message(report: RunReport, ok: bool, _: str) -> None:
+    """The metric of a run's success is that of its final state."""
+    assert verdict.is_ok(report) == verdict.run_verdict(report).ok == ok

@@ -358,5 +358,7 @@ def test_a_report_shows_what_is_known_of_ops_when_it_is_published(
     assert older
     assert newer
     assert older.snapshot is not newer.snapshot
-    assert reconciler.updated(older).snapshot is newer.snapshot
-    assert reconciler.updated(newer) is newer
+    first, second = reconciler.updated([older, newer])
+    assert first.snapshot is second.snapshot
+    assert first.snapshot.entries == newer.snapshot.entries
+    assert (first.clusters, second.clusters) == (older.clusters, newer.clusters)
