@@ -21,7 +21,7 @@ class ChangeQueue:
     def add(self, *names: str) -> None:
         with self._changed:
             self._waiting |= dict.fromkeys(names)
-            self._changed.notify_all()
+            self._changed.notify(len(names))  # each wakes one thread at most
 
     def close(self) -> None:
         """Hand out nothing more."""
@@ -45,7 +45,10 @@ class ChangeQueue:
     def done(self, name: str) -> None:
         with self._changed:
             self._handled.discard(name)
-            self._changed.notify_all()
+            if name == RESYNC:
+                self._changed.notify_all()
+            elif self._waiting:  # for this name again, or for RESYNC, which waits for all others
+                self._changed.notify()
 
     def _next(self) -> str | None:
         if RESYNC in self._waiting:

@@ -11,6 +11,7 @@ from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE, Issuer
 from deployments.sandbox.world.kubeconfig import SOURCE_CLUSTER
 from deployments.sandbox.world.oracle import ACCOUNT
 from tests.benchmarks.results import Result
+from tests.benchmarks.usage import cpu_of
 from tests.benchmarks.world import TARGETS, World
 from tests.support.waiting import until
 from tests.support.watcher_process import Arrivals, may_watch, watcher
@@ -37,7 +38,8 @@ def bursts(world: World, api: str, say: Say) -> list[Result]:
     world.resize(BURST)
     ops = world.sandbox.cluster(SOURCE_CLUSTER).admin
     arrivals = Arrivals({name: world.sandbox.cluster(name).admin for name in TARGETS})
-    with may_watch(ops), watcher(world.directory, PREFECT_API_URL=api):
+    with may_watch(ops), watcher(world.directory, PREFECT_API_URL=api) as process:
+        watching = [process.process.pid]
         secrets = [
             one for one in ops.secrets(SOURCE_NAMESPACE) if one["metadata"]["name"] in world.certificates
         ]
@@ -54,14 +56,14 @@ def bursts(world: World, api: str, say: Say) -> list[Result]:
             time.sleep(1)
         say(f"watcher: {BURST} renewals at once")
         renewed_all = [Issuer().renew(one) for one in secrets]
-        positions, begin = _positions(world), time.perf_counter()
+        positions, used, begin = _positions(world), cpu_of(watching), time.perf_counter()
         with ThreadPoolExecutor(WRITERS) as pool:
             list(pool.map(ops.replace, renewed_all))
         written = time.perf_counter() - begin
-        seconds = max(map(arrivals.wait, renewed_all)) - begin
+        seconds, used = max(map(arrivals.wait, renewed_all)) - begin, cpu_of(watching) - used
         requests = {name: len(_entries(world, name, since)) for name, since in positions.items()}
     arrivals.close()
-    return _results(trips, seconds, written, requests)
+    return _results(trips, seconds, written, used, requests)
 
 
 def longest_chain(requests: Sequence[Interval]) -> int:
@@ -96,7 +98,9 @@ def _requests(world: World, positions: dict[str, int]) -> list[Interval]:
 _TIMES = ("requestReceivedTimestamp", "stageTimestamp")
 
 
-def _results(trips: list[int], seconds: float, written: float, requests: dict[str, int]) -> list[Result]:
+def _results(
+    trips: list[int], seconds: float, written: float, used: float, requests: dict[str, int]
+) -> list[Result]:
     copies = BURST * len(TARGETS)
     per_copy = sum(requests[name] for name in TARGETS) / copies
     reads = requests[SOURCE_CLUSTER] / BURST
@@ -124,6 +128,7 @@ def _results(trips: list[int], seconds: float, written: float, requests: dict[st
                 "requests_per_copy": round(per_copy, 3),
                 "requests_on_ops_per_certificate": round(reads, 3),
                 "seconds_to_put_them_on_ops": round(written, 2),
+                "cpu_seconds_of_the_watcher": round(used, 2),
             },
         ),
     ]
