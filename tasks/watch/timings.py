@@ -59,7 +59,9 @@ class WatchTimings:
     """How long a client of `/healthz` and `/metrics` may take to send its request."""
 
     record_delay: float = 1.0
-    """Wait before a record is written: what follows at once becomes part of it, and is not delayed by it."""
+    """Wait before a record is written. It begins anew with each report, which becomes part of the record."""
+    record_max_delay: float = 10.0
+    """The same at most."""
     record_retry: float = 10.0
     """Wait before a record is sent again to a Prefect API that did not accept it."""
     record_shutdown: float = 10.0

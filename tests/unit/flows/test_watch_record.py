@@ -1,6 +1,10 @@
 """Without Prefect's API, the watcher's reports wait as one record, and those that are lost are counted."""
 
 import threading
+from collections.abc import Callable
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -10,9 +14,11 @@ from tasks.domain.models import Action, Change, RunReport, SecretRef
 from tasks.domain.reasons import Reason
 from tasks.metrics import registry
 from tasks.report.merge import count_rows
+from tasks.watch.timings import WatchTimings
 from tests.support.factories import cluster_report, run_report
 
 SECONDS = 30.0
+TIMINGS = WatchTimings(record_delay=0.123, record_max_delay=SECONDS)
 
 
 def renewal(number: int) -> RunReport:
@@ -94,3 +100,61 @@ def test_waiting_records_are_limited_by_their_rows(monkeypatch: pytest.MonkeyPat
     prefect.go_on.set()
     recorder.close(SECONDS)
     assert prefect.taken[-1].trigger == "web-2-tls changed"
+
+
+class Scripted(threading.Condition):
+    """Calls `during` in place of the waits for further reports."""
+
+    def __init__(self, during: Callable[[], None]) -> None:
+        super().__init__()
+        self._during = during
+
+    def wait_for(self, predicate: Callable[[], Any], timeout: float | None = None) -> Any:
+        if timeout != TIMINGS.record_delay:
+            return super().wait_for(predicate, timeout)
+        self._during()
+        return predicate()
+
+
+def recorder_that_waits(
+    monkeypatch: pytest.MonkeyPatch, during: Callable[[Recorder], None], timings: WatchTimings = TIMINGS
+) -> Recorder:
+    """`during` is called each time when it has seen a report and waits for further ones."""
+    condition = Scripted(lambda: during(recorder))
+    scripted = SimpleNamespace(Condition=lambda: condition, Thread=threading.Thread)
+    monkeypatch.setattr(watch_record, "threading", scripted)
+    recorder = Recorder(timings)
+    return recorder
+
+
+def test_a_record_waits_while_reports_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Renewals that follow one another are one record, which takes no time from their copies."""
+    more = iter(range(1, 5))
+    prefect = Prefect(monkeypatch)
+    prefect.go_on.set()
+
+    def during(recorder: Recorder) -> None:
+        for number in more:
+            return recorder.add(renewal(number), f"web-{number}-tls changed")
+        return None
+
+    recorder = recorder_that_waits(monkeypatch, during)
+    recorder.add(renewal(0), "web-0-tls changed")
+    assert prefect.begun.wait(SECONDS)
+    recorder.close(SECONDS)
+    assert [(one.reports, count_rows(one.report)) for one in prefect.taken] == [(5, 15)]
+
+
+def test_reports_that_never_cease_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wait has a limit: the history goes on while certificates change all the time."""
+    prefect = Prefect(monkeypatch)
+    prefect.go_on.set()
+
+    def during(recorder: Recorder) -> None:
+        if not prefect.begun.is_set():
+            recorder.add(renewal(1), "web-1-tls changed")
+
+    recorder = recorder_that_waits(monkeypatch, during, replace(TIMINGS, record_max_delay=0.2))
+    recorder.add(renewal(0), "web-0-tls changed")
+    assert prefect.begun.wait(SECONDS)
+    recorder.close(SECONDS)
