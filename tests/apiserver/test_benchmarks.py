@@ -8,6 +8,7 @@ from unittest.mock import patch
 
 import pytest
 
+from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE
 from tests.benchmarks import results
 from tests.benchmarks.parts import PARTS, Stage, stage
 from tests.benchmarks.results import Result
@@ -88,6 +89,18 @@ def test_a_run_for_more_clusters_costs_the_server_more_events(ready: Stage) -> N
     assert few["events"] < many["events"]
     everything = found["prefect_server_cpu_vs_before"].details["before"]["requests"]
     assert everything["artifacts"] > many["requests"]["artifacts"]
+
+
+def test_the_watcher_and_the_floor_copy_each_renewal(ready: Stage) -> None:
+    """Each round waits for a copy of either party on every target, and nothing of the floor is left."""
+    found = measured(ready, "watch-floor")
+    assert set(found) == {"watch_vs_floor_p50", "watch_vs_floor_p95", "watch_20ms_vs_floor_p50"}
+    for result in found.values():
+        samples = [result.details[f"{party}_seconds"] for party in ("ours", "other")]
+        assert [len(some) for some in samples] == [TINY.floor_renewals] * 2
+    assert ready.world.count_copies() == len(ready.world.copies)
+    on_ops = {one["metadata"]["name"] for one in ready.world.ops.secrets(SOURCE_NAMESPACE)}
+    assert on_ops == set(ready.world.certificates)
 
 
 def test_the_file_of_the_numbers_has_them_all(compared: dict[str, Result], tmp_path: Path) -> None:

@@ -64,6 +64,27 @@ def at_most(key: str, what: str, pair: Pair, times: float, details: Details = No
     return judged(replace(result, demand=f"at most {times:g}x"), pair.ratios, lambda one: one <= times)
 
 
+def high_at_most(key: str, what: str, pair: Pair, times: float) -> Result:
+    """Return ours / other of the 95 % quantiles, of which at most `times` is demanded.
+
+    A single round has no quantile, so no round contradicts.
+    """
+    ours, other = (high(some) for some in (pair.ours, pair.other))
+    ratio = round(ours / other, 2)
+    return replace(
+        _ratio(key, what, pair, ratio, None),
+        ours=_seconds(ours),
+        other=_seconds(other),
+        demand=f"at most {times:g}x",
+        met=ratio <= times,
+    )
+
+
+def high(samples: Sequence[float]) -> float:
+    """The 95 % quantile."""
+    return statistics.quantiles(samples, n=20)[-1]
+
+
 def at_least(key: str, what: str, pair: Pair, times: float, details: Details = None) -> Result:
     """Return other / ours, of which at least `times` is demanded."""
     turned = Pair(pair.other, pair.ours)

@@ -13,7 +13,7 @@ from deployments.sandbox.clusters.admin import Admin
 from deployments.sandbox.progress import Say
 from deployments.sandbox.world.kubeconfig import SOURCE_CLUSTER, context_name, write_kubeconfig
 from tests.benchmarks.flow_process import FlowProcess
-from tests.benchmarks.fronts import Fronts, fronts, identity
+from tests.benchmarks.fronts import Front, Fronts, fronts, identity
 from tests.benchmarks.world import NAMESPACES, SETTLE_SECONDS, World, count_secrets
 from tests.support.tcp_proxy import TcpProxy, tcp_proxy
 
@@ -79,7 +79,8 @@ def fleet(world: World, clusters: int, say: Say, *, everything: bool = False) ->
     say(f"fleet: {clusters} namespaces, addresses and contexts")
     write_kubeconfig(world.sandbox, world.directory / "admin.kubeconfig", {SERVER: names})
     ops = TcpProxy(world.ops.address[1])
-    with fronts(world, SERVER, names) as behind, tcp_proxy(ops):
+    served = [Front(name, SERVER, identity(name)) for name in names]
+    with fronts(world, served) as behind, tcp_proxy(ops):
         one = Fleet(world, names, behind, ops, everything)
         one.empty()
         yield one

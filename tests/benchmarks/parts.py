@@ -19,6 +19,7 @@ from tests.benchmarks import (
     renewals,
     server_cost,
     start,
+    watch_vs_floor,
     whole_run,
 )
 from tests.benchmarks.flow_process import FlowProcess
@@ -81,6 +82,7 @@ PARTS: dict[str, Callable[[Stage], list[Result]]] = {
     "keys": lambda stage: [keys.at_rest(stage.flow(), stage.say)],
     "memory": lambda stage: pod.peaks(stage.flow(), stage.say),
     "watcher": lambda s: renewals.latencies(s.ordinary(), s.server(), s.say, s.size.renewals),
+    "watch-floor": lambda s: watch_vs_floor.compare(s.world, s.server(), s.say, s.size.floor_renewals),
     "burst": lambda stage: bursts.bursts(stage.world, stage.server().api, stage.say),
     "start": _start,
     "server": lambda s: server_cost.costs(s.world, s.server(), s.say, s.size),

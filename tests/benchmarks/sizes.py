@@ -18,6 +18,8 @@ class Size:
     """Copies that the kubectl loop makes, from which the time of all is extrapolated; None: all."""
     starts: int = 10
     renewals: int = 200
+    floor_renewals: int = 40
+    """Renewals of the watcher, and as many of the floor beside it."""
     growth_certificates: tuple[int, ...] = (10, 100, 1000)
     growth_clusters: tuple[int, ...] = (3, 30, 300)
     growth_repetitions: int = 3
@@ -39,6 +41,7 @@ QUICK = Size(
     starts=5,
     loop_copies=20,
     renewals=20,
+    floor_renewals=10,
     growth_certificates=(10, 100),
     growth_clusters=(3, 30),
     black_holes=3,
@@ -55,6 +58,7 @@ TINY = Size(
     loop_rounds=1,
     starts=1,
     renewals=3,
+    floor_renewals=2,
     growth_certificates=(1, 3),
     growth_clusters=(1, 3),
     growth_repetitions=1,

@@ -2,6 +2,7 @@
 //
 // It decides nothing, checks nothing but the status, and has every body ready: what it needs is what
 // the API servers and the network need, so no client that does its work over the same API is much faster.
+// With -watch it copies what changes instead; see watch.go.
 package main
 
 import (
@@ -42,8 +43,16 @@ func main() {
 	ca := flag.String("ca", "", "certificates to trust, as PEM")
 	concurrency := flag.Int("concurrency", 8, "requests at a time per cluster")
 	passes := flag.Int("passes", 1, "how often to send them all; the first pass opens the connections")
+	work := flag.String("watch", "", "what to copy at each change, as JSON, instead of sending requests")
 	flag.Parse()
-	lanes, err := read(*file, *ca)
+	roots, err := trusted(*ca)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if *work != "" {
+		log.Fatal(watch(*work, roots))
+	}
+	lanes, err := read(*file, roots)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -56,7 +65,7 @@ func main() {
 	}
 }
 
-func read(file, ca string) (map[string]*lane, error) {
+func trusted(ca string) (*x509.CertPool, error) {
 	pem, err := os.ReadFile(ca)
 	if err != nil {
 		return nil, err
@@ -65,6 +74,10 @@ func read(file, ca string) (map[string]*lane, error) {
 	if !roots.AppendCertsFromPEM(pem) {
 		return nil, errors.New("no certificate to trust")
 	}
+	return roots, nil
+}
+
+func read(file string, roots *x509.CertPool) (map[string]*lane, error) {
 	input, err := os.Open(file)
 	if err != nil {
 		return nil, err

@@ -1,7 +1,8 @@
-// Front makes many clusters of one real API server: each has an address and an identity of its own.
+// Front serves in front of real API servers: each of its clusters has an address and an identity of its own.
 //
-// It reads "name uid" lines up to an empty one, prints "name address" for each, and serves until its input ends.
-// It changes nothing but the uid of the namespace kube-system, which identifies a cluster.
+// It reads "name uid server" lines up to an empty one, prints "name address" for each, and serves until its
+// input ends. It changes nothing but the uid of the namespace kube-system, which identifies a cluster, and it
+// can delay each request, as a network does. The events of a watch are not delayed.
 package main
 
 import (
@@ -21,18 +22,17 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"time"
 )
 
 const identity = "/api/v1/namespaces/kube-system"
 
 func main() {
 	log.SetFlags(0)
-	server := flag.String("server", "", "the real API server's address")
 	ca := flag.String("ca", "", "certificates to trust, as PEM")
 	pair := flag.String("pair", "", "key and certificate to serve with, as PEM in one file")
+	delay := flag.Duration("delay", 0, "how long each request waits before it is forwarded")
 	flag.Parse()
-	upstream, err := url.Parse(*server)
-	check(err)
 	certificate, err := tls.LoadX509KeyPair(*pair, *pair)
 	check(err)
 	through := transport(*ca)
@@ -42,12 +42,14 @@ func main() {
 		line, err := input.ReadString('\n')
 		check(err)
 		words := strings.Fields(line)
-		if len(words) != 2 {
+		if len(words) != 3 {
 			break
 		}
+		upstream, err := url.Parse(words[2])
+		check(err)
 		listener, err := net.Listen("tcp", "127.0.0.1:0")
 		check(err)
-		server := &http.Server{Handler: front(upstream, through, words[1]), TLSConfig: settings}
+		server := &http.Server{Handler: delayed(*delay, front(upstream, through, words[1])), TLSConfig: settings}
 		go func() { check(server.ServeTLS(listener, "", "")) }()
 		fmt.Printf("%s https://%s\n", words[0], listener.Addr())
 	}
@@ -68,6 +70,13 @@ func transport(ca string) *http.Transport {
 		MaxIdleConnsPerHost: 64,
 		DisableCompression:  true,
 	}
+}
+
+func delayed(delay time.Duration, handler http.Handler) http.Handler {
+	return http.HandlerFunc(func(writer http.ResponseWriter, request *http.Request) {
+		time.Sleep(delay)
+		handler.ServeHTTP(writer, request)
+	})
 }
 
 func front(upstream *url.URL, through *http.Transport, uid string) http.Handler {
