@@ -39,9 +39,9 @@ def read_changed(  # noqa: PLR0913, PLR0917  what to read, and what helps
     ref = SecretRef(namespace=source.namespace, name=name)
     certificate = executor.submit(_statuses, client, source, name, known)
     secret = client.tls_secret(ref)
-    statuses = certificate.result()
     policy = Policy(now=now, allow_self_signed=source.allow_self_signed)
     found = check_secret(ref, secret, policy) if secret and is_selected(secret, source) else None
+    statuses = certificate.result()  # after the checks, which take a part of the time of its request
     if is_rejected(found):
         return found, None
     if statuses is None or (name not in statuses.by_secret and _is_by_cert_manager(secret)):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from tasks.domain.reasons import Reason
 from tasks.kube.client import ClusterClient
 from tasks.source import changed as changed_module
 from tasks.source.changed import read_changed
+from tasks.source.checks import check_secret
 from tasks.source.known_certificates import KnownCertificates
 from tasks.source.statuses import read_statuses
 from tests.support.factories import NOW, SOURCE_NAMESPACE, failure
@@ -91,6 +93,24 @@ def test_a_known_certificate_is_read_beside_the_secret() -> None:
     assert isinstance(entry, Certificate)
     assert secret is SECRET
     assert sorted(ops.asked) == ["certificate web", "secret web-tls"]
+
+
+def test_the_secret_is_checked_while_its_certificate_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The checks begin as soon as the Secret is there, whether its Certificate has come or not."""
+    checked = Event()
+
+    def check(*arguments: Any) -> Certificate | Rejection:
+        checked.set()
+        return check_secret(*arguments)
+
+    class Slow(Ops):
+        def certificate(self, ref: SecretRef) -> Object:
+            assert checked.wait(10)
+            return super().certificate(ref)
+
+    monkeypatch.setattr(changed_module, "check_secret", check)
+    ops = Slow(SECRET, certificate())
+    assert isinstance(read(ops, listed(ops))[0], Certificate)
 
 
 def test_of_several_certificates_the_worst_counts() -> None:
