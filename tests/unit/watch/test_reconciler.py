@@ -126,8 +126,9 @@ def retried(reconciler: Reconciler) -> list[RunReport]:
     published: list[RunReport] = []
     reconciler.retry_failed(published.append)
     for one in reconciler._clusters._out_of_sync.values():
-        if one.future:
-            one.future.result(SECONDS)
+        for future in (one.future, *(earlier for _, earlier in one.earlier)):
+            if future:
+                future.result(SECONDS)
     reconciler.retry_failed(published.append)
     return published
 
