@@ -11,6 +11,7 @@ from tasks.config.schema import Cluster, SyncConfig
 from tasks.domain.models import Change, ListedSecret, Owner, ReadEntry, SourceSnapshot
 from tasks.domain.parameters import RunParameters
 from tasks.plan.note import Rules
+from tasks.runtime.gathering import Gathering
 
 EVERYTHING = RunParameters()
 """The parameters of a scheduled run."""
@@ -42,6 +43,8 @@ class RunMemory:
     """Secret on OPS -> what reading its data found."""
     reading: Lock = field(default_factory=Lock)
     """Held while `entries` grows, so that a Secret is read once for all clusters."""
+    gathering: Gathering = field(default_factory=Gathering)
+    """Where clusters meet that are about to write, so that they share a list of OPS's data."""
 
     def __reduce__(self) -> tuple[type["RunMemory"], tuple[()]]:
         """In another process there is no memory yet."""

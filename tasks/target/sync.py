@@ -38,7 +38,7 @@ def sync(spec: SyncSpec, deadline: float, look: Look | None = None) -> ClusterRe
     """
     cluster, expires_at = spec.cluster, None
     try:
-        with client_of_target(cluster, deadline) as target:
+        with spec.memory.gathering.expecting(cluster.name), client_of_target(cluster, deadline) as target:
             expires_at = target.credential_expires_at
             report = _sync(target, spec, look or Look())
     except ClusterError as error:

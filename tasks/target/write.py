@@ -21,6 +21,7 @@ from tasks.plan.spec import SyncSpec
 from tasks.runtime import shutdown
 from tasks.source.read import LIST_FROM_SHARE
 from tasks.target.apply import SecretApplier
+from tasks.target.shared_list import shared_pages
 
 MAX_FAILURES = 3
 """Number of failures in a row after which no further write is sent to an API server."""
@@ -80,12 +81,19 @@ class Writer:
     def _pages(self, names: tuple[str, ...]) -> Iterator[list[dict[str, Any]]]:
         """The Secrets of these names on OPS: from one list where many are needed, else one by one."""
         source = self._spec.config.source
-        if len(names) > 1 and len(names) >= LIST_FROM_SHARE * self._size:
+        if self._needs_list(names):
+            names = yield from shared_pages(self._spec, names, self._source.deadline)
+        else:
+            self._spec.memory.gathering.drop(self._spec.cluster.name)
+        if self._needs_list(names):
             yield from self._source.tls_secrets(source.namespace, source.selector)
             return
         for name in names:
             secret = self._applier.source_secret(name)
             yield [secret] if secret else []
+
+    def _needs_list(self, names: tuple[str, ...]) -> bool:
+        return len(names) > 1 and len(names) >= LIST_FROM_SHARE * self._size
 
     def _apply_all(self, secret: dict[str, Any] | None, changes: list[Change]) -> list[Outcome]:
         return [self._apply(secret, change) for change in changes]
