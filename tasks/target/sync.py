@@ -74,6 +74,8 @@ def _sync(target: ClusterClient, spec: SyncSpec, look: Look) -> ClusterReport:
         reported = {change.target for change in allowed.changes}  # by row, 1,000 would take a second
         changes += tuple(change for change in plan.changes if change.target not in reported)
         failures += more
+    else:
+        spec.memory.gathering.drop(spec.cluster.name)
     if not (spec.dry_run or spec.urgent_only or failures):
         warnings += _note(target, spec, plan, look)
     return ClusterReport(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from threading import Event
 from typing import NamedTuple
 
 import pytest
@@ -91,6 +92,26 @@ def test_a_slow_cluster_reads_the_rest_by_itself(world: World, monkeypatch: pyte
         proxy.fault = held
         reports, _ = first_sync(world)
     assert created(list(reports.values())) == [len(NAMES)] * 3
+    assert all(map(world.is_everywhere, secrets))
+
+
+def test_a_cluster_that_has_nothing_to_write_keeps_nobody_waiting(world: World) -> None:
+    """It writes notes alone, and its server hangs until the others have every copy."""
+    secrets = world.issue(*NAMES)
+    world.sync("dev")
+    are_there = Event()
+
+    def held(request: Request, forward: Forward) -> Answer:
+        if request.method == "PATCH":
+            until("the others' copies", lambda: all(len(world.versions(one)) == 6 for one in ("rct", "prd")))
+            are_there.set()
+        return forward()
+
+    with world.proxy("dev") as proxy:
+        proxy.fault = held
+        reports, _ = first_sync(world)
+    assert are_there.is_set()
+    assert created(list(reports.values())) == [0, len(NAMES), len(NAMES)]
     assert all(map(world.is_everywhere, secrets))
 
 
