@@ -86,7 +86,7 @@ def test_the_pod_asks_for_what_it_should(pod: SeenPod) -> None:
     assert spec["restartPolicy"] == "Never"
     assert container["resources"] == {
         "requests": {"memory": "128Mi", "cpu": "100m"},
-        "limits": {"memory": "256Mi", "cpu": "500m"},
+        "limits": {"memory": "256Mi", "cpu": "1"},
     }
 
 

@@ -5,11 +5,13 @@ from urllib.parse import quote
 import pytest
 
 from deployments.sandbox.clusters.manifests import Manifest, Manifests
+from deployments.sandbox.node import cgroups
 from deployments.sandbox.world import oracle
 from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE
 from deployments.sandbox.world.kubeconfig import SOURCE_CLUSTER
 from deployments.sandbox.world.oracle import Evidence, Place
 from deployments.sandbox.world.renewal import renew
+from tests.e2e import records as measured
 from tests.e2e.machine import NAMESPACE, Machine
 from tests.e2e.prefect_api import PrefectAPI
 from tests.e2e.release import Release
@@ -22,6 +24,7 @@ PODS = f"/api/v1/namespaces/{NAMESPACE}/pods"
 LEASE = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases/tls-sync-watch"
 OF_THEM = "app.kubernetes.io/component=watch"
 ROLES = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{SOURCE_NAMESPACE}/roles"
+_MIB = 2**20
 ROLE = f"{ROLES}/tls-sync-watch:{NAMESPACE}:tls-sync"
 
 
@@ -71,6 +74,19 @@ def test_a_renewal_is_everywhere_without_a_run(watched: Machine, prefect: Prefec
     assert evidence.objections({DEV, Place(SOURCE_CLUSTER, SOURCE_NAMESPACE, DEV.name)}) == []
     assert {run.id for run in prefect.runs() if run.state != "Scheduled"} <= runs
     until("the record", lambda: any(f"{DEV.name} changed" in name for name in records(prefect)))
+
+
+def test_the_pods_that_stay_need_what_the_chart_requests(watched: Machine) -> None:
+    """Worker and watcher use no more memory than the scheduler keeps for them; their peaks are recorded."""
+    group, peaks = watched.node.cgroup, dict[str, float]()
+    for component in ("worker", "watch"):
+        for pod in watched.ops.list(f"{PODS}?labelSelector=app.kubernetes.io/component%3D{component}"):
+            (container,), uid = pod["spec"]["containers"], pod["metadata"]["uid"]
+            requested = int(container["resources"]["requests"]["memory"].removesuffix("Mi"))
+            assert 0 < cgroups.working_set(group, uid) / _MIB <= requested, component
+            peaks[component] = round(max(peaks.get(component, 0), cgroups.peak(group, uid) / _MIB), 1)
+    assert {*peaks} == {"worker", "watch"}
+    measured.write("memory_of_pods_that_stay_mib", peaks)
 
 
 def test_another_pod_takes_over(watched: Machine) -> None:

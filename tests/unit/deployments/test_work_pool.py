@@ -66,11 +66,11 @@ def test_people_may_vary_resources_and_log_level_alone() -> None:
 
 
 def test_a_run_has_the_resources_that_were_promised(prefect_server: Path) -> None:
-    """Requests are 128Mi and 100m, limits 256Mi and 500m; a variable replaces one of them."""
+    """Requests are 128Mi and 100m, limits 256Mi and one core; a variable replaces one of them."""
     made = container(job(memory_limit="384Mi", log_level="DEBUG"))
     assert made["resources"] == {
         "requests": {"cpu": "100m", "memory": "128Mi"},
-        "limits": {"cpu": "500m", "memory": "384Mi"},
+        "limits": {"cpu": "1", "memory": "384Mi"},
     }
     assert {"name": "PREFECT_LOGGING_LEVEL", "value": "DEBUG"} in made["env"]
 
