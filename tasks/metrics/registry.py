@@ -19,7 +19,8 @@ from tasks.metrics.definitions import API_REQUESTS, COUNTERS, LAST_HEARD, LOST_R
 from tasks.metrics.samples import Parts, Sample, merge, run_samples
 
 MAX_WAITING = 100
-"""Number of reports that are merged at once. Of those that wait, only the last keeps what it shows of OPS."""
+"""Number of reports on one certificate that are merged at once. Of those that wait, only the last keeps what
+it shows of OPS."""
 
 _lock = threading.Lock()
 _waiting: list[RunReport] = []
@@ -32,15 +33,24 @@ _lost: list[float] = [0.0]
 def observe(*reports: RunReport) -> None:
     """Replace the samples that the reports cover, oldest first; OPS is as the last one shows it.
 
-    A hundred reports cost little more than one, so they wait until the samples are asked for.
+    A hundred reports on one certificate cost little more than one, so they wait until the samples are asked
+    for. A report on all of them has a row for each copy: where nobody scrapes, it would stay in memory.
     """
     with _lock:
         for report in (one for one in reports if not one.parameters.dry_run):
-            if _waiting and not report.snapshot.failure:
+            is_read = not report.snapshot.failure
+            if _waiting and not (is_read and _scope(report) == _scope(_waiting[-1])):
+                _merge()  # what waits knows more of OPS, or has series that are gone by then
+            if _waiting:
                 _waiting[-1] = _waiting[-1].model_copy(update={"snapshot": SourceSnapshot()})
             _waiting.append(report)
-        if len(_waiting) >= MAX_WAITING:
-            _merge()
+            if len(_waiting) >= MAX_WAITING or not (is_read and report.parameters.certificate):
+                _merge()
+
+
+def _scope(report: RunReport) -> tuple[object, ...]:
+    """What decides which series are gone."""
+    return report.owner, report.configured, report.members, report.suspended
 
 
 def _merge() -> None:

@@ -71,7 +71,7 @@ def merge(previous: Parts, *reports: RunReport) -> Parts:
     sources = read[-1].snapshot.by_name if read else {}
     for is_narrowed, group in groupby(read, key=lambda one: bool(one.parameters.certificate)):
         if is_narrowed:
-            merged |= dict(_copies_replaced(merged, group, sources))
+            merged |= dict(_copies_replaced(merged, group, sources, last.owner))
         else:
             merged |= {part: found for one in group for part, found in _replaced(one, sources)}
     if read:
@@ -163,7 +163,7 @@ def _replaced(report: RunReport, sources: Sources) -> Iterator[tuple[Part, Sampl
 
 
 def _copies_replaced(
-    previous: Parts, reports: Iterable[RunReport], sources: Sources
+    previous: Parts, reports: Iterable[RunReport], sources: Sources, owner: str
 ) -> Iterator[tuple[Part, Samples]]:
     """Yield the copies of clusters after reports on one certificate each; those of the others stay."""
     found: dict[str, dict[str, Samples]] = defaultdict(dict)
@@ -173,7 +173,8 @@ def _copies_replaced(
                 found[one.cluster][str(report.parameters.certificate)] = tuple(_copies(report, one, sources))
     for cluster, by_certificate in found.items():
         part = Part(Kind.COPIES, cluster)
-        others = (one for one in previous.get(part, ()) if not _is_of_copy(one, by_certificate))
+        of_owner = (one for one in previous.get(part, ()) if one.labels[0] == owner)
+        others = (one for one in of_owner if not _is_of_copy(one, by_certificate))
         yield part, (*others, *(one for samples in by_certificate.values() for one in samples))
 
 

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tasks.domain.failure_codes import FailureCode
-from tasks.domain.models import Action, SourceSnapshot
+from tasks.domain.models import Action, RunReport, SourceSnapshot
 from tasks.domain.reasons import Reason
 from tasks.kube import request_counts
 from tasks.metrics import definitions, registry
@@ -190,8 +190,50 @@ def test_reports_that_wait_hold_ops_once(monkeypatch: pytest.MonkeyPatch) -> Non
     """What many reports show of OPS would fill the memory; they are merged before there are too many."""
     monkeypatch.setattr(registry, "MAX_WAITING", 3)
     for number in range(5):
-        registry.observe(
-            report(cluster_report(f"c{number}", KEPT), snapshot=snapshot(certificate("web-tls")))
-        )
+        one = cluster_report(f"c{number}", KEPT)
+        registry.observe(report(one, snapshot=snapshot(certificate("web-tls")), certificate="web-tls"))
     assert [len(one.snapshot.certificates) for one in registry._waiting] == [0, 1]
     assert len(exposed(definitions.SOURCE_END)) == 1
+
+
+def test_a_report_on_all_certificates_does_not_wait() -> None:
+    """It has a row for each copy of a cluster: a hundred of them would fill the memory."""
+    registry.observe(report(cluster_report("dev", REFUSED), certificate=REFUSED.certificate))
+    assert len(registry._waiting) == 1
+    registry.observe(report(cluster_report("dev", KEPT)))
+    assert registry._waiting == []
+
+
+SHORTER = {"configured": ("dev",)}
+NARROW = {"certificate": "web-tls"}
+
+
+@pytest.mark.parametrize(
+    "several",
+    [
+        [
+            report(cluster_report("dev", KEPT), cluster_report("rct", REFUSED)),
+            report(cluster_report("dev", RENEWED), **NARROW, **SHORTER),
+            report(cluster_report("dev", RENEWED), **NARROW),
+        ],
+        [
+            report(cluster_report("dev", KEPT), cluster_report("rct", KEPT)),
+            report(cluster_report("dev", RENEWED), **NARROW, owner="stage"),
+            report(cluster_report("dev", RENEWED), **NARROW, owner="stage"),
+        ],
+        [
+            report(cluster_report("dev", RENEWED), **NARROW),
+            report(snapshot=SourceSnapshot(failure=DOWN), **NARROW),
+        ],
+    ],
+    ids=["a cluster left out for a while", "another owner", "OPS down"],
+)
+def test_reports_that_wait_leave_what_they_leave_at_once(several: list[RunReport]) -> None:
+    """Whether or not somebody scrapes between two reports, the series are the same after them."""
+    for one in several:
+        registry.observe(one)
+        scraped_each_time = registry._samples()
+    registry._state.clear()
+    for one in several:
+        registry.observe(one)
+    assert sorted(map(str, registry._samples())) == sorted(map(str, scraped_each_time))
