@@ -5,7 +5,7 @@ next one reads it. So one page of private keys is in memory, however many cluste
 """
 
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from threading import Condition
@@ -41,10 +41,9 @@ def shared_pages(
 
     A name that no page has and that is not returned does not exist. `deadline` is a time.monotonic() value.
     """
-    member, cluster = Member(deadline), spec.cluster.name
+    member, gathering = Member(spec.config.source, deadline), spec.memory.gathering
     seconds = min(ARRIVAL_SECONDS, deadline - time.monotonic())
-    gathering, source = spec.memory.gathering, spec.config.source
-    group: ListGroup = gathering.join(cluster, member, lambda members: ListGroup(source, members), seconds)
+    group: ListGroup = gathering.join(spec.cluster.name, member, ListGroup, seconds)
     left = dict.fromkeys(names)
     try:
         while left:
@@ -63,6 +62,7 @@ def shared_pages(
 class Member:
     """One cluster of a group."""
 
+    source: Source
     deadline: float
     is_writing: bool = False
     written: int = 0
@@ -72,10 +72,14 @@ class Member:
 
 
 class ListGroup:
-    """The clusters that take the pages of one list in step."""
+    """The clusters that take the pages of one list in step.
 
-    def __init__(self, source: Source, members: Iterable[Member]) -> None:
-        self._changed, self._members = Condition(), set(members)
+    A member of another source reads alone: a watcher's configuration may change between two clusters.
+    """
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        source = members[0].source
+        self._changed, self._members = Condition(), {one for one in members if one.source == source}
         self._list, self._page, self._read = _list(source), Page(), 0
         next(self._list)
         self._is_reading = False

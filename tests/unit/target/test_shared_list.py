@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tasks.config.schema import Source, SyncConfig
 from tasks.domain.errors import ClusterError
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Failure
@@ -25,6 +26,7 @@ ALL = [[f"web-{page}-{place}" for place in range(EACH)] for page in range(PAGES)
 NAMES = tuple(name for page in ALL for name in page)
 CLUSTERS = ("dev", "rct", "prd")
 CONFIG = unpinned_clusters(*CLUSTERS)
+MOVED = CONFIG.source.model_copy(update={"namespace": "moved"})
 
 Write = Callable[["Got"], None]
 
@@ -39,12 +41,13 @@ class Ops:
     def __init__(self) -> None:
         self.secrets: list[weakref.ref[Secret]] = []
         self.lists, self.closed, self.left = 0, 0, list[int]()
-        self.readers = list[int]()
+        self.readers, self.sources = list[int](), list[Source]()
         self.failure: tuple[int, FailureCode] | None = None
         """The number of the page that fails, and how."""
 
     @contextmanager
-    def client(self, *_: object) -> Iterator["Ops"]:
+    def client(self, source: Source, _: float) -> Iterator["Ops"]:
+        self.sources.append(source)
         try:
             yield self
         finally:
@@ -106,11 +109,13 @@ class Run:
 
     def __init__(self) -> None:
         self.memory, self.two_ended = RunMemory(), Event()
+        self.configs: dict[str, SyncConfig] = {}
+        """Of clusters with another one than CONFIG."""
         self._ended: list[str] = []
 
     def spec(self, name: str) -> SyncSpec:
         (cluster,) = [one for one in CONFIG.clusters if one.name == name]
-        return SyncSpec(CONFIG, cluster, snapshot(), memory=self.memory)
+        return SyncSpec(self.configs.get(name, CONFIG), cluster, snapshot(), memory=self.memory)
 
     def together(self, write: Write = lambda _: None, names: tuple[str, ...] = NAMES) -> dict[str, Got]:
         def get(name: str) -> Got:
@@ -211,6 +216,16 @@ def test_a_cluster_that_comes_later_waits_for_no_earlier_one(ops: Ops) -> None:
 
     run.together(write)
     assert (late[0].pages, late[0].alone) == ([], NAMES)
+
+
+def test_clusters_share_no_list_of_another_source(ops: Ops) -> None:
+    """The watcher reads its configuration anew: what a cluster gets is from the OPS of its own."""
+    run = Run()
+    run.configs["prd"] = CONFIG.model_copy(update={"source": MOVED})
+    got = run.together()
+    assert (got["prd"].pages, got["prd"].alone) == ([], NAMES)
+    assert [got[name].names for name in ("dev", "rct")] == [NAMES] * 2
+    assert MOVED not in ops.sources
 
 
 def test_one_cluster_alone_reads_with_its_own_client(ops: Ops) -> None:
