@@ -57,11 +57,12 @@ class ChangeHandler:
         return self._publisher.publish(report, trigger(name), time.monotonic() - started)
 
     def retry_failed(self) -> None:
-        """Retry the failed clusters that are due, and report those that are done."""
+        """Retry the failed clusters that are due; report those that are done, and what is left to report."""
         try:
             self._reconciler.retry_failed(lambda report: self._publisher.publish(report, "tried again"))
         except ConfigError as error:
             self._log_once(str(error))
+        self._publisher.publish_waiting()
 
     def write_notes(self) -> None:
         """Write the notes of what was copied, if nothing has changed for a while."""

@@ -15,6 +15,10 @@ from tasks.domain.models import RunReport
 from tasks.metrics import registry
 from tasks.report.verdict import change_message, run_verdict
 
+MAX_TURNS = 5
+"""How often one thread publishes what has come meanwhile. Until it goes on, its certificate is not copied
+again, and a sync of all certificates waits for it."""
+
 
 class Recorder(Protocol):
     """Stores reports, and what triggered each."""
@@ -45,7 +49,13 @@ class Publisher:
     def publish(self, report: RunReport, trigger: str, seconds: float | None = None) -> None:
         """Publish a report and all that wait, in order; if another thread publishes, leave it to that one."""
         self._waiting.append(Unpublished(report, trigger, seconds))
-        while self._waiting and self._publishing.acquire(blocking=False):
+        self.publish_waiting()
+
+    def publish_waiting(self) -> None:
+        """Publish what waits. Where reports keep coming, the next call publishes the rest."""
+        for _ in range(MAX_TURNS):
+            if not self._waiting or not self._publishing.acquire(blocking=False):
+                return
             try:
                 self._publish([self._waiting.popleft() for _ in range(len(self._waiting))])
             finally:

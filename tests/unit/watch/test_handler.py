@@ -37,9 +37,14 @@ class Records:
 class Scripted(Reconciler):
     """Has one result for each change, whatever its name is."""
 
-    def __init__(self, *results: RunReport | ConfigError | None) -> None:
+    def __init__(self, *results: RunReport | ConfigError | None, retries: ConfigError | None = None) -> None:
         super().__init__()
-        self._results = iter(results)
+        self._results, self._retries = iter(results), retries
+
+    def retry_failed(self, publish: Callable[[RunReport], None]) -> None:
+        if self._retries:
+            raise self._retries
+        super().retry_failed(publish)
 
     def reconcile(self, _: str) -> RunReport | None:
         result = next(self._results)
@@ -51,9 +56,14 @@ class Scripted(Reconciler):
 class Stage:
     """A handler whose reconciler has these results, and its records."""
 
-    def __init__(self, *results: RunReport | ConfigError | None) -> None:
+    def __init__(self, *results: RunReport | ConfigError | None, retries: ConfigError | None = None) -> None:
         self.records = Records()
-        self._handler = ChangeHandler(Scripted(*results), self.records, lambda *_: None)
+        reconciler = Scripted(*results, retries=retries)
+        self._handler = ChangeHandler(reconciler, self.records, lambda *_: None)
+        self.retry_failed = self._handler.retry_failed
+
+    def another_publishes(self) -> threading.Lock:
+        return self._handler._publisher._publishing
 
     def handle(self, name: str = NAME) -> None:
         self._handler.handle(name)
@@ -135,6 +145,17 @@ def test_an_invalid_configuration_is_logged_once(queued: Queued, capsys: pytest.
     stage.handle()
     stage.handle()
     assert capsys.readouterr().out.count("owner is missing") == 1
+
+
+@pytest.mark.parametrize("error", [None, ConfigError("owner is missing")], ids=["valid", "invalid"])
+def test_what_threads_left_to_report_is_reported_with_the_retries(error: ConfigError | None) -> None:
+    """The last reports of a burst wait for no other change, also where the configuration can't be read."""
+    stage = Stage(run_report(cluster_report("dev", UPDATED)), retries=error)
+    with stage.another_publishes():
+        stage.handle()
+    assert stage.records.added == []
+    stage.retry_failed()
+    assert [what for _, what in stage.records.added] == ["web-tls changed"]
 
 
 def test_a_certificate_that_is_not_ready_is_checked_again_before_it_is_reported(queued: Queued) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from tasks.domain.models import RunReport
 from tasks.metrics import registry
-from tasks.watch.publisher import Publisher
+from tasks.watch.publisher import MAX_TURNS, Publisher
 from tests.support.factories import cluster_report, run_report
 from tests.support.report_example import UPDATED
 from tests.support.waiting import PATIENCE
@@ -78,3 +78,24 @@ def test_a_failure_to_publish_blocks_no_later_report(observed: Observed) -> None
     publisher.publish(run_report(), "second")
     assert recorder.triggers == ["second"]
     assert len(observed) == 1
+
+
+def test_where_reports_keep_coming_no_thread_publishes_for_ever(observed: Observed) -> None:
+    """Until it goes on, its certificate is not copied again; what it leaves is published by the next call."""
+    recorder, more = SlowRecorder(), iter(range(50))
+    recorder.go_on.set()
+
+    def updated(reports: Sequence[RunReport]) -> Sequence[RunReport]:
+        for number in more:
+            publisher.publish(run_report(), f"number {number}")  # as another thread does at this moment
+            break
+        return reports
+
+    publisher = Publisher(recorder, updated)
+    publisher.publish(run_report(), "first")
+    assert len(observed) == MAX_TURNS
+    while len(recorder.triggers) <= 50:
+        before = len(observed)
+        publisher.publish_waiting()
+        assert len(observed) > before
+    assert recorder.triggers == ["first", *(f"number {number}" for number in range(50))]
