@@ -4,9 +4,10 @@ import gc
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from threading import Event, get_ident
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,8 +19,9 @@ from tasks.domain.models import Failure
 from tasks.kube.responses import name_of
 from tasks.plan.spec import RunMemory, SyncSpec
 from tasks.target import shared_list
-from tasks.target.shared_list import shared_pages
+from tasks.target.shared_list import End, ListGroup, Member, shared_pages
 from tests.support.factories import snapshot, unpinned_clusters
+from tests.support.waiting import until
 
 PAGES, EACH, LONG = 3, 2, 20.0
 ALL = [[f"web-{page}-{place}" for place in range(EACH)] for page in range(PAGES)]
@@ -42,19 +44,22 @@ class Ops:
         self.secrets: list[weakref.ref[Secret]] = []
         self.lists, self.closed, self.left = 0, 0, list[int]()
         self.readers, self.sources = list[int](), list[Source]()
+        self.deadlines = list[float]()
+        """Of the requests."""
         self.failure: tuple[int, FailureCode] | None = None
         """The number of the page that fails, and how."""
 
     @contextmanager
-    def client(self, source: Source, _: float) -> Iterator["Ops"]:
+    def client(self, source: Source, deadline: float) -> Iterator["Ops"]:
         self.sources.append(source)
+        self.deadlines.append(deadline)
         try:
             yield self
         finally:
             self.closed += 1
 
-    def set_deadline(self, _: float) -> None:
-        pass
+    def set_deadline(self, deadline: float) -> None:
+        self.deadlines.append(deadline)
 
     def alive(self) -> int:
         gc.collect()
@@ -78,13 +83,16 @@ class Ops:
 class Got:
     """What one cluster got; `write` is called for each page, while the cluster writes it."""
 
-    def __init__(self, spec: SyncSpec, write: Write, names: tuple[str, ...] = NAMES) -> None:
+    def __init__(
+        self, spec: SyncSpec, write: Write, names: tuple[str, ...] = NAMES, seconds: float = 9 * LONG
+    ) -> None:
         self.cluster, self.pages = spec.cluster.name, list[list[str]]()
         self.alone: tuple[str, ...] | None = None
         self.failure: FailureCode | None = None
         self.thread = get_ident()
+        self.deadline = time.monotonic() + seconds
         try:
-            self.alone = self._take(shared_pages(spec, names, time.monotonic() + 9 * LONG), write)
+            self.alone = self._take(shared_pages(spec, names, self.deadline), write)
         except ClusterError as error:
             self.failure = error.failure.code
 
@@ -111,6 +119,8 @@ class Run:
         self.memory, self.two_ended = RunMemory(), Event()
         self.configs: dict[str, SyncConfig] = {}
         """Of clusters with another one than CONFIG."""
+        self.seconds: dict[str, float] = {}
+        """Until the deadlines of clusters that have an earlier one."""
         self._ended: list[str] = []
 
     def spec(self, name: str) -> SyncSpec:
@@ -119,7 +129,7 @@ class Run:
 
     def together(self, write: Write = lambda _: None, names: tuple[str, ...] = NAMES) -> dict[str, Got]:
         def get(name: str) -> Got:
-            got = Got(self.spec(name), write, names)
+            got = Got(self.spec(name), write, names, self.seconds.get(name, 9 * LONG))
             self._ended.append(name)
             if len(self._ended) == len(CLUSTERS) - 1:
                 self.two_ended.set()
@@ -203,6 +213,54 @@ def test_the_deadline_of_the_cluster_that_reads_is_its_own(ops: Ops) -> None:
         [str(FailureCode.DEADLINE), *["None"] * 2]
     )
     assert [one.alone for one in got.values() if not one.failure] == [NAMES[EACH:]] * 2
+
+
+def test_each_page_is_asked_for_with_the_deadline_of_its_reader(ops: Ops) -> None:
+    """A cluster that has less time left than the others ends no request of theirs."""
+    got = Run().together()
+    deadlines = {one.thread: one.deadline for one in got.values()}
+    assert ops.deadlines[:PAGES] == [deadlines[reader] for reader in ops.readers]
+
+
+def test_a_cluster_waits_for_others_until_its_own_deadline(ops: Ops) -> None:
+    """Then it goes on alone, while the writes of another one hang."""
+    run = Run()
+    run.seconds = dict.fromkeys(("dev", "rct"), 0.5)
+
+    def write(got: Got) -> None:
+        if got.cluster == "prd" and len(got.pages) == 1:
+            assert run.two_ended.wait(LONG / 2)
+
+    got = run.together(write)
+    assert [got[name].alone for name in ("dev", "rct")] == [NAMES[EACH:]] * 2
+    assert got["prd"].pages == ALL
+
+
+def test_the_delays_of_all_pages_count_and_nothing_else(ops: Ops, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster that is slow at each page is waited for as long as one that is slow once."""
+    clock, delay = [1.0], 0.6 * LONG
+    monkeypatch.setattr(shared_list, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    slow, quick = (Member(CONFIG.source, 9 * LONG) for _ in range(2))
+    group = ListGroup([slow, quick])
+
+    def wait_for_slow(pool: ThreadPoolExecutor) -> Future[Any]:
+        """The quick cluster waits at its next page, and the time of the delay passes."""
+        page, since = pool.submit(group.next_page, quick), clock[0]
+        until("it waits", lambda: group._since == since)
+        clock[0] += delay
+        with group._changed:
+            group._changed.notify_all()
+        return page
+
+    with ThreadPoolExecutor(1) as pool:
+        group.next_page(quick), group.next_page(slow)
+        first = wait_for_slow(pool)
+        assert group.next_page(slow) != End.ALONE
+        first.result(LONG)
+        clock[0] += LONG  # nobody waits
+        wait_for_slow(pool).result(LONG / 2)
+        assert group.next_page(slow) is End.ALONE
+    assert ops.lists == 1
 
 
 def test_a_cluster_that_comes_later_waits_for_no_earlier_one(ops: Ops) -> None:

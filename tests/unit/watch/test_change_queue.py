@@ -1,12 +1,13 @@
 """Which names are handed out, to whom, and in which order."""
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
 from tasks.watch.change_queue import ChangeQueue
 from tasks.watch.source_watch import RESYNC
+from tests.support.waiting import until
 
 SECONDS = 30.0
 
@@ -66,6 +67,51 @@ def test_a_thread_waits_for_a_name_and_for_the_end(queue: ChangeQueue) -> None:
         assert waiting.result(SECONDS) is None
     queue.add("web-tls")
     assert queue.take() is None
+
+
+def takers(queue: ChangeQueue, pool: ThreadPoolExecutor, number: int) -> list[Future[str | None]]:
+    """Threads that wait for a name."""
+    futures = [pool.submit(queue.take) for _ in range(number)]
+    until_waiting(queue, number)
+    return futures
+
+
+def until_waiting(queue: ChangeQueue, number: int) -> None:
+    """Until so many threads wait, also after they were woken in vain."""
+    until("all wait", lambda: len(queue._changed._waiters) == number)  # type: ignore[attr-defined]
+
+
+def test_names_that_come_at_once_are_handled_side_by_side(queue: ChangeQueue) -> None:
+    """Each wakes a thread of its own."""
+    with ThreadPoolExecutor(2) as pool:
+        found = takers(queue, pool, 2)
+        queue.add("web-a-tls", "web-b-tls")
+        assert sorted(str(one.result(SECONDS)) for one in found) == ["web-a-tls", "web-b-tls"]
+
+
+def test_names_that_come_during_a_sync_of_all_are_handled_side_by_side(queue: ChangeQueue) -> None:
+    """Its end wakes every thread."""
+    queue.add(RESYNC)
+    assert queue.take() == RESYNC
+    with ThreadPoolExecutor(2) as pool:
+        found = takers(queue, pool, 2)
+        queue.add("web-a-tls", "web-b-tls")
+        until_waiting(queue, 2)
+        queue.done(RESYNC)
+        assert sorted(str(one.result(SECONDS)) for one in found) == ["web-a-tls", "web-b-tls"]
+
+
+@pytest.mark.parametrize("name", ["web-tls", RESYNC], ids=["the same name", "a sync of all"])
+def test_a_thread_that_waits_for_the_end_of_a_name_is_woken(queue: ChangeQueue, name: str) -> None:
+    """The thread that has handled it may be busy with its report."""
+    queue.add("web-tls")
+    assert queue.take() == "web-tls"
+    with ThreadPoolExecutor(1) as pool:
+        (found,) = takers(queue, pool, 1)
+        queue.add(name)
+        until_waiting(queue, 1)
+        queue.done("web-tls")
+        assert found.result(SECONDS) == name
 
 
 def test_no_name_is_lost_or_handled_twice_at_once(queue: ChangeQueue) -> None:
