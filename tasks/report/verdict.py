@@ -33,10 +33,7 @@ def run_verdict(report: RunReport) -> Verdict:
 
 
 def change_message(report: RunReport) -> str:
-    """Return the message of a report on one certificate, with what OPS holds of that one and no other.
-
-    Its cost does not grow with the number of certificates.
-    """
+    """Return the message of a report on one certificate, with what OPS holds of that one and no other."""
     return _verdict(report, _notes_of_change).message
 
 

@@ -205,7 +205,7 @@ CHANGES = {
 
 @pytest.mark.parametrize(("report", "message"), CHANGES.values(), ids=CHANGES)
 def test_the_message_of_a_change_is_about_its_certificate(report: RunReport, message: str) -> None:
-    """A thousand other certificates add nothing to it, neither text nor time."""
+    """A thousand other certificates add nothing to it."""
     assert verdict.change_message(report) == message
 
 
