@@ -69,7 +69,8 @@ def test_a_run_without_changes_reads_no_private_key(world: World, counter: KeyCo
     world.issue(*NAMES)
     read, found = keys_of_a_run(world, counter)
     assert found == {Reason.MISSING_ON_TARGET}
-    assert read == len(NAMES) * (1 + len(TARGETS)), "once to decide for all clusters, once to write to each"
+    # Once to decide, and once to write for all clusters, or again for one that comes late.
+    assert read in {len(NAMES) * (1 + lists) for lists in range(1, len(TARGETS) + 1)}
     assert keys_of_a_run(world, counter) == (len(NAMES), {Reason.IN_SYNC})
     before = counter.keys_read
     positions = {name: world.log_position(name) for name in ("ops", *TARGETS)}
