@@ -1,7 +1,7 @@
 """Logs, measures and records the watcher's reports.
 
-What it costs grows with the number of certificates, so the reports that come while others are published are
-published together.
+Publishing takes the longer, the more certificates there are, so reports that come while others are published
+are published together.
 """
 
 import sys
