@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from hashlib import sha256
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.parameters import RunParameters
@@ -288,6 +288,19 @@ class ManagedKeys(Row):
     """Time of our Apply entry, as the API server writes it (RFC 3339)."""
 
 
+@lru_cache(maxsize=4000)
+def _mapping(items: tuple[tuple[str, str], ...]) -> dict[str, str]:
+    return dict(items)
+
+
+def _interned(texts: dict[str, str]) -> dict[str, str]:
+    return _mapping(tuple(texts.items()))
+
+
+_Interned = Annotated[dict[str, str], AfterValidator(_interned)]
+"""Equal mappings are one object: the copies of a certificate have the same on all clusters."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TargetSecret(Row):
     """A Secret on a target, as listed without its data."""
@@ -296,9 +309,9 @@ class TargetSecret(Row):
     uid: str
     resource_version: str
     type: str
-    labels: dict[str, str] = field(default_factory=dict)
+    labels: _Interned = field(default_factory=dict)
     """Only the labels that decide ownership."""
-    annotations: dict[str, str] = field(default_factory=dict)
+    annotations: _Interned = field(default_factory=dict)
     """Only our own: others may contain a key, as last-applied-configuration does."""
     managed: ManagedKeys = ManagedKeys()
     immutable: bool = False

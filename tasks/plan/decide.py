@@ -218,17 +218,27 @@ def why_unavailable(
 
 def find_obstacle(current: TargetSecret, owner: Owner) -> Reason | None:
     """Why an existing Secret can't be written, whatever its content; None where it can."""
-    obstacles = (
-        (current.terminating, Reason.TERMINATING),
-        (current.managed_by is not None, current.managed_by),
-        (ownership.has_other_owner(current, owner), Reason.OWNED_BY_ANOTHER_OWNER),
-        (ownership.is_from_other_source_cluster(current, owner), Reason.OWNED_BY_ANOTHER_SOURCE_CLUSTER),
-        (not may_write(current, owner), Reason.OWNED_BY_OTHER),
-        (current.type != annotations.SECRET_TYPE, Reason.TYPE_DIFFERS),
-        (bool(ownership.keys_to_lose(current, owner)), Reason.ADOPTION_WOULD_LOSE_KEYS),
-        (current.immutable, Reason.IMMUTABLE),
-    )
-    return next((reason for holds, reason in obstacles if holds), None)
+    return next(_obstacles(current, owner), None)
+
+
+def _obstacles(current: TargetSecret, owner: Owner) -> Iterator[Reason]:
+    """Yield the reasons in their order: the first one is shown."""
+    if current.terminating:
+        yield Reason.TERMINATING
+    if current.managed_by is not None:
+        yield current.managed_by
+    if ownership.has_other_owner(current, owner):
+        yield Reason.OWNED_BY_ANOTHER_OWNER
+    if ownership.is_from_other_source_cluster(current, owner):
+        yield Reason.OWNED_BY_ANOTHER_SOURCE_CLUSTER
+    if not may_write(current, owner):
+        yield Reason.OWNED_BY_OTHER
+    if current.type != annotations.SECRET_TYPE:
+        yield Reason.TYPE_DIFFERS
+    if ownership.keys_to_lose(current, owner):
+        yield Reason.ADOPTION_WOULD_LOSE_KEYS
+    if current.immutable:
+        yield Reason.IMMUTABLE
 
 
 def obstacle_detail(obstacle: Reason, current: TargetSecret, owner: Owner) -> str:

@@ -5,6 +5,7 @@ we sent, nobody has changed a value since: this shows every edit without reading
 """
 
 from datetime import datetime
+from functools import lru_cache
 
 from tasks.domain.annotations import (
     ADOPT,
@@ -56,7 +57,8 @@ def source_cluster_annotation(owner: Owner) -> dict[str, str]:
 def is_ours(secret: TargetSecret, owner: Owner) -> bool:
     """Whether a Secret has our labels, our source annotation and our Apply entry, and no other OPS's uid."""
     return (
-        all(secret.labels.get(key) == value for key, value in labels(owner.name).items())
+        secret.labels.get(MANAGED_BY) == FIELD_MANAGER
+        and secret.labels.get(OWNER) == owner.name
         and bool(secret.annotations.get(SOURCE))
         and secret.managed.ours is not None
         and not is_from_other_source_cluster(secret, owner)
@@ -127,13 +129,16 @@ def written_version(secret: TargetSecret | None) -> Version | None:
         return secret.read if secret else None
     written = secret.annotations
     try:
-        return Version(
-            fingerprint=written[FINGERPRINT],
-            not_before=parse_time(written[NOT_BEFORE]),
-            not_after=parse_time(written[NOT_AFTER]),
-        )
+        return _version(written[FINGERPRINT], written[NOT_BEFORE], written[NOT_AFTER])
     except (KeyError, ValueError):
         return None
+
+
+@lru_cache(maxsize=4000)  # the copies of a certificate say the same on all clusters
+def _version(fingerprint: str, not_before: str, not_after: str) -> Version:
+    return Version(
+        fingerprint=fingerprint, not_before=parse_time(not_before), not_after=parse_time(not_after)
+    )
 
 
 def is_untouched(secret: TargetSecret) -> bool:
