@@ -6,7 +6,7 @@ from dataclasses import replace
 from deployments.sandbox.progress import Say
 from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE
 from deployments.sandbox.world.kubeconfig import SOURCE_CLUSTER
-from tasks.kube.client import DATA_PAGE, METADATA_PAGE
+from tasks.kube.client import METADATA_PAGE
 from tests.benchmarks.comparison import Pair, at_least, at_most, cpu_seconds, cpus, walls
 from tests.benchmarks.flow_process import FlowProcess
 from tests.benchmarks.kubectl import Loop, Script
@@ -91,7 +91,7 @@ def expected_requests(world: World) -> int:
     """OPS: identity, pages of two lists. Each target: identity, pages of a list per namespace."""
     path = f"namespaces/{SOURCE_NAMESPACE}"
     source = world.sandbox.cluster(SOURCE_CLUSTER).admin
-    expected = IDENTITY + pages(len(source.list(f"/api/v1/{path}/secrets")), DATA_PAGE)
+    expected = IDENTITY + pages(len(source.list(f"/api/v1/{path}/secrets")), METADATA_PAGE)
     expected += pages(len(source.list(f"/apis/cert-manager.io/v1/{path}/certificates")), METADATA_PAGE)
     for name in TARGETS:
         target = world.sandbox.cluster(name).admin
