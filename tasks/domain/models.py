@@ -288,7 +288,7 @@ class ManagedKeys(Row):
     """Time of our Apply entry, as the API server writes it (RFC 3339)."""
 
 
-@lru_cache(maxsize=4000)
+@lru_cache(maxsize=2000)
 def _mapping(items: tuple[tuple[str, str], ...]) -> dict[str, str]:
     return dict(items)
 

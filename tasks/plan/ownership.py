@@ -134,7 +134,7 @@ def written_version(secret: TargetSecret | None) -> Version | None:
         return None
 
 
-@lru_cache(maxsize=4000)  # the copies of a certificate say the same on all clusters
+@lru_cache(maxsize=2000)  # the copies of a certificate say the same on all clusters
 def _version(fingerprint: str, not_before: str, not_after: str) -> Version:
     return Version(
         fingerprint=fingerprint, not_before=parse_time(not_before), not_after=parse_time(not_after)

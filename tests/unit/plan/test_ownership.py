@@ -467,6 +467,15 @@ def test_parse_table_takes_the_type_from_its_column() -> None:
     assert parsed == [target_secret(), other]
 
 
+def test_copies_of_a_certificate_share_what_is_equal() -> None:
+    """50 clusters with 1,000 copies each have one set of annotations and one Version per certificate."""
+    one, other = target_secrets.parse_target_secrets(table(listed(), listed(namespace="other", uid="u2")))
+    assert one.labels is other.labels
+    assert one.annotations is other.annotations
+    assert one.managed.ours_metadata is other.managed.ours_metadata
+    assert ownership.written_version(one) is ownership.written_version(other)
+
+
 @pytest.mark.parametrize("rows", [[], None])
 def test_parse_table_takes_an_empty_list(rows: list[Any] | None) -> None:
     """A namespace without Secrets is an empty list, however the server writes it."""
