@@ -76,13 +76,16 @@ class World:
         certificate_resource.install(self.ops)
 
     def resize(self, number: int) -> None:
-        """Create or delete certificates on OPS until there are `number`."""
+        """Create or delete certificates on OPS until there are `number`; without one, its copies go, too."""
         wanted = [(index, certificate_name(index)) for index in range(number)]
         names = {name for _, name in wanted}
+        gone = set(self.certificates) - names
         with ThreadPoolExecutor(CONCURRENCY) as pool:  # in lists, so that errors are raised
-            list(pool.map(self._remove, set(self.certificates) - names))
+            list(pool.map(self._remove, gone))
             list(pool.map(self._put, (one for one in wanted if one[1] not in self.certificates)))
         self.certificates = tuple(name for _, name in wanted)
+        if gone:
+            self.empty()
 
     def _put(self, one: tuple[int, str]) -> None:
         index, name = one
