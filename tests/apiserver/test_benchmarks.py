@@ -103,6 +103,14 @@ def test_the_watcher_and_the_floor_copy_each_renewal(ready: Stage) -> None:
     assert on_ops == set(ready.world.certificates)
 
 
+def test_a_part_with_fewer_certificates_finds_no_copy_of_the_others(ready: Stage) -> None:
+    """A burst of 300 is followed by parts with 100: a copy whose certificate is gone would be a row more."""
+    ready.flow().run_in_pod()
+    assert ready.world.count_copies() == COPIES
+    ready.world.resize(TINY.certificates - 1)
+    assert ready.world.count_copies() == 0
+
+
 def test_the_file_of_the_numbers_has_them_all(compared: dict[str, Result], tmp_path: Path) -> None:
     """What is written is what is read: a figure, a row and details for each result."""
     content = results.content(compared.values(), results.machine())
