@@ -83,7 +83,7 @@ class FlowProcess:
     environment: dict[str, str] = field(default_factory=dict)
     copied: Callable[[], bool] | None = None
     succeeds: bool = True
-    """Whether the run must succeed; else it must fail, and copy what it can."""
+    """Whether the run must be Completed; else it must be Failed, and copy what it can."""
     ops: TcpProxy | None = None
     """In front of OPS, where the kubeconfig leads through it."""
 
@@ -124,7 +124,9 @@ class FlowProcess:
                     raise SandboxError(f"the flow does not end:\n{processes.tail(log)}")
             finally:
                 processes.stop(process)
-        if (process.returncode == 0) != self.succeeds or not (self.copied or self._all_copied)():
+        # A pod ends well where Prefect knows how the run went, even if that is Failed.
+        succeeds = self.succeeds or arguments == POD
+        if (process.returncode == 0) != succeeds or not (self.copied or self._all_copied)():
             raise SandboxError(f"the flow did not copy what it should:\n{processes.tail(log)}")
         seconds, cpu = round(used.seconds, 2), round(used.children_cpu, 2)
         return Run(seconds, cpu, round(used.servers_cpu, 2), peak, first.start)
