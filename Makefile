@@ -59,7 +59,7 @@ soak: $(READY) ## spoilt Secrets, runs with failing calls, 10,000 renewals, an h
 	$(BIN)/python -m tests.watch_soak
 	$(BIN)/python -m tests.certificate_soak
 
-bench: $(READY) ## against a kubectl loop and a bare client, and how it grows; writes bench.json; 45 minutes
+bench: $(READY) ## against a kubectl loop and a bare client, and how it grows; writes bench.json; an hour
 	$(BIN)/python -m tests.benchmarks
 
 lint: $(READY) ## style, and who may import whom
