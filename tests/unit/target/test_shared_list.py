@@ -6,7 +6,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from threading import Event, get_ident
+from threading import Barrier, Event, get_ident
 from types import SimpleNamespace
 from typing import Any
 
@@ -222,15 +222,28 @@ def test_each_page_is_asked_for_with_the_deadline_of_its_reader(ops: Ops) -> Non
     assert ops.deadlines[:PAGES] == [deadlines[reader] for reader in ops.readers]
 
 
-def test_a_cluster_waits_for_others_until_its_own_deadline(ops: Ops) -> None:
+def test_a_cluster_waits_for_others_until_its_own_deadline(ops: Ops, monkeypatch: pytest.MonkeyPatch) -> None:
     """Then it goes on alone, while the writes of another one hang."""
-    run = Run()
-    run.seconds = dict.fromkeys(("dev", "rct"), 0.5)
+    run, passed, groups = Run(), [0.0], list[ListGroup]()
+    all_have_the_first_page = Barrier(len(CLUSTERS), timeout=LONG)
+    run.seconds = dict.fromkeys(("dev", "rct"), LONG)
+
+    def make(members: list[Member]) -> ListGroup:
+        groups.append(ListGroup(members))
+        return groups[0]
 
     def write(got: Got) -> None:
-        if got.cluster == "prd" and len(got.pages) == 1:
-            assert run.two_ended.wait(LONG / 2)
+        if len(got.pages) == 1:
+            all_have_the_first_page.wait()
+            if got.cluster == "prd":
+                passed[0] = 2 * LONG
+                with groups[0]._changed:
+                    groups[0]._changed.notify_all()
+                assert run.two_ended.wait(LONG)
 
+    monkeypatch.setattr(shared_list, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + passed[0]))
+    monkeypatch.setattr(shared_list, "PATIENCE_SECONDS", 9 * LONG)
+    monkeypatch.setattr(shared_list, "ListGroup", make)
     got = run.together(write)
     assert [got[name].alone for name in ("dev", "rct")] == [NAMES[EACH:]] * 2
     assert got["prd"].pages == ALL
