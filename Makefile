@@ -88,18 +88,21 @@ lock: $(READY) ## new versions of all dependencies, with hashes (needs uv)
 	  --extra dask --group dev --output-file requirements-dev.txt
 
 clean: ## remove the virtual environment and caches
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache tls_sync.egg-info
 
 # uv where it is present, plain venv and pip otherwise.
 $(READY): requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 	  || { echo "tls-sync needs Python 3.11 or later; say which: make PYTHON=python3.12 …" >&2; exit 1; }
-	@echo "installing the dependencies into .venv, once (about a minute)"
-	@if command -v uv >/dev/null; then \
-	  uv venv --quiet --allow-existing --python $(PYTHON) .venv \
-	  && uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements-dev.txt; \
+	@echo "installing the dependencies and the command tls-sync into .venv, once (one to five minutes)"
+	@# A person sees what is installed; a log needs no 300 lines.
+	@test -t 1 || quiet=--quiet; if command -v uv >/dev/null; then \
+	  uv venv $$quiet --allow-existing --python $(PYTHON) .venv \
+	  && uv pip install $$quiet --python $(BIN)/python --require-hashes -r requirements-dev.txt \
+	  && uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .; \
 	else \
-	  $(PYTHON) -m venv .venv && $(BIN)/pip install --quiet --require-hashes -r requirements-dev.txt \
-	    -c requirements-dev.txt; \
+	  $(PYTHON) -m venv .venv && $(BIN)/pip install $$quiet --require-hashes -r requirements-dev.txt \
+	    -c requirements-dev.txt \
+	  && $(BIN)/pip install --quiet --no-deps --no-build-isolation --editable .; \
 	fi
 	@touch $@

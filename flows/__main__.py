@@ -1,15 +1,10 @@
-"""`python -m flows`: one run of tls-sync in this process, without a deployment; or one of its commands."""
+"""`python -m flows`: the former form of `tls-sync`, for this release. Each option is a verb there now."""
 
 import argparse
-import os
 import sys
 
 from tasks.runtime.command import exit_fast, non_empty, run_command
 from tasks.runtime.signals import interrupt_message
-
-# Where PREFECT_API_URL names no server, Prefect starts one for this run; on a small machine that takes 40 s.
-os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
-os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
 COMMANDS = ("cluster_ids", "preflight", "inventory", "history", "logs")
 """The commands that are no run; each is a module of flows/commands/."""
@@ -31,8 +26,8 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m flows",
         description="Copy certificates from OPS to the clusters of the configuration, once.",
-        epilog="Environment: TLS_SYNC_CONFIG names the configuration, KUBECONFIG the credentials, "
-        "PREFECT_API_URL the Prefect server.",
+        epilog="`tls-sync` replaces this command: see tls-sync --help. Environment: TLS_SYNC_CONFIG names "
+        "the configuration, KUBECONFIG the credentials, PREFECT_API_URL the Prefect server.",
     )
     parser.add_argument(
         "--cluster", type=non_empty, help="only this cluster, by its name in the configuration"
@@ -142,31 +137,32 @@ def command(name: str, given: argparse.Namespace) -> int:
     from tasks.orchestration.process import forbid_dumps  # noqa: PLC0415
 
     forbid_dumps()
-    return int(import_module(f"flows.commands.{name}").main(given))
+    return int(import_module(f"flows.commands.{name}").run(*arguments(name, given), **options(name, given)))
+
+
+def arguments(name: str, given: argparse.Namespace) -> tuple[str | None, ...]:
+    """Return what the command's run() takes by position."""
+    chosen = {"inventory": (given.cluster, given.certificate), "cluster_ids": (), "logs": (given.logs,)}
+    return chosen.get(name, (given.cluster,))
+
+
+def options(name: str, given: argparse.Namespace) -> dict[str, object]:
+    """Return what the command's run() takes by name."""
+    output = "json" if given.json else "html" if given.html else "table"
+    return {
+        "inventory": {"output": output, "file": given.html},
+        "preflight": {"output": output},
+        "history": {"output": output, "failed": given.failed, "limit": given.limit or 20},
+    }.get(name, {})
 
 
 def run(given: argparse.Namespace) -> int:
-    from tasks.runtime.imports import importing, lean_import  # noqa: PLC0415  not for --help
-
-    with importing():
-        from tasks.config.load import load_config  # noqa: PLC0415
-        from tasks.domain.errors import ConfigError  # noqa: PLC0415
-        from tasks.domain.parameters import RunParameters  # noqa: PLC0415
-        from tasks.metrics.push import reporting_config_errors  # noqa: PLC0415
-        from tasks.orchestration.process import forbid_dumps  # noqa: PLC0415
+    from flows.commands import local_run  # noqa: PLC0415  not for --help
+    from tasks.domain.parameters import RunParameters  # noqa: PLC0415
+    from tasks.orchestration.process import forbid_dumps  # noqa: PLC0415
 
     forbid_dumps()
-    parameters = RunParameters(**{name: getattr(given, name) for name in OF_A_RUN})
-    try:
-        with reporting_config_errors():
-            config = load_config()
-        config.select(parameters)
-    except ConfigError as error:  # before Prefect is imported, which takes a second
-        sys.stderr.write(f"tls-sync: {error}\n")
-        return 1
-    with importing():
-        module = lean_import("flows.commands.run")  # after the environment
-    return int(module.run(parameters))
+    return local_run.run(RunParameters(**{name: getattr(given, name) for name in OF_A_RUN}))
 
 
 if __name__ == "__main__":

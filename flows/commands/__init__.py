@@ -1,1 +1,1 @@
-"""The commands of `python -m flows`, one module each."""
+"""What the verbs of `tls-sync` do, one module each; their options are in flows/cli/."""

@@ -1,6 +1,5 @@
-"""`python -m flows --cluster-ids`: prints the clusterId of each context of KUBECONFIG."""
+"""`tls-sync cluster-ids` prints the clusterId of each context of KUBECONFIG."""
 
-import argparse
 import sys
 import time
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ CLUSTER_SECONDS = 15.0
 MAX_CLUSTERS_AT_ONCE = 16
 
 
-def main(_given: argparse.Namespace) -> int:
+def run() -> int:
     """Return exit status 0 if the clusterId of every context is known."""
     try:
         found = list(cluster_ids())

@@ -1,6 +1,5 @@
-"""`python -m flows --inventory`: the inventory as text, JSON or an HTML page. It needs no Prefect server."""
+"""`tls-sync inventory`: the inventory as text, JSON or an HTML page. It needs no Prefect server."""
 
-import argparse
 import json
 import os
 import shutil
@@ -11,28 +10,32 @@ from tasks.config.load import load_config
 from tasks.domain.errors import ConfigError
 from tasks.inventory import document, page, summary, table
 from tasks.inventory.collect import collect_inventory
+from tasks.runtime.progress import saying
 
 
-def main(given: argparse.Namespace) -> int:
+def run(cluster: str | None, certificate: str | None, *, output: str, file: str | None) -> int:
     """Return exit status 0 if every wanted copy is in sync or pending and is served as stored, else 1."""
-    path = given.html
-    if path and not Path(path).parent.is_dir():  # before the clusters are read, which takes a while
-        return fail(f"{path} can't be written: there is no folder {Path(path).parent}")
+    if file and not Path(file).parent.is_dir():  # before the clusters are read, which takes a while
+        return fail(f"{file} can't be written: there is no folder {Path(file).parent}")
     try:
-        report = collect_inventory(load_config(), given.cluster, given.certificate)
+        with saying("asking OPS and the clusters"):
+            report = collect_inventory(load_config(), cluster, certificate)
     except ConfigError as error:
         return fail(str(error))
+    width = None if file else terminal_width()
+    text = {
+        "html": lambda: page.render(report),
+        "json": lambda: f"{json.dumps(document.document(report), indent=2)}\n",
+        "table": lambda: f"{table.render(report, width)}\n",
+    }[output]()
     try:
-        if path:
-            Path(path).write_text(page.render(report), encoding="utf-8")
+        if file:
+            Path(file).write_text(text, encoding="utf-8")
+            address = Path(file).resolve().as_uri()
+            text = f"{summary.inventory_verdict(report).message}\nwritten to {file}: {address}\n"
     except OSError as error:
-        return fail(f"{path} can't be written: {error.strerror}")
-    if given.json:
-        sys.stdout.write(f"{json.dumps(document.document(report), indent=2)}\n")
-    elif path:
-        sys.stdout.write(f"{summary.inventory_verdict(report).message}\nwritten to {path}\n")
-    else:
-        sys.stdout.write(f"{table.render(report, terminal_width())}\n")
+        return fail(f"{file} can't be written: {error.strerror}")
+    sys.stdout.write(text)
     return 0 if report.ok else 1
 
 

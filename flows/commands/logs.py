@@ -1,6 +1,5 @@
-"""`python -m flows --logs RUN` shows the log of a run."""
+"""`tls-sync logs RUN` shows the log of a run."""
 
-import argparse
 import logging
 import sys
 
@@ -8,12 +7,12 @@ from tasks.orchestration.prefect_api import PrefectAPIError, prefect_api
 from tasks.orchestration.run_history import find_run, read_logs
 
 
-def main(given: argparse.Namespace) -> int:
+def run(chosen: str) -> int:
     """Return exit status 0, or 1 if Prefect does not answer or has no such run."""
     try:
         with prefect_api() as client:
             count = 0
-            for logged_at, level, text in read_logs(client, find_run(client, given.logs)):
+            for logged_at, level, text in read_logs(client, find_run(client, chosen)):
                 time = f"{logged_at.astimezone():%H:%M:%S}"
                 sys.stdout.write(f"{time} {logging.getLevelName(level):8} {readable(text)}\n")
                 count += 1

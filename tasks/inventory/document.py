@@ -9,9 +9,10 @@ from datetime import datetime
 from typing import Any
 
 from tasks.domain import expiry
-from tasks.domain.models import Certificate, Failure, Issuance
+from tasks.domain.models import Certificate, Issuance
 from tasks.inventory import summary
 from tasks.inventory.model import ClusterStatus, Content, CopyState, InventoryReport, Served, days_until
+from tasks.report.document import failure_document, time_text
 
 SCHEMA_VERSION = 1
 
@@ -23,11 +24,11 @@ def document(report: InventoryReport) -> Document:
     copies = Counter(copy.certificate for copy in report.copies)
     return {
         "schemaVersion": SCHEMA_VERSION,
-        "takenAt": _time(report.now),
+        "takenAt": time_text(report.now),
         "ok": report.ok,
         "message": summary.inventory_verdict(report).message,
         "counts": {str(status): count for status, count in report.counts.items()},
-        "ops": {"failure": _failure(snapshot.failure), "warnings": list(snapshot.all_warnings)},
+        "ops": {"failure": failure_document(snapshot.failure), "warnings": list(snapshot.all_warnings)},
         "clusters": [_cluster(one) for one in report.clusters],
         "suspended": list(report.suspended),
         "certificates": [
@@ -46,20 +47,8 @@ def document(report: InventoryReport) -> Document:
 def _cluster(cluster: ClusterStatus) -> Document:
     return {
         "name": cluster.cluster,
-        "failures": [_failure(one) for one in cluster.failures],
+        "failures": [failure_document(one) for one in cluster.failures],
         "warnings": list(cluster.warnings),
-    }
-
-
-def _failure(failure: Failure | None) -> Document | None:
-    if failure is None:
-        return None
-    return {
-        "code": str(failure.code),
-        "cluster": failure.cluster,
-        "what": failure.what,
-        "detail": failure.detail,
-        "remedy": failure.code.remedy,
     }
 
 
@@ -75,10 +64,10 @@ def _certificate(one: Certificate, copies: int, now: datetime) -> Document:
         "keys": list(one.keys),
         "keysThatStayOnOps": list(one.kept_keys),
         "dnsNames": list(one.dns_names),
-        "notBefore": _time(version.not_before),
-        "notAfter": _time(version.not_after),
+        "notBefore": time_text(version.not_before),
+        "notAfter": time_text(version.not_after),
         "daysLeft": days_until(version.not_after, now),
-        "renewalDue": _time(expiry.renewal_due(version.not_before, version.not_after, one.renewal)),
+        "renewalDue": time_text(expiry.renewal_due(version.not_before, version.not_after, one.renewal)),
         "expiry": str(expiry.level_of(one, now)),
         "copies": copies,
     }
@@ -89,7 +78,7 @@ def _issuance(one: Issuance, now: datetime) -> Document:
         "name": one.ref.name,
         "certificate": one.certificate,
         "reason": str(one.reason(now)),
-        "since": _time(one.since),
+        "since": time_text(one.since),
         "failedAttempts": one.attempts,
         "detail": one.detail,
     }
@@ -107,7 +96,7 @@ def _copy(one: CopyState, now: datetime) -> Document:
         "detail": one.detail,
         "remedy": one.remedy,
         "copy": _content(one.stored, now),
-        "writtenAt": _time(one.written_at),
+        "writtenAt": time_text(one.written_at),
         "onOps": _content(one.source, now),
         "served": [_served(served) for served in one.served],
     }
@@ -119,8 +108,8 @@ def _content(content: Content | None, now: datetime) -> Document | None:
     return {
         "fingerprint": content.fingerprint,
         "serial": content.serial or None,
-        "notBefore": _time(content.not_before),
-        "notAfter": _time(content.not_after),
+        "notBefore": time_text(content.not_before),
+        "notAfter": time_text(content.not_after),
         "daysLeft": days_until(content.not_after, now),
     }
 
@@ -131,10 +120,6 @@ def _served(one: Served) -> Document:
         "name": one.name or None,
         "likeness": str(one.match),
         "serial": one.serial or None,
-        "notAfter": _time(one.not_after),
+        "notAfter": time_text(one.not_after),
         "detail": one.detail,
     }
-
-
-def _time(moment: datetime | None) -> str | None:
-    return moment.isoformat() if moment else None

@@ -1,5 +1,6 @@
 """Publishes a run in Prefect, as its name, log, artifacts, events and final state, and in Prometheus."""
 
+from collections.abc import Callable
 from itertools import islice
 from uuid import UUID
 
@@ -23,6 +24,9 @@ from tasks.report.events import MAX_EVENTS, events_of
 from tasks.report.verdict import run_verdict
 from tasks.runtime.signals import Stage, set_stage
 
+listeners: list[Callable[[RunReport], None]] = []
+"""Called with the report of each run of this process: a flow returns no data, and a command needs some."""
+
 
 def run_name() -> str:
     given = runtime.flow_run.parameters  # not validated yet
@@ -31,6 +35,8 @@ def run_name() -> str:
 
 def publish(report: RunReport) -> None:
     """Publish the report in Prefect, then push metrics, also if Prefect's API fails."""
+    for listener in listeners:
+        listener(report)
     try:
         show(report)
     finally:

@@ -1,5 +1,6 @@
 """Reads runs and their logs from Prefect's API."""
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -38,6 +39,8 @@ PAGE_SIZE, MAX_PAGES = 100, 20
 MAX_ITEMS = 200
 """Maximum number of objects that Prefect returns per request."""
 SCHEDULED = "Scheduled"
+REPORT, FINISHED = re.compile(r"tls-sync( \(dry run\))?: "), "Finished in state"
+"""Beginnings of the report in a log, and of what Prefect logs after it."""
 
 
 def read_runs(client: SyncPrefectClient, *, failed: bool) -> Iterator[Run]:
@@ -190,3 +193,10 @@ def read_logs(client: SyncPrefectClient, run: UUID) -> Iterator[tuple[datetime, 
         page = client.read_logs(chosen, limit=MAX_ITEMS, offset=offset, sort=LogSort.TIMESTAMP_ASC)
         yield from ((one.timestamp, one.level, one.message) for one in page)
         offset, full = offset + MAX_ITEMS, len(page) == MAX_ITEMS
+
+
+def read_report(client: SyncPrefectClient, run: UUID) -> str:
+    """Return the report in a run's log, which may have several records; empty if there is none."""
+    texts = [text for _, _, text in read_logs(client, run)]
+    first = next((number for number, text in enumerate(texts) if REPORT.match(text)), len(texts))
+    return "\n".join(text for text in texts[first:] if not text.startswith(FINISHED))

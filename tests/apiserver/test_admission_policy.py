@@ -10,10 +10,10 @@ from deployments.sandbox.clusters.admin import Admin
 from deployments.sandbox.clusters.api_server import LOOPBACK, Setting
 from deployments.sandbox.clusters.control_plane import Sandbox
 from deployments.sandbox.clusters.rest import AdminError, Rest
-from deployments.target.manifests import manifests
 from tasks.config.load import load_config
 from tasks.domain.annotations import ADOPT, LAST_APPLIED
 from tasks.domain.reasons import Reason
+from tasks.setup.manifests import manifests
 from tests.conftest import running_sandbox
 from tests.support.clusters import Manifest, World
 from tests.support.in_memory_api import merged

@@ -21,7 +21,7 @@ from tests.support.clusters import NAMESPACES, World, codes
 
 pytestmark = pytest.mark.apiserver
 
-NAMESPACE_ROLE = Path(__file__).parents[2] / "deployments" / "target" / "namespace-role.yaml"
+NAMESPACE_ROLE = Path(__file__).parents[2] / "tasks" / "setup" / "target" / "namespace-role.yaml"
 OURS = {
     "tls-sync.io/source",
     "tls-sync.io/source-cluster",

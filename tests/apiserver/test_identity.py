@@ -3,7 +3,6 @@
 import base64
 import json
 import time
-from argparse import Namespace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pytest
 import yaml
 
 from deployments.sandbox.world.kubeconfig import context_name
-from flows.commands.cluster_ids import main as print_cluster_ids
+from flows.commands.cluster_ids import run as print_cluster_ids
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import ClusterReport
 from tasks.domain.reasons import Reason
@@ -134,7 +133,7 @@ def test_the_end_of_a_credential_is_warned_of(world: World) -> None:
 def test_the_cluster_ids_can_be_printed(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     """A small command prints what is to be pinned, and says of a cluster that is down why it can't."""
     world.edit_kubeconfig("clusters", "rct", server="https://127.0.0.1:1")
-    assert print_cluster_ids(Namespace()) == 1
+    assert print_cluster_ids() == 1
     lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert lines[context_name("rct")].startswith("Unreachable: ")
     for cluster in {"ops", *TARGETS} - {"rct"}:
@@ -156,14 +155,14 @@ def test_cluster_ids_are_printed_one_per_line_whatever_contexts_are_called(
         return connect(cluster, context, allow_exec=allow_exec)
 
     monkeypatch.setattr("flows.commands.cluster_ids.connect", unforeseen)
-    assert print_cluster_ids(Namespace()) == 1
+    assert print_cluster_ids() == 1
     told = capsys.readouterr().out
     assert len(told.splitlines()) == 4
     assert "rct??[2Jcluster-dev  forged  " in told
     assert "InternalError" in told
     assert "canary" not in told
     world.kubeconfig.write_text("contexts: []")
-    assert print_cluster_ids(Namespace()) == 1
+    assert print_cluster_ids() == 1
     assert capsys.readouterr().err.startswith("tls-sync: the kubeconfig has no context; ")
 
 

@@ -282,7 +282,7 @@ def test_the_command_writes_a_document_or_a_page(world: World, tmp_path: Path) -
     assert [one["status"] for one in document["placements"]] == ["missing"] * 3
     page = tmp_path / "page.html"
     done = command("--html", str(page))
-    assert (done.returncode, done.stdout.splitlines()[-1]) == (1, f"written to {page}")
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (1, f"written to {page}: {page.as_uri()}")
     assert page.read_text().startswith("<!doctype html>")
 
 

@@ -12,7 +12,6 @@ from prefect.client.schemas.objects import State
 from deployments.sandbox.clusters.rest import AdminError, Rest
 from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE
 from deployments.sandbox.world.certificate_resource import certificate, put
-from deployments.target.manifests import manifests
 from flows.tls_sync import tls_sync
 from tasks.config.load import load_config
 from tasks.domain.annotations import (
@@ -25,6 +24,7 @@ from tasks.domain.annotations import (
     PRUNE,
     SOURCE_CLUSTER,
 )
+from tasks.setup.manifests import manifests
 from tests.support.clusters import NAMESPACES, Manifest, World
 from tests.support.fault_proxy import LOST, Answer, Forward, Request
 from tests.support.waiting import until
@@ -392,7 +392,7 @@ def test_without_the_right_the_copy_stays(pruned: World) -> None:
 
 def test_without_the_policy_of_prune_nothing_is_noted(pruned: World) -> None:
     """The first run that wants to note something is Failed, and says what to apply: not one a day later."""
-    pruned.admin().apply_file(Path("deployments/target/admission-policy.yaml"))
+    pruned.admin().apply_file(Path("tasks/setup/target/admission-policy.yaml"))
     note = {"metadata": {"annotations": {ORPHANED_RUNS: "1"}}}
 
     def may_note() -> bool:

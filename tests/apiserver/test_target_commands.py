@@ -8,11 +8,11 @@ import pytest
 import yaml
 
 from deployments.sandbox.world.kubeconfig import context_name, write_admin_kubeconfig
-from deployments.target.document import Entry, document_of, entries_of
 from tasks.config.load import load_config
 from tasks.kubeconfig.expiry import token_expiry
 from tasks.preflight import render
 from tasks.preflight.probe import preflight
+from tasks.setup.document import Entry, document_of, entries_of
 from tests.support.cli_user import Operator
 from tests.support.clusters import Manifest, World
 from tests.support.secret_scan import found_in

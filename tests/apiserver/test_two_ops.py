@@ -1,14 +1,13 @@
 """Two OPS clusters of one owner, and an OPS that was rebuilt: whose copy is whose, on real API servers."""
 
 import json
-from argparse import Namespace
 from collections.abc import Iterator
 
 import pytest
 
 from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE
 from deployments.sandbox.world.kubeconfig import grant_source
-from flows.commands.inventory import main as print_inventory
+from flows.commands.inventory import run as print_inventory
 from flows.tls_sync import tls_sync
 from tasks.domain.models import Change, ClusterReport
 from tasks.domain.reasons import Reason
@@ -128,7 +127,7 @@ def test_the_inventory_shows_anothers_copies_as_foreign(
     assert second.sync().ok
     act_as(second, "prd")
     second.admin("prd").delete(f"{SECRETS}/{NAMES[0]}")
-    assert print_inventory(Namespace(json=True, html=None, cluster=None, certificate=None)) == 1
+    assert print_inventory(None, None, output="json", file=None) == 1
     placements = json.loads(capsys.readouterr().out)["placements"]
     told = {(one["status"], one["reason"]) for one in placements}
     assert told == {("foreign", "OwnedByAnotherSourceCluster")}

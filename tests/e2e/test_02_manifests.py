@@ -11,9 +11,9 @@ from tests.e2e.release import CHART, NAME, ROOT, values
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
-_TARGETS = sorted((ROOT / "deployments" / "target").glob("*.yaml"))
+_TARGETS = sorted((ROOT / "tasks" / "setup" / "target").glob("*.yaml"))
 _PER_NAMESPACE = "namespace-role.yaml"
-_SOURCES = sorted((ROOT / "deployments" / "source").glob("*.yaml"))
+_SOURCES = sorted((ROOT / "tasks" / "setup" / "ops").glob("*.yaml"))
 _ARGOCD = sorted((ROOT / "deployments" / "argocd").glob("*.yaml"))
 
 
@@ -72,7 +72,8 @@ def test_a_target_accepts_each_manifest_for_targets(machine: Machine, file: Path
 @pytest.mark.parametrize("file", _SOURCES, ids=lambda file: file.name)
 def test_ops_accepts_each_manifest_for_the_source(machine: Machine, file: Path) -> None:
     """The API server accepts what people apply on OPS without the chart."""
-    assert _dry_run(machine, "ops", "--filename", str(file))
+    where = ["--namespace", "certificates-ops"] if file.name == _PER_NAMESPACE else []
+    assert _dry_run(machine, "ops", *where, "--filename", str(file))
 
 
 @pytest.mark.parametrize("file", _ARGOCD, ids=lambda file: file.name)
@@ -84,7 +85,8 @@ def test_the_application_set_is_an_object_of_its_kind(machine: Machine, file: Pa
         plural = f"{manifest['kind'].lower()}s"
         machine.kubectl("wait", "--for=condition=Established", f"crd/{plural}.{group}", "--timeout=60s")
         machine.ops.namespace(manifest["metadata"].get("namespace", "default"))
-    assert _dry_run(machine, "ops", "--filename", str(file))
+    where = ["--namespace", "certificates-ops"] if file.name == _PER_NAMESPACE else []
+    assert _dry_run(machine, "ops", *where, "--filename", str(file))
 
 
 def _dry_run(machine: Machine, cluster: str, *arguments: str, text: str | None = None) -> str:

@@ -11,8 +11,8 @@ from deployments.sandbox.world import oracle
 from deployments.sandbox.world.cert_manager import Issuer
 from deployments.sandbox.world.kubeconfig import context_name
 from deployments.sandbox.world.oracle import Evidence, Place
-from deployments.target.manifests import render
 from tasks.config.schema import SyncConfig
+from tasks.setup.manifests import render
 from tests.e2e import inventory
 from tests.e2e.machine import NAMESPACE, PASSWORD_SECRET, Machine, make_secrets
 from tests.e2e.prefect_api import PrefectAPI

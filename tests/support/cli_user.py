@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from deployments.sandbox.world.kubeconfig import context_name, write_admin_kubeconfig
-from deployments.target.document import Entry, entries_of
+from tasks.setup.document import Entry, entries_of
 from tests.support.clusters import Manifest, World
 
 ROOT = Path(__file__).parents[2]

@@ -149,7 +149,7 @@ class MemoryApi:
     """One API server. `grants` are the verbs on Secrets that tls-sync has, by namespace."""
 
     def __init__(self, grants: Mapping[str, frozenset[str]], *, policy: bool = True) -> None:
-        """`policy` is deployments/target/admission-policy.yaml."""
+        """`policy` is tasks/setup/target/admission-policy.yaml."""
         self.namespaces, self.ending, self.uid = set(grants), set[str](), str(uuid.uuid4())
         self._grants, self._policy, self._lock = grants, policy, threading.RLock()
         self._secrets: dict[tuple[str, str], Secret] = {}

@@ -16,7 +16,7 @@ from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE
 
 SOURCE_CLUSTER = "ops"
 
-_DEPLOYMENTS = Path(__file__).parents[2]
+_RIGHTS = Path(__file__).parents[3] / "tasks" / "setup"
 _SERVICE_ACCOUNT = "tls-sync"  # in the namespace of the same name, as the files have it
 _TOKEN_SECONDS = 30 * 24 * 60 * 60
 _POLICY_SECONDS = 60
@@ -71,22 +71,16 @@ def write_admin_kubeconfig(sandbox: Sandbox, path: Path) -> None:
 def grant_source(server: ApiServer) -> None:
     """Create on OPS what a release of the chart has: namespace, ServiceAccount and rights."""
     server.admin.namespace(SOURCE_NAMESPACE)
-    server.admin.namespace(_SERVICE_ACCOUNT)
-    account = {
-        "apiVersion": "v1",
-        "kind": "ServiceAccount",
-        "metadata": {"name": _SERVICE_ACCOUNT, "namespace": _SERVICE_ACCOUNT},
-    }
-    server.admin.ensure(account)
-    server.admin.apply_file(_DEPLOYMENTS / "source" / "rbac.yaml")
+    server.admin.apply_file(_RIGHTS / "ops" / "rbac.yaml")
+    server.admin.apply_file(_RIGHTS / "ops" / "namespace-role.yaml", SOURCE_NAMESPACE)
 
 
 def _grant_target(server: ApiServer, namespaces: Sequence[str]) -> None:
-    server.admin.apply_file(_DEPLOYMENTS / "target" / "rbac.yaml")
-    server.admin.apply_file(_DEPLOYMENTS / "target" / "admission-policy.yaml")
+    server.admin.apply_file(_RIGHTS / "target" / "rbac.yaml")
+    server.admin.apply_file(_RIGHTS / "target" / "admission-policy.yaml")
     for namespace in namespaces:
         server.admin.namespace(namespace)
-        server.admin.apply_file(_DEPLOYMENTS / "target" / "namespace-role.yaml", namespace)
+        server.admin.apply_file(_RIGHTS / "target" / "namespace-role.yaml", namespace)
 
 
 def _await_policy(server: ApiServer, token: str, namespace: str) -> None:

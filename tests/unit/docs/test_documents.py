@@ -126,9 +126,10 @@ def test_every_parameter_is_described_in_the_ui() -> None:
 @pytest.mark.parametrize(
     ("path", "verbs"),
     [
-        ("deployments/source/rbac.yaml", {"get", "list"}),
-        ("deployments/target/namespace-role.yaml", {"list", "get", "patch", "create"}),
-        ("deployments/target/rbac.yaml", {"get"}),
+        ("tasks/setup/ops/rbac.yaml", {"get"}),
+        ("tasks/setup/ops/namespace-role.yaml", {"get", "list"}),
+        ("tasks/setup/target/namespace-role.yaml", {"list", "get", "patch", "create"}),
+        ("tasks/setup/target/rbac.yaml", {"get"}),
     ],
 )
 def test_the_shipped_rights_are_the_least(path: str, verbs: set[str]) -> None:

@@ -1,6 +1,5 @@
 """The log of a run, as a terminal shows it."""
 
-import argparse
 from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ from flows.commands import logs
 from tasks.orchestration.prefect_api import PrefectAPIError
 
 Line = tuple[datetime, int, str]
-GIVEN = argparse.Namespace(logs="0f3a9c1e")
+RUN = "0f3a9c1e"
 
 
 @pytest.fixture
@@ -32,7 +31,7 @@ def test_a_line_has_its_time_and_level(prefect: list[Line], capsys: pytest.Captu
     """The time is that of this machine, and the message keeps its line breaks."""
     logged_at = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
     prefect.append((logged_at, 30, "one\n\ttwo"))
-    assert logs.main(GIVEN) == 0
+    assert logs.run(RUN) == 0
     local = f"{logged_at.astimezone():%H:%M:%S}"
     assert capsys.readouterr().out == f"{local} WARNING  one\n\ttwo\n"
 
@@ -40,13 +39,13 @@ def test_a_line_has_its_time_and_level(prefect: list[Line], capsys: pytest.Captu
 def test_a_log_cannot_control_the_terminal(prefect: list[Line], capsys: pytest.CaptureFixture[str]) -> None:
     """An escape sequence in a message is shown with `?` in place of its control character."""
     prefect.append((datetime.now(UTC), 20, "\x1b[31mred\r"))
-    logs.main(GIVEN)
+    logs.run(RUN)
     assert capsys.readouterr().out.endswith("INFO     ?[31mred?\n")
 
 
 def test_a_run_without_log_is_no_error(prefect: list[Line], capsys: pytest.CaptureFixture[str]) -> None:
     """The exit status is 0, and a sentence takes the place of the lines."""
-    assert logs.main(GIVEN) == 0
+    assert logs.run(RUN) == 0
     assert capsys.readouterr().out == "nothing was logged\n"
 
 
@@ -59,5 +58,5 @@ def test_an_unknown_run_is_an_error(
         raise PrefectAPIError("no run 0f3a9c1e")
 
     monkeypatch.setattr(logs, "find_run", find_run)
-    assert logs.main(GIVEN) == 1
+    assert logs.run(RUN) == 1
     assert capsys.readouterr().err == "tls-sync: no run 0f3a9c1e\n"

@@ -19,7 +19,9 @@ COMMANDS = [
     ("flows", "--preflight"),
     ("flows", "--cluster-ids"),
     ("flows.watch",),
-    ("deployments.target", "manifests"),
+    ("flows.cli", "preflight"),
+    ("flows.cli", "watch"),
+    ("flows.cli", "rights", "manifests"),
     ("deployments.target", "kubeconfig"),
 ]
 

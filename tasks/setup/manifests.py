@@ -1,4 +1,4 @@
-"""The manifests of a target: tls-sync's account, and its rights in the routed namespaces."""
+"""The manifests of a cluster: tls-sync's account, and its rights in the namespaces that it uses."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -6,16 +6,17 @@ from typing import Any
 
 import yaml
 
-from deployments.target.collection import ACCOUNT
-from tasks.config.schema import Cluster
+from tasks.config.schema import Cluster, Source
 from tasks.domain.text import printable
+from tasks.setup.collection import ACCOUNT
 
 Manifest = dict[str, Any]
 
 _HERE = Path(__file__).parent
-_ONCE = ("rbac.yaml", "admission-policy.yaml")
-_WHERE_PRUNED = "prune-policy.yaml"
-_PER_NAMESPACE = "namespace-role.yaml"
+_ONCE = ("target/rbac.yaml", "target/admission-policy.yaml")
+_WHERE_PRUNED = "target/prune-policy.yaml"
+_PER_NAMESPACE = "target/namespace-role.yaml"
+_OPS_ONCE, _OPS_NAMESPACE = "ops/rbac.yaml", "ops/namespace-role.yaml"
 _PRUNED: dict[str, Manifest] = {
     "tls-sync deletes nothing": {
         "expression": (
@@ -44,8 +45,19 @@ def manifests(cluster: Cluster, account: str = ACCOUNT) -> Iterator[Manifest]:
             yield _adapted(document, cluster, account)
     for namespace in cluster.namespaces_of(None):
         for document in _documents(_PER_NAMESPACE):
-            adapted = _adapted(document, cluster, account)
-            yield {**adapted, "metadata": {**adapted["metadata"], "namespace": namespace}}
+            yield _in_namespace(_adapted(document, cluster, account), namespace)
+
+
+def ops_manifests(source: Source, account: str = ACCOUNT) -> Iterator[Manifest]:
+    """Yield all that runs outside of pods need on OPS; in pods, the chart has the same."""
+    for document in _documents(_OPS_ONCE):
+        yield _named(document, account)
+    for document in _documents(_OPS_NAMESPACE):
+        yield _in_namespace(_named(document, account), source.namespace)
+
+
+def _in_namespace(document: Manifest, namespace: str) -> Manifest:
+    return {**document, "metadata": {**document["metadata"], "namespace": namespace}}
 
 
 def _adapted(document: Manifest, cluster: Cluster, account: str) -> Manifest:
@@ -99,12 +111,27 @@ def render(clusters: Iterable[Cluster], account: str = ACCOUNT) -> str:
 
 
 def _render(cluster: Cluster, account: str) -> str:
-    name, context = printable(cluster.name), printable(cluster.context)
-    body = yaml.safe_dump_all(manifests(cluster, account), explicit_start=True, sort_keys=False, width=110)
+    return _document(
+        f"Cluster {printable(cluster.name)}, context {printable(cluster.context)}",
+        f"--cluster {printable(cluster.name)}",
+        printable(cluster.context),
+        manifests(cluster, account),
+        account,
+    )
+
+
+def render_ops(source: Source, account: str = ACCOUNT) -> str:
+    """Return the manifests of OPS as YAML, with a comment on how to apply them."""
+    context = printable(source.context or "CONTEXT")
+    return _document("OPS", "--ops", context, ops_manifests(source, account), account)
+
+
+def _document(what: str, chosen: str, context: str, documents: Iterable[Manifest], account: str) -> str:
+    body = yaml.safe_dump_all(documents, explicit_start=True, sort_keys=False, width=110)
     option = "" if account == ACCOUNT else f" --account {account}"
     return (
-        f"# Cluster {name}, context {context}. To apply these and nothing else:\n"
-        f"#   python -m deployments.target manifests --cluster {name}{option} \\\n"
+        f"# {what}. To apply these and nothing else:\n"
+        f"#   tls-sync rights manifests {chosen}{option} \\\n"
         f"#     | kubectl --context {context} apply --server-side -f -\n{body}"
     )
 

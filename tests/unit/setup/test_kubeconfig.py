@@ -10,13 +10,13 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deployments.target.collection import Outcome, Wanted, lines, wanted_of
-from deployments.target.document import Entry, document_of, entries_of
-from deployments.target.errors import TargetError
-from deployments.target.kubectl import Kubectl
-from deployments.target.places import InFile
 from tasks.config.load import load_config
 from tasks.config.schema import SyncConfig
+from tasks.setup.collection import Outcome, Wanted, lines, wanted_of
+from tasks.setup.document import Entry, document_of, entries_of
+from tasks.setup.errors import SetupError
+from tasks.setup.kubectl import Kubectl
+from tasks.setup.places import InFile
 from tests.support.factories import law
 
 EXAMPLE = Path(__file__).parents[3] / "deployments" / "tls-sync.yaml"
@@ -85,7 +85,7 @@ def test_contexts_and_addresses_can_be_called_otherwise() -> None:
 def test_an_unknown_cluster_is_named() -> None:
     """A misspelt name is an error, since else its option would have no effect."""
     with pytest.raises(
-        TargetError, match="dve: no such cluster in the configuration; known are: dev, rct, prd"
+        SetupError, match="dve: no such cluster in the configuration; known are: dev, rct, prd"
     ):
         wanted_of(config(), None, {"dve": "mine"}, {})
 
@@ -108,7 +108,7 @@ def test_a_file_that_can_not_be_written_is_refused_when_it_is_read(tmp_path: Pat
     """The error comes at the reading, before any token is created."""
     (tmp_path / "file").touch()
     path = tmp_path / folder / "kubeconfig"
-    with pytest.raises(TargetError) as error:
+    with pytest.raises(SetupError) as error:
         InFile(path).read()
     assert str(error.value) == (
         f"file {path} can't be written: {path.parent} is not a folder that you may write to; correct --output"
@@ -119,7 +119,7 @@ def test_a_pipe_in_the_files_place_is_refused(tmp_path: Path) -> None:
     """Reading a pipe would never end."""
     path = tmp_path / "kubeconfig"
     os.mkfifo(path)
-    with pytest.raises(TargetError, match="not a regular file; check the path"):
+    with pytest.raises(SetupError, match="not a regular file; check the path"):
         InFile(path).read()
 
 
@@ -128,7 +128,7 @@ def test_a_file_that_is_no_kubeconfig_is_refused_unquoted(tmp_path: Path, text: 
     """It may have a credential, so the message has only its path."""
     path = tmp_path / "kubeconfig"
     path.write_text(f"{text} # {CANARY}")
-    with pytest.raises(TargetError) as error:
+    with pytest.raises(SetupError) as error:
         InFile(path).read()
     assert CANARY not in str(error.value)
 
@@ -170,7 +170,7 @@ def test_what_kubectl_says_is_told_in_words_of_ours(
     """The message has the command, its status and one of a few known reasons, never kubectl's text."""
     monkeypatch.setenv("KUBECONFIG", "/home/me/tls-sync.kubeconfig")
     kubectl.write_text(f"#!/bin/sh\ncat >&2 <<'END'\n{stderr}\nEND\nexit 3\n")
-    with pytest.raises(TargetError) as error:
+    with pytest.raises(SetupError) as error:
         Kubectl("mine").run("create", "token", "tls-sync")
     assert str(error.value) == (
         "`kubectl --request-timeout=20s --context=mine create token tls-sync` ended with exit status 3" + why
@@ -192,7 +192,7 @@ def test_a_refusal_names_the_kubeconfig_whose_user_may_not(
     """Most often KUBECONFIG still names the runs' file, which this command wrote."""
     monkeypatch.setenv("KUBECONFIG", variable)
     kubectl.write_text("#!/bin/sh\necho 'Error from server (Forbidden): no' >&2\nexit 1\n")
-    with pytest.raises(TargetError) as error:
+    with pytest.raises(SetupError) as error:
         Kubectl("mine", option).run("get", "secret")
     assert str(error.value).endswith(
         f": Forbidden: your kubectl uses {whose}; this needs an administrator's kubeconfig"
@@ -203,7 +203,7 @@ def test_a_refusal_names_the_kubeconfig_whose_user_may_not(
 def test_without_kubectl_one_sentence_says_so(kubectl: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing kubectl is one sentence, not a traceback."""
     monkeypatch.setenv("PATH", str(kubectl.parent.parent))
-    with pytest.raises(TargetError, match="there is no kubectl in PATH"):
+    with pytest.raises(SetupError, match="there is no kubectl in PATH"):
         Kubectl().run("version")
 
 

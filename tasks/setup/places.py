@@ -11,12 +11,12 @@ from typing import Any, Protocol
 
 import yaml
 
-from deployments.target.document import Document
-from deployments.target.errors import TargetError
-from deployments.target.kubectl import Kubectl
 from tasks.kubeconfig.reader import MAX_BYTES
 from tasks.runtime.files import FileError, FileMissing, read_file
 from tasks.runtime.yaml_file import YamlError, parse_yaml
+from tasks.setup.document import Document
+from tasks.setup.errors import SetupError
+from tasks.setup.kubectl import Kubectl
 
 KEY = "config"
 
@@ -75,11 +75,11 @@ class InSecret:
             labels, self._version = metadata.get("labels") or {}, _identity(metadata)
             content = base64.b64decode((secret.get("data") or {}).get(KEY, ""), validate=True)
         except (AttributeError, KeyError, TypeError, ValueError):
-            raise TargetError(
+            raise SetupError(
                 f"{self} can't be read from kubectl's output; look at it with kubectl get"
             ) from None
         if labels.get("app.kubernetes.io/managed-by") != _MANAGER and not self._replace:
-            raise TargetError(
+            raise SetupError(
                 f"{self} exists, and this command did not create it: choose another (--namespace, --secret), "
                 "or set --replace; contexts that the configuration does not name are then removed"
             )
@@ -111,10 +111,10 @@ class InFile:
         return f"file {self._path}"
 
     def read(self) -> Any:
-        """Read the file. Raises TargetError where it can't be written: before any token is created."""
+        """Read the file. Raises SetupError where it can't be written: before any token is created."""
         self.exists = self._path.exists()
         if not (self._path.parent.is_dir() and os.access(self._path.parent, os.W_OK | os.X_OK)):
-            raise TargetError(
+            raise SetupError(
                 f"{self} can't be written: {self._path.parent} is not a folder that you may write to; "
                 "correct --output"
             )
@@ -123,7 +123,7 @@ class InFile:
         except FileMissing:
             return None
         except FileError as error:
-            raise TargetError(f"{self}: {error}") from None
+            raise SetupError(f"{self}: {error}") from None
 
     def put(self, document: Document) -> None:
         partial = self._path.with_name(f".{self._path.name}.partial")
@@ -133,7 +133,7 @@ class InFile:
                 file.write(_dumped(document))
             partial.replace(self._path)
         except OSError as error:
-            raise TargetError(f"{self} can't be written ({error.strerror}); check path and rights") from None
+            raise SetupError(f"{self} can't be written ({error.strerror}); check path and rights") from None
 
 
 def _identity(metadata: dict[str, Any]) -> dict[str, str]:
@@ -149,4 +149,4 @@ def _parsed(content: bytes, where: str) -> Any:
     try:
         return parse_yaml(content)
     except YamlError as error:
-        raise TargetError(f"the kubeconfig in {where}: {error}") from None
+        raise SetupError(f"the kubeconfig in {where}: {error}") from None

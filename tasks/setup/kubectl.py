@@ -9,7 +9,7 @@ import re
 import shlex
 import subprocess
 
-from deployments.target.errors import TargetError
+from tasks.setup.errors import SetupError
 
 _SECONDS = 60
 _REQUEST_TIMEOUT = "20s"
@@ -49,12 +49,12 @@ class Kubectl:
                 command, input=stdin, capture_output=True, timeout=_SECONDS, check=False
             )
         except FileNotFoundError:
-            raise TargetError("there is no kubectl in PATH; install it") from None
+            raise SetupError("there is no kubectl in PATH; install it") from None
         except subprocess.TimeoutExpired:
-            raise TargetError(f"`{shlex.join(command)}` did not end within {_SECONDS} s") from None
+            raise SetupError(f"`{shlex.join(command)}` did not end within {_SECONDS} s") from None
         if done.returncode:
             why = self._why(done.stderr)
-            raise TargetError(
+            raise SetupError(
                 f"`{shlex.join(command)}` ended with exit status {done.returncode}"
                 + (f": {why}" if why else "; run it by hand to see why")
             )

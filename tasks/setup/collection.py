@@ -6,20 +6,20 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from deployments.target.document import Document, Entry, document_of, entries_of
-from deployments.target.errors import TargetError
-from deployments.target.kubectl import Kubectl
-from deployments.target.places import Place
 from tasks.config.schema import SyncConfig
 from tasks.domain.errors import ClusterError
 from tasks.domain.names import UID
 from tasks.kubeconfig.expiry import WARN_BEFORE
 from tasks.kubeconfig.reader import parse_access
+from tasks.setup.document import Document, Entry, document_of, entries_of
+from tasks.setup.errors import SetupError
+from tasks.setup.kubectl import Kubectl
+from tasks.setup.places import Place
 
 ACCOUNT = "tls-sync"
 """Name of the ServiceAccount and its namespace on each cluster."""
 
-_MAX_CONCURRENCY = 8
+MAX_CONCURRENCY = 8
 """Maximum number of clusters that are contacted at the same time."""
 
 
@@ -70,7 +70,7 @@ class Collector:
         try:
             cluster = {**json.loads(shown)}
         except (TypeError, ValueError):
-            raise TargetError(
+            raise SetupError(
                 f"context {wanted.admin_context} of your kubeconfig has no cluster; correct it"
             ) from None
         if wanted.server:
@@ -82,7 +82,7 @@ class Collector:
         return Entry(cluster, {"token": kubectl.run("create", "token", self.account, *options).strip()})
 
     def _verify(self, kubectl: Kubectl, wanted: Wanted) -> None:
-        """Raise TargetError where the context leads to another cluster, which else the next run finds."""
+        """Raise SetupError where the context leads to another cluster, which else the next run finds."""
         if not wanted.cluster_id:
             return
         found = kubectl.run("get", "namespace", "kube-system", "--output=jsonpath={.metadata.uid}")
@@ -90,7 +90,7 @@ class Collector:
             remedy = "correct the context"
             if UID.fullmatch(found):
                 remedy = f"set clusterId: {found}, or {remedy}"
-            raise TargetError(
+            raise SetupError(
                 f"your context {wanted.admin_context} leads to another cluster than the pinned one; {remedy}"
             )
 
@@ -105,7 +105,7 @@ def wanted_of(
         clusters.insert(0, (config.source.label, config.source.context, None, False))
     known = [name for name, *_ in clusters]
     for name in {*contexts, *servers} - set(known):
-        raise TargetError(f"{name}: no such cluster in the configuration; known are: {', '.join(known)}")
+        raise SetupError(f"{name}: no such cluster in the configuration; known are: {', '.join(known)}")
     return tuple(
         Wanted(name, context, contexts.get(name, context), servers.get(name, ""), cluster_id, suspended)
         for name, context, cluster_id, suspended in clusters
@@ -124,11 +124,11 @@ def collect(
             return Outcome(one, "unchanged" if before else "left out", before)
         try:
             return _renewed(collector, one, known)
-        except TargetError as error:
+        except SetupError as error:
             kept = "keeps its former credential" if before else "left out"
             return Outcome(one, f"{error}; {kept}", before, failed=not one.suspended)
 
-    with ThreadPoolExecutor(_MAX_CONCURRENCY) as pool:
+    with ThreadPoolExecutor(MAX_CONCURRENCY) as pool:
         return list(pool.map(outcome, wanted))
 
 
@@ -139,14 +139,14 @@ def _renewed(collector: Collector, wanted: Wanted, known: frozenset[str]) -> Out
     try:
         access = parse_access(wanted.name, wanted.context, document_of({wanted.context: entry}))
     except ClusterError as error:  # runs use the same reader, and would refuse it, too
-        raise TargetError(error.failure.detail) from None
+        raise SetupError(error.failure.detail) from None
     term = "would get a token" if collector.dry_run else _expiry(access.expires_at)
     return Outcome(wanted, f"{entry.cluster['server']}: {term}", entry, renewed=True)
 
 
-def no_context(name: str, known: frozenset[str], remedy: str) -> TargetError:
+def no_context(name: str, known: frozenset[str], remedy: str) -> SetupError:
     has = ", ".join(sorted(known)) or "none"
-    return TargetError(f"no context {name} in your kubeconfig, which has: {has}; {remedy}")
+    return SetupError(f"no context {name} in your kubeconfig, which has: {has}; {remedy}")
 
 
 def _expiry(expires_at: datetime | None) -> str:

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 import yaml
 
-from deployments.target.manifests import manifests, render
 from tasks.config.load import load_config
 from tasks.domain import annotations
 from tasks.plan.orphans import MIN_RUNS
+from tasks.setup.manifests import manifests, render
 
 ROOT = Path(__file__).parents[3]
-TARGET = ROOT / "deployments" / "target"
+TARGET = ROOT / "tasks" / "setup" / "target"
 EXAMPLE = ROOT / "deployments" / "tls-sync.yaml"
 
 

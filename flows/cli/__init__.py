@@ -1,0 +1,1 @@
+"""The command `tls-sync`: its verbs, their options and help. What each does is in flows/commands/."""

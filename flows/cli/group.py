@@ -1,0 +1,33 @@
+"""The group of all verbs."""
+
+import click
+
+from flows.cli import runs, setup, views
+
+VERSION = "0.1.0"
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Environment: TLS_SYNC_CONFIG names the configuration (by default tls-sync.yaml in this folder), "
+    "KUBECONFIG the credentials, PREFECT_API_URL the Prefect server.",
+)
+@click.version_option(VERSION, prog_name="tls-sync")
+def tls_sync() -> None:
+    """Copy cert-manager's certificates from the cluster OPS to the clusters that need them."""
+
+
+for verb in (
+    setup.init,
+    runs.plan,
+    runs.sync,
+    views.inventory,
+    views.preflight,
+    views.history,
+    views.logs,
+    setup.watch,
+    setup.rights,
+    views.cluster_ids,
+    setup.completion,
+):
+    tls_sync.add_command(verb)

@@ -1,0 +1,52 @@
+"""`tls-sync init`: writes a first configuration, from what the operator's kubectl finds."""
+
+import sys
+from pathlib import Path
+
+from tasks.config.load import load_config
+from tasks.domain.errors import ConfigError
+from tasks.domain.text import count_of
+from tasks.runtime.progress import saying
+from tasks.setup.errors import SetupError
+from tasks.setup.proposal import propose
+from tasks.setup.survey import choose_ops, find_certificates, find_clusters
+
+
+def run(file: str, ops_context: str | None, namespace: str) -> int:
+    """Return exit status 0 if the file was written. An existing one is never changed."""
+    try:
+        sys.stdout.write(_init(Path(file), ops_context, namespace))
+    except (ConfigError, SetupError) as error:
+        sys.stderr.write(f"tls-sync: {error}\n")
+        return 1
+    except FileExistsError:
+        sys.stderr.write(f"tls-sync: {file} exists already: remove it, or set --file to another name\n")
+        return 1
+    except OSError as error:
+        sys.stderr.write(f"tls-sync: {file} can't be written: {error.strerror}\n")
+        return 1
+    return 0
+
+
+def _init(file: Path, ops_context: str | None, namespace: str) -> str:
+    """Write the file, and return what to do next."""
+    if file.exists():  # before the clusters are asked, which takes a while
+        raise FileExistsError
+    with saying("asking the clusters of your kubeconfig"):
+        clusters = find_clusters()
+        ops = choose_ops(clusters, ops_context, namespace)
+        certificates = find_certificates(ops.context, namespace)
+    proposal = propose(ops, namespace, clusters, certificates)
+    with file.open("x", encoding="utf-8") as opened:
+        opened.write(proposal.text)
+    if proposal.clusters:
+        load_config(str(file))
+    count = f"{proposal.placed} of {count_of(len(certificates), 'certificate')}"
+    return (
+        f"written: {file}. OPS is {ops.context}; {count} on {count_of(len(proposal.clusters), 'cluster')}\n"
+        "Nothing was written to a cluster. Routes and hostnames are guesses: check them. Then:\n"
+        f"  tls-sync rights manifests --ops | kubectl --context {ops.context} apply --server-side -f -\n"
+        "  tls-sync rights manifests --cluster NAME | kubectl --context CONTEXT apply --server-side -f -\n"
+        "  tls-sync rights kubeconfig --file tls-sync.kubeconfig\n"
+        "  KUBECONFIG=tls-sync.kubeconfig tls-sync preflight\n"
+    )

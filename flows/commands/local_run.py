@@ -1,0 +1,56 @@
+"""`tls-sync plan` and `tls-sync sync`: one run in this process."""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from tasks.runtime.imports import importing, lean_import
+from tasks.runtime.progress import saying
+
+if TYPE_CHECKING:
+    from tasks.domain.models import RunReport
+    from tasks.domain.parameters import RunParameters
+
+# Where PREFECT_API_URL names no server, Prefect starts one for this run; on a small machine that takes 40 s.
+os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+
+PENDING = 2
+"""The exit status of `plan --detailed-exitcode` where a run would change something."""
+
+
+def run(parameters: "RunParameters", *, output: str = "table", is_detailed: bool = False) -> int:
+    """Exit status 0 where the run is Completed, 1 where it is Failed; with `is_detailed` see PENDING."""
+    with importing():
+        from tasks.config.load import load_config  # noqa: PLC0415  a run's imports, without collections
+        from tasks.domain.errors import ConfigError  # noqa: PLC0415
+        from tasks.metrics.push import reporting_config_errors  # noqa: PLC0415
+    try:
+        with reporting_config_errors():
+            config = load_config()
+        config.select(parameters)
+    except ConfigError as error:  # before Prefect is imported, which takes a second
+        sys.stderr.write(f"tls-sync: {error}\n")
+        return 1
+    reports = list["RunReport"]()
+    with saying("loading Prefect"), importing():
+        module = lean_import("flows.commands.run")  # after the environment
+        from tasks.orchestration.publish import listeners  # noqa: PLC0415  it imports Prefect
+    listeners.append(reports.append)
+    status = int(module.run(parameters))
+    if output == "json":
+        _write(reports)
+    return PENDING if is_detailed and status == 0 and _has_changes(reports) else status
+
+
+def _write(reports: "Sequence[RunReport]") -> None:
+    from tasks.report.document import document  # noqa: PLC0415  after the run, which imports it
+
+    for report in reports:
+        sys.stdout.write(f"{json.dumps(document(report), indent=2)}\n")
+
+
+def _has_changes(reports: "Sequence[RunReport]") -> bool:
+    return any(change.acts for report in reports for one in report.clusters for change in one.changes)

@@ -1,0 +1,108 @@
+"""`tls-sync rights`: prints what clusters must grant, and collects credentials."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks.config.load import load_config
+from tasks.config.schema import SyncConfig
+from tasks.domain.errors import ConfigError
+from tasks.setup import collection
+from tasks.setup.errors import SetupError
+from tasks.setup.kubectl import Kubectl
+from tasks.setup.manifests import render, render_ops
+from tasks.setup.places import InFile, InSecret, Place
+
+
+@dataclass(frozen=True, kw_only=True)
+class Credentials:
+    """What `tls-sync rights kubeconfig` is to do."""
+
+    cluster: str | None
+    account: str
+    admin_kubeconfig: str | None
+    contexts: dict[str, str]
+    """Context in the operator's kubeconfig, by cluster."""
+    servers: dict[str, str]
+    """Address, by cluster."""
+    duration: str
+    ops_context: str | None
+    namespace: str
+    secret: str
+    replace: bool
+    file: str | None
+    dry_run: bool
+
+
+def run(command: str, given: dict[str, Any]) -> int:
+    try:
+        if command == "manifests":
+            return print_manifests(**given)
+        pairs = {name: dict(given[name]) for name in ("contexts", "servers")}
+        return collect(Credentials(**given | pairs))
+    except (ConfigError, SetupError) as error:
+        sys.stderr.write(f"tls-sync: {error}\n")
+        return 1
+
+
+def print_manifests(*, cluster: str | None, account: str, ops: bool) -> int:
+    config = load_config()
+    _refuse_application(config, account)
+    if ops:
+        sys.stdout.write(render_ops(config.source, account))
+    else:
+        sys.stdout.write(render(config.named(cluster), account))
+    return 0
+
+
+def collect(given: Credentials) -> int:
+    """Return exit status 0 if no credential is missing that is wanted."""
+    config = load_config()
+    _refuse_application(config, given.account)
+    wanted = collection.wanted_of(config, given.ops_context, given.contexts, given.servers)
+    if given.cluster not in {one.name for one in wanted}:
+        config.named(given.cluster)  # raises ConfigError, which names the clusters
+    place = _place(given, config.source.context)
+    collector = collection.Collector(
+        given.admin_kubeconfig, given.duration, dry_run=given.dry_run, account=given.account
+    )
+    outcomes = collection.collect(collector, wanted, given.cluster, place.read())
+    sys.stdout.write("".join(f"{line}\n" for line in collection.lines(outcomes)))
+    if given.dry_run:
+        sys.stdout.write(f"dry run: nothing was written to {place}\n")
+    elif any(one.renewed for one in outcomes):
+        collection.put(place, outcomes)
+        sys.stdout.write(f"written{place.location}: {place}\n")
+    else:
+        left = "is unchanged" if place.exists else "was not created"
+        raise SetupError(f"no credential could be renewed, so {place}{place.location} {left}")
+    return 1 if any(one.failed for one in outcomes) else 0
+
+
+def _refuse_application(config: SyncConfig, account: str) -> None:
+    """Raise SetupError where the account would be in a namespace that certificates are copied to.
+
+    Pods there could use it, and with it write to the namespaces of all other applications of the cluster.
+    """
+    for cluster in config.clusters:
+        if account in cluster.namespaces_of(None):
+            raise SetupError(
+                f"--account {account}: namespace {account} is an application's (cluster {cluster.name} has a "
+                "route to it), and its pods could use the ServiceAccount; take a name that no application has"
+            )
+
+
+def _place(given: Credentials, configured: str | None) -> Place:
+    """Return where to write the kubeconfig; `configured` is the configuration's context of OPS."""
+    if given.file:
+        return InFile(Path(given.file))
+    ops = given.ops_context or configured
+    if not ops:
+        raise SetupError("no destination: set --ops-context CONTEXT, or --file FILE")
+    kubectl = Kubectl(ops, given.admin_kubeconfig)
+    known = Kubectl(kubeconfig=given.admin_kubeconfig).contexts()
+    if ops not in known:
+        remedy = "correct --ops-context" if given.ops_context else "set --ops-context <yours>"
+        raise collection.no_context(ops, known, remedy)
+    return InSecret(kubectl, given.namespace, given.secret, replace=given.replace)

@@ -1,0 +1,84 @@
+"""A run as a JSON document, for programs, with the rules of inventory/document.py. Pure."""
+
+from datetime import datetime
+from typing import Any
+
+from tasks.domain.models import Change, ClusterReport, Failure, RunReport, Version
+from tasks.report.verdict import run_verdict
+
+SCHEMA_VERSION = 1
+
+Document = dict[str, Any]
+
+
+def document(report: RunReport) -> Document:
+    """Return all rows, also those of copies in sync, which the text leaves out."""
+    verdict, parameters = run_verdict(report), report.parameters
+    return {
+        "schemaVersion": SCHEMA_VERSION,
+        "at": time_text(report.now),
+        "ok": verdict.ok,
+        "state": verdict.name,
+        "message": verdict.message,
+        "dryRun": parameters.dry_run,
+        "cluster": parameters.cluster,
+        "group": parameters.group,
+        "certificate": parameters.certificate,
+        "ops": {
+            "failure": failure_document(report.snapshot.failure),
+            "warnings": list(report.snapshot.all_warnings),
+        },
+        "clusters": [_cluster(one) for one in report.clusters],
+        "suspended": list(report.suspended),
+    }
+
+
+def _cluster(one: ClusterReport) -> Document:
+    return {
+        "name": one.cluster,
+        "ok": one.ok,
+        "counts": {str(action): count for action, count in sorted(one.counts.items())},
+        "failures": [failure_document(failure) for failure in one.failures],
+        "warnings": list(one.warnings),
+        "changes": [_change(change) for change in one.changes],
+    }
+
+
+def _change(one: Change) -> Document:
+    return {
+        "action": str(one.action),
+        "applied": one.applied,
+        "reason": str(one.reason),
+        "namespace": one.target.namespace,
+        "secret": one.target.name,
+        "certificate": one.certificate,
+        "old": _version(one.old),
+        "new": _version(one.new),
+        "detail": one.detail,
+    }
+
+
+def _version(one: Version | None) -> Document | None:
+    if one is None:
+        return None
+    return {
+        "fingerprint": one.fingerprint,
+        "notBefore": time_text(one.not_before),
+        "notAfter": time_text(one.not_after),
+    }
+
+
+def failure_document(one: Failure | None) -> Document | None:
+    if one is None:
+        return None
+    return {
+        "code": str(one.code),
+        "cluster": one.cluster,
+        "what": one.what,
+        "detail": one.detail,
+        "remedy": one.code.remedy,
+    }
+
+
+def time_text(moment: datetime | None) -> str | None:
+    return moment.isoformat() if moment else None
