@@ -7,13 +7,16 @@ from pathlib import Path
 from deployments.sandbox.clusters.control_plane import Sandbox
 from deployments.sandbox.demo import flow_run, narration, story
 from deployments.sandbox.demo.flow_run import RunResult
-from deployments.sandbox.demo.prefect_server import PrefectServer, prefect_server
+from deployments.sandbox.demo.prefect_server import ROOT, PrefectServer, prefect_server
 from deployments.sandbox.demo.story import STEPS, Step
 from deployments.sandbox.demo.workspace import workspace
 from deployments.sandbox.errors import SandboxError
 from deployments.sandbox.progress import Waiting, say
 from deployments.sandbox.world import oracle, scenario
 from deployments.sandbox.world.oracle import Evidence, Place
+from tasks.config.load import load_config
+from tasks.inventory import page
+from tasks.inventory.collect import collect_inventory
 
 
 def run() -> int:
@@ -27,7 +30,9 @@ def run() -> int:
     ):
         _prepare(sandbox, directory, server)
         failed = [step for number, step in enumerate(STEPS, 1) if not _play(number, step, sandbox, server)]
+        address = _inventory()
     narration.heading("The end")
+    narration.paragraph(f"Which certificate is where, as a page: {address}")
     if failed:
         narration.failure(f"FAILED: {len(failed)} of {len(STEPS)} steps, see `differs` above")
         return 1
@@ -42,6 +47,13 @@ def _prepare(sandbox: Sandbox, directory: Path, server: PrefectServer) -> None:
     story.prepare(sandbox)
     os.environ |= {"TLS_SYNC_CONFIG": str(world.config), "KUBECONFIG": str(world.kubeconfig)}
     server.wait(say)
+
+
+def _inventory() -> str:
+    """Write the inventory's page into the checkout, and return its address."""
+    file = ROOT / "certificates.html"
+    file.write_text(page.render(collect_inventory(load_config())), encoding="utf-8")
+    return file.as_uri()
 
 
 def _play(number: int, step: Step, sandbox: Sandbox, server: PrefectServer) -> bool:

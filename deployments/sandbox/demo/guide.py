@@ -26,6 +26,10 @@ Only one cluster, or only the plan:
   prefect deployment run tls-sync/ops -p cluster=dev --watch
   prefect deployment run tls-sync/ops -p dry_run=true --watch
 
+See which certificate is where, here and as a page for your browser:
+  tls-sync inventory
+  tls-sync inventory -o html --file certificates.html
+
 Check OPS and the clusters, and write nothing:
   prefect deployment run tls-sync-preflight/ops --watch
 
@@ -43,7 +47,7 @@ See or change the routes (each run reads them anew):
   cat $TLS_SYNC_CONFIG
 
 KUBECONFIG above has all rights, for you. The runs have their own, with only the rights that we ship.
-Reports: in the UI, under Artifacts and in the log of each run; here: prefect flow-run logs <id of the run>.
+Reports: in the UI, under Artifacts and in the log of each run; here: tls-sync history, then tls-sync logs ID.
 
 Ctrl-C here stops and removes everything.
 """
