@@ -17,6 +17,8 @@ FAILED_TYPES = frozenset({"FAILED", "CRASHED"})
 MARKS = {"COMPLETED": "✓", "FAILED": "✗", "CRASHED": "✗", "RUNNING": "…", "CANCELLED": "-"}
 MAX_MESSAGE = 2000
 """Maximum length of a message that is shown, in characters."""
+MIN_ID = 8
+"""Minimum number of characters of an id that are shown."""
 
 
 class ClusterOutcome(Model):
@@ -79,13 +81,27 @@ def matches(run: Run, cluster: str | None, *, failed: bool) -> bool:
 def render(runs: Iterable[Run], *, cluster: str | None, zone: tzinfo | None, width: int) -> str:
     """Return a table of the runs, and below it the messages of those that are not Completed."""
     shown = list(runs)
+    length = id_length(run.id for run in shown)
     header = ["began", "took", "run", "by", "state", "clusters", "id"]
-    lines = text.table(header, [_row(run, zone) for run in shown])
+    lines = text.table(header, [[*_row(run, zone), run.id[-length:]] for run in shown])
     for run in shown:
         if messages := list(_messages(run, cluster)):
-            lines += ["", text.printable(f"{run.name} ({run.id[:8]}): {run.state}")]
+            lines += ["", text.printable(f"{run.name} ({run.id[-length:]}): {run.state}")]
             lines += [part for line in messages for part in fold(f"  {line}", width)]
     return "\n".join(lines)
+
+
+def id_length(ids: Iterable[str]) -> int:
+    """Return how many characters of the ids tell them apart, counted from their ends; at least MIN_ID.
+
+    Prefect's ids begin with the time at which a run was created, which all scheduled runs of a batch share;
+    their last 12 characters are random.
+    """
+    all_ids = set(ids)
+    length = MIN_ID
+    while len({one[-length:] for one in all_ids}) < len(all_ids):
+        length += 1
+    return length
 
 
 def _row(run: Run, zone: tzinfo | None) -> list[str]:
@@ -99,7 +115,6 @@ def _row(run: Run, zone: tzinfo | None) -> list[str]:
         run.started_by,
         run.state,
         clusters or "-",
-        run.id[:8],
     ]
 
 
