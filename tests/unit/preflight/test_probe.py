@@ -192,10 +192,10 @@ def test_an_excess_permission_is_an_error_only_on_a_protected_cluster(protected:
 def test_a_pruned_cluster_needs_delete() -> None:
     """There, delete is required, and not in excess."""
     found = with_permissions(
-        {"app-a": permissions(*REQUIRED, "delete")}, protected=True, clusterId="x", prune=True
+        {"app-a": permissions(*REQUIRED, "delete")}, protected=True, clusterId=UID, prune=True
     )
     assert found.status(Check.RIGHTS) is CheckStatus.OK
-    (problem,) = with_permissions({"app-a": permissions(*REQUIRED)}, clusterId="x", prune=True).problems
+    (problem,) = with_permissions({"app-a": permissions(*REQUIRED)}, clusterId=UID, prune=True).problems
     assert (problem.status, problem.text) == (CheckStatus.ERROR, "app-a: delete on secrets missing")
 
 
