@@ -178,6 +178,11 @@ def test_namespaces_with_the_same_permissions_share_a_line() -> None:
     assert found.status(Check.RIGHTS) is CheckStatus.ERROR
     assert found.status(Check.NAMESPACES) is CheckStatus.UNKNOWN
     assert "the namespace is missing, or its Role" in found.problems[0].text
+    assert found.problems[0].remedy == (
+        "if the namespace does not exist, create it, or have the application's owner do so (`for name in "
+        'app-a app-b; do kubectl --context cluster-dev create namespace "$name"; done`); then apply what '
+        "`python -m deployments.target manifests --cluster dev` prints"
+    )
 
 
 @pytest.mark.parametrize("protected", [False, True])
@@ -281,6 +286,8 @@ def test_a_namespace_that_would_not_accept_a_secret_is_an_error(code: FailureCod
     assert found.status(Check.POLICY) is CheckStatus.UNKNOWN
     assert found.problems[0].text.startswith("app-a: ")
     assert ("quota" in found.problems[0].remedy) == (code is FailureCode.FORBIDDEN)
+    create = "(`kubectl --context cluster-dev create namespace app-a`), or take it out of the route"
+    assert (create in found.problems[0].remedy) == (code is FailureCode.NAMESPACE_MISSING)
 
 
 def test_without_dry_runs_the_policy_is_unknown() -> None:
