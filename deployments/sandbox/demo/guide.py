@@ -43,7 +43,7 @@ See or change the routes (each run reads them anew):
   cat $TLS_SYNC_CONFIG
 
 KUBECONFIG above has all rights, for you. The runs have their own, with only the rights that we ship.
-Reports: in the UI, under Artifacts and in the log of each run; here: prefect flow-run logs <id of the run>.
+Reports: in the UI, under Artifacts and in the log of each run; here: prefect flow-run logs ID.
 
 Ctrl-C here stops and removes everything.
 """
