@@ -90,6 +90,28 @@ def test_each_deployment_fits_its_flow() -> None:
     assert {deployment["entrypoint"] for deployment in DOCUMENT["deployments"]} == set(fitting)
 
 
+def test_descriptions_and_tags_tell_deployments_apart() -> None:
+    """Three of them are called `ops`; each has a tag of its own beside ours, and says what it is for."""
+    tags = [tuple(deployment["tags"]) for deployment in DOCUMENT["deployments"]]
+    assert tags == [("tls-sync", name) for name in ("sync", "group", "fleet", "preflight", "inventory")]
+    assert len({deployment["description"] for deployment in DOCUMENT["deployments"]}) == len(tags)
+
+
+def test_every_step_of_ours_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prefect loads each by its path; the last deployment deletes the schedules of an unused fleet."""
+    monkeypatch.chdir(ROOT)
+    steps = [
+        name for one in (DOCUMENT, *DOCUMENT["deployments"]) for step in one.get("build", []) for name in step
+    ]
+    ours = [name for name in steps if not name.startswith("prefect.")]
+    assert [import_object(name).__name__ for name in ours] == [
+        "require_home",
+        "require_home",
+        "drop_fleet_schedules",
+    ]
+    assert [name for step in DOCUMENT["deployments"][-1]["build"] for name in step] == ours[1:]
+
+
 def test_a_fleet_has_slots_of_its_own() -> None:
     """The group's limit is that of a fleet; fleets and scheduled runs take none of these slots."""
     found = {
@@ -199,17 +221,19 @@ def test_deploying_twice_makes_each_deployment_and_schedule_once(env: dict[str, 
 def test_schedules_are_active_in_one_deployment_never_in_both(
     env: dict[str, str], active: str, verify: str
 ) -> None:
-    """TLS_SYNC_FLEET moves the schedules to the fleet; where they are switched off, none is active."""
+    """TLS_SYNC_FLEET moves the schedules to the fleet, which has none without it, also none to resume."""
     on = {slug for slug in ("cron", "verify") if active == "true" and (slug == "cron" or verify == "true")}
-    for fleet in ("false", "true"):
+    for fleet in ("false", "true", "false"):
         given = {"TLS_SYNC_SCHEDULE_ACTIVE": active, "TLS_SYNC_VERIFY": verify}
         deploy({**env, "TLS_SYNC_FLEET": fleet, **given})
         found = {}
         for name in ("tls-sync", "tls-sync-fleet"):
             deployment = http_client(api_url()).get(f"/deployments/name/{name}/ops").json()
-            found[name] = {slug for slug, one in schedules_of(deployment).items() if one.active}
+            schedules = schedules_of(deployment)
+            found[name] = {slug for slug, one in schedules.items() if one.active}
         scheduled = "tls-sync-fleet" if fleet == "true" else "tls-sync"
         assert found == {name: on if name == scheduled else set() for name in found}
+        assert set(schedules) == ({"cron", "verify"} if fleet == "true" else set())
 
 
 @pytest.mark.apiserver
