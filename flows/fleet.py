@@ -15,13 +15,14 @@ from pydantic import Field
 from tasks.config.limits import RUN_LIMIT
 from tasks.config.load import load_config
 from tasks.config.schema import SyncConfig
-from tasks.domain.parameters import RunParameters
+from tasks.domain.parameters import FLEET_TAG, RunParameters
 from tasks.fleet import report
 from tasks.fleet.groups import GroupResult, groups_by_wave
 from tasks.fleet.runs import run_waves
 from tasks.metrics.push import push_fleet, reporting_config_errors
 from tasks.orchestration.process import prepare
 from tasks.orchestration.publish import flush_logs
+from tasks.orchestration.run_tags import tag_run
 from tasks.report.terminal import records
 from tasks.runtime.shutdown import begin_run
 from tasks.runtime.signals import Stage, set_stage
@@ -58,6 +59,7 @@ def tls_sync_fleet(
         config = load_config()
     parameters = RunParameters(certificate=certificate, dry_run=dry_run, verify=verify)
     waves = groups_by_wave(config.select(parameters))
+    tag_run(FLEET_TAG, *parameters.tags)
     results, signal = run_waves(waves, config, parameters, began + RUN_LIMIT)
     publish(results, config, began, dry_run=dry_run)
     if signal:

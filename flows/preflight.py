@@ -8,8 +8,10 @@ from prefect.states import Completed, Failed
 from pydantic import Field
 
 from tasks.config.load import load_config
+from tasks.domain.parameters import RunParameters
 from tasks.orchestration.prefect_api import PrefectAPIError, prefect_api
 from tasks.orchestration.process import prepare
+from tasks.orchestration.run_tags import tag_run
 from tasks.orchestration.schedule import longest_gap
 from tasks.preflight import render
 from tasks.preflight.model import Preflight
@@ -37,6 +39,7 @@ def preflight(
     ),
 ) -> State[None]:
     begin_run()
+    tag_run(*RunParameters(cluster=cluster).tags)
     found = _with_schedule(run_preflight(load_config(), cluster))
     verdict, logger = render.verdict(found), get_run_logger()
     log = logger.info if verdict.ok else logger.error

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from tasks.domain import text
 from tasks.domain.models import Model
+from tasks.domain.parameters import is_run_tag
 from tasks.domain.text import fold
 
 SCHEMA_VERSION = 1
@@ -53,11 +54,12 @@ class Run(Model):
 def started_by(
     *, scheduled: bool, creator: str, deployed: bool, tags: Iterable[str], deployment_tags: Iterable[str]
 ) -> str:
-    """Return `schedule`, the name of the creator, `by hand` or `shell`, with the tags of this run alone.
+    """Return `schedule`, the name of the creator, `by hand` or `shell`, with the tags of its starter.
 
     Prefect's server has no users; `prefect deployment run … --tag alice` records who started the run.
     """
-    own_tags = sorted(set(tags) - set(deployment_tags) - {"auto-scheduled"})
+    given = set(tags) - set(deployment_tags) - {"auto-scheduled"}
+    own_tags = sorted(tag for tag in given if not is_run_tag(tag))
     starter = "schedule" if scheduled else creator or ("by hand" if deployed else "shell")
     return f"{starter} ({', '.join(own_tags)})" if own_tags else starter
 

@@ -42,6 +42,7 @@ def run(**values: Any) -> Run:
         ({"creator": "automation on renewal"}, "automation on renewal"),
         ({"deployed": True, "tags": ["tls-sync", "alice"]}, "by hand (alice)"),
         ({"scheduled": True, "tags": ["tls-sync", "auto-scheduled"]}, "schedule"),
+        ({"tags": ["cluster:dev", "dry-run", "alice", "group:eu", "fleet"]}, "shell (alice)"),
     ],
 )
 def test_a_run_shows_who_started_it(given: dict[str, Any], expected: str) -> None:
