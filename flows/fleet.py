@@ -23,6 +23,7 @@ from tasks.metrics.push import push_fleet, reporting_config_errors
 from tasks.orchestration.process import prepare
 from tasks.orchestration.publish import flush_logs
 from tasks.orchestration.run_tags import tag_run
+from tasks.report.headline import headline
 from tasks.report.terminal import records
 from tasks.runtime.shutdown import begin_run
 from tasks.runtime.signals import Stage, set_stage
@@ -72,8 +73,8 @@ def tls_sync_fleet(
 
 def publish(results: list[GroupResult], config: SyncConfig, began: datetime, *, dry_run: bool) -> None:
     """Log the report, create its artifact and push metrics; a dry run pushes none."""
-    ok, logger = report.verdict(results, config).ok, get_run_logger()
-    log = logger.info if ok else logger.error
+    verdict, logger = report.verdict(results, config), get_run_logger()
+    log = logger.info if verdict.ok else logger.error
     for part in records(report.render(results, config)):
         log("%s", part)
     set_stage(Stage.REPORTED)
@@ -81,8 +82,8 @@ def publish(results: list[GroupResult], config: SyncConfig, began: datetime, *, 
         create_markdown_artifact(
             report.render_markdown(results, config),
             key="dry-run-tls-sync-fleet" if dry_run else "tls-sync-fleet",
-            description="What became of each group of clusters",
+            description=headline(verdict),
         )
     finally:
-        if not dry_run and (error := push_fleet(config, began, ok=ok)):
+        if not dry_run and (error := push_fleet(config, began, ok=verdict.ok)):
             logger.warning("%s", error)

@@ -14,6 +14,7 @@ from tasks.inventory import summary, table
 from tasks.inventory.collect import collect_inventory
 from tasks.orchestration.process import prepare
 from tasks.orchestration.run_tags import tag_run
+from tasks.report.headline import headline
 from tasks.report.rows import LOG_ROWS
 from tasks.runtime.shutdown import begin_run
 
@@ -45,7 +46,7 @@ def inventory(
     create_markdown_artifact(
         table.render_markdown(report),
         key="tls-sync-inventory",
-        description="Which certificate is where, until when, and whether it is the right one",
+        description=headline(verdict),
     )
     state = Completed if verdict.ok else Failed
     return state(name=verdict.name, message=verdict.message)

@@ -17,6 +17,7 @@ from tasks.preflight import render
 from tasks.preflight.model import Preflight
 from tasks.preflight.probe import preflight as run_preflight
 from tasks.preflight.schedule import with_schedule, without_schedule
+from tasks.report.headline import headline
 from tasks.runtime.shutdown import begin_run
 
 prepare()
@@ -45,7 +46,7 @@ def preflight(
     log = logger.info if verdict.ok else logger.error
     log("%s", render.render(found))
     create_markdown_artifact(
-        render.render_markdown(found), key="tls-sync-preflight", description="Whether runs can work"
+        render.render_markdown(found), key="tls-sync-preflight", description=headline(verdict)
     )
     state = Completed if verdict.ok else Failed
     return state(name=verdict.name, message=verdict.message)

@@ -31,11 +31,12 @@ from prefect.client.schemas.sorting import FlowRunSort, LogSort
 from prefect.exceptions import ObjectNotFound
 
 from tasks.domain.text import printable
+from tasks.orchestration.last_in_sync import TASK_PREFIX
 from tasks.orchestration.prefect_api import PrefectAPIError
 from tasks.report.history import FAILED_TYPES, ClusterOutcome, Run, started_by
 
-FLOW_PREFIX, TASK_PREFIX, WATCHER = "tls-sync", "sync-", "tls-sync-watch"
-"""Prefix of the names of our flows, and of task runs that sync a cluster; the name of the watcher's flow."""
+FLOW_PREFIX, WATCHER = "tls-sync", "tls-sync-watch"
+"""Prefix of the names of our flows; the name of the watcher's flow."""
 PAGE_SIZE, MAX_PAGES = 100, 20
 """Number of runs per request, and maximum number of requests."""
 MAX_ITEMS = 200
