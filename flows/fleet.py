@@ -15,13 +15,15 @@ from pydantic import Field
 from tasks.config.limits import RUN_LIMIT
 from tasks.config.load import load_config
 from tasks.config.schema import SyncConfig
-from tasks.domain.parameters import RunParameters
+from tasks.domain.parameters import FLEET_TAG, RunParameters
 from tasks.fleet import report
 from tasks.fleet.groups import GroupResult, groups_by_wave
 from tasks.fleet.runs import run_waves
 from tasks.metrics.push import push_fleet, reporting_config_errors
 from tasks.orchestration.process import prepare
 from tasks.orchestration.publish import flush_logs
+from tasks.orchestration.run_tags import tag_run
+from tasks.report.headline import headline
 from tasks.report.terminal import records
 from tasks.runtime.shutdown import begin_run
 from tasks.runtime.signals import Stage, set_stage
@@ -58,6 +60,7 @@ def tls_sync_fleet(
         config = load_config()
     parameters = RunParameters(certificate=certificate, dry_run=dry_run, verify=verify)
     waves = groups_by_wave(config.select(parameters))
+    tag_run(FLEET_TAG, *parameters.tags)
     results, signal = run_waves(waves, config, parameters, began + RUN_LIMIT)
     publish(results, config, began, dry_run=dry_run)
     if signal:
@@ -70,8 +73,8 @@ def tls_sync_fleet(
 
 def publish(results: list[GroupResult], config: SyncConfig, began: datetime, *, dry_run: bool) -> None:
     """Log the report, create its artifact and push metrics; a dry run pushes none."""
-    ok, logger = report.verdict(results, config).ok, get_run_logger()
-    log = logger.info if ok else logger.error
+    verdict, logger = report.verdict(results, config), get_run_logger()
+    log = logger.info if verdict.ok else logger.error
     for part in records(report.render(results, config)):
         log("%s", part)
     set_stage(Stage.REPORTED)
@@ -79,8 +82,8 @@ def publish(results: list[GroupResult], config: SyncConfig, began: datetime, *, 
         create_markdown_artifact(
             report.render_markdown(results, config),
             key="dry-run-tls-sync-fleet" if dry_run else "tls-sync-fleet",
-            description="What became of each group of clusters",
+            description=headline(verdict),
         )
     finally:
-        if not dry_run and (error := push_fleet(config, began, ok=ok)):
+        if not dry_run and (error := push_fleet(config, began, ok=verdict.ok)):
             logger.warning("%s", error)

@@ -8,10 +8,13 @@ from prefect.states import Completed, Failed
 from pydantic import Field
 
 from tasks.config.load import load_config
+from tasks.domain.parameters import RunParameters
 from tasks.domain.text import WIDTH
 from tasks.inventory import summary, table
 from tasks.inventory.collect import collect_inventory
 from tasks.orchestration.process import prepare
+from tasks.orchestration.run_tags import tag_run
+from tasks.report.headline import headline
 from tasks.report.rows import LOG_ROWS
 from tasks.runtime.shutdown import begin_run
 
@@ -35,6 +38,7 @@ def inventory(
     ),
 ) -> State[None]:
     begin_run()
+    tag_run(*RunParameters(cluster=cluster).tags)
     report = collect_inventory(load_config(), cluster)
     verdict, logger = summary.inventory_verdict(report), get_run_logger()
     log = logger.info if verdict.ok else logger.error
@@ -42,7 +46,7 @@ def inventory(
     create_markdown_artifact(
         table.render_markdown(report),
         key="tls-sync-inventory",
-        description="Which certificate is where, until when, and whether it is the right one",
+        description=headline(verdict),
     )
     state = Completed if verdict.ok else Failed
     return state(name=verdict.name, message=verdict.message)

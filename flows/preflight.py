@@ -8,13 +8,16 @@ from prefect.states import Completed, Failed
 from pydantic import Field
 
 from tasks.config.load import load_config
+from tasks.domain.parameters import RunParameters
 from tasks.orchestration.prefect_api import PrefectAPIError, prefect_api
 from tasks.orchestration.process import prepare
+from tasks.orchestration.run_tags import tag_run
 from tasks.orchestration.schedule import longest_gap
 from tasks.preflight import render
 from tasks.preflight.model import Preflight
 from tasks.preflight.probe import preflight as run_preflight
 from tasks.preflight.schedule import with_schedule, without_schedule
+from tasks.report.headline import headline
 from tasks.runtime.shutdown import begin_run
 
 prepare()
@@ -37,12 +40,13 @@ def preflight(
     ),
 ) -> State[None]:
     begin_run()
+    tag_run(*RunParameters(cluster=cluster).tags)
     found = _with_schedule(run_preflight(load_config(), cluster))
     verdict, logger = render.verdict(found), get_run_logger()
     log = logger.info if verdict.ok else logger.error
     log("%s", render.render(found))
     create_markdown_artifact(
-        render.render_markdown(found), key="tls-sync-preflight", description="Whether runs can work"
+        render.render_markdown(found), key="tls-sync-preflight", description=headline(verdict)
     )
     state = Completed if verdict.ok else Failed
     return state(name=verdict.name, message=verdict.message)

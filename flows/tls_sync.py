@@ -20,6 +20,7 @@ from tasks.kubeconfig.reader import frozen_kubeconfig
 from tasks.metrics.push import reporting_config_errors
 from tasks.orchestration.process import prepare
 from tasks.orchestration.publish import final_state, flush_logs, label_with_share, publish, run_name
+from tasks.orchestration.run_tags import tag_run
 from tasks.orchestration.task_runners import task_submitter
 from tasks.plan.described import described
 from tasks.plan.spec import RunMemory, specs_for
@@ -77,6 +78,7 @@ def tls_sync(  # noqa: PLR0913, PLR0917  the parameters of a run
     with reporting_config_errors():
         config = load_config()
     clusters, run_deadline, memory = config.select(parameters), began + RUN_LIMIT, RunMemory()
+    tag_run(*parameters.tags)
     with frozen_kubeconfig(), task_submitter(config.task_runner, run_deadline) as submit:
         found = collect(config.source, verify=verify)
         snapshot = refuse_too_many(found, config.source, clusters, certificate, limit=memory_limit())

@@ -1,5 +1,6 @@
 """Rules between values of the configuration, and messages for all faults. Pure."""
 
+import shlex
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import islice
@@ -16,6 +17,8 @@ MAX_CLUSTERS = 1000
 
 MAX_FAULTS = 100
 """Maximum number of faults in a message. Overlapping patterns could have a million."""
+
+EXAMPLE_UID = "0c2f9a52-5a4e-4f0e-9d0b-6f1f0c6f2b11"
 
 Fault = tuple[str, str]
 """Path in the file, and a message with the fault and its remedy."""
@@ -44,7 +47,18 @@ def schema_faults(document: dict[str, Any], error: ValidationError) -> Iterator[
         if finding["type"] == "too_short" and _at(document, finding["loc"]):
             continue  # pydantic counts only valid items, and the others have faults of their own
         message = finding["msg"].removeprefix("Value error, ")
+        if finding["type"] == "string_pattern_mismatch":  # only ids of clusters have a pattern
+            message = _uid_message(document, finding["loc"])
         yield format_path(document, finding["loc"]), REMEDIES.get(finding["type"], message)
+
+
+def _uid_message(document: Any, location: tuple[int | str, ...]) -> str:
+    """Return what to give as clusterId, with the command that prints it for this cluster."""
+    context = _at(document, (*location[: 2 if location[0] == "clusters" else 1], "context"))
+    known = isinstance(context, str) and context and context.isprintable()
+    option = f"--context {shlex.quote(context)} " if known and "formerClusterIds" not in location else ""
+    command = f"kubectl {option}get namespace kube-system -o jsonpath='{{.metadata.uid}}'"
+    return f"not the uid of a namespace, as in {EXAMPLE_UID}; `{command}` prints it"
 
 
 def format_path(document: Any, location: tuple[int | str, ...]) -> str:

@@ -13,7 +13,7 @@ from pydantic.alias_generators import to_camel
 from tasks.config import rules, values
 from tasks.domain.errors import ConfigError
 from tasks.domain.models import Model, Row, SecretRef
-from tasks.domain.names import is_glob, is_name, matches
+from tasks.domain.names import UID, is_glob, is_name, matches
 from tasks.domain.parameters import RunParameters
 from tasks.domain.patterns import PatternIndex
 
@@ -25,7 +25,7 @@ Pattern = Annotated[str, AfterValidator(values.pattern)]
 Hostname = Annotated[str, AfterValidator(values.hostname)]
 Address = Annotated[str, AfterValidator(values.address)]
 Context = Annotated[str, Field(min_length=1), AfterValidator(values.context)]
-ClusterId = Annotated[str, Field(min_length=1)]
+ClusterId = Annotated[str, Field(min_length=1, pattern=f"^{UID.pattern}$")]
 Selector = Annotated[dict[str, str], AfterValidator(values.selector)]
 
 
@@ -73,7 +73,7 @@ class Cluster(Section):
     name: Label
     context: Context
     protected: StrictBool = False
-    cluster_id: str | None = Field(default=None, min_length=1)
+    cluster_id: ClusterId | None = None
     suspended: StrictBool = False
     allow_exec: StrictBool = False
     """Whether the kubeconfig may run an exec plugin for the credential."""
@@ -108,7 +108,7 @@ class Cluster(Section):
 class Source(Section):
     namespace: Namespace
     context: Context | None = None
-    cluster_id: str | None = Field(default=None, min_length=1)
+    cluster_id: ClusterId | None = None
     former_cluster_ids: tuple[ClusterId, ...] = ()
     """The uids of OPS clusters that this one replaces: copies that they wrote are ours."""
     selector: Selector = Field(default_factory=dict)

@@ -18,7 +18,7 @@ ADDRESS = re.compile(r"(\[(?P<v6>[0-9a-f:.]{2,45})\]|(?P<host>[a-z0-9.-]{1,253})
 LABEL_KEY = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 DATA_KEY = re.compile(r"[-._A-Za-z0-9]{1,253}")  # of a Secret or ConfigMap
-UID = re.compile(r"[0-9a-f-]{36}")
+UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # RFC 9562, as Kubernetes writes it
 
 # No certificate is sent to the cluster's own namespaces, nor to those of the tools that manage it.
 PROTECTED = frozenset({"default", "cert-manager", "argocd", "tls-sync"})

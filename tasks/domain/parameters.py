@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass, fields
 
+CLUSTER_TAG, GROUP_TAG, DRY_RUN_TAG, FLEET_TAG = "cluster:", "group:", "dry-run", "fleet"
+"""The tags of runs in Prefect; the first two are followed by a name."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunParameters:
@@ -29,6 +32,18 @@ class RunParameters:
         marks = {"(dry run)": self.dry_run, "(urgent only)": self.urgent_only, "(verify)": self.verify}
         words += [mark for mark, is_set in marks.items() if is_set]
         return " ".join(word for word in words if word)
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The run's tags in Prefect: `cluster:dev`, `group:eu`, `dry-run`."""
+        chosen = {CLUSTER_TAG: self.cluster, GROUP_TAG: self.group}
+        tags = tuple(f"{prefix}{name}" for prefix, name in chosen.items() if name)
+        return (*tags, DRY_RUN_TAG) if self.dry_run else tags
+
+
+def is_run_tag(tag: str) -> bool:
+    """Return whether a run sets this tag itself."""
+    return tag in (DRY_RUN_TAG, FLEET_TAG) or tag.startswith((CLUSTER_TAG, GROUP_TAG))
 
 
 PARAMETERS = frozenset(field.name for field in fields(RunParameters))

@@ -132,10 +132,7 @@ class Reason(ExplainedCode):
     ISSUANCE_LATE = (
         "IssuanceLate",
         "cert-manager should have issued it by now",
-        (
-            "see why: `cmctl status certificate <certificate>`, or describe its Certificate, Order and "
-            "Challenge on OPS"
-        ),
+        ("see why: `cmctl status certificate NAME`, or describe its Certificate, Order and Challenge on OPS"),
     )
     GONE_FROM_SOURCE = (
         "GoneFromSource",

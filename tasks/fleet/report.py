@@ -11,7 +11,7 @@ from tasks.report.verdict import MAX_NAMED, Verdict
 
 URGENT_ONLY = (
     "urgent only, since too many copies failed in an earlier wave; fix what failed there: the groups' own "
-    "reports say what it was (prefect flow-run logs <run>)"
+    "reports say what it was (prefect flow-run logs ID)"
 )
 
 

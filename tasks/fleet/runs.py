@@ -23,7 +23,7 @@ from prefect.logging import get_run_logger
 from prefect.states import Cancelling
 
 from tasks.config.schema import SyncConfig
-from tasks.domain.parameters import RunParameters
+from tasks.domain.parameters import FLEET_TAG, RunParameters
 from tasks.fleet import groups as fleet
 from tasks.fleet.groups import Group, GroupResult, RunFailure
 from tasks.runtime import shutdown
@@ -116,7 +116,9 @@ class _Wave:
                 parameters=asdict(parameters),
                 timeout=0,
                 idempotency_key=key,
-                flow_run_name=parameters.run_name,  # the run sets the same name, but only once it starts
+                # The run sets the same name and tags, but only once it starts.
+                flow_run_name=parameters.run_name,
+                tags=[FLEET_TAG, *parameters.tags],
             )
             assert isinstance(run, FlowRun)  # a coroutine only in an event loop
         except _API_ERRORS as error:

@@ -46,16 +46,17 @@ def render(report: InventoryReport, width: int | None = None, rows: int | None =
     """Return the verdict, the table, and what a person has to do.
 
     Without `width`, in characters, all columns are shown in full. With `rows`, the table has at most that
-    many rows, and only copies that are not ok.
+    many rows, and the copies that are not ok come first.
     """
-    shown = [one for one in report.copies if rows is None or not one.ok][:rows]
+    shown = sorted(report.copies, key=lambda one: rows is not None and one.ok)[:rows]
     prose_width = width or 100
     lines = fold(summary.inventory_verdict(report).message, prose_width)
     if shown:
         lines += ["", *_table(report, shown, width)]
     prose: list[str] = []
     if rows is not None and len(shown) < len(report.copies):
-        prose += ["", f"… and {len(report.copies) - len(shown)} more rows: see the run's artifact"]
+        more = texts.count_of(len(report.copies) - len(shown), "more row")
+        prose += ["", f"… and {more}: see the run's artifact"]
     prose += _explanations(shown)
     if notes := [*summary.notes(report), *summary.expiry_notes(report)]:
         prose += ["", *(printable(note) for note in notes[:rows])]

@@ -16,11 +16,15 @@ from prefect.client.schemas.filters import ArtifactCollectionFilter, ArtifactCol
 from prefect.exceptions import PrefectException
 
 from tasks.domain.models import ClusterReport, RunReport
+from tasks.orchestration.last_in_sync import last_in_sync
 from tasks.report import markdown
+from tasks.report.headline import cluster_headline, run_headline
 
 CONCURRENCY = 8
 REPEATED_AFTER = timedelta(days=1)
 """An older artifact is repeated: Prefect deletes it with its run, up to a day before it forgets the text."""
+MAX_LOOKUPS = 20
+"""Maximum number of clusters of which Prefect is asked when they were last in sync; two requests each."""
 PAGE = 10
 """Artifacts that are read in one request: each may have a MiB, and a pod has little memory."""
 
@@ -35,15 +39,18 @@ def create_artifacts(report: RunReport, *, everything: bool = False) -> None:
     key = "dry-run-tls-sync" if report.parameters.dry_run else "tls-sync"
     with get_client(sync_client=True) as client, ThreadPoolExecutor(CONCURRENCY) as pool:
 
-        def create(text: Callable[[], str], suffix: str, description: str) -> Future[None]:
+        def create(text: Callable[[], str], suffix: str, description: Callable[[], str]) -> Future[None]:
             # The text is made in the thread: those of many clusters at once would be too much for a pod.
             return pool.submit(copy_context().run, _create, client, f"{key}{suffix}", text, description)
 
         try:
-            created = [create(partial(markdown.render_run, report), "", "The run's report")]
+            created = [create(partial(markdown.render_run, report), "", partial(run_headline, report))]
+            lookups = iter(range(MAX_LOOKUPS))
             for cluster in report.clusters if everything else _news(client, report, key):
                 text = partial(markdown.render_cluster, cluster)
-                created.append(create(text, f"-{cluster.cluster}", f"What became of {cluster.cluster}"))
+                look_up = not cluster.ok and next(lookups, None) is not None
+                description = partial(_describe, client, cluster, report.now, look_up=look_up)
+                created.append(create(text, f"-{cluster.cluster}", description))
             for one in as_completed(created):
                 one.result()
         except BaseException:
@@ -75,12 +82,19 @@ def _latest(client: SyncPrefectClient, keys: list[str], since: datetime) -> dict
     return {one.key: one.data for one in found if one.updated and one.updated > since}
 
 
-def _create(client: SyncPrefectClient, key: str, text: Callable[[], str], description: str) -> None:
+def _describe(client: SyncPrefectClient, cluster: ClusterReport, now: datetime, *, look_up: bool) -> str:
+    """Return the status of a cluster; with `look_up`, Prefect is asked when it was last in sync."""
+    return cluster_headline(cluster, now, last_in_sync(client, cluster.cluster) if look_up else None)
+
+
+def _create(
+    client: SyncPrefectClient, key: str, text: Callable[[], str], description: Callable[[], str]
+) -> None:
     client.create_artifact(
         ArtifactCreate(
             key=key,
             type="markdown",
-            description=description,
+            description=description(),
             data=text(),
             flow_run_id=UUID(runtime.flow_run.id),
         )

@@ -18,6 +18,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilter,
     FlowRunFilterExpectedStartTime,
     FlowRunFilterId,
+    FlowRunFilterName,
     FlowRunFilterState,
     FlowRunFilterStateType,
     LogFilter,
@@ -29,11 +30,13 @@ from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort, LogSort
 from prefect.exceptions import ObjectNotFound
 
+from tasks.domain.text import printable
+from tasks.orchestration.last_in_sync import TASK_PREFIX
 from tasks.orchestration.prefect_api import PrefectAPIError
 from tasks.report.history import FAILED_TYPES, ClusterOutcome, Run, started_by
 
-FLOW_PREFIX, TASK_PREFIX, WATCHER = "tls-sync", "sync-", "tls-sync-watch"
-"""Prefix of the names of our flows, and of task runs that sync a cluster; the name of the watcher's flow."""
+FLOW_PREFIX, WATCHER = "tls-sync", "tls-sync-watch"
+"""Prefix of the names of our flows; the name of the watcher's flow."""
 PAGE_SIZE, MAX_PAGES = 100, 20
 """Number of runs per request, and maximum number of requests."""
 MAX_ITEMS = 200
@@ -41,31 +44,44 @@ MAX_ITEMS = 200
 SCHEDULED = "Scheduled"
 REPORT, FINISHED = re.compile(r"tls-sync( \(dry run\))?: "), "Finished in state"
 """Beginnings of the report in a log, and of what Prefect logs after it."""
+PART_OF_ID = re.compile("[0-9a-f-]{4,36}")
+"""The beginning or the end of a run's id."""
+MAX_FOUND = 5
+"""Maximum number of runs that are named where a text means several."""
 
 
 def read_runs(client: SyncPrefectClient, *, failed: bool) -> Iterator[Run]:
     """Yield our runs, newest first; with `failed`, only those that failed."""
+    for page in _pages(client, failed=failed):
+        yield from _with_details(client, page)
+
+
+def _pages(
+    client: SyncPrefectClient, *, failed: bool = False, name: str | None = None
+) -> Iterator[list[FlowRun]]:
+    """Yield our runs, as read_runs does, in pages and without details; with `name`, those so named."""
     for page in range(MAX_PAGES):
         found = client.read_flow_runs(
             flow_filter=FlowFilter(name=FlowFilterName(like_=FLOW_PREFIX)),
-            flow_run_filter=_filter(failed=failed),
+            flow_run_filter=_filter(failed=failed, name=name),
             sort=FlowRunSort.EXPECTED_START_TIME_DESC,
             limit=PAGE_SIZE,
             offset=page * PAGE_SIZE,
         )
         if begun := [run for run in found if run.state_name != SCHEDULED]:
-            yield from _with_details(client, begun)
+            yield begun
         if len(found) < PAGE_SIZE:
             return
 
 
-def _filter(*, failed: bool) -> FlowRunFilter:
+def _filter(*, failed: bool, name: str | None) -> FlowRunFilter:
     """Select runs that have started or are due, not those that are scheduled for later."""
     types = [StateType(name) for name in sorted(FAILED_TYPES)]
     soon = datetime.now(UTC) + timedelta(minutes=10)  # a run that waits for a slot is put off a little
     return FlowRunFilter(
         state=FlowRunFilterState(type=FlowRunFilterStateType(any_=types)) if failed else None,
         expected_start_time=FlowRunFilterExpectedStartTime(before_=soon),
+        name=FlowRunFilterName(any_=[name]) if name else None,
     )
 
 
@@ -168,7 +184,7 @@ def _watched_clusters(client: SyncPrefectClient, ids: set[UUID]) -> dict[UUID, d
 
 
 def find_run(client: SyncPrefectClient, text: str) -> UUID:
-    """Return the id of a run, given all of it or a prefix.
+    """Return the id of a run, given the id, its beginning or end, or the run's name.
 
     Raises PrefectAPIError unless exactly one run has it.
     """
@@ -178,11 +194,34 @@ def find_run(client: SyncPrefectClient, text: str) -> UUID:
         raise PrefectAPIError(f"Prefect has no run {text}; --history shows those that it has") from None
     except ValueError:
         pass
-    found = {run.id for run in read_runs(client, failed=False) if run.id.startswith(text.lower())}
-    if len(text) < 4 or len(found) != 1:
-        how_many = f"{len(found)} runs begin" if len(found) > 1 and len(text) >= 4 else "no one run begins"
-        raise PrefectAPIError(f"{how_many} with {text!r}; give more of its id, as --history shows it")
-    return UUID(found.pop())
+    # A new run moves the others to later pages, so that one may be read twice.
+    found = list(
+        {run.id: run for run in _by_part_of_id(client, text.lower()) or _named(client, text)}.values()
+    )
+    if not found:
+        has = "has an id that begins or ends so, or that name; --history shows the runs that there are"
+        raise PrefectAPIError(f"no run {has}: {text!r}")
+    if len(found) > 1:
+        raise PrefectAPIError(_ambiguous(text, found))
+    return found[0].id
+
+
+def _by_part_of_id(client: SyncPrefectClient, text: str) -> list[FlowRun]:
+    if not PART_OF_ID.fullmatch(text):
+        return []
+    runs = (run for page in _pages(client) for run in page)
+    return [run for run in runs if str(run.id).startswith(text) or str(run.id).endswith(text)]
+
+
+def _named(client: SyncPrefectClient, name: str) -> list[FlowRun]:
+    return [run for page in _pages(client, name=name) for run in page]
+
+
+def _ambiguous(text: str, found: list[FlowRun]) -> str:
+    """Name the newest runs that were found, with the ids in full."""
+    newest = ", ".join(f"{run.id} ({printable(run.name)})" for run in found[:MAX_FOUND])
+    more = f" and {len(found) - MAX_FOUND} more" if len(found) > MAX_FOUND else ""
+    return f"{len(found)} runs are meant by {text!r}; give the id of one: {newest}{more}"
 
 
 def read_logs(client: SyncPrefectClient, run: UUID) -> Iterator[tuple[datetime, int, str]]:

@@ -1,6 +1,7 @@
 """Turns a cluster's responses in a preflight into findings with remedies. Pure."""
 
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import NamedTuple
@@ -167,18 +168,18 @@ def with_duplicates(
 def permission_findings(cluster: Cluster, permissions: Mapping[str, Permissions]) -> Iterator[Finding]:
     """Return the missing and the excess verbs on Secrets; namespaces with the same verbs share a finding."""
     verbs = required_verbs(prune=cluster.prune)
-    for missing, names in _grouped({name: one.missing(verbs) for name, one in permissions.items()}):
-        remedy = on_target(cluster.name)
+    for missing, found in _grouped({name: one.missing(verbs) for name, one in permissions.items()}):
+        remedy, names = on_target(cluster.name), ", ".join(found)
         text = f"{names}: {', '.join(missing)} on secrets missing"
         if missing == tuple(sorted(verbs)):
             text = f"{names}: no right on secrets: the namespace is missing, or its Role"
-            remedy = f"create the namespace if it does not exist, then {remedy}"
+            remedy = f"{_create_namespace(cluster, found)}; then {remedy}"
             unseen = f"{names}: without permissions there, the server does not say whether it exists"
             yield unknown(Check.NAMESPACES, unseen, remedy)
         yield _missing(text, remedy)
     code, finding = FailureCode.EXCESSIVE_RIGHTS, error if cluster.protected else warning
-    for excess, names in _grouped({name: one.excess(verbs) for name, one in permissions.items()}):
-        text = f"{names}: {', '.join(excess)} on secrets not needed"
+    for excess, found in _grouped({name: one.excess(verbs) for name, one in permissions.items()}):
+        text = f"{', '.join(found)}: {', '.join(excess)} on secrets not needed"
         yield finding(Check.RIGHTS, code, text, code.remedy)
     if not any(one.missing(verbs) or one.excess(verbs) for one in permissions.values()):
         yield ok(Check.RIGHTS, f"as needed in {', '.join(permissions)}")
@@ -200,9 +201,18 @@ def _missing(text: str, remedy: str) -> Finding:
     return error(Check.RIGHTS, FailureCode.FORBIDDEN, text, remedy)
 
 
-def _grouped(cases: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[tuple[str, ...], str]]:
+def _grouped(cases: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[tuple[str, ...], list[str]]]:
     for case in dict.fromkeys(case for case in cases.values() if case):
-        yield case, ", ".join(name for name, one in cases.items() if one == case)
+        yield case, [name for name, one in cases.items() if one == case]
+
+
+def _create_namespace(cluster: Cluster, names: list[str]) -> str:
+    """Return how to create namespaces: the manifests that grant rights there make none."""
+    command = f"kubectl --context {shlex.quote(cluster.context)} create namespace"
+    command += f" {names[0]}" if len(names) == 1 else ' "$name"'
+    if len(names) > 1:
+        command = f"for name in {' '.join(names)}; do {command}; done"
+    return f"if the namespace does not exist, create it, or have the application's owner do so (`{command}`)"
 
 
 def source_findings(
@@ -250,6 +260,8 @@ def dry_run_findings(cluster: Cluster, who: str, results: Mapping[str, DryRunRes
             code, detail = one.failure.code, f" ({one.failure.detail})" if one.failure.detail else ""
             text = f"{name}: it would not accept a Secret of ours: {code.sentence}{detail}"
             remedy = NOT_ADMITTED if code in REFUSALS else code.remedy
+            if code is FailureCode.NAMESPACE_MISSING:
+                remedy = f"{_create_namespace(cluster, [name])}, or take it out of the route"
             yield error(Check.NAMESPACES, code, text, remedy)
             yield unknown(Check.POLICY, f"{name}: it can't be checked")
         else:

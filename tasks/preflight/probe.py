@@ -5,7 +5,7 @@ It sends the same requests as a run and needs no further permission. diagnose.py
 
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -26,6 +26,7 @@ from tasks.plan import ownership
 from tasks.plan.unrouted import routed_by, without_unrouted
 from tasks.preflight import diagnose
 from tasks.preflight.diagnose import DryRunResult
+from tasks.preflight.missing import missing_findings
 from tasks.preflight.model import Check, CheckStatus, Finding, Preflight, Readiness, RenewalWindow
 from tasks.preflight.schedule import shortest_window
 from tasks.runtime.shutdown import stop
@@ -42,7 +43,7 @@ def preflight(config: SyncConfig, cluster: str | None = None) -> Preflight:
         contexts()
     except ClusterError as error:
         raise ConfigError(f"kubeconfig: {error.failure.detail}") from None
-    ops = _checked(config.source.label, lambda one: _check_ops(one, config))
+    ops = _checked(config.source.label, lambda one: _check_ops(one, config, targets))
 
     def check(target: Cluster) -> Readiness:
         return _checked(target.name, lambda one: _check_target(one, target, config.owner, ops.uid))
@@ -100,7 +101,7 @@ def _authenticated(probe: _Probe, context: str | None, *, allow_exec: bool) -> I
         yield client
 
 
-def _check_ops(probe: _Probe, config: SyncConfig) -> None:
+def _check_ops(probe: _Probe, config: SyncConfig, targets: Sequence[Cluster]) -> None:
     source = config.source
     with _authenticated(probe, source.context, allow_exec=source.allow_exec) as client:
         identity = diagnose.ops_cluster_id_finding(source, probe.uid)
@@ -119,6 +120,8 @@ def _check_ops(probe: _Probe, config: SyncConfig) -> None:
             probe.shortest = shortest_window(statuses, routed_by(config.clusters))
             probe.findings += diagnose.source_findings(source.namespace, len(versions), failure, len(pending))
             probe.findings += diagnose.issuance_findings(pending, datetime.now(UTC))
+            awaited = {one.ref.name for one in issuances}
+            probe.findings += missing_findings(targets, versions.keys() | awaited)
 
 
 def _certificates(

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from tasks.domain import text
 from tasks.domain.models import Model
+from tasks.domain.parameters import is_run_tag
 from tasks.domain.text import fold
 
 SCHEMA_VERSION = 1
@@ -17,6 +18,8 @@ FAILED_TYPES = frozenset({"FAILED", "CRASHED"})
 MARKS = {"COMPLETED": "✓", "FAILED": "✗", "CRASHED": "✗", "RUNNING": "…", "CANCELLED": "-"}
 MAX_MESSAGE = 2000
 """Maximum length of a message that is shown, in characters."""
+MIN_ID = 8
+"""Minimum number of characters of an id that are shown."""
 
 
 class ClusterOutcome(Model):
@@ -51,11 +54,12 @@ class Run(Model):
 def started_by(
     *, scheduled: bool, creator: str, deployed: bool, tags: Iterable[str], deployment_tags: Iterable[str]
 ) -> str:
-    """Return `schedule`, the name of the creator, `by hand` or `shell`, with the tags of this run alone.
+    """Return `schedule`, the name of the creator, `by hand` or `shell`, with the tags of its starter.
 
     Prefect's server has no users; `prefect deployment run … --tag alice` records who started the run.
     """
-    own_tags = sorted(set(tags) - set(deployment_tags) - {"auto-scheduled"})
+    given = set(tags) - set(deployment_tags) - {"auto-scheduled"}
+    own_tags = sorted(tag for tag in given if not is_run_tag(tag))
     starter = "schedule" if scheduled else creator or ("by hand" if deployed else "shell")
     return f"{starter} ({', '.join(own_tags)})" if own_tags else starter
 
@@ -79,13 +83,27 @@ def matches(run: Run, cluster: str | None, *, failed: bool) -> bool:
 def render(runs: Iterable[Run], *, cluster: str | None, zone: tzinfo | None, width: int) -> str:
     """Return a table of the runs, and below it the messages of those that are not Completed."""
     shown = list(runs)
+    length = id_length(run.id for run in shown)
     header = ["began", "took", "run", "by", "state", "clusters", "id"]
-    lines = text.table(header, [_row(run, zone) for run in shown])
+    lines = text.table(header, [[*_row(run, zone), run.id[-length:]] for run in shown])
     for run in shown:
         if messages := list(_messages(run, cluster)):
-            lines += ["", text.printable(f"{run.name} ({run.id[:8]}): {run.state}")]
+            lines += ["", text.printable(f"{run.name} ({run.id[-length:]}): {run.state}")]
             lines += [part for line in messages for part in fold(f"  {line}", width)]
     return "\n".join(lines)
+
+
+def id_length(ids: Iterable[str]) -> int:
+    """Return how many characters of the ids tell them apart, counted from their ends; at least MIN_ID.
+
+    Prefect's ids begin with the time at which a run was created, which all scheduled runs of a batch share;
+    their last 12 characters are random.
+    """
+    all_ids = set(ids)
+    length = MIN_ID
+    while len({one[-length:] for one in all_ids}) < len(all_ids):
+        length += 1
+    return length
 
 
 def _row(run: Run, zone: tzinfo | None) -> list[str]:
@@ -99,7 +117,6 @@ def _row(run: Run, zone: tzinfo | None) -> list[str]:
         run.started_by,
         run.state,
         clusters or "-",
-        run.id[:8],
     ]
 
 

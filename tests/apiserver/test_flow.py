@@ -282,6 +282,7 @@ def test_the_ui_shows_telling_names_and_reports(world: World) -> None:
     world.issue("web-tls")
     state = run(cluster="dev", dry_run=True)
     assert flow_run(state).name == "sync dev (dry run)"
+    assert sorted(flow_run(state).tags) == ["cluster:dev", "dry-run"]
     runs = task_runs(state)
     assert set(runs) == {"collect-certificates", "sync-dev"}
     assert runs["sync-dev"].tags == ["cluster:dev"]

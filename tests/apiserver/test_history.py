@@ -8,6 +8,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from prefect.client.orchestration import get_client
@@ -97,17 +98,20 @@ def test_the_last_failures_of_one_cluster(world: World) -> None:
 
 @pytest.mark.usefixtures("prefect_server", "no_waiting")
 def test_the_log_of_a_run_is_printed(world: World) -> None:
-    """A run is selected by its id or the id's first digits; its log has the report and the tasks' lines."""
+    """A run is selected by its id, its beginning or end, or the run's name; the log has the tasks' lines."""
     world.issue("web-tls")
     found = str(run_id(run()))
     deadline = time.monotonic() + 120  # the run's process sends its log some moments later
     while "tls-sync: 3 clusters: create 3" not in (done := command("--logs", found)).stdout:
         assert (done.returncode, done.stderr) == (0, "")
         assert time.monotonic() < deadline, done.stdout
-    assert "tls-sync: 3 clusters: create 3" in command("--logs", found[:13]).stdout
+    with prefect_api() as client:
+        client.update_flow_run(UUID(found), name="the one of this test")
+    for part in (found[:13], found[-8:], "the one of this test"):
+        assert "tls-sync: 3 clusters: create 3" in command("--logs", part).stdout, part
     done = command("--logs", "0" * 8)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "no one run begins with '00000000'" in done.stderr
+    assert "or that name; --history shows the runs that there are: '00000000'" in done.stderr
     done = command("--logs", "00000000-0000-4000-8000-000000000000")
     assert "Prefect has no run 00000000-0000-4000-8000-000000000000" in done.stderr
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from deployments.sandbox.clusters import pki
+from deployments.sandbox.clusters import manifests, pki
 from deployments.sandbox.clusters.control_plane import Sandbox
 from deployments.sandbox.world import certificate_resource
 from deployments.sandbox.world.kubeconfig import context_name
@@ -248,6 +248,23 @@ def test_a_right_too_many_is_named(world: World, protected: bool) -> None:
     assert found.ready != protected
 
 
+def test_a_certificate_that_ops_does_not_have_is_named(world: World) -> None:
+    """OPS is not ready, as a run would be Failed; once cert-manager is about to issue it, OPS is ready."""
+    world.configure([{"certificates": ["web-*", "wep-tls"], "namespaces": ["app-a"]}])
+    found = look()
+    problem = the_only_trouble(found.ops)
+    assert (problem.check, problem.name) == (Check.NAMESPACES, "MissingOnSource")
+    assert problem.text.startswith("wep-tls (to dev, rct, prd): a route names it")
+    assert problem.remedy.startswith("OPS has web-tls: correct the name in the route")
+    assert others_are_ready(found, "OPS")
+    assert render.verdict(found).message == "preflight: OPS not ready (MissingOnSource)"
+    (secret,) = world.issue("wep-tls")
+    ordered = certificate_resource.certificate(secret, ready=False, reason="Issuing")
+    certificate_resource.put(world.ops, ordered)
+    world.ops.delete(manifests.object_path(secret))
+    assert look().ops.ready
+
+
 def test_a_missing_namespace_is_named(world: World) -> None:
     """With the shipped rights it can't be told from a missing Role, and just that is said."""
     world.configure([{"certificates": ["web-*"], "namespaces": ["app-a", "nowhere"]}])
@@ -255,6 +272,7 @@ def test_a_missing_namespace_is_named(world: World) -> None:
     assert found.status(Check.RIGHTS) is CheckStatus.ERROR
     assert found.status(Check.NAMESPACES) is CheckStatus.UNKNOWN
     assert "nowhere: no right on secrets: the namespace is missing, or its Role" in found.problems[0].text
+    assert "`kubectl --context cluster-dev create namespace nowhere`" in found.problems[0].remedy
     assert found.status(Check.POLICY) is CheckStatus.OK
 
 

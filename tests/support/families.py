@@ -51,7 +51,7 @@ def clusters(*given: tuple[list[Document], list[str]]) -> Document:
         {
             "name": f"c{number}",
             "context": f"c{number}",
-            "clusterId": f"{number:036d}",
+            "clusterId": f"{number:08d}-0000-4000-8000-000000000000",
             "prune": True,
             "hostnames": hostnames,
             "routes": routes,

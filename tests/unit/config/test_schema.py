@@ -27,7 +27,7 @@ clusters:
   - name: dev
     context: cluster-dev            # in the kubeconfig
     protected: false                # true (PRD): clusterId required, excess rights refused
-    clusterId: 0c2f
+    clusterId: 0c2f9a52-5a4e-4f0e-9d0b-6f1f0c6f2b11
     suspended: false                # true: left out, and said so in every report
     hostnames: ["*.dev.example.org"]
     routes:                         # default deny: what no route names goes nowhere
@@ -70,6 +70,7 @@ TEXT, TRUTH, LIST = (
 )
 MAPPING, EMPTY = "must be a mapping", "must not be empty; give at least one, or remove the block"
 EMPTY_TEXT = "must not be empty"
+EXAMPLE_UID, UPPER_ID = "0c2f9a52-5a4e-4f0e-9d0b-6f1f0c6f2b11", "0C2F9A52-5A4E-4F0E-9D0B-6F1F0C6F2B12"
 FORMER_ID = "71aa9a52-5a4e-4f0e-9d0b-6f1f0c6f2b11"
 RENAME = "goes with exactly one certificate, without a glob; split the route"
 PIN = "is required where protected is true: the uid of its namespace kube-system"
@@ -109,7 +110,7 @@ def test_example_is_valid() -> None:
         {
             "name": "dev",
             "context": "cluster-dev",
-            "clusterId": "0c2f",
+            "clusterId": EXAMPLE_UID,
             "hostnames": ["*.dev.example.org"],
             "routes": [
                 route(["homarr-dev-tls", "headlamp-*"], ["homarr-dev"]),
@@ -129,6 +130,11 @@ def writes_again(number: int, namespace: str, names: str) -> str:
         f"{HERE}.routes[{number}]: writes a Secret in {namespace} that is written already ({names}); "
         "keep one of them"
     )
+
+
+def no_uid(path: str, option: str = "") -> str:
+    command = f"kubectl {option}get namespace kube-system -o jsonpath='{{.metadata.uid}}'"
+    return f"{path}: not the uid of a namespace, as in {EXAMPLE_UID}; `{command}` prints it"
 
 
 FAULTS: dict[str, tuple[list[Edit], list[str]]] = {
@@ -233,6 +239,17 @@ FAULTS: dict[str, tuple[list[Edit], list[str]]] = {
     ),
     "a context is empty": ([((*DEV, "context"), "")], [f"{HERE}.context: {EMPTY_TEXT}"]),
     "source.context is empty": ([(("source", "context"), "")], [f"source.context: {EMPTY_TEXT}"]),
+    "clusterId is no uid, and a context has to be quoted": (
+        [((*DEV, "clusterId"), "abc"), ((*DEV, "context"), "it's dev"), ((*RCT, "clusterId"), UPPER_ID)],
+        [
+            no_uid(f"{HERE}.clusterId", """--context 'it'"'"'s dev' """),
+            no_uid("clusters[1] (rct).clusterId", "--context cluster-rct "),
+        ],
+    ),
+    "an id of OPS is no uid": (
+        [(("source", "clusterId"), f"{OPS_ID}\n"), (("source", "formerClusterIds"), ["0" * 36])],
+        [no_uid("source.clusterId"), no_uid("source.formerClusterIds[0]")],
+    ),
     "clusterId is empty": ([((*DEV, "clusterId"), "")], [f"{HERE}.clusterId: {EMPTY_TEXT}"]),
     # names
     "owner is no label": ([(("owner",), "Ops")], [f"owner: {LABEL}"]),
@@ -328,7 +345,7 @@ FAULTS: dict[str, tuple[list[Edit], list[str]]] = {
         ["clusters[1] (rct).context: the context of another cluster, too; one each"],
     ),
     "two clusters have one identity": (
-        [((*RCT, "clusterId"), "0c2f")],
+        [((*RCT, "clusterId"), EXAMPLE_UID)],
         ["clusters[1] (rct).clusterId: the clusterId of another cluster, too; one each"],
     ),
     # two ways to write one Secret

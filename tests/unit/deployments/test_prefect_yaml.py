@@ -13,12 +13,14 @@ from prefect.cli.deploy._models import (
     RawScheduleConfig,
     WorkPoolConfig,
 )
+from prefect.utilities.importtools import import_object
 
 from flows.fleet import tls_sync_fleet
 from flows.inventory import inventory
 from flows.preflight import preflight
 from flows.tls_sync import tls_sync
 from tasks.fleet.groups import MAX_CONCURRENT_GROUPS
+from tasks.orchestration.deploy_home import require_home
 from tests.support.prefect_command import (
     ROOT,
     api_url,
@@ -88,6 +90,28 @@ def test_each_deployment_fits_its_flow() -> None:
     assert {deployment["entrypoint"] for deployment in DOCUMENT["deployments"]} == set(fitting)
 
 
+def test_descriptions_and_tags_tell_deployments_apart() -> None:
+    """Three of them are called `ops`; each has a tag of its own beside ours, and says what it is for."""
+    tags = [tuple(deployment["tags"]) for deployment in DOCUMENT["deployments"]]
+    assert tags == [("tls-sync", name) for name in ("sync", "group", "fleet", "preflight", "inventory")]
+    assert len({deployment["description"] for deployment in DOCUMENT["deployments"]}) == len(tags)
+
+
+def test_every_step_of_ours_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prefect loads each by its path; the last deployment deletes the schedules of an unused fleet."""
+    monkeypatch.chdir(ROOT)
+    steps = [
+        name for one in (DOCUMENT, *DOCUMENT["deployments"]) for step in one.get("build", []) for name in step
+    ]
+    ours = [name for name in steps if not name.startswith("prefect.")]
+    assert [import_object(name).__name__ for name in ours] == [
+        "require_home",
+        "require_home",
+        "drop_fleet_schedules",
+    ]
+    assert [name for step in DOCUMENT["deployments"][-1]["build"] for name in step] == ours[1:]
+
+
 def test_a_fleet_has_slots_of_its_own() -> None:
     """The group's limit is that of a fleet; fleets and scheduled runs take none of these slots."""
     found = {
@@ -96,6 +120,38 @@ def test_a_fleet_has_slots_of_its_own() -> None:
     }
     assert found["tls_sync/group"] == MAX_CONCURRENT_GROUPS
     assert (found["tls_sync/ops"], found["tls_sync_fleet/ops"]) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("home", "said"),
+    [
+        (None, "TLS_SYNC_HOME is not set. Set it to the folder in which runs find this repository. For a "),
+        ("", "TLS_SYNC_HOME is empty. "),
+        (" ", "TLS_SYNC_HOME is empty. "),
+        (".", "TLS_SYNC_HOME is '.', but must be an absolute path. "),
+        (str(ROOT / "docs"), "docs', where there is no flows/tls_sync.py. "),
+    ],
+)
+def test_a_home_without_the_flows_ends_the_command(
+    home: str | None, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The first step says what to do, and raises what Prefect shows no traceback of."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.delenv("TLS_SYNC_HOME", raising=False)
+    if home is not None:
+        monkeypatch.setenv("TLS_SYNC_HOME", home)
+    (step,) = DOCUMENT["build"][0]
+    with pytest.raises(SystemExit) as raised:
+        import_object(step)()
+    assert raised.value.code == 1
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("home", [str(ROOT), "/opt/not-on-this-machine"])
+def test_a_home_of_runs_is_accepted(home: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkout is one, and so is a folder that isn't here: runs in pods have that of their image."""
+    monkeypatch.setenv("TLS_SYNC_HOME", home)
+    assert require_home() == {}
 
 
 @pytest.fixture
@@ -165,17 +221,31 @@ def test_deploying_twice_makes_each_deployment_and_schedule_once(env: dict[str, 
 def test_schedules_are_active_in_one_deployment_never_in_both(
     env: dict[str, str], active: str, verify: str
 ) -> None:
-    """TLS_SYNC_FLEET moves the schedules to the fleet; where they are switched off, none is active."""
+    """TLS_SYNC_FLEET moves the schedules to the fleet, which has none without it, also none to resume."""
     on = {slug for slug in ("cron", "verify") if active == "true" and (slug == "cron" or verify == "true")}
-    for fleet in ("false", "true"):
+    for fleet in ("false", "true", "false"):
         given = {"TLS_SYNC_SCHEDULE_ACTIVE": active, "TLS_SYNC_VERIFY": verify}
         deploy({**env, "TLS_SYNC_FLEET": fleet, **given})
         found = {}
         for name in ("tls-sync", "tls-sync-fleet"):
             deployment = http_client(api_url()).get(f"/deployments/name/{name}/ops").json()
-            found[name] = {slug for slug, one in schedules_of(deployment).items() if one.active}
+            schedules = schedules_of(deployment)
+            found[name] = {slug for slug, one in schedules.items() if one.active}
         scheduled = "tls-sync-fleet" if fleet == "true" else "tls-sync"
         assert found == {name: on if name == scheduled else set() for name in found}
+        assert set(schedules) == ({"cron", "verify"} if fleet == "true" else set())
+
+
+@pytest.mark.apiserver
+@pytest.mark.timeout(1500)
+def test_nothing_is_deployed_without_a_home(env: dict[str, str]) -> None:
+    """The command ends with a sentence and no traceback, and leaves no deployment behind."""
+    before = {one["updated"] for one in deployments()}
+    done = prefect("deploy", "--all", env={**env, "TLS_SYNC_HOME": ""})
+    assert done.returncode == 1
+    assert "tls-sync: nothing was deployed: TLS_SYNC_HOME is empty. " in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert {one["updated"] for one in deployments()} == before
 
 
 @pytest.mark.apiserver

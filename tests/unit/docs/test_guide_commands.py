@@ -57,6 +57,15 @@ def test_every_option_of_ours_exists() -> None:
     assert alone - OPTIONS_OF_OTHERS <= options("deployments.target kubeconfig")
 
 
+def test_no_placeholder_is_a_redirection() -> None:
+    """A shell would take `<id>` for a file to read from: what is to be replaced is in capitals."""
+    shells = [text for path in DOCUMENTS for language, text in page(ROOT / path).blocks if language == "sh"]
+    assert len(shells) > 100
+    programs = ("cmctl ", "helm ", "kubectl ", "make ", "prefect ")
+    typed = [span for path in DOCUMENTS for span in page(ROOT / path).spans if span.startswith(programs)]
+    assert [found for text in (*shells, *typed) for found in re.findall(r"<[A-Za-z][A-Za-z -]*>", text)] == []
+
+
 def test_every_command_of_prefect_exists() -> None:
     """Prefect's command line has each command, with each of its options."""
     from prefect.cli._app import _app  # noqa: PLC0415  Prefect, for this test alone

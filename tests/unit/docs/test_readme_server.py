@@ -94,7 +94,7 @@ def test_every_later_command_has_the_password(reader: Reader) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     flow_run = re.findall(r"UUID: ([0-9a-f-]{36})", done.stdout)[0]
     (logs,) = (line for line in typed if line.startswith("prefect flow-run logs"))
-    done = reader.types(*exports, logs.replace("<id>", flow_run))
+    done = reader.types(*exports, logs.replace(" ID", f" {flow_run}"))
     assert done.returncode == 0, done.stdout + done.stderr
     done = reader.types(*(line for line in exports if "AUTH_STRING" not in line), runs[0])
     assert done.returncode != 0

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.domain.parameters import RunParameters
+from tasks.domain.parameters import FLEET_TAG, RunParameters, is_run_tag
 
 
 @pytest.mark.parametrize(
@@ -16,6 +16,22 @@ from tasks.domain.parameters import RunParameters
 def test_a_run_is_named_after_its_parameters(parameters: RunParameters, name: str) -> None:
     """The list of runs in the Prefect UI shows what each one was for."""
     assert parameters.run_name == name
+
+
+@pytest.mark.parametrize(
+    ("parameters", "tags"),
+    [
+        (RunParameters(), ()),
+        (RunParameters(certificate="web-tls", verify=True), ()),
+        (RunParameters(cluster="dev", dry_run=True), ("cluster:dev", "dry-run")),
+        (RunParameters(group="eu"), ("group:eu",)),
+    ],
+)
+def test_a_run_has_tags_of_its_parameters(parameters: RunParameters, tags: tuple[str, ...]) -> None:
+    """The scheduled run for everything needs none; those of others are known as ours, `alice` is not."""
+    assert parameters.tags == tags
+    assert all(map(is_run_tag, (*tags, FLEET_TAG)))
+    assert not is_run_tag("alice")
 
 
 @pytest.mark.parametrize(

@@ -69,8 +69,9 @@ def seen(state: State[Any]) -> dict[str, Any]:
 def client(monkeypatch: pytest.MonkeyPatch) -> Client:
     found = Client()
 
-    def start(_: str, *, parameters: dict[str, Any], **__: Any) -> FlowRun:
+    def start(_: str, *, parameters: dict[str, Any], tags: list[str], **__: Any) -> FlowRun:
         assert parameters["group"] in ("eu", "us")
+        assert tags == ["fleet", f"group:{parameters['group']}"]
         run = FlowRun(id=uuid4(), flow_id=uuid4(), labels=WELL)
         found.runs[run.id] = run
         return run

@@ -119,13 +119,26 @@ def test_below_the_table_is_what_a_person_has_to_do() -> None:
         assert words in text
 
 
-def test_the_log_has_only_copies_that_are_not_ok() -> None:
-    """With `rows`, the table has at most that many rows, and none of a copy in sync."""
+def test_the_log_begins_with_copies_that_are_not_ok() -> None:
+    """With `rows`, the table has at most that many rows, the worst of many copies."""
     text = table.render(example(300), 100, rows=20)
     lines = text.split("\n\n")[1].splitlines()
     assert len(lines) == 21
     assert "in sync" not in "".join(lines)
     assert "more rows: see the run's artifact" in text
+
+
+def test_the_log_of_an_inventory_in_sync_has_its_rows() -> None:
+    """Where all is well, the table has the copies; one that is served otherwise than stored comes first."""
+    copies = tuple(in_sync(namespace=f"app-{number}") for number in range(3))
+    served = Served(address="web:443", match=ServedMatch.OTHER)
+    last = in_sync(namespace="app-9", served=(served,))
+    report = example().model_copy(update={"copies": (*copies, last)})
+    header, *lines = table.render(report, 100, rows=3).split("\n\n")[1].splitlines()
+    assert header.startswith("certificate")
+    assert [line.split()[2] for line in lines] == ["app-9", "app-0", "app-1"]
+    assert "… and 1 more row: see" in table.render(report, 100, rows=3)
+    assert "more rows" not in table.render(report, 100, rows=20)
 
 
 @pytest.mark.parametrize(

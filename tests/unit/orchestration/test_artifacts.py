@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import httpx
@@ -13,7 +13,7 @@ import pytest
 from tasks.domain.models import ClusterReport
 from tasks.orchestration import artifacts
 from tasks.report import markdown
-from tests.support.factories import NOW, run_report
+from tests.support.factories import NOW, failure, run_report
 
 COUNT = 3 * artifacts.CONCURRENCY
 
@@ -124,3 +124,22 @@ def test_a_prefect_that_is_gone_is_not_asked_again(create: Callable[..., list[st
     """Its client has waited for minutes already; the artifacts of clusters would wait as long."""
     with pytest.raises(httpx.ConnectError):
         create(Refusing(httpx.ConnectError("nothing answers")))
+
+
+def test_descriptions_say_since_when_of_so_many_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Prefect is asked of MAX_LOOKUPS failed clusters when they were last in sync, and of none in sync."""
+    described: dict[str, str] = {}
+    count = artifacts.MAX_LOOKUPS + 1
+    failed = [ClusterReport(cluster=f"c{number}", failures=(failure(),)) for number in range(count)]
+
+    def note(_client: Any, key: str, _text: object, description: Callable[[], str]) -> None:
+        described[key] = description()
+
+    monkeypatch.setattr(artifacts, "get_client", lambda **_: nullcontext(Prefect({})))
+    monkeypatch.setattr(artifacts, "_create", note)
+    monkeypatch.setattr(artifacts, "last_in_sync", lambda *_: NOW - timedelta(minutes=13))
+    artifacts.create_artifacts(run_report(ClusterReport(cluster="dev"), *failed))
+    since = [text for text in described.values() if text.endswith(" ✗ Unreachable, last in sync 11:47 UTC")]
+    assert len(since) == artifacts.MAX_LOOKUPS
+    assert described["tls-sync-dev"] == "dev ✓ in sync, 0 copies"
+    assert described["tls-sync"].startswith(f"✗ {count} of {count + 1} clusters failed: c0 (Unreachable), ")

@@ -56,8 +56,8 @@ def world(
     copies: int = 10, gone: int = 1, absence: OrphanRecord = DUE, cluster: str = "dev", **values: Any
 ) -> tuple[SyncSpec, ClusterReport]:
     """A pruned cluster with so many copies, the first of which have lost their certificate."""
-    entry = f.cluster(GLOB, name=cluster, prune=True, clusterId="x", **values)
-    source = {"namespace": f.SOURCE_NAMESPACE, "clusterId": "ops"}
+    entry = f.cluster(GLOB, name=cluster, prune=True, clusterId=f.OPS_ID, **values)
+    source = {"namespace": f.SOURCE_NAMESPACE, "clusterId": f.OPS_ID}
     config = SyncConfig.model_validate(
         {"owner": f.OWNER, "source": source, "clusters": [entry.model_dump(by_alias=True)]}
     )

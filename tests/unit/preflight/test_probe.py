@@ -178,6 +178,11 @@ def test_namespaces_with_the_same_permissions_share_a_line() -> None:
     assert found.status(Check.RIGHTS) is CheckStatus.ERROR
     assert found.status(Check.NAMESPACES) is CheckStatus.UNKNOWN
     assert "the namespace is missing, or its Role" in found.problems[0].text
+    assert found.problems[0].remedy == (
+        "if the namespace does not exist, create it, or have the application's owner do so (`for name in "
+        'app-a app-b; do kubectl --context cluster-dev create namespace "$name"; done`); then apply what '
+        "`python -m deployments.target manifests --cluster dev` prints"
+    )
 
 
 @pytest.mark.parametrize("protected", [False, True])
@@ -192,10 +197,10 @@ def test_an_excess_permission_is_an_error_only_on_a_protected_cluster(protected:
 def test_a_pruned_cluster_needs_delete() -> None:
     """There, delete is required, and not in excess."""
     found = with_permissions(
-        {"app-a": permissions(*REQUIRED, "delete")}, protected=True, clusterId="x", prune=True
+        {"app-a": permissions(*REQUIRED, "delete")}, protected=True, clusterId=UID, prune=True
     )
     assert found.status(Check.RIGHTS) is CheckStatus.OK
-    (problem,) = with_permissions({"app-a": permissions(*REQUIRED)}, clusterId="x", prune=True).problems
+    (problem,) = with_permissions({"app-a": permissions(*REQUIRED)}, clusterId=UID, prune=True).problems
     assert (problem.status, problem.text) == (CheckStatus.ERROR, "app-a: delete on secrets missing")
 
 
@@ -281,6 +286,8 @@ def test_a_namespace_that_would_not_accept_a_secret_is_an_error(code: FailureCod
     assert found.status(Check.POLICY) is CheckStatus.UNKNOWN
     assert found.problems[0].text.startswith("app-a: ")
     assert ("quota" in found.problems[0].remedy) == (code is FailureCode.FORBIDDEN)
+    create = "(`kubectl --context cluster-dev create namespace app-a`), or take it out of the route"
+    assert (create in found.problems[0].remedy) == (code is FailureCode.NAMESPACE_MISSING)
 
 
 def test_without_dry_runs_the_policy_is_unknown() -> None:

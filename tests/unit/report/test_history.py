@@ -6,8 +6,10 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
+from prefect._internal.uuid7 import uuidfromvalues
 
 from tasks.report import history
 from tasks.report.history import ClusterOutcome, Run, matches, started_by
@@ -19,7 +21,7 @@ BAD = ClusterOutcome(type="FAILED", message="dev: Unreachable: it is down")
 
 def run(**values: Any) -> Run:
     fields = {
-        "id": "0f3a9c1e-0000-4000-8000-000000000000",
+        "id": "0f3a9c1e-0000-4000-8000-2c4a5b7d9f10",
         "name": "sync all",
         "flow": "tls-sync",
         "started_by": "schedule",
@@ -40,6 +42,7 @@ def run(**values: Any) -> Run:
         ({"creator": "automation on renewal"}, "automation on renewal"),
         ({"deployed": True, "tags": ["tls-sync", "alice"]}, "by hand (alice)"),
         ({"scheduled": True, "tags": ["tls-sync", "auto-scheduled"]}, "schedule"),
+        ({"tags": ["cluster:dev", "dry-run", "alice", "group:eu", "fleet"]}, "shell (alice)"),
     ],
 )
 def test_a_run_shows_who_started_it(given: dict[str, Any], expected: str) -> None:
@@ -92,11 +95,22 @@ def test_a_run_is_one_row() -> None:
     )
     assert text.splitlines() == [
         "began                took  run       by        state           clusters     id",
-        "2026-03-01 12:00:00  42 s  sync all  schedule  ClustersFailed  dev ✓ rct ✗  0f3a9c1e",
+        "2026-03-01 12:00:00  42 s  sync all  schedule  ClustersFailed  dev ✓ rct ✗  5b7d9f10",
         "",
-        "sync all (0f3a9c1e): ClustersFailed",
+        "sync all (5b7d9f10): ClustersFailed",
         "  1 of 2",
     ]
+
+
+def test_each_run_of_a_batch_has_another_id() -> None:
+    """Scheduled runs of a batch have ids that begin alike; the end that is shown is theirs alone."""
+    batch = [
+        str(UUID(bytes=uuidfromvalues(1_790_000_000_000, 7, n))) for n in (0x1_0ABCDEF1, 0x2_0ABCDEF1, 0x3)
+    ]
+    text = history.render([run(id=one) for one in batch], cluster=None, zone=UTC, width=100)
+    shown = [line.rpartition("  ")[2] for line in text.splitlines()[1:]]
+    assert shown == ["10abcdef1", "20abcdef1", "000000003"]
+    assert history.id_length([batch[0]] * 2) == 8
 
 
 def test_a_selected_cluster_shows_its_own_message() -> None:

@@ -69,7 +69,7 @@ it is no longer on OPS: the copy is kept; delete it by hand if nobody needs it |
 | n-tls | IssuancePending | cert-manager has not issued it yet: Certificate n-tls, since 2026-03-01 \
 11:55 UTC | nothing to do: a run after the issuance sends it; after an hour, or a failed attempt, it is late |
 | o-tls | IssuanceLate | cert-manager should have issued it by now: Certificate o-tls, since 2026-03-01 \
-11:55 UTC, failed attempts: 1 | see why: \\`cmctl status certificate \\<certificate\\>\\`, or describe \
+11:55 UTC, failed attempts: 1 | see why: \\`cmctl status certificate NAME\\`, or describe \
 its Certificate, Order and Challenge on OPS |
 
 | near expiry | left | until | issuer |

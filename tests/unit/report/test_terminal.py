@@ -43,8 +43,8 @@ on OPS (2 certificates fit to be sent)
   rejected x-tls: Expired: its notAfter has passed (since 2026): find out why cert-manager does not
     renew it
   not issued o-tls: IssuanceLate: cert-manager should have issued it by now (Certificate o-tls,
-    since 2026-03-01 11:55 UTC, failed attempts: 1): see why: `cmctl status certificate
-    <certificate>`, or describe its Certificate, Order and Challenge on OPS
+    since 2026-03-01 11:55 UTC, failed attempts: 1): see why: `cmctl status certificate NAME`, or
+    describe its Certificate, Order and Challenge on OPS
   not issued n-tls: IssuancePending: cert-manager has not issued it yet (Certificate n-tls, since
     2026-03-01 11:55 UTC): nothing to do: a run after the issuance sends it; after an hour, or a
     failed attempt, it is late

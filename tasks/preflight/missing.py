@@ -1,0 +1,52 @@
+"""Finds the certificates that routes name and OPS does not have: runs would fail for each. Pure."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
+from difflib import get_close_matches
+
+from tasks.config.schema import Cluster
+from tasks.domain.names import is_glob
+from tasks.domain.reasons import Reason
+from tasks.domain.text import join_limited
+from tasks.preflight.diagnose import error
+from tasks.preflight.model import Check, Finding
+
+MAX_FINDINGS = 20
+"""Maximum number of certificates with a finding of their own; the others are counted."""
+MAX_SIMILAR, MIN_SIMILARITY = 2, 0.75
+"""Maximum number of names of OPS that are suggested, and how similar they must be, from 0 to 1."""
+
+
+def missing_findings(clusters: Iterable[Cluster], held: AbstractSet[str]) -> Iterator[Finding]:
+    """Return an error for each name in the routes of these clusters that is not among the certificates held.
+
+    A glob may match nothing; a certificate that cert-manager has yet to issue is held.
+    """
+    wanted = {name: to for name, to in _named(clusters).items() if name not in held}
+    reason = Reason.MISSING_ON_SOURCE
+    for name in sorted(wanted)[:MAX_FINDINGS]:
+        text = f"{name} (to {join_limited(wanted[name])}): {reason.sentence}"
+        yield error(Check.NAMESPACES, reason, text, _remedy(name, held))
+    if len(wanted) > MAX_FINDINGS:
+        text = f"{len(wanted) - MAX_FINDINGS:,} more: {reason.sentence}"
+        yield error(Check.NAMESPACES, reason, text, reason.remedy)
+
+
+def _named(clusters: Iterable[Cluster]) -> dict[str, list[str]]:
+    """Return the names that routes have without a glob, each with its clusters."""
+    found: dict[str, dict[str, None]] = defaultdict(dict)
+    for cluster in clusters:
+        for route in cluster.routes:
+            for pattern in route.certificates:
+                if not is_glob(pattern):
+                    found[pattern][cluster.name] = None
+    return {name: [*to] for name, to in found.items()}
+
+
+def _remedy(name: str, held: AbstractSet[str]) -> str:
+    """Return what to do, with the names of OPS that may have been meant."""
+    similar = get_close_matches(name, sorted(held), MAX_SIMILAR, MIN_SIMILARITY)
+    if not similar:
+        return Reason.MISSING_ON_SOURCE.remedy
+    return f"OPS has {' and '.join(similar)}: {Reason.MISSING_ON_SOURCE.remedy}"

@@ -1,0 +1,45 @@
+"""What a preflight says of certificates that routes name and OPS does not have."""
+
+from tasks.config.schema import Cluster
+from tasks.domain.reasons import Reason
+from tasks.preflight.missing import MAX_FINDINGS, missing_findings
+from tasks.preflight.model import Check, CheckStatus
+from tests.support.factories import cluster, route
+
+HELD = frozenset({"homarr-dev-tls", "homarr-rct-tls", "wildcard-dev-tls"})
+
+
+def problems(held: frozenset[str], *clusters: Cluster) -> list[tuple[str, str]]:
+    """Return text and remedy of each finding."""
+    found = list(missing_findings(clusters, held))
+    assert {(one.check, one.status, one.name) for one in found} <= {
+        (Check.NAMESPACES, CheckStatus.ERROR, str(Reason.MISSING_ON_SOURCE))
+    }
+    return [(one.text, one.remedy) for one in found]
+
+
+def test_a_name_that_ops_does_not_have_is_an_error_with_similar_names() -> None:
+    """A run would be Failed. The finding names the clusters, and what may have been meant."""
+    wrong = route(["homar-dev-tls", "headlamp"], ["app"])
+    found = problems(HELD, cluster(wrong, name="prd"), cluster(wrong, name="dev"))
+    (other, to_do), (name, remedy) = found
+    assert name == "homar-dev-tls (to prd, dev): a route names it, but OPS has no such certificate"
+    assert remedy == (
+        "OPS has homarr-dev-tls: correct the name in the route, or create the Certificate on OPS"
+    )
+    assert other == "headlamp (to prd, dev): a route names it, but OPS has no such certificate"
+    assert to_do == "correct the name in the route, or create the Certificate on OPS"
+
+
+def test_what_is_there_and_what_a_glob_does_not_match_is_no_error() -> None:
+    """As in a run, only a name without a glob has to be there."""
+    assert problems(HELD, cluster(route(["homarr-dev-tls", "headlamp-*"], ["app"]))) == []
+    assert problems(frozenset(), cluster(route(["*"], ["app"]))) == []
+
+
+def test_thousands_of_missing_names_are_few_findings() -> None:
+    """The first ones are named, and the others counted: names are compared only for those."""
+    names = [f"web-{number:05d}-tls" for number in range(5000)]
+    found = problems(HELD, cluster(route(names, ["app"])))
+    assert len(found) == MAX_FINDINGS + 1
+    assert found[-1][0] == "4,980 more: a route names it, but OPS has no such certificate"
