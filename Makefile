@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help demo demo-acme sandbox test test-unit e2e e2e-programs e2e-servers e2e-node e2e-cert-manager e2e-argo-cd compat mutants soak bench schema lint types format lock clean
+.PHONY: help demo demo-acme sandbox test test-unit e2e e2e-programs e2e-servers e2e-node e2e-cert-manager e2e-argo-cd compat mutants soak bench schema ci lint types format lock clean
 .DEFAULT_GOAL := help
 
 help: ## these lines
@@ -61,6 +61,9 @@ soak: $(READY) ## spoilt Secrets, runs with failing calls, 10,000 renewals, an h
 
 bench: $(READY) ## against a kubectl loop and a bare client, and how it grows; writes bench.json; an hour
 	$(BIN)/python -m tests.benchmarks
+
+ci: ## all that CI runs: style, types and tests; as root, on Debian; an hour
+	.ci/run
 
 schema: $(READY) ## write the JSON Schema of tls-sync.yaml, for editors, after a change of its keys
 	$(BIN)/python -m deployments.config_schema

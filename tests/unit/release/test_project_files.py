@@ -2,11 +2,12 @@
 
 import hashlib
 import re
-import subprocess
 import tomllib
 from pathlib import Path
 
 import yaml
+
+from tests.unit.docs.pages import DOCUMENTS
 
 ROOT = Path(__file__).parents[3]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -19,13 +20,11 @@ _IMAGE = re.compile(r"tls-sync(?::|[, ]+tag: \"?)(\d+\.\d+\.\d+)")
 
 
 def texts() -> dict[str, str]:
-    """Return the text of each committed document and each file of deployments/, by path."""
-    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
-    return {
-        path: (ROOT / path).read_text()
-        for path in listed.stdout.splitlines()
-        if (path.startswith("deployments/") and "/go/" not in path) or path.endswith((".md", ".yml"))
-    }
+    """Return the text of each document, each form and each file of deployments/, by path."""
+    folders = [path for name in ("deployments", ".github") for path in (ROOT / name).rglob("*")]
+    ours = [path.relative_to(ROOT) for path in folders if path.is_file()]
+    named = [path for path in ours if not {"go", "__pycache__"} & set(path.parts)]
+    return {str(path): (ROOT / path).read_text() for path in (*DOCUMENTS, *named)}
 
 
 def test_each_image_that_is_named_has_the_version_of_the_project() -> None:
