@@ -13,7 +13,10 @@ ROOT = Path(__file__).parents[3]
 FILES = sorted((ROOT / ".github" / "workflows").iterdir())
 WORKFLOWS = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 TARGETS = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-RIGHTS: dict[tuple[str, str], dict[str, str]] = {}
+RIGHTS = {
+    ("release", "publish"): {"packages": "write", "id-token": "write", "attestations": "write"},
+    ("release", "page"): {"contents": "write", "id-token": "write"},
+}
 """What a job may do beyond reading the sources."""
 
 
