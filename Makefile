@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: help demo demo-acme sandbox test test-unit e2e e2e-programs e2e-servers e2e-node e2e-cert-manager e2e-argo-cd compat mutants soak bench lint types format lock clean
+.PHONY: help demo demo-acme sandbox test test-unit e2e e2e-programs e2e-servers e2e-node e2e-cert-manager e2e-argo-cd compat mutants soak bench schema release-check release-dry-run release-image release-chart release-page ci lint types format lock clean
 .DEFAULT_GOAL := help
 
 help: ## these lines
@@ -62,6 +62,27 @@ soak: $(READY) ## spoilt Secrets, runs with failing calls, 10,000 renewals, an h
 bench: $(READY) ## against a kubectl loop and a bare client, and how it grows; writes bench.json; an hour
 	$(BIN)/python -m tests.benchmarks
 
+ci: ## all that CI runs: style, types and tests; as root, on Debian; an hour
+	.ci/run
+
+schema: $(READY) ## write the JSON Schema of tls-sync.yaml, for editors, after a change of its keys
+	$(BIN)/python -m deployments.config_schema
+
+release-check: $(READY) ## the tag, the version, the changelog and the checkout agree
+	$(BIN)/python -m deployments.release check
+
+release-dry-run: $(READY) ## image and chart built twice and compared, contents, checksums, into dist/; as root, on Debian
+	$(BIN)/python -m deployments.release dry-run
+
+release-image: $(READY) ## build, push and sign the image for all platforms; TLS_SYNC_REGISTRY names where
+	$(BIN)/python -m deployments.release image
+
+release-chart: $(READY) ## pack, push and sign the chart, with the image of TLS_SYNC_IMAGE_DIGEST
+	$(BIN)/python -m deployments.release chart
+
+release-page: $(READY) ## sign the checksums of what is in dist/, and make the release's page with gh
+	$(BIN)/python -m deployments.release page
+
 lint: $(READY) ## style, and who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -87,8 +108,8 @@ lock: $(READY) ## new versions of all dependencies, with hashes (needs uv)
 	  --no-emit-index-url --no-emit-find-links --constraint requirements-dask.txt pyproject.toml --extra image \
 	  --extra dask --group dev --output-file requirements-dev.txt
 
-clean: ## remove the virtual environment and caches
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache tls_sync.egg-info
+clean: ## remove the virtual environment, caches and dist/
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache tls_sync.egg-info dist
 
 # uv where it is present, plain venv and pip otherwise.
 $(READY): requirements-dev.txt

@@ -4,23 +4,18 @@ The cache keeps them by a digest of their content.
 """
 
 import hashlib
-import json
-import os
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from deployments.sandbox.node import base_image, pip_configuration
+from deployments.sandbox.node.builder import Builder
 from deployments.sandbox.node.container_runtime import PAUSE_IMAGE
 from deployments.sandbox.programs.binaries import cached, locate
 from deployments.sandbox.progress import Say
-from deployments.sandbox.work import run
 
 IMAGE = "localhost/tls-sync:e2e"
 _KEPT = 2
-_BASE = "localhost/tls-sync-base:1"
+BASE = "localhost/tls-sync-base:1"
 _ROOT = Path(__file__).parents[3]
 _DOCKERFILE = _ROOT / "deployments" / "Dockerfile"
 
@@ -38,16 +33,25 @@ def pause(say: Say) -> Path:
 
 
 def _build_application(base: Path, archive: Path, say: Say) -> None:
-    with _Builder.temporary(say) as builder:
-        builder.build_from({"rootfs.tar": base}, "FROM scratch\nADD rootfs.tar /\n", _BASE)
-        found = pip_configuration.settings()
-        secret = builder.directory / "pip.conf"
-        pip_configuration.write(secret, found)
-        mounts = [f"--volume={path}:{path}:ro" for path in pip_configuration.paths(found)]
-        secrets = [f"--secret=id=pip.conf,src={secret}", f"--build-arg=BASE={_BASE}"]
-        builder.build(_ROOT, _DOCKERFILE, IMAGE, [*mounts, *secrets])
+    with Builder.temporary(say) as builder:
+        add_base(builder, base)
+        build(builder, IMAGE, [f"--build-arg=BASE={BASE}"])
         builder.save(IMAGE, archive)
     _delete_old(archive.parent)
+
+
+def add_base(builder: Builder, base: Path) -> None:
+    """Give the builder an image BASE with the root of a tar file."""
+    builder.build_from({"rootfs.tar": base}, "FROM scratch\nADD rootfs.tar /\n", BASE)
+
+
+def build(builder: Builder, image: str, options: Sequence[str]) -> None:
+    """Build what deployments/Dockerfile says, with the settings that pip has on this machine."""
+    found = pip_configuration.settings()
+    secret = builder.directory / "pip.conf"
+    pip_configuration.write(secret, found)
+    mounts = [f"--volume={path}:{path}:ro" for path in pip_configuration.paths(found)]
+    builder.build(_ROOT, _DOCKERFILE, image, [*mounts, f"--secret=id=pip.conf,src={secret}", *options])
 
 
 def _delete_old(folder: Path) -> None:
@@ -58,52 +62,10 @@ def _delete_old(folder: Path) -> None:
 
 
 def _build_pause(program: Path, archive: Path, say: Say) -> None:
-    with _Builder.temporary(say) as builder:
+    with Builder.temporary(say) as builder:
         content = 'FROM scratch\nCOPY pause /pause\nUSER 65535:65535\nENTRYPOINT ["/pause"]\n'
         builder.build_from({"pause": program}, content, PAUSE_IMAGE)
         builder.save(PAUSE_IMAGE, archive)
-
-
-class _Builder:
-    """buildah with its own store, independent of the machine's configuration for containers."""
-
-    def __init__(self, directory: Path, say: Say) -> None:
-        self.directory = directory
-        self._say = say
-        self._policy = directory / "policy.json"
-        self._policy.write_text(json.dumps({"default": [{"type": "insecureAcceptAnything"}]}))
-
-    @classmethod
-    @contextmanager
-    def temporary(cls, say: Say) -> Iterator["_Builder"]:
-        directory = Path(tempfile.mkdtemp(prefix="tls-sync-images-"))
-        try:
-            yield cls(directory, say)
-        finally:
-            shutil.rmtree(directory, ignore_errors=True)
-
-    def build_from(self, files: dict[str, Path], dockerfile: str, image: str) -> None:
-        context = self.directory / "context"
-        context.mkdir()
-        for name, file in files.items():
-            _link(file, context / name)
-        path = self.directory / "Dockerfile"
-        path.write_text(dockerfile)
-        self.build(context, path, image)
-        shutil.rmtree(context)
-
-    def build(self, context: Path, dockerfile: Path, image: str, options: Sequence[str] = ()) -> None:
-        named = [f"--file={dockerfile}", f"--tag={image}", f"--signature-policy={self._policy}"]
-        self._run(f"building {image}", ["build", "--isolation=chroot", *named, *options, context])
-
-    def save(self, image: str, archive: Path) -> None:
-        policy = f"--signature-policy={self._policy}"
-        self._run(f"saving {image}", ["push", policy, image, f"docker-archive:{archive}:{image}"])
-
-    def _run(self, what: str, arguments: Sequence[str | Path]) -> None:
-        store = [f"--root={self.directory}/store", f"--runroot={self.directory}/run", "--storage-driver=vfs"]
-        log = self.directory / "buildah.log"
-        run(what, ["/usr/bin/buildah", *store, *arguments], log, self._say)
 
 
 def digest(base: Path) -> str:
@@ -122,11 +84,3 @@ def _copied() -> list[Path]:
     for source in (_ROOT / source for source in sources):
         files |= set(source.rglob("*")) if source.is_dir() else {source}
     return sorted(file for file in files if file.is_file() and "__pycache__" not in file.parts)
-
-
-def _link(file: Path, path: Path) -> None:
-    """Link a file into the context, or copy it to another file system: it can have hundreds of MB."""
-    try:
-        os.link(file, path)
-    except OSError:
-        shutil.copyfile(file, path)
