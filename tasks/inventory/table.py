@@ -122,7 +122,8 @@ def render_markdown(report: InventoryReport) -> str:
     matrix = (_matrix_row(name, found, report) for name, found in by_certificate(report).items())
     header = ("certificate", *report.cluster_names)
     lines += [*_lines_within(markdown.table(header, matrix), MAX_SIZE // 4), "", "### Copies", ""]
-    header = ("status", *(one.title for one in COLUMNS if one.title != "status"), "why, and what to do")
+    names, facts = _artifact_columns()
+    header = ("status", *(one.title for one in names), "why, and what to do", *(one.title for one in facts))
     body = (_row(one, report) for one in report.copies)
     return "\n".join([*lines, *_lines_within(markdown.table(header, body), MAX_SIZE // 2)])
 
@@ -153,8 +154,14 @@ def _row(one: CopyState, report: InventoryReport) -> tuple[str, ...]:
     explanations = [summary.explain(one)] if one.remedy else []
     explanations += [summary.served_line(served) for served in one.served if served.detail]
     status = f"{summary.MARKS[one.status]} {one.status}"
-    cells = (column.cell(one, report) for column in COLUMNS if column.title != "status")
-    return (status, *cells, "; ".join(explanations))
+    names, facts = ([column.cell(one, report) for column in columns] for columns in _artifact_columns())
+    return (status, *names, "; ".join(explanations), *facts)
+
+
+def _artifact_columns() -> tuple[list[Column], list[Column]]:
+    """Return the columns before what to do, and those after it, which a narrow screen may cut off."""
+    columns = [one for one in COLUMNS if one.title != "status"]
+    return columns[:NAME_COLUMNS], columns[NAME_COLUMNS:]
 
 
 def _lines_within(lines: list[str], size: int) -> Iterator[str]:

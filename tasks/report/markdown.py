@@ -4,9 +4,11 @@ import re
 from collections.abc import Iterable, Iterator
 
 from tasks.domain.models import Change, ClusterReport, Failure, RunReport
+from tasks.domain.reasons import Reason
 from tasks.domain.text import printable, short_date
 from tasks.report import rows
 from tasks.report.budget import Item, OutputBudget, Section, lines_within, sections
+from tasks.report.to_do import ToDo, on_ops, to_do
 from tasks.report.verdict import Verdict, expiring, run_verdict
 
 MAX_ROWS = 1000
@@ -20,10 +22,12 @@ ELSEWHERE = "in the artifact of each cluster"
 
 
 def render_run(report: RunReport) -> str:
-    """Return the artifact of a run: the verdict, an overview, what is not in sync, the state of OPS."""
+    """Return the artifact of a run: the verdict, what to do, what was done, the state of OPS."""
     lines = [title(run_verdict(report)), ""]
     if report.parameters.certificate:
         lines += [f"For the certificate {escape(report.parameters.certificate)} only.", ""]
+    if not report.snapshot.failure:  # else the title says what to do
+        lines += _to_do(to_do(report.clusters, on_ops(report.snapshot, report.now)))
     if report.clusters:
         lines += [*table(*rows.overview(report.clusters)), "", _looked_at(report), ""]
     found = sections(report.clusters, _budget(), _line, HEADING_BYTES)
@@ -42,19 +46,28 @@ def _looked_at(report: RunReport) -> str:
 def render_cluster(cluster: ClusterReport) -> str:
     """Return the artifact of one cluster. Its key is the same in each run, so the UI shows its history."""
     lines = [_heading(cluster.cluster, ok=cluster.ok), ""]
+    lines += _to_do(to_do([cluster]))
     lines += [*table(*rows.overview([cluster])), ""]
     (section,) = sections([cluster], _budget(), _line)
     return "\n".join([*lines, *_body(section)])
 
 
+def _to_do(found: list[ToDo]) -> Iterator[str]:
+    """Yield what a person has to do, on top: a table's last column may be beyond the edge of the screen."""
+    if found:
+        yield from ("### To do", "")
+        yield from (f"- **{one.code}** ({escape(one.where)}): {escape(one.code.remedy)}." for one in found)
+        yield from ("", "### What was done", "")
+
+
 def _budget() -> OutputBudget:
-    return OutputBudget(MAX_ROWS, MAX_BYTES // 2)
+    return OutputBudget(MAX_ROWS, MAX_BYTES * 3 // 8)
 
 
 def _line(cluster: ClusterReport, item: Item) -> str:
     if isinstance(item, Failure):
         return f"- ❌ **{item.code}**: {escape(item.what)} on {item.cluster}: " + escape(
-            f"{item.code.sentence}{f' ({item.detail})' if item.detail else ''}. To do: {item.code.remedy}."
+            f"{item.code.sentence}{f' ({item.detail})' if item.detail else ''}."
         )
     if isinstance(item, Change):
         first, *others = (escape(column.cell(item, cluster)) for column in rows.COLUMNS if column.markdown)
@@ -99,17 +112,17 @@ def _source(report: RunReport) -> Iterator[str]:
 def _source_tables(report: RunReport) -> Iterator[tuple[tuple[str, ...], list[list[str]]]]:
     snapshot = report.snapshot
     yield (
-        ("rejected", "reason", "why", "what to do"),
+        ("rejected", "reason", "why"),
         [
-            [one.ref.name, str(one.reason), f"{one.reason.sentence} {one.detail}", one.reason.remedy]
+            [one.ref.name, str(one.reason), f"{one.reason.sentence} {one.detail}"]
             for one in snapshot.rejections
         ],
     )
     awaited = ((one, one.reason(report.now)) for one in snapshot.issuances)
     yield (
-        ("not issued yet", "reason", "why", "what to do"),
+        ("not issued yet", "reason", "why"),
         [
-            [one.ref.name, str(reason), f"{reason.sentence}: {one.detail}", reason.remedy]
+            [one.ref.name, str(reason), f"{reason.sentence}: {one.detail}{_hint(reason)}"]
             for one, reason in awaited
         ],
     )
@@ -120,6 +133,11 @@ def _source_tables(report: RunReport) -> Iterator[tuple[tuple[str, ...], list[li
             for one, text in expiring(snapshot, report.now)
         ],
     )
+
+
+def _hint(reason: Reason) -> str:
+    """Return the remedy of what needs no person: that of the others is on top of the artifact."""
+    return f": {reason.remedy}" if reason is Reason.ISSUANCE_PENDING else ""
 
 
 def _source_lines(lines: list[str], header_lines: int = 0) -> Iterator[str]:

@@ -53,12 +53,18 @@ def has_prune_forecast(change: Change) -> bool:
     return change.reason is Reason.GONE_FROM_SOURCE and bool(change.detail)
 
 
-def explain(change: Change) -> str:
-    """Return why the row has its action and, where a person has something to do, the remedy."""
+def why(change: Change) -> str:
+    """Return why the row has its action."""
     if has_prune_forecast(change):
         return f"{change.reason.sentence}: {change.detail}"
-    sentence = f"{change.reason.sentence}{f' ({change.detail})' if change.detail else ''}"
-    return f"{sentence}: {change.reason.remedy}" if change.reason.remedy else sentence
+    return f"{change.reason.sentence}{f' ({change.detail})' if change.detail else ''}"
+
+
+def explain(change: Change) -> str:
+    """Return why the row has its action and, where a person has something to do, the remedy."""
+    if has_prune_forecast(change) or not change.reason.remedy:
+        return why(change)
+    return f"{why(change)}: {change.reason.remedy}"
 
 
 COLUMNS = (
@@ -73,7 +79,8 @@ COLUMNS = (
         lambda change, _: f"{format_version(change.old)} -> {format_version(change.new)}",
         markdown=False,
     ),
-    Column("why, and what to do", lambda change, _: explain(change), terminal=False),
+    # What a person must do about a failed row stands on top of the artifact: see to_do.py.
+    Column("why", lambda change, _: (why if change.failed else explain)(change), terminal=False),
 )
 """The columns of a cluster's table of changes, in the terminal and in Markdown."""
 

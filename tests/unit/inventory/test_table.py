@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tasks.domain.reasons import Reason
 from tasks.inventory import summary, table
 from tasks.inventory.document import document
 from tasks.inventory.model import CopyState, InventoryReport, Served, ServedMatch, Status
@@ -172,6 +173,13 @@ def test_the_artifact_has_the_matrix_and_every_copy() -> None:
     copies = text.split("### Copies")[1].splitlines()
     assert copies[4].startswith("| ✗ refused | homarr-tls |")
     assert len([line for line in copies if line.startswith("| ")]) == 2 + 3 * 3 + 2
+
+
+def test_what_to_do_is_not_at_the_edge_of_the_artifact() -> None:
+    """It stands after the names, before the facts: a browser cuts off or scrolls what is to the right."""
+    header, _, *rows = table.render_markdown(example(3)).split("### Copies\n\n")[1].splitlines()
+    assert header.startswith("| status | certificate | cluster | namespace | why, and what to do | left |")
+    assert Reason.IMMUTABLE.remedy in rows[0].split(" | ")[4]
 
 
 def test_the_artifact_stays_small() -> None:

@@ -28,6 +28,17 @@ MARKDOWN = """\
 ## ❌ 1 of 3 clusters failed: rct (Unreachable: list secrets in homarr-rct: no connection to the API server \
 (HTTP 500) (and 1 more))
 
+### To do
+
+- **Unreachable** (rct): check that the API server runs and that the network lets OPS reach it.
+- **OwnedByOther** (rct: homarr-dev/c-tls): delete it, hand it over (annotation \
+tls-sync.io/adopt: \\<owner\\>), or use another name (route).
+- **Expired** (OPS: x-tls): find out why cert-manager does not renew it.
+- **IssuanceLate** (OPS: o-tls): see why: \\`cmctl status certificate NAME\\`, or describe its \
+Certificate, Order and Challenge on OPS.
+
+### What was done
+
 | cluster | create | update | keep | refuse | nothing | failures | state |
 | --- | --- | --- | --- | --- | --- | --- | --- |
 | rct | 0 | 0 | 0 | 1 | 0 | 1 | FAILED |
@@ -38,20 +49,18 @@ Looked at 2026-03-01 12:00 UTC. The artifact of a cluster is only written where 
 
 ### rct
 
-- ❌ **Unreachable**: list secrets in homarr-rct on rct: no connection to the API server (HTTP 500). \
-To do: check that the API server runs and that the network lets OPS reach it.
+- ❌ **Unreachable**: list secrets in homarr-rct on rct: no connection to the API server (HTTP 500).
 
-| action | secret | certificate | reason | old | new | why, and what to do |
+| action | secret | certificate | reason | old | new | why |
 | --- | --- | --- | --- | --- | --- | --- |
 | ❌ refuse | homarr-dev/c-tls | c-tls | OwnedByOther | - | a1a1a1a1 2026-05-20 | \
-a Secret of that name exists and is not ours: delete it, hand it over (annotation \
-tls-sync.io/adopt: \\<owner\\>), or use another name (route) |
+a Secret of that name exists and is not ours |
 
 ### dev
 
 - ⚠️ clusterId is not pinned; this cluster's is 0c2f
 
-| action | secret | certificate | reason | old | new | why, and what to do |
+| action | secret | certificate | reason | old | new | why |
 | --- | --- | --- | --- | --- | --- | --- |
 | create | homarr-dev/a-tls | a-tls | MissingOnTarget | - | a1a1a1a1 2026-05-20 | \
 the target does not have it yet |
@@ -60,17 +69,16 @@ it is no longer on OPS: the copy is kept; delete it by hand if nobody needs it |
 
 ### OPS: 2 certificates fit to be sent
 
-| rejected | reason | why | what to do |
-| --- | --- | --- | --- |
-| x-tls | Expired | its notAfter has passed since 2026 | find out why cert-manager does not renew it |
+| rejected | reason | why |
+| --- | --- | --- |
+| x-tls | Expired | its notAfter has passed since 2026 |
 
-| not issued yet | reason | why | what to do |
-| --- | --- | --- | --- |
+| not issued yet | reason | why |
+| --- | --- | --- |
 | n-tls | IssuancePending | cert-manager has not issued it yet: Certificate n-tls, since 2026-03-01 \
-11:55 UTC | nothing to do: a run after the issuance sends it; after an hour, or a failed attempt, it is late |
+11:55 UTC: nothing to do: a run after the issuance sends it; after an hour, or a failed attempt, it is late |
 | o-tls | IssuanceLate | cert-manager should have issued it by now: Certificate o-tls, since 2026-03-01 \
-11:55 UTC, failed attempts: 1 | see why: \\`cmctl status certificate NAME\\`, or describe \
-its Certificate, Order and Challenge on OPS |
+11:55 UTC, failed attempts: 1 |
 
 | near expiry | left | until | issuer |
 | --- | --- | --- | --- |
@@ -84,14 +92,16 @@ its Certificate, Order and Challenge on OPS |
 
 
 def test_markdown_shows_the_whole_report() -> None:
-    """The artifact has the verdict, the overview, failed clusters before the others, and the state of OPS."""
+    """The artifact has the verdict, what to do, failed clusters before the others, and the state of OPS."""
     assert markdown.render_run(EXAMPLE) == MARKDOWN
 
 
 def test_a_cluster_has_an_artifact_of_its_own() -> None:
     """The artifact of one cluster has its overview and its rows."""
     lines = markdown.render_cluster(cluster_report("rct", REFUSED)).splitlines()
-    assert (lines[0], lines[4]) == ("## ❌ rct", "| rct | 0 | 0 | 0 | 1 | 0 | 0 | FAILED |")
+    assert (lines[0], lines[2], lines[6]) == ("## ❌ rct", "### To do", "### What was done")
+    assert lines[4].startswith("- **OwnedByOther** (rct: homarr-dev/c-tls): delete it, ")
+    assert lines[10] == "| rct | 0 | 0 | 0 | 1 | 0 | 0 | FAILED |"
     assert lines[-1].startswith("| ❌ refuse | homarr-dev/c-tls |")
 
 

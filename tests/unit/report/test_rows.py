@@ -79,7 +79,7 @@ def test_a_new_column_is_one_line_of_one_list(monkeypatch: pytest.MonkeyPatch) -
         ["update", "homarr-dev/b-tls", "7f", "on", "dev"],
     ]
     text = markdown.render_run(given)
-    assert "| action | secret | uid | certificate | reason | old | new | why, and what to do |" in text
+    assert "| action | secret | uid | certificate | reason | old | new | why |" in text
     assert "| update | homarr-dev/b-tls | 7f on dev | b-tls | CertificateRenewed |" in text
 
 
