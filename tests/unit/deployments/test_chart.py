@@ -1,6 +1,7 @@
 """The chart as Helm renders it with each kind of Prefect server, and the values that it refuses."""
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,8 +35,8 @@ pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(1500)]
 WAYS = pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
 TOKEN_NEEDED = {"run", "tls-sync-worker", "tls-sync-watch", "tls-sync-remove"}
 """Pods that send requests to the Kubernetes API."""
-EMPTY = {"title", "default", "description"}
-"""Keys of a schema that are for people."""
+EMPTY = {"title", "default", "description", "pattern"}
+"""Keys of a schema that are for people, and the forms of texts, which test_chart_configuration.py tries."""
 DATABASE = {"database": {"urlSecret": {"name": "postgres"}}}
 PEER: dict[str, Any] = {"cidr": "198.51.100.8/32", "ports": [5432]}
 
@@ -470,7 +471,7 @@ def test_the_schema_knows_the_configuration() -> None:
     ours = SyncConfig.model_json_schema(by_alias=True)
     wanted = {name: tidy(part) for name, part in ours.pop("$defs").items()} | {"SyncConfig": tidy(ours)}
     shipped = json.loads((CHART / "values.schema.json").read_text())["$defs"]
-    assert {name: shipped.get(name) for name in wanted} == wanted
+    assert {name: tidy(shipped.get(name)) for name in wanted} == wanted
 
 
 def collection(manifest: Manifest, namespace: str) -> str:
@@ -513,7 +514,11 @@ def test_the_notes_say_what_is_open(sandbox: Sandbox, tmp_path: Path) -> None:
         done = run(*command, values=VALUES["embedded without a password"])
         assert done.returncode == 0, done.stderr
         said = done.stdout.partition("NOTES:")[2]
-        assert f"kubectl -n {namespace} create secret generic tls-sync-kubeconfig" in said
+        made = "python -m deployments.target kubeconfig --ops-context cluster-ops"
+        made += "" if namespace == "tls-sync" else f" --namespace {namespace}"
+        assert f"  TLS_SYNC_CONFIG=tls-sync.yaml {made}\n" in said
+        assert "create secret generic tls-sync-kubeconfig" not in said
+        assert re.search(r"<\w+>", said) is None, "a shell takes < for a redirection"
         assert "INSECURE: Prefect has no password (prefect.insecureNoPassword)." in said
         assert "PREFECT_API_AUTH_STRING" not in said
         assert (warning in said) == (namespace == "certificates-ops")

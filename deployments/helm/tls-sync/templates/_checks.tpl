@@ -3,6 +3,7 @@
 {{- if not .Values.tlsSync.config }}
 {{- fail "\n\ntlsSync.config is empty: it says which certificate is copied where. Put the content of your tls-sync.yaml there (deployments/tls-sync.yaml explains each key), e.g.\n  helm install tls-sync deployments/helm/tls-sync -n tls-sync --create-namespace -f values.yaml\n" }}
 {{- end }}
+{{- include "tls-sync.configCheck" . }}
 {{- $fields := list }}
 {{- range list "[0-5]?[0-9]" "([01]?[0-9]|2[0-3])" "(0?[1-9]|[12][0-9]|3[01])" "(0?[1-9]|1[0-2])" "[0-7]" }}
 {{- $field := printf "(\\*|%s|[a-zA-Z]{3})(-(%s|[a-zA-Z]{3}))?(/[0-9]{1,2})?" . . }}
@@ -47,6 +48,18 @@
 {{- fail "\n\nnetworkPolicy.egress.prefect is empty: list the addresses of the server at prefect.apiUrl\n" }}
 {{- end }}
 {{- end }}
+{{- end }}
+{{- end }}
+
+{{/* What is valid on a workstation, or only for the schema, and not in a release. */}}
+{{- define "tls-sync.configCheck" -}}
+{{- $owner := toString .Values.tlsSync.config.owner }}
+{{- if not (regexMatch "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$" $owner) }}
+{{- fail (printf "\n\ntlsSync.config.owner %q is not a name: it is stamped on every copy, and says whose it is. Set one of lower-case letters, digits and dashes, e.g. ops, and keep it: copies of another owner are refused\n" $owner) }}
+{{- end }}
+{{- $context := (.Values.tlsSync.config.source).context }}
+{{- if and $context .Values.tlsSync.sourceRole }}
+{{- fail (printf "\n\ntlsSync.config.source.context %q is for runs outside of OPS: those of the chart read OPS with the account of their pod, for which it makes a Role. Remove source.context; or, if they are to read another cluster with that context of the kubeconfig, set tlsSync.sourceRole=false\n" $context) }}
 {{- end }}
 {{- end }}
 
