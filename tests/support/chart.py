@@ -29,6 +29,41 @@ EGRESS = {
 }
 EXISTING = {"apiUrl": "http://prefect.example.org:4200/api", "server": {"enabled": False}}
 NONE = {"name": ""}
+COMPONENTS = {
+    "tlsSync": ("run",),
+    "worker": ("tls-sync-worker",),
+    "watch": ("tls-sync-watch",),
+    "prefect.server": ("tls-sync-server",),
+    "hook": ("tls-sync-register", "tls-sync-remove", "tls-sync-results"),
+}
+"""Where the values have the options of pods, and the names of these pods' owners."""
+
+PLACEMENT = ("nodeSelector", "tolerations", "affinity", "topologySpreadConstraints", "priorityClassName")
+"""Those options that are fields of a pod, where it may run."""
+
+
+def pod_options(component: str) -> dict[str, Any]:
+    """Return each option that a component's pods can have; the texts tell of which component they are."""
+    name = component.lower().replace(".", "-")
+    term = {"matchExpressions": [{"key": name, "operator": "Exists"}]}
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
+    return {
+        "nodeSelector": {"pool": name},
+        "tolerations": [{"key": name, "operator": "Exists", "effect": "NoSchedule"}],
+        "affinity": {"nodeAffinity": required},
+        "topologySpreadConstraints": [
+            {"maxSkew": 1, "topologyKey": f"zone/{name}", "whenUnsatisfiable": "ScheduleAnyway"}
+        ],
+        "priorityClassName": "system-cluster-critical",
+        "podAnnotations": {"example.org/of": name},
+        "podLabels": {"example.org/of": name},
+        "extraEnv": [{"name": "SSL_CERT_FILE", "value": f"/mnt/{name}/ca.crt"}],
+        "extraVolumes": [{"name": name, "configMap": {"name": name}}],
+        "extraVolumeMounts": [{"name": name, "mountPath": f"/mnt/{name}", "readOnly": True}],
+        "serviceAccount": {"annotations": {"eks.amazonaws.com/role-arn": f"arn:aws:iam::1:role/{name}"}},
+    }
+
+
 VALUES: dict[str, dict[str, Any]] = {
     "embedded": {"prefect": {"authSecret": AUTH}},
     "embedded without a password": {"prefect": {"authSecret": NONE, "insecureNoPassword": True}},
@@ -43,8 +78,12 @@ VALUES: dict[str, dict[str, Any]] = {
     },
     "everything": {
         "image": {"pullSecrets": ["registry"]},
-        "worker": {"replicas": 2},
-        "watch": {"enabled": True, "replicas": 2},
+        "commonLabels": {"team": "platform"},
+        "tlsSync": pod_options("tlsSync"),
+        "prefect": {"server": pod_options("prefect.server")},
+        "hook": pod_options("hook"),
+        "worker": {"replicas": 2, **pod_options("worker")},
+        "watch": {"enabled": True, "replicas": 2, **pod_options("watch")},
         "results": {"persistence": {"enabled": True}},
         "networkPolicy": {"egress": EGRESS, "watchFrom": [{"podSelector": {}}]},
         "metrics": {"pushgateway": {"url": "https://pushgateway:9091", "authSecret": AUTH, "ca": CA}},
