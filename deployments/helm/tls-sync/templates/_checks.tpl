@@ -2,8 +2,9 @@
 {{- define "tls-sync.checks" -}}
 {{- if not .Values.tlsSync.config }}
 {{- fail "\n\ntlsSync.config is empty: it says which certificate is copied where. Put the content of your tls-sync.yaml there (deployments/tls-sync.yaml explains each key), e.g.\n  helm install tls-sync deployments/helm/tls-sync -n tls-sync --create-namespace -f values.yaml\n" }}
-{{- end }}
+{{- else }}
 {{- include "tls-sync.configCheck" . }}
+{{- end }}
 {{- include "tls-sync.podChecks" . }}
 {{- $fields := list }}
 {{- range list "[0-5]?[0-9]" "([01]?[0-9]|2[0-3])" "(0?[1-9]|[12][0-9]|3[01])" "(0?[1-9]|1[0-2])" "[0-7]" }}
