@@ -27,6 +27,7 @@ EGRESS = {
     "prefect": [{"cidr": "198.51.100.7/32", "ports": [4200]}],
     "pushgateway": {"to": [{"namespaceSelector": {}}], "ports": [9091]},
 }
+INGRESS = {"enabled": True, "host": "prefect.example.org", "tlsSecret": "prefect-tls"}
 EXISTING = {"apiUrl": "http://prefect.example.org:4200/api", "server": {"enabled": False}}
 NONE = {"name": ""}
 COMPONENTS = {
@@ -80,12 +81,16 @@ VALUES: dict[str, dict[str, Any]] = {
         "image": {"pullSecrets": ["registry"]},
         "commonLabels": {"team": "platform"},
         "tlsSync": pod_options("tlsSync"),
-        "prefect": {"server": pod_options("prefect.server")},
+        "prefect": {"server": {**pod_options("prefect.server"), "ingress": INGRESS}},
         "hook": pod_options("hook"),
         "worker": {"replicas": 2, **pod_options("worker")},
         "watch": {"enabled": True, "replicas": 2, **pod_options("watch")},
         "results": {"persistence": {"enabled": True}},
-        "networkPolicy": {"egress": EGRESS, "watchFrom": [{"podSelector": {}}]},
+        "networkPolicy": {
+            "egress": EGRESS,
+            "watchFrom": [{"podSelector": {}}],
+            "serverFrom": [{"namespaceSelector": {"matchLabels": {"name": "ingress"}}}],
+        },
         "metrics": {"pushgateway": {"url": "https://pushgateway:9091", "authSecret": AUTH, "ca": CA}},
         "grafanaDashboard": {"enabled": True},
     },

@@ -492,7 +492,7 @@ def test_the_schema_knows_the_configuration() -> None:
 def collection(manifest: Manifest, namespace: str) -> str:
     """Return the path for creating an object."""
     version, kind = manifest["apiVersion"], manifest["kind"].lower()
-    plural = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
+    plural = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}{'es' if kind.endswith('s') else 's'}"
     root = f"/apis/{version}" if "/" in version else f"/api/{version}"
     if kind.startswith("cluster"):
         return f"{root}/{plural}"

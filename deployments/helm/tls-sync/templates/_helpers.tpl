@@ -40,6 +40,13 @@ http://tls-sync-server.{{ .Release.Namespace }}.svc:4200/api
 {{- end -}}
 {{- end }}
 
+{{/* The DNS name at which others reach the release's server; empty where only kubectl port-forward does. */}}
+{{- define "tls-sync.host" -}}
+{{- with .Values.prefect.server }}
+{{- if (.ingress).enabled }}{{ .ingress.host }}{{ else if (.httpRoute).enabled }}{{ first .httpRoute.hostnames }}{{ end }}
+{{- end }}
+{{- end }}
+
 {{/* The address of Prefect's API and its credentials: by reference, never by value. */}}
 {{- define "tls-sync.prefectEnv" -}}
 - name: PREFECT_API_URL
