@@ -31,7 +31,7 @@ INGRESS = {"enabled": True, "host": "prefect.example.org", "tlsSecret": "prefect
 EXISTING = {"apiUrl": "http://prefect.example.org:4200/api", "server": {"enabled": False}}
 NONE = {"name": ""}
 COMPONENTS = {
-    "tlsSync": ("run",),
+    "tlsSync": ("run", "tls-sync-preflight"),
     "worker": ("tls-sync-worker",),
     "watch": ("tls-sync-watch",),
     "prefect.server": ("tls-sync-server",),
@@ -157,12 +157,14 @@ def work_pool(manifests: list[Manifest]) -> Manifest:
 
 
 def pods(manifests: list[Manifest]) -> dict[str, Manifest]:
-    """Return the pod templates by their owners' names, with that of a run."""
+    """Return pods, and pod templates by their owners' names, with that of a run."""
     found = {}
     for manifest in [*manifests, work_pool(manifests)["job_configuration"]["job_manifest"]]:
         spec = manifest.get("spec", {})
         spec = spec.get("jobTemplate", {}).get("spec", spec)
-        if "template" in spec:
+        if manifest["kind"] == "Pod":
+            found[manifest["metadata"]["name"]] = manifest
+        elif "template" in spec:
             found[manifest["metadata"].get("name", "run")] = spec["template"]
     return found
 

@@ -34,7 +34,7 @@ from tests.support.chart import (
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(1500)]
 WAYS = pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
-TOKEN_NEEDED = {"run", "tls-sync-worker", "tls-sync-watch", "tls-sync-remove"}
+TOKEN_NEEDED = {"run", "tls-sync-preflight", "tls-sync-worker", "tls-sync-watch", "tls-sync-remove"}
 """Pods that send requests to the Kubernetes API."""
 EMPTY = {"title", "default", "description", "pattern"}
 """Keys of a schema that are for people, and the forms of texts, which test_chart_configuration.py tries."""
@@ -259,7 +259,8 @@ def test_what_the_hook_registers_is_in_an_object_that_is_no_hook(values: dict[st
         for before, after in zip(render(), render(values), strict=True)
         if before != after
     }
-    assert changed - {"tls-sync-register"} == {"tls-sync-registration"}
+    hooks = {"tls-sync-register", "tls-sync-preflight"}
+    assert changed - hooks == {"tls-sync-registration"}
 
 
 def test_the_hook_finds_all_that_it_asks_for() -> None:
@@ -279,7 +280,7 @@ def test_hooks_leave_nothing_when_they_succeed() -> None:
     hooks = {
         m["metadata"]["name"]: m for m in manifests if "helm.sh/hook" in m["metadata"].get("annotations", {})
     }
-    assert set(hooks) == {"tls-sync-register", "tls-sync-remove"}
+    assert set(hooks) == {"tls-sync-register", "tls-sync-remove", "tls-sync-preflight"}
     registers = hooks["tls-sync-register"]["metadata"]["annotations"]["helm.sh/hook"]
     assert registers == "post-install,post-upgrade,post-rollback"
     for manifest in manifests:

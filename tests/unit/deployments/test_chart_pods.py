@@ -94,7 +94,8 @@ def test_pods_have_no_options_by_default() -> None:
     """Without these values a pod has none of the fields, and no volume or variable of them."""
     for name, pod in pods(render()).items():
         assert [field for field in PLACEMENT if field in pod["spec"]] == [], name
-        assert "annotations" not in pod["metadata"], name
+        notes = pod["metadata"].get("annotations", {})
+        assert [key for key in notes if not key.startswith("helm.sh/")] == [], name
 
 
 def test_every_component_is_known_to_values_and_schema() -> None:
