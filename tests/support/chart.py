@@ -129,9 +129,12 @@ def run(*arguments: str, values: dict[str, Any] | None = None) -> subprocess.Com
 
 
 def render(
-    values: dict[str, Any] | None = None, namespace: str = "tls-sync", release: str = "tls-sync"
+    values: dict[str, Any] | None = None,
+    namespace: str = "tls-sync",
+    release: str = "tls-sync",
+    chart: Path = CHART,
 ) -> list[Manifest]:
-    done = run("template", release, str(CHART), "--namespace", namespace, values=values)
+    done = run("template", release, str(chart), "--namespace", namespace, values=values)
     assert done.returncode == 0, done.stderr
     return [one for one in yaml.safe_load_all(done.stdout) if one]
 
