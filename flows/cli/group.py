@@ -3,8 +3,13 @@
 import click
 
 from flows.cli import runs, setup, views
+from tasks.runtime.version import version
 
-VERSION = "0.1.0"
+
+def _show_version(ctx: click.Context, _param: click.Parameter, is_wanted: bool) -> None:
+    if is_wanted and not ctx.resilient_parsing:
+        click.echo(f"tls-sync {version()}")
+        ctx.exit()
 
 
 @click.group(
@@ -12,7 +17,14 @@ VERSION = "0.1.0"
     epilog="Environment: TLS_SYNC_CONFIG names the configuration (by default tls-sync.yaml in this folder), "
     "KUBECONFIG the credentials, PREFECT_API_URL the Prefect server.",
 )
-@click.version_option(VERSION, prog_name="tls-sync")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_show_version,
+    help="Show the version and exit.",
+)
 def tls_sync() -> None:
     """Copy cert-manager's certificates from the cluster OPS to the clusters that need them."""
 

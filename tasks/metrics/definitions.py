@@ -52,6 +52,12 @@ RUN_REQUESTS = Family(
 RUN_LOST = Family(
     "tls_sync_last_run_lost_pushes", "Pushes of the last run that the Pushgateway did not accept.", Kind.RUN
 )
+BUILD_INFO = Family(
+    "tls_sync_build_info",
+    "1; its label is the version of tls-sync that ran last, or that the watcher is.",
+    Kind.RUN,
+    ("version",),
+)
 SUSPENDED = Family(
     "tls_sync_cluster_suspended",
     "1 for a suspended cluster, 0 for every other cluster of the configuration.",

@@ -18,6 +18,7 @@ from tasks.config.schema import SyncConfig
 from tasks.domain.errors import ConfigError
 from tasks.domain.models import RunReport
 from tasks.domain.names import is_namespace
+from tasks.metrics.build_info import build_info
 from tasks.metrics.definitions import RUN_LOST
 from tasks.metrics.pushgateway import (
     ADDRESS,
@@ -115,7 +116,7 @@ class Push:
             self.error = f"a defect of tls-sync, {type(error).__name__}"
 
     def _run(self, client: PushgatewayClient) -> None:
-        client.put(RUN_JOB, self.run_samples())
+        client.put(RUN_JOB, (*self.run_samples(), build_info()))
         self.completed += 1
         if self.report is None:
             return
@@ -154,7 +155,7 @@ class FleetPush(Push):
 
     def _run(self, client: PushgatewayClient) -> None:
         # POST keeps the failures of OPS that the runs of groups have pushed.
-        client.post(RUN_JOB, self.run_samples())
+        client.post(RUN_JOB, (*self.run_samples(), build_info()))
         self.completed += 1
         current = client.current_samples()
         members = {job: self._members(job) for job in current}

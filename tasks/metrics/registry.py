@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from tasks.domain.models import RunReport, SourceSnapshot
 from tasks.kube import request_counts
+from tasks.metrics.build_info import build_info
 from tasks.metrics.definitions import API_REQUESTS, COUNTERS, LAST_HEARD, LOST_RECORDS, Family
 from tasks.metrics.samples import Parts, Sample, merge, run_samples
 
@@ -91,7 +92,7 @@ def _samples() -> tuple[Sample, ...]:
         _merge()
         found = [*_run, *(sample for samples in _state.values() for sample in samples)]
         found += [Sample(LAST_HEARD, (owner,), time.timestamp()) for owner, time in _last_heard.items()]
-        found.append(Sample(LOST_RECORDS, (), _lost[0]))
+        found += [Sample(LOST_RECORDS, (), _lost[0]), build_info()]
     return (
         *found,
         *(Sample(API_REQUESTS, (*outcome,), count) for outcome, count in request_counts.snapshot().items()),

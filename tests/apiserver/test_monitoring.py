@@ -63,7 +63,8 @@ class Monitoring:
 def rules(world: World) -> Any:
     """The chart's, for the configuration of the world, with a short period."""
     values = {
-        "tlsSync": {"config": yaml.safe_load(world.config_path.read_text())},
+        # The world's runs are outside of OPS.
+        "tlsSync": {"config": yaml.safe_load(world.config_path.read_text()), "sourceRole": False},
         "prometheusRule": {"enabled": True, "periodSeconds": PERIOD},
     }
     command = ["template", "tls-sync", str(chart.CHART), "--skip-schema-validation"]

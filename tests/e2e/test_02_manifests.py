@@ -8,6 +8,7 @@ import yaml
 
 from tests.e2e.machine import NAMESPACE, CommandError, Machine
 from tests.e2e.release import CHART, NAME, ROOT, values
+from tests.support.chart import KUBE_VERSION
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -47,13 +48,13 @@ def test_the_schema_refuses_wrong_values_by_name(
     file = tmp_path / "values.yaml"
     file.write_text(yaml.safe_dump(changes))
     with pytest.raises(CommandError, match=named):
-        machine.helm("template", NAME, str(CHART), "--namespace", NAMESPACE, "--values", str(file))
+        machine.helm("template", NAME, str(CHART), KUBE_VERSION, "--values", str(file))
 
 
 def test_the_api_server_accepts_all_that_the_chart_makes(machine: Machine, values_file: Path) -> None:
     """`kubectl apply --dry-run=server` accepts what Helm renders, hooks included."""
     where = ["--namespace", NAMESPACE, "--values", str(values_file)]
-    rendered = machine.helm("template", NAME, str(CHART), *where)
+    rendered = machine.helm("template", NAME, str(CHART), KUBE_VERSION, *where)
     manifests = [manifest for manifest in yaml.safe_load_all(rendered) if manifest]
     elsewhere = [manifest for manifest in manifests if "namespace" in manifest["metadata"]]
     here = [manifest for manifest in manifests if manifest not in elsewhere]

@@ -1,6 +1,7 @@
 """The chart's alerts, by promtool: each fires when it should and not before, and links to the runbook."""
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -290,10 +291,25 @@ def test_every_alert_has_a_section_of_the_runbook(runbook: str) -> None:
     for base in ("", "https://git.example.org/tls-sync/docs/runbook.md"):
         values = {**WATCH, "prometheusRule": {"enabled": True, "runbookUrl": base}}
         for rule in alerts(rules_with(values)):
-            path, _, fragment = rule["annotations"]["runbook_url"].partition("#")
-            assert path == (base or "docs/runbook.md")
+            link = rule["annotations"].get("runbook_url") or rule["annotations"]["runbook"]
+            path, _, fragment = link.partition("#")
+            assert path.endswith(base or "docs/runbook.md")
             assert fragment in page(runbook).anchors
             assert fragment == anchor(rule["alert"])
+
+
+def test_an_alert_has_no_link_that_leads_nowhere(tmp_path: Path) -> None:
+    """`runbook_url` is a whole address; that of a released chart is in its repository, at its version."""
+    about = yaml.safe_load((FOLDER / "Chart.yaml").read_text())
+    links = {}
+    for owner in ("OWNER", "example"):
+        copied = shutil.copytree(FOLDER, tmp_path / owner)
+        home = f"https://github.com/{owner}/tls-sync"
+        (copied / "Chart.yaml").write_text(yaml.safe_dump({**about, "home": home}))
+        spec = one(render(RULES, chart=copied), "PrometheusRule", "tls-sync")["spec"]
+        links[owner] = {rule["annotations"].get("runbook_url", "").partition("#")[0] for rule in alerts(spec)}
+    page_there = f"https://github.com/example/tls-sync/blob/v{about['appVersion']}/docs/runbook.md"
+    assert links == {"OWNER": {""}, "example": {page_there}}
 
 
 def test_an_alert_says_what_it_is_about(tmp_path: Path) -> None:
@@ -353,6 +369,19 @@ def test_rules_and_dashboard_are_off_by_default() -> None:
     labels = one(render(chosen), "PrometheusRule", "tls-sync")["metadata"]["labels"]
     assert labels["release"] == "prometheus"
     assert labels["app.kubernetes.io/name"] == "tls-sync"
+
+
+def test_grafanas_sidecar_finds_the_dashboard() -> None:
+    """The ConfigMap has the label that the sidecar looks for, and the annotation with the folder, if any."""
+    shown = one(render({"grafanaDashboard": {"enabled": True}}), "ConfigMap", "tls-sync-dashboard")
+    assert shown["metadata"]["labels"]["grafana_dashboard"] == "1"
+    assert "annotations" not in shown["metadata"]
+    chosen = {"labels": {"grafana_dashboard": None, "board": "yes"}, "folder": "TLS & certificates"}
+    values = {"grafanaDashboard": {"enabled": True, **chosen, "folderAnnotation": "k8s-sidecar/folder"}}
+    metadata = one(render(values), "ConfigMap", "tls-sync-dashboard")["metadata"]
+    assert metadata["annotations"] == {"k8s-sidecar/folder": "TLS & certificates"}
+    assert metadata["labels"]["board"] == "yes"
+    assert "grafana_dashboard" not in metadata["labels"]
 
 
 def test_the_operator_finds_the_watcher() -> None:

@@ -1,6 +1,7 @@
 """The chart as Helm renders it with each kind of Prefect server, and the values that it refuses."""
 
 import json
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.support.chart import (
     CHART,
     EGRESS,
     EXISTING,
+    KUBE_VERSION,
     NAMESPACES,
     VALUES,
     Manifest,
@@ -32,10 +34,10 @@ from tests.support.chart import (
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(1500)]
 WAYS = pytest.mark.parametrize("values", VALUES.values(), ids=VALUES)
-TOKEN_NEEDED = {"run", "tls-sync-worker", "tls-sync-watch", "tls-sync-remove"}
+TOKEN_NEEDED = {"run", "tls-sync-preflight", "tls-sync-worker", "tls-sync-watch", "tls-sync-remove"}
 """Pods that send requests to the Kubernetes API."""
-EMPTY = {"title", "default", "description"}
-"""Keys of a schema that are for people."""
+EMPTY = {"title", "default", "description", "pattern"}
+"""Keys of a schema that are for people, and the forms of texts, which test_chart_configuration.py tries."""
 DATABASE = {"database": {"urlSecret": {"name": "postgres"}}}
 PEER: dict[str, Any] = {"cidr": "198.51.100.8/32", "ports": [5432]}
 
@@ -50,6 +52,13 @@ def sandbox() -> Iterator[Sandbox]:
 def test_helm_finds_no_fault(values: dict[str, Any]) -> None:
     """`helm lint --strict` accepts the chart with each kind of server."""
     done = run("lint", str(CHART), "--strict", values=values)
+    assert done.returncode == 0, done.stdout
+
+
+def test_helm_finds_no_fault_without_values() -> None:
+    """Who looks at the chart before writing values is told of no fault in its templates."""
+    command = [helm(), "lint", str(CHART), "--strict"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
 
 
@@ -188,9 +197,15 @@ def test_the_worker_watches_its_namespace_alone_and_makes_no_pool(namespace: str
 
 
 def test_the_work_pool_is_the_file_that_is_shipped() -> None:
-    """With default values the chart registers deployments/work-pool.json as it stands."""
+    """With default values the chart registers deployments/work-pool.json, with the labels of the release."""
     shipped = json.loads((CHART.parents[1] / "work-pool.json").read_text())
-    assert work_pool(render()) == shipped
+    made = work_pool(render())
+    configuration = made["job_configuration"]
+    job = configuration["job_manifest"]
+    for labels in (job["metadata"]["labels"], job["spec"]["template"]["metadata"]["labels"]):
+        del labels["app.kubernetes.io/version"], labels["helm.sh/chart"]
+    del configuration["labels"]["app.kubernetes.io/version"]
+    assert made == shipped
 
 
 def test_values_reach_the_work_pool() -> None:
@@ -244,7 +259,8 @@ def test_what_the_hook_registers_is_in_an_object_that_is_no_hook(values: dict[st
         for before, after in zip(render(), render(values), strict=True)
         if before != after
     }
-    assert changed - {"tls-sync-register"} == {"tls-sync-registration"}
+    hooks = {"tls-sync-register", "tls-sync-preflight"}
+    assert changed - hooks == {"tls-sync-registration"}
 
 
 def test_the_hook_finds_all_that_it_asks_for() -> None:
@@ -264,7 +280,7 @@ def test_hooks_leave_nothing_when_they_succeed() -> None:
     hooks = {
         m["metadata"]["name"]: m for m in manifests if "helm.sh/hook" in m["metadata"].get("annotations", {})
     }
-    assert set(hooks) == {"tls-sync-register", "tls-sync-remove"}
+    assert set(hooks) == {"tls-sync-register", "tls-sync-remove", "tls-sync-preflight"}
     registers = hooks["tls-sync-register"]["metadata"]["annotations"]["helm.sh/hook"]
     assert registers == "post-install,post-upgrade,post-rollback"
     for manifest in manifests:
@@ -426,7 +442,8 @@ def test_wrong_values_are_refused_by_name(values: dict[str, Any], words: list[st
 
 def test_a_release_without_configuration_is_refused() -> None:
     """Without a configuration there is no release; the message says what to set."""
-    done = subprocess.run([helm(), "template", str(CHART)], capture_output=True, text=True, check=False)
+    command = [helm(), "template", str(CHART), KUBE_VERSION]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "tlsSync.config is empty" in done.stderr
 
@@ -470,13 +487,13 @@ def test_the_schema_knows_the_configuration() -> None:
     ours = SyncConfig.model_json_schema(by_alias=True)
     wanted = {name: tidy(part) for name, part in ours.pop("$defs").items()} | {"SyncConfig": tidy(ours)}
     shipped = json.loads((CHART / "values.schema.json").read_text())["$defs"]
-    assert {name: shipped.get(name) for name in wanted} == wanted
+    assert {name: tidy(shipped.get(name)) for name in wanted} == wanted
 
 
 def collection(manifest: Manifest, namespace: str) -> str:
     """Return the path for creating an object."""
     version, kind = manifest["apiVersion"], manifest["kind"].lower()
-    plural = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"
+    plural = f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}{'es' if kind.endswith('s') else 's'}"
     root = f"/apis/{version}" if "/" in version else f"/api/{version}"
     if kind.startswith("cluster"):
         return f"{root}/{plural}"
@@ -513,7 +530,11 @@ def test_the_notes_say_what_is_open(sandbox: Sandbox, tmp_path: Path) -> None:
         done = run(*command, values=VALUES["embedded without a password"])
         assert done.returncode == 0, done.stderr
         said = done.stdout.partition("NOTES:")[2]
-        assert f"kubectl -n {namespace} create secret generic tls-sync-kubeconfig" in said
+        made = "python -m deployments.target kubeconfig --ops-context cluster-ops"
+        made += "" if namespace == "tls-sync" else f" --namespace {namespace}"
+        assert f"  TLS_SYNC_CONFIG=tls-sync.yaml {made}\n" in said
+        assert "create secret generic tls-sync-kubeconfig" not in said
+        assert re.search(r"<\w+>", said) is None, "a shell takes < for a redirection"
         assert "INSECURE: Prefect has no password (prefect.insecureNoPassword)." in said
         assert "PREFECT_API_AUTH_STRING" not in said
         assert (warning in said) == (namespace == "certificates-ops")

@@ -9,7 +9,7 @@ from tests.support.chart import AUTH, EXISTING, NONE, VALUES, Manifest, containe
 pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(1500)]
 
 CREATE = "kubectl -n tls-sync create secret generic tls-sync-prefect --from-file=auth-string=/dev/stdin"
-CLIENTS = ("run", "results")
+CLIENTS = ("run", "results", "preflight")
 """Pods that get the password from the worker, or send nothing to Prefect."""
 
 

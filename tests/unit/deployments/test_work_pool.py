@@ -17,7 +17,7 @@ from prefect_kubernetes.worker import (  # type: ignore[import-untyped]  # it sh
 
 from deployments.sandbox.clusters.control_plane import Sandbox
 from deployments.sandbox.world.kubeconfig import SOURCE_CLUSTER
-from tests.support.chart import VALUES, render, work_pool
+from tests.support.chart import PLACEMENT, VALUES, pod_options, render, work_pool
 from tests.support.prefect_command import api_url, environment, http_client, make_pool
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(1500)]
@@ -86,6 +86,29 @@ def test_a_run_has_its_pushgateway_and_the_password_by_reference(prefect_server:
     assert {"name": "TLS_SYNC_PUSHGATEWAY", "value": "https://pushgateway:9091"} in env
     (auth,) = (one["valueFrom"] for one in env if one["name"] == "TLS_SYNC_PUSHGATEWAY_AUTH")
     assert auth == {"secretKeyRef": {"name": "prefect-auth", "key": "auth", "optional": True}}
+
+
+def test_a_run_has_the_options_of_its_pod(prefect_server: Path) -> None:
+    """Placement, labels, annotations, variables and volumes reach the Job as the values have them."""
+    manifest = job(work_pool(render(VALUES["everything"])))
+    pod, given = manifest["spec"]["template"], pod_options("tlsSync")
+    for field in PLACEMENT:
+        assert pod["spec"][field] == given[field]
+    for field in ("labels", "annotations"):
+        assert given[f"pod{field.capitalize()}"].items() <= pod["metadata"][field].items()
+    assert given["extraEnv"][0] in container(manifest)["env"]
+    assert given["extraVolumeMounts"][0] in container(manifest)["volumeMounts"]
+    assert given["extraVolumes"][0] in pod["spec"]["volumes"]
+
+
+def test_prefect_keeps_the_recommended_labels(prefect_server: Path) -> None:
+    """The worker writes labels anew; those of the chart are on the Job and its pod with their values."""
+    template = work_pool(render())
+    ours = template["job_configuration"]["job_manifest"]["metadata"]["labels"]
+    manifest = job(template)
+    assert len(ours) == 8
+    for metadata in (manifest["metadata"], manifest["spec"]["template"]["metadata"]):
+        assert ours.items() <= metadata["labels"].items()
 
 
 def test_the_command_is_the_one_that_survives_an_eviction(prefect_server: Path) -> None:

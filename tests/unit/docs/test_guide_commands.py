@@ -116,7 +116,7 @@ def test_every_value_of_the_chart_exists() -> None:
 
 def test_every_object_on_ops_is_one_of_the_charts() -> None:
     """Deployments, Jobs, the Service and ConfigMaps have the names and labels that the chart gives them."""
-    made = "".join(path.read_text() for path in (CHART / "templates").iterdir())
+    made = "".join(path.read_text() for path in (CHART / "templates").rglob("*.*"))
     made += (CHART / "files" / "work-pool.json").read_text()
     text = "\n".join(line for name in GUIDES for line in page(name).commands)
     names = set(re.findall(r"(?:deploy/|job/|service/|configmap )(tls-sync-[a-z]+)", text))

@@ -20,6 +20,7 @@ from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Failure, SourceSnapshot
 from tasks.metrics.push import push, push_fleet, reporting_config_errors
 from tasks.metrics.pushgateway import ADDRESS, AUTH, CA, TIMEOUT
+from tasks.runtime.version import version
 from tests.support.factories import NOW, cluster_report
 from tests.support.metrics_example import DOWN, KEPT, REFUSED, report
 from tests.support.monitoring import Pushgateway, pushgateway
@@ -52,6 +53,15 @@ def test_a_run_pushes_its_metrics(gateway: Pushgateway) -> None:
         ("rct", "api-tls"): REFUSED.old.not_after.timestamp() if REFUSED.old else None,
     }
     assert gateway.values("tls_sync_last_run_lost_pushes", "job") == {("tls-sync-run",): 0}
+
+
+def test_a_run_says_which_version_it_was(gateway: Pushgateway) -> None:
+    """A fleet's run and any other run push one series per owner, with the version as its label."""
+    push_fleet(parse_config(document()), NOW, ok=True)
+    ours = {("tls-sync-run", "ops", version()): 1}
+    assert gateway.values("tls_sync_build_info", "job", "owner", "version") == ours
+    push(report(cluster_report("dev", KEPT)))
+    assert gateway.values("tls_sync_build_info", "job", "owner", "version") == ours
 
 
 def test_a_run_of_one_cluster_keeps_the_others(gateway: Pushgateway) -> None:

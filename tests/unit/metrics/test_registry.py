@@ -14,6 +14,7 @@ from tasks.domain.reasons import Reason
 from tasks.kube import request_counts
 from tasks.metrics import definitions, registry
 from tasks.metrics.definitions import Family
+from tasks.runtime.version import version
 from tasks.watch.health import Heartbeat, serve
 from tests.support.factories import NOW, certificate, cluster_report, rejection, snapshot
 from tests.support.metrics_example import DOWN, KEPT, NEW, REFUSED, report, row
@@ -39,6 +40,13 @@ def exposed(family: Family) -> dict[tuple[str, ...], float]:
         for one in found
         if one.name == family.name
     }
+
+
+def test_the_watcher_says_which_version_it_is() -> None:
+    """From its start, before any report, one sample has the version as its label."""
+    assert exposed(definitions.BUILD_INFO) == {(version(),): 1}
+    registry.observe(report(cluster_report("dev", KEPT)))
+    assert exposed(definitions.BUILD_INFO) == {(version(),): 1}
 
 
 def test_series_of_past_failures_vanish() -> None:

@@ -2,7 +2,10 @@
 {{- define "tls-sync.checks" -}}
 {{- if not .Values.tlsSync.config }}
 {{- fail "\n\ntlsSync.config is empty: it says which certificate is copied where. Put the content of your tls-sync.yaml there (deployments/tls-sync.yaml explains each key), e.g.\n  helm install tls-sync deployments/helm/tls-sync -n tls-sync --create-namespace -f values.yaml\n" }}
+{{- else }}
+{{- include "tls-sync.configCheck" . }}
 {{- end }}
+{{- include "tls-sync.podChecks" . }}
 {{- $fields := list }}
 {{- range list "[0-5]?[0-9]" "([01]?[0-9]|2[0-3])" "(0?[1-9]|[12][0-9]|3[01])" "(0?[1-9]|1[0-2])" "[0-7]" }}
 {{- $field := printf "(\\*|%s|[a-zA-Z]{3})(-(%s|[a-zA-Z]{3}))?(/[0-9]{1,2})?" . . }}
@@ -29,6 +32,7 @@
 {{- fail "\n\nprefect.apiKeySecret is for Prefect Cloud; for the server of this chart set prefect.authSecret\n" }}
 {{- end }}
 {{- include "tls-sync.passwordCheck" . }}
+{{- include "tls-sync.exposureCheck" . }}
 {{- with .Values.networkPolicy.egress }}
 {{- if .enabled }}
 {{- if not .apiServer }}
@@ -50,6 +54,18 @@
 {{- end }}
 {{- end }}
 
+{{/* What is valid on a workstation, or only for the schema, and not in a release. */}}
+{{- define "tls-sync.configCheck" -}}
+{{- $owner := toString .Values.tlsSync.config.owner }}
+{{- if not (regexMatch "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$" $owner) }}
+{{- fail (printf "\n\ntlsSync.config.owner %q is not a name: it is stamped on every copy, and says whose it is. Set one of lower-case letters, digits and dashes, e.g. ops, and keep it: copies of another owner are refused\n" $owner) }}
+{{- end }}
+{{- $context := (.Values.tlsSync.config.source).context }}
+{{- if and $context .Values.tlsSync.sourceRole }}
+{{- fail (printf "\n\ntlsSync.config.source.context %q is for runs outside of OPS: those of the chart read OPS with the account of their pod, for which it makes a Role. Remove source.context; or, if they are to read another cluster with that context of the kubeconfig, set tlsSync.sourceRole=false\n" $context) }}
+{{- end }}
+{{- end }}
+
 {{/* Prefect has a password, or the values say explicitly that it has none. */}}
 {{- define "tls-sync.passwordCheck" -}}
 {{- $given := or .Values.prefect.authSecret.name .Values.prefect.apiKeySecret.name }}
@@ -66,5 +82,37 @@
 {{- $remedy = "put the server's user and password into a Secret and set prefect.authSecret.name=tls-sync-prefect (for Prefect Cloud its API key: prefect.apiKeySecret.name)" }}
 {{- end }}
 {{- fail (printf "\n\n%s, and without a password any web page that is open in an operator's browser can start runs with its own command: %s, or set prefect.insecureNoPassword=true\n  %s | kubectl -n %s create secret generic tls-sync-prefect --from-file=auth-string=/dev/stdin\n" $what $remedy $make .Release.Namespace) }}
+{{- end }}
+{{- end }}
+
+{{/* The UI is open to others only with a password, over TLS, and where the network policy lets them in. */}}
+{{- define "tls-sync.exposureCheck" -}}
+{{- $server := .Values.prefect.server }}
+{{- $ingress := $server.ingress | default dict }}
+{{- $route := $server.httpRoute | default dict }}
+{{- if and $ingress.enabled $route.enabled }}
+{{- fail "\n\nprefect.server.ingress and prefect.server.httpRoute are both enabled, and do the same: enable one of them\n" }}
+{{- end }}
+{{- if or $ingress.enabled $route.enabled }}
+{{- $which := $ingress.enabled | ternary "prefect.server.ingress" "prefect.server.httpRoute" }}
+{{- if not $server.enabled }}
+{{- fail (printf "\n\n%s is for the server of this chart, and prefect.server.enabled is false: an existing server has an address of its own, prefect.apiUrl\n" $which) }}
+{{- end }}
+{{- if .Values.prefect.insecureNoPassword }}
+{{- fail (printf "\n\n%s would let everybody who reaches it run code with tls-sync's credentials, since prefect.insecureNoPassword says that there is no password: set prefect.authSecret.name\n" $which) }}
+{{- end }}
+{{- if and $ingress.enabled (not $ingress.host) }}
+{{- fail "\n\nprefect.server.ingress.host is empty: set the DNS name of the UI, e.g. prefect.example.org\n" }}
+{{- end }}
+{{- if and $route.enabled (not (and $route.parentRefs $route.hostnames)) }}
+{{- fail "\n\nprefect.server.httpRoute needs parentRefs and hostnames: name a listener with HTTPS of your Gateway, e.g. parentRefs: [{name: gateway, namespace: gateway-system, sectionName: https}], and the DNS name of the UI, e.g. hostnames: [prefect.example.org]\n" }}
+{{- end }}
+{{- if and .Values.networkPolicy.enabled (not .Values.networkPolicy.serverFrom) }}
+{{- fail (printf "\n\n%s is enabled, and networkPolicy.serverFrom is empty, so no controller reaches the server: list where its pods are, e.g. [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ingress-nginx}}}]\n" $which) }}
+{{- end }}
+{{- end }}
+{{- $watch := .Values.watch | default dict }}
+{{- if and ($watch.podMonitor).enabled ($watch.serviceMonitor).enabled }}
+{{- fail "\n\nwatch.podMonitor and watch.serviceMonitor are both enabled, and Prometheus would scrape each watcher twice: enable one of them\n" }}
 {{- end }}
 {{- end }}

@@ -9,16 +9,19 @@ Neither a namespace nor a release's name can contain a colon.
 {{- end }}
 
 {{- define "tls-sync.selector" -}}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
+{{/* Labels of every object: "more" are those of one object, which may replace them. Never used to select. */}}
 {{- define "tls-sync.labels" -}}
-{{ include "tls-sync.selector" . }}
-app.kubernetes.io/name: tls-sync
-app.kubernetes.io/managed-by: {{ .root.Release.Service }}
-app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
-helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
+{{- $ours := include "tls-sync.selector" . | fromYaml }}
+{{- $_ := set $ours "app.kubernetes.io/name" "tls-sync" }}
+{{- $_ := set $ours "app.kubernetes.io/part-of" "tls-sync" }}
+{{- $_ := set $ours "app.kubernetes.io/managed-by" .root.Release.Service }}
+{{- $_ := set $ours "app.kubernetes.io/version" .root.Chart.AppVersion }}
+{{- $_ := set $ours "helm.sh/chart" (printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_") }}
+{{- toYaml (merge (dict) (.more | default dict) $ours (.root.Values.commonLabels | default dict)) }}
 {{- end }}
 
 {{- define "tls-sync.image" -}}
@@ -35,6 +38,13 @@ http://tls-sync-server.{{ .Release.Namespace }}.svc:4200/api
 {{- else -}}
 {{ .Values.prefect.apiUrl }}
 {{- end -}}
+{{- end }}
+
+{{/* The DNS name at which others reach the release's server; empty where only kubectl port-forward does. */}}
+{{- define "tls-sync.host" -}}
+{{- with .Values.prefect.server }}
+{{- if (.ingress).enabled }}{{ .ingress.host }}{{ else if (.httpRoute).enabled }}{{ first .httpRoute.hostnames }}{{ end }}
+{{- end }}
 {{- end }}
 
 {{/* The address of Prefect's API and its credentials: by reference, never by value. */}}
@@ -114,9 +124,13 @@ securityContext:
 {{- $container := index $pod.containers 0 }}
 {{- $_ := set $pool.job_configuration "namespace" .Release.Namespace }}
 {{- $_ := set $job.metadata "namespace" .Release.Namespace }}
-{{- range list $job.metadata.labels $job.spec.template.metadata.labels }}
-{{- $_ := set . "app.kubernetes.io/instance" $.Release.Name }}
+{{- $labels := include "tls-sync.labels" (dict "root" . "component" "run") | fromYaml }}
+{{- $_ := set $labels "app.kubernetes.io/managed-by" "prefect" }}
+{{- range list $job.metadata $job.spec.template.metadata }}
+{{- $_ := set . "labels" (merge (dict) $labels .labels) }}
 {{- end }}
+{{- /* Prefect's worker sets these two to its own, unless they are in this place, too. */}}
+{{- $_ := set $pool.job_configuration "labels" (pick $labels "app.kubernetes.io/part-of" "app.kubernetes.io/version") }}
 {{- $_ := set $job.spec "activeDeadlineSeconds" (int .Values.tlsSync.deadlineSeconds) }}
 {{- $_ := set $job.spec "ttlSecondsAfterFinished" (int .Values.tlsSync.keepJobsSeconds) }}
 {{- if eq (toString .Values.tlsSync.oneProcess) "false" }}
@@ -155,6 +169,7 @@ securityContext:
 {{- $_ := set . "persistentVolumeClaim" (dict "claimName" (include "tls-sync.resultsClaim" $)) }}
 {{- end }}
 {{- end }}
+{{- include "tls-sync.runOptions" (dict "root" . "template" $job.spec.template) }}
 {{- $variables := $pool.variables.properties }}
 {{- $_ := set $variables.log_level "default" .Values.tlsSync.logLevel }}
 {{- $_ := set $variables.cpu_request "default" (toString .Values.tlsSync.resources.requests.cpu) }}
