@@ -1,4 +1,4 @@
-"""`python -m flows` without a command: one run in this process."""
+"""`tls-sync sync` without a command: one run in this process."""
 
 import secrets
 import sys

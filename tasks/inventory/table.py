@@ -166,4 +166,4 @@ def _artifact_columns() -> tuple[list[Column], list[Column]]:
 
 def _lines_within(lines: list[str], size: int) -> Iterator[str]:
     budget = OutputBudget(len(lines), size)
-    return lines_within(budget, lines, hint=": `python -m flows --inventory` shows all")
+    return lines_within(budget, lines, hint=": `tls-sync inventory` shows all")

@@ -191,7 +191,9 @@ def find_run(client: SyncPrefectClient, text: str) -> UUID:
     try:
         return client.read_flow_run(UUID(text)).id
     except ObjectNotFound:
-        raise PrefectAPIError(f"Prefect has no run {text}; --history shows those that it has") from None
+        raise PrefectAPIError(
+            f"Prefect has no run {text}; tls-sync history shows those that it has"
+        ) from None
     except ValueError:
         pass
     # A new run moves the others to later pages, so that one may be read twice.
@@ -199,7 +201,7 @@ def find_run(client: SyncPrefectClient, text: str) -> UUID:
         {run.id: run for run in _by_part_of_id(client, text.lower()) or _named(client, text)}.values()
     )
     if not found:
-        has = "has an id that begins or ends so, or that name; --history shows the runs that there are"
+        has = "has an id that begins or ends so, or that name; tls-sync history shows the runs that there are"
         raise PrefectAPIError(f"no run {has}: {text!r}")
     if len(found) > 1:
         raise PrefectAPIError(_ambiguous(text, found))

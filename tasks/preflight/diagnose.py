@@ -40,8 +40,8 @@ CHECKS = {
 """The check that a failure belongs to, whichever operation failed."""
 
 SERVICE_ACCOUNT = re.compile(r"system:serviceaccount:[-a-z0-9]{1,63}:[-.a-z0-9]{1,253}")
-ON_OPS = "apply deployments/source/rbac.yaml on OPS"
-RENEW = "renew it: `python -m deployments.target kubeconfig`"
+ON_OPS = "apply what `tls-sync rights manifests --ops` prints, on OPS"
+RENEW = "renew it: `tls-sync rights kubeconfig`"
 NOT_ADMITTED = "the permissions are there: look at the quota, the webhooks and the policies of the namespace"
 REFUSALS = frozenset({FailureCode.FORBIDDEN, FailureCode.INVALID, FailureCode.SERVER_ERROR})
 
@@ -55,7 +55,7 @@ class DryRunResult(NamedTuple):
 
 
 def on_target(cluster: str) -> str:
-    return f"apply what `python -m deployments.target manifests --cluster {cluster}` prints"
+    return f"apply what `tls-sync rights manifests --cluster {cluster}` prints"
 
 
 def printable_user(user: str) -> str:
@@ -99,7 +99,7 @@ def _remedy(code: FailureCode, check: Check) -> str:
     if code is FailureCode.FORBIDDEN and check is Check.IDENTITY:
         return "look for a proxy that drops the credential; every authenticated user may do this"
     if code is FailureCode.FORBIDDEN and check is Check.CLUSTER_ID:
-        return "apply deployments/target/rbac.yaml; on OPS, deployments/source/rbac.yaml"
+        return "apply what `tls-sync rights manifests` prints (on OPS: with --ops)"
     return code.remedy
 
 
@@ -192,7 +192,9 @@ def ops_permission_finding(namespace: str, permissions: Permissions) -> Finding:
         return _missing(f"{namespace}: {', '.join(missing)} on secrets missing", ON_OPS)
     if excess:
         code, text = FailureCode.EXCESSIVE_RIGHTS, f"{namespace}: {', '.join(excess)} on secrets not needed"
-        remedy = "bind the Role of deployments/source to the ServiceAccount, and nothing else"
+        remedy = (
+            "bind the Role that `tls-sync rights manifests --ops` prints to the ServiceAccount, and no other"
+        )
         return warning(Check.RIGHTS, code, text, remedy)
     return ok(Check.RIGHTS, f"as needed in {namespace}")
 
@@ -269,7 +271,7 @@ def dry_run_findings(cluster: Cluster, who: str, results: Mapping[str, DryRunRes
     unprotected = ", ".join(name for name, one in results.items() if not (one.failure or one.policy_enforced))
     if unprotected:
         text = f"{unprotected}: a Secret that isn't ours could be written: no policy binds {who}"
-        remedy = "apply deployments/target/admission-policy.yaml; it must name this user"
+        remedy = "apply what `tls-sync rights manifests` prints; its policy must name this user"
         finding = error if cluster.protected else warning
         yield finding(Check.POLICY, POLICY_MISSING, text, remedy)
     elif any(one.policy_enforced for one in results.values()):

@@ -11,7 +11,7 @@ class Stage(Enum):
     """How far this process's run has come, and the message of an interruption at that point."""
 
     NOT_BEGUN = "interrupted before a run began: nothing was written"
-    BEGUN = "interrupted: no report; python -m flows --dry-run shows what is left to do"
+    BEGUN = "interrupted: no report; tls-sync plan shows what is left to do"
     REPORTED = "interrupted; the report above shows what was done"
 
 

@@ -31,7 +31,7 @@ MAX_SECONDS = 60.0
 """Maximum time for one cluster. The next run does what is left."""
 HOW_TO_ALLOW = (
     "where its Role or its admission policy is older than `prune: true`, apply what "
-    "`python -m deployments.target manifests` prints; another policy may bar it, too; after the crash of one "
+    "`tls-sync rights manifests` prints; another policy may bar it, too; after the crash of one "
     "of several API servers, a deletion waits for two hours at most"
 )
 

@@ -247,7 +247,7 @@ LEASES = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases"
 
 
 def apply_policies(admin: Admin, *, prune: bool) -> None:
-    """As `python -m deployments.target manifests` prints them."""
+    """As `tls-sync rights manifests` prints them."""
     cluster = load_config().clusters[0].model_copy(update={"prune": prune})
     for manifest in manifests(cluster):
         if manifest["kind"].startswith("ValidatingAdmission"):

@@ -111,7 +111,7 @@ def test_the_log_of_a_run_is_printed(world: World) -> None:
         assert "tls-sync: 3 clusters: create 3" in command("--logs", part).stdout, part
     done = command("--logs", "0" * 8)
     assert (done.returncode, done.stdout) == (1, "")
-    assert "or that name; --history shows the runs that there are: '00000000'" in done.stderr
+    assert "or that name; tls-sync history shows the runs that there are: '00000000'" in done.stderr
     done = command("--logs", "00000000-0000-4000-8000-000000000000")
     assert "Prefect has no run 00000000-0000-4000-8000-000000000000" in done.stderr
 

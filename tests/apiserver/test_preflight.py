@@ -225,7 +225,7 @@ def test_each_missing_right_on_ops_is_named(world: World, verb: str) -> None:
     world.ops.patch(role, {"rules": [secrets, certificates]})
     problem = the_only_trouble(eventually("OPS", Check.RIGHTS, CheckStatus.ERROR))
     assert problem.text == f"certificates-ops: {verb} on secrets missing"
-    assert "deployments/source/rbac.yaml" in problem.remedy
+    assert "tls-sync rights manifests --ops" in problem.remedy
 
 
 def test_certificates_that_may_not_be_read_are_named(world: World) -> None:

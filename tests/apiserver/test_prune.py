@@ -59,7 +59,7 @@ def configure(world: World, *names: str, **source: Any) -> None:
 
 
 def grant(world: World, cluster: str) -> None:
-    """Apply what `python -m deployments.target manifests` prints, and wait until the server heeds it."""
+    """Apply what `tls-sync rights manifests` prints, and wait until the server heeds it."""
     (entry,) = load_config().named(cluster)
     admin = world.admin(cluster)
     for manifest in manifests(entry):
@@ -386,7 +386,7 @@ def test_without_the_right_the_copy_stays(pruned: World) -> None:
     until("the right is gone", lambda: not may_delete(pruned.account(), GONE))
     said = message(run())
     assert f"dev (Forbidden: delete secret app-a/{GONE}: " in said
-    assert "apply what `python -m deployments.target manifests` prints" in said
+    assert "apply what `tls-sync rights manifests` prints" in said
     assert pruned.copy(GONE)
 
 
@@ -406,7 +406,7 @@ def test_without_the_policy_of_prune_nothing_is_noted(pruned: World) -> None:
     take_away(pruned, GONE)
     said = message(run())
     assert f"dev (Forbidden: annotate secret app-a/{GONE}: " in said
-    assert "apply what `python -m deployments.target manifests` prints" in said
+    assert "apply what `tls-sync rights manifests` prints" in said
     assert notes_on(pruned) == {}
 
 

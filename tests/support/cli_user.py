@@ -43,7 +43,7 @@ class Operator:
         }
 
     def target(self, *arguments: str) -> Done:
-        return self.run(sys.executable, "-m", "deployments.target", *arguments)
+        return self.run(sys.executable, "-m", "flows.cli", "rights", *arguments)
 
     def apply(self, cluster: str, manifests: str, *options: str) -> Done:
         command = ("kubectl", f"--context={context_name(cluster)}", "apply", "--server-side", "-f", "-")

@@ -530,7 +530,7 @@ def test_the_notes_say_what_is_open(sandbox: Sandbox, tmp_path: Path) -> None:
         done = run(*command, values=VALUES["embedded without a password"])
         assert done.returncode == 0, done.stderr
         said = done.stdout.partition("NOTES:")[2]
-        made = "python -m deployments.target kubeconfig --ops-context cluster-ops"
+        made = "tls-sync rights kubeconfig --ops-context cluster-ops"
         made += "" if namespace == "tls-sync" else f" --namespace {namespace}"
         assert f"  TLS_SYNC_CONFIG=tls-sync.yaml {made}\n" in said
         assert "create secret generic tls-sync-kubeconfig" not in said

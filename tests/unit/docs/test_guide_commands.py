@@ -19,27 +19,33 @@ from tasks.config.load import load_config
 from tasks.domain.failure_codes import FailureCode
 from tasks.preflight import render
 from tasks.preflight.model import Check, CheckStatus, Finding, Preflight, Readiness
+from tests.support.verbs import verbs
 from tests.unit.docs.pages import DOCUMENTS, GUIDES, ROOT, page
 
 CHART = ROOT / "deployments" / "helm" / "tls-sync"
 OPTIONS_OF_OTHERS = {"--build-arg", "--watch", "--tag", "--nthreads", "--no-hooks", "--timeout"}
-"""Of other programs; those of `python -m …` stand alone in the prose, too."""
+"""Of other programs; those of `tls-sync` stand alone in the prose, too."""
 COMMANDS = [line for path in DOCUMENTS for line in page(ROOT / path).commands]
 SPANS = [span for name in GUIDES for span in page(name).spans]
-OURS = ("flows.watch", "flows", "deployments.target manifests", "deployments.target kubeconfig")
+OURS = tuple(" ".join(words) for words, _ in verbs())
+"""The verbs of tls-sync."""
 
 
-def calls(program: str) -> list[str]:
+COMMAND = r"(?:^\s*|\| |&& |<\(|[A-Z_]=\S+ )"
+"""What precedes a command: `tls-sync` is the name of a namespace and of a release, too."""
+
+
+def calls(program: str, after: str = r"(?<!\S)") -> set[str]:
     """What follows each call of a program in all documents, up to a pipe, a comment or the line's end."""
-    pattern = rf"(?<!\S){program} ([^|…`#\n]+)"
-    return sorted({call.strip() for line in COMMANDS for call in re.findall(pattern, line)})
+    pattern = rf"{after}{program} ([^|…`#\n)]+)"
+    return {call.strip() for line in COMMANDS for call in re.findall(pattern, line)}
 
 
 @cache
 def options(program: str) -> frozenset[str]:
-    call = [sys.executable, "-m", *program.split(), "--help"]
+    call = [sys.executable, "-m", "flows.cli", *program.split(), "--help"]
     done = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=True)
-    return frozenset(re.findall(r"--[a-z-]+", done.stdout))
+    return frozenset(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", done.stdout))
 
 
 def flags(text: str) -> set[str]:
@@ -47,14 +53,14 @@ def flags(text: str) -> set[str]:
 
 
 def test_every_option_of_ours_exists() -> None:
-    """Each `python -m …`, and each option that the guides name alone, is one of the program's."""
-    called = [call for call in calls("python -m") if not call.startswith(("deployments.sandbox", "tests."))]
+    """Each `tls-sync …`, and each option that the guides name alone, is one of the program's."""
+    called = calls("tls-sync", after=COMMAND) - {"VERB --help", "--help"}
     assert len(called) > 20
     for call in called:
         program = next(name for name in OURS if call == name or call.startswith(f"{name} "))
         assert flags(call) <= options(program), call
     alone = {span.split()[0] for span in SPANS if span.startswith("--")}
-    assert alone - OPTIONS_OF_OTHERS <= options("deployments.target kubeconfig")
+    assert alone - OPTIONS_OF_OTHERS <= {name for program in OURS for name in options(program)}
 
 
 def test_no_placeholder_is_a_redirection() -> None:

@@ -20,21 +20,11 @@ from tasks.domain.models import Action, Change, ClusterReport, RunReport, Secret
 from tasks.domain.parameters import RunParameters
 from tasks.domain.reasons import Reason
 from tasks.report.document import document
+from tests.support.verbs import verbs
 
 ROOT = Path(__file__).parents[3]
 EXAMPLE = ROOT / "deployments" / "tls-sync.yaml"
 TARGET = SecretRef(namespace="app", name="web-tls")
-
-
-def verbs(at: click.Group = group, *above: str) -> list[tuple[tuple[str, ...], click.Command]]:
-    """Every verb by the words that call it."""
-    found = []
-    for name, command in at.commands.items():
-        if isinstance(command, click.Group):
-            found += verbs(command, *above, name)
-        else:
-            found.append(((*above, name), command))
-    return found
 
 
 def typed(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:

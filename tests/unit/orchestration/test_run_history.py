@@ -60,5 +60,5 @@ def test_a_text_that_means_several_runs_is_an_error_that_names_them() -> None:
 @pytest.mark.parametrize("text", ["00000000", "abc", "sync nothing", "-"])
 def test_a_text_that_means_no_run_is_an_error(text: str) -> None:
     """Three characters of an id are too few; neither does a text count that is within an id or a name."""
-    with pytest.raises(PrefectAPIError, match=f"--history shows the runs that there are: '{text}'"):
+    with pytest.raises(PrefectAPIError, match=f"tls-sync history shows the runs that there are: '{text}'"):
         find(text, dict.fromkeys(BATCH, "sync all"))

@@ -77,7 +77,7 @@ def test_a_403_belongs_to_the_current_check(current: Check) -> None:
     found = failed(FailureCode.FORBIDDEN, current)
     assert errors(found) == [current]
     (problem,) = found.problems
-    expected = {Check.IDENTITY: "proxy", Check.CLUSTER_ID: "deployments/target/rbac.yaml"}
+    expected = {Check.IDENTITY: "proxy", Check.CLUSTER_ID: "tls-sync rights manifests"}
     assert expected.get(current, "Role") in problem.remedy
 
 
@@ -166,7 +166,7 @@ def test_a_missing_permission_names_verb_resource_and_namespace(verb: str) -> No
     (problem,) = found.problems
     assert (problem.check, problem.status) == (Check.RIGHTS, CheckStatus.ERROR)
     assert problem.text == f"app-a: {verb} on secrets missing"
-    assert "deployments.target manifests --cluster dev" in problem.remedy
+    assert "tls-sync rights manifests --cluster dev" in problem.remedy
 
 
 def test_namespaces_with_the_same_permissions_share_a_line() -> None:
@@ -181,7 +181,7 @@ def test_namespaces_with_the_same_permissions_share_a_line() -> None:
     assert found.problems[0].remedy == (
         "if the namespace does not exist, create it, or have the application's owner do so (`for name in "
         'app-a app-b; do kubectl --context cluster-dev create namespace "$name"; done`); then apply what '
-        "`python -m deployments.target manifests --cluster dev` prints"
+        "`tls-sync rights manifests --cluster dev` prints"
     )
 
 

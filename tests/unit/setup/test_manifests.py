@@ -1,4 +1,4 @@
-"""`python -m deployments.target manifests` prints the files' content, for the routed namespaces."""
+"""`tls-sync rights manifests` prints the files' content, for the routed namespaces."""
 
 import os
 import re
@@ -128,7 +128,7 @@ def test_a_namespace_is_never_made_for_an_application() -> None:
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "deployments.target", *arguments],
+        [sys.executable, "-m", "flows.cli", "rights", *arguments],
         cwd=ROOT,
         env=os.environ | {"TLS_SYNC_CONFIG": str(EXAMPLE)},
         capture_output=True,
