@@ -18,6 +18,7 @@ from tests.support.chart import (
     pods,
     refusal,
     render,
+    work_pool,
 )
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(1500)]
@@ -55,6 +56,9 @@ def metadata_of(manifests: list[Manifest]) -> Iterator[tuple[str, dict[str, Any]
     """Yield the metadata of each object and of each pod."""
     for one in manifests:
         yield f"{one['kind']} {one['metadata']['name']}", one["metadata"]
+        if one["kind"] == "CronJob":
+            yield "a Job of the CronJob", one["spec"]["jobTemplate"]["metadata"]
+    yield "a run's Job", work_pool(manifests)["job_configuration"]["job_manifest"]["metadata"]
     for name, pod in pods(manifests).items():
         yield f"pod of {name}", pod["metadata"]
 
