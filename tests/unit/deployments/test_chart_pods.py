@@ -231,7 +231,11 @@ def test_prefect_replaces_nothing_in_a_runs_pod() -> None:
 
 def test_values_of_a_former_release_still_do() -> None:
     """`helm upgrade --reuse-values` has no new value: the chart renders as with empty ones."""
+    others = {"watch": ("serviceMonitor",), "prefect.server": ("ingress", "httpRoute")}
     missing: dict[str, Any] = {"commonLabels": None}
     for component in COMPONENTS:
-        missing |= nested(component, dict.fromkeys(pod_options(component)))
-    assert render(missing) == render()
+        missing |= nested(component, dict.fromkeys([*pod_options(component), *others.get(component, ())]))
+    shown = {"watch": {"enabled": True}, "grafanaDashboard": {"enabled": True}}
+    missing["watch"]["enabled"] = True
+    missing["grafanaDashboard"] = {"enabled": True, "labels": None, "folder": None, "folderAnnotation": None}
+    assert render(missing) == render(shown)
