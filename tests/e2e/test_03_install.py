@@ -9,7 +9,7 @@ from deployments.sandbox.world.kubeconfig import SOURCE_CLUSTER
 from tests.e2e import records, rights
 from tests.e2e.machine import NAMESPACE, UID, Machine
 from tests.e2e.prefect_api import RUN_SECONDS, PrefectAPI, Run
-from tests.e2e.release import EVERY_MINUTE, Release
+from tests.e2e.release import EVERY_MINUTE, NAME, Release
 from tests.e2e.rights import Right
 from tests.e2e.witness import SeenPod, Witness
 
@@ -53,6 +53,16 @@ def test_a_worker_is_online(prefect: PrefectAPI) -> None:
     while "ONLINE" not in prefect.workers().values():
         assert time.monotonic() < deadline, prefect.workers()
         time.sleep(1)
+
+
+def test_helm_tests_the_release(machine: Machine, release: Release) -> None:
+    """`helm test` runs the preflight in a pod like a run's, prints its report, and deletes the pod."""
+    said = machine.helm("test", NAME, "--namespace", NAMESPACE)
+    assert "Succeeded" in said
+    for cluster in release.values["tlsSync"]["config"]["clusters"]:
+        assert cluster["name"] in said
+    pods = machine.kubectl("get", "pods", "--namespace", NAMESPACE, "--output=name")
+    assert "pod/tls-sync-preflight" not in pods.split()
 
 
 def test_the_schedule_fires_by_itself(first_run: Run, pod: SeenPod) -> None:

@@ -197,7 +197,7 @@ def test_the_worker_watches_its_namespace_alone_and_makes_no_pool(namespace: str
 
 
 def test_the_work_pool_is_the_file_that_is_shipped() -> None:
-    """With default values the chart registers deployments/work-pool.json, with the labels of the release."""
+    """By default the chart registers deployments/work-pool.json, with labels and image of the release."""
     shipped = json.loads((CHART.parents[1] / "work-pool.json").read_text())
     made = work_pool(render())
     configuration = made["job_configuration"]
@@ -205,6 +205,8 @@ def test_the_work_pool_is_the_file_that_is_shipped() -> None:
     for labels in (job["metadata"]["labels"], job["spec"]["template"]["metadata"]["labels"]):
         del labels["app.kubernetes.io/version"], labels["helm.sh/chart"]
     del configuration["labels"]["app.kubernetes.io/version"]
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    container["image"] = container["image"].removeprefix("registry.example.org/")
     assert made == shipped
 
 
@@ -446,6 +448,16 @@ def test_a_release_without_configuration_is_refused() -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode != 0
     assert "tlsSync.config is empty" in done.stderr
+
+
+def test_an_image_that_no_registry_has_is_said_before_anything_is_installed() -> None:
+    """The default name is refused, unless nodes have the image already, or the release is there already."""
+    default = {"image": {"repository": "tls-sync"}}
+    said = refusal(default)
+    assert "image.repository is tls-sync, which no registry has: build the image, push it to yours" in said
+    assert render({"image": {**default["image"], "pullPolicy": "Never"}})
+    done = run("template", "tls-sync", str(CHART), "--is-upgrade", values=default)
+    assert done.returncode == 0, done.stderr
 
 
 def tidy(schema: Any) -> Any:

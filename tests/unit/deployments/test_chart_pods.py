@@ -18,6 +18,7 @@ from tests.support.chart import (
     pods,
     refusal,
     render,
+    work_pool,
 )
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(1500)]
@@ -55,6 +56,9 @@ def metadata_of(manifests: list[Manifest]) -> Iterator[tuple[str, dict[str, Any]
     """Yield the metadata of each object and of each pod."""
     for one in manifests:
         yield f"{one['kind']} {one['metadata']['name']}", one["metadata"]
+        if one["kind"] == "CronJob":
+            yield "a Job of the CronJob", one["spec"]["jobTemplate"]["metadata"]
+    yield "a run's Job", work_pool(manifests)["job_configuration"]["job_manifest"]["metadata"]
     for name, pod in pods(manifests).items():
         yield f"pod of {name}", pod["metadata"]
 
@@ -227,7 +231,11 @@ def test_prefect_replaces_nothing_in_a_runs_pod() -> None:
 
 def test_values_of_a_former_release_still_do() -> None:
     """`helm upgrade --reuse-values` has no new value: the chart renders as with empty ones."""
+    others = {"watch": ("serviceMonitor",), "prefect.server": ("ingress", "httpRoute")}
     missing: dict[str, Any] = {"commonLabels": None}
     for component in COMPONENTS:
-        missing |= nested(component, dict.fromkeys(pod_options(component)))
-    assert render(missing) == render()
+        missing |= nested(component, dict.fromkeys([*pod_options(component), *others.get(component, ())]))
+    shown = {"watch": {"enabled": True}, "grafanaDashboard": {"enabled": True}}
+    missing["watch"]["enabled"] = True
+    missing["grafanaDashboard"] = {"enabled": True, "labels": None, "folder": None, "folderAnnotation": None}
+    assert render(missing) == render(shown)

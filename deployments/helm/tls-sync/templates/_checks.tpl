@@ -5,6 +5,7 @@
 {{- else }}
 {{- include "tls-sync.configCheck" . }}
 {{- end }}
+{{- include "tls-sync.imageCheck" . }}
 {{- include "tls-sync.podChecks" . }}
 {{- $fields := list }}
 {{- range list "[0-5]?[0-9]" "([01]?[0-9]|2[0-3])" "(0?[1-9]|[12][0-9]|3[01])" "(0?[1-9]|1[0-2])" "[0-7]" }}
@@ -63,6 +64,15 @@
 {{- $context := (.Values.tlsSync.config.source).context }}
 {{- if and $context .Values.tlsSync.sourceRole }}
 {{- fail (printf "\n\ntlsSync.config.source.context %q is for runs outside of OPS: those of the chart read OPS with the account of their pod, for which it makes a Role. Remove source.context; or, if they are to read another cluster with that context of the kubeconfig, set tlsSync.sourceRole=false\n" $context) }}
+{{- end }}
+{{- end }}
+
+{{/* The default name is in no registry, and its pods would wait for it until Helm gives up. An upgrade has it already. */}}
+{{- define "tls-sync.imageCheck" -}}
+{{- with .Values.image }}
+{{- if and $.Release.IsInstall (eq .repository "tls-sync") (ne .pullPolicy "Never") }}
+{{- fail "\n\nimage.repository is tls-sync, which no registry has: build the image, push it to yours (docs/operations.md, Install) and name it there, e.g. registry.example.org/tls-sync. Where each node has the image already, set image.pullPolicy=Never\n" }}
+{{- end }}
 {{- end }}
 {{- end }}
 

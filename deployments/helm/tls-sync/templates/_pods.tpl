@@ -53,40 +53,37 @@ annotations:
 {{- $_ := set .template.spec "volumes" (concat .template.spec.volumes ($of.extraVolumes | default list)) }}
 {{- end }}
 
-{{/* Refuses what would replace something of the chart. */}}
-{{- define "tls-sync.podChecks" -}}
-{{- include "tls-sync.labelCheck" (dict "key" "commonLabels" "labels" .Values.commonLabels) }}
-{{- range $key, $of := dict "tlsSync" .Values.tlsSync "worker" .Values.worker "watch" .Values.watch "prefect.server" .Values.prefect.server "hook" .Values.hook }}
-{{- include "tls-sync.labelCheck" (dict "key" (printf "%s.podLabels" $key) "labels" $of.podLabels) }}
-{{- range $one := $of.extraEnv }}
+{{/* Refuses what would replace something of the chart, at the component whose values' key is "key". */}}
+{{- define "tls-sync.optionsCheck" -}}
+{{- $key := .key }}
+{{- include "tls-sync.labelCheck" (dict "key" (printf "%s.podLabels" $key) "labels" .of.podLabels) }}
+{{- range $one := .of.extraEnv }}
 {{- if regexMatch "^(KUBECONFIG$|TLS_SYNC_|PREFECT_|PYTHON)" $one.name }}
 {{- fail (printf "\n\n%s.extraEnv may not set %s: KUBECONFIG, TLS_SYNC_*, PREFECT_* and PYTHON* are the chart's, and decide what runs and with which rights. Remove it, and look for a value of the chart\n" $key $one.name) }}
 {{- end }}
 {{- end }}
-{{- $volumes := list }}
-{{- range $one := $of.extraVolumes }}
-{{- if has $one.name (list "tmp" "config" "kubeconfig" "registration" "results" "data") }}
-{{- fail (printf "\n\n%s.extraVolumes may not have the name %s, which a volume of the chart has: take another one\n" $key $one.name) }}
-{{- end }}
-{{- $volumes = append $volumes $one.name }}
-{{- end }}
-{{- range $one := $of.extraVolumeMounts }}
-{{- if not (has $one.name $volumes) }}
-{{- fail (printf "\n\n%s.extraVolumeMounts names the volume %s, and %s.extraVolumes has none of that name\n" $key $one.name $key) }}
-{{- end }}
-{{- if regexMatch "^/+(|etc|opt|tmp|var|var/lib|(opt/(venv|tls-sync)|etc/tls-sync(-[a-z]+)?|var/lib/(tls-sync|prefect))(/.*)?)/*$" $one.mountPath }}
-{{- fail (printf "\n\n%s.extraVolumeMounts may not be at %s, where the chart or the image has files of its own: take another folder, e.g. /mnt/%s\n" $key $one.mountPath $one.name) }}
-{{- end }}
-{{- end }}
-{{- range $one := keys ($of.podAnnotations | default dict) (($of.serviceAccount).annotations | default dict) }}
+{{- range $one := keys (.of.podAnnotations | default dict) ((.of.serviceAccount).annotations | default dict) }}
 {{- if regexMatch "^(tls-sync\\.io/|helm\\.sh/hook|argocd\\.argoproj\\.io/hook)" $one }}
 {{- fail (printf "\n\n%s may not have the annotation %s, which is the chart's: remove it\n" $key $one) }}
 {{- end }}
 {{- end }}
 {{- end }}
-{{- range $field := list "tolerations" "affinity" "nodeSelector" "topologySpreadConstraints" "podLabels" "podAnnotations" "extraEnv" "extraVolumes" "extraVolumeMounts" }}
-{{- if contains "{{" (index $.Values.tlsSync $field | toJson) }}
-{{- fail (printf "\n\ntlsSync.%s has {{, which Prefect replaces in the template of a run's pod: remove it\n" $field) }}
+
+{{- define "tls-sync.volumesCheck" -}}
+{{- $key := .key }}
+{{- $volumes := list }}
+{{- range $one := .of.extraVolumes }}
+{{- if has $one.name (list "tmp" "config" "kubeconfig" "registration" "results" "data") }}
+{{- fail (printf "\n\n%s.extraVolumes may not have the name %s, which a volume of the chart has: take another one\n" $key $one.name) }}
+{{- end }}
+{{- $volumes = append $volumes $one.name }}
+{{- end }}
+{{- range $one := .of.extraVolumeMounts }}
+{{- if not (has $one.name $volumes) }}
+{{- fail (printf "\n\n%s.extraVolumeMounts names the volume %s, and %s.extraVolumes has none of that name\n" $key $one.name $key) }}
+{{- end }}
+{{- if regexMatch "^/+(|etc|opt|tmp|var|var/lib|(opt/(venv|tls-sync)|etc/tls-sync(-[a-z]+)?|var/lib/(tls-sync|prefect))(/.*)?)/*$" $one.mountPath }}
+{{- fail (printf "\n\n%s.extraVolumeMounts may not be at %s, where the chart or the image has files of its own: take another folder, e.g. /mnt/%s\n" $key $one.mountPath $one.name) }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -95,6 +92,19 @@ annotations:
 {{- range $label, $_ := .labels }}
 {{- if regexMatch "^(app$|app\\.kubernetes\\.io/|helm\\.sh/|prefect\\.io/|tls-sync\\.io/)" $label }}
 {{- fail (printf "\n\n%s may not have the label %s, by which tls-sync, Prefect or Helm find their objects: take another name\n" $.key $label) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "tls-sync.podChecks" -}}
+{{- include "tls-sync.labelCheck" (dict "key" "commonLabels" "labels" .Values.commonLabels) }}
+{{- range $key, $of := dict "tlsSync" .Values.tlsSync "worker" .Values.worker "watch" .Values.watch "prefect.server" .Values.prefect.server "hook" .Values.hook }}
+{{- include "tls-sync.optionsCheck" (dict "key" $key "of" $of) }}
+{{- include "tls-sync.volumesCheck" (dict "key" $key "of" $of) }}
+{{- end }}
+{{- range $field := list "tolerations" "affinity" "nodeSelector" "topologySpreadConstraints" "podLabels" "podAnnotations" "extraEnv" "extraVolumes" "extraVolumeMounts" }}
+{{- if contains "{{" (index $.Values.tlsSync $field | toJson) }}
+{{- fail (printf "\n\ntlsSync.%s has {{, which Prefect replaces in the template of a run's pod: remove it\n" $field) }}
 {{- end }}
 {{- end }}
 {{- end }}
