@@ -24,8 +24,8 @@ def load_config(path: str | None = None) -> SyncConfig:
     where = path or os.environ.get(VARIABLE)
     if not where:
         raise ConfigError(
-            f"{VARIABLE} is not set: let it name your configuration; "
-            "deployments/tls-sync.yaml is a commented example"
+            f"{VARIABLE} is not set: let it, or --config, name your configuration; "
+            "`tls-sync init` proposes one, and deployments/tls-sync.yaml is a commented example"
         )
     try:
         return parse_config(read_yaml(Path(where), MAX_BYTES, aliases=True))

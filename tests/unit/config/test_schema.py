@@ -749,8 +749,8 @@ def test_select_refuses_when(cluster: str | None, certificate: str | None, told:
 # -- the file --------------------------------------------------------------------------------------
 
 EXPLAINED = (
-    "TLS_SYNC_CONFIG is not set: let it name your configuration; "
-    "deployments/tls-sync.yaml is a commented example"
+    "TLS_SYNC_CONFIG is not set: let it, or --config, name your configuration; "
+    "`tls-sync init` proposes one, and deployments/tls-sync.yaml is a commented example"
 )
 
 

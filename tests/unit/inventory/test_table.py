@@ -190,7 +190,7 @@ def test_the_artifact_stays_small() -> None:
     )
     text = table.render_markdown(report(*many, snapshot=factories.snapshot()))
     assert len(text) < 260_000
-    assert "more: `python -m flows --inventory` shows all." in text
+    assert "more: `tls-sync inventory` shows all." in text
 
 
 def test_no_name_becomes_markup() -> None:

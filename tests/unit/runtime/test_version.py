@@ -28,7 +28,7 @@ def test_it_is_the_projects() -> None:
 def test_the_image_has_the_file() -> None:
     """The image has pyproject.toml in the folder of the code, where it is looked for."""
     lines = (ROOT / "deployments" / "Dockerfile").read_text().splitlines()
-    assert "COPY pyproject.toml /opt/tls-sync/" in lines
+    assert "COPY LICENSE NOTICE prefect.yaml pyproject.toml /opt/tls-sync/" in lines
     assert "COPY tasks/ /opt/tls-sync/tasks/" in lines
     assert version.FILE == ROOT / "pyproject.toml"
 
