@@ -11,6 +11,7 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import State
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_URL
 
 from tasks.domain.parameters import RunParameters
 from tasks.domain.text import join_limited, printable
@@ -30,20 +31,31 @@ WAITING = {
 
 def run(name: str, parameters: RunParameters, extra: dict[str, str], *, follow: bool) -> int:
     """Return exit status 0 if the run was started or, with `follow`, is Completed."""
+    if not PREFECT_API_URL.value():  # Prefect would start a server, which has no deployment
+        sys.stderr.write(
+            "tls-sync: PREFECT_API_URL is not set: let it name the deployment's Prefect server\n"
+        )
+        return 1
     try:
         with prefect_api() as client:
-            deployment = _deployment(client, name if "/" in name else f"{FLOW_PREFIX}/{name}")
-            given = _checked(deployment, parameters, extra)
-            started = client.create_flow_run_from_deployment(deployment.id, parameters=given)
-            sys.stdout.write(f"started {printable(started.name)} ({started.id})\n")
-            if not follow:
-                sys.stdout.write(f"tls-sync logs {started.id} shows its log\n")
-                return 0
-            left = f"the run goes on: tls-sync logs {started.id} shows its log"
-            return run_command(lambda: _follow(client, started.id), lambda: left)
+            return _start(client, name if "/" in name else f"{FLOW_PREFIX}/{name}", parameters, extra, follow)
     except PrefectAPIError as error:
         sys.stderr.write(f"tls-sync: {error}\n")
         return 1
+
+
+def _start(
+    client: SyncPrefectClient, name: str, parameters: RunParameters, extra: dict[str, str], follow: bool
+) -> int:
+    deployment = _deployment(client, name)
+    given = _checked(deployment, parameters, extra)
+    started = client.create_flow_run_from_deployment(deployment.id, parameters=given)
+    sys.stdout.write(f"started {printable(started.name)} ({started.id})\n")
+    if not follow:
+        sys.stdout.write(f"tls-sync logs {started.id} shows its log\n")
+        return 0
+    left = f"the run goes on: tls-sync logs {started.id} shows its log"
+    return run_command(lambda: _follow(client, started.id), lambda: left)
 
 
 def _deployment(client: SyncPrefectClient, name: str) -> DeploymentResponse:

@@ -198,6 +198,13 @@ def test_the_detailed_exit_status_says_what_is_pending(
     assert [one["action"] for one in found["clusters"][0]["changes"]] == [str(action)]
 
 
+def test_a_deployed_run_needs_the_address_of_its_server(tmp_path: Path) -> None:
+    """Without one, no server is started, and a sentence names the variable."""
+    done = typed("sync", "--deployment", "ops", PREFECT_API_URL="", PREFECT_HOME=str(tmp_path))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("tls-sync: PREFECT_API_URL is not set: ")
+
+
 def test_the_former_commands_still_work() -> None:
     """`python -m deployments.target` does the same as ever, and `python -m flows` names its successor."""
     former = [sys.executable, "-m", "deployments.target", "manifests", "--config", str(EXAMPLE)]
