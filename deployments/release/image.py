@@ -28,23 +28,26 @@ def build(project: Project, folder: Path, options: Sequence[str], say: Say, base
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     labels = [f"--label={name}={value}" for name, value in project.labels.items()]
-    named = [f"--manifest={_NAME}", f"--timestamp={project.time}", "--no-cache", *labels, *options]
+    time = f"--timestamp={project.time}"
+    named = [f"--manifest={_NAME}", time, "--no-cache", *labels, *options]
     with Builder.temporary(say) as builder:
         if base:
-            images.add_base(builder, base)
+            images.add_base(builder, base, [time])
             named.append(f"--build-arg=BASE={images.BASE}")
         images.build(builder, _NAME, named)
         builder.save_all(_NAME, folder)
 
 
 def compare(one: Image, other: Image) -> int:
-    """Return how many layers two builds of a commit have in common. Raises ReleaseError where one differs."""
+    """Return how many layers two builds of a commit have. Raises ReleaseError where they differ."""
     pairs = zip(one.layer_digests, other.layer_digests, strict=True)
     if different := [first for first, second in pairs if first != second]:
         raise ReleaseError(
             f"built twice, {len(different)} of {len(one.layer_digests)} layers differ: compare the tar files "
             f"of {', '.join(different)} in both builds"
         )
+    if one.digest != other.digest:
+        raise ReleaseError(f"built twice, the layers are the same, but {one.digest} is not {other.digest}")
     return len(one.layer_digests)
 
 

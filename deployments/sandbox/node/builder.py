@@ -30,14 +30,16 @@ class Builder:
         finally:
             shutil.rmtree(directory, ignore_errors=True)
 
-    def build_from(self, files: dict[str, Path], dockerfile: str, image: str) -> None:
+    def build_from(
+        self, files: dict[str, Path], dockerfile: str, image: str, options: Sequence[str] = ()
+    ) -> None:
         context = self.directory / "context"
         context.mkdir()
         for name, file in files.items():
             _link(file, context / name)
         path = self.directory / "Dockerfile"
         path.write_text(dockerfile)
-        self.build(context, path, image)
+        self.build(context, path, image, options)
         shutil.rmtree(context)
 
     def build(self, context: Path, dockerfile: Path, image: str, options: Sequence[str] = ()) -> None:

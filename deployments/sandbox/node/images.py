@@ -40,9 +40,9 @@ def _build_application(base: Path, archive: Path, say: Say) -> None:
     _delete_old(archive.parent)
 
 
-def add_base(builder: Builder, base: Path) -> None:
+def add_base(builder: Builder, base: Path, options: Sequence[str] = ()) -> None:
     """Give the builder an image BASE with the root of a tar file."""
-    builder.build_from({"rootfs.tar": base}, "FROM scratch\nADD rootfs.tar /\n", BASE)
+    builder.build_from({"rootfs.tar": base}, "FROM scratch\nADD rootfs.tar /\n", BASE, options)
 
 
 def build(builder: Builder, image: str, options: Sequence[str]) -> None:

@@ -1,5 +1,6 @@
 """The list of contents has what is in the image, and nothing that is not locked."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,8 @@ def test_a_layer_that_differs_is_named(tmp_path: Path) -> None:
     ]
     (one,), (two,), (three,) = map(layout.images, folders)
     assert compare(one, two) == 2
+    with pytest.raises(ReleaseError, match="the layers are the same, but sha256:1 is not"):
+        compare(replace(one, digest="sha256:1"), two)
     with pytest.raises(ReleaseError, match=f"1 of 2 layers differ.*{one.layer_digests[1]}"):
         compare(one, three)
 
