@@ -2,6 +2,7 @@
 
 from deployments.hook.errors import HookError
 from tasks.config.load import load_config
+from tasks.config.schema import SyncConfig
 from tasks.domain.errors import ClusterError, ConfigError
 from tasks.kubeconfig.reader import connect
 
@@ -12,8 +13,8 @@ REMEDY = (
 )
 
 
-def check_inputs() -> int:
-    """Return how many clusters the configuration has. Raises HookError with all that is wrong."""
+def check_inputs() -> SyncConfig:
+    """Return the configuration. Raises HookError with all that is wrong."""
     try:
         config = load_config()
     except ConfigError as error:
@@ -30,4 +31,4 @@ def check_inputs() -> int:
     if faults:
         listed = "".join(f"\n  {cluster}: {fault}" for cluster, fault in faults.items())
         raise HookError(f"the kubeconfig does not serve tlsSync.config:{listed}\n{REMEDY}")
-    return len(config.clusters)
+    return config

@@ -7,7 +7,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient
-from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+from prefect.client.schemas.actions import DeploymentUpdate, WorkPoolCreate, WorkPoolUpdate
 from prefect.client.schemas.filters import (
     DeploymentFilter,
     DeploymentFilterId,
@@ -23,6 +23,7 @@ from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound, ObjectUnsupp
 from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import Cancelled
 
+from deployments.hook.choices import Choices, with_choices
 from deployments.hook.errors import HookError, Unreachable
 from deployments.hook.settings import Settings
 from tasks.domain.names import without_user
@@ -138,6 +139,15 @@ class PrefectApi:
 
     def deployment(self, name: str) -> DeploymentResponse | None:
         return self._find(self.client.read_deployment_by_name, name)
+
+    def offer(self, deployment: DeploymentResponse, choices: Choices) -> None:
+        """Let forms offer these values of parameters.
+
+        The server accepts others, too: a cluster may have been added since. The flows check them.
+        """
+        schema = with_choices(deployment.parameter_openapi_schema or {}, choices)
+        change = DeploymentUpdate(parameter_openapi_schema=schema, enforce_parameter_schema=False)
+        self._call(self.client.update_deployment, deployment.id, change)
 
     def pause(self, deployment: DeploymentResponse) -> None:
         self._find(self.client.pause_deployment, deployment.id)

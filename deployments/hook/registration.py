@@ -11,6 +11,7 @@ from prefect.client.schemas.objects import DeploymentSchedule, WorkPool
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.client.schemas.schedules import CronSchedule
 
+from deployments.hook.choices import choices_for
 from deployments.hook.errors import HookError
 from deployments.hook.inputs import check_inputs
 from deployments.hook.prefect_api import DEPLOYMENTS, PrefectApi, Say
@@ -23,8 +24,8 @@ INSTANCE = "app.kubernetes.io/instance"
 
 
 def register(settings: Settings, say: Say) -> None:
-    count = check_inputs()
-    say(f"configuration and kubeconfig fit together; clusters: {count}")
+    config = check_inputs()
+    say(f"configuration and kubeconfig fit together; clusters: {len(config.clusters)}")
     api = PrefectApi(settings)
     api.wait(settings.wait_seconds, say)
     template = json.loads(settings.template.read_text())
@@ -39,6 +40,7 @@ def register(settings: Settings, say: Say) -> None:
         deployment = api.deployment(name)
         if deployment is None:
             raise HookError(f"prefect deploy reported success, but there is no deployment {name}")
+        api.offer(deployment, choices_for(name, config))
         say(f"deployment {name} is up to date; {_schedule(deployment)}")
 
 

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -59,6 +60,13 @@ def artifacts(state: State[Any]) -> dict[str, str]:
         chosen = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id(state)]))
         found = client.read_artifacts(artifact_filter=chosen)
         return {str(artifact.key): str(artifact.data) for artifact in found}
+
+
+def descriptions(state: State[Any]) -> dict[str, str]:
+    with get_client(sync_client=True) as client:
+        chosen = ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id(state)]))
+        found = client.read_artifacts(artifact_filter=chosen)
+        return {str(artifact.key): str(artifact.description) for artifact in found}
 
 
 @contextmanager
@@ -164,6 +172,21 @@ def test_the_artifact_of_a_cluster_is_not_repeated(world: World) -> None:
         assert set(artifacts(run())) == {"tls-sync", "tls-sync-rct"}
         assert set(artifacts(run())) == {"tls-sync"}
     assert set(artifacts(run())) == {"tls-sync", "tls-sync-rct"}
+
+
+def test_the_description_of_an_artifact_is_a_status(world: World) -> None:
+    """It says what was done, or that all is in sync; of a failed cluster, when it was last in sync."""
+    world.issue("web-tls")
+    first = run()
+    assert descriptions(first)["tls-sync-rct"] == "rct ✓ create 1"
+    deadline = time.monotonic() + 120  # Prefect's server learns of a task's end some moments later
+    while not (task := task_runs(first).get("sync-rct")) or not task.end_time:
+        assert time.monotonic() < deadline
+    with stopped(world, "rct"):
+        found = descriptions(run())
+    assert found["tls-sync-dev"] == "dev ✓ in sync, 1 copy"
+    assert found["tls-sync-rct"].startswith("rct ✗ Unreachable, last in sync ")
+    assert found["tls-sync"] == "✗ 1 of 3 clusters failed: rct (Unreachable)"
 
 
 def test_an_ad_hoc_run_for_one_certificate_leaves_the_others(world: World) -> None:

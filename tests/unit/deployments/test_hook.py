@@ -84,6 +84,33 @@ def test_registering_twice_creates_all_once(world: HookWorld, monkeypatch: pytes
     }
 
 
+def test_forms_offer_the_clusters_of_the_configuration(world: HookWorld) -> None:
+    """Prefect's form has them as choices; a cluster that was added since is not refused by the server."""
+    register(world.settings, world.say)
+    deployment = world.api.deployment("tls-sync/ops")
+    assert deployment is not None
+    schema = deployment.parameter_openapi_schema or {}
+    assert schema["properties"]["cluster"]["anyOf"] == [
+        {"type": "string", "enum": ["dev"]},
+        {"type": "null"},
+    ]
+    assert crons(deployment) == ["0 * * * *", "30 3 * * *"]
+    asked = {"parameters": {"cluster": "new"}}
+    run = world.http.post(f"/deployments/{deployment.id}/create_flow_run", json=asked).json()
+    assert run["parameters"]["cluster"] == "new"
+    world.http.delete(f"/flow_runs/{run['id']}")
+
+
+def test_a_fleet_that_is_not_used_has_no_schedule(world: HookWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once a fleet has been used, too: after the next upgrade nobody can resume it by a click."""
+    for used, expected in (("true", ["0 * * * *", "30 3 * * *"]), ("false", [])):
+        monkeypatch.setenv("TLS_SYNC_FLEET", used)
+        register(world.settings, world.say)
+        fleet = world.api.deployment("tls-sync-fleet/ops")
+        assert fleet is not None
+        assert crons(fleet) == expected
+
+
 def test_removing_leaves_nothing_of_ours(world: HookWorld, monkeypatch: pytest.MonkeyPatch) -> None:
     """Deployments with schedule, limit and scheduled runs, and the pool, are deleted; twice is no error."""
     before = limits(world)
