@@ -40,7 +40,7 @@ def test_the_tests_pod_reads_what_a_run_reads(values: dict[str, Any]) -> None:
     """Configuration and kubeconfig are mounted as in a run's pod; there is no volume for results."""
     test, run = both(values)
     (container,), (other,) = test["spec"]["containers"], run["spec"]["containers"]
-    assert container["args"] == ["python", "-m", "flows", "--preflight"]
+    assert container["args"] == ["tls-sync", "preflight"]
     assert {mount["mountPath"] for mount in container["volumeMounts"]} >= MOUNTED
     assert container["volumeMounts"] == [one for one in other["volumeMounts"] if one["name"] != "results"]
     assert test["spec"]["volumes"] == [one for one in run["spec"]["volumes"] if one["name"] != "results"]
