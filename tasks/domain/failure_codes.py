@@ -138,7 +138,7 @@ class FailureCode(ExplainedCode):
         "KubeconfigInvalid",
         "the kubeconfig can't be used",
         (
-            "correct the kubeconfig (`tls-sync rights kubeconfig --cluster <name>` creates that "
+            "correct the kubeconfig (`tls-sync rights kubeconfig --cluster NAME` creates that "
             "context again), or `context` in the configuration"
         ),
     )
@@ -151,7 +151,7 @@ class FailureCode(ExplainedCode):
         "ExcessiveRights",
         "the credential may do more with Secrets there than tls-sync needs",
         (
-            "apply what `tls-sync rights manifests --cluster <name>` prints (with `delete` only "
+            "apply what `tls-sync rights manifests --cluster NAME` prints (with `delete` only "
             "where `prune: true`), and bind nothing else to the ServiceAccount"
         ),
     )
