@@ -14,8 +14,8 @@ from tests.e2e.machine import NAMESPACE, Machine
 
 RUN_LABEL = "prefect.io/flow-run-id"
 _INTERVAL = 0.25
-_BEGINNING = "runc:"
-"""Name of a container's process until it is confined and executes the command."""
+_BEGINNING = "runc"
+"""Beginning of the name of a container's process until it is confined and executes the command."""
 
 
 @dataclass(frozen=True)
