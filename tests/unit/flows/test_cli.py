@@ -20,6 +20,7 @@ from tasks.domain.models import Action, Change, ClusterReport, RunReport, Secret
 from tasks.domain.parameters import RunParameters
 from tasks.domain.reasons import Reason
 from tasks.report.document import document
+from tasks.runtime.version import version
 from tests.support.verbs import verbs
 
 ROOT = Path(__file__).parents[3]
@@ -203,6 +204,13 @@ def test_a_deployed_run_needs_the_address_of_its_server(tmp_path: Path) -> None:
     done = typed("sync", "--deployment", "ops", PREFECT_API_URL="", PREFECT_HOME=str(tmp_path))
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("tls-sync: PREFECT_API_URL is not set: ")
+
+
+def test_the_script_is_beside_python() -> None:
+    """`make .venv/ready` installs it, with the version of the project; it works in any folder."""
+    script = Path(sys.executable).with_name("tls-sync")
+    done = subprocess.run([script, "--version"], cwd="/", capture_output=True, text=True, check=True)
+    assert done.stdout == f"tls-sync {version()}\n"
 
 
 def test_the_former_commands_still_work() -> None:
