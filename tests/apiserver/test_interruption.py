@@ -60,7 +60,7 @@ def test_a_second_ctrl_c_takes_the_report_away_and_says_so(world: World) -> None
         output, _ = process.communicate(timeout=300)
     assert process.returncode == 130
     assert "Traceback" not in output
-    assert "tls-sync: interrupted: no report; python -m flows --dry-run shows what is left to do\n" in output
+    assert "tls-sync: interrupted: no report; tls-sync plan shows what is left to do\n" in output
     assert 0 < len(world.versions()) < COUNT
 
 

@@ -20,7 +20,7 @@ RAW = HOME.replace("https://github.com/", "https://raw.githubusercontent.com/")
 def named(word: str) -> list[str]:
     """Return the versions of a program that the README says were tried."""
     rows = [row for row in page(ROOT / "README.md").rows if len(row) == 4]
-    return [version for program, version, *_ in rows if word in program]
+    return [version for program, version, *_ in rows if program.startswith(word)]
 
 
 def test_the_chart_says_whose_it_is() -> None:
