@@ -155,7 +155,7 @@ def test_a_deployed_run_is_started_and_followed(world: World, tmp_path: Path) ->
         assert "ops has no parameter clusters; it has: cluster, certificate, " in done.errors
         done = typed("sync", "--deployment", "ops", "--cluster", "dev", "--follow")
         assert (done.status, done.errors) == (0, ""), done
-        assert "Running" in done.output
+        assert " Completed" in done.output
         assert "tls-sync: 1 cluster: create 1" in done.output
         assert "Finished in state" not in done.output
         assert world.copy("web-tls") is not None
