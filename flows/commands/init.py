@@ -49,4 +49,6 @@ def _init(file: Path, ops_context: str | None, namespace: str) -> str:
         "  tls-sync rights manifests --cluster NAME | kubectl --context CONTEXT apply --server-side -f -\n"
         "  tls-sync rights kubeconfig --file tls-sync.kubeconfig\n"
         "  KUBECONFIG=tls-sync.kubeconfig tls-sync preflight\n"
+        "  KUBECONFIG=tls-sync.kubeconfig tls-sync plan\n"
+        "  KUBECONFIG=tls-sync.kubeconfig tls-sync sync\n"
     )

@@ -65,6 +65,7 @@ def test_init_proposes_what_the_clusters_have(
     done = operator.run(*COMMAND, "init", "--file", str(file))
     assert (done.status, done.errors) == (0, "")
     assert "2 of 3 certificates on " in done.output
+    assert done.output.endswith("KUBECONFIG=tls-sync.kubeconfig tls-sync sync\n")  # the last step to a copy
     config = load_config(str(file))
     assert config.source.context == context_name("ops")
     targets = [one for one in config.clusters if one.name in TARGETS]  # other tests may have added clusters
