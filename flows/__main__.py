@@ -83,7 +83,10 @@ def _add_history(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--failed", action="store_true", help="only runs (with --cluster: of it) that failed")
     group.add_argument("--limit", type=_count, metavar="N", help="how many runs, 20 by default")
     group.add_argument(
-        "--logs", metavar="RUN", type=non_empty, help="print the log of a run, by its id or how that begins"
+        "--logs",
+        metavar="RUN",
+        type=non_empty,
+        help="print the log of a run, by its id, the end of that, or its name",
     )
 
 

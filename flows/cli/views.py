@@ -61,7 +61,7 @@ def history(*, cluster: str | None, failed: bool, limit: int, output: str) -> Ac
 )
 @click.argument("run", type=NonEmpty())
 def logs(*, run: str) -> Action:
-    """Print the log of RUN, given by its id or by how that begins; `tls-sync history` shows the ids."""
+    """Print the log of RUN: its id, the end of that as `tls-sync history` shows it, or the run's name."""
     return calling("logs", run)
 
 

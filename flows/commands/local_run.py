@@ -1,7 +1,6 @@
 """`tls-sync plan` and `tls-sync sync`: one run in this process."""
 
 import json
-import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -12,10 +11,6 @@ from tasks.runtime.progress import saying
 if TYPE_CHECKING:
     from tasks.domain.models import RunReport
     from tasks.domain.parameters import RunParameters
-
-# Where PREFECT_API_URL names no server, Prefect starts one for this run; on a small machine that takes 40 s.
-os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "180")
-os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
 PENDING = 2
 """The exit status of `plan --detailed-exitcode` where a run would change something."""

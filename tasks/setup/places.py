@@ -116,7 +116,7 @@ class InFile:
         if not (self._path.parent.is_dir() and os.access(self._path.parent, os.W_OK | os.X_OK)):
             raise SetupError(
                 f"{self} can't be written: {self._path.parent} is not a folder that you may write to; "
-                "correct --output"
+                "correct --file"
             )
         try:
             return _parsed(read_file(self._path, MAX_BYTES), str(self))

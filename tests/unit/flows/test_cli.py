@@ -206,6 +206,28 @@ def test_a_deployed_run_needs_the_address_of_its_server(tmp_path: Path) -> None:
     assert done.stderr.startswith("tls-sync: PREFECT_API_URL is not set: ")
 
 
+@pytest.mark.parametrize("module", ["history", "local_run"])
+def test_a_server_that_a_command_starts_sends_no_telemetry(module: str) -> None:
+    """Prefect's settings are in the environment before Prefect is loaded; those of the user precede them."""
+    code = (
+        f"import flows.commands.{module}, prefect.settings as s; "
+        "server = s.get_current_settings().server; "
+        "print(server.analytics_enabled, server.ephemeral.startup_timeout_seconds)"
+    )
+    name = "PREFECT_SERVER_ANALYTICS_ENABLED"
+    others = {key: value for key, value in os.environ.items() if not key.startswith("PREFECT_SERVER")}
+    for given, told in (({}, "False 180\n"), ({name: "true"}, "True 180\n")):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env=others | given,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout == told
+
+
 def test_the_script_is_beside_python() -> None:
     """`make .venv/ready` installs it, with the version of the project; it works in any folder."""
     script = Path(sys.executable).with_name("tls-sync")

@@ -111,7 +111,7 @@ def test_a_file_that_can_not_be_written_is_refused_when_it_is_read(tmp_path: Pat
     with pytest.raises(SetupError) as error:
         InFile(path).read()
     assert str(error.value) == (
-        f"file {path} can't be written: {path.parent} is not a folder that you may write to; correct --output"
+        f"file {path} can't be written: {path.parent} is not a folder that you may write to; correct --file"
     )
 
 
