@@ -104,11 +104,7 @@ def calling(module: str, *arguments: Any, **options: Any) -> Action:
     return action
 
 
-def option(*names: str, **attributes: Any) -> Decorator:
-    return click.option(*names, **attributes)
-
-
-config = option(
+config = click.option(
     "--config",
     metavar="FILE",
     type=NonEmpty(),
@@ -116,14 +112,16 @@ config = option(
     expose_value=False,
     help=f"The configuration, in place of {VARIABLE}.",
 )
-cluster = option("--cluster", type=ClusterName(), help="Only this cluster, by its name in the configuration.")
-certificate = option(
+cluster = click.option(
+    "--cluster", type=ClusterName(), help="Only this cluster, by its name in the configuration."
+)
+certificate = click.option(
     "--certificate", type=NonEmpty(), help="Only this certificate, by its Secret's name on OPS."
 )
 
 
 def output(*formats: str) -> Decorator:
-    return option(
+    return click.option(
         "-o",
         "--output",
         type=click.Choice(["table", *formats]),

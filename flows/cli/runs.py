@@ -13,7 +13,6 @@ from flows.cli.options import (
     cluster,
     config,
     examples,
-    option,
     output,
 )
 from tasks.domain.parameters import RunParameters
@@ -25,10 +24,10 @@ OF_DEPLOYED_RUN = "goes with --deployment"
 
 def of_a_run(verb: Callable[..., Action]) -> Callable[..., Action]:
     """Add the options that narrow a run."""
-    group = option(
+    group = click.option(
         "--group", type=NonEmpty(), help="Only this group of clusters, by its name in the configuration."
     )
-    verify = option(
+    verify = click.option(
         "--verify",
         is_flag=True,
         help="Read and compare all certificates, also those that notes on copies say are in sync.",

@@ -15,7 +15,6 @@ from flows.cli.options import (
     cluster,
     config,
     examples,
-    option,
 )
 from tasks.domain.names import is_namespace, is_protected
 
@@ -72,7 +71,7 @@ class Account(NonEmpty):
         return given
 
 
-account = option(
+account = click.option(
     "--account",
     type=Account(),
     default=ACCOUNT,
@@ -108,7 +107,9 @@ def manifests(*, cluster: str | None, ops: bool, account: str) -> Action:
     )
 )
 @config
-@option("--cluster", type=NonEmpty(), help="Only this cluster, by its name in the configuration, or OPS.")
+@click.option(
+    "--cluster", type=NonEmpty(), help="Only this cluster, by its name in the configuration, or OPS."
+)
 @account
 @click.option(
     "--admin-kubeconfig", metavar="FILE", type=NonEmpty(), help="Yours, in place of kubectl's default."
