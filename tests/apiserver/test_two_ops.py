@@ -1,10 +1,13 @@
 """Two OPS clusters of one owner, and an OPS that was rebuilt: whose copy is whose, on real API servers."""
 
 import json
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from deployments.sandbox.clusters.admin import Admin
 from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE
 from deployments.sandbox.world.kubeconfig import grant_source
 from flows.commands.inventory import run as print_inventory
@@ -15,6 +18,7 @@ from tasks.kube.pool import reuse_clients
 from tasks.watch.reconciler import Reconciler
 from tasks.watch.source_watch import RESYNC
 from tests.apiserver.test_prune import age, grant, notes_on
+from tests.support.cli_user import Operator
 from tests.support.clusters import Manifest, World
 
 pytestmark = pytest.mark.apiserver
@@ -38,6 +42,14 @@ def second(world: World) -> Iterator[World]:
     admin.delete(SECRETS)
     for kind in ("rolebindings", "roles"):
         admin.delete(f"{ROLES}/{kind}/tls-sync")
+    remove_namespace(admin)
+
+
+def remove_namespace(admin: Admin) -> None:
+    """Do as the namespace controller, which these servers don't have, so that other tests find one OPS."""
+    path = f"/api/v1/namespaces/{SOURCE_NAMESPACE}"
+    admin.delete(path)
+    admin.put(f"{path}/finalize", admin.get(path) | {"spec": {"finalizers": []}})
 
 
 def act_as(world: World, ops: str, *former: str) -> None:
@@ -221,3 +233,14 @@ def test_a_second_ops_prunes_no_copy_of_the_first(second: World) -> None:
     assert noted is not None
     assert copy is not None
     assert copy["data"] == noted["data"]
+
+
+def test_init_asks_which_of_two_is_ops(second: World, operator: Operator, tmp_path: Path) -> None:
+    """Where two clusters have the namespace of the certificates, both are named, and nothing is written."""
+    assert second.admin("prd").secrets(SOURCE_NAMESPACE)
+    file = tmp_path / "proposed.yaml"
+    done = operator.run(sys.executable, "-m", "flows.cli", "init", "--file", str(file))
+    assert done.status == 1
+    both = f"cluster-ops, cluster-prd have a namespace {SOURCE_NAMESPACE}: say which cluster is OPS"
+    assert done.errors.startswith(f"tls-sync: {both} by --ops-context")
+    assert not file.exists()
