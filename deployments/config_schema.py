@@ -36,6 +36,7 @@ DESCRIPTIONS = {
         "selector": "Further labels that a Secret must have.",
         "allowSelfSigned": "Whether certificates that are signed with their own key are copied, too.",
         "allowExec": "Whether the kubeconfig may name a program that provides the credential (EKS, GKE).",
+        "events": "Whether Kubernetes Events on cert-manager's Certificates say what was copied.",
     },
     "Waves": {
         "maxFailedShare": "Share of a wave's copies. Where more have failed, the later waves wait.",

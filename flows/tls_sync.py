@@ -19,7 +19,14 @@ from tasks.kube import request_counts
 from tasks.kubeconfig.reader import frozen_kubeconfig
 from tasks.metrics.push import reporting_config_errors
 from tasks.orchestration.process import prepare
-from tasks.orchestration.publish import final_state, flush_logs, label_with_share, publish, run_name
+from tasks.orchestration.publish import (
+    final_state,
+    flush_logs,
+    label_with_share,
+    publish,
+    publish_on_ops,
+    run_name,
+)
 from tasks.orchestration.run_tags import tag_run
 from tasks.orchestration.task_runners import task_submitter
 from tasks.plan.described import described
@@ -105,4 +112,5 @@ def tls_sync(  # noqa: PLR0913, PLR0917  the parameters of a run
     if stop_signal:
         flush_logs()
         raise stop_signal
+    publish_on_ops(config.source, report)
     return final_state(report)

@@ -114,6 +114,9 @@ class Source(Section):
     selector: Selector = Field(default_factory=dict)
     allow_self_signed: StrictBool = False
     allow_exec: StrictBool = False
+    events: StrictBool = False
+    """Whether Kubernetes Events on cert-manager's Certificates say what was copied; see
+    tasks/report/kubernetes_events.py."""
 
     @property
     def label(self) -> str:

@@ -61,6 +61,14 @@ class Version(Row):
         return (self.not_after - now) // timedelta(days=1)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CertificateResource(Row):
+    """An object of cert-manager's kind Certificate, to which Kubernetes Events can be attached."""
+
+    name: str
+    uid: str
+
+
 class Certificate(Model):
     """The facts of a Secret on OPS that is fit to be sent."""
 
@@ -84,6 +92,8 @@ class Certificate(Model):
     """X.509 fingerprint of the leaf: SHA-256 in hexadecimal."""
     renewal: datetime | None = None
     """When cert-manager renews it, if its Certificate says so."""
+    resource: CertificateResource | None = None
+    """cert-manager's Certificate that writes the Secret; None unless `source.events` is true."""
     checked_until: datetime | None = None
     """When the first certificate of tls.crt expires: from then on the checks may say something else."""
     warnings: tuple[str, ...] = ()
@@ -109,6 +119,8 @@ class ListedSecret(Row):
     """As in Certificate."""
     certificates: tuple[str, ...] = ()
     """Names of the cert-manager Certificates that write it."""
+    resource: CertificateResource | None = None
+    """As in Certificate."""
 
 
 class Rejection(Model):

@@ -96,11 +96,11 @@ class ClusterClient(Calls):
         except (AttributeError, KeyError, TypeError):
             raise self._error(FailureCode.PROTOCOL, operation, detail="not a review") from None
 
-    def can_i(self, verb: str, namespace: str) -> bool:
-        """Return whether a verb is allowed on all Secrets of a namespace. Every authorizer can answer."""
+    def can_i(self, verb: str, namespace: str, resource: str = "secrets") -> bool:
+        """Return whether all objects of a kind in a namespace are open to a verb. Any authorizer knows."""
         self._require(is_namespace(namespace), "a namespace")
-        attributes = {"namespace": namespace, "verb": verb, "version": "v1", "resource": "secrets"}
-        operation = f"review {verb} secrets in {namespace}"
+        attributes = {"namespace": namespace, "verb": verb, "version": "v1", "resource": resource}
+        operation = f"review {verb} {resource} in {namespace}"
         spec = {"spec": {"resourceAttributes": attributes}}
         review = self._review("authorization.k8s.io/v1", "SelfSubjectAccessReview", operation, spec)
         return (review.get("status") or {}).get("allowed") is True
@@ -294,6 +294,21 @@ class ClusterClient(Calls):
         found = self._call(operation, Request("DELETE", self._secret_path(ref), JSON, body=body)).content
         if found.get("kind") not in ("Status", "Secret"):  # a Secret if it has a finalizer
             raise self._error(FailureCode.PROTOCOL, operation, detail=OTHER_KIND)
+
+    def create_event(self, manifest: dict[str, Any]) -> None:
+        """Create an Event of core/v1; without effect if it exists already."""
+        namespace = manifest["metadata"]["namespace"]
+        self._require(is_namespace(namespace), "a namespace")
+        operation = f"create events in {namespace}"
+        path = f"/api/v1/namespaces/{namespace}/events"
+        try:
+            found = self._call(operation, Request("POST", path, METADATA, body=manifest)).content
+        except ClusterError as error:
+            if error.failure.code is not FailureCode.CONFLICT:
+                raise
+        else:
+            name = manifest["metadata"]["name"]
+            self._expect(operation, found, kind="PartialObjectMetadata", name=name, namespace=namespace)
 
     def lease(self, namespace: str, name: str) -> dict[str, Any] | None:
         """Return a Lease, or None if there is none."""

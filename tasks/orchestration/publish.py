@@ -14,6 +14,7 @@ from prefect.logging import get_run_logger
 from prefect.logging.handlers import APILogHandler
 from prefect.states import Completed, Failed
 
+from tasks.config.schema import Source
 from tasks.domain.models import RunReport
 from tasks.domain.parameters import PARAMETERS, RunParameters
 from tasks.metrics.push import push
@@ -21,8 +22,10 @@ from tasks.orchestration.artifacts import create_artifacts
 from tasks.plan.waves import Share, labels_of
 from tasks.report import terminal
 from tasks.report.events import MAX_EVENTS, events_of
+from tasks.report.kubernetes_events import kubernetes_events_of
 from tasks.report.verdict import run_verdict
 from tasks.runtime.signals import Stage, set_stage
+from tasks.source.write_events import write_events
 
 listeners: list[Callable[[RunReport], None]] = []
 """Called with the report of each run of this process: a flow returns no data, and a command needs some."""
@@ -42,6 +45,12 @@ def publish(report: RunReport) -> None:
     finally:
         if error := push(report):
             get_run_logger().warning("%s", error)
+
+
+def publish_on_ops(source: Source, report: RunReport) -> None:
+    """Create Kubernetes Events on OPS if the configuration asks for them; warn if that fails."""
+    if error := write_events(source, kubernetes_events_of(report)):
+        get_run_logger().warning("%s", error)
 
 
 def show(report: RunReport, *, everything: bool = False) -> None:

@@ -89,5 +89,6 @@ def _certificate(one: ListedSecret, version: Version | None) -> Certificate | No
         dns_names=one.dns_names,
         version=version,
         renewal=one.renewal,
+        resource=one.resource,
         checked=checked,
     )

@@ -199,6 +199,11 @@ def ops_permission_finding(namespace: str, permissions: Permissions) -> Finding:
     return ok(Check.RIGHTS, f"as needed in {namespace}")
 
 
+def events_finding(namespace: str) -> Finding:
+    """A warning: runs copy without Events."""
+    return warning(Check.RIGHTS, FailureCode.FORBIDDEN, f"{namespace}: create on events missing", ON_OPS)
+
+
 def _missing(text: str, remedy: str) -> Finding:
     return error(Check.RIGHTS, FailureCode.FORBIDDEN, text, remedy)
 

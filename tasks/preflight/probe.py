@@ -111,6 +111,8 @@ def _check_ops(probe: _Probe, config: SyncConfig, targets: Sequence[Cluster]) ->
         probe.check = Check.RIGHTS
         permissions = _permissions(client, source.namespace, REQUIRED_ON_OPS)
         probe.findings.append(diagnose.ops_permission_finding(source.namespace, permissions))
+        if source.events and not client.can_i("create", source.namespace, "events"):
+            probe.findings.append(diagnose.events_finding(source.namespace))
         if "list" in permissions.verbs or "*" in permissions.verbs:
             probe.check = Check.NAMESPACES
             _, versions = client.tls_versions(source.namespace, source.selector)

@@ -17,6 +17,7 @@ _ONCE = ("target/rbac.yaml", "target/admission-policy.yaml")
 _WHERE_PRUNED = "target/prune-policy.yaml"
 _PER_NAMESPACE = "target/namespace-role.yaml"
 _OPS_ONCE, _OPS_NAMESPACE = "ops/rbac.yaml", "ops/namespace-role.yaml"
+_EVENTS = {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]}
 _PRUNED: dict[str, Manifest] = {
     "tls-sync deletes nothing": {
         "expression": (
@@ -53,7 +54,8 @@ def ops_manifests(source: Source, account: str = ACCOUNT) -> Iterator[Manifest]:
     for document in _documents(_OPS_ONCE):
         yield _named(document, account)
     for document in _documents(_OPS_NAMESPACE):
-        yield _in_namespace(_named(document, account), source.namespace)
+        given = _in_namespace(_named(document, account), source.namespace)
+        yield _with_events(given) if source.events else given
 
 
 def _in_namespace(document: Manifest, namespace: str) -> Manifest:
@@ -75,6 +77,11 @@ def _with_prune(document: Manifest) -> Manifest:
         validations = [_PRUNED.get(one["message"], one) for one in spec["validations"]]
         return {**document, "spec": {**spec, "validations": validations}}
     return document
+
+
+def _with_events(document: Manifest) -> Manifest:
+    """Return a document with the right to create what `source.events` asks for."""
+    return {**document, "rules": [*document["rules"], _EVENTS]} if document["kind"] == "Role" else document
 
 
 def _named(part: Any, account: str) -> Any:

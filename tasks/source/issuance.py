@@ -14,6 +14,7 @@ from typing import Any
 from tasks.domain.models import (
     ISSUANCE_LATE_AFTER,
     Certificate,
+    CertificateResource,
     Issuance,
     ListedSecret,
     Rejection,
@@ -21,7 +22,7 @@ from tasks.domain.models import (
     SourceEntry,
     Version,
 )
-from tasks.domain.names import is_name
+from tasks.domain.names import UID, is_name
 from tasks.domain.reasons import Reason
 from tasks.plan.ownership import parse_time
 
@@ -38,6 +39,7 @@ class CertificateStatus:
 
     certificate: str
     """Name of the Certificate."""
+    uid: str = ""
     since: datetime | None = None
     """When Ready last changed, or when the Certificate was created."""
     ready: bool = False
@@ -63,6 +65,7 @@ def parse_status(certificate: object, selector: Mapping[str, str]) -> tuple[str,
     since = _moment(ready.get("lastTransitionTime")) or _moment(metadata.get("creationTimestamp"))
     status = CertificateStatus(
         certificate=own if isinstance(own, str) and is_name(own) else name,
+        uid=uid if isinstance(uid := metadata.get("uid"), str) and UID.fullmatch(uid) else "",
         since=since,
         ready=ready.get("status") == "True",
         attempts=min(attempts, MAX_ATTEMPTS) if isinstance(attempts, int) and attempts > 0 else 0,
@@ -114,6 +117,10 @@ def issuance_of(
         attempts=status.attempts,
         held=found.reason if found else None,
     )
+
+
+def resource_of(status: CertificateStatus) -> CertificateResource | None:
+    return CertificateResource(name=status.certificate, uid=status.uid) if status.uid else None
 
 
 def renewal_of(version: Version, status: CertificateStatus) -> datetime | None:

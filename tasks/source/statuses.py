@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -14,7 +15,14 @@ from tasks.domain.reasons import Reason
 from tasks.kube.client import ClusterClient
 from tasks.kube.responses import MALFORMED, name_of
 from tasks.kubeconfig.reader import MAX_CONNECTIONS
-from tasks.source.issuance import CertificateStatus, add_status, issuance_of, renewal_of, with_status
+from tasks.source.issuance import (
+    CertificateStatus,
+    add_status,
+    issuance_of,
+    renewal_of,
+    resource_of,
+    with_status,
+)
 from tasks.source.known_certificates import KnownCertificates, Listing
 
 # cert-manager's reasons (pkg/util/pki, policies/constants.go): the Secret does not match its Certificate.
@@ -132,8 +140,9 @@ def apply_status(
         return Rejection(ref=ref, reason=Reason.NOT_READY, detail=reason)
     if status is None:
         return one
+    resource = resource_of(status) if source.events else None
     if isinstance(one, ListedSecret):
-        return with_status(one, status)
+        return replace(with_status(one, status), resource=resource)
     if isinstance(one, Certificate):
-        return one.model_copy(update={"renewal": renewal_of(one.version, status)})
+        return one.model_copy(update={"renewal": renewal_of(one.version, status), "resource": resource})
     return issuance_of(ref, one, status, now) or one

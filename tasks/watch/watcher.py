@@ -1,7 +1,7 @@
 """The watcher process: copies what changes on OPS while it holds the Lease. flows/watch.py starts it.
 
 OPS ── source_watch ──▶ change_queue ──▶ handler ──▶ reconciler ──▶ clusters
-                                            └──▶ recorder ──▶ Prefect's history
+                                            └──▶ recorders ──▶ Prefect's history, Events on OPS
 """
 
 import threading
@@ -16,6 +16,7 @@ from tasks.kube.pool import reuse_clients
 from tasks.metrics import registry
 from tasks.runtime import shutdown
 from tasks.watch.change_queue import ChangeQueue
+from tasks.watch.event_recorder import EventRecorder
 from tasks.watch.handler import ChangeHandler
 from tasks.watch.health import Heartbeat, serve
 from tasks.watch.lease import Lease
@@ -35,14 +36,14 @@ class Watcher:
         self, lease: Lease | None, port: int, recorder: Recorder, timings: WatchTimings = DEFAULT
     ) -> None:
         """Serve `/healthz` and `/metrics` from now on. Raises ConfigError where the port can't be bound."""
-        self._lease, self._recorder, self._timings = lease, recorder, timings
+        self._lease, self._recorder, self._timings = lease, EventRecorder(recorder), timings
         self._stopped = threading.Event()
         self._error = ""
         self._heartbeat = Heartbeat(timings)
         serve(port, self._heartbeat, registry.exposition)
         self._changes = ChangeQueue()
         self._reconciler = Reconciler(timings)
-        self._handler = ChangeHandler(self._reconciler, recorder, self._changes.add, timings)
+        self._handler = ChangeHandler(self._reconciler, self._recorder, self._changes.add, timings)
 
     def run(self) -> int:
         """Wait for the Lease, then copy changes until `stop`; return the exit status. Raises ConfigError."""

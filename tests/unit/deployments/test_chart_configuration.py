@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 import yaml
 
+from tasks.config.schema import Source
+from tasks.setup.manifests import ops_manifests
 from tests.support.chart import CHART, NAMESPACES, refusal, render
 
 pytestmark = [pytest.mark.apiserver, pytest.mark.timeout(1500)]
@@ -61,3 +63,18 @@ def test_a_uid_is_taken() -> None:
     assert render(configured(source=source, clusters=pinned(UID)), NAMESPACES[0])
     (cluster,) = pinned(UID)
     assert render(configured(clusters=[{**cluster, "clusterId": None}]))
+
+
+def test_only_what_asks_for_events_may_create_them() -> None:
+    """The Role on OPS is that of `tls-sync rights manifests --ops`, with and without `source.events`."""
+    for events in (None, False, True):
+        source = {"namespace": "certificates-ops"} | ({} if events is None else {"events": events})
+        rendered = render(configured(source=source))
+        (role,) = (
+            one
+            for one in rendered
+            if one["kind"] == "Role" and one["metadata"]["namespace"] == "certificates-ops"
+        )
+        (wanted,) = (one for one in ops_manifests(Source.model_validate(source)) if one["kind"] == "Role")
+        assert role["rules"] == wanted["rules"]
+        assert (["events"] in [rule["resources"] for rule in role["rules"]]) is bool(events)

@@ -13,7 +13,7 @@ import yaml
 from tasks.config.load import load_config
 from tasks.domain import annotations
 from tasks.plan.orphans import MIN_RUNS
-from tasks.setup.manifests import manifests, render
+from tasks.setup.manifests import manifests, ops_manifests, render
 
 ROOT = Path(__file__).parents[3]
 TARGET = ROOT / "tasks" / "setup" / "target"
@@ -124,6 +124,17 @@ def test_a_namespace_is_never_made_for_an_application() -> None:
     for cluster in load_config(str(EXAMPLE)).clusters:
         made = [d["metadata"]["name"] for d in manifests(cluster) if d["kind"] == "Namespace"]
         assert made == ["tls-sync"]
+
+
+def test_only_what_asks_for_events_may_create_them() -> None:
+    """The Role on OPS has no right to write, unless `source.events` is true; then it is this one."""
+    source = load_config(str(EXAMPLE)).source
+    without = list(ops_manifests(source))
+    given = list(ops_manifests(source.model_copy(update={"events": True})))
+    (old,), (new,) = ([one for one in kind if one["kind"] == "Role"] for kind in (without, given))
+    assert {verb for rule in old["rules"] for verb in rule["verbs"]} == {"get", "list"}
+    assert new["rules"] == [*old["rules"], {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]}]
+    assert [one for one in without if one not in given] == [old]
 
 
 def command(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -1,0 +1,140 @@
+"""Kubernetes Events on cert-manager's Certificates, for `kubectl describe certificate`. Pure.
+
+tasks/source/write_events.py creates them on OPS, if `source.events` is true. A certificate has an Event of
+each run that wrote a copy of it; a run that changed nothing has none, nor has a dry run. What lasts, such as
+a refusal or a cluster that can't be reached, stands in the report.
+
+| reason         | type    | when                                                               |
+| -------------- | ------- | ------------------------------------------------------------------ |
+| `Copied`       | Normal  | copies were written, and no copy of the certificate was refused    |
+| `CopiedInPart` | Warning | copies were written, but another copy of the certificate was not   |
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, NamedTuple
+
+from tasks.domain.models import Certificate, CertificateResource, Change, RunReport
+
+COMPONENT = "tls-sync"
+MAX_EVENTS = 100
+"""Maximum number of Events of one run; those with warnings come first."""
+MAX_MESSAGE = 1024
+"""Maximum number of characters of a message: the API's limit."""
+MAX_COPIES = 5
+"""Maximum number of copies that a message names of each kind: a describe shows it on one line."""
+MAX_PREFIX = 200
+"""Characters of the Certificate's name in that of an Event, which has 253 at most."""
+
+
+class KubernetesEvent(NamedTuple):
+    about: CertificateResource
+    namespace: str
+    owner: str
+    reason: str
+    message: str
+    at: datetime
+    digest: str
+    """Of what was written: an Event that is created twice has the same name both times."""
+
+    @property
+    def is_warning(self) -> bool:
+        return self.reason != "Copied"
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """Return the Event as core/v1 has it, which `kubectl describe` reads."""
+        moment = f"{self.at:%Y-%m-%dT%H:%M:%SZ}"
+        name = f"{self.about.name[:MAX_PREFIX].rstrip('.-')}.{self.digest}"
+        return {
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"name": name, "namespace": self.namespace},
+            "involvedObject": {
+                "apiVersion": "cert-manager.io/v1",
+                "kind": "Certificate",
+                "namespace": self.namespace,
+                "name": self.about.name,
+                "uid": self.about.uid,
+            },
+            "type": "Warning" if self.is_warning else "Normal",
+            "reason": self.reason,
+            "message": self.message,
+            "source": {"component": COMPONENT},
+            "reportingComponent": COMPONENT,
+            "reportingInstance": self.owner,
+            "firstTimestamp": moment,
+            "lastTimestamp": moment,
+            "count": 1,
+        }
+
+
+class _Row(NamedTuple):
+    cluster: str
+    change: Change
+
+    def __str__(self) -> str:
+        return f"{self.cluster} {self.change.target}"
+
+
+def kubernetes_events_of(report: RunReport) -> list[KubernetesEvent]:
+    """Return the Events of a run, warnings first; none unless the snapshot names the Certificates."""
+    if report.parameters.dry_run or not any(one.resource for one in report.snapshot.certificates):
+        return []
+    rows: dict[str, list[_Row]] = defaultdict(list)
+    for cluster in report.clusters:
+        for change in cluster.changes:
+            rows[change.certificate].append(_Row(cluster.cluster, change))
+    events = [
+        event
+        for one in report.snapshot.certificates
+        if one.resource
+        for event in _of_certificate(report, one, one.resource, rows[one.ref.name])
+    ]
+    return sorted(events, key=lambda event: not event.is_warning)
+
+
+def _of_certificate(
+    report: RunReport, one: Certificate, about: CertificateResource, rows: Sequence[_Row]
+) -> Iterator[KubernetesEvent]:
+    written = [row for row in rows if row.change.applied and row.change.writes]
+    failed = [row for row in rows if row.change.failed or (row.change.writes and not row.change.applied)]
+    if not written:
+        return
+    yield KubernetesEvent(
+        about=about,
+        namespace=one.ref.namespace,
+        owner=report.owner,
+        reason="CopiedInPart" if failed else "Copied",
+        message=_message(one, written, failed),
+        at=report.now,
+        digest=_digest(report.owner, about, written),
+    )
+
+
+def _message(one: Certificate, written: Sequence[_Row], failed: Sequence[_Row]) -> str:
+    parts = [f"Copied to {_names(list(map(str, written)))}"]
+    if failed:
+        parts.append(f"not to {_names([f'{row} ({row.change.reason})' for row in failed])}")
+    parts.append(f"expires {one.version.not_after:%Y-%m-%d %H:%M} UTC")
+    return "; ".join(parts)[:MAX_MESSAGE]
+
+
+def _names(names: Sequence[str]) -> str:
+    more = len(names) - MAX_COPIES
+    return ", ".join(names[:MAX_COPIES]) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _digest(owner: str, about: CertificateResource, written: Sequence[_Row]) -> str:
+    """A write has the same digest each time that it is reported, in a retried run, too.
+
+    It names the state of the copy before and after. Only a copy that is created anew with equal content,
+    because somebody deleted it, has the digest of the creation before.
+    """
+    states = [
+        (str(row), row.change.uid, row.change.resource_version, row.change.new and row.change.new.fingerprint)
+        for row in written
+    ]
+    return sha256(repr((owner, about.uid, states)).encode()).hexdigest()[:16]
