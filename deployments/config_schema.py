@@ -24,6 +24,7 @@ DESCRIPTIONS = {
     "SyncConfig": {
         "owner": "A label of every copy: copies of another owner are never changed. One owner per OPS.",
         "source": "OPS, where cert-manager writes its Secrets.",
+        "credentials": "Where clusters without context have their kubeconfig, each in its own Secret.",
         "waves": "When clusters of a later wave wait.",
         "taskRunner": "What runs the tasks of the clusters: threads, or workers of Dask.",
         "clusters": "The targets. What no route names is not copied.",
@@ -38,6 +39,9 @@ DESCRIPTIONS = {
         "allowExec": "Whether the kubeconfig may name a program that provides the credential (EKS, GKE).",
         "events": "Whether Kubernetes Events on cert-manager's Certificates say what was copied.",
     },
+    "Credentials": {
+        "namespace": "On OPS, and for nothing else: Secrets tls-sync-kubeconfig-<cluster>, key config.",
+    },
     "Waves": {
         "maxFailedShare": "Share of a wave's copies. Where more have failed, the later waves wait.",
     },
@@ -47,7 +51,7 @@ DESCRIPTIONS = {
     },
     "Cluster": {
         "name": "What people type: prefect deployment run tls-sync/ops -p cluster=dev.",
-        "context": "A context of the kubeconfig; each cluster has its own.",
+        "context": "A context of the kubeconfig; each cluster has its own. Without it: see credentials.",
         "protected": "Whether a credential with too many rights is refused, and clusterId required.",
         "clusterId": "The uid of its namespace kube-system: no other cluster is written to.",
         "suspended": "Whether the cluster is left out, which every report shows.",

@@ -16,6 +16,7 @@ from tasks.config.load import load_config
 from tasks.domain.models import RunReport
 from tasks.domain.parameters import RunParameters
 from tasks.kube import request_counts
+from tasks.kube.pool import reuse_clients
 from tasks.kubeconfig.reader import frozen_kubeconfig
 from tasks.metrics.push import reporting_config_errors
 from tasks.orchestration.process import prepare
@@ -86,7 +87,11 @@ def tls_sync(  # noqa: PLR0913, PLR0917  the parameters of a run
         config = load_config()
     clusters, run_deadline, memory = config.select(parameters), began + RUN_LIMIT, RunMemory()
     tag_run(*parameters.tags)
-    with frozen_kubeconfig(), task_submitter(config.task_runner, run_deadline) as submit:
+    with (
+        frozen_kubeconfig(),
+        reuse_clients(of_source_only=True),
+        task_submitter(config.task_runner, run_deadline) as submit,
+    ):
         found = collect(config.source, verify=verify)
         snapshot = refuse_too_many(found, config.source, clusters, certificate, limit=memory_limit())
         specs = specs_for(config, clusters, snapshot, parameters, run_deadline=run_deadline, memory=memory)

@@ -19,7 +19,9 @@ def check_inputs() -> SyncConfig:
         config = load_config()
     except ConfigError as error:
         raise HookError(f"tlsSync.config: {error}") from None
-    wanted = [(one.name, one.context, one.allow_exec) for one in config.clusters if not one.suspended]
+    # Clusters without a context have Secrets of their own, which the preflight of a run checks.
+    clusters = [one for one in config.clusters if one.context is not None and not one.suspended]
+    wanted = [(one.name, one.context, one.allow_exec) for one in clusters]
     if config.source.context:
         wanted.append((config.source.label, config.source.context, config.source.allow_exec))
     faults = {}

@@ -136,6 +136,18 @@ def manifests(*, cluster: str | None, ops: bool, account: str) -> Action:
     "--namespace", type=NonEmpty(), default=ACCOUNT, show_default=True, help="Namespace of the Secret."
 )
 @click.option("--secret", type=NonEmpty(), default=SECRET, show_default=True, help="Name of the Secret.")
+@click.option(
+    "--from-capi",
+    "capi",
+    metavar="CLUSTER=NAMESPACE/NAME",
+    type=Pair(),
+    multiple=True,
+    help="A cluster's Cluster object of Cluster API: your kubectl makes the token with the kubeconfig that "
+    "is kept beside it. Runs never use that one.",
+)
+@click.option(
+    "--capi-context", type=NonEmpty(), help="The context of Cluster API's management cluster, if not OPS."
+)
 @click.option("--replace", is_flag=True, help="Overwrite a Secret that this command did not create.")
 @click.option(
     "--file",
@@ -147,10 +159,11 @@ def manifests(*, cluster: str | None, ops: bool, account: str) -> Action:
 )
 @click.option("--dry-run", is_flag=True, help="Create no token, write nothing, and print what would happen.")
 def kubeconfig(**given: Any) -> Action:
-    """Collect a credential of each cluster into one kubeconfig.
+    """Collect a credential of each cluster, into one kubeconfig or into a Secret each.
 
     Your own kubectl gets the address, the CA and a new bound token of each cluster of the configuration. They
-    are written into Secret tls-sync-kubeconfig (key config) on OPS. The same command renews the tokens. A
+    are written into Secret tls-sync-kubeconfig (key config) on OPS; those of clusters without `context`
+    each into its own Secret in credentials.namespace. The same command renews the tokens. A
     cluster that can't be reached keeps its entry; so does one with an exec plugin, a token file or a client
     certificate. No credential is printed or is in an argument.
     """

@@ -8,7 +8,9 @@ from typing import Any
 from tasks.config.load import load_config
 from tasks.config.schema import SyncConfig
 from tasks.domain.errors import ConfigError
+from tasks.domain.text import count_of
 from tasks.setup import collection
+from tasks.setup.capi import capi_kubeconfigs
 from tasks.setup.errors import SetupError
 from tasks.setup.kubectl import Kubectl
 from tasks.setup.manifests import render, render_ops
@@ -33,13 +35,16 @@ class Credentials:
     replace: bool
     file: str | None
     dry_run: bool
+    capi: dict[str, str]
+    """`namespace/name` of its Cluster API object, by cluster."""
+    capi_context: str | None
 
 
 def run(command: str, given: dict[str, Any]) -> int:
     try:
         if command == "manifests":
             return print_manifests(**given)
-        pairs = {name: dict(given[name]) for name in ("contexts", "servers")}
+        pairs = {name: dict(given[name]) for name in ("contexts", "servers", "capi")}
         return collect(Credentials(**given | pairs))
     except (ConfigError, SetupError) as error:
         sys.stderr.write(f"tls-sync: {error}\n")
@@ -50,7 +55,7 @@ def print_manifests(*, cluster: str | None, account: str, ops: bool) -> int:
     config = load_config()
     _refuse_application(config, account)
     if ops:
-        sys.stdout.write(render_ops(config.source, account))
+        sys.stdout.write(render_ops(config, account))
     else:
         sys.stdout.write(render(config.named(cluster), account))
     return 0
@@ -63,12 +68,30 @@ def collect(given: Credentials) -> int:
     wanted = collection.wanted_of(config, given.ops_context, given.contexts, given.servers)
     if given.cluster not in {one.name for one in wanted}:
         config.named(given.cluster)  # raises ConfigError, which names the clusters
-    place = _place(given, config.source.context)
-    collector = collection.Collector(
-        given.admin_kubeconfig, given.duration, dry_run=given.dry_run, account=given.account
-    )
-    outcomes = collection.collect(collector, wanted, given.cluster, place.read())
-    sys.stdout.write("".join(f"{line}\n" for line in collection.lines(outcomes)))
+    for name in sorted(given.capi.keys() - {one.name for one in wanted}):
+        config.named(name)
+    own = [one for one in wanted if one.own and given.cluster in (None, one.name)]
+    together = [] if given.cluster and own else [one for one in wanted if not one.own]
+    if given.file and own:
+        names = ", ".join(one.name for one in own)
+        raise SetupError(f"--file: {names} have no `context`, but a Secret each on OPS; leave --file out")
+    management = Kubectl(given.capi_context or _ops(given, config), given.admin_kubeconfig)
+    with capi_kubeconfigs(management, given.capi) as capi:
+        collector = collection.Collector(
+            given.admin_kubeconfig, given.duration, given.dry_run, given.account, capi
+        )
+        outcomes = _collect_together(given, config, collector, together) if together else []
+        outcomes += _collect_own(given, config, collector, own) if own else []
+    return 1 if any(one.failed for one in outcomes) else 0
+
+
+def _collect_together(
+    given: Credentials, config: SyncConfig, collector: collection.Collector, wanted: list[collection.Wanted]
+) -> list[collection.Outcome]:
+    """Write one kubeconfig with a context for each of these clusters."""
+    place = _place(given, config)
+    outcomes = collection.collect(collector, wanted, given.cluster, place.read(), collector.contexts())
+    _show(outcomes)
     if given.dry_run:
         sys.stdout.write(f"dry run: nothing was written to {place}\n")
     elif any(one.renewed for one in outcomes):
@@ -77,7 +100,30 @@ def collect(given: Credentials) -> int:
     else:
         left = "is unchanged" if place.exists else "was not created"
         raise SetupError(f"no credential could be renewed, so {place}{place.location} {left}")
-    return 1 if any(one.failed for one in outcomes) else 0
+    return outcomes
+
+
+def _collect_own(
+    given: Credentials, config: SyncConfig, collector: collection.Collector, wanted: list[collection.Wanted]
+) -> list[collection.Outcome]:
+    """Write the Secret of each of these clusters."""
+    assert config.credentials
+    kubectl, namespace = _kubectl_of_ops(given, config), config.credentials.namespace
+    secrets = {one.name: config.credentials.secret_of(one.name).name for one in wanted}
+
+    def place_of(cluster: str) -> Place:
+        return InSecret(kubectl, namespace, secrets[cluster], replace=given.replace)
+
+    outcomes = collection.collect_own(collector, wanted, collector.contexts(), place_of)
+    _show(outcomes)
+    count = count_of(sum(one.renewed for one in outcomes), "Secret")
+    where = f"{count} in namespace {namespace} on OPS (context {kubectl.context})"
+    sys.stdout.write(f"dry run: would write {where}\n" if given.dry_run else f"written: {where}\n")
+    return outcomes
+
+
+def _show(outcomes: list[collection.Outcome]) -> None:
+    sys.stdout.write("".join(f"{line}\n" for line in collection.lines(outcomes)))
 
 
 def _refuse_application(config: SyncConfig, account: str) -> None:
@@ -93,11 +139,20 @@ def _refuse_application(config: SyncConfig, account: str) -> None:
             )
 
 
-def _place(given: Credentials, configured: str | None) -> Place:
-    """Return where to write the kubeconfig; `configured` is the configuration's context of OPS."""
+def _place(given: Credentials, config: SyncConfig) -> Place:
+    """Return where to write the one kubeconfig."""
     if given.file:
         return InFile(Path(given.file))
-    ops = given.ops_context or configured
+    return InSecret(_kubectl_of_ops(given, config), given.namespace, given.secret, replace=given.replace)
+
+
+def _ops(given: Credentials, config: SyncConfig) -> str | None:
+    """Return the context of OPS in the operator's kubeconfig, if it is known."""
+    return given.ops_context or config.source.context
+
+
+def _kubectl_of_ops(given: Credentials, config: SyncConfig) -> Kubectl:
+    ops = _ops(given, config)
     if not ops:
         raise SetupError("no destination: set --ops-context CONTEXT, or --file FILE")
     kubectl = Kubectl(ops, given.admin_kubeconfig)
@@ -105,4 +160,4 @@ def _place(given: Credentials, configured: str | None) -> Place:
     if ops not in known:
         remedy = "correct --ops-context" if given.ops_context else "set --ops-context <yours>"
         raise collection.no_context(ops, known, remedy)
-    return InSecret(kubectl, given.namespace, given.secret, replace=given.replace)
+    return kubectl

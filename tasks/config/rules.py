@@ -106,6 +106,7 @@ def cross_faults(document: dict[str, Any]) -> Iterator[Fault]:
     source_context = source.get("context") if isinstance(source, dict) else None
     yield from _prune_faults(clusters, source)
     yield from _former_faults(source)
+    yield from _credentials_faults(clusters, source, document.get("credentials"))
     yield from _runner_faults(document.get("taskRunner"))
     for path, cluster in clusters:
         if source_context is not None and cluster.get("context") == source_context:
@@ -115,6 +116,21 @@ def cross_faults(document: dict[str, Any]) -> Iterator[Fault]:
             yield f"{path}.clusterId", message
         yield from _route_faults(path, cluster)
     yield from _mixed_groups(clusters)
+
+
+def _credentials_faults(
+    clusters: list[tuple[str, dict[str, Any]]], source: Any, credentials: Any
+) -> Iterator[Fault]:
+    """A cluster has a context or a Secret, which is where nobody lists Secrets."""
+    if credentials is None:
+        for path, cluster in clusters:
+            if cluster.get("context") is None:
+                yield f"{path}.context", "is required; add it, or `credentials` where each has its own Secret"
+    elif isinstance(credentials, dict) and isinstance(source, dict):
+        namespace = credentials.get("namespace")
+        if namespace is not None and namespace == source.get("namespace"):
+            message = "is source.namespace, too; runs may list its Secrets: give credentials another one"
+            yield "credentials.namespace", message
 
 
 DASK_SCHEMES, DASK_EXAMPLE = ("tcp", "tls"), "tcp://scheduler:8786"

@@ -29,6 +29,10 @@ ClusterId = Annotated[str, Field(min_length=1, pattern=f"^{UID.pattern}$")]
 Selector = Annotated[dict[str, str], AfterValidator(values.selector)]
 
 
+CREDENTIAL_PREFIX = "tls-sync-kubeconfig-"
+"""The Secret with the kubeconfig of one cluster is named so, and after the cluster."""
+
+
 class Section(Model):
     model_config = ConfigDict(alias_generator=to_camel)
 
@@ -71,7 +75,8 @@ class Route(Section):
 
 class Cluster(Section):
     name: Label
-    context: Context
+    context: Context | None = None
+    """In the kubeconfig; None where the credential is a Secret of its own (`credentials`)."""
     protected: StrictBool = False
     cluster_id: ClusterId | None = None
     suspended: StrictBool = False
@@ -85,6 +90,11 @@ class Cluster(Section):
     """The clusters that one run of a fleet serves; see tasks/fleet/groups.py."""
     hostnames: tuple[Hostname, ...] = Field(min_length=1)
     routes: tuple[Route, ...] = Field(min_length=1)
+
+    @property
+    def admin_context(self) -> str:
+        """The context in an operator's own kubeconfig, unless they name another one."""
+        return self.context or self.name
 
     @property
     def group_name(self) -> str:
@@ -124,6 +134,15 @@ class Source(Section):
         return "OPS"
 
 
+class Credentials(Section):
+    """The Secrets of clusters without `context`: one each, on OPS, read by name."""
+
+    namespace: Namespace
+
+    def secret_of(self, cluster: str) -> SecretRef:
+        return SecretRef(namespace=self.namespace, name=f"{CREDENTIAL_PREFIX}{cluster}")
+
+
 class Waves(Section):
     max_failed_share: StrictFloat = Field(default=0.2, ge=0, lt=1)
     """Maximum share of a wave's copies that may fail; above it, later waves write only what is urgent."""
@@ -140,6 +159,7 @@ class TaskRunner(Section):
 class SyncConfig(Section):
     owner: Label
     source: Source
+    credentials: Credentials | None = None
     waves: Waves = Waves()
     task_runner: TaskRunner = TaskRunner()
     clusters: tuple[Cluster, ...] = Field(min_length=1)
@@ -151,6 +171,12 @@ class SyncConfig(Section):
     @property
     def suspended(self) -> tuple[str, ...]:
         return tuple(cluster.name for cluster in self.clusters if cluster.suspended)
+
+    @property
+    def uses_kubeconfig(self) -> bool:
+        """Whether OPS or a cluster has a context in the kubeconfig."""
+        contexts = (self.source.context, *(one.context for one in self.clusters))
+        return any(one is not None for one in contexts)
 
     def members(self, group: str | None) -> tuple[str, ...]:
         """Return the clusters of a group, or all for None, including suspended ones."""

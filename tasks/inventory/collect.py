@@ -38,10 +38,11 @@ def collect_inventory(
     Raises ConfigError if the parameters or the kubeconfig can't be used, or if there are too many copies.
     """
     targets = _selected(config, cluster, certificate)
-    try:
-        contexts()
-    except ClusterError as error:
-        raise ConfigError(f"kubeconfig: {error.failure.detail}") from None
+    if config.uses_kubeconfig:
+        try:
+            contexts()
+        except ClusterError as error:
+            raise ConfigError(f"kubeconfig: {error.failure.detail}") from None
     snapshot = _read_ops(config)
     if not snapshot.failure and (
         failure := refuse_too_many(

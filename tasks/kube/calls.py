@@ -46,7 +46,7 @@ class Calls:
     def __init__(self, cluster: str, access: Access, deadline: float) -> None:
         """`deadline` is a time.monotonic() value, after which every call fails."""
         self._cluster, self.deadline = cluster, deadline
-        self.credential_expires_at = access.expires_at
+        self.credential_expires_at, self.credential_version = access.expires_at, access.version
         self._transport = Transport(access.api, deadline)
 
     def __enter__(self) -> Self:

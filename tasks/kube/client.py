@@ -11,6 +11,7 @@ The requests are plain REST calls with JSON. CoreV1Api of the kubernetes client 
   which may be a key, and an ApiException quotes the server's text.
 """
 
+from base64 import b64decode
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
@@ -208,6 +209,18 @@ class ClusterClient(Calls):
         if found is not None:
             self._expect(operation, found, kind="Secret", name=ref.name, namespace=ref.namespace)
         return found
+
+    def kubeconfig_of(self, ref: SecretRef) -> tuple[tuple[str, str], bytes]:
+        """Return uid and resourceVersion of a Secret, and its key `config`. NOT_FOUND without the Secret."""
+        operation = f"get secret {ref}"
+        found = self._call(operation, Request("GET", self._secret_path(ref), JSON)).content
+        self._expect(operation, found, kind="Secret", name=ref.name, namespace=ref.namespace)
+        metadata, data = found["metadata"], found.get("data") or {}
+        try:
+            content = b64decode(data["config"], validate=True)
+        except (KeyError, TypeError, ValueError):
+            raise self._error(FailureCode.KUBECONFIG, operation, detail="it has no key config") from None
+        return (str(metadata.get("uid")), str(metadata.get("resourceVersion"))), content
 
     def certificates(self, namespace: str) -> Iterator[list[dict[str, Any]]]:
         """Yield pages of cert-manager's Certificates. API_MISSING if the cluster does not serve them."""

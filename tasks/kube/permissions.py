@@ -8,6 +8,8 @@ REQUIRED = frozenset({"list", "create", "patch", "get"})
 """Verbs on a target. Server-side apply of a new Secret needs create and patch; an edited copy needs get."""
 REQUIRED_TO_PRUNE = REQUIRED | {"delete"}
 REQUIRED_ON_OPS = frozenset({"get", "list"})
+REQUIRED_OF_CREDENTIALS = frozenset({"get"})
+"""Verbs where each cluster has its own Secret: read by name, and never listed."""
 ALLOWED_ON_OPS = frozenset({"get", "list", "watch"})
 
 

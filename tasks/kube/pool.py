@@ -2,19 +2,26 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from typing import NamedTuple
 
-from tasks.config.schema import Cluster, Source
+from tasks.config.schema import Cluster, Source, SyncConfig
+from tasks.domain.errors import ClusterError
+from tasks.domain.failure_codes import FailureCode
 from tasks.kube.client import ClusterClient
-from tasks.kubeconfig.reader import connect, file_version
+from tasks.kubeconfig.reader import Access, connect, file_version, parse_own
 
 IDLE_SECONDS = 300.0
 """Maximum seconds that an idle client is kept. Its successor reads the kubeconfig again."""
 MIN_VALIDITY = timedelta(minutes=2)
 """A client whose credential expires sooner is not reused."""
+
+
+class _Reuse(Enum):
+    NONE, SOURCE, ALL = range(3)
 
 
 class _Idle(NamedTuple):
@@ -25,18 +32,21 @@ class _Idle(NamedTuple):
 
 _idle: list[_Idle] = []
 _lock = threading.Lock()
-_reuse = False
+_reuse = _Reuse.NONE
 
 
 @contextmanager
-def reuse_clients() -> Iterator[None]:
-    """Inside the block, this process reuses the client of a task that raised nothing for later tasks."""
+def reuse_clients(*, of_source_only: bool = False) -> Iterator[None]:
+    """Inside the block, this process reuses the client of a task that raised nothing for later tasks.
+
+    With `of_source_only`, that of OPS, which many clusters need in turn.
+    """
     global _reuse  # noqa: PLW0603  it holds for the whole process
-    _reuse = True
+    _reuse = _Reuse.SOURCE if of_source_only else _Reuse.ALL
     try:
         yield
     finally:
-        _reuse = False
+        _reuse = _Reuse.NONE
         with _lock:
             idle = _idle.copy()
             _idle.clear()
@@ -45,31 +55,61 @@ def reuse_clients() -> Iterator[None]:
 
 
 @contextmanager
-def client_of_target(cluster: Cluster, deadline: float) -> Iterator[ClusterClient]:
+def client_of_target(config: SyncConfig, cluster: Cluster, deadline: float) -> Iterator[ClusterClient]:
     """Raises ClusterError. `deadline` is a time.monotonic() value."""
-    with _client(cluster.name, cluster.context, deadline, allow_exec=cluster.allow_exec) as client:
+    key = (cluster.name, cluster.context, cluster.allow_exec, config.credentials)
+    with _client(key, deadline, lambda: access_of(config, cluster, deadline)) as client:
         yield client
 
 
 @contextmanager
 def client_of_source(source: Source, deadline: float) -> Iterator[ClusterClient]:
     """Raises ClusterError. `deadline` is a time.monotonic() value."""
-    with _client(source.label, source.context, deadline, allow_exec=source.allow_exec) as client:
+    key = (source.label, source.context, source.allow_exec)
+
+    def access() -> Access:
+        return connect(source.label, source.context, allow_exec=source.allow_exec)
+
+    with _client(key, deadline, access, is_source=True) as client:
         yield client
 
 
+def access_of(config: SyncConfig, cluster: Cluster, deadline: float) -> Access:
+    """Read the credential of a target: its context of the kubeconfig, or its Secret on OPS.
+
+    Raises ClusterError, which names this cluster, whichever of the two could not be read.
+    """
+    if cluster.context is not None or config.credentials is None:
+        return connect(cluster.name, cluster.context, allow_exec=cluster.allow_exec)
+    ref = config.credentials.secret_of(cluster.name)
+    try:
+        with client_of_source(config.source, deadline) as ops:
+            version, content = ops.kubeconfig_of(ref)
+    except ClusterError as error:
+        changes: dict[str, object] = {"cluster": cluster.name}
+        if error.failure.code is FailureCode.NOT_FOUND:
+            changes |= {"code": FailureCode.KUBECONFIG, "detail": f"{config.source.label} has no such Secret"}
+        raise ClusterError(error.failure.model_copy(update=changes)) from None
+    access = parse_own(cluster.name, content, f"secret {ref}", allow_exec=cluster.allow_exec)
+    return access._replace(version=version)
+
+
 @contextmanager
-def _client(name: str, context: str | None, deadline: float, *, allow_exec: bool) -> Iterator[ClusterClient]:
-    key = (name, context, allow_exec, file_version())
-    client = _take_idle(key, deadline) if _reuse else None
+def _client(
+    key: tuple[object, ...], deadline: float, access: Callable[[], Access], *, is_source: bool = False
+) -> Iterator[ClusterClient]:
+    """Yield an idle client with this key, whose first part is the cluster's name, or a new one."""
+    reuse = _reuse is _Reuse.ALL or (is_source and _reuse is _Reuse.SOURCE)
+    key = (*key, file_version())
+    client = _take_idle(key, deadline) if reuse else None
     if client is None:
-        client = ClusterClient(name, connect(name, context, allow_exec=allow_exec), deadline)
+        client = ClusterClient(str(key[0]), access(), deadline)
     try:
         yield client
     except BaseException:  # after any error, the next task gets a new client
         client.close()
         raise
-    if _reuse:
+    if reuse:
         with _lock:
             _idle.append(_Idle(client, key, time.monotonic()))
     else:

@@ -13,11 +13,13 @@ FLATTEN = "write it with `kubectl config view --raw --flatten`"
 class Context:
     """One context of a kubeconfig, as read for one cluster."""
 
-    def __init__(self, cluster: str, name: str) -> None:
-        self._cluster, self.name = cluster, name
+    def __init__(self, cluster: str, name: str, where: str = "") -> None:
+        """`where` says where the kubeconfig is, unless it is the one of KUBECONFIG."""
+        self._cluster, self.name, self._where = cluster, name, where
 
     def refuse(self, detail: str, code: FailureCode = FailureCode.KUBECONFIG) -> NoReturn:
-        operation, transient = f"read context {self.name}", code is FailureCode.EXEC_FAILED
+        operation = f"read {self._where}" if self._where else f"read context {self.name}"
+        transient = code is FailureCode.EXEC_FAILED
         raise ClusterError(
             Failure(code=code, cluster=self._cluster, what=operation, detail=detail, transient=transient)
         ) from None

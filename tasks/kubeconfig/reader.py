@@ -23,7 +23,7 @@ from tasks.kubeconfig.authentication import Authentication
 from tasks.kubeconfig.context import Context
 from tasks.kubeconfig.sdk import ApiClient, Configuration
 from tasks.runtime.tls import tls_context
-from tasks.runtime.yaml_file import YamlError, read_yaml
+from tasks.runtime.yaml_file import YamlError, parse_yaml, read_yaml
 
 MAX_BYTES = 8 * 1024 * 1024
 """Maximum number of bytes of a kubeconfig."""
@@ -46,6 +46,8 @@ class Access(NamedTuple):
     api: ApiClient
     expires_at: datetime | None = None
     """When the credential expires, if that is known and it is not renewed automatically."""
+    version: tuple[object, ...] = ()
+    """Changes when the kubeconfig is replaced or rewritten; empty where that can't be told."""
 
 
 def connect(cluster: str, context: str | None, *, allow_exec: bool = False) -> Access:
@@ -55,8 +57,8 @@ def connect(cluster: str, context: str | None, *, allow_exec: bool = False) -> A
     """
     if context is None:
         return _in_cluster(cluster)
-    checked = Context(cluster, context)
-    return _Reader(checked, allow_exec=allow_exec).access(_read(checked))
+    checked, version = Context(cluster, context), file_version()
+    return _Reader(checked, allow_exec=allow_exec).access(_read(checked))._replace(version=version)
 
 
 def parse_access(cluster: str, context: str, document: Any) -> Access:
@@ -64,9 +66,30 @@ def parse_access(cluster: str, context: str, document: Any) -> Access:
     return _Reader(Context(cluster, context)).access(document)
 
 
+def parse_own(cluster: str, content: bytes, where: str, *, allow_exec: bool = False) -> Access:
+    """Return a client for the only context of a kubeconfig, or its current one. Raises ClusterError.
+
+    `where` says where it is. The credential of one cluster is there, whatever its contexts are called.
+    """
+    unknown = Context(cluster, "", where)
+    try:
+        document = parse_yaml(content)
+    except YamlError as error:
+        unknown.refuse(str(error))
+    names = _contexts_of(document)
+    current = document.get("current-context") if isinstance(document, dict) else None
+    name = current or (names[0] if len(names) == 1 else None)
+    if not isinstance(name, str):
+        unknown.refuse(f"it has {len(names)} contexts and no current-context; give it one of both")
+    return _Reader(Context(cluster, name, where), allow_exec=allow_exec).access(document)
+
+
 def contexts() -> tuple[str, ...]:
     """Return the names of all contexts of $KUBECONFIG. Raises ClusterError as `connect` does."""
-    document = _read(Context("any", "of any name"))
+    return _contexts_of(_read(Context("any", "of any name")))
+
+
+def _contexts_of(document: Any) -> tuple[str, ...]:
     listed = document.get("contexts") if isinstance(document, dict) else None
     entries = listed if isinstance(listed, list) else []
     return tuple(str(one["name"]) for one in entries if isinstance(one, dict) and one.get("name"))

@@ -11,7 +11,13 @@ from tasks.config.schema import Cluster, Source
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Failure, Issuance
 from tasks.domain.reasons import Reason
-from tasks.kube.permissions import ALLOWED_ON_OPS, REQUIRED_ON_OPS, Permissions, required_verbs
+from tasks.kube.permissions import (
+    ALLOWED_ON_OPS,
+    REQUIRED_OF_CREDENTIALS,
+    REQUIRED_ON_OPS,
+    Permissions,
+    required_verbs,
+)
 from tasks.kubeconfig.expiry import expiry_warnings
 from tasks.preflight.model import Check, CheckStatus, Finding, Readiness
 
@@ -41,6 +47,9 @@ CHECKS = {
 
 SERVICE_ACCOUNT = re.compile(r"system:serviceaccount:[-a-z0-9]{1,63}:[-.a-z0-9]{1,253}")
 ON_OPS = "apply what `tls-sync rights manifests --ops` prints, on OPS"
+ONLY_ON_OPS = (
+    "bind the Role that `tls-sync rights manifests --ops` prints to the ServiceAccount, and no other"
+)
 RENEW = "renew it: `tls-sync rights kubeconfig`"
 NOT_ADMITTED = "the permissions are there: look at the quota, the webhooks and the policies of the namespace"
 REFUSALS = frozenset({FailureCode.FORBIDDEN, FailureCode.INVALID, FailureCode.SERVER_ERROR})
@@ -192,11 +201,17 @@ def ops_permission_finding(namespace: str, permissions: Permissions) -> Finding:
         return _missing(f"{namespace}: {', '.join(missing)} on secrets missing", ON_OPS)
     if excess:
         code, text = FailureCode.EXCESSIVE_RIGHTS, f"{namespace}: {', '.join(excess)} on secrets not needed"
-        remedy = (
-            "bind the Role that `tls-sync rights manifests --ops` prints to the ServiceAccount, and no other"
-        )
-        return warning(Check.RIGHTS, code, text, remedy)
+        return warning(Check.RIGHTS, code, text, ONLY_ON_OPS)
     return ok(Check.RIGHTS, f"as needed in {namespace}")
+
+
+def credential_permission_findings(namespace: str, permissions: Permissions) -> Iterator[Finding]:
+    """What is missing, and what is too much, in the namespace of the clusters' credentials; else nothing."""
+    if permissions.missing(REQUIRED_OF_CREDENTIALS):
+        yield _missing(f"{namespace}: get on secrets missing", ON_OPS)
+    elif excess := permissions.excess(REQUIRED_OF_CREDENTIALS):
+        code, text = FailureCode.EXCESSIVE_RIGHTS, f"{namespace}: {', '.join(excess)} on secrets not needed"
+        yield warning(Check.RIGHTS, code, text, ONLY_ON_OPS)
 
 
 def events_finding(namespace: str) -> Finding:
@@ -215,7 +230,7 @@ def _grouped(cases: Mapping[str, tuple[str, ...]]) -> Iterator[tuple[tuple[str, 
 
 def _create_namespace(cluster: Cluster, names: list[str]) -> str:
     """Return how to create namespaces: the manifests that grant rights there make none."""
-    command = f"kubectl --context {shlex.quote(cluster.context)} create namespace"
+    command = f"kubectl --context {shlex.quote(cluster.admin_context)} create namespace"
     command += f" {names[0]}" if len(names) == 1 else ' "$name"'
     if len(names) > 1:
         command = f"for name in {' '.join(names)}; do {command}; done"

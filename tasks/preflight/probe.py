@@ -19,9 +19,10 @@ from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Failure, Issuance, SecretRef, SourceSnapshot
 from tasks.domain.parameters import RunParameters
 from tasks.kube.client import ClusterClient
-from tasks.kube.permissions import REQUIRED_ON_OPS, Permissions, required_verbs
+from tasks.kube.permissions import REQUIRED_OF_CREDENTIALS, REQUIRED_ON_OPS, Permissions, required_verbs
+from tasks.kube.pool import access_of
 from tasks.kube.secret_manifest import tls_secret_manifest
-from tasks.kubeconfig.reader import MAX_CONNECTIONS, connect, contexts
+from tasks.kubeconfig.reader import MAX_CONNECTIONS, Access, connect, contexts
 from tasks.plan import ownership
 from tasks.plan.unrouted import routed_by, without_unrouted
 from tasks.preflight import diagnose
@@ -39,14 +40,15 @@ def preflight(config: SyncConfig, cluster: str | None = None) -> Preflight:
     """Check OPS, then the targets side by side. Raises ConfigError if the kubeconfig can't be read at all."""
     # A suspended cluster may be named: it is checked before it comes back.
     targets = config.named(cluster) if cluster else config.select(RunParameters())
-    try:
-        contexts()
-    except ClusterError as error:
-        raise ConfigError(f"kubeconfig: {error.failure.detail}") from None
+    if config.uses_kubeconfig:
+        try:
+            contexts()
+        except ClusterError as error:
+            raise ConfigError(f"kubeconfig: {error.failure.detail}") from None
     ops = _checked(config.source.label, lambda one: _check_ops(one, config, targets))
 
     def check(target: Cluster) -> Readiness:
-        return _checked(target.name, lambda one: _check_target(one, target, config.owner, ops.uid))
+        return _checked(target.name, lambda one: _check_target(one, target, config, ops.uid))
 
     with ThreadPoolExecutor(MAX_CLUSTERS_AT_ONCE) as pool:
         try:
@@ -88,11 +90,12 @@ def _checked(cluster: str, run_checks: Callable[[_Probe], None]) -> Readiness:
 
 
 @contextmanager
-def _authenticated(probe: _Probe, context: str | None, *, allow_exec: bool) -> Iterator[ClusterClient]:
+def _authenticated(probe: _Probe, connected: Callable[[float], Access]) -> Iterator[ClusterClient]:
     """Yield a client that the server has authenticated, and set the uid of the cluster."""
-    access = connect(probe.cluster, context, allow_exec=allow_exec)
+    deadline = time.monotonic() + CLUSTER_SECONDS
+    access = connected(deadline)
     probe.findings.append(diagnose.credential_finding(access.expires_at, datetime.now(UTC)))
-    with ClusterClient(probe.cluster, access, time.monotonic() + CLUSTER_SECONDS) as client:
+    with ClusterClient(probe.cluster, access, deadline) as client:
         probe.check = Check.IDENTITY
         probe.who = diagnose.printable_user(client.whoami())
         probe.findings += diagnose.connection_findings(probe.who)
@@ -103,7 +106,11 @@ def _authenticated(probe: _Probe, context: str | None, *, allow_exec: bool) -> I
 
 def _check_ops(probe: _Probe, config: SyncConfig, targets: Sequence[Cluster]) -> None:
     source = config.source
-    with _authenticated(probe, source.context, allow_exec=source.allow_exec) as client:
+
+    def connected(_: float) -> Access:
+        return connect(probe.cluster, source.context, allow_exec=source.allow_exec)
+
+    with _authenticated(probe, connected) as client:
         identity = diagnose.ops_cluster_id_finding(source, probe.uid)
         probe.findings.append(identity)
         if identity.status is CheckStatus.ERROR:
@@ -111,6 +118,8 @@ def _check_ops(probe: _Probe, config: SyncConfig, targets: Sequence[Cluster]) ->
         probe.check = Check.RIGHTS
         permissions = _permissions(client, source.namespace, REQUIRED_ON_OPS)
         probe.findings.append(diagnose.ops_permission_finding(source.namespace, permissions))
+        if config.credentials:
+            probe.findings += _credential_findings(client, config.credentials.namespace)
         if source.events and not client.can_i("create", source.namespace, "events"):
             probe.findings.append(diagnose.events_finding(source.namespace))
         if "list" in permissions.verbs or "*" in permissions.verbs:
@@ -124,6 +133,11 @@ def _check_ops(probe: _Probe, config: SyncConfig, targets: Sequence[Cluster]) ->
             probe.findings += diagnose.issuance_findings(pending, datetime.now(UTC))
             awaited = {one.ref.name for one in issuances}
             probe.findings += missing_findings(targets, versions.keys() | awaited)
+
+
+def _credential_findings(client: ClusterClient, namespace: str) -> Iterator[Finding]:
+    permissions = _permissions(client, namespace, REQUIRED_OF_CREDENTIALS)
+    yield from diagnose.credential_permission_findings(namespace, permissions)
 
 
 def _certificates(
@@ -155,8 +169,8 @@ def _issuances(
     return tuple(one for one in found if one)
 
 
-def _check_target(probe: _Probe, cluster: Cluster, owner: str, ops: str) -> None:
-    with _authenticated(probe, cluster.context, allow_exec=cluster.allow_exec) as client:
+def _check_target(probe: _Probe, cluster: Cluster, config: SyncConfig, ops: str) -> None:
+    with _authenticated(probe, lambda deadline: access_of(config, cluster, deadline)) as client:
         identity = diagnose.cluster_id_finding(cluster, probe.uid, ops)
         probe.findings.append(identity)
         if identity.status is CheckStatus.ERROR:
@@ -172,7 +186,7 @@ def _check_target(probe: _Probe, cluster: Cluster, owner: str, ops: str) -> None
             if not allowed:
                 return
             tried = allowed if client.supports_dry_run(allowed[0], field_manager=FIELD_MANAGER) else []
-            results = pool.map(lambda name: _dry_run(client, name, owner), tried)
+            results = pool.map(lambda name: _dry_run(client, name, config.owner), tried)
             by_namespace = dict(zip(tried, results, strict=True))
         probe.findings += diagnose.dry_run_findings(cluster, probe.who, by_namespace)
 

@@ -1,9 +1,12 @@
-"""Collects a credential for each cluster of the configuration, and writes them into one kubeconfig."""
+"""Collects a credential for each cluster of the configuration.
+
+They are written into one kubeconfig, or each into a Secret of its own.
+"""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from tasks.config.schema import SyncConfig
@@ -38,6 +41,8 @@ class Wanted:
     """The uid of kube-system that is expected."""
     suspended: bool = False
     """Whether the cluster is suspended, so that a missing credential is no failure."""
+    own: bool = False
+    """Whether its kubeconfig is a Secret of its own."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +63,15 @@ class Collector:
     duration: str
     dry_run: bool = False
     account: str = ACCOUNT
+    capi: Mapping[str, str] = field(default_factory=dict)
+    """By cluster: the file with the kubeconfig that Cluster API made for its administrators."""
 
     def contexts(self) -> frozenset[str]:
         return Kubectl(kubeconfig=self.kubeconfig).contexts()
 
     def entry(self, wanted: Wanted) -> Entry:
-        kubectl = Kubectl(wanted.admin_context, self.kubeconfig)
+        admin = self.capi.get(wanted.name)
+        kubectl = Kubectl(None, admin) if admin else Kubectl(wanted.admin_context, self.kubeconfig)
         # Only the cluster's part: the operator's own credential stays in kubectl.
         part = "--output=jsonpath={.clusters[0].cluster}"
         shown = kubectl.run("config", "view", "--raw", "--minify", "--flatten", part)
@@ -99,24 +107,34 @@ def wanted_of(
     config: SyncConfig, ops_context: str | None, contexts: Mapping[str, str], servers: Mapping[str, str]
 ) -> tuple[Wanted, ...]:
     """Return the targets, and OPS where the configuration has a context for it."""
-    clusters = [(one.name, one.context, one.cluster_id, one.suspended) for one in config.clusters]
+    clusters = [
+        (one.name, one.admin_context, one.cluster_id, one.suspended, one.context is None)
+        for one in config.clusters
+    ]
     if config.source.context:
         contexts = {config.source.label: ops_context or config.source.context} | dict(contexts)
-        clusters.insert(0, (config.source.label, config.source.context, None, False))
+        clusters.insert(0, (config.source.label, config.source.context, None, False, False))
     known = [name for name, *_ in clusters]
     for name in {*contexts, *servers} - set(known):
         raise SetupError(f"{name}: no such cluster in the configuration; known are: {', '.join(known)}")
     return tuple(
-        Wanted(name, context, contexts.get(name, context), servers.get(name, ""), cluster_id, suspended)
-        for name, context, cluster_id, suspended in clusters
+        Wanted(name, context, contexts.get(name, context), servers.get(name, ""), cluster_id, suspended, own)
+        for name, context, cluster_id, suspended, own in clusters
     )
 
 
 def collect(
-    collector: Collector, wanted: Iterable[Wanted], only: str | None, former: Document | None
+    collector: Collector,
+    wanted: Iterable[Wanted],
+    only: str | None,
+    former: Document | None,
+    known: frozenset[str],
 ) -> list[Outcome]:
-    """Renew the entries; a cluster whose entry can't be renewed now keeps the former one."""
-    entries, known = entries_of(former), collector.contexts()
+    """Renew the entries; a cluster whose entry can't be renewed now keeps the former one.
+
+    `known` are the contexts in the operator's kubeconfig.
+    """
+    entries = entries_of(former)
 
     def outcome(one: Wanted) -> Outcome:
         before = entries.get(one.context)
@@ -132,8 +150,27 @@ def collect(
         return list(pool.map(outcome, wanted))
 
 
+def collect_own(
+    collector: Collector, wanted: Iterable[Wanted], known: frozenset[str], place_of: Callable[[str], Place]
+) -> list[Outcome]:
+    """Read, renew and write the Secret of each cluster, whatever becomes of the others."""
+
+    def outcome(one: Wanted) -> Outcome:
+        try:
+            place = place_of(one.name)
+            (found,) = collect(collector, [one], None, place.read(), known)
+            if found.renewed and not collector.dry_run:
+                put(place, [found])
+        except SetupError as error:
+            return Outcome(one, str(error), failed=not one.suspended)
+        return found
+
+    with ThreadPoolExecutor(MAX_CONCURRENCY) as pool:
+        return list(pool.map(outcome, wanted))
+
+
 def _renewed(collector: Collector, wanted: Wanted, known: frozenset[str]) -> Outcome:
-    if wanted.admin_context not in known:
+    if wanted.admin_context not in known and wanted.name not in collector.capi:
         raise no_context(wanted.admin_context, known, f"set --context {wanted.name}=<yours>")
     entry = collector.entry(wanted)
     try:

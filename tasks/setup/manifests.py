@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from tasks.config.schema import Cluster, Source
+from tasks.config.schema import Cluster, Credentials, Source, SyncConfig
 from tasks.domain.text import printable
 from tasks.setup.collection import ACCOUNT
 
@@ -17,6 +17,7 @@ _ONCE = ("target/rbac.yaml", "target/admission-policy.yaml")
 _WHERE_PRUNED = "target/prune-policy.yaml"
 _PER_NAMESPACE = "target/namespace-role.yaml"
 _OPS_ONCE, _OPS_NAMESPACE = "ops/rbac.yaml", "ops/namespace-role.yaml"
+_OPS_CREDENTIALS = "ops/credentials-role.yaml"
 _EVENTS = {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]}
 _PRUNED: dict[str, Manifest] = {
     "tls-sync deletes nothing": {
@@ -49,13 +50,19 @@ def manifests(cluster: Cluster, account: str = ACCOUNT) -> Iterator[Manifest]:
             yield _in_namespace(_adapted(document, cluster, account), namespace)
 
 
-def ops_manifests(source: Source, account: str = ACCOUNT) -> Iterator[Manifest]:
+def ops_manifests(
+    source: Source, credentials: Credentials | None = None, account: str = ACCOUNT
+) -> Iterator[Manifest]:
     """Yield all that runs outside of pods need on OPS; in pods, the chart has the same."""
     for document in _documents(_OPS_ONCE):
         yield _named(document, account)
     for document in _documents(_OPS_NAMESPACE):
         given = _in_namespace(_named(document, account), source.namespace)
         yield _with_events(given) if source.events else given
+    if credentials:
+        yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": credentials.namespace}}
+        for document in _documents(_OPS_CREDENTIALS):
+            yield _in_namespace(_named(document, account), credentials.namespace)
 
 
 def _in_namespace(document: Manifest, namespace: str) -> Manifest:
@@ -119,18 +126,19 @@ def render(clusters: Iterable[Cluster], account: str = ACCOUNT) -> str:
 
 def _render(cluster: Cluster, account: str) -> str:
     return _document(
-        f"Cluster {printable(cluster.name)}, context {printable(cluster.context)}",
+        f"Cluster {printable(cluster.name)}, context {printable(cluster.admin_context)}",
         f"--cluster {printable(cluster.name)}",
-        printable(cluster.context),
+        printable(cluster.admin_context),
         manifests(cluster, account),
         account,
     )
 
 
-def render_ops(source: Source, account: str = ACCOUNT) -> str:
+def render_ops(config: SyncConfig, account: str = ACCOUNT) -> str:
     """Return the manifests of OPS as YAML, with a comment on how to apply them."""
-    context = printable(source.context or "CONTEXT")
-    return _document("OPS", "--ops", context, ops_manifests(source, account), account)
+    context = printable(config.source.context or "CONTEXT")
+    documents = ops_manifests(config.source, config.credentials, account)
+    return _document("OPS", "--ops", context, documents, account)
 
 
 def _document(what: str, chosen: str, context: str, documents: Iterable[Manifest], account: str) -> str:

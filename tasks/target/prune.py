@@ -67,7 +67,7 @@ class _Work:
         if not self._planned.rows:
             return
         deadline = time.monotonic() + MAX_SECONDS
-        with client_of_target(self._spec.cluster, deadline) as target:
+        with client_of_target(self._spec.config, self._spec.cluster, deadline) as target:
             plan = self._at_target_time(target)
             for row in (*plan.records, *plan.cleared):
                 self._try(partial(self._record, target, row))

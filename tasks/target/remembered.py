@@ -26,6 +26,8 @@ class Look:
     """Those about its identity."""
     rights: dict[str, Permissions] = field(default_factory=dict)
     """By namespace, where something had to be written."""
+    credential: tuple[object, ...] = ()
+    """Which credential led there; see Access.version."""
 
 
 class RememberedCluster:
@@ -42,13 +44,14 @@ class RememberedCluster:
             self._by_source: dict[str, set[SecretRef]] = defaultdict(set)
             self._namespaces: dict[str, float] = {}
             self._identified: float | None = None
+            self._credential: tuple[object, ...] = ()
             self._rights: dict[str, tuple[float, Permissions]] = {}
             self.warnings: tuple[str, ...] = ()
             """Those about its identity."""
 
     def keep(self, look: Look, began: float) -> None:
         """Remember a sync that began then and met no failure; what has been written since counts more."""
-        self.confirm(began, look.warnings, look.rights)
+        self.confirm(began, look.warnings, look.rights, look.credential)
         observed = look.observed
         with self._lock:
             for ref in [one for one in self._secrets if one.namespace in observed.namespaces]:
@@ -59,11 +62,17 @@ class RememberedCluster:
                     self._put(secret, began)
             self._namespaces |= dict.fromkeys(observed.namespaces, began)
 
-    def confirm(self, at: float, warnings: tuple[str, ...] | None, rights: Mapping[str, Permissions]) -> None:
+    def confirm(
+        self,
+        at: float,
+        warnings: tuple[str, ...] | None,
+        rights: Mapping[str, Permissions],
+        credential: tuple[object, ...],
+    ) -> None:
         """Remember what was verified then; None for warnings where the identity was not."""
         with self._lock:
             if warnings is not None:
-                self._identified, self.warnings = at, warnings
+                self._identified, self.warnings, self._credential = at, warnings, credential
             self._rights |= {namespace: (at, found) for namespace, found in rights.items()}
 
     def record(self, refs: Iterable[SecretRef], observed: ObservedState, at: float) -> None:
@@ -99,6 +108,11 @@ class RememberedCluster:
         with self._lock:
             return self._identified is not None and self._identified > moment
 
+    def is_identified_by(self, credential: tuple[object, ...]) -> bool:
+        """Whether the identity was verified with this credential: another may lead to another cluster."""
+        with self._lock:
+            return self._credential == credential
+
     def rights_since(self, namespaces: Iterable[str], moment: float) -> dict[str, Permissions]:
         """Our permissions in those of these namespaces where they were reviewed after this moment."""
         with self._lock:
@@ -131,8 +145,9 @@ class RememberedTargets:
     def of(self, config: SyncConfig, cluster: Cluster) -> RememberedCluster:
         """Return what is known of a cluster. A configuration that was read again is another object."""
         version = file_version()
+        unreadable = config.uses_kubeconfig and not version
         with self._lock:
-            if self._config is not config or self._kubeconfig != version or not version:
+            if self._config is not config or self._kubeconfig != version or unreadable:
                 self._config, self._kubeconfig, self._clusters = config, version, {}
             return self._clusters.setdefault(cluster.name, RememberedCluster())
 

@@ -38,7 +38,10 @@ def sync(spec: SyncSpec, deadline: float, look: Look | None = None) -> ClusterRe
     """
     cluster, expires_at = spec.cluster, None
     try:
-        with spec.memory.gathering.expecting(cluster.name), client_of_target(cluster, deadline) as target:
+        with (
+            spec.memory.gathering.expecting(cluster.name),
+            client_of_target(spec.config, cluster, deadline) as target,
+        ):
             expires_at = target.credential_expires_at
             report = _sync(target, spec, look or Look())
     except ClusterError as error:
@@ -51,7 +54,7 @@ def preview(spec: SyncSpec, deadline: float) -> tuple[ClusterReport, ObservedSta
     cluster, observed = spec.cluster, ObservedState()
     dry = replace(spec, parameters=replace(spec.parameters, dry_run=True))
     try:
-        with client_of_target(cluster, deadline) as target:
+        with client_of_target(spec.config, cluster, deadline) as target:
             return _sync(target, dry, Look(observed)), observed
     except ClusterError as error:
         return ClusterReport(cluster=cluster.name, dry_run=True, failures=(error.failure,)), ObservedState()
@@ -59,7 +62,7 @@ def preview(spec: SyncSpec, deadline: float) -> tuple[ClusterReport, ObservedSta
 
 def _sync(target: ClusterClient, spec: SyncSpec, look: Look) -> ClusterReport:
     observed, warnings = look.observed, verify_identity(target, spec, datetime.now(UTC))
-    look.warnings = tuple(warnings)
+    look.warnings, look.credential = tuple(warnings), target.credential_version
     list_namespaces(target, spec.namespaces, observed)
     listed = spec.snapshot.listed
     spec, plan = _plan(target, spec, observed)

@@ -80,14 +80,15 @@ class Renewal:
         identified, namespaces = self._unverified(oldest)
         warnings: tuple[str, ...] | None = None
         with (
-            client_of_target(self.spec.cluster, self.deadline) as target,
+            client_of_target(self.spec.config, self.spec.cluster, self.deadline) as target,
             ThreadPoolExecutor(MAX_CONNECTIONS - 1) as pool,
         ):
             reviews = [pool.submit(target.permissions, one) for one in namespaces]
             if not identified:
                 warnings = tuple(verify_identity(target, self.spec, datetime.now(UTC), pool))
             rights = {one: review.result() for one, review in zip(namespaces, reviews, strict=True)}
-        self.remembered.confirm(began, warnings, rights)
+            credential = target.credential_version
+        self.remembered.confirm(began, warnings, rights, credential)
 
     def write(self, secret: dict[str, Any] | None, prepared: Future[None] | None) -> ClusterReport:
         """Write the Secret that was read from OPS; if that can't be done by memory, look at the cluster.
@@ -112,7 +113,9 @@ class Renewal:
         if secret is None:
             raise Doubt
         warnings = [*self.remembered.warnings, *self._check_rights(planned)]
-        with client_of_target(cluster, self.deadline) as target:
+        with client_of_target(self.spec.config, cluster, self.deadline) as target:
+            if not self.remembered.is_identified_by(target.credential_version):
+                raise Doubt
             self._apply(target, planned, secret, attempted)
             expires_at = target.credential_expires_at
         applied = {row.target: row for row in attempted}
@@ -133,7 +136,7 @@ class Renewal:
         notes = tuple(changed_notes(planned.plan, planned.spec.snapshot, known, planned.spec.rules))
         if not notes:
             return
-        with client_of_target(self.spec.cluster, self.deadline) as target:
+        with client_of_target(self.spec.config, self.spec.cluster, self.deadline) as target:
             write_notes(target, notes, planned.observed)
         for copy, _ in notes:
             self.remembered.update(copy, known[copy.ref], time.monotonic())

@@ -63,6 +63,7 @@ RUNNER = "Input should be 'threads' or 'dask'"
 SHARE = "must be a number, without quotes; it is a share: 0.2 for 20 %"
 UNSEEN = "not the name of a context; it has a character that can't be seen"
 REQUIRED, UNKNOWN = "is required; add it", "unknown key; correct or remove it"
+NO_CONTEXT = "is required; add it, or `credentials` where each has its own Secret"
 TEXT, TRUTH, LIST = (
     "must be text; put it in quotes",
     "must be true or false, without quotes",
@@ -182,7 +183,7 @@ FAULTS: dict[str, tuple[list[Edit], list[str]]] = {
     "source.namespace is missing": ([(("source", "namespace"), REMOVE)], [f"source.namespace: {REQUIRED}"]),
     "clusters are missing": ([(("clusters",), REMOVE)], [f"clusters: {REQUIRED}"]),
     "a cluster has no name": ([((*DEV, "name"), REMOVE)], [f"clusters[0].name: {REQUIRED}"]),
-    "a cluster has no context": ([((*DEV, "context"), REMOVE)], [f"{HERE}.context: {REQUIRED}"]),
+    "a cluster has no context": ([((*DEV, "context"), REMOVE)], [f"{HERE}.context: {NO_CONTEXT}"]),
     "a cluster has no hostnames": ([((*DEV, "hostnames"), REMOVE)], [f"{HERE}.hostnames: {REQUIRED}"]),
     "a cluster has no routes": ([((*DEV, "routes"), REMOVE)], [f"{HERE}.routes: {REQUIRED}"]),
     "a route has no certificates": (
