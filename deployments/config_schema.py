@@ -20,6 +20,14 @@ from tasks.domain import names
 PATH = Path(__file__).with_name("tls-sync.schema.json")
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
+SELECTED_NAMES = "Names or globs of clusters that it is for."
+SELECTED_LABELS = "Labels that the clusters must have, all of them."
+ROUTE = {
+    "certificates": "Names of Secrets on OPS. One without * must be there; a glob matches what is.",
+    "namespaces": "Where they are copied to; the namespaces must exist.",
+    "name": "Another name on the target.",
+    "served": "Where applications serve them, host or host:port. Only the inventory connects there.",
+}
 DESCRIPTIONS = {
     "SyncConfig": {
         "owner": "A label of every copy: copies of another owner are never changed. One owner per OPS.",
@@ -27,6 +35,9 @@ DESCRIPTIONS = {
         "credentials": "Where clusters without context have their kubeconfig, each in its own Secret.",
         "waves": "When clusters of a later wave wait.",
         "taskRunner": "What runs the tasks of the clusters: threads, or workers of Dask.",
+        "fleet": "How the clusters of a fleet are grouped.",
+        "hostnames": "DNS names of certificates, for several clusters. What a cluster may get is the union.",
+        "routes": "Which certificates are copied where, for several clusters.",
         "clusters": "The targets. What no route names is not copied.",
     },
     "Source": {
@@ -38,6 +49,9 @@ DESCRIPTIONS = {
         "allowSelfSigned": "Whether certificates that are signed with their own key are copied, too.",
         "allowExec": "Whether the kubeconfig may name a program that provides the credential (EKS, GKE).",
         "events": "Whether Kubernetes Events on cert-manager's Certificates say what was copied.",
+    },
+    "Fleet": {
+        "by": "A label of clusters: those of a wave with the same value are the group VALUE-wave-N.",
     },
     "Credentials": {
         "namespace": "On OPS, and for nothing else: Secrets tls-sync-kubeconfig-<cluster>, key config.",
@@ -59,15 +73,21 @@ DESCRIPTIONS = {
         "wave": "It follows the lower ones, and waits where too much failed there.",
         "prune": "Whether copies whose certificate is gone from OPS are deleted, after three runs and a day.",
         "group": "The clusters that one run of a fleet serves, all of one wave.",
+        "labels": "By which routes and hostnames at the top level are for it, e.g. env: prd.",
         "hostnames": "DNS names of certificates that may be copied to this cluster; * stands for one label.",
         "routes": "Which certificates are copied to which namespaces.",
     },
-    "Route": {
-        "certificates": "Names of Secrets on OPS. One without * must be there; a glob matches what is.",
-        "namespaces": "Where they are copied to; the namespaces must exist.",
-        "name": "Another name on the target.",
-        "served": "Where applications serve them, host or host:port. Only the inventory connects there.",
+    "SharedHostnames": {
+        "clusters": SELECTED_NAMES,
+        "labels": SELECTED_LABELS,
+        "names": "DNS names of certificates that may be copied to these clusters; * stands for one label.",
     },
+    "SharedRoute": {
+        "clusters": SELECTED_NAMES,
+        "labels": SELECTED_LABELS,
+        **ROUTE,
+    },
+    "Route": ROUTE,
 }
 """What an editor shows of each key."""
 
@@ -84,6 +104,8 @@ _RULES: dict[Any, JsonSchemaValue] = {
     values.namespace: {"pattern": _LABEL},
     values.target_namespace: {"pattern": _LABEL, "not": {"pattern": _PROTECTED}},
     values.label: {"pattern": _LABEL},
+    values.label_key: {"pattern": _pattern(names.LABEL_KEY)},
+    values.cluster_pattern: {"pattern": _pattern(names.CLUSTER_GLOB)},
     values.name: {"pattern": _NAME},
     values.pattern: {"pattern": _pattern(names.GLOB)},
     values.hostname: {"pattern": r"^(?:(?:\*|[a-z0-9-]+)\.)*[a-z0-9-]+\.[a-z0-9-]+$"},

@@ -51,18 +51,19 @@ class ClusterName(NonEmpty):
         return [CompletionItem(one) for one in names if one.startswith(incomplete)]
 
 
-class LeaseName(click.ParamType[tuple[str, str]]):
-    """NAMESPACE/NAME."""
+class Qualified(click.ParamType[tuple[str, str]]):
+    """A name within something: NAMESPACE/NAME, CLUSTER/CERTIFICATE."""
 
-    name = "namespace/name"
+    def __init__(self, form: str = "NAMESPACE/NAME") -> None:
+        self._form, self.name = form, form.lower()
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> tuple[str, str]:
-        namespace, _, name = str(value).partition("/")
-        if not (is_namespace(namespace) and is_name(name)):
-            self.fail("NAMESPACE/NAME is expected", param, ctx)
-        return namespace, name
+        within, _, name = str(value).partition("/")
+        if not (is_namespace(within) and is_name(name)):
+            self.fail(f"{self._form} is expected", param, ctx)
+        return within, name
 
 
 class Pair(click.ParamType[tuple[str, str]]):

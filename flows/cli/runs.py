@@ -8,6 +8,7 @@ from flows.cli.options import (
     Action,
     NonEmpty,
     Pair,
+    Qualified,
     calling,
     certificate,
     cluster,
@@ -36,7 +37,10 @@ def of_a_run(verb: Callable[..., Action]) -> Callable[..., Action]:
 
 
 @click.command(
-    epilog=examples("tls-sync plan", "tls-sync plan --cluster dev --detailed-exitcode -o json"),
+    epilog=examples(
+        "tls-sync plan --cluster dev --detailed-exitcode -o json",
+        "tls-sync plan --explain dev/homarr-dev-tls",
+    ),
     short_help="Say what a run would do, and write nothing.",
 )
 @of_a_run
@@ -46,14 +50,30 @@ def of_a_run(verb: Callable[..., Action]) -> Callable[..., Action]:
     help="Exit status 0 where there is nothing to do, 2 where there is, 1 after a failure or a refusal, "
     "64 for a wrong option.",
 )
+@click.option(
+    "--explain",
+    metavar="CLUSTER/CERTIFICATE",
+    type=Qualified("CLUSTER/CERTIFICATE"),
+    help="Only this certificate on this cluster; say first which route sends it, or what keeps it away.",
+)
 @output("json")
-def plan(*, detailed_exitcode: bool, output: str, **given: str | bool | None) -> Action:
+def plan(
+    *,
+    detailed_exitcode: bool,
+    explain: tuple[str, str] | None,
+    output: str,
+    **given: str | bool | None,
+) -> Action:
     """Read OPS and the clusters, say what a run would create, update, refuse or delete, and write nothing.
 
     Exit status 0, or 1 where a cluster could not be read or a certificate would be refused.
     """
+    if explain:
+        if given["cluster"] or given["certificate"] or given["group"] or output != "table":
+            raise click.UsageError("--explain goes with none of --cluster, --certificate, --group and -o")
+        given = {**given, "cluster": explain[0], "certificate": explain[1]}
     parameters = RunParameters(dry_run=True, **given)  # type: ignore[arg-type]  # click knows the types
-    return _run(parameters, output=output, is_detailed=detailed_exitcode)
+    return _run(parameters, output=output, is_detailed=detailed_exitcode, is_explained=bool(explain))
 
 
 @click.command(
@@ -112,6 +132,8 @@ def sync(
     return _run(parameters, output=output)
 
 
-def _run(parameters: RunParameters, *, output: str, is_detailed: bool = False) -> Action:
-    run = calling("local_run", parameters, output=output, is_detailed=is_detailed)
+def _run(
+    parameters: RunParameters, *, output: str, is_detailed: bool = False, is_explained: bool = False
+) -> Action:
+    run = calling("local_run", parameters, output=output, is_detailed=is_detailed, is_explained=is_explained)
     return lambda: run_command(run, interrupt_message)

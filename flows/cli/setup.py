@@ -8,9 +8,9 @@ from click.shell_completion import get_completion_class
 from flows.cli.options import (
     DEFAULT,
     Action,
-    LeaseName,
     NonEmpty,
     Pair,
+    Qualified,
     calling,
     cluster,
     config,
@@ -181,7 +181,7 @@ def kubeconfig(**given: Any) -> Action:
 @click.option(
     "--lease",
     metavar="NAMESPACE/NAME",
-    type=LeaseName(),
+    type=Qualified(),
     help="Of several watchers, the one that holds this Lease is active.",
 )
 @click.option("--lease-context", type=NonEmpty(), help="Where the Lease is, if not in this cluster.")

@@ -9,6 +9,7 @@ from tasks.runtime.imports import importing, lean_import
 from tasks.runtime.progress import saying
 
 if TYPE_CHECKING:
+    from tasks.config.schema import SyncConfig
     from tasks.domain.models import RunReport
     from tasks.domain.parameters import RunParameters
 
@@ -16,7 +17,13 @@ PENDING = 2
 """The exit status of `plan --detailed-exitcode` where a run would change something."""
 
 
-def run(parameters: "RunParameters", *, output: str = "table", is_detailed: bool = False) -> int:
+def run(
+    parameters: "RunParameters",
+    *,
+    output: str = "table",
+    is_detailed: bool = False,
+    is_explained: bool = False,
+) -> int:
     """Exit status 0 where the run is Completed, 1 where it is Failed; with `is_detailed` see PENDING."""
     with importing():
         from tasks.config.load import load_config  # noqa: PLC0415  a run's imports, without collections
@@ -25,6 +32,8 @@ def run(parameters: "RunParameters", *, output: str = "table", is_detailed: bool
     try:
         with reporting_config_errors():
             config = load_config()
+        if is_explained:
+            _explain(config, parameters)
         config.select(parameters)
     except ConfigError as error:  # before Prefect is imported, which takes a second
         sys.stderr.write(f"tls-sync: {error}\n")
@@ -38,6 +47,15 @@ def run(parameters: "RunParameters", *, output: str = "table", is_detailed: bool
     if output == "json":
         _write(reports)
     return PENDING if is_detailed and status == 0 and _has_changes(reports) else status
+
+
+def _explain(config: "SyncConfig", parameters: "RunParameters") -> None:
+    """Raises ConfigError if the cluster is unknown."""
+    from tasks.config.explain import explain  # noqa: PLC0415  for few runs
+
+    lines = explain(config, str(parameters.cluster), str(parameters.certificate))
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    sys.stdout.flush()
 
 
 def _write(reports: "Sequence[RunReport]") -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tasks.config import rules
+from tasks.config.faults import MAX_FAULTS
 from tasks.config.schema import SyncConfig
 from tasks.domain.errors import ConfigError
 from tasks.runtime.yaml_file import YamlError, read_yaml
@@ -48,8 +49,8 @@ def parse_config(document: Any) -> SyncConfig:
             faults = [*rules.schema_faults(document, error), *faults]
         else:
             if not faults:
-                return config
-    lines = "".join(f"\n  {path}: {message}" for path, message in faults[: rules.MAX_FAULTS])
-    if len(faults) > rules.MAX_FAULTS:
-        lines += f"\n  and {len(faults) - rules.MAX_FAULTS:,} more"
+                return config.expanded()
+    lines = "".join(f"\n  {path}: {message}" for path, message in faults[:MAX_FAULTS])
+    if len(faults) > MAX_FAULTS:
+        lines += f"\n  and {len(faults) - MAX_FAULTS:,} more"
     raise ConfigError(f"{len(faults)} {'fault' if len(faults) == 1 else 'faults'}{lines}") from None

@@ -3,7 +3,8 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
-from tasks.config.schema import Cluster, Route
+from tasks.config.routes import Route
+from tasks.config.schema import Cluster
 from tasks.domain.names import HostnamePatterns, matches
 from tasks.domain.patterns import PatternIndex
 

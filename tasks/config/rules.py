@@ -1,31 +1,24 @@
 """Rules between values of the configuration, and messages for all faults. Pure."""
 
 import shlex
-from collections import defaultdict
 from collections.abc import Iterator
-from itertools import islice
 from typing import Any
 
 from pydantic import ValidationError
 
+from tasks.config.faults import MISSING, Fault, Located, list_of
+from tasks.config.route_rules import route_faults, shared_faults
 from tasks.domain import names
-from tasks.domain.patterns import PatternIndex
 from tasks.domain.text import printable
 
 MAX_CLUSTERS = 1000
 """Maximum number of clusters in one configuration."""
 
-MAX_FAULTS = 100
-"""Maximum number of faults in a message. Overlapping patterns could have a million."""
-
 EXAMPLE_UID = "0c2f9a52-5a4e-4f0e-9d0b-6f1f0c6f2b11"
-
-Fault = tuple[str, str]
-"""Path in the file, and a message with the fault and its remedy."""
 
 # pydantic's type of error -> message. Any other type has pydantic's own message.
 REMEDIES = {
-    "missing": "is required; add it",
+    "missing": MISSING,
     "extra_forbidden": "unknown key; correct or remove it",
     "string_type": "must be text; put it in quotes",
     "bool_type": "must be true or false, without quotes",
@@ -85,7 +78,7 @@ def _at(document: Any, location: tuple[int | str, ...]) -> Any:
 
 def too_many_clusters(document: dict[str, Any]) -> list[Fault]:
     """Check the number of clusters before anything else: each could have faults of its own."""
-    count = len(_list(document, "clusters"))
+    count = len(list_of(document, "clusters"))
     if count <= MAX_CLUSTERS:
         return []
     message = f"are {count:,}, at most {MAX_CLUSTERS:,}; make two configurations, each with its own `owner`"
@@ -96,7 +89,7 @@ def cross_faults(document: dict[str, Any]) -> Iterator[Fault]:
     """Check rules between values in the raw document, so that an invalid value does not hide other faults."""
     clusters = [
         (format_path(document, ("clusters", index)), cluster)
-        for index, cluster in enumerate(_list(document, "clusters"))
+        for index, cluster in enumerate(list_of(document, "clusters"))
         if isinstance(cluster, dict)
     ]
     yield from _duplicates(clusters, "name", "the name of another cluster, too; give each its own")
@@ -114,8 +107,9 @@ def cross_faults(document: dict[str, Any]) -> Iterator[Fault]:
         if cluster.get("protected") is True and not cluster.get("clusterId"):
             message = "is required where protected is true: the uid of its namespace kube-system"
             yield f"{path}.clusterId", message
-        yield from _route_faults(path, cluster)
-    yield from _mixed_groups(clusters)
+    yield from shared_faults(document, clusters)
+    yield from route_faults(document, clusters)
+    yield from _mixed_groups(clusters, _fleet_label(document))
 
 
 def _credentials_faults(
@@ -162,14 +156,32 @@ def group_of_wave(wave: int) -> str:
     return f"wave-{wave}"
 
 
-def _mixed_groups(clusters: list[tuple[str, dict[str, Any]]]) -> Iterator[Fault]:
+def group_of_label(value: str, wave: int) -> str:
+    """Return the group of a cluster without `group` where the fleet's label has this value."""
+    return f"{value}-{group_of_wave(wave)}"
+
+
+def _fleet_label(document: dict[str, Any]) -> str:
+    fleet = document.get("fleet")
+    label = fleet.get("by") if isinstance(fleet, dict) else None
+    return label if isinstance(label, str) else ""
+
+
+def _mixed_groups(clusters: list[Located], by: str) -> Iterator[Fault]:
     """A group belongs to one wave, because a fleet runs its groups wave by wave."""
     first: dict[str, int] = {}
     for path, cluster in clusters:
         wave = cluster.get("wave", 1)
         if type(wave) is not int:
             continue
-        group = cluster.get("group") or group_of_wave(wave)
+        labels = cluster.get("labels")
+        value = labels.get(by) if by and isinstance(labels, dict) else None
+        group = cluster.get("group")
+        if not group and isinstance(value, str) and value:
+            group = group_of_label(value, wave)
+            if not names.is_namespace(group):
+                yield f"{path}.labels", "the label of fleet.by names a group: a-z, 0-9 and -, at most 55"
+        group = group or group_of_wave(wave)
         if isinstance(group, str) and first.setdefault(group, wave) != wave:
             waves = f"waves {first[group]} and {wave}; give the clusters of each wave a group of their own"
             yield f"{path}.group", f"the group {group!r} can't be of {waves}"
@@ -190,7 +202,7 @@ def _prune_faults(clusters: list[tuple[str, dict[str, Any]]], source: Any) -> It
 
 def _former_faults(source: Any) -> Iterator[Fault]:
     """The key formerClusterIds requires the present clusterId, which must not be among them."""
-    former = _list(source, "formerClusterIds") if isinstance(source, dict) else []
+    former = list_of(source, "formerClusterIds") if isinstance(source, dict) else []
     if former and not source.get("clusterId"):
         yield "source.clusterId", "is required with formerClusterIds: the uid of OPS's namespace kube-system"
     seen: set[str] = set()
@@ -213,44 +225,3 @@ def _duplicates(clusters: list[tuple[str, dict[str, Any]]], key: str, message: s
             yield f"{path}.{key}", message
         elif isinstance(value, str):
             seen.add(value)
-
-
-def _route_faults(path: str, cluster: dict[str, Any]) -> Iterator[Fault]:
-    """Two routes must not write the same Secret: each run would overwrite one with the other."""
-    targets: dict[str, list[tuple[str, str]]] = defaultdict(list)
-    for index, route in enumerate(_list(cluster, "routes")):
-        if not isinstance(route, dict):
-            continue
-        location, sent = f"{path}.routes[{index}]", _texts(route, "certificates")
-        renamed = route.get("name")
-        if renamed is not None and (len(sent) != 1 or names.is_glob(sent[0])):
-            yield f"{location}.name", "goes with exactly one certificate, without a glob; split the route"
-        written = [renamed] if isinstance(renamed, str) else sent
-        for ns in filter(names.is_namespace, _texts(route, "namespaces")):
-            targets[ns] += [(location, one) for one in written if names.GLOB.fullmatch(one)]
-    for ns, in_namespace in targets.items():
-        for later, one, other in islice(_written_twice(in_namespace), MAX_FAULTS):
-            both = " and ".join(dict.fromkeys((one, other)))
-            yield later, f"writes a Secret in {ns} that is written already ({both}); keep one of them"
-
-
-def _written_twice(written: list[tuple[str, str]]) -> Iterator[tuple[str, str, str]]:
-    """Yield each pattern that overlaps an earlier one: its path, the earlier pattern, and itself."""
-    first: dict[str, int] = {}
-    for position, (_, one) in enumerate(written):
-        first.setdefault(one, position)
-    index = PatternIndex(first)
-    for position, (path, one) in enumerate(written):
-        earlier = [other for other in index.overlapping(one) if first[other] < position]
-        # In the order of the file, but a name that is written twice comes after the globs that match it.
-        ordered = sorted((other == one and not names.is_glob(one), first[other], other) for other in earlier)
-        yield from ((path, other, one) for *_, other in ordered)
-
-
-def _list(mapping: dict[str, Any], key: str) -> list[Any]:
-    value = mapping.get(key)
-    return value if isinstance(value, list) else []
-
-
-def _texts(mapping: dict[str, Any], key: str) -> list[str]:
-    return [value for value in _list(mapping, key) if isinstance(value, str)]

@@ -3,74 +3,35 @@
 Pure. load.py reads the file.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, StrictBool, StrictFloat, StrictInt
-from pydantic.alias_generators import to_camel
+from pydantic import AfterValidator, Field, StrictBool, StrictFloat, StrictInt
 
 from tasks.config import rules, values
+from tasks.config.routes import (
+    Hostname,
+    Label,
+    Labels,
+    Namespace,
+    Route,
+    RoutedCopy,
+    Section,
+    SharedHostnames,
+    SharedRoute,
+)
 from tasks.domain.errors import ConfigError
-from tasks.domain.models import Model, Row, SecretRef
-from tasks.domain.names import UID, is_glob, is_name, matches
+from tasks.domain.models import SecretRef
+from tasks.domain.names import UID, is_name
 from tasks.domain.parameters import RunParameters
 from tasks.domain.patterns import PatternIndex
 
-Namespace = Annotated[str, AfterValidator(values.namespace)]
-TargetNamespace = Annotated[str, AfterValidator(values.target_namespace)]
-Name = Annotated[str, AfterValidator(values.name)]
-Label = Annotated[str, AfterValidator(values.label)]
-Pattern = Annotated[str, AfterValidator(values.pattern)]
-Hostname = Annotated[str, AfterValidator(values.hostname)]
-Address = Annotated[str, AfterValidator(values.address)]
 Context = Annotated[str, Field(min_length=1), AfterValidator(values.context)]
+LabelKey = Annotated[str, AfterValidator(values.label_key)]
 ClusterId = Annotated[str, Field(min_length=1, pattern=f"^{UID.pattern}$")]
-Selector = Annotated[dict[str, str], AfterValidator(values.selector)]
-
 
 CREDENTIAL_PREFIX = "tls-sync-kubeconfig-"
 """The Secret with the kubeconfig of one cluster is named so, and after the cluster."""
-
-
-class Section(Model):
-    model_config = ConfigDict(alias_generator=to_camel)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RoutedCopy(Row):
-    """One copy that a route defines on a target."""
-
-    target: SecretRef
-    certificate: str
-    literal: bool
-    """Whether the route names it without a glob; then its absence is a failure."""
-
-
-class Route(Section):
-    certificates: tuple[Pattern, ...] = Field(min_length=1)
-    namespaces: tuple[TargetNamespace, ...] = Field(min_length=1)
-    name: Name | None = None
-    served: tuple[Address, ...] = ()
-    """Addresses at which applications serve these certificates; only the inventory connects to them."""
-
-    def sends(self, certificate: str) -> bool:
-        return any(matches(pattern, certificate) for pattern in self.certificates)
-
-    def routed_copies(self, available: PatternIndex, explicit: str | None = None) -> Iterator[RoutedCopy]:
-        """Yield the copies for the names that OPS has; literal names even if OPS does not have them.
-
-        The explicit certificate counts as one that OPS has.
-        """
-        for pattern in self.certificates:
-            literal = not is_glob(pattern)
-            names = {pattern} if literal else set(available.overlapping(pattern))
-            if explicit and matches(pattern, explicit):
-                names.add(explicit)
-            for certificate in names:
-                for namespace in self.namespaces:
-                    target = SecretRef(namespace=namespace, name=self.name or certificate)
-                    yield RoutedCopy(target=target, certificate=certificate, literal=literal)
 
 
 class Cluster(Section):
@@ -88,8 +49,11 @@ class Cluster(Section):
     """Whether copies whose certificate is gone from OPS are deleted; see tasks/plan/prune.py."""
     group: Label | None = None
     """The clusters that one run of a fleet serves; see tasks/fleet/groups.py."""
-    hostnames: tuple[Hostname, ...] = Field(min_length=1)
-    routes: tuple[Route, ...] = Field(min_length=1)
+    labels: Labels = Field(default_factory=dict)
+    """By which routes and hostnames of the whole configuration are for it; see routes.py."""
+    hostnames: tuple[Hostname, ...] = Field(default=(), min_length=1)
+    """With those of the whole configuration that are for it, as `routes`."""
+    routes: tuple[Route, ...] = Field(default=(), min_length=1)
 
     @property
     def admin_context(self) -> str:
@@ -121,7 +85,7 @@ class Source(Section):
     cluster_id: ClusterId | None = None
     former_cluster_ids: tuple[ClusterId, ...] = ()
     """The uids of OPS clusters that this one replaces: copies that they wrote are ours."""
-    selector: Selector = Field(default_factory=dict)
+    selector: Labels = Field(default_factory=dict)
     allow_self_signed: StrictBool = False
     allow_exec: StrictBool = False
     events: StrictBool = False
@@ -148,6 +112,13 @@ class Waves(Section):
     """Maximum share of a wave's copies that may fail; above it, later waves write only what is urgent."""
 
 
+class Fleet(Section):
+    """How clusters are grouped, where the schedule starts a fleet of runs."""
+
+    by: LabelKey | None = None
+    """A label: the clusters of a wave that have the same value are a group, `<value>-wave-<wave>`."""
+
+
 class TaskRunner(Section):
     """What runs the tasks of the clusters; see tasks/orchestration/task_runners.py."""
 
@@ -162,7 +133,23 @@ class SyncConfig(Section):
     credentials: Credentials | None = None
     waves: Waves = Waves()
     task_runner: TaskRunner = TaskRunner()
+    fleet: Fleet = Fleet()
+    hostnames: tuple[SharedHostnames, ...] = Field(default=(), min_length=1)
+    routes: tuple[SharedRoute, ...] = Field(default=(), min_length=1)
     clusters: tuple[Cluster, ...] = Field(min_length=1)
+
+    def expanded(self) -> "SyncConfig":
+        """Return the configuration with all routes and hostnames of each cluster, and its group."""
+        return self.model_copy(update={"clusters": tuple(map(self._expanded, self.clusters))})
+
+    def _expanded(self, one: Cluster) -> Cluster:
+        routes = [*one.routes, *(shared for shared in self.routes if shared.selects(one.name, one.labels))]
+        selected = (shared for shared in self.hostnames if shared.selects(one.name, one.labels))
+        hostnames = [*one.hostnames, *(name for shared in selected for name in shared.names)]
+        label = one.labels.get(self.fleet.by) if self.fleet.by else None
+        group = one.group or (rules.group_of_label(label, one.wave) if label else None)
+        unique = tuple(dict.fromkeys(hostnames))
+        return one.model_copy(update={"routes": tuple(routes), "hostnames": unique, "group": group})
 
     @property
     def names(self) -> tuple[str, ...]:

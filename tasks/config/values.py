@@ -38,6 +38,18 @@ def pattern(text: str) -> str:
     return text
 
 
+def cluster_pattern(text: str) -> str:
+    if not names.CLUSTER_GLOB.fullmatch(text):
+        raise ValueError("neither the name of a cluster nor a glob of names (only * is special)")
+    return text
+
+
+def label_key(text: str) -> str:
+    if not names.LABEL_KEY.fullmatch(text):
+        raise ValueError("not the key of a label, as in `region`")
+    return text
+
+
 def context(text: str) -> str:
     if not text.isprintable():
         raise ValueError("not the name of a context; it has a character that can't be seen")

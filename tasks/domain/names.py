@@ -14,6 +14,7 @@ DNS_NAME = re.compile(
 )
 """A DNS name in a certificate: it may start with `*.`, and private names may have underscores."""
 GLOB = re.compile(r"[-a-z0-9.*]{1,253}")
+CLUSTER_GLOB = re.compile(r"[-a-z0-9*]{1,63}")
 ADDRESS = re.compile(r"(\[(?P<v6>[0-9a-f:.]{2,45})\]|(?P<host>[a-z0-9.-]{1,253}))(:(?P<port>[0-9]{1,5}))?")
 LABEL_KEY = re.compile(r"([a-z0-9.-]{1,253}/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")

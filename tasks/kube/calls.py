@@ -42,6 +42,8 @@ class Calls:
 
     server_time: datetime | None = None
     """The Date of the last response, to the second; None if it had none."""
+    credential_version: tuple[object, ...] = ()
+    """See Access.version."""
 
     def __init__(self, cluster: str, access: Access, deadline: float) -> None:
         """`deadline` is a time.monotonic() value, after which every call fails."""

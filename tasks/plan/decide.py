@@ -60,8 +60,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from tasks.config.routes import RoutedCopy
 from tasks.config.routing import Routing
-from tasks.config.schema import Cluster, RoutedCopy
+from tasks.config.schema import Cluster
 from tasks.domain import annotations
 from tasks.domain.models import (
     Action,

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from tasks.config.schema import RoutedCopy
+from tasks.config.routes import RoutedCopy
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import (
     Certificate,

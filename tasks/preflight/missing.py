@@ -1,19 +1,20 @@
-"""Finds the certificates that routes name and OPS does not have: runs would fail for each. Pure."""
+"""Finds the certificates that routes name and OPS does not have, and routes that are for no cluster. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from difflib import get_close_matches
 
-from tasks.config.schema import Cluster
+from tasks.config.schema import Cluster, SyncConfig
 from tasks.domain.names import is_glob
 from tasks.domain.reasons import Reason
 from tasks.domain.text import join_limited
-from tasks.preflight.diagnose import error
+from tasks.preflight.diagnose import error, warning
 from tasks.preflight.model import Check, Finding
 
 MAX_FINDINGS = 20
 """Maximum number of certificates with a finding of their own; the others are counted."""
+UNUSED = "NoCluster"
 MAX_SIMILAR, MIN_SIMILARITY = 2, 0.75
 """Maximum number of names of OPS that are suggested, and how similar they must be, from 0 to 1."""
 
@@ -31,6 +32,15 @@ def missing_findings(clusters: Iterable[Cluster], held: AbstractSet[str]) -> Ite
     if len(wanted) > MAX_FINDINGS:
         text = f"{len(wanted) - MAX_FINDINGS:,} more: {reason.sentence}"
         yield error(Check.NAMESPACES, reason, text, reason.remedy)
+
+
+def unused_findings(config: SyncConfig) -> Iterator[Finding]:
+    """Return a warning for each route and each list of hostnames at the top level that is for no cluster."""
+    for key, shared in (("routes", config.routes), ("hostnames", config.hostnames)):
+        for number, one in enumerate(shared):
+            if not any(one.selects(cluster.name, cluster.labels) for cluster in config.clusters):
+                remedy = "correct its `clusters` or `labels`, or those of the clusters, or remove it"
+                yield warning(Check.NAMESPACES, UNUSED, f"{key}[{number}] is for no cluster", remedy)
 
 
 def _named(clusters: Iterable[Cluster]) -> dict[str, list[str]]:

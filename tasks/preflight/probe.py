@@ -27,7 +27,7 @@ from tasks.plan import ownership
 from tasks.plan.unrouted import routed_by, without_unrouted
 from tasks.preflight import diagnose
 from tasks.preflight.diagnose import DryRunResult
-from tasks.preflight.missing import missing_findings
+from tasks.preflight.missing import missing_findings, unused_findings
 from tasks.preflight.model import Check, CheckStatus, Finding, Preflight, Readiness, RenewalWindow
 from tasks.preflight.schedule import shortest_window
 from tasks.runtime.shutdown import stop
@@ -133,6 +133,7 @@ def _check_ops(probe: _Probe, config: SyncConfig, targets: Sequence[Cluster]) ->
             probe.findings += diagnose.issuance_findings(pending, datetime.now(UTC))
             awaited = {one.ref.name for one in issuances}
             probe.findings += missing_findings(targets, versions.keys() | awaited)
+            probe.findings += unused_findings(config)
 
 
 def _credential_findings(client: ClusterClient, namespace: str) -> Iterator[Finding]:

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
+from tasks.config.routes import RoutedCopy
 from tasks.config.routing import Routing
-from tasks.config.schema import RoutedCopy
 from tasks.domain.annotations import FIELD_MANAGER, FINGERPRINT
 from tasks.domain.errors import ClusterError
 from tasks.domain.failure_codes import FailureCode

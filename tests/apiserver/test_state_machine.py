@@ -14,7 +14,7 @@ from tasks.kubeconfig.reader import connect
 from tests.apiserver.test_contract import exchange_over
 from tests.support.clusters import World
 from tests.support.in_memory_api import Hand
-from tests.unit.plan.test_state_machine import STEPS, Fleet, SyncMachine, config_for, profile
+from tests.unit.plan.test_state_machine import STEPS, Fleet, SyncMachine, configs_for, profile
 
 pytestmark = pytest.mark.apiserver
 
@@ -27,9 +27,8 @@ def test_whatever_happens_on_real_servers_copies_stay_whole_ours_and_told(world:
     deadline = time.monotonic() + SECONDS
     ways = {name: Transport(connect(name, context_name(name)).api, deadline) for name in ("ops", "dev")}
     hands = {name: Hand(exchange_over(world.admin(name))) for name in ways}
-    fleet = Fleet(
-        hands, {name: way.request for name, way in ways.items()}, config_for(world.admin().cluster_id())
-    )
+    configs = configs_for(world.admin().cluster_id())
+    fleet = Fleet(hands, {name: way.request for name, way in ways.items()}, *configs)
 
     class RealMachine(SyncMachine):
         make_fleet = staticmethod(lambda: fleet)

@@ -73,6 +73,21 @@ GOOD: dict[str, list[Any]] = {
     "clusters.0.routes.0.certificates": [["*"], ["a*"], ["a.b-*"], ["0"], ["a" * 253]],
     "clusters.0.routes.0.namespaces": [["a"], ["a" * 63], ["kube"], ["tls-sync-web"], ["default-web"]],
     "clusters.0.routes.0.name": ["a.b", None],
+    "clusters.0.labels": [{}, {"env": "prd", "topology.kubernetes.io/region": "eu-west_1"}],
+    "fleet": [{}, {"by": None}, {"by": "region"}],
+    "routes": [
+        [{"clusters": ["*"], "certificates": ["a"], "namespaces": ["b"]}],
+        [
+            {
+                "labels": {"env": "prd"},
+                "certificates": ["a*"],
+                "namespaces": ["b"],
+                "served": ["a.example.org"],
+            }
+        ],
+    ],
+    "hostnames": [[{"clusters": ["d*", "dev"], "labels": {"env": "prd"}, "names": ["*.prd.example.org"]}]],
+    "credentials": [None, {"namespace": "tls-sync-credentials"}],
     "clusters.0.routes.0.served": [["a.example.org", "a.example.org:8443", "[2001:db8::1]:443", "192.0.2.1"]],
 }
 

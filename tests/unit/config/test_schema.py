@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.config.load import load_config, parse_config
-from tasks.config.schema import Cluster, Route, RoutedCopy, Source, SyncConfig
+from tasks.config.routes import Route, RoutedCopy
+from tasks.config.schema import Cluster, Source, SyncConfig
 from tasks.domain.errors import ConfigError
 from tasks.domain.models import SecretRef
 from tasks.domain.parameters import RunParameters

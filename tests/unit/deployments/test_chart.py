@@ -468,7 +468,8 @@ def tidy(schema: Any) -> Any:
         return schema
     if {"type": "null"} in schema.get("anyOf", []):
         (rest,) = (part for part in schema["anyOf"] if part != {"type": "null"})
-        schema = {**rest, "type": [rest["type"], "null"]}
+        if "type" in rest:
+            schema = {**rest, "type": [rest["type"], "null"]}
     return {
         key: {name: tidy(one) for name, one in value.items()} if key == "properties" else tidy(value)
         for key, value in schema.items()

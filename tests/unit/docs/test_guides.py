@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from flows import tls_sync
-from tasks.config import limits, load, rules
+from tasks.config import faults, limits, load, rules
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.reasons import QUIET, Reason
 from tasks.kube import calls, throttle
@@ -118,7 +118,7 @@ LIMITS = [
     (load.MAX_BYTES, 2**20, "1 MiB"),
     (reader.MAX_BYTES, 2**20, "8 MiB"),
     (authentication.TOKEN_BYTES, 2**10, "64 KiB"),
-    (rules.MAX_FAULTS, 1, "100"),
+    (faults.MAX_FAULTS, 1, "100"),
     (exec_plugin.MAX_OUTPUT_BYTES, 2**20, "1 MiB"),
     (exec_plugin.TIMEOUT_SECONDS, 1, "30 second"),
     (tls_secret.MAX_BYTES, 2**10, "900 KiB"),

@@ -65,10 +65,13 @@ from tests.support.in_memory_api import (
 STEPS = os.environ.get("TLS_SYNC_STEPS")
 NAMES = ("web-a", "web-b")
 TARGETS = (("app-a", "web-a"), ("app-a", "web-b"), ("app-b", "web-a"))
+BY_LABEL = ("app-b", "web-a")
+"""A shared route sends it, as long as the cluster has the label."""
 ROUTES = [
     {"certificates": ["web-*"], "namespaces": ["app-a"]},
-    {"certificates": ["web-a"], "namespaces": ["app-b"]},
+    {"certificates": ["other-*"], "namespaces": ["app-b"]},
 ]
+SHARED = [{"labels": {"receives": "web"}, "certificates": ["web-a"], "namespaces": ["app-b"]}]
 Data = dict[str, str]
 NOW = datetime.now(UTC).replace(microsecond=0)
 ISSUER = Issuer()
@@ -120,6 +123,14 @@ def begin_of(secret: Manifest | None) -> datetime | None:
 
 def texts(secret: Manifest, part: str) -> Mapping[str, str]:
     return secret["metadata"].get(part) or {}
+
+
+def content_of(secret: Manifest | None) -> tuple[Any, ...] | None:
+    """Data, labels and annotations but the note."""
+    if secret is None:
+        return None
+    annotations = {key: one for key, one in texts(secret, "annotations").items() if key != NOTE}
+    return secret.get("data"), texts(secret, "labels"), annotations
 
 
 def is_ours(secret: Manifest) -> bool:
@@ -304,6 +315,8 @@ class Fleet:
     hands: Mapping[str, Hand]
     ways: Mapping[str, Callable[[Request], Response]]
     config: SyncConfig
+    unlabelled: SyncConfig
+    """The same without the label that the shared route selects."""
     ops: MemoryApi | None = None
     """OPS, where it is in memory and can be restored from a snapshot of etcd."""
 
@@ -317,22 +330,30 @@ class Fleet:
         return Wire(self.ways[cluster], look, on_write)
 
 
-def config_for(cluster_id: str) -> SyncConfig:
+def configs_for(cluster_id: str) -> tuple[SyncConfig, SyncConfig]:
+    """Return the configuration of a cluster with the label, and without it."""
+    with_label, without = (_config_for(cluster_id, labels) for labels in ({"receives": "web"}, {}))
+    return with_label, without
+
+
+def _config_for(cluster_id: str, labels: dict[str, str]) -> SyncConfig:
     cluster = {
         "name": "dev",
         "context": "cluster-dev",
         "clusterId": cluster_id,
-        "hostnames": ["*.example.org"],
+        "labels": labels,
+        "routes": ROUTES,
     }
+    shared = {"routes": SHARED, "hostnames": [{"clusters": ["d*"], "names": ["*.example.org"]}]}
     source = {"namespace": SOURCE_NAMESPACE, "context": "cluster-ops"}
-    return parse_config({"owner": "ops", "source": source, "clusters": [cluster | {"routes": ROUTES}]})
+    return parse_config({"owner": "ops", "source": source, "clusters": [cluster], **shared})
 
 
 def memory_fleet() -> Fleet:
     apis = {"ops": MemoryApi({SOURCE_NAMESPACE: READS}), "dev": MemoryApi({"app-a": WRITES, "app-b": WRITES})}
     hands = {name: Hand(api.exchange) for name, api in apis.items()}
     ways = {name: api.answer for name, api in apis.items()}
-    return Fleet(hands, ways, config_for(apis["dev"].uid), apis["ops"])
+    return Fleet(hands, ways, *configs_for(apis["dev"].uid), apis["ops"])
 
 
 @dataclass
@@ -392,6 +413,7 @@ class SyncMachine(RuleBasedStateMachine):
         super().__init__()
         self.fleet = fleet = type(self).make_fleet()
         self.ops, self.dev = fleet.hands["ops"], fleet.hands["dev"]
+        self.config = fleet.config
         self.number = 2
         self.on_ops: dict[str, Data] = {}
         self.snapshots: list[dict[str, Data]] = [{}]
@@ -475,6 +497,15 @@ class SyncMachine(RuleBasedStateMachine):
             self.on_ops = self.on_ops | {renewed: data}
             self.ever.add(frozenset(data.items()))
 
+    # In the configuration.
+
+    @rule(labelled=st.booleans(), then=st.booleans())
+    def label_the_cluster(self, labelled: bool, then: bool) -> None:
+        """A shared route is for it, or is not any more; its copy stays then."""
+        self.config = self.fleet.config if labelled else self.fleet.unlabelled
+        if then:
+            self.sync()
+
     # On the target.
 
     def by_hand(self, place: Place, deed: Deed) -> None:
@@ -516,7 +547,7 @@ class SyncMachine(RuleBasedStateMachine):
 
     def inventory(self, run: Run, *, verify: bool = False) -> SourceSnapshot:
         read = read_source if verify else list_source
-        return read(WiredClient("OPS", run.ops), self.fleet.config.source, datetime.now(UTC))
+        return read(WiredClient("OPS", run.ops), self.config.source, datetime.now(UTC))
 
     def run(self, *events: FaultAt, inventory: SourceSnapshot | None = None, **options: Any) -> Run:
         run = Run(self.fleet.wire("ops"), self.fleet.wire("dev", self.overwritten))
@@ -525,9 +556,7 @@ class SyncMachine(RuleBasedStateMachine):
         with wired(run):
             try:
                 found = inventory or self.inventory(run, verify=options.get("verify", False))
-                spec = SyncSpec(
-                    self.fleet.config, self.fleet.config.clusters[0], found, RunParameters(**options)
-                )
+                spec = SyncSpec(self.config, self.config.clusters[0], found, RunParameters(**options))
                 run.report = sync(spec, float("inf"))
             except (ClusterError, Killed):
                 assert run.ops.faults or run.dev.faults, "it failed by itself"
@@ -561,7 +590,10 @@ class SyncMachine(RuleBasedStateMachine):
 
     @property
     def wanted(self) -> list[Place]:
-        return [place for place in TARGETS if place[1] in self.on_ops]
+        return [place for place in TARGETS if place[1] in self.on_ops and self.is_routed(place)]
+
+    def is_routed(self, place: Place) -> bool:
+        return place != BY_LABEL or self.config is self.fleet.config
 
     @rule()
     def verify(self) -> None:
@@ -691,6 +723,10 @@ class SyncMachine(RuleBasedStateMachine):
     def check_delivered(self, before: Manifest | None, target: tuple[str, str], run: Run) -> None:
         """What is fit on OPS is on the target, whole, or there is a reason."""
         wanted, now = self.on_ops.get(target[1]), self.dev.get(*target)
+        if not self.is_routed(target):
+            assert path_of(*target) not in run.wrote, "no route sends it"
+            assert content_of(now) == content_of(before)
+            return
         source = {"data": wanted} if wanted else None
         begin = begin_of(source)
         if wanted is None or begin is None or not is_pair(wanted["tls.crt"], wanted["tls.key"]):

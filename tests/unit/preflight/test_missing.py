@@ -1,8 +1,9 @@
 """What a preflight says of certificates that routes name and OPS does not have."""
 
+from tasks.config.load import parse_config
 from tasks.config.schema import Cluster
 from tasks.domain.reasons import Reason
-from tasks.preflight.missing import MAX_FINDINGS, missing_findings
+from tasks.preflight.missing import MAX_FINDINGS, missing_findings, unused_findings
 from tasks.preflight.model import Check, CheckStatus
 from tests.support.factories import cluster, route
 
@@ -43,3 +44,21 @@ def test_thousands_of_missing_names_are_few_findings() -> None:
     found = problems(HELD, cluster(route(names, ["app"])))
     assert len(found) == MAX_FINDINGS + 1
     assert found[-1][0] == "4,980 more: a route names it, but OPS has no such certificate"
+
+
+def test_a_shared_route_for_no_cluster_is_a_warning() -> None:
+    """It may be for clusters that come later, or its label may be misspelt."""
+    shared = {"labels": {"env": "prd"}, "certificates": ["a"], "namespaces": ["b"]}
+    one = {"name": "prd", "context": "prd", "labels": {"env": "prd"}}
+    config = parse_config(
+        {
+            "owner": "ops",
+            "source": {"namespace": "certificates-ops"},
+            "clusters": [one],
+            "routes": [shared, {**shared, "labels": {"env": "prod"}}],
+            "hostnames": [{"clusters": ["*"], "names": ["*.example.org"]}],
+        }
+    )
+    (found,) = unused_findings(config)
+    assert (found.status, found.name) == (CheckStatus.WARNING, "NoCluster")
+    assert found.text == "routes[1] is for no cluster"

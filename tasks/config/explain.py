@@ -1,0 +1,58 @@
+"""Why a certificate is sent to a cluster, or is not, as far as the configuration says. Pure."""
+
+from collections.abc import Iterator
+
+from tasks.config.routes import Route, SharedRoute, selects
+from tasks.config.schema import Cluster, SyncConfig
+from tasks.domain.names import matches
+from tasks.domain.text import join_limited
+
+
+def explain(config: SyncConfig, cluster: str, certificate: str) -> list[str]:
+    """Return lines for people: the routes that send it, or the rule that keeps it away.
+
+    Raises ConfigError if the cluster is unknown.
+    """
+    (target,) = config.named(cluster)
+    return [f"{certificate} on {cluster}:", *(f"  {line}" for line in _lines(config, target, certificate))]
+
+
+def _lines(config: SyncConfig, cluster: Cluster, certificate: str) -> Iterator[str]:
+    sending = [route for route in cluster.routes if route.sends(certificate)]
+    for route in sending:
+        pattern = next(one for one in route.certificates if matches(one, certificate))
+        targets = join_limited([f"{one}/{route.name or certificate}" for one in route.namespaces])
+        yield f"{_path(config, cluster, route)} sends it, by {pattern!r}, to {targets}"
+    if not sending:
+        yield f"no route of {cluster.name} sends it, so it is not copied there"
+    for number, shared in enumerate(config.routes):
+        if shared.sends(certificate) and not shared.selects(cluster.name, cluster.labels):
+            yield f"routes[{number}] sends it, but not here: {_why_not(shared, cluster)}"
+    if sending:
+        yield _hostnames(cluster)
+    if cluster.suspended:
+        yield f"{cluster.name} is suspended: nothing is written there"
+
+
+def _path(config: SyncConfig, cluster: Cluster, route: Route) -> str:
+    """Return where a route is in the file: among those of the cluster, or at the top level."""
+    if isinstance(route, SharedRoute):
+        return f"routes[{config.routes.index(route)}]"
+    return (
+        f"clusters[{config.names.index(cluster.name)}] ({cluster.name}).routes[{cluster.routes.index(route)}]"
+    )
+
+
+def _why_not(shared: SharedRoute, cluster: Cluster) -> str:
+    if not selects(shared.clusters, {}, cluster.name, {}):
+        return f"it is for clusters named {join_limited(shared.clusters)}"
+    missing = [(key, value) for key, value in shared.labels.items() if cluster.labels.get(key) != value]
+    wanted = join_limited([f"{key}={value}" for key, value in missing])
+    has = join_limited([f"{key}={cluster.labels[key]}" for key, _ in missing if key in cluster.labels])
+    return f"it is for clusters with {wanted}; {cluster.name} has {has or 'no such label'}"
+
+
+def _hostnames(cluster: Cluster) -> str:
+    if not cluster.hostnames:
+        return f"{cluster.name} has no `hostnames`, so no certificate may be copied there"
+    return f"its DNS names must be among {join_limited(cluster.hostnames)}"
