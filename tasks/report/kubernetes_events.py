@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 from tasks.domain.models import Certificate, CertificateResource, Change, RunReport
 
 COMPONENT = "tls-sync"
+COPIED, COPIED_IN_PART = "Copied", "CopiedInPart"
 MAX_EVENTS = 100
 """Maximum number of Events of one run; those with warnings come first."""
 MAX_MESSAGE = 1024
@@ -41,7 +42,7 @@ class KubernetesEvent(NamedTuple):
 
     @property
     def is_warning(self) -> bool:
-        return self.reason != "Copied"
+        return self.reason != COPIED
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -107,7 +108,7 @@ def _of_certificate(
         about=about,
         namespace=one.ref.namespace,
         owner=report.owner,
-        reason="CopiedInPart" if failed else "Copied",
+        reason=COPIED_IN_PART if failed else COPIED,
         message=_message(one, written, failed),
         at=report.now,
         digest=_digest(report.owner, about, written),

@@ -134,7 +134,7 @@ def test_the_command_writes_one_secret_each(own: World, operator: Operator) -> N
 
 def test_a_file_is_refused_for_clusters_with_a_secret(own: World, operator: Operator, tmp_path: Path) -> None:
     """They would not be found there."""
-    file = tmp_path / "kubeconfig"
+    file = tmp_path / "own.kubeconfig"
     done = operator.target("kubeconfig", "--file", str(file), *CONTEXTS)
     assert done.status == 1
     assert done.errors.startswith("tls-sync: --file: dev, rct, prd have no `context`, but a Secret each")

@@ -33,7 +33,7 @@ def ops(cert_manager: World, operator: Operator) -> Iterator[World]:
     role = cert_manager.ops.get(ROLE)
     cert_manager.configure()
     cert_manager.edit_config(lambda document: document["source"].update(events=True))
-    shown = operator.run(*["tls-sync", "rights", "manifests", "--ops"])
+    shown = operator.target("manifests", "--ops")
     assert operator.apply("ops", shown.output, "--force-conflicts").status == 0
     cert_manager.issue(NAME)
     manifest = {

@@ -73,8 +73,23 @@ def test_only_what_asks_for_events_may_create_them() -> None:
         (role,) = (
             one
             for one in rendered
-            if one["kind"] == "Role" and one["metadata"]["namespace"] == "certificates-ops"
+            if one["kind"] == "Role" and one["metadata"].get("namespace") == "certificates-ops"
         )
         (wanted,) = (one for one in ops_manifests(Source.model_validate(source)) if one["kind"] == "Role")
         assert role["rules"] == wanted["rules"]
         assert (["events"] in [rule["resources"] for rule in role["rules"]]) is bool(events)
+
+
+@pytest.mark.parametrize("watch", [False, True])
+def test_credentials_are_read_by_name_alone(watch: bool) -> None:
+    """With `credentials`, the accounts of runs and watcher may get Secrets of that namespace, and no more."""
+    (cluster,) = configured()["tlsSync"]["config"]["clusters"]
+    own = {key: value for key, value in cluster.items() if key != "context"}
+    changed = configured(credentials={"namespace": "tls-sync-credentials"}, clusters=[own])
+    rendered = render({**changed, "watch": {"enabled": watch}})
+    there = [one for one in rendered if one["metadata"].get("namespace") == "tls-sync-credentials"]
+    role, binding = sorted(there, key=lambda one: len(one["kind"]))
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["secrets"], "verbs": ["get"]}]
+    accounts = {one["name"] for one in binding["subjects"]}
+    assert accounts == ({"tls-sync", "tls-sync-watch"} if watch else {"tls-sync"})
+    assert not [one for one in render() if one["metadata"].get("namespace") == "tls-sync-credentials"]

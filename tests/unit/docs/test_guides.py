@@ -13,12 +13,13 @@ from tasks.kube import calls, throttle
 from tasks.kubeconfig import authentication, exec_plugin, reader
 from tasks.metrics import definitions
 from tasks.preflight import diagnose, schedule
-from tasks.report import events, markdown, terminal, verdict
+from tasks.report import events, kubernetes_events, markdown, terminal, verdict
 from tasks.source import tls_secret
 from tests.unit.docs.pages import DOCUMENTS, GUIDES, IN_FRENCH, ROOT, anchor, page
 
 CODES = {str(code) for code in (*Reason, *FailureCode)} | {
-    *(diagnose.NOT_PINNED, diagnose.POLICY_MISSING, schedule.TOO_SLOW, schedule.NONE)
+    *(diagnose.NOT_PINNED, diagnose.POLICY_MISSING, schedule.TOO_SLOW, schedule.NONE),
+    kubernetes_events.COPIED_IN_PART,
 }
 FOLDERS = tuple(f"{path.name}/" for path in ROOT.iterdir() if path.is_dir() and path.name[0] != ".")
 ENDINGS = (".py", ".yaml", ".toml", ".md", ".txt")

@@ -79,14 +79,26 @@ def test_identity_and_rights_have_an_age() -> None:
     """Each is known since the moment of its request; the rights by namespace."""
     memory = RememberedCluster()
     assert not memory.is_identified_since(0.0)
-    memory.confirm(10.0, None, {"homarr-dev": RIGHTS})
+    memory.confirm(10.0, None, {"homarr-dev": RIGHTS}, ())
     assert not memory.is_identified_since(0.0)
-    memory.confirm(20.0, ("pin it",), {"other": RIGHTS})
+    memory.confirm(20.0, ("pin it",), {"other": RIGHTS}, ())
     assert memory.is_identified_since(19.0)
     assert not memory.is_identified_since(20.0)
     assert memory.warnings == ("pin it",)
     assert memory.rights_since(["homarr-dev", "other", "third"], 15.0) == {"other": RIGHTS}
     assert memory.rights_since(["homarr-dev", "other"], 5.0) == {"homarr-dev": RIGHTS, "other": RIGHTS}
+
+
+def test_an_identity_is_that_of_a_credential() -> None:
+    """Another credential may lead to another cluster; rights alone say nothing of where they are."""
+    memory = RememberedCluster()
+    memory.confirm(10.0, (), {}, ("uid", "7"))
+    assert memory.is_identified_by(("uid", "7"))
+    assert not memory.is_identified_by(("uid", "8"))
+    memory.confirm(20.0, None, {"homarr-dev": RIGHTS}, ("uid", "8"))
+    assert memory.is_identified_by(("uid", "7"))
+    memory.forget()
+    assert not memory.is_identified_by(("uid", "7"))
 
 
 def test_a_copy_counts_as_seen_since_its_look_or_write() -> None:
