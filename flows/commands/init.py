@@ -5,11 +5,11 @@ from pathlib import Path
 
 from tasks.config.load import load_config
 from tasks.domain.errors import ConfigError
-from tasks.domain.text import count_of
+from tasks.domain.text import count_of, join_limited
 from tasks.runtime.progress import saying
 from tasks.setup.errors import SetupError
 from tasks.setup.proposal import propose
-from tasks.setup.survey import choose_ops, find_certificates, find_clusters
+from tasks.setup.survey import choose_ops, find_certificates, find_clusters, namespaces_with_certificates
 
 
 def run(file: str, ops_context: str | None, namespace: str) -> int:
@@ -36,6 +36,9 @@ def _init(file: Path, ops_context: str | None, namespace: str) -> str:
         clusters = find_clusters()
         ops = choose_ops(clusters, ops_context, namespace)
         certificates = find_certificates(ops.context, namespace)
+        elsewhere = [] if certificates else namespaces_with_certificates(ops.context)
+    if not certificates:
+        raise SetupError(_no_certificate(ops.context, namespace, elsewhere))
     proposal = propose(ops, namespace, clusters, certificates)
     with file.open("x", encoding="utf-8") as opened:
         opened.write(proposal.text)
@@ -44,7 +47,8 @@ def _init(file: Path, ops_context: str | None, namespace: str) -> str:
     count = f"{proposal.placed} of {count_of(len(certificates), 'certificate')}"
     return (
         f"written: {file}. OPS is {ops.context}; {count} on {count_of(len(proposal.clusters), 'cluster')}\n"
-        "Nothing was written to a cluster. Routes and hostnames are guesses: check them. Then:\n"
+        + "".join(f"{note}\n" for note in proposal.left_out)
+        + "Nothing was written to a cluster. Routes and hostnames are guesses: check them. Then:\n"
         f"  tls-sync rights manifests --ops | kubectl --context {ops.context} apply --server-side -f -\n"
         "  tls-sync rights manifests --cluster NAME | kubectl --context CONTEXT apply --server-side -f -\n"
         "  tls-sync rights kubeconfig --file tls-sync.kubeconfig\n"
@@ -52,3 +56,10 @@ def _init(file: Path, ops_context: str | None, namespace: str) -> str:
         "  KUBECONFIG=tls-sync.kubeconfig tls-sync plan\n"
         "  KUBECONFIG=tls-sync.kubeconfig tls-sync sync\n"
     )
+
+
+def _no_certificate(context: str, namespace: str, elsewhere: list[str]) -> str:
+    found = f"namespace {namespace} on OPS ({context}) has no Certificate of cert-manager"
+    if not elsewhere:
+        return f"{found}, nor has another one there: create one, or say which cluster is OPS by --ops-context"
+    return f"{found}; there are some in {join_limited(elsewhere)}: say which one by --namespace"

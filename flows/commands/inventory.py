@@ -6,6 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from flows.commands.own_kubeconfig import warn_of_another_kubeconfig
 from tasks.config.load import load_config
 from tasks.domain.errors import ConfigError
 from tasks.inventory import document, page, summary, table
@@ -17,6 +18,7 @@ def run(cluster: str | None, certificate: str | None, *, output: str, file: str 
     """Return exit status 0 if every wanted copy is in sync or pending and is served as stored, else 1."""
     if file and not Path(file).parent.is_dir():  # before the clusters are read, which takes a while
         return fail(f"{file} can't be written: there is no folder {Path(file).parent}")
+    warn_of_another_kubeconfig()
     try:
         with saying("asking OPS and the clusters"):
             report = collect_inventory(load_config(), cluster, certificate)

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from flows.commands.own_kubeconfig import warn_of_another_kubeconfig
 from tasks.runtime.imports import importing, lean_import
 from tasks.runtime.progress import saying
 
@@ -32,12 +33,13 @@ def run(
     try:
         with reporting_config_errors():
             config = load_config()
-        if is_explained:
-            _explain(config, parameters)
+        if is_explained and not _explain(config, parameters):
+            return 1
         config.select(parameters)
     except ConfigError as error:  # before Prefect is imported, which takes a second
         sys.stderr.write(f"tls-sync: {error}\n")
         return 1
+    warn_of_another_kubeconfig()
     reports = list["RunReport"]()
     with saying("loading Prefect"), importing():
         module = lean_import("flows.commands.run")  # after the environment
@@ -49,13 +51,15 @@ def run(
     return PENDING if is_detailed and status == 0 and _has_changes(reports) else status
 
 
-def _explain(config: "SyncConfig", parameters: "RunParameters") -> None:
-    """Raises ConfigError if the cluster is unknown."""
+def _explain(config: "SyncConfig", parameters: "RunParameters") -> bool:
+    """Return whether a route sends the certificate. Raises ConfigError if the cluster is unknown."""
     from tasks.config.explain import explain  # noqa: PLC0415  for few runs
 
-    lines = explain(config, str(parameters.cluster), str(parameters.certificate))
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
+    cluster, certificate = str(parameters.cluster), str(parameters.certificate)
+    sys.stdout.write("".join(f"{line}\n" for line in explain(config, cluster, certificate)))
     sys.stdout.flush()
+    (target,) = config.named(cluster)
+    return target.routes_certificate(certificate)
 
 
 def _write(reports: "Sequence[RunReport]") -> None:

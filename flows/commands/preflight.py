@@ -3,6 +3,7 @@
 import json
 import sys
 
+from flows.commands.own_kubeconfig import warn_of_another_kubeconfig
 from tasks.config.load import load_config
 from tasks.domain.errors import ConfigError
 from tasks.preflight import render
@@ -13,6 +14,7 @@ from tasks.runtime.progress import saying
 
 def run(cluster: str | None, *, output: str) -> int:
     """Return exit status 0 if OPS and all clusters are ready."""
+    warn_of_another_kubeconfig()
     try:
         with saying("asking OPS and the clusters"):
             found = preflight(load_config(), cluster)

@@ -52,12 +52,15 @@ def run(parameters: RunParameters) -> int:
 
 @contextmanager
 def notice_of_waiting(api: str | None) -> Iterator[None]:
-    """Say on stderr that the run waits for the Prefect API; a server that Prefect starts itself says so."""
-    notice = threading.Timer(
-        NOTICE_DELAY, sys.stderr.write, ["tls-sync: waiting for PREFECT_API_URL to answer\n"]
-    )
+    """Say on stderr that the run waits for the Prefect API.
+
+    Of a server that Prefect starts for the run, Prefect itself tells that it starts; a person at a terminal
+    is told how long that takes.
+    """
+    text = "waiting for PREFECT_API_URL to answer" if api else "waiting for it to answer, ten seconds or so …"
+    notice = threading.Timer(NOTICE_DELAY, sys.stderr.write, [f"tls-sync: {text}\n"])
     notice.daemon = True
-    if api:
+    if api or sys.stderr.isatty():
         notice.start()
     try:
         yield

@@ -25,8 +25,9 @@ def load_config(path: str | None = None) -> SyncConfig:
     where = path or os.environ.get(VARIABLE)
     if not where:
         raise ConfigError(
-            f"{VARIABLE} is not set: let it, or --config, name your configuration; "
-            "`tls-sync init` proposes one, and deployments/tls-sync.yaml is a commented example"
+            f"{VARIABLE} is not set. Name your configuration by it, or by --config; the command tls-sync "
+            "also takes a tls-sync.yaml in this folder. `tls-sync init` proposes one, and "
+            "deployments/tls-sync.yaml is a commented example"
         )
     try:
         return parse_config(read_yaml(Path(where), MAX_BYTES, aliases=True))

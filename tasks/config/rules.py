@@ -93,8 +93,12 @@ def cross_faults(document: dict[str, Any]) -> Iterator[Fault]:
         if isinstance(cluster, dict)
     ]
     yield from _duplicates(clusters, "name", "the name of another cluster, too; give each its own")
-    yield from _duplicates(clusters, "context", "the context of another cluster, too; one each")
-    yield from _duplicates(clusters, "clusterId", "the clusterId of another cluster, too; one each")
+    yield from _duplicates(
+        clusters, "context", "the context of another cluster, too, {other}; correct one of both"
+    )
+    yield from _duplicates(
+        clusters, "clusterId", "the clusterId of another cluster, too, {other}; correct one of both"
+    )
     source = document.get("source")
     source_context = source.get("context") if isinstance(source, dict) else None
     yield from _prune_faults(clusters, source)
@@ -218,10 +222,11 @@ def _former_faults(source: Any) -> Iterator[Fault]:
 
 
 def _duplicates(clusters: list[tuple[str, dict[str, Any]]], key: str, message: str) -> Iterator[Fault]:
-    seen: set[str] = set()
+    """Yield a fault for each that has the value of an earlier one, which {other} in `message` names."""
+    seen: dict[str, str] = {}
     for path, cluster in clusters:
         value = cluster.get(key)
         if isinstance(value, str) and value in seen:
-            yield f"{path}.{key}", message
+            yield f"{path}.{key}", message.format(other=seen[value])
         elif isinstance(value, str):
-            seen.add(value)
+            seen[value] = path

@@ -97,7 +97,7 @@ class Collector:
         if found != wanted.cluster_id:
             remedy = "correct the context"
             if UID.fullmatch(found):
-                remedy = f"set clusterId: {found}, or {remedy}"
+                remedy = f"{remedy}, or, if the cluster was replaced, set clusterId: {found}"
             raise SetupError(
                 f"your context {wanted.admin_context} leads to another cluster than the pinned one; {remedy}"
             )

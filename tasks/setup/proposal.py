@@ -8,7 +8,7 @@ from itertools import takewhile
 import yaml
 
 from tasks.domain.names import is_hostname_pattern, is_protected
-from tasks.domain.text import printable
+from tasks.domain.text import join_limited, printable
 from tasks.setup.found import FoundCertificate, FoundCluster
 
 MAX_WIDTH = 110
@@ -22,6 +22,8 @@ class Proposal:
     """Names of the clusters that have a route."""
     placed: int
     """Number of certificates that a route names."""
+    left_out: tuple[str, ...] = ()
+    """Which contexts and certificates are left out, for people; the file says so, too."""
 
 
 def propose(
@@ -55,7 +57,10 @@ def propose(
         ]
         lines += [f"#   {printable(name)}" for name in unplaced]
     served = tuple(names[one.context] for one in others if routes[one.context])
-    return Proposal("\n".join(lines) + "\n", served, len(placed))
+    left_out = [note.removeprefix("# ") for note in notes]
+    if unplaced:
+        left_out.append(f"No route yet, since no namespace begins like them: {join_limited(unplaced)}")
+    return Proposal("\n".join(lines) + "\n", served, len(placed), tuple(map(printable, left_out)))
 
 
 def _targets(ops: FoundCluster, clusters: Sequence[FoundCluster]) -> tuple[list[FoundCluster], list[str]]:

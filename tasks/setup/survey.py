@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from tasks.domain.names import is_name, is_namespace
+from tasks.kube.responses import metadata_of
 from tasks.setup.collection import MAX_CONCURRENCY
 from tasks.setup.errors import SetupError
 from tasks.setup.found import FoundCertificate, FoundCluster
@@ -42,9 +43,18 @@ def find_certificates(context: str, namespace: str, kubeconfig: str | None = Non
     return [FoundCertificate(name, tuple(map(str, found[name]))) for name in sorted(found) if is_name(name)]
 
 
+def namespaces_with_certificates(context: str, kubeconfig: str | None = None) -> list[str]:
+    """Return the namespaces of a cluster that have Certificates, sorted. Raises SetupError."""
+    options = ("get", "certificates.cert-manager.io", "--all-namespaces", "--output=json")
+    found = (metadata_of(one).get("namespace") for one in _items(Kubectl(context, kubeconfig).run(*options)))
+    return sorted({str(one) for one in found if is_namespace(str(one))})
+
+
 def choose_ops(clusters: Sequence[FoundCluster], given: str | None, namespace: str) -> FoundCluster:
     """Return the cluster that `given` names, or the only one with this namespace. Raises SetupError."""
     candidates = [one for one in clusters if given in (None, one.context)]
+    if not clusters:
+        raise SetupError("your kubeconfig has no context: set KUBECONFIG to one that has, or log in")
     if given and not candidates:
         raise SetupError(f"no context {given} in your kubeconfig, which has: {_names(clusters)}")
     if not given:
@@ -52,8 +62,10 @@ def choose_ops(clusters: Sequence[FoundCluster], given: str | None, namespace: s
     ids = {one.cluster_id for one in candidates}
     if len(ids) != 1:
         has = f"{_names(candidates)} have" if candidates else "no context of your kubeconfig has"
+        dumb = [one for one in clusters if one.problem and not candidates]
+        asked = f" ({_names(dumb)}: {dumb[0].problem})" if dumb else ""
         raise SetupError(
-            f"{has} a namespace {namespace}: say which cluster is OPS by --ops-context, "
+            f"{has} a namespace {namespace}{asked}: say which cluster is OPS by --ops-context, "
             "and where cert-manager writes by --namespace"
         )
     if candidates[0].problem:

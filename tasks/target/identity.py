@@ -32,7 +32,8 @@ def _mismatch(spec: SyncSpec, found: str) -> str:
     cluster = spec.cluster
     spec.memory.cluster_ids[cluster.name] = found
     if cluster.cluster_id not in (None, found):
-        return f"pinned {cluster.cluster_id}, found {found}"
+        whose = [one.name for one in spec.config.clusters if one.cluster_id == found]
+        return f"pinned {cluster.cluster_id}, found {found}" + "".join(f", which is {one}" for one in whose)
     if found == spec.snapshot.cluster_id:
         return "it is OPS itself"
     if cluster.cluster_id:

@@ -243,7 +243,8 @@ def test_a_context_that_leads_elsewhere_is_refused(world: World, operator: Opera
     assert done.status == 1
     found = world.admin("prd").cluster_id()
     told = "your context cluster-prd leads to another cluster than the pinned one"
-    assert f"{told}; set clusterId: {found}, or correct the context; left out" in done.output
+    remedy = f"correct the context, or, if the cluster was replaced, set clusterId: {found}"
+    assert f"{told}; {remedy}; left out" in done.output
     for name, position in positions.items():
         verbs = verbs_of_admin(world, name, position)
         assert "create" not in verbs

@@ -344,11 +344,11 @@ FAULTS: dict[str, tuple[list[Edit], list[str]]] = {
     ),
     "two clusters are on one context": (
         [((*RCT, "context"), "cluster-dev")],
-        ["clusters[1] (rct).context: the context of another cluster, too; one each"],
+        [f"clusters[1] (rct).context: the context of another cluster, too, {HERE}; correct one of both"],
     ),
     "two clusters have one identity": (
         [((*RCT, "clusterId"), EXAMPLE_UID)],
-        ["clusters[1] (rct).clusterId: the clusterId of another cluster, too; one each"],
+        [f"clusters[1] (rct).clusterId: the clusterId of another cluster, too, {HERE}; correct one of both"],
     ),
     # two ways to write one Secret
     "a new name goes with a glob": (
@@ -465,7 +465,7 @@ def test_config_tells_all_faults_of_all_clusters_at_once() -> None:
             f"{HERE}.hostnames: {EMPTY}",
             f"{HERE}.routes[0].namespaces[0]: {PROTECTED}",
             f"{HERE}.routes[0].namespaces[1]: {NAMESPACE}",
-            f"{there}.context: the context of another cluster, too; one each",
+            f"{there}.context: the context of another cluster, too, {HERE}; correct one of both",
             f"{there}.clusterId: {PIN}",
             writes_again(1, "web", "a* and *b").replace(HERE, there),
         ]
@@ -751,8 +751,9 @@ def test_select_refuses_when(cluster: str | None, certificate: str | None, told:
 # -- the file --------------------------------------------------------------------------------------
 
 EXPLAINED = (
-    "TLS_SYNC_CONFIG is not set: let it, or --config, name your configuration; "
-    "`tls-sync init` proposes one, and deployments/tls-sync.yaml is a commented example"
+    "TLS_SYNC_CONFIG is not set. Name your configuration by it, or by --config; the command tls-sync "
+    "also takes a tls-sync.yaml in this folder. `tls-sync init` proposes one, and "
+    "deployments/tls-sync.yaml is a commented example"
 )
 
 

@@ -396,7 +396,7 @@ EXAMPLE = str(ROOT / "deployments" / "tls-sync.yaml")
 @pytest.mark.parametrize(
     ("environment", "text"),
     [
-        ({}, "TLS_SYNC_CONFIG is not set: let it, or --config, name your configuration"),
+        ({}, "TLS_SYNC_CONFIG is not set. Name your configuration by it, or by --config"),
         ({"TLS_SYNC_CONFIG": "/nowhere.yaml"}, "configuration /nowhere.yaml: the file does not exist"),
         ({"TLS_SYNC_CONFIG": EXAMPLE, "KUBECONFIG": "/nowhere"}, "kubeconfig: file /nowhere does not exist"),
     ],
