@@ -65,6 +65,13 @@ def test_init_proposes_what_the_clusters_have(
     done = operator.run(*COMMAND, "init", "--file", str(file))
     assert (done.status, done.errors) == (0, "")
     assert "2 of 3 certificates on " in done.output
+    assert "No route yet, since no namespace begins like them: lonely-tls\n" in done.output
+    wrong = (*COMMAND, "init", "--file", str(tmp_path / "x.yaml"), "--ops-context", context_name("ops"))
+    done_wrong = operator.run(*wrong, "--namespace", "default")
+    assert done_wrong.status == 1
+    assert "namespace default on OPS (cluster-ops) has no Certificate of cert-manager" in done_wrong.errors
+    assert f"there are some in {SOURCE_NAMESPACE}: say which one by --namespace" in done_wrong.errors
+    assert not (tmp_path / "x.yaml").exists()
     assert done.output.endswith("KUBECONFIG=tls-sync.kubeconfig tls-sync sync\n")  # the last step to a copy
     config = load_config(str(file))
     assert config.source.context == context_name("ops")

@@ -56,6 +56,9 @@ def test_a_proposal_is_a_configuration_that_runs_accept(tmp_path: Path) -> None:
     assert config.clusters[1].hostnames == ("*.web.example.org", "web.example.org")
     assert (proposal.clusters, proposal.placed) == (("dev", "rct"), 2)
     assert "#   lonely-tls\n" in proposal.text
+    assert proposal.left_out == ("No route yet, since no namespace begins like them: lonely-tls",)
+    silent = propose(OPS, SOURCE, [DEV, OPS, FoundCluster("lab", problem="no connection")], CERTIFICATES[:1])
+    assert silent.left_out == ("Context lab is left out: no connection",)
 
 
 def test_what_can_not_be_a_target_is_a_comment() -> None:
@@ -118,6 +121,8 @@ def test_ops_is_the_cluster_with_the_namespace() -> None:
     for clusters, chosen, said in (
         ([DEV, RCT], None, "no context of your kubeconfig has a namespace"),
         ([OPS, found("other", 3, SOURCE)], None, "cluster-ops, other have a namespace"),
+        ([], None, "your kubeconfig has no context: set KUBECONFIG"),
+        ([DEV, FoundCluster("lab", problem="no connection")], None, r"\(lab: no connection\)"),
         ([DEV], "prd", "no context prd in your kubeconfig, which has: cluster-dev"),
         (
             [FoundCluster("cluster-ops", problem="no connection")],
