@@ -22,7 +22,7 @@ def capi_kubeconfigs(kubectl: Kubectl, clusters: Mapping[str, str]) -> Iterator[
 
     The files are gone after the block. Raises SetupError.
     """
-    with TemporaryDirectory(prefix="tls-sync-") as directory:  # mode 0700
+    with TemporaryDirectory(prefix="tls-sync-capi-") as directory:  # mode 0700
         yield {
             cluster: _written(_read(kubectl, cluster, place), Path(directory) / cluster)
             for cluster, place in clusters.items()
