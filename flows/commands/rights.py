@@ -80,8 +80,8 @@ def collect(given: Credentials) -> int:
         collector = collection.Collector(
             given.admin_kubeconfig, given.duration, given.dry_run, given.account, capi
         )
-        outcomes = _collect_together(given, config, collector, together) if together else []
-        outcomes += _collect_own(given, config, collector, own) if own else []
+        outcomes = _collect_own(given, config, collector, own) if own else []
+        outcomes += _collect_together(given, config, collector, together) if together else []
     return 1 if any(one.failed for one in outcomes) else 0
 
 

@@ -90,8 +90,7 @@ def access_of(config: SyncConfig, cluster: Cluster, deadline: float) -> Access:
         if error.failure.code is FailureCode.NOT_FOUND:
             changes |= {"code": FailureCode.KUBECONFIG, "detail": f"{config.source.label} has no such Secret"}
         raise ClusterError(error.failure.model_copy(update=changes)) from None
-    access = parse_own(cluster.name, content, f"secret {ref}", allow_exec=cluster.allow_exec)
-    return access._replace(version=version)
+    return parse_own(cluster.name, content, f"secret {ref}")._replace(version=version)
 
 
 @contextmanager

@@ -32,6 +32,8 @@ MAX_CONNECTIONS = 4
 KUBELET_LINK = "..data"
 """The link that the kubelet creates in the folder of a mounted Secret."""
 
+OF_THIS_MACHINE = frozenset({"tokenFile", "exec", "auth-provider"})
+"""Keys of a user that name a file or a program of the machine that reads the kubeconfig."""
 IN_CLUSTER = "(in cluster)"
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
@@ -66,10 +68,12 @@ def parse_access(cluster: str, context: str, document: Any) -> Access:
     return _Reader(Context(cluster, context)).access(document)
 
 
-def parse_own(cluster: str, content: bytes, where: str, *, allow_exec: bool = False) -> Access:
+def parse_own(cluster: str, content: bytes, where: str) -> Access:
     """Return a client for the only context of a kubeconfig, or its current one. Raises ClusterError.
 
     `where` says where it is. The credential of one cluster is there, whatever its contexts are called.
+    Whoever may write it could name a file of this pod, with our own token in it, or a program: both are
+    refused.
     """
     unknown = Context(cluster, "", where)
     try:
@@ -81,7 +85,7 @@ def parse_own(cluster: str, content: bytes, where: str, *, allow_exec: bool = Fa
     name = current or (names[0] if len(names) == 1 else None)
     if not isinstance(name, str):
         unknown.refuse(f"it has {len(names)} contexts and no current-context; give it one of both")
-    return _Reader(Context(cluster, name, where), allow_exec=allow_exec).access(document)
+    return _Reader(Context(cluster, name, where), refused=OF_THIS_MACHINE).access(document)
 
 
 def contexts() -> tuple[str, ...]:
@@ -194,8 +198,11 @@ def _configuration() -> Configuration:
 class _Reader:
     """Reads a context with its cluster and user, and refuses what is missing, unknown or unsafe."""
 
-    def __init__(self, context: Context, *, allow_exec: bool = False) -> None:
-        self._context, self._allow_exec = context, allow_exec
+    def __init__(
+        self, context: Context, *, allow_exec: bool = False, refused: frozenset[str] = frozenset()
+    ) -> None:
+        """`refused` are keys of the user that are not taken."""
+        self._context, self._allow_exec, self._refused = context, allow_exec, refused
         self._refuse, self._decode = context.refuse, context.decode
         self._require_known = context.require_known_keys
 
@@ -205,6 +212,8 @@ class _Reader:
         context = self._entry(document, "contexts", self._context.name, "context")
         server = self._entry(document, "clusters", context.get("cluster"), "cluster")
         user = self._entry(document, "users", context.get("user"), "user")
+        for key in sorted(self._refused & user.keys()):
+            self._refuse(f"`{key}` is not taken from a Secret; give a token or a client certificate")
         configuration = _configuration()
         tls = self._server(server, configuration)
         user_auth = Authentication(self._context, configuration, tls, allow_exec=self._allow_exec)

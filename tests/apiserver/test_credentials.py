@@ -192,6 +192,20 @@ def test_a_broken_secret_costs_its_cluster(
     assert "s3cr3t" not in str(failure)
 
 
+@pytest.mark.parametrize("user", [{"tokenFile": "/etc/hostname"}, {"exec": {"command": "/bin/true"}}])
+def test_a_secret_names_no_file_and_no_program_of_the_pod(collected: World, user: dict[str, Any]) -> None:
+    """Who may write it could else send the run's own token to an address of theirs, or run code."""
+    collected.edit_config(lambda document: document["clusters"][1].update(allowExec=True))
+    changed = kubeconfig(collected, "rct")
+    changed["users"][0]["user"] = user
+    put(collected, "rct", yaml.safe_dump(changed).encode())
+    since = collected.log_position("rct")
+    (failure,) = collected.sync("rct", collected.listed()).failures
+    assert failure.code is FailureCode.KUBECONFIG
+    assert failure.detail == f"`{min(user)}` is not taken from a Secret; give a token or a client certificate"
+    assert collected.log_position("rct") == since or not collected.requests("rct", since)
+
+
 def test_without_the_right_each_cluster_says_so(collected: World) -> None:
     """The Role on OPS is missing: no cluster is served, and the preflight names right and remedy."""
     role = collected.ops.get(ROLE)
