@@ -57,7 +57,8 @@ def notice_of_waiting(api: str | None) -> Iterator[None]:
     Of a server that Prefect starts for the run, Prefect itself tells that it starts; a person at a terminal
     is told how long that takes.
     """
-    text = "waiting for PREFECT_API_URL to answer" if api else "waiting for it to answer, ten seconds or so …"
+    own = "waiting for the temporary Prefect server, which takes ten seconds or so …"
+    text = "waiting for PREFECT_API_URL to answer" if api else own
     notice = threading.Timer(NOTICE_DELAY, sys.stderr.write, [f"tls-sync: {text}\n"])
     notice.daemon = True
     if api or sys.stderr.isatty():

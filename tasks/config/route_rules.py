@@ -20,14 +20,15 @@ def route_faults(document: dict[str, Any], clusters: list[Located]) -> Iterator[
     shared = list(_located("routes", list_of(document, "routes")))
     for path, route in shared:
         yield from _name_faults(path, route)
-    seen: set[tuple[int, ...]] = set()
+    seen, told = set[tuple[int, ...]](), set[tuple[str, ...]]()
     for path, cluster in clusters:
         own = list(_located(f"{path}.routes", list_of(cluster, "routes")))
         for place, route in own:
             yield from _name_faults(place, route)
         selected = tuple(index for index, (_, route) in enumerate(shared) if _is_for(route, cluster))
         if own or selected not in seen:  # clusters with the same shared routes and no others are alike
-            yield from _overlaps([*own, *(shared[index] for index in selected)], len(own), path)
+            routes = [*own, *(shared[index] for index in selected)]
+            yield from _overlaps(routes, {place for place, _ in own}, path, told)
         seen.add(selected)
 
 
@@ -49,10 +50,13 @@ def _name_faults(path: str, route: dict[str, Any]) -> Iterator[Fault]:
         yield f"{path}.name", "goes with exactly one certificate, without a glob; split the route"
 
 
-def _overlaps(routes: list[Located], own: int, cluster: str) -> Iterator[Fault]:
+def _overlaps(
+    routes: list[Located], own: set[str], cluster: str, told: set[tuple[str, ...]]
+) -> Iterator[Fault]:
     """Two routes must not write the same Secret: each run would overwrite one with the other.
 
-    The first `own` routes are the cluster's.
+    `own` are the paths of the cluster's routes. A collision of two shared ones is added to `told`, so that it
+    is told for one cluster only.
     """
     targets: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for location, route in routes:
@@ -60,11 +64,15 @@ def _overlaps(routes: list[Located], own: int, cluster: str) -> Iterator[Fault]:
         written = [renamed] if isinstance(renamed, str) else texts_of(route, "certificates")
         for ns in filter(names.is_namespace, texts_of(route, "namespaces")):
             targets[ns] += [(location, one) for one in written if names.GLOB.fullmatch(one)]
-    theirs = {location for location, _ in routes[own:]}
     for ns, in_namespace in targets.items():
         for (later, one), (earlier, other) in islice(_written_twice(in_namespace), MAX_FAULTS):
             both = " and ".join(dict.fromkeys((other, one)))
-            by = f", on {cluster} by {earlier}" if later in theirs else ""
+            collision = later, earlier, ns, both
+            if collision in told:
+                continue
+            if earlier not in own:
+                told.add(collision)
+            by = "" if later in own else f", on {cluster} by {earlier}"
             yield later, f"writes a Secret in {ns} that is written already{by} ({both}); keep one of them"
 
 

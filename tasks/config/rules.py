@@ -116,9 +116,7 @@ def cross_faults(document: dict[str, Any]) -> Iterator[Fault]:
     yield from _mixed_groups(clusters, _fleet_label(document))
 
 
-def _credentials_faults(
-    clusters: list[tuple[str, dict[str, Any]]], source: Any, credentials: Any
-) -> Iterator[Fault]:
+def _credentials_faults(clusters: list[Located], source: Any, credentials: Any) -> Iterator[Fault]:
     """A cluster has a context or a Secret, which is where nobody lists Secrets."""
     if credentials is None:
         for path, cluster in clusters:

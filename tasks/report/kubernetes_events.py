@@ -10,8 +10,7 @@ a refusal or a cluster that can't be reached, stands in the report.
 | `CopiedInPart` | Warning | copies were written, but another copy of the certificate was not   |
 """
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, NamedTuple
@@ -82,29 +81,31 @@ class _Row(NamedTuple):
 
 def kubernetes_events_of(report: RunReport) -> list[KubernetesEvent]:
     """Return the Events of a run, warnings first; none unless the snapshot names the Certificates."""
-    if report.parameters.dry_run or not any(one.resource for one in report.snapshot.certificates):
+    if report.parameters.dry_run:
         return []
-    rows: dict[str, list[_Row]] = defaultdict(list)
+    written = {
+        change.certificate
+        for cluster in report.clusters
+        for change in cluster.changes
+        if change.applied and change.writes
+    }
+    about = [one for one in report.snapshot.certificates if one.resource and one.ref.name in written]
+    rows: dict[str, list[_Row]] = {one.ref.name: [] for one in about}
     for cluster in report.clusters:
         for change in cluster.changes:
-            rows[change.certificate].append(_Row(cluster.cluster, change))
-    events = [
-        event
-        for one in report.snapshot.certificates
-        if one.resource
-        for event in _of_certificate(report, one, one.resource, rows[one.ref.name])
-    ]
+            if change.certificate in rows:
+                rows[change.certificate].append(_Row(cluster.cluster, change))
+    events = [_event_of(report, one, one.resource, rows[one.ref.name]) for one in about if one.resource]
     return sorted(events, key=lambda event: not event.is_warning)
 
 
-def _of_certificate(
+def _event_of(
     report: RunReport, one: Certificate, about: CertificateResource, rows: Sequence[_Row]
-) -> Iterator[KubernetesEvent]:
+) -> KubernetesEvent:
+    """Return the Event of a certificate of which a copy was written; `rows` are of all its copies."""
     written = [row for row in rows if row.change.applied and row.change.writes]
     failed = [row for row in rows if row.change.failed or (row.change.writes and not row.change.applied)]
-    if not written:
-        return
-    yield KubernetesEvent(
+    return KubernetesEvent(
         about=about,
         namespace=one.ref.namespace,
         owner=report.owner,

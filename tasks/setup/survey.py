@@ -62,8 +62,8 @@ def choose_ops(clusters: Sequence[FoundCluster], given: str | None, namespace: s
     ids = {one.cluster_id for one in candidates}
     if len(ids) != 1:
         has = f"{_names(candidates)} have" if candidates else "no context of your kubeconfig has"
-        dumb = [one for one in clusters if one.problem and not candidates]
-        asked = f" ({_names(dumb)}: {dumb[0].problem})" if dumb else ""
+        unknown = [one for one in clusters if one.problem and not candidates]
+        asked = f" ({_names(unknown)}: {unknown[0].problem})" if unknown else ""
         raise SetupError(
             f"{has} a namespace {namespace}{asked}: say which cluster is OPS by --ops-context, "
             "and where cert-manager writes by --namespace"

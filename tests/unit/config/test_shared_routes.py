@@ -168,6 +168,14 @@ def test_it_is_refused_with_the_path(values: dict[str, Any], faults: list[str]) 
     assert refusal(**values) == faults
 
 
+def test_a_collision_is_told_once_where_clusters_have_routes_of_their_own() -> None:
+    """Two shared routes that write one Secret are one fault, although each cluster is checked by itself."""
+    clusters = [cluster(f"c-{n}", routes=[OWN], hostnames=["*.example.org"]) for n in range(3)]
+    assert refusal(clusters=clusters, routes=[{"clusters": ["*"], **SHARED}] * 2) == [
+        f"routes[1]: {TWICE}, on clusters[0] (c-0) by routes[0] (web-*); keep one of them"
+    ]
+
+
 def test_two_routes_for_different_clusters_may_write_the_same() -> None:
     """They never meet on one cluster."""
     routes = [{"labels": {"region": one}, **SHARED} for one in ("eu", "us")]
