@@ -24,8 +24,9 @@ SELECTED_NAMES = "Names or globs of clusters that it is for."
 SELECTED_LABELS = "Labels that the clusters must have, all of them."
 ROUTE = {
     "certificates": "Names of Secrets on OPS. One without * must be there; a glob matches what is.",
-    "namespaces": "Where they are copied to; the namespaces must exist.",
-    "name": "Another name on the target.",
+    "namespaces": "Where they are copied to; the namespaces must exist. {1} is what the * took.",
+    "allowedNamespaces": "Where namespaces have {1} or {name}: all that may come out.",
+    "name": "Another name on the target. {name} is the certificate's name, {1} what the * took.",
     "served": "Where applications serve them, host or host:port. Only the inventory connects there.",
 }
 DESCRIPTIONS = {
@@ -99,6 +100,7 @@ def _pattern(expression: re.Pattern[str]) -> str:
 
 
 _LABEL, _NAME = _pattern(names.LABEL), _pattern(names.SUBDOMAIN)
+_TEMPLATE = r"^(?=.*\{)(?:[-a-z0-9.]|\{name\}|\{1\})+$"
 _PROTECTED = f"^(kube-.*|{'|'.join(sorted(names.PROTECTED))})$"
 _RULES: dict[Any, JsonSchemaValue] = {
     values.namespace: {"pattern": _LABEL},
@@ -106,7 +108,11 @@ _RULES: dict[Any, JsonSchemaValue] = {
     values.label: {"pattern": _LABEL},
     values.label_key: {"pattern": _pattern(names.LABEL_KEY)},
     values.cluster_pattern: {"pattern": _pattern(names.CLUSTER_GLOB)},
-    values.name: {"pattern": _NAME},
+    values.name_template: {"anyOf": [{"pattern": _NAME}, {"pattern": _TEMPLATE}]},
+    values.namespace_template: {
+        "anyOf": [{"pattern": _LABEL}, {"pattern": _TEMPLATE}],
+        "not": {"pattern": _PROTECTED},
+    },
     values.pattern: {"pattern": _pattern(names.GLOB)},
     values.hostname: {"pattern": r"^(?:(?:\*|[a-z0-9-]+)\.)*[a-z0-9-]+\.[a-z0-9-]+$"},
     values.address: {"pattern": _pattern(names.ADDRESS)},

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tasks.config.routes import Route, SharedRoute, selects
+from tasks.config.routes import Route, RoutedCopy, SharedRoute, selects
 from tasks.config.schema import Cluster, SyncConfig
 from tasks.domain.names import matches
 from tasks.domain.text import join_limited
@@ -21,8 +21,9 @@ def _lines(config: SyncConfig, cluster: Cluster, certificate: str) -> Iterator[s
     sending = [route for route in cluster.routes if route.sends(certificate)]
     for route in sending:
         pattern = next(one for one in route.certificates if matches(one, certificate))
-        targets = join_limited([f"{one}/{route.name or certificate}" for one in route.namespaces])
-        yield f"{_path(config, cluster, route)} sends it, by {pattern!r}, to {targets}"
+        targets = join_limited([_target(one) for one in route.copies_of(certificate)])
+        yield f"{_path(config, cluster, route)} sends it, by {pattern!r}, to {targets or 'no namespace'}"
+        yield from _beyond(route, certificate)
     if not sending:
         yield f"no route of {cluster.name} sends it, so it is not copied there"
     for number, shared in enumerate(config.routes):
@@ -32,6 +33,15 @@ def _lines(config: SyncConfig, cluster: Cluster, certificate: str) -> Iterator[s
         yield _hostnames(cluster)
     if cluster.suspended:
         yield f"{cluster.name} is suspended: nothing is written there"
+
+
+def _target(copy: RoutedCopy) -> str:
+    return f"{copy.target} (refused: {copy.refusal.sentence})" if copy.refusal else str(copy.target)
+
+
+def _beyond(route: Route, certificate: str) -> Iterator[str]:
+    if beyond := route.beyond_allowed(certificate):
+        yield f"not to {join_limited(beyond)}: the route's `allowedNamespaces` don't have it"
 
 
 def _path(config: SyncConfig, cluster: Cluster, route: Route) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from tasks.config.faults import MAX_FAULTS, MISSING, Fault, Located, list_of, texts_of
 from tasks.config.routes import selects
+from tasks.config.single_routes import has_placeholders, single_faults
 from tasks.domain import names
 from tasks.domain.patterns import PatternIndex
 from tasks.domain.text import join_limited
@@ -19,12 +20,12 @@ def route_faults(document: dict[str, Any], clusters: list[Located]) -> Iterator[
     """Check single routes, then all that each cluster gets from its own and from the shared ones."""
     shared = list(_located("routes", list_of(document, "routes")))
     for path, route in shared:
-        yield from _name_faults(path, route)
+        yield from single_faults(path, route)
     seen, told = set[tuple[int, ...]](), set[tuple[str, ...]]()
     for path, cluster in clusters:
         own = list(_located(f"{path}.routes", list_of(cluster, "routes")))
         for place, route in own:
-            yield from _name_faults(place, route)
+            yield from single_faults(place, route)
         selected = tuple(index for index, (_, route) in enumerate(shared) if _is_for(route, cluster))
         if own or selected not in seen:  # clusters with the same shared routes and no others are alike
             routes = [*own, *(shared[index] for index in selected)]
@@ -44,22 +45,20 @@ def _is_for(shared: dict[str, Any], cluster: dict[str, Any]) -> bool:
     return valid and bool(patterns or wanted) and selects(patterns, wanted, str(name), labels)
 
 
-def _name_faults(path: str, route: dict[str, Any]) -> Iterator[Fault]:
-    sent = texts_of(route, "certificates")
-    if route.get("name") is not None and (len(sent) != 1 or names.is_glob(sent[0])):
-        yield f"{path}.name", "goes with exactly one certificate, without a glob; split the route"
-
-
 def _overlaps(
     routes: list[Located], own: set[str], cluster: str, told: set[tuple[str, ...]]
 ) -> Iterator[Fault]:
     """Two routes must not write the same Secret: each run would overwrite one with the other.
+
+    Where a route has placeholders, that shows only when it is planned.
 
     `own` are the paths of the cluster's routes. A collision of two shared ones is added to `told`, so that it
     is told for one cluster only.
     """
     targets: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for location, route in routes:
+        if has_placeholders(route):
+            continue
         renamed = route.get("name")
         written = [renamed] if isinstance(renamed, str) else texts_of(route, "certificates")
         for ns in filter(names.is_namespace, texts_of(route, "namespaces")):

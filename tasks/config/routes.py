@@ -3,8 +3,10 @@
 What a cluster gets is the union of both. schema.py has the configuration around them.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Annotated
 
 from pydantic import AfterValidator, ConfigDict, Field
@@ -12,12 +14,16 @@ from pydantic.alias_generators import to_camel
 
 from tasks.config import values
 from tasks.domain.models import Model, Row, SecretRef
-from tasks.domain.names import is_glob, matches
+from tasks.domain.names import is_glob, is_name, is_namespace, matches
 from tasks.domain.patterns import PatternIndex
+from tasks.domain.placeholders import filled, has_placeholder, taken_by
+from tasks.domain.reasons import Reason
+from tasks.domain.text import join_limited
 
 Namespace = Annotated[str, AfterValidator(values.namespace)]
 TargetNamespace = Annotated[str, AfterValidator(values.target_namespace)]
-Name = Annotated[str, AfterValidator(values.name)]
+NamespaceTemplate = Annotated[str, AfterValidator(values.namespace_template)]
+NameTemplate = Annotated[str, AfterValidator(values.name_template)]
 Label = Annotated[str, AfterValidator(values.label)]
 Pattern = Annotated[str, AfterValidator(values.pattern)]
 ClusterPattern = Annotated[str, AfterValidator(values.cluster_pattern)]
@@ -38,17 +44,45 @@ class RoutedCopy(Row):
     certificate: str
     literal: bool
     """Whether the route names it without a glob; then its absence is a failure."""
+    refusal: Reason | None = None
+    """Why it is not written, whatever OPS and the target have."""
+    detail: str = ""
 
 
 class Route(Section):
     certificates: tuple[Pattern, ...] = Field(min_length=1)
-    namespaces: tuple[TargetNamespace, ...] = Field(min_length=1)
-    name: Name | None = None
+    namespaces: tuple[NamespaceTemplate, ...] = Field(min_length=1)
+    """As `name`, they may have placeholders: see tasks/domain/placeholders.py."""
+    allowed_namespaces: tuple[TargetNamespace, ...] = ()
+    """Where namespaces have placeholders: those that may come out. Nothing is sent to others."""
+    name: NameTemplate | None = None
     served: tuple[Address, ...] = ()
     """Addresses at which applications serve these certificates; only the inventory connects to them."""
 
+    @property
+    def possible_namespaces(self) -> tuple[str, ...]:
+        """The namespaces in which it may write: those without placeholders, and the allowed ones."""
+        return (*(one for one in self.namespaces if not has_placeholder(one)), *self.allowed_namespaces)
+
+    @cached_property
+    def has_placeholders(self) -> bool:
+        return any(map(has_placeholder, (*self.namespaces, self.name or "")))
+
     def sends(self, certificate: str) -> bool:
         return any(matches(pattern, certificate) for pattern in self.certificates)
+
+    def copies_of(self, certificate: str) -> Iterator[RoutedCopy]:
+        """Yield the copies of one certificate, whether OPS has it or not."""
+        for pattern in self.certificates:
+            if matches(pattern, certificate):
+                yield from self._copies(pattern, certificate)
+
+    def beyond_allowed(self, certificate: str) -> list[str]:
+        """Return the namespaces that a certificate's name yields and that are not allowed, sorted."""
+        templates = filter(has_placeholder, self.namespaces)
+        patterns = [one for one in self.certificates if matches(one, certificate)]
+        found = (filled(one, certificate, taken_by(p, certificate)) for one in templates for p in patterns)
+        return sorted({one for one in found if one and is_namespace(one)}.difference(self.allowed_namespaces))
 
     def routed_copies(self, available: PatternIndex, explicit: str | None = None) -> Iterator[RoutedCopy]:
         """Yield the copies for the names that OPS has; literal names even if OPS does not have them.
@@ -56,14 +90,52 @@ class Route(Section):
         The explicit certificate counts as one that OPS has.
         """
         for pattern in self.certificates:
-            literal = not is_glob(pattern)
-            names = {pattern} if literal else set(available.overlapping(pattern))
+            names = set(available.overlapping(pattern)) if is_glob(pattern) else {pattern}
             if explicit and matches(pattern, explicit):
                 names.add(explicit)
             for certificate in names:
-                for namespace in self.namespaces:
-                    target = SecretRef(namespace=namespace, name=self.name or certificate)
-                    yield RoutedCopy(target=target, certificate=certificate, literal=literal)
+                yield from self._copies(pattern, certificate)
+
+    def _copies(self, pattern: str, certificate: str) -> Iterator[RoutedCopy]:
+        literal = not is_glob(pattern)
+        if self.has_placeholders:
+            yield from self._filled_copies(certificate, taken_by(pattern, certificate), literal)
+            return
+        for namespace in self.namespaces:
+            target = SecretRef(namespace=namespace, name=self.name or certificate)
+            yield RoutedCopy(target=target, certificate=certificate, literal=literal)
+
+    def _filled_copies(self, certificate: str, taken: str | None, literal: bool) -> Iterator[RoutedCopy]:
+        """Yield the copies in namespaces that are allowed, and those whose names are none, with a refusal."""
+        name = filled(self.name or "{name}", certificate, taken)
+        for template in self.namespaces:
+            namespace = filled(template, certificate, taken)
+            valid = name and is_name(name) and namespace and is_namespace(namespace)
+            if not valid or namespace == template or namespace in self.allowed_namespaces:
+                yield RoutedCopy(
+                    target=SecretRef(namespace=namespace or template, name=name or str(self.name)),
+                    certificate=certificate,
+                    literal=literal,
+                    refusal=None if valid else Reason.INVALID_TARGET_NAME,
+                )
+
+
+def with_collisions(wanted: Iterable[RoutedCopy]) -> list[RoutedCopy]:
+    """Return the copies, each once; those of several certificates for one Secret are refused, all of them."""
+    by_target: dict[SecretRef, list[RoutedCopy]] = defaultdict(list)
+    for one in dict.fromkeys(wanted):
+        by_target[one.target].append(one)
+    return [copy for copies in by_target.values() for copy in _apart(copies)]
+
+
+def _apart(copies: list[RoutedCopy]) -> list[RoutedCopy]:
+    literal_last = sorted(copies, key=lambda one: (one.literal, one.certificate))
+    by_certificate = {one.certificate: one for one in literal_last}
+    if len({replace(one, literal=True) for one in copies}) == 1:
+        return [*by_certificate.values()]
+    senders = sorted(by_certificate)
+    refusal = partial(replace, refusal=Reason.TARGET_COLLISION, detail=join_limited(senders))
+    return [refusal(by_certificate[name]) for name in senders]
 
 
 class ClusterSelection(Section):

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from tasks.config.routes import Route
 from tasks.config.schema import Cluster
+from tasks.domain.models import SecretRef
 from tasks.domain.names import HostnamePatterns, matches
 from tasks.domain.patterns import PatternIndex
 
@@ -21,7 +22,7 @@ class Routing:
         self.hostnames = HostnamePatterns(cluster.hostnames)
         found: dict[str, list[RoutesByNamespace]] = defaultdict(list)
         for route in cluster.routes:
-            to_namespaces = dict.fromkeys(route.namespaces, (route,))
+            to_namespaces = dict.fromkeys(route.possible_namespaces, (route,))
             for pattern in route.certificates:
                 found[pattern].append(to_namespaces)
         self._routes = {pattern: _merged(several) for pattern, several in found.items()}
@@ -31,11 +32,31 @@ class Routing:
         """Return the routes that send a certificate to a namespace."""
         # A plan is made and checked with the same index: so what it finds is compared once more.
         patterns = (one for one in self._patterns.overlapping(certificate) if matches(one, certificate))
-        return [route for pattern in patterns for route in self._routes[pattern].get(namespace, ())]
+        found = (route for pattern in patterns for route in self._routes[pattern].get(namespace, ()))
+        return [route for route in found if _goes_to(route, certificate, namespace)]
+
+    def leads_to(self, certificate: str, target: SecretRef) -> bool:
+        """Return whether a route writes a certificate under this name."""
+        routes = self.routes(certificate, target.namespace)
+        return any(_writes(route, certificate, target) for route in routes)
 
     def served_at(self, certificate: str, namespace: str) -> tuple[str, ...]:
         """Return the addresses at which a certificate of this namespace is served, sorted."""
         return tuple(sorted({one for route in self.routes(certificate, namespace) for one in route.served}))
+
+
+def _goes_to(route: Route, certificate: str, namespace: str) -> bool:
+    """Return whether a route that may write in this namespace does it for this certificate."""
+    return not route.has_placeholders or any(
+        one.target.namespace == namespace for one in route.copies_of(certificate) if not one.refusal
+    )
+
+
+def _writes(route: Route, certificate: str, target: SecretRef) -> bool:
+    """Return whether a route that goes to this namespace gives the copy this name there."""
+    if not route.has_placeholders:
+        return (route.name or certificate) == target.name
+    return any(one.target == target and not one.refusal for one in route.copies_of(certificate))
 
 
 def _merged(several: Sequence[RoutesByNamespace]) -> RoutesByNamespace:

@@ -19,6 +19,7 @@ from tasks.config.routes import (
     Section,
     SharedHostnames,
     SharedRoute,
+    with_collisions,
 )
 from tasks.domain.errors import ConfigError
 from tasks.domain.models import SecretRef
@@ -66,14 +67,29 @@ class Cluster(Section):
 
     def namespaces_of(self, certificate: str | None) -> tuple[str, ...]:
         """Return the namespaces to which routes send a certificate, or all routed ones for None; sorted."""
-        routes = (r for r in self.routes if certificate is None or r.sends(certificate))
-        return tuple(sorted({namespace for route in routes for namespace in route.namespaces}))
+        if certificate is None:
+            return tuple(sorted({ns for route in self.routes for ns in route.possible_namespaces}))
+        copies = self.copies_of(certificate)
+        return tuple(sorted({one.target.namespace for one in copies if not one.refusal}))
+
+    def copies_of(self, certificate: str) -> tuple[RoutedCopy, ...]:
+        """Return the copies of one certificate, whether OPS has it or not."""
+        return tuple(dict.fromkeys(one for route in self.routes for one in route.copies_of(certificate)))
 
     def routed_copies(self, available: PatternIndex, explicit: str | None = None) -> tuple[RoutedCopy, ...]:
-        """Return the copies that the routes define, sorted; the certificate of the run counts as literal."""
+        """Return the copies that the routes define, sorted; the certificate of the run counts as literal.
+
+        Where routes have placeholders, copies that one Secret can't hold together are refused, all of them.
+        """
         wanted = [want for route in self.routes for want in route.routed_copies(available, explicit)]
         wanted = [replace(w, literal=True) if w.certificate == explicit else w for w in wanted]
+        if self.has_placeholders:
+            wanted = with_collisions(wanted)
         return tuple(sorted(wanted, key=lambda want: (want.target.namespace, want.target.name)))
+
+    @property
+    def has_placeholders(self) -> bool:
+        return any(route.has_placeholders for route in self.routes)
 
     def routes_certificate(self, certificate: str) -> bool:
         return any(route.sends(certificate) for route in self.routes)

@@ -1,6 +1,6 @@
 """Rules for single values of the configuration. Each returns the value, or raises ValueError. Pure."""
 
-from tasks.domain import names
+from tasks.domain import names, placeholders
 
 
 def namespace(text: str) -> str:
@@ -22,6 +22,24 @@ def name(text: str) -> str:
     if not names.is_name(text):
         raise ValueError("not the name of a Secret; use a DNS-1123 subdomain: a-z, 0-9, - and .")
     return text
+
+
+def namespace_template(text: str) -> str:
+    target_namespace(_example(text))
+    return text
+
+
+def name_template(text: str) -> str:
+    name(_example(text))
+    return text
+
+
+def _example(template: str) -> str:
+    """Return what the template could yield. Raises ValueError where it has another placeholder."""
+    example = placeholders.example_of(template)
+    if "{" in example or "}" in example:
+        raise ValueError("not a placeholder; {name} is the certificate's name, {1} what the * took of it")
+    return example
 
 
 def label(text: str) -> str:

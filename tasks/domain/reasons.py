@@ -114,6 +114,19 @@ class Reason(ExplainedCode):
             "name to `hostnames`; names that are no DNS names are never sent"
         ),
     )
+    INVALID_TARGET_NAME = (
+        "InvalidTargetName",
+        "the placeholders of the route yield no valid name for it",
+        (
+            "let the glob's * take a DNS label (a-z, 0-9 and -, at most 63), narrow the glob, or give the "
+            "certificate a route of its own"
+        ),
+    )
+    TARGET_COLLISION = (
+        "TargetCollision",
+        "the routes send several certificates under this name, so none of them is written",
+        "narrow the globs, or use {name} in the route's `name`",
+    )
     SOURCE_UNREAD = (
         "SourceUnread",
         "its certificate could not be read from OPS, so the copy was not compared with it",

@@ -54,6 +54,10 @@ metadata shows another manager. A Secret asks to be adopted where the target sid
 it to our owner; its other keys are those beyond tls.crt, tls.key and ca.crt, and `<owner>,lose-other-keys`
 allows us to remove them. Another OPS cluster's copy has our owner and, in tls-sync.io/source-cluster, a uid
 that is neither OPS's nor in formerClusterIds.
+
+Before the table, the placeholders of a route may rule a copy out: they yield no valid name
+(InvalidTargetName), or one name for several certificates (TargetCollision, a row for each of them). Such rows
+are refused, whatever both sides hold.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -115,7 +119,9 @@ def make_plan(  # noqa: PLR0913  the facts that decide, each passed once
     rows, unread = list[Change](), dict[SecretRef, str]()
     for want in wanted:
         source, copy = sources.get(want.certificate), found.get(want.target)
-        if not isinstance(source, ListedSecret):
+        if want.refusal:
+            rows.append(refused(want, want.refusal, copy))
+        elif not isinstance(source, ListedSecret):
             change = decide(want, source, copy, hostnames, owner, now)
             rows += [change] if change else []
         elif copy and rules and is_in_sync_by_note(copy, source, owner, rules, now):
@@ -152,6 +158,18 @@ def with_undecided(plan: Plan, copies: Mapping[SecretRef, TargetSecret], owner: 
     )
     rows = sorted((*plan.changes, *kept), key=lambda row: (row.target.namespace, row.target.name))
     return plan.model_copy(update={"changes": tuple(rows)})
+
+
+def refused(want: RoutedCopy, reason: Reason, copy: TargetSecret | None) -> Change:
+    """The row of a copy that the routes themselves rule out."""
+    return Change(
+        action=Action.REFUSE,
+        reason=reason,
+        target=want.target,
+        certificate=want.certificate,
+        old=ownership.written_version(copy),
+        detail=want.detail,
+    )
 
 
 def in_sync(want: RoutedCopy, copy: TargetSecret) -> Change:
@@ -318,9 +336,7 @@ def unrouted_copies(
     for secret in left:
         source = secret.annotations[annotations.SOURCE].rpartition("/")[2]
         name = source if is_name(source) else "unknown"
-        routes = routing.routes(name, secret.ref.namespace)
-        routed = any((route.name or name) == secret.ref.name for route in routes)
-        gone = name not in sources and routed
+        gone = name not in sources and routing.leads_to(name, secret.ref)
         yield Change(
             action=Action.KEEP,
             reason=Reason.GONE_FROM_SOURCE if gone else Reason.NO_LONGER_ROUTED,

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tasks.domain.models import Failure, Plan, SecretRef, TargetSecret
+from tasks.domain.reasons import Reason
 
 
 @dataclass
@@ -34,7 +35,11 @@ class ObservedState:
 
     def only_observed(self, plan: Plan) -> Plan:
         """The plan without the rows about what could not be observed."""
-        changes = tuple(row for row in plan.changes if self._has_observed(row.target))
+        changes = tuple(
+            row
+            for row in plan.changes
+            if row.reason is Reason.INVALID_TARGET_NAME or self._has_observed(row.target)
+        )
         unread = {target: name for target, name in plan.unread.items() if self._has_observed(target)}
         return plan.model_copy(update={"changes": changes, "unread": unread})
 

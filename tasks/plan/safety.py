@@ -33,7 +33,7 @@ def ensure_safe_write(
 ) -> None:
     """Check one write against what OPS (`source`) and the target (`secret`) hold. Raises UnsafePlan."""
     rules = {
-        "no route leads there": bool(routing.routes(change.certificate, change.target.namespace)),
+        "no route leads there": routing.leads_to(change.certificate, change.target),
         "a protected namespace": not is_protected(change.target.namespace),
         "not the name of a Secret": is_name(change.target.name),
         "no fit certificate to write": source is not None

@@ -1,4 +1,4 @@
-"""Finds the certificates that routes name and OPS does not have, and routes that are for no cluster. Pure."""
+"""Finds what of OPS's certificates and the routes does not fit together. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -7,6 +7,7 @@ from difflib import get_close_matches
 
 from tasks.config.schema import Cluster, SyncConfig
 from tasks.domain.names import is_glob
+from tasks.domain.patterns import PatternIndex
 from tasks.domain.reasons import Reason
 from tasks.domain.text import join_limited
 from tasks.preflight.diagnose import error, warning
@@ -14,7 +15,7 @@ from tasks.preflight.model import Check, Finding
 
 MAX_FINDINGS = 20
 """Maximum number of certificates with a finding of their own; the others are counted."""
-UNUSED = "NoCluster"
+UNUSED, NOT_ALLOWED = "NoCluster", "NamespaceNotAllowed"
 MAX_SIMILAR, MIN_SIMILARITY = 2, 0.75
 """Maximum number of names of OPS that are suggested, and how similar they must be, from 0 to 1."""
 
@@ -41,6 +42,19 @@ def unused_findings(config: SyncConfig) -> Iterator[Finding]:
             if not any(one.selects(cluster.name, cluster.labels) for cluster in config.clusters):
                 remedy = "correct its `clusters` or `labels`, or those of the clusters, or remove it"
                 yield warning(Check.NAMESPACES, UNUSED, f"{key}[{number}] is for no cluster", remedy)
+
+
+def not_allowed_findings(clusters: Iterable[Cluster], held: Iterable[str]) -> Iterator[Finding]:
+    """Return a warning for each route whose placeholders yield namespaces that it does not allow."""
+    index = PatternIndex(held)
+    routes = {id(one): one for cluster in clusters for one in cluster.routes if one.allowed_namespaces}
+    for route in routes.values():
+        found = {name for pattern in route.certificates for name in index.overlapping(pattern)}
+        beyond = [f"{ns} ({name})" for name in sorted(found) for ns in route.beyond_allowed(name)]
+        if beyond:
+            text = f"not sent, since allowedNamespaces lacks their namespace: {join_limited(beyond)}"
+            remedy = "add the namespaces that are to get them, and apply `tls-sync rights manifests` there"
+            yield warning(Check.NAMESPACES, NOT_ALLOWED, text, remedy)
 
 
 def _named(clusters: Iterable[Cluster]) -> dict[str, list[str]]:

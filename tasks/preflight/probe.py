@@ -27,7 +27,7 @@ from tasks.plan import ownership
 from tasks.plan.unrouted import routed_by, without_unrouted
 from tasks.preflight import diagnose
 from tasks.preflight.diagnose import DryRunResult
-from tasks.preflight.missing import missing_findings, unused_findings
+from tasks.preflight.missing import missing_findings, not_allowed_findings, unused_findings
 from tasks.preflight.model import Check, CheckStatus, Finding, Preflight, Readiness, RenewalWindow
 from tasks.preflight.schedule import shortest_window
 from tasks.runtime.shutdown import stop
@@ -132,7 +132,9 @@ def _check_ops(probe: _Probe, config: SyncConfig, targets: Sequence[Cluster]) ->
             probe.findings += diagnose.source_findings(source.namespace, len(versions), failure, len(pending))
             probe.findings += diagnose.issuance_findings(pending, datetime.now(UTC))
             awaited = {one.ref.name for one in issuances}
-            probe.findings += missing_findings(targets, versions.keys() | awaited)
+            held = versions.keys() | awaited
+            probe.findings += missing_findings(targets, held)
+            probe.findings += not_allowed_findings(targets, held)
             probe.findings += unused_findings(config)
 
 

@@ -49,7 +49,7 @@ class Writer:
         wanted: dict[str, list[Change]] = defaultdict(list)
         for change in plan.writes:
             wanted[change.certificate].append(change)
-        outcomes: dict[SecretRef, Change | None] = {change.target: change for change in plan.changes}
+        outcomes: dict[SecretRef, Change | None] = {change.target: change for change in plan.writes}
         failures: list[Failure] = []
         try:
             for target, outcome, failure in self._write(wanted):
@@ -57,7 +57,8 @@ class Writer:
                 failures += [failure] if failure else []
         except ClusterError as error:  # OPS could not be read to the end; what was written is reported
             failures.append(error.failure)
-        rows = tuple(change for change in outcomes.values() if change)
+        ended = (outcomes[change.target] if change.writes else change for change in plan.changes)
+        rows = tuple(change for change in ended if change)
         left = sum(row.writes and not row.applied for row in rows)
         if left and self._stopped.is_set():
             failures.append(

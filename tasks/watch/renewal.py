@@ -151,6 +151,8 @@ class Renewal:
         observed = self.remembered.observed(self._targets(snapshot), name)
         if not observed.namespaces.issuperset(self.spec.namespaces):
             raise Doubt
+        if self._collides(name):
+            raise Doubt
         plan = make_plan(
             cluster,
             snapshot,
@@ -217,15 +219,16 @@ class Renewal:
     def _targets(self, snapshot: SourceSnapshot) -> list[SecretRef]:
         return [one.target for one in self.spec.cluster.routed_copies(snapshot.names)]
 
+    def _collides(self, name: str) -> bool:
+        """Whether another certificate of OPS has a copy of the same name, as far as placeholders tell."""
+        cluster = self.spec.cluster
+        routed = cluster.routed_copies(self.spec.snapshot.names) if cluster.has_placeholders else ()
+        return any(one.refusal for one in routed if one.certificate == name)
+
     def _creates(self) -> bool:
         """Whether a copy is missing, as far as is known."""
-        name = str(self.spec.certificate)
-        routes = [route for route in self.spec.cluster.routes if route.sends(name)]
-        return not all(
-            self.remembered.holds(SecretRef(namespace=namespace, name=route.name or name))
-            for route in routes
-            for namespace in route.namespaces
-        )
+        copies = self.spec.cluster.copies_of(str(self.spec.certificate))
+        return not all(self.remembered.holds(one.target) for one in copies)
 
     def _oldest(self, creates: bool) -> float:
         """When identity and rights must have been verified at the earliest."""

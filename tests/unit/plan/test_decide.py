@@ -615,6 +615,7 @@ def safe(
 UNSAFE: dict[str, tuple[tuple[Change, ...], tuple[TargetSecret, ...], str]] = {
     "a Secret would be written twice": ((CREATE, CREATE), (), "writes a Secret twice"),
     "no route leads to the namespace": ((moved("elsewhere"),), (), "no route leads there"),
+    "no route gives it that name": ((moved(NAMESPACE, "other"),), (), "no route leads there"),
     "the namespace is empty": ((moved(""),), (), "no route leads there"),
     "the name is the parent folder": ((moved(NAMESPACE, ".."),), (), "not the name of a Secret"),
     "the name is empty": ((moved(NAMESPACE, ""),), (), "not the name of a Secret"),
@@ -696,7 +697,8 @@ def test_nothing_is_written_on_behalf_of_an_unknown_ops() -> None:
 def test_ensure_safe_accepts_a_sound_plan() -> None:
     """Sound writes pass, and rows that write nothing are not judged."""
     idle = change(Action.REFUSE, Reason.OWNED_BY_OTHER, SecretRef(namespace="kube-system", name=".."))
-    safe(UPDATE, moved(NAMESPACE, "other"), idle, idle, there=[COPY])
+    renamed = cluster(route(), route(namespaces=[NAMESPACE], name="other"))
+    safe(UPDATE, moved(NAMESPACE, "other"), idle, idle, there=[COPY], to=renamed)
 
 
 def test_plan_names_the_certificates_that_a_target_has_newer() -> None:

@@ -64,14 +64,20 @@ from tests.support.in_memory_api import (
 
 STEPS = os.environ.get("TLS_SYNC_STEPS")
 NAMES = ("web-a", "web-b")
-TARGETS = (("app-a", "web-a"), ("app-a", "web-b"), ("app-b", "web-a"))
-BY_LABEL = ("app-b", "web-a")
+TARGETS = (("app-a", "web-a"), ("app-a", "web-b"), ("app-b", "web-b"))
+BY_LABEL = ("app-b", "web-b")
 """A shared route sends it, as long as the cluster has the label."""
+CONTESTED = ("app-a", "web-b")
+"""As long as the cluster has another label, web-a is sent there, too."""
 ROUTES = [
     {"certificates": ["web-*"], "namespaces": ["app-a"]},
     {"certificates": ["other-*"], "namespaces": ["app-b"]},
 ]
-SHARED = [{"labels": {"receives": "web"}, "certificates": ["web-a"], "namespaces": ["app-b"]}]
+BY_NAME = {"certificates": ["web-*"], "namespaces": ["app-{1}"]}
+SHARED = [
+    {"labels": {"receives": "web"}, **BY_NAME, "allowedNamespaces": ["app-b"]},
+    {"labels": {"contested": "yes"}, **BY_NAME, "allowedNamespaces": ["app-a"], "name": "web-b"},
+]
 Data = dict[str, str]
 NOW = datetime.now(UTC).replace(microsecond=0)
 ISSUER = Issuer()
@@ -131,6 +137,10 @@ def content_of(secret: Manifest | None) -> tuple[Any, ...] | None:
         return None
     annotations = {key: one for key, one in texts(secret, "annotations").items() if key != NOTE}
     return secret.get("data"), texts(secret, "labels"), annotations
+
+
+def source_of(secret: Manifest) -> str | None:
+    return texts(secret, "annotations").get("tls-sync.io/source")
 
 
 def is_ours(secret: Manifest) -> bool:
@@ -317,6 +327,8 @@ class Fleet:
     config: SyncConfig
     unlabelled: SyncConfig
     """The same without the label that the shared route selects."""
+    contested: SyncConfig
+    """The same with a label that another route selects."""
     ops: MemoryApi | None = None
     """OPS, where it is in memory and can be restored from a snapshot of etcd."""
 
@@ -330,10 +342,11 @@ class Fleet:
         return Wire(self.ways[cluster], look, on_write)
 
 
-def configs_for(cluster_id: str) -> tuple[SyncConfig, SyncConfig]:
-    """Return the configuration of a cluster with the label, and without it."""
-    with_label, without = (_config_for(cluster_id, labels) for labels in ({"receives": "web"}, {}))
-    return with_label, without
+def configs_for(cluster_id: str) -> tuple[SyncConfig, SyncConfig, SyncConfig]:
+    """Return the configuration of a cluster with the label, without it, and with one more."""
+    labels: tuple[dict[str, str], ...] = ({"receives": "web"}, {}, {"receives": "web", "contested": "yes"})
+    with_label, without, with_both = (_config_for(cluster_id, one) for one in labels)
+    return with_label, without, with_both
 
 
 def _config_for(cluster_id: str, labels: dict[str, str]) -> SyncConfig:
@@ -506,6 +519,13 @@ class SyncMachine(RuleBasedStateMachine):
         if then:
             self.sync()
 
+    @rule(contested=st.booleans(), then=st.booleans())
+    def contest_a_name(self, contested: bool, then: bool) -> None:
+        """The placeholders of another route give web-a the name of web-b's copy."""
+        self.config = self.fleet.contested if contested else self.fleet.config
+        if then:
+            self.sync()
+
     # On the target.
 
     def by_hand(self, place: Place, deed: Deed) -> None:
@@ -590,10 +610,15 @@ class SyncMachine(RuleBasedStateMachine):
 
     @property
     def wanted(self) -> list[Place]:
-        return [place for place in TARGETS if place[1] in self.on_ops and self.is_routed(place)]
+        return [place for place in TARGETS if self.senders(place) and self.is_routed(place)]
 
     def is_routed(self, place: Place) -> bool:
-        return place != BY_LABEL or self.config is self.fleet.config
+        return place != BY_LABEL or self.config is not self.fleet.unlabelled
+
+    def senders(self, place: Place) -> list[str]:
+        """The certificates on OPS that routes give this name."""
+        contested = place == CONTESTED and self.config is self.fleet.contested
+        return [name for name in (NAMES if contested else (place[1],)) if name in self.on_ops]
 
     @rule()
     def verify(self) -> None:
@@ -699,6 +724,8 @@ class SyncMachine(RuleBasedStateMachine):
         assert is_pair(after["data"]["tls.crt"], after["data"]["tls.key"]), "they don't fit"
         begun, begins = begin_of(before), begin_of(after)
         assert begins
+        if before is not None and source_of(before) != source_of(after):
+            return  # the routes now send another certificate
         assert begun is None or begun <= begins, "a valid newer certificate was replaced by an older one"
 
     def check_truth(self, run: Run) -> None:
@@ -722,10 +749,13 @@ class SyncMachine(RuleBasedStateMachine):
 
     def check_delivered(self, before: Manifest | None, target: tuple[str, str], run: Run) -> None:
         """What is fit on OPS is on the target, whole, or there is a reason."""
-        wanted, now = self.on_ops.get(target[1]), self.dev.get(*target)
-        if not self.is_routed(target):
-            assert path_of(*target) not in run.wrote, "no route sends it"
+        senders, now = self.senders(target), self.dev.get(*target)
+        wanted = self.on_ops[senders[0]] if senders else None
+        if not self.is_routed(target) or len(senders) > 1:
+            assert path_of(*target) not in run.wrote, "no route sends it, or several certificates are sent"
             assert content_of(now) == content_of(before)
+            told = run.rows.get(path_of(*target))
+            assert (told == ("refuse", "TargetCollision")) == (len(senders) > 1)
             return
         source = {"data": wanted} if wanted else None
         begin = begin_of(source)

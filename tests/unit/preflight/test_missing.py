@@ -3,7 +3,7 @@
 from tasks.config.load import parse_config
 from tasks.config.schema import Cluster
 from tasks.domain.reasons import Reason
-from tasks.preflight.missing import MAX_FINDINGS, missing_findings, unused_findings
+from tasks.preflight.missing import MAX_FINDINGS, missing_findings, not_allowed_findings, unused_findings
 from tasks.preflight.model import Check, CheckStatus
 from tests.support.factories import cluster, route
 
@@ -62,3 +62,18 @@ def test_a_shared_route_for_no_cluster_is_a_warning() -> None:
     (found,) = unused_findings(config)
     assert (found.status, found.name) == (CheckStatus.WARNING, "NoCluster")
     assert found.text == "routes[1] is for no cluster"
+
+
+def test_certificates_beyond_the_allowed_namespaces_are_a_warning() -> None:
+    """They are not sent, which may be meant: the finding names each, with the namespace that it yields."""
+    by_name = {
+        "certificates": ["*-dev-tls"],
+        "namespaces": ["{1}-dev"],
+        "allowedNamespaces": ["homarr-dev"],
+    }
+    (found,) = not_allowed_findings([cluster(by_name)], HELD)
+    assert (found.status, found.name) == (CheckStatus.WARNING, "NamespaceNotAllowed")
+    assert found.text == (
+        "not sent, since allowedNamespaces lacks their namespace: wildcard-dev (wildcard-dev-tls)"
+    )
+    assert not list(not_allowed_findings([cluster(by_name)], {"homarr-dev-tls"}))
