@@ -25,6 +25,7 @@ SELECTED_LABELS = "Labels that the clusters must have, all of them."
 ROUTE = {
     "certificates": "Names of Secrets on OPS. One without * must be there; a glob matches what is.",
     "namespaces": "Where they are copied to; the namespaces must exist. {1} is what the * took.",
+    "namespaceSelector": "Labels of the namespaces, in place of their names; each has a binding, too.",
     "allowedNamespaces": "Where namespaces have {1} or {name}: all that may come out.",
     "name": "Another name on the target. {name} is the certificate's name, {1} what the * took.",
     "served": "Where applications serve them, host or host:port. Only the inventory connects there.",
@@ -140,6 +141,8 @@ def schema() -> JsonSchemaValue:
         for key, property_ in part["properties"].items():
             property_.pop("title", None)
             property_["description"] = DESCRIPTIONS[model][key]
+    for model in ("Route", "SharedRoute"):
+        found["$defs"][model]["anyOf"] = [{"required": [key]} for key in ("namespaces", "namespaceSelector")]
     return {"$schema": DIALECT, **found, "title": "The configuration of tls-sync"}
 
 

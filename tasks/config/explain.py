@@ -21,8 +21,10 @@ def _lines(config: SyncConfig, cluster: Cluster, certificate: str) -> Iterator[s
     sending = [route for route in cluster.routes if route.sends(certificate)]
     for route in sending:
         pattern = next(one for one in route.certificates if matches(one, certificate))
-        targets = join_limited([_target(one) for one in route.copies_of(certificate)])
-        yield f"{_path(config, cluster, route)} sends it, by {pattern!r}, to {targets or 'no namespace'}"
+        targets = join_limited([_target(one) for one in route.copies_of(certificate)]) or "no namespace"
+        if route.namespace_selector:
+            targets = f"namespaces of {cluster.name} with the label {route.selector}, where it is bound"
+        yield f"{_path(config, cluster, route)} sends it, by {pattern!r}, to {targets}"
         yield from _beyond(route, certificate)
     if not sending:
         yield f"no route of {cluster.name} sends it, so it is not copied there"
@@ -40,7 +42,7 @@ def _target(copy: RoutedCopy) -> str:
 
 
 def _beyond(route: Route, certificate: str) -> Iterator[str]:
-    if beyond := route.beyond_allowed(certificate):
+    if not route.namespace_selector and (beyond := route.beyond_allowed(certificate)):
         yield f"not to {join_limited(beyond)}: the route's `allowedNamespaces` don't have it"
 
 

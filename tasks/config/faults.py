@@ -5,6 +5,7 @@ from typing import Any
 MAX_FAULTS = 100
 """Maximum number of faults in a message. Overlapping patterns could have a million."""
 MISSING = "is required; add it"
+EMPTY = "must not be empty; give at least one, or remove the block"
 
 Fault = tuple[str, str]
 """Path in the file, and a message with the fault and its remedy."""

@@ -50,14 +50,14 @@ def _overlaps(
 ) -> Iterator[Fault]:
     """Two routes must not write the same Secret: each run would overwrite one with the other.
 
-    Where a route has placeholders, that shows only when it is planned.
+    Where a route has placeholders or a selector of namespaces, that shows only when it is planned.
 
     `own` are the paths of the cluster's routes. A collision of two shared ones is added to `told`, so that it
     is told for one cluster only.
     """
     targets: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for location, route in routes:
-        if has_placeholders(route):
+        if has_placeholders(route) or route.get("namespaceSelector"):
             continue
         renamed = route.get("name")
         written = [renamed] if isinstance(renamed, str) else texts_of(route, "certificates")

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -51,8 +51,10 @@ class RoutedCopy(Row):
 
 class Route(Section):
     certificates: tuple[Pattern, ...] = Field(min_length=1)
-    namespaces: tuple[NamespaceTemplate, ...] = Field(min_length=1)
+    namespaces: tuple[NamespaceTemplate, ...] = ()
     """As `name`, they may have placeholders: see tasks/domain/placeholders.py."""
+    namespace_selector: Labels = Field(default_factory=dict)
+    """Labels of the namespaces on the target. Until these are known (`with_selected`), there are none."""
     allowed_namespaces: tuple[TargetNamespace, ...] = ()
     """Where namespaces have placeholders: those that may come out. Nothing is sent to others."""
     name: NameTemplate | None = None
@@ -63,6 +65,22 @@ class Route(Section):
     def possible_namespaces(self) -> tuple[str, ...]:
         """The namespaces in which it may write: those without placeholders, and the allowed ones."""
         return (*(one for one in self.namespaces if not has_placeholder(one)), *self.allowed_namespaces)
+
+    @property
+    def selector(self) -> str:
+        """The `namespaceSelector` as the Kubernetes API has it; empty without one."""
+        return ",".join(f"{key}={value}" for key, value in sorted(self.namespace_selector.items()))
+
+    def with_selected(self, found: Mapping[str, tuple[str, ...]]) -> Self:
+        """Return the route with the namespaces that have its labels, by selector; without one, itself."""
+        if not self.namespace_selector:
+            return self
+        part = "allowed_namespaces" if self.has_placeholders_in_namespaces else "namespaces"
+        return self.model_copy(update={part: found.get(self.selector, ())})
+
+    @property
+    def has_placeholders_in_namespaces(self) -> bool:
+        return any(map(has_placeholder, self.namespaces))
 
     @cached_property
     def has_placeholders(self) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from tasks.config.faults import MISSING, Fault, Located, list_of
+from tasks.config.faults import EMPTY, MISSING, Fault, Located, list_of
 from tasks.config.route_rules import route_faults, shared_faults
 from tasks.domain import names
 from tasks.domain.text import printable
@@ -26,7 +26,7 @@ REMEDIES = {
     "float_type": "must be a number, without quotes; it is a share: 0.2 for 20 %",
     "invalid_key": "must be text; put it in quotes",
     "tuple_type": "must be a list",
-    "too_short": "must not be empty; give at least one, or remove the block",
+    "too_short": EMPTY,
     "string_too_short": "must not be empty",
     "less_than": "must be below 1; it is a share: 0.2 for 20 %",
     "model_type": "must be a mapping",

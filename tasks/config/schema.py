@@ -3,6 +3,7 @@
 Pure. load.py reads the file.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Literal
 
@@ -79,17 +80,28 @@ class Cluster(Section):
     def routed_copies(self, available: PatternIndex, explicit: str | None = None) -> tuple[RoutedCopy, ...]:
         """Return the copies that the routes define, sorted; the certificate of the run counts as literal.
 
-        Where routes have placeholders, copies that one Secret can't hold together are refused, all of them.
+        Copies that one Secret can't hold together are refused, all of them.
         """
         wanted = [want for route in self.routes for want in route.routed_copies(available, explicit)]
         wanted = [replace(w, literal=True) if w.certificate == explicit else w for w in wanted]
-        if self.has_placeholders:
+        if self.collides_late:
             wanted = with_collisions(wanted)
         return tuple(sorted(wanted, key=lambda want: (want.target.namespace, want.target.name)))
 
     @property
-    def has_placeholders(self) -> bool:
-        return any(route.has_placeholders for route in self.routes)
+    def collides_late(self) -> bool:
+        """Whether only the names on OPS, or the labels on the target, tell that routes write one Secret."""
+        return any(route.has_placeholders or route.namespace_selector for route in self.routes)
+
+    def selectors_of(self, certificate: str | None) -> tuple[str, ...]:
+        """Return the selectors of namespaces in the routes that send it, or in all for None; sorted."""
+        routes = (one for one in self.routes if certificate is None or one.sends(certificate))
+        return tuple(sorted({route.selector for route in routes} - {""}))
+
+    def with_selected(self, found: Mapping[str, tuple[str, ...]]) -> "Cluster":
+        """Return the cluster with the namespaces that have the labels, by selector."""
+        routes = tuple(route.with_selected(found) for route in self.routes)
+        return self.model_copy(update={"routes": routes}) if self.selectors_of(None) else self
 
     def routes_certificate(self, certificate: str) -> bool:
         return any(route.sends(certificate) for route in self.routes)

@@ -6,13 +6,14 @@ They look at the raw document, as those of route_rules.py.
 from collections.abc import Iterator
 from typing import Any
 
-from tasks.config.faults import Fault, list_of, texts_of
+from tasks.config.faults import EMPTY, MISSING, Fault, list_of, texts_of
 from tasks.domain.names import is_glob, matches
 from tasks.domain.placeholders import TAKEN, glob_of, has_placeholder
 
 
 def single_faults(path: str, route: dict[str, Any]) -> Iterator[Fault]:
     yield from _name_faults(path, route)
+    yield from _namespace_faults(path, route)
     yield from _allowed_faults(f"{path}.allowedNamespaces", route)
     if any(TAKEN in one for one in _templates(route)):
         for index, pattern in enumerate(list_of(route, "certificates")):
@@ -41,11 +42,29 @@ def _name_faults(path: str, route: dict[str, Any]) -> Iterator[Fault]:
         yield f"{path}.name", "goes with exactly one certificate, without a glob; split the route"
 
 
+def _namespace_faults(path: str, route: dict[str, Any]) -> Iterator[Fault]:
+    """The namespaces are named in the route, or have a label on the target."""
+    selector, given = route.get("namespaceSelector"), route.get("namespaces")
+    if not selector and given is None:
+        yield f"{path}.namespaces", MISSING
+    if not selector and given == []:
+        yield f"{path}.namespaces", EMPTY
+    if selector:
+        for index, one in enumerate(list_of(route, "namespaces")):
+            if isinstance(one, str) and not has_placeholder(one):
+                yield (
+                    f"{path}.namespaces[{index}]",
+                    "goes into a route without namespaceSelector; move it there",
+                )
+
+
 def _allowed_faults(path: str, route: dict[str, Any]) -> Iterator[Fault]:
     """What placeholders in namespaces may yield is listed, so that there is a Role in each of them."""
     globs = [glob_of(one) for one in texts_of(route, "namespaces") if has_placeholder(one)]
-    if globs and not route.get("allowedNamespaces"):
+    if globs and not (route.get("allowedNamespaces") or route.get("namespaceSelector")):
         yield path, "is required where namespaces have placeholders; list all that may come out"
+    if route.get("allowedNamespaces") and route.get("namespaceSelector"):
+        yield path, "goes without namespaceSelector, whose labels bound it; remove one of them"
     if not globs and route.get("allowedNamespaces"):
         yield path, "goes with placeholders in namespaces, as in {1}-dev; remove it"
     for index, one in enumerate(list_of(route, "allowedNamespaces")):

@@ -68,6 +68,11 @@ class FailureCode(ExplainedCode):
         "the API server forbids it",
         "check the namespace and its Role (deployments/); a policy or a quota may also forbid a write",
     )
+    SELECTOR_TOO_WIDE = (
+        "SelectorTooWide",
+        "too many namespaces of the target have the labels of a route",
+        "take the label off those that are to get nothing, or narrow the route's namespaceSelector",
+    )
     NAMESPACE_MISSING = (
         "NamespaceMissing",
         "the namespace does not exist",

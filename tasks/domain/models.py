@@ -429,6 +429,8 @@ class ClusterReport(Model):
     """Requests to API servers by a task in another process; see orchestration/remote_tasks.py."""
     source: SourceSnapshot | None = None
     """What was read on OPS for this cluster and is not fit to be sent."""
+    selected: Mapping[str, tuple[str, ...]] = {}
+    """The namespaces that have the labels of a route's namespaceSelector and could be listed, by selector."""
 
     @property
     def ok(self) -> bool:

@@ -1,6 +1,7 @@
 """Plans and observed Secrets -> the report of an inventory. Pure. A status restates the plan's decision."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
@@ -104,6 +105,7 @@ def copies_of(
     spec: SyncSpec, report: ClusterReport, observed: ObservedState, results: ProbeResults
 ) -> Iterator[CopyState]:
     """Yield the state of each row of the plan, and of each routed copy that could not be read."""
+    spec = replace(spec, cluster=spec.cluster.with_selected(report.selected))
     sources = spec.snapshot.by_name
     served = partial(_served, Routing(spec.cluster), results)
     for change in report.changes:

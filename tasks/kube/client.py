@@ -24,7 +24,7 @@ from tasks.domain.names import UID, is_name, is_namespace
 from tasks.kube.calls import OTHER_KIND, OTHER_OBJECT, Calls, Listing
 from tasks.kube.listed_secrets import parse_listed_secrets, written_of
 from tasks.kube.permissions import Permissions, parse_permissions
-from tasks.kube.responses import MALFORMED, Event, ResponseError, metadata_of, parse_event
+from tasks.kube.responses import MALFORMED, Event, ResponseError, metadata_of, name_of, parse_event
 from tasks.kube.target_secrets import parse_target_secret, parse_target_secrets
 from tasks.kube.transport import USER_AGENT_OF_DATA, Request
 
@@ -39,6 +39,7 @@ ANONYMOUS = "system:anonymous"
 
 JSON = "application/json"
 METADATA = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 TABLE = "application/json;as=Table;g=meta.k8s.io;v=v1"
 MERGE = "application/merge-patch+json"
 APPLY = "application/apply-patch+yaml"  # JSON is YAML
@@ -76,6 +77,9 @@ class ClusterClient(Calls):
             raise self._error(FailureCode.PROTOCOL, operation, detail="no uid in the response")
         return uid
 
+    user = ""
+    """The user name that the server knows us by, once `whoami` was called."""
+
     def whoami(self) -> str:
         """Return the user name that the server knows us by. UNAUTHORIZED for an anonymous user."""
         operation = "ask who we are (create selfsubjectreview)"
@@ -84,7 +88,24 @@ class ClusterClient(Calls):
         if not isinstance(user.get("username"), str) or user["username"] in ("", ANONYMOUS):
             detail = "the server takes the credential for an anonymous user"
             raise self._error(FailureCode.UNAUTHORIZED, operation, detail=detail)
-        return str(user["username"])
+        self.user = str(user["username"])
+        return self.user
+
+    def namespaces(self, selector: str) -> list[str]:
+        """Return the names of the namespaces that have these labels."""
+        operation = f"list namespaces with {selector}"
+        listing = Listing("PartialObjectMetadataList", METADATA_LIST, METADATA_PAGE)
+        pages = self._pages("/api/v1/namespaces", operation, listing, {"labelSelector": selector})
+        return [name for page in pages for one in page.get("items") or [] if (name := name_of(one))]
+
+    def namespaces_with_binding(self, name: str) -> list[str]:
+        """Return the namespaces that have a RoleBinding of this name."""
+        self._require(is_name(name), "the name of a RoleBinding")
+        path, operation = "/apis/rbac.authorization.k8s.io/v1/rolebindings", f"list rolebindings named {name}"
+        listing = Listing("PartialObjectMetadataList", METADATA_LIST, METADATA_PAGE)
+        pages = self._pages(path, operation, listing, {"fieldSelector": f"metadata.name={name}"})
+        found = [metadata_of(one).get("namespace") for page in pages for one in page.get("items") or []]
+        return [one for one in found if isinstance(one, str) and is_namespace(one)]
 
     def permissions(self, namespace: str) -> Permissions:
         """Return what the server allows us to do with the Secrets of a namespace."""

@@ -120,7 +120,8 @@ def _wanted(spec: SyncSpec, snapshot: SourceSnapshot, report: ClusterReport | No
         is_listed = isinstance(source, ListedSecret) and (rows is None or want.target in rows)
         return isinstance(source, Certificate) or is_listed
 
-    wants = spec.cluster.routed_copies(snapshot.names, spec.explicit_certificate)
+    cluster = spec.cluster.with_selected(report.selected if report else {})
+    wants = cluster.routed_copies(snapshot.names, spec.explicit_certificate)
     return {want.target for want in wants if spec.certificate in (None, want.certificate) and is_wanted(want)}
 
 

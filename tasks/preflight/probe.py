@@ -30,8 +30,10 @@ from tasks.preflight.diagnose import DryRunResult
 from tasks.preflight.missing import missing_findings, not_allowed_findings, unused_findings
 from tasks.preflight.model import Check, CheckStatus, Finding, Preflight, Readiness, RenewalWindow
 from tasks.preflight.schedule import shortest_window
+from tasks.preflight.selected import selection_findings
 from tasks.runtime.shutdown import stop
 from tasks.source.issuance import CertificateStatus, add_status, issuance_of
+from tasks.target.selected import select
 
 MAX_CLUSTERS_AT_ONCE = 16
 
@@ -179,6 +181,11 @@ def _check_target(probe: _Probe, cluster: Cluster, config: SyncConfig, ops: str)
         if identity.status is CheckStatus.ERROR:
             return
         probe.check = Check.RIGHTS
+        if cluster.selectors_of(None):
+            chosen = select(client, cluster)
+            probe.findings += selection_findings(cluster, chosen, client.user)
+            bound = {one: tuple(set(names) & {*chosen.bound}) for one, names in chosen.found.items()}
+            cluster = cluster.with_selected(bound)
         names, verbs = cluster.namespaces_of(None), required_verbs(prune=cluster.prune)
         with ThreadPoolExecutor(MAX_CONNECTIONS) as pool:
             reviews = pool.map(lambda name: _permissions(client, name, verbs), names)

@@ -15,7 +15,7 @@ Manifest = dict[str, Any]
 _HERE = Path(__file__).parent
 _ONCE = ("target/rbac.yaml", "target/admission-policy.yaml")
 _WHERE_PRUNED = "target/prune-policy.yaml"
-_PER_NAMESPACE = "target/namespace-role.yaml"
+_PER_NAMESPACE, _WHERE_SELECTED = "target/namespace-role.yaml", "target/selector-role.yaml"
 _OPS_ONCE, _OPS_NAMESPACE = "ops/rbac.yaml", "ops/namespace-role.yaml"
 _OPS_CREDENTIALS = "ops/credentials-role.yaml"
 _EVENTS = {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]}
@@ -45,6 +45,8 @@ def manifests(cluster: Cluster, account: str = ACCOUNT) -> Iterator[Manifest]:
     for name in (*_ONCE, _WHERE_PRUNED) if cluster.prune else _ONCE:
         for document in _documents(name):
             yield _adapted(document, cluster, account)
+    for document in _documents(_WHERE_SELECTED) if cluster.selectors_of(None) else ():
+        yield _adapted(document, cluster, account)
     for namespace in cluster.namespaces_of(None):
         for document in _documents(_PER_NAMESPACE):
             yield _in_namespace(_adapted(document, cluster, account), namespace)
@@ -76,14 +78,18 @@ def _adapted(document: Manifest, cluster: Cluster, account: str) -> Manifest:
 
 def _with_prune(document: Manifest) -> Manifest:
     """Return a document with the rights and rules for deleting."""
-    if document["kind"] == "Role":
-        rules = [{**rule, "verbs": [*rule["verbs"], "delete"]} for rule in document["rules"]]
+    if document["kind"] in ("Role", "ClusterRole"):
+        rules = [_with_delete(rule) for rule in document["rules"]]
         return {**document, "rules": rules}
     if document["kind"] == "ValidatingAdmissionPolicy":
         spec = document["spec"]
         validations = [_PRUNED.get(one["message"], one) for one in spec["validations"]]
         return {**document, "spec": {**spec, "validations": validations}}
     return document
+
+
+def _with_delete(rule: Manifest) -> Manifest:
+    return {**rule, "verbs": [*rule["verbs"], "delete"]} if rule["resources"] == ["secrets"] else rule
 
 
 def _with_events(document: Manifest) -> Manifest:
@@ -100,7 +106,7 @@ def _named(part: Any, account: str) -> Any:
         return {
             key: _name(value, account) if key in _NAMES and isinstance(value, str) else _named(value, account)
             for key, value in part.items()
-        }
+        } | {key: [_name(one, account) for one in part[key]] for key in _LISTED & part.keys()}
     if isinstance(part, list):
         return [_named(one, account) for one in part]
     return part.replace(_USER, _user(account)) if isinstance(part, str) else part
@@ -115,7 +121,7 @@ def _user(account: str) -> str:
     return f"system:serviceaccount:{account}:{account}"
 
 
-_NAMES = frozenset({"name", "namespace", "policyName"})
+_NAMES, _LISTED = frozenset({"name", "namespace", "policyName"}), frozenset({"resourceNames"})
 _USER = _user(ACCOUNT)
 
 

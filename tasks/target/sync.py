@@ -28,6 +28,7 @@ from tasks.target.identity import verify_identity
 from tasks.target.notes import write_notes
 from tasks.target.read import list_namespaces, read_copies
 from tasks.target.remembered import Look
+from tasks.target.selected import list_selected
 from tasks.target.write import Writer
 
 
@@ -64,6 +65,8 @@ def _sync(target: ClusterClient, spec: SyncSpec, look: Look) -> ClusterReport:
     observed, warnings = look.observed, verify_identity(target, spec, datetime.now(UTC))
     look.warnings, look.credential = tuple(warnings), target.credential_version
     list_namespaces(target, spec.namespaces, observed)
+    spec, selected = _select(target, spec, observed, warnings)
+    of_namespaces = len(observed.failures)
     listed = spec.snapshot.listed
     spec, plan = _plan(target, spec, observed)
     plan = with_prune_forecast(plan, spec, clock_of(target.server_time, datetime.now(UTC)))
@@ -79,7 +82,8 @@ def _sync(target: ClusterClient, spec: SyncSpec, look: Look) -> ClusterReport:
         failures += more
     else:
         spec.memory.gathering.drop(spec.cluster.name)
-    if not (spec.dry_run or spec.urgent_only or failures):
+    # A namespace that can't be listed keeps no note from the copies in others.
+    if not (spec.dry_run or spec.urgent_only or failures[of_namespaces:]):
         warnings += _note(target, spec, plan, look)
     return ClusterReport(
         cluster=spec.cluster.name,
@@ -88,7 +92,19 @@ def _sync(target: ClusterClient, spec: SyncSpec, look: Look) -> ClusterReport:
         failures=tuple(failures),
         warnings=tuple(warnings),
         source=unfit_among(listed, spec.snapshot),
+        selected=selected,
     )
+
+
+def _select(
+    target: ClusterClient, spec: SyncSpec, observed: ObservedState, warnings: list[str]
+) -> tuple[SyncSpec, dict[str, tuple[str, ...]]]:
+    """The spec with the namespaces that have the labels of routes; no request without such routes."""
+    if not spec.cluster.selectors_of(spec.certificate):
+        return spec, {}
+    spec, chosen = list_selected(target, spec, observed)
+    warnings += chosen.warnings
+    return spec, chosen.found
 
 
 def _plan(target: ClusterClient, spec: SyncSpec, observed: ObservedState) -> tuple[SyncSpec, Plan]:

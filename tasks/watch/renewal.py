@@ -145,8 +145,8 @@ class Renewal:
         """The plan of a run, from memory. Raises Doubt and UnsafePlan."""
         cluster, name = self.spec.cluster, str(self.spec.certificate)
         entry = self.spec.snapshot.entries.get(name)
-        if not isinstance(entry, Certificate):
-            raise Doubt
+        if cluster.selectors_of(name) or not isinstance(entry, Certificate):
+            raise Doubt  # which namespaces have the label, only the target tells
         snapshot = SourceSnapshot(certificates=(entry,), cluster_id=self.spec.snapshot.cluster_id)
         observed = self.remembered.observed(self._targets(snapshot), name)
         if not observed.namespaces.issuperset(self.spec.namespaces):
@@ -222,7 +222,7 @@ class Renewal:
     def _collides(self, name: str) -> bool:
         """Whether another certificate of OPS has a copy of the same name, as far as placeholders tell."""
         cluster = self.spec.cluster
-        routed = cluster.routed_copies(self.spec.snapshot.names) if cluster.has_placeholders else ()
+        routed = cluster.routed_copies(self.spec.snapshot.names) if cluster.collides_late else ()
         return any(one.refusal for one in routed if one.certificate == name)
 
     def _creates(self) -> bool:

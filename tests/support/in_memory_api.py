@@ -27,6 +27,7 @@ ADMIN, ACCOUNT = "admin", "system:serviceaccount:tls-sync:tls-sync"
 READS, WRITES = frozenset({"get", "list"}), frozenset({"get", "list", "create", "patch"})
 TLS = "kubernetes.io/tls"
 SECRETS = re.compile(r"/api/v1/namespaces/([^/]+)/secrets(?:/([^/]+))?")
+NAMESPACES, ROLE_BINDINGS = "/api/v1/namespaces", "/apis/rbac.authorization.k8s.io/v1/rolebindings"
 NAMESPACE = re.compile(r"/api/v1/namespaces/([^/]+)")
 OWN_KEYS = frozenset({"tls.crt", "tls.key", "ca.crt"})
 OWNED_BY: Path = ("metadata", "labels", "tls-sync.io/owner")
@@ -151,6 +152,10 @@ class MemoryApi:
     def __init__(self, grants: Mapping[str, frozenset[str]], *, policy: bool = True) -> None:
         """`policy` is tasks/setup/target/admission-policy.yaml."""
         self.namespaces, self.ending, self.uid = set(grants), set[str](), str(uuid.uuid4())
+        self.labels: dict[str, dict[str, str]] = {}
+        """Labels of namespaces."""
+        self.bound = set[str]()
+        """Namespaces that have a RoleBinding to tls-sync-receiver."""
         self._grants, self._policy, self._lock = grants, policy, threading.RLock()
         self._secrets: dict[tuple[str, str], Secret] = {}
         self._pages: dict[str, tuple[int, list[Secret]]] = {}
@@ -187,12 +192,22 @@ class MemoryApi:
                 raise Denied(404, "namespaces")
             whole = "PartialObjectMetadata" if ask.accept == METADATA else "Namespace"
             return 200, {"kind": whole, "metadata": {"name": found[1], "uid": self.uid}}
+        if ask.path in (NAMESPACES, ROLE_BINDINGS):
+            selected = self._labelled(ask) if ask.path == NAMESPACES else self.bound
+            items = [{"metadata": {"name": one, "namespace": one}} for one in sorted(selected)]
+            return 200, {"kind": "PartialObjectMetadataList", "metadata": {}, "items": items}
         if found := SECRETS.fullmatch(ask.path):
             return self._secret(ask, user, found[1], found[2] or "")
         raise Denied(404, "")
 
     def _verbs(self, namespace: str, user: str) -> frozenset[str]:
-        return frozenset({"*"}) if user == ADMIN else self._grants.get(namespace, frozenset())
+        if user == ADMIN:
+            return frozenset({"*"})
+        return WRITES if namespace in self.bound else self._grants.get(namespace, frozenset())
+
+    def _labelled(self, ask: Request) -> set[str]:
+        key, _, value = (ask.query or {})["labelSelector"].partition("=")
+        return {one for one in self.namespaces if self.labels.get(one, {}).get(key) == value}
 
     def _secret(self, ask: Request, user: str, namespace: str, name: str) -> Answer:
         verbs = {"GET": "get" if name else "list", "POST": "create", "PATCH": "patch", "PUT": "update"}

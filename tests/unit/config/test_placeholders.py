@@ -162,6 +162,23 @@ FAULTS: dict[str, tuple[dict[str, Any], list[str]]] = {
             for key in ("allowedNamespaces", "namespaces")
         ],
     ),
+    "labels and names": (
+        {"certificates": ["web-*"], "namespaces": ["web-dev"], "namespaceSelector": {"team": "web"}},
+        ["namespaces[0]: goes into a route without namespaceSelector; move it there"],
+    ),
+    "two bounds": (
+        {**BY_NAME, "namespaceSelector": {"team": "web"}},
+        ["allowedNamespaces: goes without namespaceSelector, whose labels bound it; remove one of them"],
+    ),
+    "no namespaces": ({"certificates": ["web-*"]}, ["namespaces: is required; add it"]),
+    "a selector that is none": (
+        {"certificates": ["web-*"], "namespaceSelector": {"te am": "web"}},
+        ["namespaceSelector: not a label and its value, as in `team: web`"],
+    ),
+    "a selector of everything": (
+        {"certificates": ["web-*"], "namespaceSelector": {}},
+        ["namespaces: is required; add it"],
+    ),
     "one name for all, in one namespace": (
         {"certificates": ["*-dev-tls"], "namespaces": ["web-dev"], "name": "tls"},
         ["name: goes with exactly one certificate, without a glob; split the route"],
@@ -206,3 +223,37 @@ def test_an_explanation_says_where_it_goes_and_where_not() -> None:
         "  not to other-dev: the route's `allowedNamespaces` don't have it",
     ]
     assert Reason.INVALID_TARGET_NAME.sentence in explain(given, "dev", "a.b-dev-tls")[1]
+
+
+BY_LABEL = {"certificates": ["*-dev-tls"], "namespaceSelector": {"receives": "web"}}
+
+
+def test_labels_of_namespaces_bound_what_placeholders_yield() -> None:
+    """Without placeholders each namespace with the label gets a copy, with them the one of the name."""
+    found = {"receives=web": ("homarr-dev", "other")}
+    everywhere = cluster(BY_LABEL)
+    assert everywhere.selectors_of(None) == ("receives=web",)
+    assert everywhere.selectors_of("homarr-tls") == ()
+    assert copies(everywhere, "homarr-dev-tls") == {}
+    assert set(copies(everywhere.with_selected(found), "homarr-dev-tls")) == {
+        HOMARR,
+        "homarr-dev-tls -> other/homarr-dev-tls",
+    }
+    by_name = cluster({**BY_LABEL, "namespaces": ["{1}-dev"]}).with_selected(found)
+    assert copies(by_name, "homarr-dev-tls", "web-dev-tls") == {HOMARR: ""}
+
+
+def test_a_certificate_for_a_namespace_by_name_and_by_label_is_written_once() -> None:
+    """Routes that agree about a copy do not collide; two certificates under one name do."""
+    plain = {"certificates": ["homarr-dev-tls"], "namespaces": ["homarr-dev"]}
+    found = {"receives=web": ("homarr-dev",)}
+    assert copies(cluster(plain, BY_LABEL).with_selected(found), "homarr-dev-tls") == {HOMARR: ""}
+    renamed = {**plain, "certificates": ["web-dev-tls"], "name": "homarr-dev-tls"}
+    both = copies(cluster(renamed, BY_LABEL).with_selected(found), "homarr-dev-tls", "web-dev-tls")
+    assert both[HOMARR] == both["web-dev-tls -> homarr-dev/homarr-dev-tls"] == "TargetCollision"
+
+
+def test_an_explanation_names_the_label() -> None:
+    """Which namespaces have it, the target tells."""
+    (line, *_) = explain(config(BY_LABEL), "dev", "homarr-dev-tls")[1:]
+    assert line.endswith("to namespaces of dev with the label receives=web, where it is bound")

@@ -130,6 +130,7 @@ def test_every_parameter_is_described_in_the_ui() -> None:
         ("tasks/setup/ops/namespace-role.yaml", {"get", "list"}),
         ("tasks/setup/target/namespace-role.yaml", {"list", "get", "patch", "create"}),
         ("tasks/setup/target/rbac.yaml", {"get"}),
+        ("tasks/setup/target/selector-role.yaml", {"list", "get", "patch", "create"}),
     ],
 )
 def test_the_shipped_rights_are_the_least(path: str, verbs: set[str]) -> None:

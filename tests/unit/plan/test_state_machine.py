@@ -64,14 +64,17 @@ from tests.support.in_memory_api import (
 
 STEPS = os.environ.get("TLS_SYNC_STEPS")
 NAMES = ("web-a", "web-b")
-TARGETS = (("app-a", "web-a"), ("app-a", "web-b"), ("app-b", "web-b"))
+TARGETS = (("app-a", "web-a"), ("app-a", "web-b"), ("app-b", "web-b"), ("app-c", "web-a"))
 BY_LABEL = ("app-b", "web-b")
 """A shared route sends it, as long as the cluster has the label."""
+BY_NAMESPACE = ("app-c", "web-a")
+"""A route sends it as long as its namespace has a label, and lets us."""
 CONTESTED = ("app-a", "web-b")
 """As long as the cluster has another label, web-a is sent there, too."""
 ROUTES = [
     {"certificates": ["web-*"], "namespaces": ["app-a"]},
     {"certificates": ["other-*"], "namespaces": ["app-b"]},
+    {"certificates": ["web-a*"], "namespaceSelector": {"receives": "web"}},
 ]
 BY_NAME = {"certificates": ["web-*"], "namespaces": ["app-{1}"]}
 SHARED = [
@@ -329,6 +332,8 @@ class Fleet:
     """The same without the label that the shared route selects."""
     contested: SyncConfig
     """The same with a label that another route selects."""
+    mark: Callable[[bool, bool], object]
+    """Labels namespace app-c, or not, and binds our role there, or not."""
     ops: MemoryApi | None = None
     """OPS, where it is in memory and can be restored from a snapshot of etcd."""
 
@@ -364,9 +369,15 @@ def _config_for(cluster_id: str, labels: dict[str, str]) -> SyncConfig:
 
 def memory_fleet() -> Fleet:
     apis = {"ops": MemoryApi({SOURCE_NAMESPACE: READS}), "dev": MemoryApi({"app-a": WRITES, "app-b": WRITES})}
+    apis["dev"].namespaces.add("app-c")
+
+    def mark(labelled: bool, bound: bool) -> None:
+        apis["dev"].labels["app-c"] = {"receives": "web"} if labelled else {}
+        apis["dev"].bound = {"app-c"} if bound else set()
+
     hands = {name: Hand(api.exchange) for name, api in apis.items()}
     ways = {name: api.answer for name, api in apis.items()}
-    return Fleet(hands, ways, *configs_for(apis["dev"].uid), apis["ops"])
+    return Fleet(hands, ways, *configs_for(apis["dev"].uid), mark, apis["ops"])
 
 
 @dataclass
@@ -435,7 +446,8 @@ class SyncMachine(RuleBasedStateMachine):
         self.ever: set[frozenset[tuple[str, str]]] = set()
         """All that OPS had at any time, each with all of its keys."""
         self.edited: set[Place] = set()
-        for hand, namespace in ((self.ops, SOURCE_NAMESPACE), (self.dev, "app-a"), (self.dev, "app-b")):
+        self.allow(labelled=True, bound=True)
+        for hand, namespace in ((self.ops, SOURCE_NAMESPACE), *((self.dev, f"app-{one}") for one in "abc")):
             for name in hand.names(namespace):
                 hand.hold(namespace, name, None)
                 hand.delete(namespace, name)
@@ -528,6 +540,17 @@ class SyncMachine(RuleBasedStateMachine):
 
     # On the target.
 
+    def allow(self, *, labelled: bool, bound: bool) -> None:
+        self.labelled, self.bound = labelled, bound
+        self.fleet.mark(labelled, bound)
+
+    @rule(labelled=st.booleans(), bound=st.booleans(), then=st.booleans())
+    def change_the_namespace(self, labelled: bool, bound: bool, then: bool) -> None:
+        """Its owner asks for certificates, or does not any more, and lets us, or does not."""
+        self.allow(labelled=labelled, bound=bound)
+        if then:
+            self.sync()
+
     def by_hand(self, place: Place, deed: Deed) -> None:
         kind, name = deed
         DEEDS[kind][name](self.dev, *place)
@@ -605,6 +628,8 @@ class SyncMachine(RuleBasedStateMachine):
         assert not third.dev.written, "the third run writes"
         assert second.rows == third.rows == first.rows
         assert second.report.failures == first.report.failures
+        unbound = [failure.code for failure in first.report.failures if "create rolebinding" in str(failure)]
+        assert unbound == ["Forbidden"] * (self.labelled and not self.bound)
         if set(third.rows.values()) <= {("keep", "InSync")} and len(third.rows) == len(self.wanted):
             assert not third.asked_for_data, "a private key was read, and nothing had changed"
 
@@ -613,6 +638,8 @@ class SyncMachine(RuleBasedStateMachine):
         return [place for place in TARGETS if self.senders(place) and self.is_routed(place)]
 
     def is_routed(self, place: Place) -> bool:
+        if place == BY_NAMESPACE:
+            return self.labelled and self.bound
         return place != BY_LABEL or self.config is not self.fleet.unlabelled
 
     def senders(self, place: Place) -> list[str]:

@@ -11,9 +11,12 @@ import pytest
 import yaml
 
 from tasks.config.load import load_config
+from tasks.config.routes import Route
+from tasks.config.schema import Cluster
 from tasks.domain import annotations
 from tasks.plan.orphans import MIN_RUNS
 from tasks.setup.manifests import manifests, ops_manifests, render
+from tasks.target.selected import binding_command
 
 ROOT = Path(__file__).parents[3]
 TARGET = ROOT / "tasks" / "setup" / "target"
@@ -218,3 +221,47 @@ def test_a_wrong_word_is_one_clear_sentence(arguments: tuple[str, str], text: st
     assert (done.returncode, done.stdout) == (1, "")
     assert text in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def selecting(prune: bool) -> Cluster:
+    (dev,) = load_config(str(EXAMPLE)).named("dev")
+    route = {"certificates": ["web-*"], "namespaceSelector": {"tls-sync.io/receives": "web"}}
+    routes = (*dev.routes, Route.model_validate(route))
+    return dev.model_copy(update={"prune": prune, "routes": routes})
+
+
+@pytest.mark.parametrize("prune", [False, True])
+def test_a_role_for_labelled_namespaces_is_bound_to_nobody(prune: bool) -> None:
+    """It allows what the Role of a named namespace does; bound is only the right to see who asks."""
+    found = list(manifests(selecting(prune)))
+    (receiver,) = (one for one in found if one["metadata"]["name"] == "tls-sync-receiver")
+    role = next(one for one in found if one["kind"] == "Role")
+    assert receiver["rules"] == role["rules"]
+    bindings = [one for one in found if one["kind"].endswith("RoleBinding")]
+    assert "tls-sync-receiver" not in {one["roleRef"]["name"] for one in bindings}
+    (selector,) = (one for one in found if one["metadata"]["name"] == "tls-sync-selector" and "rules" in one)
+    assert {verb for rule in selector["rules"] for verb in rule["verbs"]} == {"list"}
+    assert [rule["resources"] for rule in selector["rules"]] == [["namespaces"], ["rolebindings"]]
+    assert binding_command("web", "system:serviceaccount:tls-sync:tls-sync") == (
+        "kubectl --namespace web create rolebinding tls-sync --clusterrole=tls-sync-receiver "
+        "--serviceaccount=tls-sync:tls-sync"
+    )
+
+
+def test_another_account_may_list_its_own_bindings() -> None:
+    """The name in its ClusterRole is that of the bindings which its owners are told to make."""
+    found = list(manifests(selecting(prune=False), "tls-sync-web"))
+    (selector,) = (
+        one for one in found if one["metadata"]["name"] == "tls-sync-web-selector" and "rules" in one
+    )
+    assert [rule.get("resourceNames") for rule in selector["rules"]] == [None, ["tls-sync-web"]]
+    command = binding_command("web", "system:serviceaccount:tls-sync-web:tls-sync-web").split()
+    assert command[command.index("rolebinding") + 1] == "tls-sync-web"
+    assert "--clusterrole=tls-sync-web-receiver" in command
+
+
+def test_a_user_that_is_no_service_account_is_bound_by_its_name() -> None:
+    """An exec plugin or a client certificate has a user name, which a server's text is not shown for."""
+    assert binding_command("web", "tls-sync@example.org") == (
+        "kubectl --namespace web create rolebinding tls-sync --clusterrole=tls-sync-receiver --user=USER"
+    )
