@@ -29,6 +29,7 @@ ROUTE = {
     "allowedNamespaces": "Where namespaces have {1} or {name}: all that may come out.",
     "name": "Another name on the target. {name} is the certificate's name, {1} what the * took.",
     "served": "Where applications serve them, host or host:port. Only the inventory connects there.",
+    "metadata": "Labels and annotations that its copies get, with keys of allowedMetadata.",
 }
 DESCRIPTIONS = {
     "SyncConfig": {
@@ -38,6 +39,7 @@ DESCRIPTIONS = {
         "waves": "When clusters of a later wave wait.",
         "taskRunner": "What runs the tasks of the clusters: threads, or workers of Dask.",
         "fleet": "How the clusters of a fleet are grouped.",
+        "allowedMetadata": "The keys of labels and annotations that routes may give to copies.",
         "hostnames": "DNS names of certificates, for several clusters. What a cluster may get is the union.",
         "routes": "Which certificates are copied where, for several clusters.",
         "clusters": "The targets. What no route names is not copied.",
@@ -54,6 +56,14 @@ DESCRIPTIONS = {
     },
     "Fleet": {
         "by": "A label of clusters: those of a wave with the same value are the group VALUE-wave-N.",
+    },
+    "AllowedMetadata": {
+        "labels": "Keys of labels; none that a tool which manages objects acts on.",
+        "annotations": "Keys of annotations, likewise.",
+    },
+    "Metadata": {
+        "labels": "Labels of the copies, as in team: web.",
+        "annotations": 'Annotations of the copies, as in reloader.stakater.com/match: "true".',
     },
     "Credentials": {
         "namespace": "On OPS, and for nothing else: Secrets tls-sync-kubeconfig-<cluster>, key config.",
@@ -117,6 +127,8 @@ _RULES: dict[Any, JsonSchemaValue] = {
     values.pattern: {"pattern": _pattern(names.GLOB)},
     values.hostname: {"pattern": r"^(?:(?:\*|[a-z0-9-]+)\.)*[a-z0-9-]+\.[a-z0-9-]+$"},
     values.address: {"pattern": _pattern(names.ADDRESS)},
+    values.metadata_key: {"pattern": _pattern(names.LABEL_KEY)},
+    values.annotations: {"propertyNames": {"pattern": _pattern(names.LABEL_KEY)}},
     values.selector: {
         "propertyNames": {"pattern": _pattern(names.LABEL_KEY)},
         "additionalProperties": {"type": "string", "pattern": _pattern(names.LABEL_VALUE)},

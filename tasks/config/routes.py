@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, ConfigDict, Field
-from pydantic.alias_generators import to_camel
+from pydantic import AfterValidator, Field
 
 from tasks.config import values
-from tasks.domain.models import Model, Row, SecretRef
+from tasks.config.metadata import NOTHING_GIVEN, Metadata
+from tasks.config.section import Section
+from tasks.domain.models import Row, SecretRef
 from tasks.domain.names import is_glob, is_name, is_namespace, matches
 from tasks.domain.patterns import PatternIndex
 from tasks.domain.placeholders import filled, has_placeholder, taken_by
@@ -32,10 +33,6 @@ Address = Annotated[str, AfterValidator(values.address)]
 Labels = Annotated[dict[str, str], AfterValidator(values.selector)]
 
 
-class Section(Model):
-    model_config = ConfigDict(alias_generator=to_camel)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RoutedCopy(Row):
     """One copy that a route defines on a target."""
@@ -47,6 +44,8 @@ class RoutedCopy(Row):
     refusal: Reason | None = None
     """Why it is not written, whatever OPS and the target have."""
     detail: str = ""
+    metadata: Metadata = NOTHING_GIVEN
+    """The labels and annotations that the route gives it."""
 
 
 class Route(Section):
@@ -60,6 +59,8 @@ class Route(Section):
     name: NameTemplate | None = None
     served: tuple[Address, ...] = ()
     """Addresses at which applications serve these certificates; only the inventory connects to them."""
+    metadata: Metadata = NOTHING_GIVEN
+    """Labels and annotations of its copies, with keys of `allowedMetadata`."""
 
     @property
     def possible_namespaces(self) -> tuple[str, ...]:
@@ -121,7 +122,7 @@ class Route(Section):
             return
         for namespace in self.namespaces:
             target = SecretRef(namespace=namespace, name=self.name or certificate)
-            yield RoutedCopy(target=target, certificate=certificate, literal=literal)
+            yield RoutedCopy(target=target, certificate=certificate, literal=literal, metadata=self.metadata)
 
     def _filled_copies(self, certificate: str, taken: str | None, literal: bool) -> Iterator[RoutedCopy]:
         """Yield the copies in namespaces that are allowed, and those whose names are none, with a refusal."""
@@ -135,6 +136,7 @@ class Route(Section):
                     certificate=certificate,
                     literal=literal,
                     refusal=None if valid else Reason.INVALID_TARGET_NAME,
+                    metadata=self.metadata,
                 )
 
 
@@ -152,7 +154,8 @@ def _apart(copies: list[RoutedCopy]) -> list[RoutedCopy]:
     if len({replace(one, literal=True) for one in copies}) == 1:
         return [*by_certificate.values()]
     senders = sorted(by_certificate)
-    refusal = partial(replace, refusal=Reason.TARGET_COLLISION, detail=join_limited(senders))
+    detail = join_limited(senders) if len(senders) > 1 else f"{senders[0]}, by routes that differ"
+    refusal = partial(replace, refusal=Reason.TARGET_COLLISION, detail=detail)
     return [refusal(by_certificate[name]) for name in senders]
 
 

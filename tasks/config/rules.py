@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tasks.config.faults import EMPTY, MISSING, Fault, Located, list_of
+from tasks.config.metadata import metadata_faults
 from tasks.config.route_rules import route_faults, shared_faults
 from tasks.domain import names
 from tasks.domain.text import printable
@@ -113,6 +114,7 @@ def cross_faults(document: dict[str, Any]) -> Iterator[Fault]:
             yield f"{path}.clusterId", message
     yield from shared_faults(document, clusters)
     yield from route_faults(document, clusters)
+    yield from metadata_faults(document, clusters)
     yield from _mixed_groups(clusters, _fleet_label(document))
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, StrictBool, StrictFloat, StrictInt
 
 from tasks.config import rules, values
+from tasks.config.metadata import AllowedMetadata, Metadata
 from tasks.config.routes import (
     Hostname,
     Label,
@@ -17,13 +18,13 @@ from tasks.config.routes import (
     Namespace,
     Route,
     RoutedCopy,
-    Section,
     SharedHostnames,
     SharedRoute,
     with_collisions,
 )
+from tasks.config.section import Section
 from tasks.domain.errors import ConfigError
-from tasks.domain.models import SecretRef
+from tasks.domain.models import MetadataKeys, SecretRef
 from tasks.domain.names import UID, is_name
 from tasks.domain.parameters import RunParameters
 from tasks.domain.patterns import PatternIndex
@@ -106,6 +107,19 @@ class Cluster(Section):
     def routes_certificate(self, certificate: str) -> bool:
         return any(route.sends(certificate) for route in self.routes)
 
+    @property
+    def given_metadata(self) -> tuple[Metadata, ...]:
+        """The labels and annotations that its routes give to copies."""
+        return tuple(route.metadata for route in self.routes if route.metadata.keys)
+
+    @property
+    def metadata_keys(self) -> MetadataKeys:
+        given = self.given_metadata
+        return MetadataKeys(
+            labels=frozenset(key for one in given for key in one.labels),
+            annotations=frozenset(key for one in given for key in one.annotations),
+        )
+
 
 class Source(Section):
     namespace: Namespace
@@ -162,6 +176,8 @@ class SyncConfig(Section):
     waves: Waves = Waves()
     task_runner: TaskRunner = TaskRunner()
     fleet: Fleet = Fleet()
+    allowed_metadata: AllowedMetadata = AllowedMetadata()
+    """Keys of labels and annotations that routes may give to copies."""
     hostnames: tuple[SharedHostnames, ...] = Field(default=(), min_length=1)
     routes: tuple[SharedRoute, ...] = Field(default=(), min_length=1)
     clusters: tuple[Cluster, ...] = Field(min_length=1)

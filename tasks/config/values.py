@@ -2,6 +2,9 @@
 
 from tasks.domain import names, placeholders
 
+MAX_ANNOTATION_BYTES = 64 * 1024
+"""Maximum size of all annotations of a route: Kubernetes allows 256 KiB for everyone's on an object."""
+
 
 def namespace(text: str) -> str:
     if not names.is_namespace(text):
@@ -91,3 +94,27 @@ def selector(labels: dict[str, str]) -> dict[str, str]:
         if not (names.LABEL_KEY.fullmatch(key) and names.LABEL_VALUE.fullmatch(value)):
             raise ValueError("not a label and its value, as in `team: web`")
     return labels
+
+
+def metadata_key(text: str) -> str:
+    """Accept the key of a label or annotation that a route may give to a copy."""
+    prefix, slash, _ = text.rpartition("/")
+    if not names.LABEL_KEY.fullmatch(text) or (slash and not names.is_name(prefix)):
+        raise ValueError("not the key of a label or annotation, as in `team` or `example.org/team`")
+    if tool := names.reserving_tool(text):
+        raise ValueError(f"a key of {tool}, which would act on the copy; allow keys of its readers")
+    return text
+
+
+def annotations(given: dict[str, str]) -> dict[str, str]:
+    size = 0
+    for key, value in given.items():
+        if not names.LABEL_KEY.fullmatch(key):
+            raise ValueError("not the key of an annotation, as in `example.org/team`")
+        try:
+            size += len(key) + len(value.encode())
+        except UnicodeEncodeError:
+            raise ValueError("text that is not valid Unicode") from None
+    if size > MAX_ANNOTATION_BYTES:
+        raise ValueError(f"are more than {MAX_ANNOTATION_BYTES // 1024} KiB, with their keys; shorten them")
+    return given

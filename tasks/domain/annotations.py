@@ -14,6 +14,9 @@ SERIAL = "tls-sync.io/serial"
 SOURCE_CLUSTER = "tls-sync.io/source-cluster"
 """The uid of OPS's kube-system. Copies written by earlier versions get it with their next renewal."""
 
+ROUTE_METADATA = "tls-sync.io/metadata"
+"""The keys of the labels and annotations that the route gave the copy; absent where it gave none."""
+
 ADOPT = "tls-sync.io/adopt"
 """Set on the target by its administrators: the owner that may take over the Secret."""
 LOSE_KEYS = "lose-other-keys"
@@ -36,4 +39,5 @@ ANNOTATIONS = frozenset({SOURCE, FINGERPRINT, NOT_BEFORE, NOT_AFTER, SERIAL})
 METADATA = LABELS | ANNOTATIONS
 STAMPED = METADATA | {SOURCE_CLUSTER}
 ORPHAN_MARKS = frozenset({ORPHANED_SINCE, ORPHANED_SEEN, ORPHANED_RUNS})
-READ_ANNOTATIONS = STAMPED | ORPHAN_MARKS | {ADOPT, PRUNE, NOTE}
+OWN_METADATA = STAMPED | {ROUTE_METADATA}
+READ_ANNOTATIONS = OWN_METADATA | ORPHAN_MARKS | {ADOPT, PRUNE, NOTE}

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from functools import cached_property, lru_cache
 from hashlib import sha256
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 
@@ -286,6 +286,13 @@ class OrphanRecord(Row):
     """Why the copy is never deleted, or an empty text."""
 
 
+class MetadataKeys(NamedTuple):
+    """Keys of labels and annotations that routes give to the copies of a cluster."""
+
+    labels: frozenset[str] = frozenset()
+    annotations: frozenset[str] = frozenset()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManagedKeys(Row):
     """Who wrote a Secret on a target, according to managedFields."""
@@ -293,7 +300,9 @@ class ManagedKeys(Row):
     ours: frozenset[str] | None = None
     """Keys of `data` in our Apply entry; empty between patch and apply, None without an entry of ours."""
     ours_metadata: frozenset[str] = frozenset()
-    """Labels and annotations in our Apply entry."""
+    """Labels and annotations of tls-sync's own in our Apply entry."""
+    ours_given: frozenset[str] = frozenset()
+    """The others there, which a route gave: `labels/KEY` and `annotations/KEY`."""
     others: frozenset[str] = frozenset()
     """Keys of `data` that any other manager owns."""
     written: str = ""
@@ -322,9 +331,9 @@ class TargetSecret(Row):
     resource_version: str
     type: str
     labels: _Interned = field(default_factory=dict)
-    """Only the labels that decide ownership."""
+    """Only the labels that decide ownership, and those that routes give."""
     annotations: _Interned = field(default_factory=dict)
-    """Only our own: others may contain a key, as last-applied-configuration does."""
+    """Only our own and those that routes give: others may contain a key (last-applied-configuration)."""
     managed: ManagedKeys = ManagedKeys()
     immutable: bool = False
     terminating: bool = False

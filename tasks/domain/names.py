@@ -21,6 +21,26 @@ LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
 DATA_KEY = re.compile(r"[-._A-Za-z0-9]{1,253}")  # of a Secret or ConfigMap
 UID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")  # RFC 9562, as Kubernetes writes it
 
+RESERVED_DOMAINS = {
+    "tls-sync.io": "tls-sync",
+    "cert-manager.io": "cert-manager",
+    "argocd.argoproj.io": "Argo CD",
+    "helm.sh": "Helm",
+    "fluxcd.io": "Flux",
+    "k14s.io": "kapp",
+    "objectset.rio.cattle.io": "Rancher",
+    "kubernetes.io": "Kubernetes",
+    "k8s.io": "Kubernetes",
+    "x-k8s.io": "Kubernetes",
+}
+"""Domains of keys that make a tool write, adopt or delete an object, each with its subdomains, by the tool.
+
+Kubernetes' are reserved as a whole: `applyset.kubernetes.io/part-of` lets `kubectl apply --prune` delete, and
+each release may give a meaning to one more.
+"""
+DESCRIBING_KEYS = frozenset(f"app.kubernetes.io/{one}" for one in ("name", "version", "component", "part-of"))
+"""Keys of these domains that only describe; `managed-by` and `instance` say who manages an object."""
+
 # No certificate is sent to the cluster's own namespaces, nor to those of the tools that manage it.
 PROTECTED = frozenset({"default", "cert-manager", "argocd", "tls-sync"})
 
@@ -43,6 +63,15 @@ def data_keys(names: Iterable[object]) -> frozenset[str]:
 
 def is_protected(namespace: str) -> bool:
     return namespace in PROTECTED or namespace.startswith("kube-")
+
+
+def reserving_tool(key: str) -> str:
+    """Return the tool whose key of a label or annotation this is; empty where no copy is harmed by it."""
+    domain = key.rpartition("/")[0]
+    if not domain or key in DESCRIBING_KEYS:
+        return ""
+    parents = (domain.split(".", number)[-1] for number in range(domain.count(".") + 1))
+    return next((RESERVED_DOMAINS[one] for one in parents if one in RESERVED_DOMAINS), "")
 
 
 def is_glob(pattern: str) -> bool:

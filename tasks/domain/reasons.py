@@ -28,6 +28,7 @@ class Reason(ExplainedCode):
     IN_SYNC = "InSync", "the target has the same content"
     CERTIFICATE_RENEWED = "CertificateRenewed", "OPS has different content"
     SOURCE_CHANGED = "SourceChanged", "the route now sends another certificate under this name"
+    METADATA_CHANGED = "MetadataChanged", "the route gives other labels or annotations than the copy has"
     DRIFTED = "Drifted", "the copy was edited on the target"
     WOULD_DOWNGRADE = (
         "WouldDowngrade",

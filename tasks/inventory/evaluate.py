@@ -40,6 +40,7 @@ STATUSES = {
     Reason.IN_SYNC: Status.IN_SYNC,
     Reason.CERTIFICATE_RENEWED: Status.STALE,
     Reason.SOURCE_CHANGED: Status.STALE,
+    Reason.METADATA_CHANGED: Status.STALE,
     Reason.DRIFTED: Status.DRIFTED,
     Reason.MISSING_ON_TARGET: Status.MISSING,
     Reason.MISSING_ON_SOURCE: Status.ORPHANED,

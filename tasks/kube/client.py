@@ -19,13 +19,13 @@ from typing import Any, NamedTuple, TypeVar
 from tasks.domain.annotations import SECRET_TYPE
 from tasks.domain.errors import ClusterError
 from tasks.domain.failure_codes import FailureCode
-from tasks.domain.models import ListedSecret, SecretRef, TargetSecret
+from tasks.domain.models import ListedSecret, MetadataKeys, SecretRef, TargetSecret
 from tasks.domain.names import UID, is_name, is_namespace
 from tasks.kube.calls import OTHER_KIND, OTHER_OBJECT, Calls, Listing
 from tasks.kube.listed_secrets import parse_listed_secrets, written_of
 from tasks.kube.permissions import Permissions, parse_permissions
 from tasks.kube.responses import MALFORMED, Event, ResponseError, metadata_of, name_of, parse_event
-from tasks.kube.target_secrets import parse_target_secret, parse_target_secrets
+from tasks.kube.target_secrets import NO_KEYS, parse_target_secret, parse_target_secrets
 from tasks.kube.transport import USER_AGENT_OF_DATA, Request
 
 R = TypeVar("R")
@@ -51,6 +51,7 @@ class Written(NamedTuple):
     metadata: dict[str, Any]
     """As the server sent it: the annotations of others may hold anything, so it goes no further."""
     type: str
+    given: MetadataKeys = NO_KEYS
 
     @property
     def resource_version(self) -> str:
@@ -59,13 +60,16 @@ class Written(NamedTuple):
     def target_secret(self) -> TargetSecret | None:
         """Return the Secret as a list would show it; None if the metadata is malformed."""
         try:
-            return parse_target_secret(self.metadata, self.type)
+            return parse_target_secret(self.metadata, self.type, self.given)
         except MALFORMED:
             return None
 
 
 class ClusterClient(Calls):
     """The requests to one cluster. Every method raises ClusterError."""
+
+    given_metadata: MetadataKeys = NO_KEYS
+    """The labels and annotations of others' keys that are read of a Secret: routes give them to copies."""
 
     def cluster_id(self) -> str:
         """Return the uid of namespace kube-system, which identifies a cluster for its whole life."""
@@ -138,7 +142,7 @@ class ClusterClient(Calls):
     def target_secrets(self, namespace: str) -> list[TargetSecret]:
         """Return all Secrets of a namespace, of any type and owner, without their data."""
         path, operation = self._secrets_path(namespace), f"list secrets in {namespace}"
-        listing = Listing("Table", TABLE, METADATA_PAGE, partial(_with_rows, parse_target_secrets))
+        listing = Listing("Table", TABLE, METADATA_PAGE, partial(_with_rows, self._parse_secrets))
         found: list[TargetSecret] = []
         for page in self._pages(path, operation, listing):
             found += self._rows_of(namespace, page, operation)
@@ -151,10 +155,13 @@ class ClusterClient(Calls):
         if table is None:
             return None
         self._expect(operation, table, kind="Table")
-        found: list[TargetSecret] = self._rows(_with_rows(parse_target_secrets, table), operation)
+        found: list[TargetSecret] = self._rows(_with_rows(self._parse_secrets, table), operation)
         if [secret.ref for secret in found] != [ref]:
             raise self._error(FailureCode.PROTOCOL, operation, detail=OTHER_KIND)
         return found[0]
+
+    def _parse_secrets(self, table: dict[str, Any]) -> list[TargetSecret]:
+        return parse_target_secrets(table, self.given_metadata)
 
     def _rows_of(self, namespace: str, parsed: dict[str, Any], operation: str) -> list[Any]:
         """Return the rows, which must all be of this namespace."""
@@ -294,7 +301,7 @@ class ClusterClient(Calls):
         sent = {key: value for key, value in (request.body or {})["data"].items() if value is not None}
         if found.get("data") != sent:
             raise self._error(FailureCode.ALTERED, operation)  # managedFields would not show it
-        return Written(metadata, str(found.get("type")))
+        return Written(metadata, str(found.get("type")), self.given_metadata)
 
     def annotate(
         self,
@@ -318,7 +325,7 @@ class ClusterClient(Calls):
         self._expect(operation, found, kind="PartialObjectMetadata", name=ref.name, namespace=ref.namespace)
         if found["metadata"].get("uid") != uid:
             raise self._error(FailureCode.PROTOCOL, operation, detail=OTHER_OBJECT)
-        return Written(found["metadata"], SECRET_TYPE)
+        return Written(found["metadata"], SECRET_TYPE, self.given_metadata)
 
     def delete(self, ref: SecretRef, *, uid: str, version: str) -> None:
         """Delete the object with this uid and resourceVersion. CONFLICT if the object has changed."""

@@ -59,6 +59,7 @@ def client_of_target(config: SyncConfig, cluster: Cluster, deadline: float) -> I
     """Raises ClusterError. `deadline` is a time.monotonic() value."""
     key = (cluster.name, cluster.context, cluster.allow_exec, config.credentials)
     with _client(key, deadline, lambda: access_of(config, cluster, deadline)) as client:
+        client.given_metadata = cluster.metadata_keys
         yield client
 
 

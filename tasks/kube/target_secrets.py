@@ -8,8 +8,16 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from tasks.domain.annotations import ADOPT, FIELD_MANAGER, LABELS, LAST_APPLIED, MANAGED_BY, READ_ANNOTATIONS
-from tasks.domain.models import CONFIG, ManagedKeys, SecretRef, TargetSecret
+from tasks.domain.annotations import (
+    ADOPT,
+    FIELD_MANAGER,
+    LABELS,
+    LAST_APPLIED,
+    MANAGED_BY,
+    OWN_METADATA,
+    READ_ANNOTATIONS,
+)
+from tasks.domain.models import CONFIG, ManagedKeys, MetadataKeys, SecretRef, TargetSecret
 from tasks.domain.reasons import Reason
 from tasks.kube.responses import MALFORMED, metadata_of, name_of
 
@@ -17,6 +25,7 @@ _CHECKED = TypeAdapter(tuple[TargetSecret], config=CONFIG)
 """A tuple of one: pydantic ignores the config for a lone dataclass, and its errors would quote the input."""
 
 Strings = Mapping[str, str]
+NO_KEYS = MetadataKeys()
 
 # Sources of the marks: cert-manager.io/docs/usage/certificate; Helm's standard labels; Argo CD, resource
 # tracking; Flux, kustomize-controller and helm-controller.
@@ -48,20 +57,21 @@ _FOREIGN_MANAGERS: tuple[tuple[Reason, re.Pattern[str], Callable[[Strings, Strin
 )
 
 
-def parse_target_secrets(table: dict[str, Any]) -> list[TargetSecret]:
+def parse_target_secrets(table: dict[str, Any], given: MetadataKeys = NO_KEYS) -> list[TargetSecret]:
     """Parse the rows of a Table of Secrets. Raises one of MALFORMED if the Table is malformed.
 
-    A malformed row becomes a Secret that is UNREADABLE. A row without a name or a namespace is left out.
+    `given` are the keys that routes give. A malformed row becomes a Secret that is UNREADABLE. A row without
+    a name or a namespace is left out.
     """
     titles = [column["name"] for column in table["columnDefinitions"]]
     type_column = titles.index("Type")
-    rows = (_parse_row(row, type_column) for row in table.get("rows") or [])
+    rows = (_parse_row(row, type_column, given) for row in table.get("rows") or [])
     return [row for row in rows if row]
 
 
-def _parse_row(row: Any, type_column: int) -> TargetSecret | None:
+def _parse_row(row: Any, type_column: int, given: MetadataKeys) -> TargetSecret | None:
     try:
-        return parse_target_secret(row["object"]["metadata"], row["cells"][type_column])
+        return parse_target_secret(row["object"]["metadata"], row["cells"][type_column], given)
     except MALFORMED:
         found = row.get("object") if isinstance(row, dict) else None
         name, namespace = name_of(found), metadata_of(found).get("namespace")
@@ -71,7 +81,9 @@ def _parse_row(row: Any, type_column: int) -> TargetSecret | None:
         return TargetSecret(ref=ref, uid="", resource_version="", type="", managed_by=Reason.UNREADABLE)
 
 
-def parse_target_secret(metadata: dict[str, Any], secret_type: str) -> TargetSecret:
+def parse_target_secret(
+    metadata: dict[str, Any], secret_type: str, given: MetadataKeys = NO_KEYS
+) -> TargetSecret:
     """Return only the metadata that decisions need: an annotation of someone else may contain a key."""
     managers = metadata.get("managedFields") or []
     facts = {
@@ -79,8 +91,8 @@ def parse_target_secret(metadata: dict[str, Any], secret_type: str) -> TargetSec
         "uid": metadata["uid"],
         "resource_version": metadata["resourceVersion"],
         "type": secret_type,
-        "labels": _pick(metadata.get("labels"), LABELS),
-        "annotations": _pick(metadata.get("annotations"), READ_ANNOTATIONS),
+        "labels": _pick(metadata.get("labels"), LABELS | given.labels),
+        "annotations": _pick(metadata.get("annotations"), READ_ANNOTATIONS | given.annotations),
         "managed": _managed_keys(managers),
         "managed_by": find_foreign_manager(metadata),
         "has_last_applied": LAST_APPLIED in (metadata.get("annotations") or {}),
@@ -127,6 +139,7 @@ def _pick(mapping: dict[str, str] | None, keys: frozenset[str]) -> dict[str, str
 def _managed_keys(managers: list[dict[str, Any]]) -> ManagedKeys:
     ours: frozenset[str] | None = None
     ours_metadata: frozenset[str] = frozenset()
+    ours_given: frozenset[str] = frozenset()
     others: frozenset[str] = frozenset()
     written = ""
     for entry in managers:
@@ -134,15 +147,24 @@ def _managed_keys(managers: list[dict[str, Any]]) -> ManagedKeys:
         if entry.get("manager") == FIELD_MANAGER and entry.get("operation") == "Apply":
             metadata = fields.get("f:metadata") or {}
             ours = _keys(fields.get("f:data"))
-            ours_metadata = _interned_keys(
-                _keys(metadata.get("f:labels")) | _keys(metadata.get("f:annotations"))
-            )
+            labels, annotations = _keys(metadata.get("f:labels")), _keys(metadata.get("f:annotations"))
+            ours_metadata, ours_given = _sorted_out(labels, annotations)
             written = str(entry.get("time") or "")
         else:
             others = _interned_keys(others | _keys(fields.get("f:data")))
             if ours is None and entry.get("manager") == FIELD_MANAGER:  # a patch that an apply follows
                 ours = frozenset()
-    return ManagedKeys(ours=ours, ours_metadata=ours_metadata, others=others, written=written)
+    return ManagedKeys(
+        ours=ours, ours_metadata=ours_metadata, ours_given=ours_given, others=others, written=written
+    )
+
+
+@lru_cache(maxsize=1000)
+def _sorted_out(labels: frozenset[str], annotations: frozenset[str]) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the keys of tls-sync's own, and the others with their part of the metadata."""
+    given = {f"labels/{key}" for key in labels - OWN_METADATA}
+    given |= {f"annotations/{key}" for key in annotations - OWN_METADATA}
+    return (labels | annotations) & OWN_METADATA, frozenset(given)
 
 
 def _keys(fields: dict[str, Any] | None) -> frozenset[str]:

@@ -8,6 +8,7 @@ The decision table:
 | valid, routed here                   | ours, same content                 | keep    | InSync              |
 | valid, routed here                   | ours, other content                | update  | CertificateRenewed  |
 | valid, routed here                   | ours, sent by another route before | update  | SourceChanged       |
+| valid, routed here                   | ours, the route's metadata differs | update  | MetadataChanged     |
 | valid, routed here                   | ours, edited by someone            | update  | Drifted             |
 | valid, routed here                   | ours, edited, and newer than OPS's | refuse  | WouldDowngrade      |
 | valid, routed here                   | ours, newer than OPS's             | refuse  | WouldDowngrade      |
@@ -124,7 +125,7 @@ def make_plan(  # noqa: PLR0913  the facts that decide, each passed once
         elif not isinstance(source, ListedSecret):
             change = decide(want, source, copy, hostnames, owner, now)
             rows += [change] if change else []
-        elif copy and rules and is_in_sync_by_note(copy, source, owner, rules, now):
+        elif copy and rules and is_in_sync_by_note(want, copy, source, owner, rules, now):
             rows.append(in_sync(want, copy))
         elif certificate in (None, want.certificate):
             unread[want.target] = want.certificate
@@ -134,11 +135,15 @@ def make_plan(  # noqa: PLR0913  the facts that decide, each passed once
     return Plan(cluster=cluster.name, changes=tuple(ordered), unread=unread)
 
 
-def is_in_sync_by_note(
-    copy: TargetSecret, source: ListedSecret, owner: Owner, rules: Rules, now: datetime
+def is_in_sync_by_note(  # noqa: PLR0913, PLR0917  as for decide()
+    want: RoutedCopy, copy: TargetSecret, source: ListedSecret, owner: Owner, rules: Rules, now: datetime
 ) -> bool:
     """Whether the metadata of both sides proves the row that `decide` would make of the content."""
-    return find_obstacle(copy, owner) is None and note.proves_sync(copy, source, owner, rules, now)
+    return (
+        find_obstacle(copy, owner) is None
+        and ownership.carries(copy, want.metadata)
+        and note.proves_sync(copy, source, owner, rules, now)
+    )
 
 
 def with_undecided(plan: Plan, copies: Mapping[SecretRef, TargetSecret], owner: Owner) -> Plan:
@@ -221,7 +226,7 @@ def decide(  # noqa: PLR0913, PLR0917  one row of the table is made of these
     if obstacle := find_obstacle(current, owner):
         return row(Action.REFUSE, obstacle, obstacle_detail(obstacle, current, owner))
     newer = is_newer(current, old, source, now)
-    action, reason = compare(source, current, newer=newer) if ours else adopt(newer=newer)
+    action, reason = compare(want, source, current, newer=newer) if ours else adopt(newer=newer)
     change = row(action, reason, f"the copy is unfit: {current.unfit}" if current.unfit else "")
     return with_preconditions(change, source, current) if change.writes else change
 
@@ -269,7 +274,9 @@ def obstacle_detail(obstacle: Reason, current: TargetSecret, owner: Owner) -> st
     return ""
 
 
-def compare(source: Certificate, current: TargetSecret, *, newer: bool) -> tuple[Action, Reason]:
+def compare(
+    want: RoutedCopy, source: Certificate, current: TargetSecret, *, newer: bool
+) -> tuple[Action, Reason]:
     """What to do with a copy of ours."""
     if ownership.is_drifted(current, source):
         # The annotations of an edited copy prove nothing: only a copy that was read can be newer.
@@ -282,9 +289,10 @@ def compare(source: Certificate, current: TargetSecret, *, newer: bool) -> tuple
         return Action.REFUSE, Reason.WOULD_DOWNGRADE
     if sent_from != str(source.ref):
         return Action.UPDATE, Reason.SOURCE_CHANGED
-    if current.annotations.get(annotations.FINGERPRINT) == source.version.fingerprint:
-        return Action.KEEP, Reason.IN_SYNC
-    return Action.UPDATE, Reason.CERTIFICATE_RENEWED
+    if current.annotations.get(annotations.FINGERPRINT) != source.version.fingerprint:
+        return Action.UPDATE, Reason.CERTIFICATE_RENEWED
+    same = ownership.carries(current, want.metadata)
+    return (Action.KEEP, Reason.IN_SYNC) if same else (Action.UPDATE, Reason.METADATA_CHANGED)
 
 
 def adopt(*, newer: bool) -> tuple[Action, Reason]:

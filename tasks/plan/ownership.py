@@ -7,6 +7,7 @@ we sent, nobody has changed a value since: this shows every edit without reading
 from datetime import datetime
 from functools import lru_cache
 
+from tasks.config.metadata import Metadata
 from tasks.domain.annotations import (
     ADOPT,
     COPIED_KEYS,
@@ -22,6 +23,7 @@ from tasks.domain.annotations import (
     ORPHANED_SINCE,
     OWNER,
     PRUNE,
+    ROUTE_METADATA,
     SERIAL,
     SOURCE,
     SOURCE_CLUSTER,
@@ -52,6 +54,20 @@ def annotations(certificate: Certificate) -> dict[str, str]:
 def source_cluster_annotation(owner: Owner) -> dict[str, str]:
     """The annotation that says from which OPS cluster a copy came."""
     return {SOURCE_CLUSTER: owner.cluster_id}
+
+
+def metadata_record(given: Metadata) -> dict[str, str]:
+    """The annotation that says which labels and annotations the route gave; none where it gave none."""
+    return {ROUTE_METADATA: given.record} if given.keys else {}
+
+
+def carries(secret: TargetSecret, given: Metadata) -> bool:
+    """Whether an unedited copy has what its route gives, and nothing else that a route gave."""
+    return (
+        secret.annotations.get(ROUTE_METADATA, "") == given.record
+        and given.labels.items() <= secret.labels.items()
+        and given.annotations.items() <= secret.annotations.items()
+    )
 
 
 def is_ours(secret: TargetSecret, owner: Owner) -> bool:
@@ -119,7 +135,7 @@ def is_drifted(secret: TargetSecret, source: Certificate) -> bool:
         or not ours <= COPIED_KEYS
         or (same and ours != expected)  # an earlier version claimed a key to drop it, and never did
         or not secret.managed.others <= ours
-        or secret.managed.ours_metadata != _metadata_of(secret)
+        or not _has_its_metadata(secret)
     )
 
 
@@ -145,12 +161,20 @@ def is_untouched(secret: TargetSecret) -> bool:
     """Whether nobody else has written to the data and metadata of our copy."""
     managed = secret.managed
     ours = managed.ours or frozenset()
-    return managed.ours_metadata == _metadata_of(secret) and managed.others <= ours <= COPIED_KEYS
+    return _has_its_metadata(secret) and managed.others <= ours <= COPIED_KEYS
 
 
-def _metadata_of(secret: TargetSecret) -> frozenset[str]:
-    """The metadata that our Apply entry must own; copies of earlier versions don't name the OPS cluster."""
-    return STAMPED if SOURCE_CLUSTER in secret.annotations else METADATA
+def _has_its_metadata(secret: TargetSecret) -> bool:
+    """Whether our Apply entry owns all metadata that we wrote: someone else's value would have ended that."""
+    record = secret.annotations.get(ROUTE_METADATA)
+    own = STAMPED if SOURCE_CLUSTER in secret.annotations else METADATA  # earlier versions wrote no stamp
+    own = own if record is None else own | {ROUTE_METADATA}
+    return secret.managed.ours_metadata == own and secret.managed.ours_given == _keys_of(record or "")
+
+
+@lru_cache(maxsize=1000)
+def _keys_of(record: str) -> frozenset[str]:
+    return frozenset(record.split())
 
 
 def orphan_annotations(record: OrphanRecord) -> dict[str, str]:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
+from tasks.config.metadata import NOTHING_GIVEN, Metadata
 from tasks.config.routes import RoutedCopy
 from tasks.config.routing import Routing
 from tasks.domain.annotations import FIELD_MANAGER, FINGERPRINT
@@ -49,7 +50,7 @@ class SecretApplier:
 
     @cached_property
     def _routed(self) -> dict[SecretRef, RoutedCopy]:
-        """Made only where a Secret has changed since the plan was made."""
+        """Made only where a Secret has changed since the plan was made, or routes give metadata."""
         routed = self._spec.cluster.routed_copies(self._spec.snapshot.names, self._spec.explicit_certificate)
         return {one.target: one for one in routed}
 
@@ -87,6 +88,10 @@ class SecretApplier:
     def apply_once(self, secret: dict[str, Any], change: Change) -> Change | None:
         """Like `apply`, without another attempt: what goes wrong is raised, whatever has been written."""
         return self._check_and_apply(secret, change)
+
+    def _metadata_of(self, target: SecretRef) -> Metadata:
+        """What the route gives to this copy; most clusters have no route that gives anything."""
+        return self._routed[target].metadata if self._spec.cluster.given_metadata else NOTHING_GIVEN
 
     def source_secret(self, name: str) -> dict[str, Any] | None:
         assert self._source
@@ -175,12 +180,15 @@ class SecretApplier:
                 self._target.apply(change.target, body, uid=current.uid, field_manager=FIELD_MANAGER)
 
     def _manifest(self, change: Change, certificate: Certificate, data: dict[str, bytes]) -> dict[str, Any]:
-        """Return a Secret with our metadata and the data, and nothing else of the source."""
+        """Return a Secret with our and the route's metadata and the data, and nothing else of the source."""
+        given = self._metadata_of(change.target)
         return tls_secret_manifest(
             change.target,
             data,
-            labels=ownership.labels(self._spec.config.owner),
-            annotations=ownership.annotations(certificate)
+            labels=given.labels | ownership.labels(self._spec.config.owner),
+            annotations=given.annotations
+            | ownership.metadata_record(given)
+            | ownership.annotations(certificate)
             | ownership.source_cluster_annotation(self._spec.owner),
             existing=(change.uid, str(change.resource_version)) if change.uid else None,
         )

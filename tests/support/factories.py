@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from hypothesis import HealthCheck, settings
 from pydantic import TypeAdapter
 
+from tasks.config.metadata import NOTHING_GIVEN, Metadata
 from tasks.config.schema import Cluster, SyncConfig
 from tasks.domain import annotations
 from tasks.domain.failure_codes import FailureCode
@@ -97,18 +98,19 @@ def snapshot(*found: SourceEntry, **values: Any) -> SourceSnapshot:
     )
 
 
-def target_secret(
+def target_secret(  # noqa: PLR0913  each test gives one or two of them
     holds: Certificate | None = None,
     *,
     namespace: str = NAMESPACE,
     name: str | None = None,
     owner: str = OWNER,
     stamped: bool = True,
+    given: Metadata = NOTHING_GIVEN,
     **values: Any,
 ) -> TargetSecret:
     """Our copy of a certificate, as a run would find it that wrote it before; labelled ones bear our stamp.
 
-    Not `stamped`, it is as an earlier version wrote it.
+    Not `stamped`, it is as an earlier version wrote it. `given` is what its route gave then.
     """
     source = holds or certificate()
     fields: dict[str, Any] = {
@@ -116,9 +118,13 @@ def target_secret(
         "uid": "uid-of-copy",
         "resource_version": "41",
         "type": annotations.SECRET_TYPE,
-        "labels": ownership.labels(owner),
-        "annotations": ownership.annotations(source),
-        "managed": ManagedKeys(ours=frozenset(source.keys), ours_metadata=METADATA),
+        "labels": given.labels | ownership.labels(owner),
+        "annotations": given.annotations | ownership.metadata_record(given) | ownership.annotations(source),
+        "managed": ManagedKeys(
+            ours=frozenset(source.keys),
+            ours_metadata=METADATA.union(ownership.metadata_record(given)),
+            ours_given=given.keys,
+        ),
     }
     if not stamped:
         fields["managed"] = replace(fields["managed"], ours_metadata=annotations.METADATA)
@@ -144,9 +150,12 @@ def foreign_secret(namespace: str = NAMESPACE, name: str = NAME, **values: Any) 
 
 
 def route(
-    certificates: Iterable[str] = (NAME,), namespaces: Iterable[str] = (NAMESPACE,), name: str | None = None
+    certificates: Iterable[str] = (NAME,),
+    namespaces: Iterable[str] = (NAMESPACE,),
+    name: str | None = None,
+    **values: Any,
 ) -> dict[str, Any]:
-    return {"certificates": list(certificates), "namespaces": list(namespaces), "name": name}
+    return {"certificates": list(certificates), "namespaces": list(namespaces), "name": name, **values}
 
 
 def cluster(

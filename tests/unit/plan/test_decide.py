@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tasks.config.metadata import Metadata
 from tasks.config.routing import Routing
 from tasks.config.schema import Cluster
 from tasks.domain import annotations
@@ -55,6 +56,8 @@ few = settings(law, max_examples=50)
 
 REF = SecretRef(namespace=NAMESPACE, name=NAME)
 LITERAL, GLOB, ELSEWHERE = route(), route(["homarr-*"]), route(["other-tls"])
+GIVEN = Metadata(labels={"team": "web"}, annotations={"example.org/a": "1"})
+GIVES = {"metadata": GIVEN.model_dump()}
 OWN = certificate()
 EDITED = ManagedKeys(ours=frozenset({"tls.crt"}), ours_metadata=METADATA, others=frozenset({"tls.key"}))
 CHECK_REASONS = tuple(Reason)[tuple(Reason).index(Reason.MISSING_DATA) :]
@@ -135,6 +138,17 @@ ROWS = {
     ),
     "valid, routed here | ours, sent by another route before | update | SourceChanged": Row(
         (LITERAL, GLOB), FIT, (target_secret(certificate("other-tls"), name=NAME),)
+    ),
+    "valid, routed here | ours, the route's metadata differs | update | MetadataChanged": Row(
+        (LITERAL | GIVES, GLOB | GIVES),
+        FIT,
+        (
+            target_secret(),
+            target_secret(given=Metadata(labels={"team": "ops"}, annotations={"example.org/a": "1"})),
+            target_secret(given=Metadata(labels={"team": "web"}, annotations={"example.org/a": "2"})),
+            target_secret(given=Metadata(labels={"team": "web"})),
+            target_secret(given=Metadata(labels={"team": "web", "tier": "1"}, annotations=GIVEN.annotations)),
+        ),
     ),
     "valid, routed here | ours, edited by someone | update | Drifted": Row(
         (LITERAL, GLOB),

@@ -30,7 +30,8 @@ from hypothesis.stateful import (
 
 from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE, Issuer
 from tasks.config.load import parse_config
-from tasks.config.schema import SyncConfig
+from tasks.config.metadata import Metadata
+from tasks.config.schema import Cluster, SyncConfig
 from tasks.domain.annotations import NOTE, NOTE_MANAGER
 from tasks.domain.errors import ClusterError
 from tasks.domain.models import ClusterReport, SourceSnapshot
@@ -81,6 +82,13 @@ SHARED = [
     {"labels": {"receives": "web"}, **BY_NAME, "allowedNamespaces": ["app-b"]},
     {"labels": {"contested": "yes"}, **BY_NAME, "allowedNamespaces": ["app-a"], "name": "web-b"},
 ]
+GIVEN = (
+    Metadata(),
+    Metadata(labels={"team": "ops"}),
+    Metadata(labels={"team": "net"}, annotations={"example.org/reload": "true"}),
+    Metadata(annotations={"example.org/reload": "true", "team": "ops"}),
+)
+"""What the first route gives to its copies, at one time or another."""
 Data = dict[str, str]
 NOW = datetime.now(UTC).replace(microsecond=0)
 ISSUER = Issuer()
@@ -263,6 +271,9 @@ EDITS: dict[str, Doing] = {
     "the begin": tagging("annotations", "tls-sync.io/not-before", "2020-01-01"),
     "no end": tagging("annotations", "tls-sync.io/not-after", None),
     "a team's label": tagging("labels", "team", "web"),
+    "no team's label": tagging("labels", "team", None),
+    "an annotation of the route": tagging("annotations", "example.org/reload", "false"),
+    "what the route gave": tagging("annotations", "tls-sync.io/metadata", None),
 }
 ADDITIONS: dict[str, Doing] = {
     "another key": patching(data={"extra": GARBAGE}),
@@ -412,11 +423,17 @@ class Run:
         }
 
 
+def target_client(run: Run, cluster: Cluster) -> WiredClient:
+    client = WiredClient("dev", run.dev)
+    client.given_metadata = cluster.metadata_keys
+    return client
+
+
 @contextmanager
 def wired(run: Run) -> Iterator[None]:
     """Clients on the wires of this run; one thread each, so that the same steps give the same story."""
     with (
-        patch.object(delivery, "client_of_target", lambda *_: WiredClient("dev", run.dev)),
+        patch.object(delivery, "client_of_target", lambda _, cluster, *__: target_client(run, cluster)),
         patch.object(delivery, "client_of_source", lambda *_: WiredClient("OPS", run.ops)),
         patch.object(entries, "client_of_source", lambda *_: WiredClient("OPS", run.ops)),
         patch.object(source_reader, "MAX_CONNECTIONS", 1),
@@ -437,7 +454,7 @@ class SyncMachine(RuleBasedStateMachine):
         super().__init__()
         self.fleet = fleet = type(self).make_fleet()
         self.ops, self.dev = fleet.hands["ops"], fleet.hands["dev"]
-        self.config = fleet.config
+        self.base, self.given = fleet.config, GIVEN[0]
         self.number = 2
         self.on_ops: dict[str, Data] = {}
         self.snapshots: list[dict[str, Data]] = [{}]
@@ -527,16 +544,30 @@ class SyncMachine(RuleBasedStateMachine):
     @rule(labelled=st.booleans(), then=st.booleans())
     def label_the_cluster(self, labelled: bool, then: bool) -> None:
         """A shared route is for it, or is not any more; its copy stays then."""
-        self.config = self.fleet.config if labelled else self.fleet.unlabelled
+        self.base = self.fleet.config if labelled else self.fleet.unlabelled
         if then:
             self.sync()
 
     @rule(contested=st.booleans(), then=st.booleans())
     def contest_a_name(self, contested: bool, then: bool) -> None:
         """The placeholders of another route give web-a the name of web-b's copy."""
-        self.config = self.fleet.contested if contested else self.fleet.config
+        self.base = self.fleet.contested if contested else self.fleet.config
         if then:
             self.sync()
+
+    @rule(given=st.sampled_from(GIVEN), then=st.booleans())
+    def give_metadata(self, given: Metadata, then: bool) -> None:
+        """The first route gives its copies other labels and annotations, or none any more."""
+        self.given = given
+        if then:
+            self.sync()
+
+    @property
+    def config(self) -> SyncConfig:
+        (cluster,) = self.base.clusters
+        first = cluster.routes[0].model_copy(update={"metadata": self.given})
+        routes = (first, *cluster.routes[1:])
+        return self.base.model_copy(update={"clusters": (cluster.model_copy(update={"routes": routes}),)})
 
     # On the target.
 
@@ -640,11 +671,11 @@ class SyncMachine(RuleBasedStateMachine):
     def is_routed(self, place: Place) -> bool:
         if place == BY_NAMESPACE:
             return self.labelled and self.bound
-        return place != BY_LABEL or self.config is not self.fleet.unlabelled
+        return place != BY_LABEL or self.base is not self.fleet.unlabelled
 
     def senders(self, place: Place) -> list[str]:
         """The certificates on OPS that routes give this name."""
-        contested = place == CONTESTED and self.config is self.fleet.contested
+        contested = place == CONTESTED and self.base is self.fleet.contested
         return [name for name in (NAMES if contested else (place[1],)) if name in self.on_ops]
 
     @rule()
@@ -795,6 +826,20 @@ class SyncMachine(RuleBasedStateMachine):
             assert now is not None
             assert is_ours(now)
             assert now["data"] == wanted
+            self.check_metadata(now, self.given if target[0] == "app-a" else GIVEN[0])
+
+    def check_metadata(self, copy: Manifest, given: Metadata) -> None:
+        """A copy has what its route gives, and nothing of ours beside that and our own."""
+        assert given.labels.items() <= texts(copy, "labels").items()
+        assert given.annotations.items() <= texts(copy, "annotations").items()
+        (entry,) = (
+            one["fieldsV1"]["f:metadata"]
+            for one in copy["metadata"]["managedFields"]
+            if (one["manager"], one["operation"]) == ("tls-sync", "Apply")
+        )
+        for part, wanted in (("labels", given.labels), ("annotations", given.annotations)):
+            written = {key.removeprefix("f:") for key in entry[f"f:{part}"]} - {"."}
+            assert {key for key in written if "tls-sync" not in key} - {OWNED_BY} == {*wanted}
 
     @invariant()
     def every_copy_is_whole(self) -> None:
