@@ -16,6 +16,7 @@ from pydantic_core import core_schema
 from tasks.config import values
 from tasks.config.schema import SyncConfig
 from tasks.domain import names
+from tasks.domain.further_keys import FURTHER_KEYS
 
 PATH = Path(__file__).with_name("tls-sync.schema.json")
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
@@ -30,6 +31,8 @@ ROUTE = {
     "name": "Another name on the target. {name} is the certificate's name, {1} what the * took.",
     "served": "Where applications serve them, host or host:port. Only the inventory connects there.",
     "metadata": "Labels and annotations that its copies get, with keys of allowedMetadata.",
+    "keys": "Keys of the Secret that are copied, too: combined formats, or keystores.",
+    "unverified": "Whether keystores are copied, although nobody can verify what they hold.",
 }
 DESCRIPTIONS = {
     "SyncConfig": {
@@ -127,6 +130,7 @@ _RULES: dict[Any, JsonSchemaValue] = {
     values.pattern: {"pattern": _pattern(names.GLOB)},
     values.hostname: {"pattern": r"^(?:(?:\*|[a-z0-9-]+)\.)*[a-z0-9-]+\.[a-z0-9-]+$"},
     values.address: {"pattern": _pattern(names.ADDRESS)},
+    values.further_key: {"enum": sorted(FURTHER_KEYS)},
     values.metadata_key: {"pattern": _pattern(names.LABEL_KEY)},
     values.annotations: {"propertyNames": {"pattern": _pattern(names.LABEL_KEY)}},
     values.selector: {

@@ -18,6 +18,8 @@ CLUSTER_SECONDS = 300.0
 RUN_LIMIT = timedelta(minutes=50)
 """Maximum duration of a run: the next one begins an hour after it."""
 
+MAX_DATA_BYTES = 900 * 1024
+"""Maximum size of the data of a copy: API servers accept 1 MiB, and a real chain has 4 to 16 KiB."""
 MAX_CERTIFICATES = 10_000
 """Maximum number of Secrets that OPS may list."""
 MIB = 1024 * 1024

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, StrictBool
 
 from tasks.config import values
 from tasks.config.metadata import NOTHING_GIVEN, Metadata
@@ -29,6 +29,7 @@ Label = Annotated[str, AfterValidator(values.label)]
 Pattern = Annotated[str, AfterValidator(values.pattern)]
 ClusterPattern = Annotated[str, AfterValidator(values.cluster_pattern)]
 Hostname = Annotated[str, AfterValidator(values.hostname)]
+FurtherKey = Annotated[str, AfterValidator(values.further_key)]
 Address = Annotated[str, AfterValidator(values.address)]
 Labels = Annotated[dict[str, str], AfterValidator(values.selector)]
 
@@ -46,6 +47,8 @@ class RoutedCopy(Row):
     detail: str = ""
     metadata: Metadata = NOTHING_GIVEN
     """The labels and annotations that the route gives it."""
+    keys: frozenset[str] = frozenset()
+    """The further keys that it gets."""
 
 
 class Route(Section):
@@ -61,6 +64,10 @@ class Route(Section):
     """Addresses at which applications serve these certificates; only the inventory connects to them."""
     metadata: Metadata = NOTHING_GIVEN
     """Labels and annotations of its copies, with keys of `allowedMetadata`."""
+    keys: tuple[FurtherKey, ...] = ()
+    """Keys that its copies get beside tls.crt, tls.key and ca.crt; see tasks/domain/further_keys.py."""
+    unverified: StrictBool = False
+    """Whether keystores are among `keys`, which nobody can verify."""
 
     @property
     def possible_namespaces(self) -> tuple[str, ...]:
@@ -82,6 +89,10 @@ class Route(Section):
     @property
     def has_placeholders_in_namespaces(self) -> bool:
         return any(map(has_placeholder, self.namespaces))
+
+    @cached_property
+    def further_keys(self) -> frozenset[str]:
+        return frozenset(self.keys)
 
     @cached_property
     def has_placeholders(self) -> bool:
@@ -122,7 +133,13 @@ class Route(Section):
             return
         for namespace in self.namespaces:
             target = SecretRef(namespace=namespace, name=self.name or certificate)
-            yield RoutedCopy(target=target, certificate=certificate, literal=literal, metadata=self.metadata)
+            yield RoutedCopy(
+                target=target,
+                certificate=certificate,
+                literal=literal,
+                metadata=self.metadata,
+                keys=self.further_keys,
+            )
 
     def _filled_copies(self, certificate: str, taken: str | None, literal: bool) -> Iterator[RoutedCopy]:
         """Yield the copies in namespaces that are allowed, and those whose names are none, with a refusal."""
@@ -137,6 +154,7 @@ class Route(Section):
                     literal=literal,
                     refusal=None if valid else Reason.INVALID_TARGET_NAME,
                     metadata=self.metadata,
+                    keys=self.further_keys,
                 )
 
 

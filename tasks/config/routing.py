@@ -40,6 +40,12 @@ class Routing:
         routes = self.routes(certificate, target.namespace)
         return any(_writes(route, certificate, target) for route in routes)
 
+    def keys_to(self, certificate: str, target: SecretRef) -> frozenset[str]:
+        """Return the further keys that a route sends there with the certificate."""
+        routes = self.routes(certificate, target.namespace)
+        found = (route.further_keys for route in routes if _writes(route, certificate, target))
+        return next(found, frozenset())
+
     def served_at(self, certificate: str, namespace: str) -> tuple[str, ...]:
         """Return the addresses at which a certificate of this namespace is served, sorted."""
         return tuple(sorted({one for route in self.routes(certificate, namespace) for one in route.served}))

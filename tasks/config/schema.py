@@ -113,6 +113,11 @@ class Cluster(Section):
         return tuple(route.metadata for route in self.routes if route.metadata.keys)
 
     @property
+    def further_keys(self) -> frozenset[str]:
+        """The keys beside tls.crt, tls.key and ca.crt that any of its routes sends."""
+        return frozenset(key for route in self.routes for key in route.keys)
+
+    @property
     def metadata_keys(self) -> MetadataKeys:
         given = self.given_metadata
         return MetadataKeys(

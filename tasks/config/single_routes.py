@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tasks.config.faults import EMPTY, MISSING, Fault, list_of, texts_of
+from tasks.domain.further_keys import KEYSTORES
 from tasks.domain.names import is_glob, matches
 from tasks.domain.placeholders import TAKEN, glob_of, has_placeholder
 
@@ -14,11 +15,23 @@ from tasks.domain.placeholders import TAKEN, glob_of, has_placeholder
 def single_faults(path: str, route: dict[str, Any]) -> Iterator[Fault]:
     yield from _name_faults(path, route)
     yield from _namespace_faults(path, route)
+    yield from _key_faults(path, route)
     yield from _allowed_faults(f"{path}.allowedNamespaces", route)
     if any(TAKEN in one for one in _templates(route)):
         for index, pattern in enumerate(list_of(route, "certificates")):
             if isinstance(pattern, str) and pattern.count("*") != 1:
                 yield f"{path}.certificates[{index}]", "must have one *, since {1} is what it takes"
+
+
+def _key_faults(path: str, route: dict[str, Any]) -> Iterator[Fault]:
+    """What can't be verified is sent only where the file says so."""
+    unverified, keys = route.get("unverified") is True, list_of(route, "keys")
+    keystores = [index for index, key in enumerate(keys) if isinstance(key, str) and key in KEYSTORES]
+    for index in () if unverified else keystores:
+        message = "can't be verified, since its password is never read; add `unverified: true`, or remove it"
+        yield f"{path}.keys[{index}]", message
+    if unverified and not keystores:
+        yield f"{path}.unverified", "goes with a keystore among `keys`; remove it"
 
 
 def has_placeholders(route: dict[str, Any]) -> bool:

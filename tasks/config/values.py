@@ -1,6 +1,8 @@
 """Rules for single values of the configuration. Each returns the value, or raises ValueError. Pure."""
 
 from tasks.domain import names, placeholders
+from tasks.domain.annotations import COPIED_KEYS
+from tasks.domain.further_keys import FURTHER_KEYS
 
 MAX_ANNOTATION_BYTES = 64 * 1024
 """Maximum size of all annotations of a route: Kubernetes allows 256 KiB for everyone's on an object."""
@@ -118,3 +120,11 @@ def annotations(given: dict[str, str]) -> dict[str, str]:
     if size > MAX_ANNOTATION_BYTES:
         raise ValueError(f"are more than {MAX_ANNOTATION_BYTES // 1024} KiB, with their keys; shorten them")
     return given
+
+
+def further_key(text: str) -> str:
+    if text in COPIED_KEYS:
+        raise ValueError("is always copied; remove it")
+    if text not in FURTHER_KEYS:
+        raise ValueError(f"not a key that cert-manager writes; there are {', '.join(sorted(FURTHER_KEYS))}")
+    return text

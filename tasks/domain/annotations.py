@@ -1,8 +1,12 @@
 """Labels, annotations and names that tls-sync writes on a Secret or reads from it."""
 
+from tasks.domain.further_keys import FURTHER_KEYS
+
 FIELD_MANAGER = "tls-sync"
 SECRET_TYPE = "kubernetes.io/tls"  # noqa: S105  a type, not a secret
 COPIED_KEYS = frozenset({"tls.crt", "tls.key", "ca.crt"})
+"""What each copy has, as far as OPS has it."""
+SENDABLE_KEYS = COPIED_KEYS | FURTHER_KEYS
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 OWNER = "tls-sync.io/owner"
@@ -14,6 +18,8 @@ SERIAL = "tls-sync.io/serial"
 SOURCE_CLUSTER = "tls-sync.io/source-cluster"
 """The uid of OPS's kube-system. Copies written by earlier versions get it with their next renewal."""
 
+KEYS = "tls-sync.io/keys"
+"""The further keys of the copy with their digests; absent where the route sends none. See plan/further.py."""
 ROUTE_METADATA = "tls-sync.io/metadata"
 """The keys of the labels and annotations that the route gave the copy; absent where it gave none."""
 
@@ -39,5 +45,5 @@ ANNOTATIONS = frozenset({SOURCE, FINGERPRINT, NOT_BEFORE, NOT_AFTER, SERIAL})
 METADATA = LABELS | ANNOTATIONS
 STAMPED = METADATA | {SOURCE_CLUSTER}
 ORPHAN_MARKS = frozenset({ORPHANED_SINCE, ORPHANED_SEEN, ORPHANED_RUNS})
-OWN_METADATA = STAMPED | {ROUTE_METADATA}
+OWN_METADATA = STAMPED | {ROUTE_METADATA, KEYS}
 READ_ANNOTATIONS = OWN_METADATA | ORPHAN_MARKS | {ADOPT, PRUNE, NOTE}

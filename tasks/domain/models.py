@@ -69,6 +69,18 @@ class CertificateResource(Row):
     uid: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FurtherKey(Row):
+    """A key of a Secret on OPS that is copied only where a route names it."""
+
+    name: str
+    size: int = 0
+    digest: str = ""
+    """Over its value and the fingerprint of the certificate."""
+    fault: Reason | None = None
+    """Why it can't be sent with the certificate."""
+
+
 class Certificate(Model):
     """The facts of a Secret on OPS that is fit to be sent."""
 
@@ -80,7 +92,11 @@ class Certificate(Model):
     keys: tuple[str, ...]
     """The keys of `data` that are copied, sorted."""
     kept_keys: tuple[str, ...] = ()
-    """The keys that are not copied, for example a keystore, sorted."""
+    """The other keys, for example a keystore, sorted; most are never copied."""
+    further: tuple[FurtherKey, ...] = ()
+    """Those of them that are copied where a route names them, sorted."""
+    size: int = 0
+    """Bytes of the data under `keys`; only where there are further ones."""
     serial: str
     """Serial number in hexadecimal."""
     issuer: str

@@ -28,6 +28,10 @@ class Reason(ExplainedCode):
     IN_SYNC = "InSync", "the target has the same content"
     CERTIFICATE_RENEWED = "CertificateRenewed", "OPS has different content"
     SOURCE_CHANGED = "SourceChanged", "the route now sends another certificate under this name"
+    KEYS_CHANGED = (
+        "KeysChanged",
+        "its keys beside tls.crt, tls.key and ca.crt are not those that the route sends",
+    )
     METADATA_CHANGED = "MetadataChanged", "the route gives other labels or annotations than the copy has"
     DRIFTED = "Drifted", "the copy was edited on the target"
     WOULD_DOWNGRADE = (
@@ -127,6 +131,19 @@ class Reason(ExplainedCode):
         "TargetCollision",
         "the routes send several certificates under this name, so none of them is written",
         "narrow the globs, or use {name} in the route's `name`",
+    )
+    MISSING_KEY = (
+        "MissingKey",
+        "the route sends a key that the Secret on OPS does not have",
+        (
+            "ask cert-manager for it (additionalOutputFormats or keystores of the Certificate), or remove it "
+            "from the route's `keys`"
+        ),
+    )
+    FORMAT_MISMATCH = (
+        "FormatMismatch",
+        "a combined format does not hold just what tls.crt and tls.key hold",
+        "re-issue the certificate (`cmctl renew`), or remove the key from the route's `keys`",
     )
     SOURCE_UNREAD = (
         "SourceUnread",

@@ -22,6 +22,7 @@ Document = dict[str, Any]
 def document(report: InventoryReport) -> Document:
     snapshot = report.snapshot
     copies = Counter(copy.certificate for copy in report.copies)
+    sent = {(copy.certificate, key) for copy in report.copies for key in copy.keys}
     return {
         "schemaVersion": SCHEMA_VERSION,
         "takenAt": time_text(report.now),
@@ -32,7 +33,7 @@ def document(report: InventoryReport) -> Document:
         "clusters": [_cluster(one) for one in report.clusters],
         "suspended": list(report.suspended),
         "certificates": [
-            _certificate(one, copies[one.ref.name], report.now) for one in snapshot.certificates
+            _certificate(one, copies[one.ref.name], sent, report.now) for one in snapshot.certificates
         ],
         "rejections": [
             {"name": one.ref.name, "reason": str(one.reason), "detail": one.detail}
@@ -52,7 +53,7 @@ def _cluster(cluster: ClusterStatus) -> Document:
     }
 
 
-def _certificate(one: Certificate, copies: int, now: datetime) -> Document:
+def _certificate(one: Certificate, copies: int, sent: set[tuple[str, str]], now: datetime) -> Document:
     version = one.version
     return {
         "name": one.ref.name,
@@ -62,7 +63,7 @@ def _certificate(one: Certificate, copies: int, now: datetime) -> Document:
         "serial": one.serial,
         "issuer": one.issuer,
         "keys": list(one.keys),
-        "keysThatStayOnOps": list(one.kept_keys),
+        "keysThatStayOnOps": [key for key in one.kept_keys if (one.ref.name, key) not in sent],
         "dnsNames": list(one.dns_names),
         "notBefore": time_text(version.not_before),
         "notAfter": time_text(version.not_after),
@@ -99,6 +100,8 @@ def _copy(one: CopyState, now: datetime) -> Document:
         "writtenAt": time_text(one.written_at),
         "onOps": _content(one.source, now),
         "served": [_served(served) for served in one.served],
+        "keys": list(one.keys),
+        "unverifiedKeys": list(one.unverified),
     }
 
 

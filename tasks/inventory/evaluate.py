@@ -40,6 +40,7 @@ STATUSES = {
     Reason.IN_SYNC: Status.IN_SYNC,
     Reason.CERTIFICATE_RENEWED: Status.STALE,
     Reason.SOURCE_CHANGED: Status.STALE,
+    Reason.KEYS_CHANGED: Status.STALE,
     Reason.METADATA_CHANGED: Status.STALE,
     Reason.DRIFTED: Status.DRIFTED,
     Reason.MISSING_ON_TARGET: Status.MISSING,
@@ -107,11 +108,13 @@ def copies_of(
 ) -> Iterator[CopyState]:
     """Yield the state of each row of the plan, and of each routed copy that could not be read."""
     spec = replace(spec, cluster=spec.cluster.with_selected(report.selected))
-    sources = spec.snapshot.by_name
-    served = partial(_served, Routing(spec.cluster), results)
+    sources, routing = spec.snapshot.by_name, Routing(spec.cluster)
+    served = partial(_served, routing, results)
     for change in report.changes:
         secret = observed.secrets.get(change.target)
-        yield _planned(spec, change, sources.get(change.certificate), secret, served)
+        state = _planned(spec, change, sources.get(change.certificate), secret, served)
+        keys = tuple(sorted(routing.keys_to(change.certificate, change.target)))
+        yield state.model_copy(update={"keys": keys}) if keys else state
     planned = {change.target for change in report.changes}
     codes = ", ".join(dict.fromkeys(str(failure.code) for failure in report.failures))
     for routed in spec.cluster.routed_copies(spec.snapshot.names, spec.certificate):

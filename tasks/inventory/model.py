@@ -4,6 +4,7 @@ from collections import Counter
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from tasks.domain.further_keys import KEYSTORES
 from tasks.domain.models import Failure, Model, SourceSnapshot
 from tasks.domain.reasons import QUIET
 
@@ -92,6 +93,13 @@ class CopyState(Model):
     source: Content | None = None
     """The content on OPS; None if OPS has none that is fit to be sent."""
     served: tuple[Served, ...] = ()
+    keys: tuple[str, ...] = ()
+    """The keys beside tls.crt, tls.key and ca.crt that its route sends, sorted."""
+
+    @property
+    def unverified(self) -> tuple[str, ...]:
+        """Those of them that are sent although nobody can tell what they hold."""
+        return tuple(key for key in self.keys if key in KEYSTORES)
 
     @property
     def ok(self) -> bool:

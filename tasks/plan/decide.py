@@ -8,6 +8,7 @@ The decision table:
 | valid, routed here                   | ours, same content                 | keep    | InSync              |
 | valid, routed here                   | ours, other content                | update  | CertificateRenewed  |
 | valid, routed here                   | ours, sent by another route before | update  | SourceChanged       |
+| valid, routed here                   | ours, the route's keys differ      | update  | KeysChanged         |
 | valid, routed here                   | ours, the route's metadata differs | update  | MetadataChanged     |
 | valid, routed here                   | ours, edited by someone            | update  | Drifted             |
 | valid, routed here                   | ours, edited, and newer than OPS's | refuse  | WouldDowngrade      |
@@ -29,6 +30,8 @@ The decision table:
 | valid, routed here                   | there, but can't be read           | refuse  | Unreadable          |
 | valid, routed here                   | being deleted                      | refuse  | Terminating         |
 | valid, routed here, name not allowed | any                                | refuse  | HostnameNotAllowed  |
+| valid, routed here, a key is missing | any                                | refuse  | MissingKey          |
+| valid, routed here, a key is unfit   | any                                | refuse  | FormatMismatch      |
 | invalid (any check)                  | ours                               | keep    | the check's reason  |
 | invalid (any check), named literally | absent or not ours                 | nothing | the check's reason  |
 | invalid (any check), found by a glob | absent or not ours                 | -       |                     |
@@ -62,6 +65,7 @@ are refused, whatever both sides hold.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from datetime import datetime
 
@@ -88,7 +92,7 @@ from tasks.domain.models import (
 from tasks.domain.names import HostnamePatterns, is_name
 from tasks.domain.reasons import Reason
 from tasks.domain.text import join_limited
-from tasks.plan import note, ownership
+from tasks.plan import further, note, ownership
 from tasks.plan.note import Rules
 from tasks.plan.ownership import may_write
 from tasks.plan.safety import disallowed_names
@@ -140,8 +144,9 @@ def is_in_sync_by_note(  # noqa: PLR0913, PLR0917  as for decide()
 ) -> bool:
     """Whether the metadata of both sides proves the row that `decide` would make of the content."""
     return (
-        find_obstacle(copy, owner) is None
+        find_obstacle(copy, owner, want.keys) is None
         and ownership.carries(copy, want.metadata)
+        and further.recorded_keys(copy) == want.keys
         and note.proves_sync(copy, source, owner, rules, now)
     )
 
@@ -219,16 +224,16 @@ def decide(  # noqa: PLR0913, PLR0917  one row of the table is made of these
         if ours:
             return row(Action.KEEP, reason, detail)
         return row(Action.NOTHING, reason, detail) if want.literal else None
-    if disallowed := disallowed_names(source, hostnames):
-        return row(Action.REFUSE, Reason.HOSTNAME_NOT_ALLOWED, disallowed)
+    if unfit := why_unfit(want, source, hostnames):
+        return row(Action.REFUSE, *unfit)
     if current is None:
         return row(Action.CREATE, Reason.MISSING_ON_TARGET)
-    if obstacle := find_obstacle(current, owner):
-        return row(Action.REFUSE, obstacle, obstacle_detail(obstacle, current, owner))
+    if obstacle := find_obstacle(current, owner, want.keys):
+        return row(Action.REFUSE, obstacle, obstacle_detail(obstacle, current, owner, want.keys))
     newer = is_newer(current, old, source, now)
     action, reason = compare(want, source, current, newer=newer) if ours else adopt(newer=newer)
     change = row(action, reason, f"the copy is unfit: {current.unfit}" if current.unfit else "")
-    return with_preconditions(change, source, current) if change.writes else change
+    return with_preconditions(change, want, source, current) if change.writes else change
 
 
 def why_unavailable(
@@ -240,12 +245,24 @@ def why_unavailable(
     return source.reason(now) if isinstance(source, Issuance) else source.reason, source.detail
 
 
-def find_obstacle(current: TargetSecret, owner: Owner) -> Reason | None:
-    """Why an existing Secret can't be written, whatever its content; None where it can."""
-    return next(_obstacles(current, owner), None)
+def why_unfit(
+    want: RoutedCopy, source: Certificate, hostnames: HostnamePatterns
+) -> tuple[Reason, str] | None:
+    """Why a valid certificate may not be sent there; None where it may."""
+    if disallowed := disallowed_names(source, hostnames):
+        return Reason.HOSTNAME_NOT_ALLOWED, disallowed
+    return further.find_fault(source, want.keys)
 
 
-def _obstacles(current: TargetSecret, owner: Owner) -> Iterator[Reason]:
+def find_obstacle(current: TargetSecret, owner: Owner, keys: AbstractSet[str] = frozenset()) -> Reason | None:
+    """Why an existing Secret can't be written, whatever its content; None where it can.
+
+    `keys` are the further keys that the copy gets.
+    """
+    return next(_obstacles(current, owner, keys), None)
+
+
+def _obstacles(current: TargetSecret, owner: Owner, keys: AbstractSet[str]) -> Iterator[Reason]:
     """Yield the reasons in their order: the first one is shown."""
     if current.terminating:
         yield Reason.TERMINATING
@@ -259,18 +276,18 @@ def _obstacles(current: TargetSecret, owner: Owner) -> Iterator[Reason]:
         yield Reason.OWNED_BY_OTHER
     if current.type != annotations.SECRET_TYPE:
         yield Reason.TYPE_DIFFERS
-    if ownership.keys_to_lose(current, owner):
+    if ownership.keys_to_lose(current, owner, keys):
         yield Reason.ADOPTION_WOULD_LOSE_KEYS
     if current.immutable:
         yield Reason.IMMUTABLE
 
 
-def obstacle_detail(obstacle: Reason, current: TargetSecret, owner: Owner) -> str:
+def obstacle_detail(obstacle: Reason, current: TargetSecret, owner: Owner, keys: AbstractSet[str]) -> str:
     """What a person must know beyond the reason's sentence."""
     if obstacle is Reason.OWNED_BY_ANOTHER_SOURCE_CLUSTER:
         return ownership.describe_source_cluster(current)
     if obstacle is Reason.ADOPTION_WOULD_LOSE_KEYS:
-        return join_limited(sorted(ownership.keys_to_lose(current, owner)))
+        return join_limited(sorted(ownership.keys_to_lose(current, owner, keys)))
     return ""
 
 
@@ -291,8 +308,16 @@ def compare(
         return Action.UPDATE, Reason.SOURCE_CHANGED
     if current.annotations.get(annotations.FINGERPRINT) != source.version.fingerprint:
         return Action.UPDATE, Reason.CERTIFICATE_RENEWED
-    same = ownership.carries(current, want.metadata)
-    return (Action.KEEP, Reason.IN_SYNC) if same else (Action.UPDATE, Reason.METADATA_CHANGED)
+    return compare_route(want, source, current)
+
+
+def compare_route(want: RoutedCopy, source: Certificate, current: TargetSecret) -> tuple[Action, Reason]:
+    """What to do with a copy that has this very certificate."""
+    if further.recorded(current) != further.record_of(source, want.keys):
+        return Action.UPDATE, Reason.KEYS_CHANGED
+    if not ownership.carries(current, want.metadata):
+        return Action.UPDATE, Reason.METADATA_CHANGED
+    return Action.KEEP, Reason.IN_SYNC
 
 
 def adopt(*, newer: bool) -> tuple[Action, Reason]:
@@ -307,7 +332,9 @@ def is_newer(current: TargetSecret, old: Version | None, source: Certificate, no
     return old.not_before > source.version.not_before and old.not_after > now
 
 
-def with_preconditions(change: Change, source: Certificate, current: TargetSecret) -> Change:
+def with_preconditions(
+    change: Change, want: RoutedCopy, source: Certificate, current: TargetSecret
+) -> Change:
     """The update, bound to the uid and resourceVersion that the decision was made on."""
     adopted = change.reason is Reason.ADOPTED
     removed = [annotations.ADOPT, *[annotations.LAST_APPLIED] * current.has_last_applied] if adopted else []
@@ -317,14 +344,16 @@ def with_preconditions(change: Change, source: Certificate, current: TargetSecre
         change,
         uid=current.uid,
         resource_version=current.resource_version,
-        extra_keys=tuple(sorted(extra_keys(source, current, adopted=adopted))),
+        extra_keys=tuple(sorted(extra_keys(want, source, current, adopted=adopted))),
         extra_annotations=tuple(removed),
     )
 
 
-def extra_keys(source: Certificate, current: TargetSecret, *, adopted: bool) -> frozenset[str]:
+def extra_keys(
+    want: RoutedCopy, source: Certificate, current: TargetSecret, *, adopted: bool
+) -> frozenset[str]:
     """The keys that a patch must remove before our apply, which removes only what we alone have sent."""
-    ours, sent = current.managed.ours or frozenset(), frozenset(source.keys)
+    ours, sent = current.managed.ours or frozenset(), want.keys | frozenset(source.keys)
     foreign = (current.managed.others | (current.keys - ours)) - sent
     return foreign | (ours - sent) if foreign or adopted else frozenset()
 

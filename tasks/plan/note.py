@@ -33,6 +33,7 @@ from tasks.domain.models import (
 )
 from tasks.domain.reasons import Reason
 from tasks.plan import ownership
+from tasks.plan.further import recorded
 
 CHECKS_VERSION = 1
 """To be raised with each change of source/checks.py that refuses what was accepted: it voids every note."""
@@ -62,7 +63,8 @@ def _note(source: ListedSecret | Certificate, copy: TargetSecret, rules: Rules, 
     if not (source.uid and source.resource_version and source.written and fingerprint):
         return ""
     keys = ",".join(sorted(copy.managed.ours or ()))
-    compared = "\n".join((str(source.ref), source.written, until, fingerprint, keys, rules.digest))
+    content = (fingerprint, keys, *recorded(copy).split())
+    compared = "\n".join((str(source.ref), source.written, until, *content, rules.digest))
     digest = sha256(compared.encode()).hexdigest()[:DIGEST_DIGITS]
     return f"{source.uid}/{source.resource_version} {until} {digest}"
 

@@ -4,6 +4,7 @@ Server-side apply records in managedFields who wrote which key. As long as our A
 we sent, nobody has changed a value since: this shows every edit without reading a private key.
 """
 
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from functools import lru_cache
 
@@ -13,6 +14,7 @@ from tasks.domain.annotations import (
     COPIED_KEYS,
     FIELD_MANAGER,
     FINGERPRINT,
+    KEYS,
     LOSE_KEYS,
     MANAGED_BY,
     METADATA,
@@ -24,13 +26,16 @@ from tasks.domain.annotations import (
     OWNER,
     PRUNE,
     ROUTE_METADATA,
+    SENDABLE_KEYS,
     SERIAL,
     SOURCE,
     SOURCE_CLUSTER,
     STAMPED,
 )
+from tasks.domain.further_keys import FURTHER_KEYS
 from tasks.domain.models import Certificate, OrphanRecord, Owner, TargetSecret, Version
 from tasks.domain.names import UID
+from tasks.plan.further import record_of, recorded_keys
 
 MAX_RUN_DIGITS = 6
 """Maximum number of digits of a number of runs: enough for hourly runs for a century."""
@@ -40,15 +45,16 @@ def labels(owner: str) -> dict[str, str]:
     return {MANAGED_BY: FIELD_MANAGER, OWNER: owner}
 
 
-def annotations(certificate: Certificate) -> dict[str, str]:
-    version = certificate.version
+def annotations(certificate: Certificate, keys: AbstractSet[str] = frozenset()) -> dict[str, str]:
+    """What a copy says of its content; `keys` are the further ones that it gets."""
+    version, record = certificate.version, record_of(certificate, keys)
     return {
         SOURCE: str(certificate.ref),
         FINGERPRINT: version.fingerprint,
         NOT_BEFORE: version.not_before.isoformat(),
         NOT_AFTER: version.not_after.isoformat(),
         SERIAL: certificate.serial,
-    }
+    } | ({KEYS: record} if record else {})
 
 
 def source_cluster_annotation(owner: Owner) -> dict[str, str]:
@@ -114,9 +120,12 @@ def _adopt_and_lose_keys(owner: Owner) -> str:
     return f"{owner.name},{LOSE_KEYS}"
 
 
-def keys_to_lose(secret: TargetSecret, owner: Owner) -> frozenset[str]:
-    """The keys that an adoption would remove without permission. The Secret must have been read."""
-    others = secret.keys - COPIED_KEYS
+def keys_to_lose(secret: TargetSecret, owner: Owner, sent: AbstractSet[str] = frozenset()) -> frozenset[str]:
+    """The keys that an adoption would remove without permission. The Secret must have been read.
+
+    `sent` are the further keys that the copy gets.
+    """
+    others = secret.keys - COPIED_KEYS - sent
     if not others or is_ours(secret, owner) or secret.annotations.get(ADOPT) == _adopt_and_lose_keys(owner):
         return frozenset()
     return others
@@ -130,9 +139,10 @@ def is_drifted(secret: TargetSecret, source: Certificate) -> bool:
     ours = secret.managed.ours or frozenset()
     same = secret.annotations.get(FINGERPRINT) == source.version.fingerprint
     expected = frozenset(source.keys) if same else frozenset({"tls.crt", "tls.key"})
+    expected |= recorded_keys(secret)
     return (
         not expected <= ours
-        or not ours <= COPIED_KEYS
+        or not ours <= SENDABLE_KEYS
         or (same and ours != expected)  # an earlier version claimed a key to drop it, and never did
         or not secret.managed.others <= ours
         or not _has_its_metadata(secret)
@@ -161,15 +171,24 @@ def is_untouched(secret: TargetSecret) -> bool:
     """Whether nobody else has written to the data and metadata of our copy."""
     managed = secret.managed
     ours = managed.ours or frozenset()
-    return _has_its_metadata(secret) and managed.others <= ours <= COPIED_KEYS
+    return _has_its_metadata(secret) and managed.others <= ours <= SENDABLE_KEYS
 
 
 def _has_its_metadata(secret: TargetSecret) -> bool:
-    """Whether our Apply entry owns all metadata that we wrote: someone else's value would have ended that."""
+    """Whether our Apply entry owns all metadata that we wrote: someone else's value would have ended that.
+
+    Of the further keys, it owns those that the metadata names.
+    """
     record = secret.annotations.get(ROUTE_METADATA)
     own = STAMPED if SOURCE_CLUSTER in secret.annotations else METADATA  # earlier versions wrote no stamp
     own = own if record is None else own | {ROUTE_METADATA}
-    return secret.managed.ours_metadata == own and secret.managed.ours_given == _keys_of(record or "")
+    own = own | {KEYS} if KEYS in secret.annotations else own
+    further = FURTHER_KEYS & (secret.managed.ours or frozenset())
+    return (
+        secret.managed.ours_metadata == own
+        and secret.managed.ours_given == _keys_of(record or "")
+        and further == recorded_keys(secret)
+    )
 
 
 @lru_cache(maxsize=1000)

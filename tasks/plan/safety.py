@@ -8,6 +8,7 @@ from tasks.domain.models import Action, Certificate, Change, Owner, Plan, Source
 from tasks.domain.names import HostnamePatterns, is_name, is_protected
 from tasks.domain.text import join_limited
 from tasks.plan import ownership
+from tasks.plan.further import find_fault
 from tasks.plan.ownership import may_write
 
 
@@ -32,6 +33,7 @@ def ensure_safe_write(
     change: Change, routing: Routing, source: Certificate | None, secret: TargetSecret | None, owner: Owner
 ) -> None:
     """Check one write against what OPS (`source`) and the target (`secret`) hold. Raises UnsafePlan."""
+    keys = routing.keys_to(change.certificate, change.target)
     rules = {
         "no route leads there": routing.leads_to(change.certificate, change.target),
         "a protected namespace": not is_protected(change.target.namespace),
@@ -39,10 +41,11 @@ def ensure_safe_write(
         "no fit certificate to write": source is not None
         and (source.ref.name, source.version) == (change.certificate, change.new),
         "a name that may not be sent": source is not None and not disallowed_names(source, routing.hostnames),
+        "a key that may not be sent": source is None or not find_fault(source, keys),
         "a create of what exists": change.action is not Action.CREATE or secret is None,
         "an update of what isn't ours": change.action is not Action.UPDATE
         or (secret is not None and may_write(secret, owner) and change.uid == secret.uid),
-        "an adoption that would lose keys": secret is None or not ownership.keys_to_lose(secret, owner),
+        "an adoption that would lose keys": secret is None or not ownership.keys_to_lose(secret, owner, keys),
         "it is not known which OPS this is": bool(owner.cluster_id),
         "an update without a version": change.action is not Action.UPDATE or bool(change.resource_version),
     }

@@ -196,7 +196,8 @@ def _check_target(probe: _Probe, cluster: Cluster, config: SyncConfig, ops: str)
             if not allowed:
                 return
             tried = allowed if client.supports_dry_run(allowed[0], field_manager=FIELD_MANAGER) else []
-            results = pool.map(lambda name: _dry_run(client, name, config.owner), tried)
+            keys = ("tls.crt", "tls.key", *sorted(cluster.further_keys))
+            results = pool.map(lambda name: _dry_run(client, name, config.owner, keys), tried)
             by_namespace = dict(zip(tried, results, strict=True))
         probe.findings += diagnose.dry_run_findings(cluster, probe.who, by_namespace)
 
@@ -210,18 +211,19 @@ def _permissions(client: ClusterClient, namespace: str, required: frozenset[str]
     return Permissions(verbs=listed.verbs | more)
 
 
-def _dry_run(client: ClusterClient, namespace: str, owner: str) -> DryRunResult:
+def _dry_run(client: ClusterClient, namespace: str, owner: str, keys: Sequence[str]) -> DryRunResult:
     """Apply two Secrets as dry runs. They differ only in the labels that the shipped policy checks."""
     ref = SecretRef(namespace=namespace, name=f"tls-sync-preflight-{secrets.token_hex(4)}")
     try:
-        client.dry_run_apply(ref, _manifest(ref, ownership.labels(owner)), field_manager=FIELD_MANAGER)
+        ours = _manifest(ref, ownership.labels(owner), keys)
+        client.dry_run_apply(ref, ours, field_manager=FIELD_MANAGER)
     except ClusterError as error:
         # SERVER_ERROR may come from a webhook that is down, so it is a result.
         if error.failure.transient and error.failure.code is not FailureCode.SERVER_ERROR:
             raise
         return DryRunResult(error.failure)
     try:
-        client.dry_run_apply(ref, _manifest(ref, {}), field_manager=FIELD_MANAGER)
+        client.dry_run_apply(ref, _manifest(ref, {}, keys), field_manager=FIELD_MANAGER)
     except ClusterError as error:
         if error.failure.code not in (FailureCode.FORBIDDEN, FailureCode.INVALID):
             raise
@@ -229,6 +231,6 @@ def _dry_run(client: ClusterClient, namespace: str, owner: str) -> DryRunResult:
     return DryRunResult()
 
 
-def _manifest(ref: SecretRef, labels: dict[str, str]) -> dict[str, Any]:
+def _manifest(ref: SecretRef, labels: dict[str, str], keys: Sequence[str]) -> dict[str, Any]:
     """Return a Secret with empty values: the dry run needs no key."""
-    return tls_secret_manifest(ref, {"tls.crt": b"", "tls.key": b""}, labels=labels, annotations={})
+    return tls_secret_manifest(ref, dict.fromkeys(keys, b""), labels=labels, annotations={})

@@ -19,6 +19,8 @@ _PER_NAMESPACE, _WHERE_SELECTED = "target/namespace-role.yaml", "target/selector
 _OPS_ONCE, _OPS_NAMESPACE = "ops/rbac.yaml", "ops/namespace-role.yaml"
 _OPS_CREDENTIALS = "ops/credentials-role.yaml"
 _EVENTS = {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]}
+_KEYS, _KEYS_TOLD = '"tls.crt", "tls.key", "ca.crt"', "tls.crt, tls.key and ca.crt"
+"""The keys that the policy allows, in its rule and its message."""
 _PRUNED: dict[str, Manifest] = {
     "tls-sync deletes nothing": {
         "expression": (
@@ -72,8 +74,25 @@ def _in_namespace(document: Manifest, namespace: str) -> Manifest:
 
 
 def _adapted(document: Manifest, cluster: Cluster, account: str) -> Manifest:
-    named: Manifest = _named(document, account)
+    named: Manifest = _with_keys(_named(document, account), cluster.further_keys)
     return _with_prune(named) if cluster.prune else named
+
+
+def _with_keys(document: Manifest, keys: frozenset[str]) -> Manifest:
+    """Return a document; if it is the policy, with further keys that may be written."""
+    if document["kind"] != "ValidatingAdmissionPolicy" or not keys:
+        return document
+    names = ("tls.crt", "tls.key", "ca.crt", *sorted(keys))
+    listed, told = ", ".join(f'"{name}"' for name in names), f"{', '.join(names[:-1])} and {names[-1]}"
+    validations = [
+        {
+            **one,
+            "expression": one["expression"].replace(_KEYS, listed),
+            "message": one["message"].replace(_KEYS_TOLD, told),
+        }
+        for one in document["spec"]["validations"]
+    ]
+    return {**document, "spec": {**document["spec"], "validations": validations}}
 
 
 def _with_prune(document: Manifest) -> Manifest:

@@ -20,6 +20,7 @@ from tasks.runtime.silence import without_warnings
 from tasks.source.chain import CLOCK_SKEW, follow_chain
 from tasks.source.check_failure import CheckFailed, as_check_failure, unexpected_as_check_failure
 from tasks.source.der import algorithm_of
+from tasks.source.further_keys import examine
 from tasks.source.key_kinds import UNUSUAL, kind_of
 from tasks.source.private_key import require_key
 from tasks.source.tls_secret import KEY, MAX_CERTIFICATES, TLSSecret, common_name, is_authority
@@ -194,7 +195,7 @@ def check_secret(ref: SecretRef, manifest: dict[str, object], policy: Policy) ->
 def certificate_of(
     ref: SecretRef, secret: TLSSecret, policy: Policy, warnings: Iterable[str] = ()
 ) -> Certificate:
-    leaf = secret.leaf
+    leaf, further = secret.leaf, examine(secret)
     ends = (one.not_valid_after_utc for one in secret.chain)
     return Certificate(
         ref=ref,
@@ -203,6 +204,8 @@ def certificate_of(
         written=secret.written,
         keys=tuple(sorted(secret.data)),
         kept_keys=secret.other_keys,
+        further=further,
+        size=sum(map(len, secret.data.values())) if further else 0,
         serial=f"{leaf.serial_number:x}",
         issuer=common_name(secret.names[1]),
         dns_names=secret.dns_names,

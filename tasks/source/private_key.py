@@ -62,6 +62,12 @@ def require_key(pem: bytes, public: PublicKeyTypes) -> None:
     _require_signature(key, public)
 
 
+def der_of(pem: bytes) -> bytes:
+    """Return the content of the PEM block: the key in DER, as key.der has it."""
+    with as_check_failure(Reason.INVALID_KEY):
+        return _read(pem).der
+
+
 def _read(pem: bytes) -> EncodedKey:
     """Raises ValueError if the content of the PEM block does not match its label."""
     block = BLOCK.search(pem)

@@ -121,7 +121,7 @@ def _warn_of_other_keys(entries: Iterable[SourceEntry]) -> list[str]:
         for one in entries
         if isinstance(one, Certificate) and one.kept_keys
     ]
-    text = "keys beyond tls.crt, tls.key and ca.crt stay on OPS"
+    text = "keys beyond tls.crt, tls.key and ca.crt stay on OPS, but for those that routes name"
     return [f"{text}: {join_limited(secrets)}"] if secrets else []
 
 

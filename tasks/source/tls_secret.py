@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import re
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any, NoReturn, TypeVar
 
@@ -10,13 +11,13 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
 from cryptography.x509.oid import NameOID
 
+from tasks.config.limits import MAX_DATA_BYTES
 from tasks.domain.names import data_keys
 from tasks.domain.reasons import Reason
 from tasks.kube.listed_secrets import written_of
 from tasks.source.check_failure import CheckFailed, as_check_failure
 
 CERTIFICATE, KEY, CA = "tls.crt", "tls.key", "ca.crt"
-MAX_BYTES = 900 * 1024  # API servers accept 1 MiB of data; a real chain has 4 to 16 KiB
 MAX_CERTIFICATE_BYTES = 256 * 1024  # of tls.crt; OpenSSL's clients accept 100 KiB from a server
 MAX_KEY_BYTES = 64 * 1024  # of tls.key; RSA with 8192 bits has 7 KiB
 MAX_CERTIFICATES = 10
@@ -60,6 +61,17 @@ class TLSSecret:
         """The data that is copied, decoded. An empty ca.crt is left out."""
         return {key: value for key in (CERTIFICATE, KEY, CA) if (value := self._decode(key))}
 
+    def data_with(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """The data of a copy that gets these keys, too."""
+        return self.data | {key: self.value_of(key) for key in keys}
+
+    @property
+    def names_of_keys(self) -> frozenset[str]:
+        return data_keys(self._encoded)
+
+    def value_of(self, key: str) -> bytes:
+        return self._decode(key)
+
     @property
     def other_keys(self) -> tuple[str, ...]:
         """Names of the keys that are not copied, at most MAX_OTHER_KEYS."""
@@ -83,8 +95,8 @@ class TLSSecret:
         if missing:
             raise CheckFailed(Reason.MISSING_DATA, ", ".join(missing))
         size = sum(map(len, self.data.values()))
-        if size > MAX_BYTES:
-            raise CheckFailed(Reason.TOO_LARGE, f"{size} bytes, at most {MAX_BYTES}")
+        if size > MAX_DATA_BYTES:
+            raise CheckFailed(Reason.TOO_LARGE, f"{size} bytes, at most {MAX_DATA_BYTES}")
         for key, limit in ((CERTIFICATE, MAX_CERTIFICATE_BYTES), (KEY, MAX_KEY_BYTES)):
             if (size := len(self.data[key])) > limit:
                 raise CheckFailed(Reason.TOO_LARGE, f"{key}: {size} bytes, at most {limit}")

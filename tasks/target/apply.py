@@ -27,6 +27,7 @@ from tasks.plan.safety import ensure_safe_write
 from tasks.plan.spec import SyncSpec
 from tasks.source.check_failure import CheckFailed, unexpected_as_check_failure
 from tasks.source.checks import Policy, check_secret
+from tasks.source.further_keys import examine
 from tasks.source.tls_secret import TLSSecret
 from tasks.target.read import read_copy
 
@@ -89,9 +90,12 @@ class SecretApplier:
         """Like `apply`, without another attempt: what goes wrong is raised, whatever has been written."""
         return self._check_and_apply(secret, change)
 
-    def _metadata_of(self, target: SecretRef) -> Metadata:
-        """What the route gives to this copy; most clusters have no route that gives anything."""
-        return self._routed[target].metadata if self._spec.cluster.given_metadata else NOTHING_GIVEN
+    def _given(self, target: SecretRef) -> tuple[Metadata, frozenset[str]]:
+        """The labels, annotations and further keys of this copy; most clusters have no route with any."""
+        cluster = self._spec.cluster
+        if not (cluster.given_metadata or cluster.further_keys):
+            return NOTHING_GIVEN, frozenset()
+        return self._routed[target].metadata, self._routed[target].keys
 
     def source_secret(self, name: str) -> dict[str, Any] | None:
         assert self._source
@@ -135,7 +139,8 @@ class SecretApplier:
         """The certificate of the plan, if the content is the same and valid; else what the checks find."""
         known, now = self._known[change.certificate], datetime.now(UTC)
         with suppress(CheckFailed), unexpected_as_check_failure():  # check_secret says why
-            if tls.fingerprint == known.version.fingerprint and known.version.not_after > now:
+            same = tls.fingerprint == known.version.fingerprint and examine(tls) == known.further
+            if same and known.version.not_after > now:
                 return known
         policy = Policy(now=now, allow_self_signed=self._spec.config.source.allow_self_signed)
         return check_secret(known.ref, secret, policy)
@@ -156,11 +161,11 @@ class SecretApplier:
         return decided
 
     def _apply(self, change: Change, certificate: Certificate, tls: TLSSecret) -> None:
-        body = self._manifest(change, certificate, tls.data)
+        body = self._manifest(change, certificate, tls)
         if change.uid and (change.extra_keys or change.extra_annotations):
             # A forced apply leaves in place what other managers added. So a patch removes it and sets the new
             # values; then the apply owns them. A kill in between leaves a copy that is Drifted.
-            patch = self._manifest(change, certificate, tls.data)
+            patch = self._manifest(change, certificate, tls)
             patch["data"] |= dict.fromkeys(change.extra_keys)
             patch["metadata"]["annotations"] |= dict.fromkeys(change.extra_annotations)
             made = self._target.replace(change.target, patch, uid=change.uid, field_manager=FIELD_MANAGER)
@@ -175,20 +180,20 @@ class SecretApplier:
             current = self._target.target_secret(change.target)
             if current and ownership.is_ours(current, self._spec.owner):
                 bound = replace(change, uid=current.uid, resource_version=current.resource_version)
-                body = self._manifest(bound, certificate, tls.data)
+                body = self._manifest(bound, certificate, tls)
                 body["metadata"]["annotations"][FINGERPRINT] = ALTERED
                 self._target.apply(change.target, body, uid=current.uid, field_manager=FIELD_MANAGER)
 
-    def _manifest(self, change: Change, certificate: Certificate, data: dict[str, bytes]) -> dict[str, Any]:
+    def _manifest(self, change: Change, certificate: Certificate, tls: TLSSecret) -> dict[str, Any]:
         """Return a Secret with our and the route's metadata and the data, and nothing else of the source."""
-        given = self._metadata_of(change.target)
+        given, keys = self._given(change.target)
         return tls_secret_manifest(
             change.target,
-            data,
+            tls.data_with(keys),
             labels=given.labels | ownership.labels(self._spec.config.owner),
             annotations=given.annotations
             | ownership.metadata_record(given)
-            | ownership.annotations(certificate)
+            | ownership.annotations(certificate, keys)
             | ownership.source_cluster_annotation(self._spec.owner),
             existing=(change.uid, str(change.resource_version)) if change.uid else None,
         )

@@ -16,6 +16,7 @@ from tasks.kube.pool import client_of_source, client_of_target
 from tasks.kubeconfig.reader import MAX_CONNECTIONS
 from tasks.plan.decide import downgrades, make_plan, must_read_first, with_undecided
 from tasks.plan.described import unfit_among
+from tasks.plan.further import warn_of_keystores
 from tasks.plan.note import changed_notes
 from tasks.plan.observed import ObservedState
 from tasks.plan.orphans import clock_of, with_prune_forecast
@@ -63,6 +64,7 @@ def preview(spec: SyncSpec, deadline: float) -> tuple[ClusterReport, ObservedSta
 
 def _sync(target: ClusterClient, spec: SyncSpec, look: Look) -> ClusterReport:
     observed, warnings = look.observed, verify_identity(target, spec, datetime.now(UTC))
+    warnings += warn_of_keystores(spec.cluster)
     look.warnings, look.credential = tuple(warnings), target.credential_version
     list_namespaces(target, spec.namespaces, observed)
     spec, selected = _select(target, spec, observed, warnings)

@@ -31,7 +31,14 @@ from tasks.target.sync import permitted, sync
 from tasks.watch.timings import DEFAULT, WatchTimings
 
 T = TypeVar("T")
-CERTAIN = frozenset({Reason.MISSING_ON_TARGET, Reason.CERTIFICATE_RENEWED, Reason.SOURCE_CHANGED})
+CERTAIN = frozenset(
+    {
+        Reason.MISSING_ON_TARGET,
+        Reason.CERTIFICATE_RENEWED,
+        Reason.SOURCE_CHANGED,
+        Reason.KEYS_CHANGED,
+    }
+)
 """The reasons for a write that need no look: the server refuses it where the target has changed meanwhile."""
 
 

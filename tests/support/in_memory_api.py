@@ -112,11 +112,11 @@ def _fields_v1(paths: Iterable[Path]) -> Manifest:
     return tree
 
 
-def _is_barred(path: Path, *, gone: bool) -> bool:
+def _is_barred(path: Path, keys: frozenset[str], *, gone: bool) -> bool:
     """Return whether the policy forbids us to set this field, or to remove it (`gone`)."""
     match path:
         case ("data", key):
-            return not gone and key not in OWN_KEYS
+            return not gone and key not in keys
         case ("metadata", "annotations", key):
             return key == "tls-sync.io/prune" or (key in SET_BY_OTHERS and not gone)
         case _:
@@ -149,8 +149,11 @@ def merged(tree: Any, patch: Any) -> Any:
 class MemoryApi:
     """One API server. `grants` are the verbs on Secrets that tls-sync has, by namespace."""
 
-    def __init__(self, grants: Mapping[str, frozenset[str]], *, policy: bool = True) -> None:
-        """`policy` is tasks/setup/target/admission-policy.yaml."""
+    def __init__(
+        self, grants: Mapping[str, frozenset[str]], *, policy: bool = True, keys: frozenset[str] = OWN_KEYS
+    ) -> None:
+        """`policy` is tasks/setup/target/admission-policy.yaml; `keys` are what it allows in data."""
+        self._keys = keys
         self.namespaces, self.ending, self.uid = set(grants), set[str](), str(uuid.uuid4())
         self.labels: dict[str, dict[str, str]] = {}
         """Labels of namespaces."""
@@ -346,8 +349,7 @@ class MemoryApi:
         if any(wrong):
             raise Denied(422)
 
-    @staticmethod
-    def _admit(now: Secret, new: Secret) -> None:
+    def _admit(self, now: Secret, new: Secret) -> None:
         managed = ("metadata", "labels", "app.kubernetes.io/managed-by")
         asks = ("metadata", "annotations", "tls-sync.io/adopt") in now.fields
         was_ours, is_ours = (one.fields.get(managed) == "tls-sync" for one in (now, new))
@@ -355,7 +357,9 @@ class MemoryApi:
             raise Denied(403)
         gone = set(now.fields) - set(new.fields)
         for path in gone | {path for path, value in new.fields.items() if now.fields.get(path) != value}:
-            if _is_barred(path, gone=path in gone) or (was_ours and path == OWNED_BY and path in now.fields):
+            if _is_barred(path, self._keys, gone=path in gone) or (
+                was_ours and path == OWNED_BY and path in now.fields
+            ):
                 raise Denied(403)
 
     def _delete(self, now: Secret, given: Mapping[str, str]) -> Manifest:

@@ -122,7 +122,7 @@ LIMITS = [
     (faults.MAX_FAULTS, 1, "100"),
     (exec_plugin.MAX_OUTPUT_BYTES, 2**20, "1 MiB"),
     (exec_plugin.TIMEOUT_SECONDS, 1, "30 second"),
-    (tls_secret.MAX_BYTES, 2**10, "900 KiB"),
+    (limits.MAX_DATA_BYTES, 2**10, "900 KiB"),
     (tls_secret.MAX_CERTIFICATE_BYTES, 2**10, "256 KiB"),
     (tls_secret.MAX_KEY_BYTES, 2**10, "64 KiB"),
     (rules.MAX_CLUSTERS, 1, "1000"),

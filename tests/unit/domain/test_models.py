@@ -277,7 +277,7 @@ def test_code_is_stable_camel_case_with_a_sentence(code: Reason | FailureCode) -
 def test_code_has_a_remedy_when_it_can_make_a_run_fail(code: Reason | FailureCode) -> None:
     """Each code that can make a run fail has a remedy."""
     writing = {Reason.MISSING_ON_TARGET, Reason.CERTIFICATE_RENEWED, Reason.SOURCE_CHANGED}
-    writing |= {Reason.DRIFTED, Reason.ADOPTED, Reason.METADATA_CHANGED}
+    writing |= {Reason.DRIFTED, Reason.ADOPTED, Reason.METADATA_CHANGED, Reason.KEYS_CHANGED}
     assert bool(code.remedy) is (code not in writing)
 
 

@@ -214,7 +214,7 @@ KEYS = {
     "issuances": "name certificate reason since failedAttempts detail",
     "unrouted": "rejections issuances",
     "placements": "certificate cluster namespace secret status ok reason detail remedy copy writtenAt onOps "
-    "served",
+    "served keys unverifiedKeys",
     "placements.copy": "fingerprint serial notBefore notAfter daysLeft",
     "placements.onOps": "fingerprint serial notBefore notAfter daysLeft",
     "placements.served": "address name likeness serial notAfter detail",

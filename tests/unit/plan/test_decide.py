@@ -19,6 +19,7 @@ from tasks.domain.models import (
     Action,
     Certificate,
     Change,
+    FurtherKey,
     ManagedKeys,
     Plan,
     Rejection,
@@ -59,6 +60,9 @@ LITERAL, GLOB, ELSEWHERE = route(), route(["homarr-*"]), route(["other-tls"])
 GIVEN = Metadata(labels={"team": "web"}, annotations={"example.org/a": "1"})
 GIVES = {"metadata": GIVEN.model_dump()}
 OWN = certificate()
+SENDS = {"keys": ["key.der"]}
+WITH_DER = certificate(further=(FurtherKey(name="key.der", size=100, digest="d1"),))
+SPOILT_DER = certificate(further=(FurtherKey(name="key.der", fault=Reason.FORMAT_MISMATCH),))
 EDITED = ManagedKeys(ours=frozenset({"tls.crt"}), ours_metadata=METADATA, others=frozenset({"tls.key"}))
 CHECK_REASONS = tuple(Reason)[tuple(Reason).index(Reason.MISSING_DATA) :]
 
@@ -138,6 +142,9 @@ ROWS = {
     ),
     "valid, routed here | ours, sent by another route before | update | SourceChanged": Row(
         (LITERAL, GLOB), FIT, (target_secret(certificate("other-tls"), name=NAME),)
+    ),
+    "valid, routed here | ours, the route's keys differ | update | KeysChanged": Row(
+        (LITERAL | SENDS, GLOB | SENDS), (WITH_DER,), (target_secret(), target_secret(given=GIVEN))
     ),
     "valid, routed here | ours, the route's metadata differs | update | MetadataChanged": Row(
         (LITERAL | GIVES, GLOB | GIVES),
@@ -249,6 +256,12 @@ ROWS = {
     ),
     "valid, routed here, name not allowed | any | refuse | HostnameNotAllowed": Row(
         (LITERAL, GLOB), FIT, (*NOTHING_THERE, *OURS, *NOT_OURS), ("*.rct.example.org",)
+    ),
+    "valid, routed here, a key is missing | any | refuse | MissingKey": Row(
+        (LITERAL | SENDS, GLOB | SENDS), FIT, (*NOTHING_THERE, *OURS, *NOT_OURS)
+    ),
+    "valid, routed here, a key is unfit | any | refuse | FormatMismatch": Row(
+        (LITERAL | SENDS, GLOB | SENDS), (SPOILT_DER,), (*NOTHING_THERE, *OURS, *NOT_OURS)
     ),
     "invalid (any check) | ours | keep | the check's reason": Row((LITERAL, GLOB), UNFIT, OURS),
     "invalid (any check), named literally | absent or not ours | nothing | the check's reason": Row(

@@ -6,11 +6,11 @@ time; without it, a thousand that are always the same. Nothing here asks tasks/ 
 
 import base64
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import Any
 from unittest.mock import patch
 
@@ -31,6 +31,7 @@ from hypothesis.stateful import (
 from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE, Issuer
 from tasks.config.load import parse_config
 from tasks.config.metadata import Metadata
+from tasks.config.routes import Route
 from tasks.config.schema import Cluster, SyncConfig
 from tasks.domain.annotations import NOTE, NOTE_MANAGER
 from tasks.domain.errors import ClusterError
@@ -47,7 +48,9 @@ from tasks.target import notes as note_writer
 from tasks.target import sync as delivery
 from tasks.target import write as writer
 from tasks.target.sync import sync
+from tests.support.formats import FURTHER, with_formats
 from tests.support.in_memory_api import (
+    OWN_KEYS,
     READS,
     WRITES,
     EtcdSnapshot,
@@ -72,7 +75,7 @@ BY_NAMESPACE = ("app-c", "web-a")
 """A route sends it as long as its namespace has a label, and lets us."""
 CONTESTED = ("app-a", "web-b")
 """As long as the cluster has another label, web-a is sent there, too."""
-ROUTES = [
+ROUTES: list[dict[str, Any]] = [
     {"certificates": ["web-*"], "namespaces": ["app-a"]},
     {"certificates": ["other-*"], "namespaces": ["app-b"]},
     {"certificates": ["web-a*"], "namespaceSelector": {"receives": "web"}},
@@ -89,6 +92,8 @@ GIVEN = (
     Metadata(annotations={"example.org/reload": "true", "team": "ops"}),
 )
 """What the first route gives to its copies, at one time or another."""
+SENT = ((), ("key.der",), ("key.der", "tls-combined.pem"), ("keystore.p12",))
+"""The further keys that it sends."""
 Data = dict[str, str]
 NOW = datetime.now(UTC).replace(microsecond=0)
 ISSUER = Issuer()
@@ -174,13 +179,19 @@ def asks_for_us(secret: Manifest) -> bool:
     return texts(secret, "annotations").get("tls-sync.io/adopt") in ("ops", LET_GO) and not others
 
 
-def would_lose_keys(secret: Manifest) -> bool:
+def has_formats(data: Data, keys: Collection[str]) -> bool:
+    """Whether a Secret on OPS has these keys, and the combined ones hold what they should."""
+    right = with_formats(data)
+    return all(key in data and (key == "keystore.p12" or data[key] == right[key]) for key in keys)
+
+
+def would_lose_keys(secret: Manifest, sent: Collection[str]) -> bool:
     """Whether taking it over would take off what we don't send, though nobody said that it may go."""
-    further = set(secret["data"]) - {"tls.crt", "tls.key", "ca.crt"}
+    further = set(secret["data"]) - {"tls.crt", "tls.key", "ca.crt", *sent}
     return bool(further) and texts(secret, "annotations").get("tls-sync.io/adopt") != LET_GO
 
 
-def is_blocked(secret: Manifest, begin: datetime) -> bool:
+def is_blocked(secret: Manifest, begin: datetime, sent: Collection[str] = ()) -> bool:
     """Whether there is a reason not to write a certificate of this begin over a Secret."""
     data_managers = [
         one["manager"] for one in secret["metadata"]["managedFields"] if "f:data" in one.get("fieldsV1", {})
@@ -188,7 +199,7 @@ def is_blocked(secret: Manifest, begin: datetime) -> bool:
     held = (begin_of(secret) or begin) > begin
     return (
         not (is_ours(secret) or asks_for_us(secret))
-        or (not is_ours(secret) and would_lose_keys(secret))
+        or (not is_ours(secret) and would_lose_keys(secret, sent))
         or "deletionTimestamp" in secret["metadata"]
         or "immutable" in secret
         or secret["type"] != "kubernetes.io/tls"
@@ -279,6 +290,8 @@ ADDITIONS: dict[str, Doing] = {
     "another key": patching(data={"extra": GARBAGE}),
     "ca.crt": patching(data={"ca.crt": GARBAGE}),
     "no ca.crt": patching(data={"ca.crt": None}),
+    "key.der": patching(data={"key.der": GARBAGE}),
+    "no key.der": patching(data={"key.der": None}),
 }
 THEFTS: dict[str, Doing] = {
     "another": stealing(1),
@@ -379,13 +392,14 @@ def _config_for(cluster_id: str, labels: dict[str, str]) -> SyncConfig:
 
 
 def memory_fleet() -> Fleet:
-    apis = {"ops": MemoryApi({SOURCE_NAMESPACE: READS}), "dev": MemoryApi({"app-a": WRITES, "app-b": WRITES})}
-    apis["dev"].namespaces.add("app-c")
+    target = MemoryApi({"app-a": WRITES, "app-b": WRITES}, keys=OWN_KEYS | {*FURTHER})
+    target.namespaces.add("app-c")
 
     def mark(labelled: bool, bound: bool) -> None:
-        apis["dev"].labels["app-c"] = {"receives": "web"} if labelled else {}
-        apis["dev"].bound = {"app-c"} if bound else set()
+        target.labels["app-c"] = {"receives": "web"} if labelled else {}
+        target.bound = {"app-c"} if bound else set()
 
+    apis = {"ops": MemoryApi({SOURCE_NAMESPACE: READS}), "dev": target}
     hands = {name: Hand(api.exchange) for name, api in apis.items()}
     ways = {name: api.answer for name, api in apis.items()}
     return Fleet(hands, ways, *configs_for(apis["dev"].uid), mark, apis["ops"])
@@ -455,6 +469,7 @@ class SyncMachine(RuleBasedStateMachine):
         self.fleet = fleet = type(self).make_fleet()
         self.ops, self.dev = fleet.hands["ops"], fleet.hands["dev"]
         self.base, self.given = fleet.config, GIVEN[0]
+        self.sent: tuple[str, ...] = ()
         self.number = 2
         self.on_ops: dict[str, Data] = {}
         self.snapshots: list[dict[str, Data]] = [{}]
@@ -499,6 +514,14 @@ class SyncMachine(RuleBasedStateMachine):
         self.number += 1
         self.put(name, issued(name, self.number) | ({"ca.crt": CA} if ca else {}))
 
+    @rule(name=st.sampled_from(NAMES), keys=st.sets(st.sampled_from(FURTHER)), spoilt=st.booleans())
+    def format(self, name: str, keys: set[str], spoilt: bool) -> None:
+        """cert-manager writes, beside the same certificate or a new one, what is asked of it."""
+        data = with_formats(issued(name, self.number), keys)
+        if spoilt and "key.der" in keys:
+            data["key.der"] = with_formats(issued(name, 0))["key.der"]
+        self.put(name, data)
+
     @rule(name=st.sampled_from(NAMES))
     def corrupt(self, name: str) -> None:
         """Its key is that of another certificate."""
@@ -535,7 +558,7 @@ class SyncMachine(RuleBasedStateMachine):
         if renewed in self.on_ops:
             self.number += 1
             data = issued(renewed, self.number)
-            self.ops.patch(SOURCE_NAMESPACE, renewed, {"data": data | {"ca.crt": None}})
+            self.ops.patch(SOURCE_NAMESPACE, renewed, {"data": dict.fromkeys(("ca.crt", *FURTHER)) | data})
             self.on_ops = self.on_ops | {renewed: data}
             self.ever.add(frozenset(data.items()))
 
@@ -562,10 +585,19 @@ class SyncMachine(RuleBasedStateMachine):
         if then:
             self.sync()
 
+    @precondition(lambda self: self.fleet.ops)  # a real target has the policy without further keys
+    @rule(sent=st.sampled_from(SENT), then=st.booleans())
+    def send_keys(self, sent: tuple[str, ...], then: bool) -> None:
+        """The first route sends other keys beside tls.crt, tls.key and ca.crt."""
+        self.sent = sent
+        if then:
+            self.sync()
+
     @property
     def config(self) -> SyncConfig:
         (cluster,) = self.base.clusters
-        first = cluster.routes[0].model_copy(update={"metadata": self.given})
+        changes = {"metadata": self.given, "keys": self.sent, "unverified": "keystore.p12" in self.sent}
+        first = Route.model_validate({**ROUTES[0], **changes})
         routes = (first, *cluster.routes[1:])
         return self.base.model_copy(update={"clusters": (cluster.model_copy(update={"routes": routes}),)})
 
@@ -778,13 +810,21 @@ class SyncMachine(RuleBasedStateMachine):
             assert before is not None
             assert after["data"] == before["data"], "a note changed data"
             return
-        assert frozenset(after["data"].items()) in self.ever, "not what OPS had at any time, key by key"
+        assert self.is_of_ops(after["data"]), "not what OPS had at any time, key by key"
         assert is_pair(after["data"]["tls.crt"], after["data"]["tls.key"]), "they don't fit"
+        assert has_formats(after["data"], after["data"].keys() & {*FURTHER}), "a format does not fit"
         begun, begins = begin_of(before), begin_of(after)
         assert begins
         if before is not None and source_of(before) != source_of(after):
             return  # the routes now send another certificate
         assert begun is None or begun <= begins, "a valid newer certificate was replaced by an older one"
+
+    def is_of_ops(self, data: Mapping[str, str]) -> bool:
+        """Whether OPS had this at some time: all that every copy gets, and of the further keys these."""
+        return any(
+            {key: text for key, text in held if key in data or key not in FURTHER} == data
+            for held in self.ever
+        )
 
     def check_truth(self, run: Run) -> None:
         """Without faults: what the report calls written was written, and nothing else."""
@@ -817,15 +857,16 @@ class SyncMachine(RuleBasedStateMachine):
             return
         source = {"data": wanted} if wanted else None
         begin = begin_of(source)
+        sent = self.sent if target[0] == "app-a" else ()
         if wanted is None or begin is None or not is_pair(wanted["tls.crt"], wanted["tls.key"]):
             assert path_of(*target) not in run.wrote
-        elif before is not None and is_blocked(before, begin):
+        elif not has_formats(wanted, sent) or (before is not None and is_blocked(before, begin, sent)):
             assert run.rows[path_of(*target)][0] == "refuse"
             assert now == before
         else:
             assert now is not None
             assert is_ours(now)
-            assert now["data"] == wanted
+            assert now["data"] == {key: wanted[key] for key in wanted if key not in {*FURTHER} - {*sent}}
             self.check_metadata(now, self.given if target[0] == "app-a" else GIVEN[0])
 
     def check_metadata(self, copy: Manifest, given: Metadata) -> None:
@@ -846,7 +887,7 @@ class SyncMachine(RuleBasedStateMachine):
         for target in set(TARGETS) - self.edited:
             copy = self.dev.get(*target)
             if copy is not None and is_ours(copy):
-                assert frozenset(copy["data"].items()) in self.ever
+                assert self.is_of_ops(copy["data"])
                 assert is_pair(copy["data"]["tls.crt"], copy["data"]["tls.key"])
 
 
@@ -886,4 +927,17 @@ def test_a_repair_that_breaks_off_in_the_middle_is_completed(number: int, fault:
     machine.begin(ca=False)
     machine.by_hand(TARGETS[0], ("add", "ca.crt"))
     machine.run(("dev", number, "PATCH", fault))
+    machine.sync()
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_a_format_that_is_spoilt_in_the_middle_of_a_run_is_not_written(number: int) -> None:
+    """Also where certificate and key stay the same: what is written is what was checked."""
+    machine = MemoryMachine()
+    machine.begin(ca=False)
+    machine.send_keys(("key.der",), then=False)
+    machine.format("web-a", {"key.der"}, spoilt=False)
+    spoil = partial(machine.format, "web-a", {"key.der"}, spoilt=True)
+    run = machine.run(("ops", number, "", spoil), verify=True)
+    machine.check_truth(run)
     machine.sync()

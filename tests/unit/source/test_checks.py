@@ -29,12 +29,13 @@ from hypothesis import strategies as st
 from deployments.sandbox.clusters import pki
 from deployments.sandbox.world import unfit
 from deployments.sandbox.world.cert_manager import Issuer, leaf_of
+from tasks.config.limits import MAX_DATA_BYTES
 from tasks.domain.models import Certificate, Rejection, SecretRef, Version
 from tasks.domain.reasons import Reason
 from tasks.source import checks
 from tasks.source.check_failure import CheckFailed
 from tasks.source.checks import Policy, check_secret
-from tasks.source.tls_secret import MAX_BYTES, MAX_CERTIFICATE_BYTES, MAX_KEY_BYTES, TLSSecret
+from tasks.source.tls_secret import MAX_CERTIFICATE_BYTES, MAX_KEY_BYTES, TLSSecret
 from tests.support import chain_cases, recorded
 from tests.support.factories import NAME, NOW, SOURCE_NAMESPACE, law
 
@@ -352,8 +353,8 @@ UNFIT: dict[str, tuple[dict[str, Any], Rejection]] = {
         rejected(Reason.MISSING_DATA, "tls.crt, tls.key"),
     ),
     "its data is one byte too large": (
-        secret(ca_crt=b"x" * (MAX_BYTES - len(CRT + KEY) + 1)),
-        rejected(Reason.TOO_LARGE, f"{MAX_BYTES + 1} bytes, at most {MAX_BYTES}"),
+        secret(ca_crt=b"x" * (MAX_DATA_BYTES - len(CRT + KEY) + 1)),
+        rejected(Reason.TOO_LARGE, f"{MAX_DATA_BYTES + 1} bytes, at most {MAX_DATA_BYTES}"),
     ),
     "its certificates are one byte too large": (
         secret(CRT + b"\n" * (MAX_CERTIFICATE_BYTES - len(CRT) + 1)),

@@ -9,9 +9,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
+from tasks.config.limits import MAX_DATA_BYTES
 from tasks.domain.models import Certificate, Rejection
 from tasks.source.checks import Policy, check_secret
-from tasks.source.tls_secret import CA, CERTIFICATE, KEY, MAX_BYTES, MAX_CERTIFICATE_BYTES, MAX_CERTIFICATES
+from tasks.source.tls_secret import CA, CERTIFICATE, KEY, MAX_CERTIFICATE_BYTES, MAX_CERTIFICATES
 from tests.support.chain_cases import certificate, rsa_key
 from tests.support.factories import NOW
 from tests.unit.source.test_checks import REF
@@ -47,7 +48,7 @@ def padded(written: bytes, size: int) -> bytes:
 def largest() -> Iterator[tuple[str, bytes, int]]:
     """Name, tls.crt, and the number of bytes of certificates in ca.crt."""
     chain = b"".join(authorities())
-    rest = MAX_BYTES - MAX_CERTIFICATE_BYTES - 16 * 1024
+    rest = MAX_DATA_BYTES - MAX_CERTIFICATE_BYTES - 16 * 1024
     for intact in (True, False):
         yield f"a chain, {intact=}", padded(leaf(intact=intact) + chain, MAX_CERTIFICATE_BYTES), rest
         yield f"a leaf alone, {intact=}", leaf(intact=intact), rest + MAX_CERTIFICATE_BYTES - 16 * 1024

@@ -138,7 +138,10 @@ def test_snapshot_says_which_keys_stay_on_ops() -> None:
     further = fit("b")
     further["data"] |= {"keystore.jks": "c2VjcmV0", "tls-combined.pem": "c2VjcmV0", "ca.crt": ""}
     found = take(fit("a"), further)
-    told = "keys beyond tls.crt, tls.key and ca.crt stay on OPS: b (keystore.jks, tls-combined.pem)"
+    told = (
+        "keys beyond tls.crt, tls.key and ca.crt stay on OPS, but for those that routes name: "
+        "b (keystore.jks, tls-combined.pem)"
+    )
     assert (found.warnings, names(found)) == ((told,), (["a", "b"], []))
     assert "secret" not in found.model_dump_json()
     assert [one.kept_keys for one in found.certificates] == [(), ("keystore.jks", "tls-combined.pem")]
