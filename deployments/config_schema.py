@@ -45,6 +45,7 @@ DESCRIPTIONS = {
         "allowedMetadata": "The keys of labels and annotations that routes may give to copies.",
         "hostnames": "DNS names of certificates, for several clusters. What a cluster may get is the union.",
         "routes": "Which certificates are copied where, for several clusters.",
+        "selfService": "What Certificates may ask for (annotation tls-sync.io/to). Without it: nothing.",
         "clusters": "The targets. What no route names is not copied.",
     },
     "Source": {
@@ -103,6 +104,13 @@ DESCRIPTIONS = {
         **ROUTE,
     },
     "Route": ROUTE,
+    "Limit": {
+        "clusters": SELECTED_NAMES,
+        "labels": SELECTED_LABELS,
+        "certificates": "Names of Secrets on OPS, or globs: whoever may create their Certificates may ask.",
+        "namespaces": "Where their Certificates may ask that they be copied to; they must exist.",
+        "hostnames": "DNS names that they may have; the cluster's own hostnames must allow these, too.",
+    },
 }
 """What an editor shows of each key."""
 

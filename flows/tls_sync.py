@@ -31,6 +31,7 @@ from tasks.orchestration.publish import (
 from tasks.orchestration.run_tags import tag_run
 from tasks.orchestration.task_runners import task_submitter
 from tasks.plan.described import described
+from tasks.plan.requests import granted, without_requests
 from tasks.plan.spec import RunMemory, specs_for
 from tasks.plan.unrouted import without_unrouted
 from tasks.plan.waves import share_of
@@ -85,14 +86,17 @@ def tls_sync(  # noqa: PLR0913, PLR0917  the parameters of a run
     )
     with reporting_config_errors():
         config = load_config()
-    clusters, run_deadline, memory = config.select(parameters), began + RUN_LIMIT, RunMemory()
+    config.select(parameters)  # before anything is read
+    run_deadline, memory = began + RUN_LIMIT, RunMemory()
     tag_run(*parameters.tags)
     with (
         frozen_kubeconfig(),
         reuse_clients(of_source_only=True),
         task_submitter(config.task_runner, run_deadline) as submit,
     ):
-        found = collect(config.source, verify=verify)
+        config, found = granted(config, collect(config.source, verify=verify))
+        clusters = config.select(parameters)
+        found = without_requests(found)
         snapshot = refuse_too_many(found, config.source, clusters, certificate, limit=memory_limit())
         specs = specs_for(config, clusters, snapshot, parameters, run_deadline=run_deadline, memory=memory)
         reports, stop_signal = sync_clusters(specs, submit)

@@ -53,13 +53,12 @@ def run(
 
 def _explain(config: "SyncConfig", parameters: "RunParameters") -> bool:
     """Return whether a route sends the certificate. Raises ConfigError if the cluster is unknown."""
-    from tasks.config.explain import explain  # noqa: PLC0415  for few runs
+    from flows.commands.explained import explained  # noqa: PLC0415  for few runs
 
-    cluster, certificate = str(parameters.cluster), str(parameters.certificate)
-    sys.stdout.write("".join(f"{line}\n" for line in explain(config, cluster, certificate)))
+    lines, is_sent = explained(config, str(parameters.cluster), str(parameters.certificate))
+    sys.stdout.write("".join(f"{line}\n" for line in lines))
     sys.stdout.flush()
-    (target,) = config.named(cluster)
-    return target.routes_certificate(certificate)
+    return is_sent
 
 
 def _write(reports: "Sequence[RunReport]") -> None:

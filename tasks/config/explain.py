@@ -1,33 +1,49 @@
-"""Why a certificate is sent to a cluster, or is not, as far as the configuration says. Pure."""
+"""Why a certificate is sent to a cluster, or is not: the routes, and what its Certificate asks for. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from tasks.config.routes import Route, RoutedCopy, SharedRoute, selects
 from tasks.config.schema import Cluster, SyncConfig
+from tasks.config.self_service import GrantedRoute
+from tasks.domain.annotations import REQUEST
+from tasks.domain.models import RefusedRequest
 from tasks.domain.names import matches
 from tasks.domain.text import join_limited
 
 
-def explain(config: SyncConfig, cluster: str, certificate: str) -> list[str]:
+def explain(
+    config: SyncConfig, cluster: str, certificate: str, refused: Iterable[RefusedRequest] = ()
+) -> list[str]:
     """Return lines for people: the routes that send it, or the rule that keeps it away.
 
-    Raises ConfigError if the cluster is unknown.
+    With `selfService`, the configuration has what was granted, and `refused` is what was not. Raises
+    ConfigError if the cluster is unknown.
     """
     (target,) = config.named(cluster)
-    return [f"{certificate} on {cluster}:", *(f"  {line}" for line in _lines(config, target, certificate))]
+    lines = [*_lines(config, target, certificate)]
+    lines += [
+        f"{one.reason}: {one.reason.sentence} ({one.detail})"
+        for one in refused
+        if one.ref.name == certificate
+    ]
+    return [f"{certificate} on {cluster}:", *(f"  {line}" for line in lines)]
 
 
 def _lines(config: SyncConfig, cluster: Cluster, certificate: str) -> Iterator[str]:
     sending = [route for route in cluster.routes if route.sends(certificate)]
     for route in sending:
-        pattern = next(one for one in route.certificates if matches(one, certificate))
         targets = join_limited([_target(one) for one in route.copies_of(certificate)]) or "no namespace"
+        if isinstance(route, GrantedRoute):
+            yield from _granted(route, certificate, targets)
+            continue
         if route.namespace_selector:
             targets = f"namespaces of {cluster.name} with the label {route.selector}, where it is bound"
+        pattern = next(one for one in route.certificates if matches(one, certificate))
         yield f"{_path(config, cluster, route)} sends it, by {pattern!r}, to {targets}"
         yield from _beyond(route, certificate)
     if not sending:
         yield f"no route of {cluster.name} sends it, so it is not copied there"
+        yield from _may_be_asked_for(cluster, certificate)
     for number, shared in enumerate(config.routes):
         if shared.sends(certificate) and not shared.selects(cluster.name, cluster.labels):
             yield f"routes[{number}] sends it, but not here: {_why_not(shared, cluster)}"
@@ -44,6 +60,22 @@ def _target(copy: RoutedCopy) -> str:
 def _beyond(route: Route, certificate: str) -> Iterator[str]:
     if not route.namespace_selector and (beyond := route.beyond_allowed(certificate)):
         yield f"not to {join_limited(beyond)}: the route's `allowedNamespaces` don't have it"
+
+
+def _granted(route: GrantedRoute, certificate: str, targets: str) -> Iterator[str]:
+    requester = route.requesters.get(certificate, certificate)
+    limits = ", ".join(one.limit for one in route.grants)
+    yield f"Certificate {requester} asks for it, and {limits} grants it, to {targets}"
+    for one in route.grants:
+        yield f"{one.limit} allows the DNS names {join_limited(one.hostnames)}"
+
+
+def _may_be_asked_for(cluster: Cluster, certificate: str) -> Iterator[str]:
+    for route in cluster.routes:
+        if isinstance(route, GrantedRoute) and route.concerns(certificate):
+            (limit,), namespaces = route.grants, join_limited(route.namespaces)
+            annotation = f"{REQUEST}: {cluster.name}/{route.namespaces[0]}"
+            yield f"{limit.limit} allows {namespaces}, if its Certificate asks for it ({annotation})"
 
 
 def _path(config: SyncConfig, cluster: Cluster, route: Route) -> str:

@@ -93,13 +93,14 @@ def _written_twice(written: list[Written]) -> Iterator[tuple[Written, Written]]:
 
 
 def shared_faults(document: dict[str, Any], clusters: list[Located]) -> Iterator[Fault]:
-    """Routes and hostnames are of a cluster, or of several that are named."""
+    """Routes, hostnames and limits are of a cluster, or of several that are named."""
     given = (cluster.get("name") for _, cluster in clusters)
     known = {one for one in given if isinstance(one, str) and names.is_namespace(one)}
     listed = join_limited(sorted(known))
-    for key in ("hostnames", "routes"):
-        for path, cluster in clusters:
-            if cluster.get(key) is None and key not in document:
+    elsewhere = {"hostnames": {"hostnames"}, "routes": {"routes", "selfService"}, "selfService": set()}
+    for key, others in elsewhere.items():
+        for path, cluster in clusters if others else ():
+            if cluster.get(key) is None and not (others & document.keys()):
                 yield f"{path}.{key}", MISSING
         for path, one in _located(key, list_of(document, key)):
             if not (one.get("clusters") or one.get("labels")):

@@ -35,6 +35,16 @@ Labels = Annotated[dict[str, str], AfterValidator(values.selector)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Grant(Row):
+    """A limit of `selfService` that covers what a Certificate asks for; see self_service.py."""
+
+    limit: str
+    """Its path in the file."""
+    hostnames: tuple[str, ...]
+    """The DNS names that it allows, beside those of the cluster."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RoutedCopy(Row):
     """One copy that a route defines on a target."""
 
@@ -49,6 +59,10 @@ class RoutedCopy(Row):
     """The labels and annotations that the route gives it."""
     keys: frozenset[str] = frozenset()
     """The further keys that it gets."""
+    requester: str = ""
+    """The Certificate that asks for it; empty where the configuration routes it."""
+    grants: tuple[Grant, ...] = ()
+    """The limits under which that was granted; one of them must allow all of the certificate's names."""
 
 
 class Route(Section):
@@ -114,6 +128,20 @@ class Route(Section):
         found = (filled(one, certificate, taken_by(p, certificate)) for one in templates for p in patterns)
         return sorted({one for one in found if one and is_namespace(one)}.difference(self.allowed_namespaces))
 
+    @property
+    def concerned(self) -> tuple[str, ...]:
+        """Names and globs of Secrets that it sends only once a Certificate asks for it (selfService)."""
+        return ()
+
+    def concerns(self, certificate: str) -> bool:
+        """Return whether it may send it, now or once a Certificate asks for it."""
+        return self.sends(certificate) or any(matches(pattern, certificate) for pattern in self.concerned)
+
+    @property
+    def granted_by(self) -> tuple[Grant, ...]:
+        """The limits under which a request was granted; empty for a route of the configuration."""
+        return ()
+
     def routed_copies(self, available: PatternIndex, explicit: str | None = None) -> Iterator[RoutedCopy]:
         """Yield the copies for the names that OPS has; literal names even if OPS does not have them.
 
@@ -159,11 +187,28 @@ class Route(Section):
 
 
 def with_collisions(wanted: Iterable[RoutedCopy]) -> list[RoutedCopy]:
-    """Return the copies, each once; those of several certificates for one Secret are refused, all of them."""
-    by_target: dict[SecretRef, list[RoutedCopy]] = defaultdict(list)
+    """Return the copies, each once; those of several certificates for one Secret are refused, all of them.
+
+    What a Certificate asks for yields to what routes send: the same copy is left out, and another one, which
+    the labels of a namespace alone tell, is refused.
+    """
+    by_target, asked = defaultdict[SecretRef, list[RoutedCopy]](list), list[RoutedCopy]()
     for one in dict.fromkeys(wanted):
-        by_target[one.target].append(one)
-    return [copy for copies in by_target.values() for copy in _apart(copies)]
+        (asked if one.requester else by_target[one.target]).append(one)
+    routed = [copy for copies in by_target.values() for copy in _apart(copies)]
+    return [*routed, *_yielding(asked, by_target)]
+
+
+def _yielding(
+    asked: Iterable[RoutedCopy], routed: Mapping[SecretRef, list[RoutedCopy]]
+) -> Iterator[RoutedCopy]:
+    for one in asked:
+        senders = sorted({copy.certificate for copy in routed.get(one.target, ())})
+        if not senders:
+            yield one
+        elif one.certificate not in senders:
+            why = f"Certificate {one.requester}: a route sends {join_limited(senders)} there under this name"
+            yield replace(one, refusal=Reason.REQUEST_CONFLICT, detail=why)
 
 
 def _apart(copies: list[RoutedCopy]) -> list[RoutedCopy]:

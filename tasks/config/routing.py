@@ -35,16 +35,18 @@ class Routing:
         found = (route for pattern in patterns for route in self._routes[pattern].get(namespace, ()))
         return [route for route in found if _goes_to(route, certificate, namespace)]
 
+    def routes_to(self, certificate: str, target: SecretRef) -> list[Route]:
+        """Return the routes that write a certificate under this name."""
+        routes = self.routes(certificate, target.namespace)
+        return [route for route in routes if _writes(route, certificate, target)]
+
     def leads_to(self, certificate: str, target: SecretRef) -> bool:
         """Return whether a route writes a certificate under this name."""
-        routes = self.routes(certificate, target.namespace)
-        return any(_writes(route, certificate, target) for route in routes)
+        return bool(self.routes_to(certificate, target))
 
     def keys_to(self, certificate: str, target: SecretRef) -> frozenset[str]:
         """Return the further keys that a route sends there with the certificate."""
-        routes = self.routes(certificate, target.namespace)
-        found = (route.further_keys for route in routes if _writes(route, certificate, target))
-        return next(found, frozenset())
+        return next((route.further_keys for route in self.routes_to(certificate, target)), frozenset())
 
     def served_at(self, certificate: str, namespace: str) -> tuple[str, ...]:
         """Return the addresses at which a certificate of this namespace is served, sorted."""

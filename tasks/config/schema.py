@@ -23,6 +23,7 @@ from tasks.config.routes import (
     with_collisions,
 )
 from tasks.config.section import Section
+from tasks.config.self_service import GrantedRoute, Limit
 from tasks.domain.errors import ConfigError
 from tasks.domain.models import MetadataKeys, SecretRef
 from tasks.domain.names import UID, is_name
@@ -78,6 +79,14 @@ class Cluster(Section):
         """Return the copies of one certificate, whether OPS has it or not."""
         return tuple(dict.fromkeys(one for route in self.routes for one in route.copies_of(certificate)))
 
+    def observed_namespaces(self, certificate: str | None) -> tuple[str, ...]:
+        """Return these, and those in which a Certificate may ask for the copy, or have asked for it."""
+        found = {*self.namespaces_of(certificate)}
+        for route in self.routes if certificate else ():
+            if route.concerned and route.concerns(str(certificate)):
+                found.update(route.namespaces)
+        return tuple(sorted(found))
+
     def routed_copies(self, available: PatternIndex, explicit: str | None = None) -> tuple[RoutedCopy, ...]:
         """Return the copies that the routes define, sorted; the certificate of the run counts as literal.
 
@@ -124,6 +133,10 @@ class Cluster(Section):
             labels=frozenset(key for one in given for key in one.labels),
             annotations=frozenset(key for one in given for key in one.annotations),
         )
+
+    def may_get(self, certificate: str) -> bool:
+        """Return whether routes send it here, or may once its Certificate asks for it."""
+        return any(route.concerns(certificate) for route in self.routes)
 
 
 class Source(Section):
@@ -185,14 +198,22 @@ class SyncConfig(Section):
     """Keys of labels and annotations that routes may give to copies."""
     hostnames: tuple[SharedHostnames, ...] = Field(default=(), min_length=1)
     routes: tuple[SharedRoute, ...] = Field(default=(), min_length=1)
+    self_service: tuple[Limit, ...] = Field(default=(), min_length=1)
+    """What Certificates may ask for; without it, what they say is nothing."""
     clusters: tuple[Cluster, ...] = Field(min_length=1)
 
     def expanded(self) -> "SyncConfig":
         """Return the configuration with all routes and hostnames of each cluster, and its group."""
-        return self.model_copy(update={"clusters": tuple(map(self._expanded, self.clusters))})
+        limits = tuple(GrantedRoute.of(*numbered) for numbered in enumerate(self.self_service))
+        clusters = tuple(self._expanded(one, limits) for one in self.clusters)
+        return self.model_copy(update={"clusters": clusters})
 
-    def _expanded(self, one: Cluster) -> Cluster:
-        routes = [*one.routes, *(shared for shared in self.routes if shared.selects(one.name, one.labels))]
+    def _expanded(self, one: Cluster, limits: tuple[GrantedRoute, ...]) -> Cluster:
+        routes: list[Route] = [
+            *one.routes,
+            *(shared for shared in self.routes if shared.selects(one.name, one.labels)),
+        ]
+        routes += [route for route in limits if route.limit and route.limit.selects(one.name, one.labels)]
         selected = (shared for shared in self.hostnames if shared.selects(one.name, one.labels))
         hostnames = [*one.hostnames, *(name for shared in selected for name in shared.names)]
         label = one.labels.get(self.fleet.by) if self.fleet.by else None
@@ -263,10 +284,10 @@ class SyncConfig(Section):
             return chosen
         if not is_name(certificate):
             raise ConfigError(f"certificate={certificate!r}: not the name of a Secret")
-        routing = tuple(c for c in chosen if c.routes_certificate(certificate))
+        routing = tuple(c for c in chosen if c.may_get(certificate))
         if not routing:
             for one in self.clusters:
-                if one.suspended and one.routes_certificate(certificate):
+                if one.suspended and one.may_get(certificate):
                     raise ConfigError(f"certificate={certificate!r}: only suspended clusters get it")
             patterns = {p for c in chosen for route in c.routes for p in route.certificates}
             known = ", ".join(sorted(patterns))

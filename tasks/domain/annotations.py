@@ -40,6 +40,9 @@ NOTE_MANAGER = "tls-sync-note"
 """The field manager of this annotation: owned by FIELD_MANAGER, it would make copies without it Drifted."""
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 
+REQUEST = "tls-sync.io/to"
+"""In the secretTemplate of a Certificate on OPS: where its team asks that the Secret be copied."""
+
 LABELS = frozenset({MANAGED_BY, OWNER})
 ANNOTATIONS = frozenset({SOURCE, FINGERPRINT, NOT_BEFORE, NOT_AFTER, SERIAL})
 METADATA = LABELS | ANNOTATIONS

@@ -174,6 +174,30 @@ class Issuance(Row):
         return ", ".join(parts)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CopyRequest(Row):
+    """Where cert-manager's Certificates ask that a Secret be copied (annotation tls-sync.io/to)."""
+
+    secret: str
+    """Name of the Secret."""
+    certificates: tuple[str, ...]
+    """Names of all Certificates that write it."""
+    asked: tuple[str, ...] = ()
+    """`cluster/namespace`, each once."""
+    fault: str = ""
+    """What is wrong with the annotation; then nothing counts that it asks for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedRequest(Row):
+    """What a Certificate asks for and does not get. It fails neither a run nor a wave."""
+
+    ref: SecretRef
+    """The Secret on OPS."""
+    reason: Reason
+    detail: str
+
+
 class Failure(Model):
     """A failed operation at a cluster, described for the person on call."""
 
@@ -203,6 +227,11 @@ class SourceSnapshot(Model):
     rejections: tuple[Rejection, ...] = ()
     issuances: tuple[Issuance, ...] = ()
     listed: tuple[ListedSecret, ...] = ()
+    requests: tuple[CopyRequest, ...] = ()
+    """What Certificates ask for; it counts only where the configuration has `selfService`."""
+    requests_unread: bool = False
+    """Whether the Certificates could not be read, so that it is unknown what they ask for."""
+    refused_requests: tuple[RefusedRequest, ...] = ()
     unrouted_rejections: int = 0
     """Number of rejections left out of a report because no route of any cluster names them."""
     unrouted_issuances: int = 0

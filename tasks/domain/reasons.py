@@ -179,6 +179,28 @@ class Reason(ExplainedCode):
         "no route sends it here any more; the copy is kept",
         "delete the copy by hand if nobody needs it",
     )
+    # From what Certificates on OPS ask for (selfService).
+    REQUEST_BEYOND_LIMITS = (
+        "RequestBeyondLimits",
+        "its Certificate asks for a copy that no limit of selfService allows",
+        (
+            "correct the annotation tls-sync.io/to in the Certificate's spec.secretTemplate, or, if the copy "
+            "is wanted, extend a limit of `selfService`"
+        ),
+    )
+    REQUEST_INVALID = (
+        "RequestInvalid",
+        "its Certificate's annotation tls-sync.io/to can't be used, so nothing that it asks for is done",
+        (
+            "write cluster/namespace, several with commas in between and at most 100, into the Certificate's "
+            "spec.secretTemplate.annotations"
+        ),
+    )
+    REQUEST_CONFLICT = (
+        "RequestConflict",
+        "its Certificate asks for a copy that can't be told from another one",
+        "let one Certificate write the Secret, and one certificate of OPS have that name in that namespace",
+    )
     # From the checks on OPS.
     MISSING_DATA = (
         "MissingData",
@@ -265,7 +287,9 @@ class Reason(ExplainedCode):
     )
 
 
-QUIET = frozenset(
+REQUESTS = frozenset({Reason.REQUEST_BEYOND_LIMITS, Reason.REQUEST_INVALID, Reason.REQUEST_CONFLICT})
+"""Reasons of what a Certificate asks for and does not get: a person is told, and nothing fails."""
+QUIET = REQUESTS | frozenset(
     {
         Reason.IN_SYNC,
         Reason.ISSUANCE_PENDING,

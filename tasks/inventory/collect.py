@@ -17,6 +17,7 @@ from tasks.inventory.served import ProbeResults
 from tasks.kube.pool import client_of_source
 from tasks.kubeconfig.reader import contexts
 from tasks.plan.observed import ObservedState
+from tasks.plan.requests import granted
 from tasks.plan.spec import RunMemory, SyncSpec
 from tasks.plan.unrouted import without_unrouted
 from tasks.runtime.memory import memory_limit
@@ -37,13 +38,14 @@ def collect_inventory(
 
     Raises ConfigError if the parameters or the kubeconfig can't be used, or if there are too many copies.
     """
-    targets = _selected(config, cluster, certificate)
+    _selected(config, cluster, certificate)
     if config.uses_kubeconfig:
         try:
             contexts()
         except ClusterError as error:
             raise ConfigError(f"kubeconfig: {error.failure.detail}") from None
-    snapshot = _read_ops(config)
+    config, snapshot = granted(config, _read_ops(config))
+    targets = _selected(config, cluster, certificate)
     if not snapshot.failure and (
         failure := refuse_too_many(
             snapshot, config.source, targets, certificate, limit=memory_limit()

@@ -12,7 +12,7 @@ from tasks.domain import expiry
 from tasks.domain.models import Certificate, Issuance
 from tasks.inventory import summary
 from tasks.inventory.model import ClusterStatus, Content, CopyState, InventoryReport, Served, days_until
-from tasks.report.document import failure_document, time_text
+from tasks.report.document import failure_document, request_document, time_text
 
 SCHEMA_VERSION = 1
 
@@ -40,6 +40,7 @@ def document(report: InventoryReport) -> Document:
             for one in snapshot.rejections
         ],
         "issuances": [_issuance(one, report.now) for one in snapshot.issuances],
+        "refusedRequests": [request_document(one) for one in snapshot.refused_requests],
         "unrouted": {"rejections": snapshot.unrouted_rejections, "issuances": snapshot.unrouted_issuances},
         "placements": [_copy(one, report.now) for one in report.copies],
     }

@@ -16,7 +16,7 @@ from tasks.domain.models import (
     SourceSnapshot,
     TargetSecret,
 )
-from tasks.domain.reasons import QUIET, Reason
+from tasks.domain.reasons import QUIET, REQUESTS, Reason
 from tasks.inventory.model import ClusterStatus, Content, CopyState, InventoryReport, Served, Status
 from tasks.inventory.served import ProbeResults, TLSProbe, compare, probe_for
 from tasks.plan.observed import ObservedState
@@ -51,6 +51,9 @@ STATUSES = {
 } | dict.fromkeys(FOREIGN, Status.FOREIGN)
 """The statuses by reason; any other reason, among them those of checks, is REFUSED."""
 
+ABSENT = {Reason.ISSUANCE_PENDING: Status.PENDING} | dict.fromkeys(REQUESTS, Status.REFUSED)
+"""The statuses of copies that do not exist and are not created."""
+
 FindServed = Callable[[str, Certificate | None, Content | None], tuple[Served, ...]]
 """What the addresses of a copy serve, from its namespace, its certificate on OPS, and what is stored."""
 
@@ -58,7 +61,7 @@ FindServed = Callable[[str, Certificate | None, Content | None], tuple[Served, .
 def status_of(change: Change, *, exists: bool) -> Status:
     """Return the status of a plan's row; `exists` says whether a Secret of that name is there."""
     if change.action is Action.NOTHING:  # a routed copy can't be written; an existing Secret is not ours
-        absent = Status.PENDING if change.reason is Reason.ISSUANCE_PENDING else Status.MISSING
+        absent = ABSENT.get(change.reason, Status.MISSING)
         return Status.FOREIGN if exists else absent
     return STATUSES.get(change.reason, Status.REFUSED)
 
@@ -92,6 +95,7 @@ def _of_certificate(snapshot: SourceSnapshot, certificate: str) -> SourceSnapsho
         certificates=tuple(one for one in snapshot.certificates if one.ref.name == certificate),
         rejections=tuple(one for one in snapshot.rejections if one.ref.name == certificate),
         issuances=tuple(one for one in snapshot.issuances if one.ref.name == certificate),
+        refused_requests=tuple(one for one in snapshot.refused_requests if one.ref.name == certificate),
         unrouted_rejections=0,
         unrouted_issuances=0,
     )
@@ -141,7 +145,8 @@ def _planned(
     reason, failure = change.reason, spec.snapshot.failure
     stored = stored_content(change, secret)
     expected = content_of(source) if reason is Reason.IN_SYNC else stored
-    needs_person = failure is None and reason not in QUIET and not change.writes
+    is_problem = reason not in QUIET or reason in REQUESTS
+    needs_person = failure is None and is_problem and not change.writes
     return CopyState(
         **_place(spec, change.certificate, change.target),
         # Without OPS it is unknown which content is right, but the copies are shown all the same.

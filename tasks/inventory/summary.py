@@ -91,6 +91,7 @@ def notes(report: InventoryReport) -> Iterator[str]:
         yield from (f"{one.cluster}: warning: {warning}" for warning in one.warnings)
     yield from (f"rejected on OPS: {line}" for line in rows.rejected(snapshot))
     yield from (f"not issued on OPS: {line}" for line in rows.not_issued(snapshot, report.now))
+    yield from (f"not granted: {line}" for line in rows.not_granted(snapshot))
     yield from rows.unrouted_notes(snapshot)
     if names := without_copies(report):
         more = f" and {len(names) - rows.LOG_ROWS} more" if len(names) > rows.LOG_ROWS else ""

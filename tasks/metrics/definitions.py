@@ -84,6 +84,12 @@ SOURCE_NOT_ISSUED = Family(
     Kind.SOURCE,
     ("owner", "reason"),
 )
+SOURCE_NOT_GRANTED = Family(
+    "tls_sync_source_requests_refused",
+    "Certificates that ask for copies beyond the limits of selfService, by reason.",
+    Kind.SOURCE,
+    ("owner", "reason"),
+)
 SOURCE_UNROUTED = Family(
     "tls_sync_source_unrouted",
     "Secrets on OPS that no route names and that are not fit to be sent or not issued yet.",

@@ -210,6 +210,8 @@ def _source(report: RunReport) -> Iterator[Sample]:
         yield Sample(f.SOURCE_REJECTED, (owner, reason), count)
     for reason, count in _counted(one.reason(report.now) for one in snapshot.issuances):
         yield Sample(f.SOURCE_NOT_ISSUED, (owner, reason), count)
+    for reason, count in _counted(one.reason for one in snapshot.refused_requests):
+        yield Sample(f.SOURCE_NOT_GRANTED, (owner, reason), count)
     unrouted = snapshot.unrouted_rejections + snapshot.unrouted_issuances
     yield Sample(f.SOURCE_UNROUTED, (owner,), unrouted)
     if snapshot.credential_ends:

@@ -32,6 +32,8 @@ The decision table:
 | valid, routed here, name not allowed | any                                | refuse  | HostnameNotAllowed  |
 | valid, routed here, a key is missing | any                                | refuse  | MissingKey          |
 | valid, routed here, a key is unfit   | any                                | refuse  | FormatMismatch      |
+| valid, asked for, name not allowed   | ours                             | keep    | RequestBeyondLimits |
+| valid, asked for, name not allowed   | absent or not ours               | nothing | RequestBeyondLimits |
 | invalid (any check)                  | ours                               | keep    | the check's reason  |
 | invalid (any check), named literally | absent or not ours                 | nothing | the check's reason  |
 | invalid (any check), found by a glob | absent or not ours                 | -       |                     |
@@ -45,7 +47,11 @@ The decision table:
 | issuance is late, found by a glob    | absent or not ours                 | -       |                     |
 | gone, routed by a glob               | ours                               | keep    | GoneFromSource      |
 | not routed here any more             | ours, in a routed namespace        | keep    | NoLongerRouted      |
+| not routed; Certificates are unread  | ours, one may have asked for it    | keep    | SourceUnread        |
 | not routed here                      | not ours                           | -       |                     |
+
+What a Certificate asks for (selfService) is routed here where a limit covers it, as by a glob; what goes
+beyond the limits fails nothing.
 
 A refusal, a check's reason, MissingOnSource and IssuanceLate make the cluster Failed, and so the run: a
 certificate is wanted there and can't be had. "Being issued" means that cert-manager's Certificate exists, and
@@ -84,18 +90,17 @@ from tasks.domain.models import (
     ReadEntry,
     Rejection,
     SecretRef,
-    SourceEntry,
     SourceSnapshot,
     TargetSecret,
     Version,
 )
 from tasks.domain.names import HostnamePatterns, is_name
-from tasks.domain.reasons import Reason
+from tasks.domain.reasons import REQUESTS, Reason
 from tasks.domain.text import join_limited
 from tasks.plan import further, note, ownership
 from tasks.plan.note import Rules
 from tasks.plan.ownership import may_write
-from tasks.plan.safety import disallowed_names
+from tasks.plan.safety import beyond_limits, disallowed_names
 
 DOUBTFUL = frozenset({Reason.DRIFTED, Reason.ADOPTED, Reason.WOULD_DOWNGRADE})
 """Reasons that metadata alone does not prove."""
@@ -133,7 +138,7 @@ def make_plan(  # noqa: PLR0913  the facts that decide, each passed once
             rows.append(in_sync(want, copy))
         elif certificate in (None, want.certificate):
             unread[want.target] = want.certificate
-    rows += unrouted_copies(cluster, sources, found, {want.target for want in wanted}, owner)
+    rows += unrouted_copies(cluster, snapshot, found, {want.target for want in wanted}, owner)
     chosen = (with_orphan_record(r, found, owner) for r in rows if certificate in (None, r.certificate))
     ordered = sorted(chosen, key=lambda row: (row.target.namespace, row.target.name))
     return Plan(cluster=cluster.name, changes=tuple(ordered), unread=unread)
@@ -171,9 +176,9 @@ def with_undecided(plan: Plan, copies: Mapping[SecretRef, TargetSecret], owner: 
 
 
 def refused(want: RoutedCopy, reason: Reason, copy: TargetSecret | None) -> Change:
-    """The row of a copy that the routes themselves rule out."""
+    """The row of a copy that the routes themselves rule out; of one that was asked for, it is no failure."""
     return Change(
-        action=Action.REFUSE,
+        action=Action.NOTHING if reason in REQUESTS else Action.REFUSE,
         reason=reason,
         target=want.target,
         certificate=want.certificate,
@@ -224,8 +229,8 @@ def decide(  # noqa: PLR0913, PLR0917  one row of the table is made of these
         if ours:
             return row(Action.KEEP, reason, detail)
         return row(Action.NOTHING, reason, detail) if want.literal else None
-    if unfit := why_unfit(want, source, hostnames):
-        return row(Action.REFUSE, *unfit)
+    if unfit := why_unfit(want, source, hostnames, ours=ours):
+        return row(*unfit)
     if current is None:
         return row(Action.CREATE, Reason.MISSING_ON_TARGET)
     if obstacle := find_obstacle(current, owner, want.keys):
@@ -236,6 +241,32 @@ def decide(  # noqa: PLR0913, PLR0917  one row of the table is made of these
     return with_preconditions(change, want, source, current) if change.writes else change
 
 
+def why_unfit(
+    want: RoutedCopy, source: Certificate, hostnames: HostnamePatterns, *, ours: bool
+) -> tuple[Action, Reason, str] | None:
+    """What to do with a copy that a valid certificate may not be sent to, and why; None where it may."""
+    if disallowed := why_not_allowed(want, source, hostnames):
+        return (*not_allowed(want, ours=ours), disallowed)
+    fault = further.find_fault(source, want.keys)
+    return (Action.REFUSE, *fault) if fault else None
+
+
+def not_allowed(want: RoutedCopy, *, ours: bool) -> tuple[Action, Reason]:
+    """What to do with a copy that its certificate's names don't allow: a request that goes so far is told."""
+    if not want.requester:
+        return Action.REFUSE, Reason.HOSTNAME_NOT_ALLOWED
+    return Action.KEEP if ours else Action.NOTHING, Reason.REQUEST_BEYOND_LIMITS
+
+
+def why_not_allowed(want: RoutedCopy, source: Certificate, hostnames: HostnamePatterns) -> str:
+    """The certificate's names that may not be sent there, by which rule; empty where all may be."""
+    disallowed = disallowed_names(source, hostnames)
+    if not want.requester:
+        return disallowed
+    why = f"`hostnames` does not allow {disallowed}" if disallowed else beyond_limits(source, want.grants)
+    return f"Certificate {want.requester}: {why}" if why else ""
+
+
 def why_unavailable(
     want: RoutedCopy, source: Rejection | Issuance | None, now: datetime
 ) -> tuple[Reason, str]:
@@ -243,15 +274,6 @@ def why_unavailable(
     if source is None:
         return Reason.MISSING_ON_SOURCE if want.literal else Reason.GONE_FROM_SOURCE, ""
     return source.reason(now) if isinstance(source, Issuance) else source.reason, source.detail
-
-
-def why_unfit(
-    want: RoutedCopy, source: Certificate, hostnames: HostnamePatterns
-) -> tuple[Reason, str] | None:
-    """Why a valid certificate may not be sent there; None where it may."""
-    if disallowed := disallowed_names(source, hostnames):
-        return Reason.HOSTNAME_NOT_ALLOWED, disallowed
-    return further.find_fault(source, want.keys)
 
 
 def find_obstacle(current: TargetSecret, owner: Owner, keys: AbstractSet[str] = frozenset()) -> Reason | None:
@@ -360,7 +382,7 @@ def extra_keys(
 
 def unrouted_copies(
     cluster: Cluster,
-    sources: Mapping[str, SourceEntry],
+    snapshot: SourceSnapshot,
     found: dict[SecretRef, TargetSecret],
     wanted: set[SecretRef],
     owner: Owner,
@@ -373,14 +395,25 @@ def unrouted_copies(
     for secret in left:
         source = secret.annotations[annotations.SOURCE].rpartition("/")[2]
         name = source if is_name(source) else "unknown"
-        gone = name not in sources and routing.leads_to(name, secret.ref)
+        routed = routing.leads_to(name, secret.ref)
+        unknown = snapshot.requests_unread and not routed and _may_be_asked_for(cluster, secret.ref, name)
+        gone = name not in snapshot.entries and routed
+        reason = Reason.GONE_FROM_SOURCE if gone else Reason.NO_LONGER_ROUTED
         yield Change(
             action=Action.KEEP,
-            reason=Reason.GONE_FROM_SOURCE if gone else Reason.NO_LONGER_ROUTED,
+            reason=Reason.SOURCE_UNREAD if unknown else reason,
             target=secret.ref,
             certificate=name,
             old=ownership.written_version(secret),
+            detail="nor could the Certificates, of which one may ask for it" if unknown else "",
         )
+
+
+def _may_be_asked_for(cluster: Cluster, target: SecretRef, name: str) -> bool:
+    return target.name == name and any(
+        route.granted_by and target.namespace in route.namespaces and route.concerns(name)
+        for route in cluster.routes
+    )
 
 
 def with_orphan_record(row: Change, found: Mapping[SecretRef, TargetSecret], owner: Owner) -> Change:

@@ -7,17 +7,19 @@ until the first certificate of tls.crt expires. The digest is over all else that
 - when the source Secret was last written: after OPS was restored from a snapshot, a resourceVersion may come
   again with other content;
 - the content of the copy, by its fingerprint annotation and its keys: the copy may have been written again;
-- the rules for what may be sent to the cluster, so that a note ends with the `hostnames` it was made under;
+- the rules for what may be sent to the cluster, so that a note ends with the `hostnames` it was made under,
+  and with the limits of `selfService` under which the copy was granted to a Certificate;
 - the version of the checks.
 
 A note that was lost or spoilt differs from the one that is expected: then the source Secret is read.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import sha256
 
+from tasks.config.routes import Route
 from tasks.config.schema import Cluster, Source
 from tasks.domain.annotations import FINGERPRINT, NOTE, SOURCE
 from tasks.domain.models import (
@@ -45,11 +47,28 @@ class Rules:
     """What of the configuration decides whether a certificate may be sent to a cluster, as a digest."""
 
     digest: str
+    granted: Mapping[str, tuple[Route, ...]] = field(default_factory=dict)
+    """The routes that were granted to Certificates, by namespace: their limits decide, too."""
 
     @classmethod
     def of(cls, cluster: Cluster, source: Source) -> "Rules":
         deciding = (CHECKS_VERSION, source.allow_self_signed, *sorted(cluster.hostnames))
-        return cls(sha256("\n".join(map(str, deciding)).encode()).hexdigest())
+        granted: dict[str, tuple[Route, ...]] = {}
+        for route in cluster.routes:
+            for namespace in route.namespaces if route.granted_by else ():
+                granted[namespace] = (*granted.get(namespace, ()), route)
+        return cls(_digest(deciding), granted)
+
+    def of_copy(self, copy: SecretRef) -> str:
+        """Return the digest of what decides whether this copy may be sent."""
+        for route in self.granted.get(copy.namespace, ()):
+            if route.sends(copy.name):
+                return _digest((self.digest, *(sorted(one.hostnames) for one in route.granted_by)))
+        return self.digest
+
+
+def _digest(deciding: Iterable[object]) -> str:
+    return sha256("\n".join(map(str, deciding)).encode()).hexdigest()
 
 
 def note_of(source: Certificate, copy: TargetSecret, rules: Rules) -> str:
@@ -64,7 +83,7 @@ def _note(source: ListedSecret | Certificate, copy: TargetSecret, rules: Rules, 
         return ""
     keys = ",".join(sorted(copy.managed.ours or ()))
     content = (fingerprint, keys, *recorded(copy).split())
-    compared = "\n".join((str(source.ref), source.written, until, *content, rules.digest))
+    compared = "\n".join((str(source.ref), source.written, until, *content, rules.of_copy(copy.ref)))
     digest = sha256(compared.encode()).hexdigest()[:DIGEST_DIGITS]
     return f"{source.uid}/{source.resource_version} {until} {digest}"
 

@@ -1,7 +1,9 @@
 """What is never written, whatever the plan says: checked before each write. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
+from tasks.config.routes import Grant, Route
 from tasks.config.routing import Routing
 from tasks.config.schema import Cluster
 from tasks.domain.models import Action, Certificate, Change, Owner, Plan, SourceSnapshot, TargetSecret
@@ -33,9 +35,11 @@ def ensure_safe_write(
     change: Change, routing: Routing, source: Certificate | None, secret: TargetSecret | None, owner: Owner
 ) -> None:
     """Check one write against what OPS (`source`) and the target (`secret`) hold. Raises UnsafePlan."""
-    keys = routing.keys_to(change.certificate, change.target)
+    routes = routing.routes_to(change.certificate, change.target)
+    keys = next((route.further_keys for route in routes), frozenset[str]())
     rules = {
-        "no route leads there": routing.leads_to(change.certificate, change.target),
+        "no route leads there": bool(routes),
+        "beyond the limits of selfService": source is not None and not _is_beyond(source, routes),
         "a protected namespace": not is_protected(change.target.namespace),
         "not the name of a Secret": is_name(change.target.name),
         "no fit certificate to write": source is not None
@@ -52,6 +56,24 @@ def ensure_safe_write(
     broken = [rule for rule, holds in rules.items() if not holds]
     if broken:
         raise UnsafePlan(f"{change.target}: {', '.join(broken)}")
+
+
+def _is_beyond(source: Certificate, routes: Sequence[Route]) -> bool:
+    """Whether only a request leads to this copy, and no limit that covers it allows the names."""
+    return bool(routes) and all(beyond_limits(source, one.granted_by) for one in routes)
+
+
+def beyond_limits(source: Certificate, grants: Sequence[Grant]) -> str:
+    """What the limits of `selfService` don't allow; empty where one allows all names, or nobody asked."""
+    refused = [(one.limit, disallowed_names(source, _patterns(one.hostnames))) for one in grants]
+    if not all(names for _, names in refused):
+        return ""
+    return "; ".join(f"{limit} does not allow {names}" for limit, names in refused)
+
+
+@lru_cache(maxsize=1000)
+def _patterns(hostnames: tuple[str, ...]) -> HostnamePatterns:
+    return HostnamePatterns(hostnames)
 
 
 def disallowed_names(source: Certificate, hostnames: HostnamePatterns) -> str:

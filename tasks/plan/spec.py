@@ -85,7 +85,7 @@ class SyncSpec:
         deciding = (
             self.config.owner,
             self.config.source.model_dump_json(),
-            self.cluster.model_dump_json(),
+            self.cluster.model_dump_json(serialize_as_any=True),  # with the limits of granted routes
             self.snapshot.digest,
             str(self.dry_run),
             str(self.certificate),
@@ -110,7 +110,8 @@ class SyncSpec:
 
     @property
     def namespaces(self) -> tuple[str, ...]:
-        return self.cluster.namespaces_of(self.certificate)
+        """The namespaces to look at."""
+        return self.cluster.observed_namespaces(self.certificate)
 
 
 def specs_for(  # noqa: PLR0913  all that the clusters of a run have in common

@@ -17,6 +17,13 @@ def routed_by(clusters: Iterable[Cluster]) -> Callable[[str], bool]:
     return lambda name: bool(patterns.overlapping(name))
 
 
+def concerned_by(clusters: Iterable[Cluster]) -> Callable[[str], bool]:
+    """Return a function that also says yes of a Secret that a Certificate may ask for (selfService)."""
+    routes = [route for cluster in clusters for route in cluster.routes]
+    patterns = PatternIndex(pattern for one in routes for pattern in (*one.certificates, *one.concerned))
+    return lambda name: bool(patterns.overlapping(name))
+
+
 def without_unrouted(snapshot: SourceSnapshot, config: SyncConfig) -> SourceSnapshot:
     """The snapshot as a report lists it; in a run for one cluster, too, the routes of all clusters count."""
     is_routed = routed_by(config.clusters)

@@ -25,6 +25,7 @@ from tasks.domain.models import (
     SecretRef,
     SourceSnapshot,
 )
+from tasks.domain.reasons import REQUESTS
 from tasks.plan.described import with_entries_read
 from tasks.plan.spec import SyncSpec
 
@@ -83,7 +84,8 @@ def share_of(wave: Iterable[SyncSpec], reports: Iterable[ClusterReport]) -> Shar
             targets = _wanted(spec, snapshot, report)
             wanted += len(targets)
             if report:
-                there += sum(_is_well(row, report) and row.target in targets for row in report.changes)
+                rows = (row for row in report.changes if row.reason not in REQUESTS)
+                there += sum(_is_well(row, report) and row.target in targets for row in rows)
     return Share(wanted, wanted - there)
 
 
@@ -106,14 +108,20 @@ def _wave(spec: SyncSpec) -> int:
 
 
 def _wanted(spec: SyncSpec, snapshot: SourceSnapshot, report: ClusterReport | None) -> set[SecretRef]:
-    """The copies that the cluster is to have.
+    """The copies that the cluster is to have, without those that were asked for beyond the limits.
 
     Whether a listed Secret is fit is known where it was read, in this process or another one. So one that a
     glob routes counts where the report has a row, and where the cluster failed or has no report.
     """
     rows = {row.target for row in report.changes} if report and not report.failures else None
 
+    beyond = {
+        (row.target, row.certificate) for row in (report.changes if report else ()) if row.reason in REQUESTS
+    }
+
     def is_wanted(want: RoutedCopy) -> bool:
+        if (want.target, want.certificate) in beyond:
+            return False
         if want.literal:
             return True
         source = snapshot.entries.get(want.certificate)

@@ -238,11 +238,12 @@ def _create_namespace(cluster: Cluster, names: list[str]) -> str:
 
 
 def source_findings(
-    namespace: str, count: int, certificates: Failure | None, pending: int
+    namespace: str, count: int, certificates: Failure | None, pending: int, *, self_service: bool = False
 ) -> Iterator[Finding]:
     """Return findings about the number of Secrets on OPS, and about access to cert-manager's Certificates.
 
-    `certificates` is why these can't be read; `pending` is how many certificates are yet to be issued.
+    `certificates` is why these can't be read, which is an error where the configuration has `selfService`;
+    `pending` is how many certificates are yet to be issued.
     """
     found = f"{count} TLS Secret{'' if count == 1 else 's'} in {namespace}"
     if count > MAX_CERTIFICATES:
@@ -256,7 +257,10 @@ def source_findings(
     if certificates:
         text = f"cert-manager's Certificates can't be read ({certificates.code}); only the Secrets are used"
         remedy = f"{ON_OPS}, if cert-manager runs there"
-        yield warning(Check.RIGHTS, certificates.code, text, remedy)
+        if self_service:
+            yield error(Check.RIGHTS, certificates.code, f"{text}, and no request of selfService", remedy)
+        else:
+            yield warning(Check.RIGHTS, certificates.code, text, remedy)
     else:
         yield ok(Check.RIGHTS, "cert-manager's Certificates can be read")
 

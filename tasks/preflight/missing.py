@@ -1,10 +1,11 @@
 """Finds what of OPS's certificates and the routes does not fit together. Pure."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from difflib import get_close_matches
 
+from tasks.config.routes import ClusterSelection
 from tasks.config.schema import Cluster, SyncConfig
 from tasks.domain.names import is_glob
 from tasks.domain.patterns import PatternIndex
@@ -36,8 +37,13 @@ def missing_findings(clusters: Iterable[Cluster], held: AbstractSet[str]) -> Ite
 
 
 def unused_findings(config: SyncConfig) -> Iterator[Finding]:
-    """Return a warning for each route and each list of hostnames at the top level that is for no cluster."""
-    for key, shared in (("routes", config.routes), ("hostnames", config.hostnames)):
+    """Return a warning for each route, list of hostnames and limit at the top level without a cluster."""
+    every: tuple[tuple[str, Sequence[ClusterSelection]], ...] = (
+        ("routes", config.routes),
+        ("hostnames", config.hostnames),
+        ("selfService", config.self_service),
+    )
+    for key, shared in every:
         for number, one in enumerate(shared):
             if not any(one.selects(cluster.name, cluster.labels) for cluster in config.clusters):
                 remedy = "correct its `clusters` or `labels`, or those of the clusters, or remove it"

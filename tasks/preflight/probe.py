@@ -24,7 +24,7 @@ from tasks.kube.pool import access_of
 from tasks.kube.secret_manifest import tls_secret_manifest
 from tasks.kubeconfig.reader import MAX_CONNECTIONS, Access, connect, contexts
 from tasks.plan import ownership
-from tasks.plan.unrouted import routed_by, without_unrouted
+from tasks.plan.unrouted import concerned_by, without_unrouted
 from tasks.preflight import diagnose
 from tasks.preflight.diagnose import DryRunResult
 from tasks.preflight.missing import missing_findings, not_allowed_findings, unused_findings
@@ -130,8 +130,14 @@ def _check_ops(probe: _Probe, config: SyncConfig, targets: Sequence[Cluster]) ->
             statuses, failure = _certificates(client, source)
             issuances = _issuances(statuses, source.namespace, frozenset(versions))
             pending = without_unrouted(SourceSnapshot(issuances=issuances), config).issuances
-            probe.shortest = shortest_window(statuses, routed_by(config.clusters))
-            probe.findings += diagnose.source_findings(source.namespace, len(versions), failure, len(pending))
+            probe.shortest = shortest_window(statuses, concerned_by(config.clusters))
+            probe.findings += diagnose.source_findings(
+                source.namespace,
+                len(versions),
+                failure,
+                len(pending),
+                self_service=bool(config.self_service),
+            )
             probe.findings += diagnose.issuance_findings(pending, datetime.now(UTC))
             awaited = {one.ref.name for one in issuances}
             held = versions.keys() | awaited

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from tasks.domain.models import Change, ClusterReport, Failure, RunReport, Version
+from tasks.domain.models import Change, ClusterReport, Failure, RefusedRequest, RunReport, Version
 from tasks.report.verdict import run_verdict
 
 SCHEMA_VERSION = 1
@@ -27,6 +27,7 @@ def document(report: RunReport) -> Document:
         "ops": {
             "failure": failure_document(report.snapshot.failure),
             "warnings": list(report.snapshot.all_warnings),
+            "refusedRequests": [request_document(one) for one in report.snapshot.refused_requests],
         },
         "clusters": [_cluster(one) for one in report.clusters],
         "suspended": list(report.suspended),
@@ -78,6 +79,10 @@ def failure_document(one: Failure | None) -> Document | None:
         "detail": one.detail,
         "remedy": one.code.remedy,
     }
+
+
+def request_document(one: RefusedRequest) -> Document:
+    return {"name": one.ref.name, "reason": str(one.reason), "detail": one.detail}
 
 
 def time_text(moment: datetime | None) -> str | None:

@@ -127,6 +127,13 @@ def _source_tables(report: RunReport) -> Iterator[tuple[tuple[str, ...], list[li
         ],
     )
     yield (
+        ("asked for, and not granted", "reason", "why"),
+        [
+            [one.ref.name, str(one.reason), f"{one.reason.sentence} ({one.detail})"]
+            for one in snapshot.refused_requests
+        ],
+    )
+    yield (
         ("near expiry", "left", "until", "issuer"),
         [
             [one.ref.name, text, short_date(one.version.not_after), one.issuer]

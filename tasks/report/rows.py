@@ -12,11 +12,12 @@ from tasks.domain.models import (
     Change,
     ClusterReport,
     Issuance,
+    RefusedRequest,
     Rejection,
     SourceSnapshot,
     Version,
 )
-from tasks.domain.reasons import Reason
+from tasks.domain.reasons import REQUESTS, Reason
 from tasks.domain.text import count_of, printable
 
 OVERVIEW_ACTIONS = (Action.CREATE, Action.UPDATE, Action.KEEP, Action.REFUSE, Action.NOTHING)
@@ -60,6 +61,11 @@ def why(change: Change) -> str:
     return f"{change.reason.sentence}{f' ({change.detail})' if change.detail else ''}"
 
 
+def needs_person(change: Change) -> bool:
+    """Whether the row stands under what a person has to do: it failed, or was asked for beyond the limits."""
+    return change.failed or change.reason in REQUESTS
+
+
 def explain(change: Change) -> str:
     """Return why the row has its action and, where a person has something to do, the remedy."""
     if has_prune_forecast(change) or not change.reason.remedy:
@@ -80,7 +86,7 @@ COLUMNS = (
         markdown=False,
     ),
     # What a person must do about a failed row stands on top of the artifact: see to_do.py.
-    Column("why", lambda change, _: (why if change.failed else explain)(change), terminal=False),
+    Column("why", lambda change, _: (why if needs_person(change) else explain)(change), terminal=False),
 )
 """The columns of a cluster's table of changes, in the terminal and in Markdown."""
 
@@ -96,7 +102,12 @@ def not_issued(snapshot: SourceSnapshot, now: datetime) -> list[str]:
     return [_source_line(one, one.reason(now)) for one in late_first]
 
 
-def _source_line(one: Rejection | Issuance, reason: Reason) -> str:
+def not_granted(snapshot: SourceSnapshot) -> list[str]:
+    """Return one line for each Certificate that asks for copies beyond the limits of selfService."""
+    return [_source_line(one, one.reason) for one in snapshot.refused_requests]
+
+
+def _source_line(one: Rejection | Issuance | RefusedRequest, reason: Reason) -> str:
     detail = f" ({printable(one.detail)})" if one.detail else ""
     return f"{one.ref.name}: {reason}: {reason.sentence}{detail}: {reason.remedy}"
 

@@ -85,7 +85,11 @@ def _changes(cluster: ClusterReport) -> Iterator[str]:
 
 def _is_explained(change: Change) -> bool:
     """Whether the log has a sentence for the row: a person has something to do, or something is to come."""
-    return change.failed or rows.has_prune_forecast(change) or change.reason is Reason.ISSUANCE_PENDING
+    return (
+        rows.needs_person(change)
+        or rows.has_prune_forecast(change)
+        or change.reason is Reason.ISSUANCE_PENDING
+    )
 
 
 def _first(lines: Sequence[str], noun: str) -> Iterator[str]:
@@ -106,6 +110,7 @@ def _source(report: RunReport) -> Iterator[str]:
     lists = {
         "rejected ": rows.rejected(snapshot),
         "not issued ": rows.not_issued(snapshot, report.now),
+        "not granted ": rows.not_granted(snapshot),
         "expiring ": near_expiry,
     }
     unrouted = [*rows.unrouted_notes(snapshot)]

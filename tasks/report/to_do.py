@@ -47,6 +47,8 @@ def on_ops(snapshot: SourceSnapshot, now: datetime) -> Iterator[tuple[Reason, st
     """Yield what is wrong on OPS, and where."""
     for rejection in snapshot.rejections:
         yield rejection.reason, f"{OPS}: {rejection.ref.name}"
+    for request in snapshot.refused_requests:
+        yield request.reason, f"{OPS}: {request.ref.name}"
     for issuance in snapshot.issuances:
         if issuance.reason(now) is Reason.ISSUANCE_LATE:
             yield Reason.ISSUANCE_LATE, f"{OPS}: {issuance.ref.name}"
@@ -57,5 +59,5 @@ def _problems(clusters: list[ClusterReport]) -> Iterator[tuple[FailureCode | Rea
         yield from ((one.code, cluster.cluster) for one in cluster.failures)
     for cluster in clusters:
         for change in cluster.changes:
-            if change.failed:
+            if rows.needs_person(change):
                 yield change.reason, f"{cluster.cluster}: {change.target}"

@@ -80,6 +80,9 @@ def _notes_of_change(report: RunReport) -> Iterator[str]:
         yield f"rejected on OPS ({entry.reason})"
     elif isinstance(entry, Issuance):
         yield "not issued yet"
+    for request in report.snapshot.refused_requests:
+        if request.ref.name == report.parameters.certificate:
+            yield f"not granted ({request.reason})"
     yield from _pending(report)
 
 
@@ -94,6 +97,8 @@ def source_notes(snapshot: SourceSnapshot, now: datetime, suspended: Sequence[st
         yield f"{len(snapshot.rejections)} rejected on OPS"
     if snapshot.issuances:
         yield f"{len(snapshot.issuances)} not issued yet"
+    if snapshot.refused_requests:
+        yield f"{len(snapshot.refused_requests)} asked for beyond selfService"
     if near_expiry := sum(1 for _ in expiring(snapshot, now)):
         yield f"{near_expiry} near expiry"
     if suspended:

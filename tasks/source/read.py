@@ -59,7 +59,7 @@ def read_source(
     entries = [one for one in updated if one]
     empty = (NO_CERTIFICATE,) if is_empty else ()
     warnings = (*empty, *_warnings(statuses, entries), *_warn_of_other_keys(entries), *identity_warnings)
-    return _snapshot(client, cluster_id, entries, warnings)
+    return _snapshot(client, cluster_id, entries, statuses, warnings)
 
 
 def list_source(
@@ -77,14 +77,23 @@ def list_source(
     updated = (apply_status(name, listed.get(name), statuses, source, now) for name in names)
     entries = [_with_certificates(one, known) for one in updated if one]
     empty = () if listed else (NO_CERTIFICATE,)
-    return _snapshot(client, cluster_id, entries, (*empty, *_warnings(statuses, entries), *identity_warnings))
+    warnings = (*empty, *_warnings(statuses, entries), *identity_warnings)
+    return _snapshot(client, cluster_id, entries, statuses, warnings)
 
 
 def _snapshot(
-    client: ClusterClient, cluster_id: str, entries: Iterable[SourceEntry], warnings: tuple[str, ...]
+    client: ClusterClient,
+    cluster_id: str,
+    entries: Iterable[SourceEntry],
+    statuses: CertificateStatuses,
+    warnings: tuple[str, ...],
 ) -> SourceSnapshot:
     found = SourceSnapshot(
-        warnings=warnings, cluster_id=cluster_id, credential_ends=client.credential_expires_at
+        requests=statuses.requests.found(),
+        requests_unread=statuses.is_unread,
+        warnings=warnings,
+        cluster_id=cluster_id,
+        credential_ends=client.credential_expires_at,
     )
     return found.corrected({one.ref.name: one for one in entries})
 

@@ -24,6 +24,7 @@ from tasks.source.issuance import (
     with_status,
 )
 from tasks.source.known_certificates import KnownCertificates, Listing
+from tasks.source.requests import Requests
 
 # cert-manager's reasons (pkg/util/pki, policies/constants.go): the Secret does not match its Certificate.
 WRONG_SECRET = frozenset(
@@ -39,6 +40,14 @@ class CertificateStatuses(NamedTuple):
     """The reason why a Certificate is not ready."""
     by_secret: dict[str, CertificateStatus]
     warnings: list[str]
+    requests: Requests
+    """What they ask for."""
+    is_unread: bool = False
+    """Whether they could not be read."""
+
+
+def empty_statuses() -> CertificateStatuses:
+    return CertificateStatuses({}, {}, [], Requests())
 
 
 def read_statuses(
@@ -48,7 +57,7 @@ def read_statuses(
 
     Raises ClusterError if OPS can't be reached or the deadline has passed.
     """
-    statuses, listing = CertificateStatuses({}, {}, []), Listing()
+    statuses, listing = empty_statuses(), Listing()
     try:
         for page in client.certificates(source.namespace):
             for certificate in page:
@@ -71,9 +80,8 @@ def read_statuses(
         why = texts.get(code, f"unreadable ({code})")
         if known:
             known.replace(Listing())
-        return CertificateStatuses(
-            {}, {}, [f"cert-manager's Certificates are {why}; the Secrets alone decide"]
-        )
+        text = f"cert-manager's Certificates are {why}; the Secrets alone decide"
+        return CertificateStatuses({}, {}, [text], Requests(), is_unread=True)
     if known:
         known.replace(listing)
     return statuses
@@ -85,7 +93,7 @@ def get_statuses(client: ClusterClient, source: Source, names: Sequence[str]) ->
     def get(name: str) -> dict[str, Any]:
         return client.certificate(SecretRef(namespace=source.namespace, name=name))
 
-    statuses = CertificateStatuses({}, {}, [])
+    statuses = empty_statuses()
     with ThreadPoolExecutor(MAX_CONNECTIONS) as pool:
         for certificate in (pool.map if len(names) > 1 else map)(get, names):  # one needs no thread
             add_certificate(statuses, certificate, source)
@@ -109,6 +117,7 @@ def add_certificate(statuses: CertificateStatuses, certificate: Any, source: Sou
         if statuses.not_ready.get(name) not in WRONG_SECRET:
             statuses.not_ready[name] = reason
     add_status(statuses.by_secret, certificate, source.selector)
+    statuses.requests.add(certificate)
 
 
 def _reason_of(certificate: dict[str, Any]) -> dict[str, str]:

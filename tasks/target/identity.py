@@ -39,7 +39,8 @@ def _mismatch(spec: SyncSpec, found: str) -> str:
     if cluster.cluster_id:
         return ""  # the configuration has no clusterId twice
     # All clusters are compared for each unpinned one: the cheap comparison goes first.
-    same = [one.name for one in spec.config.clusters if _uid_of(one, spec) == found and one != cluster]
+    alike = [one.name for one in spec.config.clusters if _uid_of(one, spec) == found]
+    same = [one for one in alike if one != cluster.name]
     return f"it is the cluster of {', '.join(same)}, too" if same else ""
 
 

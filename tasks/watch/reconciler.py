@@ -24,17 +24,17 @@ from tasks.domain.models import (
     ClusterReport,
     ListedSecret,
     RunReport,
-    SourceEntry,
     SourceSnapshot,
 )
 from tasks.domain.parameters import RunParameters
 from tasks.kube.pool import client_of_source
 from tasks.plan.described import described, with_entries_read
+from tasks.plan.requests import granted
 from tasks.plan.safety import UnsafePlan
 from tasks.plan.spec import RunMemory, specs_for
-from tasks.plan.unrouted import routed_by, without_unrouted
+from tasks.plan.unrouted import concerned_by, without_unrouted
 from tasks.runtime.memory import memory_limit
-from tasks.source.changed import read_changed
+from tasks.source.changed import Changed, read_changed
 from tasks.source.known_certificates import KnownCertificates
 from tasks.source.read import list_source
 from tasks.target.remembered import RememberedTargets
@@ -80,7 +80,9 @@ class Reconciler:
         """For requests to OPS, which wait for no target."""
         self._memory = RunMemory()
         self._targets, self._certificates = RememberedTargets(), KnownCertificates()
-        self._routed: tuple[SyncConfig, Callable[[str], bool]] | None = None
+        self._concerned: tuple[SyncConfig, Callable[[str], bool]] | None = None
+        self._granted: tuple[SyncConfig, SyncConfig] | None = None
+        """The configuration, and the same with what Certificates ask for; None where that has changed."""
         self._reported: SyncConfig | None = None
         """The configuration of the last report."""
         self._shown: Shown | None = None
@@ -88,39 +90,60 @@ class Reconciler:
         """What reports say of OPS, as of the last time that all was copied."""
 
     def reconcile(self, name: str) -> RunReport | None:
-        """Copy this certificate, or all for RESYNC; return None if no route names it. Raises ConfigError.
+        """Copy this certificate, or all for RESYNC; return None if nothing sends it. Raises ConfigError.
 
         If OPS could not be read, the report has that failure and no cluster was touched.
         """
         config, began = self._config.load(), datetime.now(UTC)
         if name == RESYNC:
             return self._report(config, self._copy_all(config), began=began)
-        if not self._is_routed(config, name):
+        if not self._is_concerned(config, name):
             return None
         with self._reading:  # if OPS could not be read so far, one thread copies all
             everything = None if self._snapshot else self._copy_all(config)
         if everything:
             return self._report(config, everything, began=began)
-        return self._report(config, self._copy(config, name), certificate=name, began=began)
+        copied = self._copy(config, name)
+        if not (copied.clusters or copied.pending or copied.snapshot.failure or self._is_told(copied, name)):
+            return None  # its Certificate may ask for a copy, and does not
+        return self._report(config, copied, certificate=name, began=began)
 
-    def _is_routed(self, config: SyncConfig, name: str) -> bool:
-        known = self._routed
+    def _is_concerned(self, config: SyncConfig, name: str) -> bool:
+        known = self._concerned
         if known is None or known[0] is not config:
-            known = self._routed = config, routed_by(config.first_wave)
+            known = self._concerned = config, concerned_by(config.first_wave)
         return known[1](name)
 
+    @staticmethod
+    def _is_told(copied: Copied, name: str) -> bool:
+        return any(one.ref.name == name for one in copied.snapshot.refused_requests)
+
+    def _with_requests(self, config: SyncConfig) -> SyncConfig:
+        """Return the configuration with what Certificates ask for; note in the snapshot what is refused."""
+        with self._lock:
+            known = self._granted
+            if self._snapshot is None:
+                return config
+            if known is None or known[0] is not config:
+                now, self._snapshot = granted(config, self._snapshot)
+                known = self._granted = config, now
+            return known[1]
+
     def _copy_all(self, config: SyncConfig) -> Copied:
-        source, clusters = config.source, config.first_wave
+        source = config.source
         try:
             with client_of_source(source, time.monotonic() + CLUSTER_SECONDS) as client:
                 found = list_source(client, source, datetime.now(UTC), self._certificates)
         except Exception as error:  # noqa: BLE001  its text could hold anything; the watcher goes on
             return Copied(_unread(config, error))
         with self._lock:
-            self._snapshot = found
+            self._snapshot, self._granted = found, None
             self._memory = RunMemory(
                 cluster_ids=self._memory.cluster_ids
             )  # what was read before counts no more
+        clusters = self._with_requests(config).first_wave
+        with self._lock:
+            found = self._snapshot
         snapshot = refuse_too_many(found, source, clusters, limit=memory_limit())
         renewals = self._renewals(config, clusters, snapshot, RunParameters())
         calls = {one.spec.cluster.name: one.look for one in renewals}
@@ -136,15 +159,17 @@ class Reconciler:
         """
         assert self._snapshot
         source, parameters = config.source, RunParameters(certificate=name)
-        clusters = [one for one in config.first_wave if one.routes_certificate(name)]
+        clusters = self._getting(config, name)
         prepared = self._prepare(self._renewals(config, clusters, self._snapshot, parameters))
         try:
             with client_of_source(source, time.monotonic() + CLUSTER_SECONDS) as client:
                 now = datetime.now(UTC)
-                entry, secret = read_changed(client, source, name, now, self._certificates, self._requests)
+                found = read_changed(client, source, name, now, self._certificates, self._requests)
         except Exception as error:  # noqa: BLE001  its text could hold anything; the watcher goes on
             return Copied(_unread(config, error))
-        snapshot = self._correct(name, entry)
+        self._correct(name, found)
+        clusters = self._getting(config, name)  # its Certificate may ask for something else by now
+        snapshot, secret = self._snapshot, found.secret
         renewals = self._renewals(config, clusters, snapshot, parameters)
         self._notes.changed(name)
         calls: dict[str, Call] = {
@@ -173,11 +198,23 @@ class Reconciler:
             {one.spec.cluster.name: one.prepare for one in renewals if one.needs_preparation}
         )
 
-    def _correct(self, name: str, entry: SourceEntry | None) -> SourceSnapshot:
+    def _getting(self, config: SyncConfig, name: str) -> list[Cluster]:
+        return [one for one in self._with_requests(config).first_wave if one.routes_certificate(name)]
+
+    def _correct(self, name: str, found: Changed) -> None:
+        """Note what OPS has under this name, and what its Certificate asks for."""
         with self._lock:
             assert self._snapshot
-            self._snapshot = self._snapshot.corrected({name: entry})
-            return self._snapshot
+            known = self._snapshot
+            self._snapshot = known.corrected({name: found.entry})
+            same = tuple(one for one in known.requests if one.secret == name)
+            if found.requests not in (None, same):
+                others = (one for one in known.requests if one.secret != name)
+                asked = sorted((*others, *found.requests), key=lambda one: one.secret)
+                self._snapshot = self._snapshot.changed(requests=tuple(asked))
+                self._granted = None
+            elif (name in known.entries) != (name in self._snapshot.entries):
+                self._granted = None  # a route may write now what a Certificate asks for
 
     def retry_failed(self, publish: Callable[[RunReport], None]) -> None:
         """Start the retries that are due, each with every certificate, and publish the reports of ended ones.
@@ -187,7 +224,7 @@ class Reconciler:
         if not self.out_of_sync:  # as a rule: this is called every second
             return
         config = self._config.load()
-        clusters = {cluster.name: cluster for cluster in config.first_wave}
+        clusters = {cluster.name: cluster for cluster in self._with_requests(config).first_wave}
 
         def full_sync(name: str) -> Call | None:
             if self._snapshot is None:
@@ -210,7 +247,8 @@ class Reconciler:
         if not names or snapshot is None:
             return
         config, deadline = self._config.load(), time.monotonic() + NOTE_SECONDS
-        clusters = [one for one in config.first_wave if one.name not in self.out_of_sync]
+        awake = self._with_requests(config).first_wave
+        clusters = [one for one in awake if one.name not in self.out_of_sync]
         with ThreadPoolExecutor(MAX_CHANGES) as pool:
             for cluster in clusters:
                 routed = [name for name in names if cluster.routes_certificate(name)]
@@ -260,7 +298,7 @@ class Reconciler:
         shown = self._shown
         if shown is None or shown.config is not config or shown.snapshot is not snapshot:
             told = with_entries_read(snapshot, self._memory, ()).corrected(self._known_of(snapshot.listed))
-            shown = self._shown = Shown(config, snapshot, without_unrouted(told, config))
+            shown = self._shown = Shown(config, snapshot, without_unrouted(told, self._with_requests(config)))
         return shown.without_unrouted
 
     def _known_of(self, listed: Iterable[ListedSecret]) -> dict[str, Certificate]:

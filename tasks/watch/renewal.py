@@ -154,9 +154,12 @@ class Renewal:
         entry = self.spec.snapshot.entries.get(name)
         if cluster.selectors_of(name) or not isinstance(entry, Certificate):
             raise Doubt  # which namespaces have the label, only the target tells
-        snapshot = SourceSnapshot(certificates=(entry,), cluster_id=self.spec.snapshot.cluster_id)
+        known = self.spec.snapshot
+        snapshot = SourceSnapshot(
+            certificates=(entry,), cluster_id=known.cluster_id, requests_unread=known.requests_unread
+        )
         observed = self.remembered.observed(self._targets(snapshot), name)
-        if not observed.namespaces.issuperset(self.spec.namespaces):
+        if not observed.namespaces.issuperset(self._namespaces):
             raise Doubt
         if self._collides(name):
             raise Doubt
@@ -192,7 +195,7 @@ class Renewal:
         identified, missing = self._unverified(oldest)
         if missing or not identified:
             raise Doubt
-        rights = self.remembered.rights_since(self.spec.namespaces, oldest)
+        rights = self.remembered.rights_since(self._namespaces, oldest)
         if permitted(self.spec.cluster, plan, rights, planned.observed, warnings) != plan:
             raise Doubt
         return warnings
@@ -223,6 +226,11 @@ class Renewal:
         for problem in filter(None, problems):
             raise problem
 
+    @property
+    def _namespaces(self) -> tuple[str, ...]:
+        """The namespaces to which the certificate is sent."""
+        return self.spec.cluster.namespaces_of(self.spec.certificate)
+
     def _targets(self, snapshot: SourceSnapshot) -> list[SecretRef]:
         return [one.target for one in self.spec.cluster.routed_copies(snapshot.names)]
 
@@ -244,8 +252,8 @@ class Renewal:
 
     def _unverified(self, oldest: float) -> tuple[bool, list[str]]:
         """Whether the identity was verified since then, and the namespaces where our rights were not."""
-        known = self.remembered.rights_since(self.spec.namespaces, oldest)
-        missing = [one for one in self.spec.namespaces if one not in known]
+        known = self.remembered.rights_since(self._namespaces, oldest)
+        missing = [one for one in self._namespaces if one not in known]
         return self.remembered.is_identified_since(oldest), missing
 
 

@@ -133,7 +133,7 @@ def test_the_demo_compares_the_report_with_the_clusters(good: Snapshot) -> None:
 
 @pytest.mark.apiserver
 def test_the_demo_succeeds(tmp_path: Path) -> None:
-    """The demo shows six steps, each with its report and its check, exits with 0, and leaves nothing."""
+    """The demo shows its steps, each with its report and its check, exits with 0, and leaves nothing."""
     with command("demo", tmp_path) as process:
         output = process.communicate()[0]
     assert process.returncode == 0, output

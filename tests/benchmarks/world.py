@@ -20,6 +20,7 @@ from tasks.config.schema import SyncConfig
 from tasks.domain.parameters import RunParameters
 from tasks.kube.client import ClusterClient
 from tasks.kubeconfig.reader import connect
+from tasks.plan.requests import granted
 from tasks.plan.spec import SyncSpec, specs_for
 from tasks.source.read import list_source
 from tasks.target.notes import MAX_NOTES
@@ -127,6 +128,7 @@ class World:
         client = ClusterClient(source.label, connect(source.label, source.context), time.monotonic() + 300)
         with client:
             snapshot = list_source(client, source, datetime.now(UTC))
+        config, snapshot = granted(config, snapshot)
         clusters = config.select(RunParameters())
         return specs_for(config, clusters, snapshot, RunParameters())
 

@@ -25,7 +25,7 @@ from tasks.kube import target_secrets
 from tasks.kube.responses import parse_json
 from tasks.plan import ownership
 from tasks.source.checks import Policy, check_secret
-from tasks.source.statuses import CertificateStatuses, add_certificate
+from tasks.source.statuses import add_certificate, empty_statuses
 from tests.fuzz.mutations import spoil_json, spoil_pem
 from tests.support.der_writer import pem
 from tests.support.factories import NOW
@@ -156,7 +156,7 @@ def a_certificate(chance: Random) -> str:
         _as_read(spoil_json(deepcopy(CERTIFICATE), chance)),
         {**CERTIFICATE, "spec": {"secretName": "other"}},
     )
-    statuses = CertificateStatuses({}, {}, [])
+    statuses = empty_statuses()
     for one in (spoilt, sound):
         add_certificate(statuses, one, SOURCE)
     assert statuses.not_ready["other"] == "Issuing"

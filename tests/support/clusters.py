@@ -27,6 +27,7 @@ from tasks.domain.models import Change, ClusterReport, SourceSnapshot
 from tasks.domain.parameters import RunParameters
 from tasks.kube.client import ClusterClient
 from tasks.kubeconfig.reader import connect
+from tasks.plan.requests import granted
 from tasks.plan.spec import RunMemory, SyncSpec
 from tasks.source.read import list_source, read_source
 from tasks.target.sync import sync
@@ -213,10 +214,11 @@ class World:
 
     def spec(self, cluster: str = "dev", snapshot: SourceSnapshot | None = None, **options: Any) -> SyncSpec:
         """Return the arguments of that task."""
-        config = load_config()
+        found = snapshot or self.snapshot()
+        config, found = granted(load_config(), found)
         chosen = next(one for one in config.clusters if one.name == cluster)
         narrowed = {name: options.pop(name) for name in ("dry_run", "certificate") if name in options}
-        return SyncSpec(config, chosen, snapshot or self.snapshot(), RunParameters(**narrowed), **options)
+        return SyncSpec(config, chosen, found, RunParameters(**narrowed), **options)
 
     def run(self, seconds: float = 60) -> dict[str, ClusterReport]:
         """Do what a run does, without Prefect: list OPS, then sync all clusters concurrently."""

@@ -23,6 +23,7 @@ from tasks.domain.models import (
     ListedSecret,
     ManagedKeys,
     Owner,
+    RefusedRequest,
     Rejection,
     Row,
     RunReport,
@@ -79,6 +80,12 @@ def certificate(name: str = NAME, content: str = "a1", **values: Any) -> Certifi
 
 def rejection(name: str = NAME, reason: Reason = Reason.EXPIRED, detail: str = "since 2026") -> Rejection:
     return Rejection(ref=SecretRef(namespace=SOURCE_NAMESPACE, name=name), reason=reason, detail=detail)
+
+
+def refused_request(
+    name: str = NAME, reason: Reason = Reason.REQUEST_BEYOND_LIMITS, detail: str = "Certificate homarr: why"
+) -> RefusedRequest:
+    return RefusedRequest(ref=SecretRef(namespace=SOURCE_NAMESPACE, name=name), reason=reason, detail=detail)
 
 
 def issuance(name: str = NAME, *, minutes: float = 5, **values: Any) -> Issuance:

@@ -1,13 +1,14 @@
 """Configurations of any size as people write them, each with what OPS has, for tests of growth."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
 from tasks.config.load import parse_config
 from tasks.config.schema import Cluster, SyncConfig
-from tasks.domain.models import Plan, SourceSnapshot, TargetSecret
+from tasks.domain.models import CopyRequest, Plan, SourceSnapshot, TargetSecret
 from tasks.plan.decide import make_plan
+from tasks.plan.requests import granted
 from tasks.plan.spec import EVERYTHING, SyncSpec, specs_for
 from tests.support.factories import (
     NOW,
@@ -72,6 +73,15 @@ def routes(*each: Callable[[int], Document]) -> Callable[[int], Document]:
     return lambda n: clusters(([one(i) for i in range(n) for one in each], DEV))
 
 
+def limit(pattern: str, namespace: str = "apps") -> Document:
+    return {"clusters": ["*"], "certificates": [pattern], "namespaces": [namespace], "hostnames": DEV}
+
+
+def asking(*limits: Document) -> Document:
+    """One cluster, to which each certificate is to be copied because its Certificate asks for it."""
+    return clusters(([send("zzz")], DEV)) | {"selfService": list(limits)}
+
+
 FAMILIES: dict[str, Callable[[int], Document]] = {
     "literal names to one namespace": routes(lambda i: send(f"app-{i}-dev-tls")),
     "literal names to many namespaces": routes(lambda i: send(f"app-{i}-dev-tls", f"app-{i}")),
@@ -94,6 +104,10 @@ FAMILIES: dict[str, Callable[[int], Document]] = {
     "wildcards in hostnames": lambda n: clusters(
         ([send("app-*-dev-tls")], [*(f"*.app-{i}.example.org" for i in range(n)), *DEV])
     ),
+    "Certificates that ask": lambda _: asking(limit("app-*")),
+    "Certificates that ask, each under a limit of its own": lambda n: asking(
+        *(limit(f"app-{i}-*", f"app-{i}") for i in range(n))
+    ),
     "clusters with a name of their own": lambda n: clusters(
         *(([send(f"app-{i}-dev-tls")], DEV) for i in range(n))
     ),
@@ -109,10 +123,20 @@ def world(family: str, n: int) -> World:
     fit = snapshot(*(certificate(name, dns_names=(f"{name}.dev.example.org",)) for name in names))
     unfit = (rejection(f"app-{number}-old-tls") for number in range(n))
     awaited = (issuance(f"app-{number}-new-tls") for number in range(n))
-    found = snapshot(*fit.certificates, *unfit, *awaited, cluster_id=OPS_ID)
-    config = parse_config(document)
+    found = snapshot(
+        *fit.certificates, *unfit, *awaited, cluster_id=OPS_ID, requests=tuple(requests(document, names))
+    )
+    config, found = granted(parse_config(document), found)
     copies = {one.name: copies_of(plan(one, found, ()), found) for one in config.clusters}
     return World(document, config, found, copies)
+
+
+def requests(document: Document, names: Iterable[str]) -> Iterator[CopyRequest]:
+    """Yield for each certificate that it is to be copied to where a limit allows it, and elsewhere."""
+    places = [f"c0/{one['namespaces'][0]}" for one in document.get("selfService", ())]
+    for number, name in enumerate(names):
+        asked = (places[number % len(places)], "c0/elsewhere", "nowhere/apps") if places else ()
+        yield CopyRequest(secret=name, certificates=(name,), asked=asked)
 
 
 def copies_of(first: Plan, found: SourceSnapshot) -> list[TargetSecret]:

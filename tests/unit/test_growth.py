@@ -18,6 +18,7 @@ from tasks.metrics.samples import merge, run_samples, without_duplicates
 from tasks.plan.observed import ObservedState
 from tasks.plan.orphans import Clock
 from tasks.plan.prune import at_target_time, ensure_safe_prune, plan_prune
+from tasks.plan.requests import granted
 from tasks.plan.safety import ensure_safe
 from tasks.plan.unrouted import routed_by, without_unrouted
 from tasks.plan.waves import share_of
@@ -105,6 +106,7 @@ def inventory_document(of: World) -> Work:
 
 WORK: dict[str, Callable[[World], Work]] = {
     "check the configuration": lambda of: lambda: parse_config(of.document),
+    "grant what Certificates ask for": lambda of: lambda: granted(of.config, of.found),
     "count the copies": lambda of: lambda: count_copies(of.found, of.config.clusters),
     "plan a first run": first_plans,
     "plan an idle run": lambda of: of.plans,

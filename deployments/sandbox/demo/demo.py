@@ -1,4 +1,4 @@
-"""The guided tour: runs the real flow six times, shows its reports, and checks them on the clusters."""
+"""The guided tour: runs the real flow several times, shows its reports, and checks them on the clusters."""
 
 import os
 from collections.abc import Iterable
@@ -71,6 +71,7 @@ def _play(number: int, step: Step, sandbox: Sandbox, server: PrefectServer) -> b
     evidence = Evidence(before, oracle.look(sandbox))
     narration.report(result.report)
     differences = [*_state(step, result), *evidence.objections(step.written, step.left_alone)]
+    differences += oracle.differences(evidence.after.secrets, step.copies)
     differences += numbers(result, evidence, step.written)
     for difference in differences:
         narration.failure(f"differs: {difference}")

@@ -1,11 +1,16 @@
-"""The six steps of the demo: what happens before each run, and the result that is expected."""
+"""The steps of the demo: what happens before each run, and the result that is expected."""
 
 import base64
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import yaml
+
 from deployments.sandbox.clusters.control_plane import Sandbox
+from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE
 from deployments.sandbox.world.kubeconfig import SOURCE_CLUSTER
 from deployments.sandbox.world.oracle import COPIES, Place
 from deployments.sandbox.world.renewal import renew
@@ -26,6 +31,8 @@ class Step:
     progress: str = "running the flow"
     state: str = "Completed"
     written: frozenset[Place] = frozenset()
+    copies: Mapping[Place, str] = field(default_factory=dict)
+    """What the example world has beyond oracle.COPIES by then."""
     left_alone: frozenset[str] = frozenset()
     """Clusters that must not get any request."""
 
@@ -63,6 +70,26 @@ def _stop_rct(sandbox: Sandbox) -> None:
 
 def _start_rct(sandbox: Sandbox) -> None:
     sandbox.cluster("rct").start()
+
+
+LIMIT = {
+    "clusters": ["dev"],
+    "certificates": ["headlamp-*"],
+    "namespaces": ["homarr-dev"],
+    "hostnames": ["headlamp.dev.example.org"],
+}
+ASKED = Place("dev", "homarr-dev", "headlamp-dev-tls")
+
+
+def _ask(sandbox: Sandbox) -> None:
+    """Set a limit in the configuration, and ask for a copy within it, and for one beyond it."""
+    file = Path(os.environ["TLS_SYNC_CONFIG"])
+    config = yaml.safe_load(file.read_text(encoding="utf-8"))
+    file.write_text(yaml.safe_dump({**config, "selfService": [LIMIT]}, sort_keys=False), encoding="utf-8")
+    places = "dev/homarr-dev, prd/homarr-prd"
+    template = {"spec": {"secretTemplate": {"annotations": {"tls-sync.io/to": places}}}}
+    path = f"/apis/cert-manager.io/v1/namespaces/{SOURCE_NAMESPACE}/certificates/{ASKED.name}"
+    sandbox.cluster(SOURCE_CLUSTER).admin.patch(path, template)
 
 
 def _encoded(text: str) -> str:
@@ -118,5 +145,14 @@ STEPS = (
         "only that.",
         prepare=_start_rct,
         written=frozenset({_homarr("rct")}),
+    ),
+    Step(
+        "A team asks for copies in its own Certificate",
+        "selfService allows headlamp's team the namespace homarr-dev on DEV. Its Certificate asks for that, "
+        "which is granted, and for PRD, which is refused: the end of the report says by which limit, and the "
+        "run is Completed all the same.",
+        prepare=_ask,
+        written=frozenset({ASKED}),
+        copies={ASKED: ASKED.name},
     ),
 )

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from deployments.sandbox.cert_manager import resources
 from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE
+from tasks.domain.annotations import REQUEST
 from tests.e2e.cert_manager.life import ABSENT, CA, NAME, Life, copied
 from tests.e2e.cert_manager.recorder import leaf_of
 
@@ -157,6 +158,25 @@ def test_secret_template(life: Life) -> None:
     told = copy["metadata"]["labels"] | copy["metadata"]["annotations"]
     foreign = (STRANGE_LABELS | STRANGE_ANNOTATIONS).items() & told.items()
     assert not foreign
+
+
+def test_what_a_certificate_asks_for(life: Life) -> None:
+    """cert-manager takes a changed annotation over to the Secret, so the watcher serves it at once."""
+    limit = {"clusters": ["*"], "certificates": ["team-*"], "namespaces": ["app-a"]}
+    allowed = [{**limit, "hostnames": ["*.example.org"]}]
+    life.world.edit_config(lambda document: document.update(selfService=allowed))
+    secret = life.issue("team-tls")
+    life.settle()
+    assert life.copies() == set()
+    places = ", ".join(f"{name}/app-a" for name in life.world.targets)
+    life.order("team-tls", secretTemplate={"annotations": {REQUEST: places}})
+    life.await_copies(secret)
+    on_ops, copy = life.world.ops.secret(SOURCE_NAMESPACE, "team-tls"), life.world.copy("team-tls")
+    assert on_ops is not None
+    assert copy is not None
+    assert on_ops["metadata"]["annotations"][REQUEST] == places
+    assert REQUEST not in copy["metadata"]["annotations"]
+    life.await_copies(life.renew(secret))
 
 
 def test_authority_of_an_issuer(life: Life) -> None:

@@ -87,6 +87,9 @@ GOOD: dict[str, list[Any]] = {
         ],
     ],
     "hostnames": [[{"clusters": ["d*", "dev"], "labels": {"env": "prd"}, "names": ["*.prd.example.org"]}]],
+    "selfService": [
+        [{"clusters": ["*"], "certificates": ["a-*"], "namespaces": ["b"], "hostnames": ["*.example.org"]}],
+    ],
     "credentials": [None, {"namespace": "tls-sync-credentials"}],
     "clusters.0.routes.0.served": [["a.example.org", "a.example.org:8443", "[2001:db8::1]:443", "192.0.2.1"]],
 }

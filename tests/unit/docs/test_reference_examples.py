@@ -9,6 +9,11 @@ import yaml
 
 from tasks.config.load import parse_config
 from tasks.config.schema import SyncConfig
+from tasks.domain.models import Action
+from tasks.plan.decide import make_plan
+from tasks.plan.requests import granted
+from tasks.source.requests import Requests
+from tests.support.factories import NOW, US, certificate, snapshot
 
 ROOT = Path(__file__).parents[3]
 BLOCK = re.compile(r"^```yaml\n(.*?)^```", re.MULTILINE | re.DOTALL)
@@ -36,6 +41,25 @@ def examples() -> list[Any]:
 def test_an_example_of_the_configuration_can_be_loaded(example: dict[str, Any]) -> None:
     """With what the example leaves out, where that is required."""
     assert parse_config({**REST, **example})
+
+
+@pytest.mark.parametrize("name", ["reference.md", "fr/reference.md"])
+def test_the_example_of_a_request_is_granted(name: str) -> None:
+    """What the Certificate of the guide asks for is copied under the guide's own limits."""
+    found = [yaml.safe_load(block) for block in BLOCK.findall((ROOT / "docs" / name).read_text())]
+    (example,) = (one for one in found if isinstance(one, dict) and "selfService" in one)
+    (resource,) = (one for one in found if isinstance(one, dict) and one.get("kind") == "Certificate")
+    requests = Requests()
+    requests.add(resource)
+    fit = certificate("homarr-dev-tls", dns_names=tuple(resource["spec"]["dnsNames"]))
+    config, ops = granted(parse_config({**REST, **example}), snapshot(fit, requests=requests.found()))
+    assert ops.refused_requests == ()
+    (dev,) = config.clusters
+    rows = make_plan(dev, ops, (), owner=US, now=NOW, certificate="homarr-dev-tls", explicit=False).changes
+    assert [(str(row.target), row.action) for row in rows] == [
+        ("homarr-dev/homarr-dev-tls", Action.CREATE),
+        ("homarr-lab/homarr-dev-tls", Action.CREATE),
+    ]
 
 
 def test_the_examples_are_found() -> None:

@@ -169,6 +169,7 @@ def test_change_is_failed_exactly_when_a_certificate_was_wanted(action: Action, 
     """A refusal failed, a write did not, and a row without a write failed unless its reason is in QUIET."""
     quiet = {Reason.IN_SYNC, Reason.ISSUANCE_PENDING, Reason.GONE_FROM_SOURCE}
     quiet |= {Reason.NO_LONGER_ROUTED, Reason.PRUNED}
+    quiet |= {Reason.REQUEST_BEYOND_LIMITS, Reason.REQUEST_INVALID, Reason.REQUEST_CONFLICT}
     expected = {
         Action.CREATE: False,
         Action.UPDATE: False,

@@ -205,13 +205,14 @@ def test_no_name_becomes_markup() -> None:
 
 KEYS = {
     "": "schemaVersion takenAt ok message counts ops clusters suspended certificates rejections "
-    "issuances unrouted placements",
+    "issuances refusedRequests unrouted placements",
     "ops": "failure warnings",
     "clusters": "name failures warnings",
     "certificates": "name namespace fingerprint x509Sha256 serial issuer keys keysThatStayOnOps dnsNames "
     "notBefore notAfter daysLeft renewalDue expiry copies",
     "rejections": "name reason detail",
     "issuances": "name certificate reason since failedAttempts detail",
+    "refusedRequests": "name reason detail",
     "unrouted": "rejections issuances",
     "placements": "certificate cluster namespace secret status ok reason detail remedy copy writtenAt onOps "
     "served keys unverifiedKeys",
@@ -234,7 +235,9 @@ def at(given: Any, path: str) -> list[Any]:
 @pytest.mark.parametrize("path", KEYS)
 def test_the_document_keeps_its_form(path: str) -> None:
     """Programs rely on these keys: if one is removed or changes its meaning, schemaVersion changes."""
-    given = json.loads(json.dumps(document(example(10))))
+    shown = example(10)
+    snapshot = shown.snapshot.changed(refused_requests=(factories.refused_request(),))
+    given = json.loads(json.dumps(document(shown.model_copy(update={"snapshot": snapshot}))))
     assert given["schemaVersion"] == 1
     found = at(given, path)
     assert found

@@ -1,7 +1,7 @@
 """The decision table, row by row, and the laws that hold for every plan."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 from random import Random
@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.config.metadata import Metadata
+from tasks.config.routes import Grant
 from tasks.config.routing import Routing
 from tasks.config.schema import Cluster
+from tasks.config.self_service import GrantedRoute, Limit
 from tasks.domain import annotations
 from tasks.domain.models import (
     Action,
@@ -33,6 +35,7 @@ from tasks.domain.names import HostnamePatterns
 from tasks.domain.reasons import Reason
 from tasks.plan import decide, ownership, safety
 from tests.support.factories import (
+    HOSTNAMES,
     METADATA,
     NAME,
     NAMESPACE,
@@ -112,6 +115,9 @@ class Row(NamedTuple):
     sources: tuple[SourceEntry | None, ...]
     targets: tuple[TargetSecret | None, ...]
     hostnames: tuple[str, ...] = ("*.dev.example.org",)
+    limits: tuple[tuple[str, ...], ...] = ()
+    """The hostnames of the limits under which a Certificate asks for it, where it does."""
+    requests_unread: bool = False
 
 
 def edited(*, age: float, life: float = 90) -> TargetSecret:
@@ -263,6 +269,12 @@ ROWS = {
     "valid, routed here, a key is unfit | any | refuse | FormatMismatch": Row(
         (LITERAL | SENDS, GLOB | SENDS), (SPOILT_DER,), (*NOTHING_THERE, *OURS, *NOT_OURS)
     ),
+    "valid, asked for, name not allowed | ours | keep | RequestBeyondLimits": Row(
+        (), FIT, OURS, limits=(("*.rct.example.org",), ("*.prd.example.org", "*.example.org"))
+    ),
+    "valid, asked for, name not allowed | absent or not ours | nothing | RequestBeyondLimits": Row(
+        (), FIT, (*NOTHING_THERE, *NOT_OURS), ("*.rct.example.org",), (HOSTNAMES,)
+    ),
     "invalid (any check) | ours | keep | the check's reason": Row((LITERAL, GLOB), UNFIT, OURS),
     "invalid (any check), named literally | absent or not ours | nothing | the check's reason": Row(
         (LITERAL,), UNFIT, (*NOTHING_THERE, *NOT_OURS)
@@ -294,8 +306,43 @@ ROWS = {
     "not routed here any more | ours, in a routed namespace | keep | NoLongerRouted": Row(
         (route(["zzz-*"]),), UNTOLD, OURS
     ),
+    "not routed; Certificates are unread | ours, one may have asked for it | keep | SourceUnread": Row(
+        (), UNTOLD, OURS, limits=((),), requests_unread=True
+    ),
     "not routed here | not ours | - | ": Row((route(["zzz-*"]),), UNTOLD, NOT_OURS),
 }
+
+
+LIMIT = Limit.model_validate(
+    {"certificates": ["homarr-*"], "namespaces": [NAMESPACE], "hostnames": ["x.example.org"]}
+)
+
+
+def asked(*limits: tuple[str, ...], hostnames: tuple[str, ...] = HOSTNAMES) -> Cluster:
+    """A cluster to which a Certificate asks that NAME be copied, under limits with these hostnames."""
+    grants = tuple(Grant(limit=f"selfService[{n}]", hostnames=one) for n, one in enumerate(limits))
+    granted = GrantedRoute(
+        certificates=(NAME,), namespaces=(NAMESPACE,), grants=grants, requesters={NAME: "homarr"}
+    )
+    to = cluster(route(["zzz-*"]), hostnames=hostnames)
+    return to.model_copy(update={"routes": (*to.routes, granted)})
+
+
+def askable() -> Cluster:
+    """One to which Certificates may ask that NAME be copied; what they ask for is unknown."""
+    to = cluster(route(["zzz-*"]))
+    return to.model_copy(update={"routes": (*to.routes, GrantedRoute.of(0, LIMIT))})
+
+
+def clusters_of(row: Row) -> Iterator[Cluster]:
+    """Yield what the row is about: what a glob routes and what was asked for are alike in most rows."""
+    yield from (cluster(sent, hostnames=row.hostnames) for sent in row.routes)
+    if row.requests_unread:
+        yield askable()
+    elif row.limits:
+        yield asked(*row.limits, hostnames=row.hostnames)
+    elif GLOB in row.routes and row.hostnames == HOSTNAMES:
+        yield from (asked(HOSTNAMES), asked(("x.example.org",), HOSTNAMES))
 
 
 def make(
@@ -313,9 +360,9 @@ def test_plan_matches_decision_table(text: str) -> None:
     """Every situation that a row of the table describes leads to the row's action and reason."""
     row = ROWS[text]
     action, told = text.split(" | ")[2:]
-    for sent, source, current in product(row.routes, row.sources, row.targets):
-        to = cluster(sent, hostnames=row.hostnames)
-        made = make(to, snapshot(*[source] if source else []), [current] if current else [])
+    for to, source, current in product(clusters_of(row), row.sources, row.targets):
+        found = snapshot(*[source] if source else [], requests_unread=row.requests_unread)
+        made = make(to, found, [current] if current else [])
         reason = source.reason if isinstance(source, Rejection) and told == "the check's reason" else told
         expected = [] if action == "-" else [(action, reason, REF, NAME)]
         assert [(c.action, c.reason, c.target, c.certificate) for c in made.changes] == expected

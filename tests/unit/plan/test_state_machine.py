@@ -35,10 +35,11 @@ from tasks.config.routes import Route
 from tasks.config.schema import Cluster, SyncConfig
 from tasks.domain.annotations import NOTE, NOTE_MANAGER
 from tasks.domain.errors import ClusterError
-from tasks.domain.models import ClusterReport, SourceSnapshot
+from tasks.domain.models import ClusterReport, CopyRequest, SourceSnapshot
 from tasks.domain.parameters import RunParameters
 from tasks.kube.client import APPLY, MERGE
 from tasks.kube.transport import USER_AGENT_OF_DATA, Request, Response
+from tasks.plan.requests import granted
 from tasks.plan.spec import SyncSpec
 from tasks.source import read as source_reader
 from tasks.source import statuses as certificate_reader
@@ -68,13 +69,21 @@ from tests.support.in_memory_api import (
 
 STEPS = os.environ.get("TLS_SYNC_STEPS")
 NAMES = ("web-a", "web-b")
-TARGETS = (("app-a", "web-a"), ("app-a", "web-b"), ("app-b", "web-b"), ("app-c", "web-a"))
+TARGETS = (
+    ("app-a", "web-a"),
+    ("app-a", "web-b"),
+    ("app-b", "web-b"),
+    ("app-c", "web-a"),
+    ("app-b", "web-a"),
+)
 BY_LABEL = ("app-b", "web-b")
 """A shared route sends it, as long as the cluster has the label."""
 BY_NAMESPACE = ("app-c", "web-a")
 """A route sends it as long as its namespace has a label, and lets us."""
 CONTESTED = ("app-a", "web-b")
 """As long as the cluster has another label, web-a is sent there, too."""
+ON_REQUEST = ("app-b", "web-a")
+"""Its Certificate may ask for it; no route sends it."""
 ROUTES: list[dict[str, Any]] = [
     {"certificates": ["web-*"], "namespaces": ["app-a"]},
     {"certificates": ["other-*"], "namespaces": ["app-b"]},
@@ -94,6 +103,36 @@ GIVEN = (
 """What the first route gives to its copies, at one time or another."""
 SENT = ((), ("key.der",), ("key.der", "tls-combined.pem"), ("keystore.p12",))
 """The further keys that it sends."""
+LIMITS = [
+    {
+        "clusters": ["dev"],
+        "certificates": ["web-a"],
+        "namespaces": ["app-b"],
+        "hostnames": ["web-a.example.org"],
+    }
+]
+ASKING: dict[str, tuple[CopyRequest | None, list[str]]] = {
+    "nothing": (None, []),
+    "what a limit covers": (CopyRequest(secret="web-a", certificates=("a",), asked=("dev/app-b",)), []),
+    "that, and more": (
+        CopyRequest(secret="web-a", certificates=("a",), asked=("dev/app-b", "dev/app-x", "rct/app-b")),
+        ["RequestBeyondLimits"],
+    ),
+    "of another Secret": (
+        CopyRequest(secret="web-b", certificates=("b",), asked=("dev/app-b",)),
+        ["RequestBeyondLimits"],
+    ),
+    "what can't be read": (
+        CopyRequest(secret="web-a", certificates=("a",), fault="it is not text"),
+        ["RequestInvalid"],
+    ),
+    "two at once": (
+        CopyRequest(secret="web-a", certificates=("a", "b"), asked=("dev/app-b",)),
+        ["RequestConflict"],
+    ),
+}
+"""What Certificates ask for, and what of it is refused."""
+GRANTED = ("what a limit covers", "that, and more")
 Data = dict[str, str]
 NOW = datetime.now(UTC).replace(microsecond=0)
 ISSUER = Issuer()
@@ -386,7 +425,11 @@ def _config_for(cluster_id: str, labels: dict[str, str]) -> SyncConfig:
         "labels": labels,
         "routes": ROUTES,
     }
-    shared = {"routes": SHARED, "hostnames": [{"clusters": ["d*"], "names": ["*.example.org"]}]}
+    shared = {
+        "routes": SHARED,
+        "selfService": LIMITS,
+        "hostnames": [{"clusters": ["d*"], "names": ["*.example.org"]}],
+    }
     source = {"namespace": SOURCE_NAMESPACE, "context": "cluster-ops"}
     return parse_config({"owner": "ops", "source": source, "clusters": [cluster], **shared})
 
@@ -470,6 +513,7 @@ class SyncMachine(RuleBasedStateMachine):
         self.ops, self.dev = fleet.hands["ops"], fleet.hands["dev"]
         self.base, self.given = fleet.config, GIVEN[0]
         self.sent: tuple[str, ...] = ()
+        self.asking = "nothing"
         self.number = 2
         self.on_ops: dict[str, Data] = {}
         self.snapshots: list[dict[str, Data]] = [{}]
@@ -601,6 +645,13 @@ class SyncMachine(RuleBasedStateMachine):
         routes = (first, *cluster.routes[1:])
         return self.base.model_copy(update={"clusters": (cluster.model_copy(update={"routes": routes}),)})
 
+    @rule(what=st.sampled_from(sorted(ASKING)), then=st.booleans())
+    def ask(self, what: str, then: bool) -> None:
+        """A team asks for a copy in its Certificate, withdraws that, or asks beyond the limits."""
+        self.asking = what
+        if then:
+            self.sync()
+
     # On the target.
 
     def allow(self, *, labelled: bool, bound: bool) -> None:
@@ -653,7 +704,9 @@ class SyncMachine(RuleBasedStateMachine):
 
     def inventory(self, run: Run, *, verify: bool = False) -> SourceSnapshot:
         read = read_source if verify else list_source
-        return read(WiredClient("OPS", run.ops), self.config.source, datetime.now(UTC))
+        found = read(WiredClient("OPS", run.ops), self.config.source, datetime.now(UTC))
+        request, _ = ASKING[self.asking]
+        return found.changed(requests=(request,) if request else ())
 
     def run(self, *events: FaultAt, inventory: SourceSnapshot | None = None, **options: Any) -> Run:
         run = Run(self.fleet.wire("ops"), self.fleet.wire("dev", self.overwritten))
@@ -662,7 +715,9 @@ class SyncMachine(RuleBasedStateMachine):
         with wired(run):
             try:
                 found = inventory or self.inventory(run, verify=options.get("verify", False))
-                spec = SyncSpec(self.config, self.config.clusters[0], found, RunParameters(**options))
+                config, found = granted(self.config, found)
+                self.check_refused(found)
+                spec = SyncSpec(config, config.clusters[0], found, RunParameters(**options))
                 run.report = sync(spec, float("inf"))
             except (ClusterError, Killed):
                 assert run.ops.faults or run.dev.faults, "it failed by itself"
@@ -703,6 +758,8 @@ class SyncMachine(RuleBasedStateMachine):
     def is_routed(self, place: Place) -> bool:
         if place == BY_NAMESPACE:
             return self.labelled and self.bound
+        if place == ON_REQUEST:
+            return self.asking in GRANTED
         return place != BY_LABEL or self.base is not self.fleet.unlabelled
 
     def senders(self, place: Place) -> list[str]:
@@ -799,6 +856,14 @@ class SyncMachine(RuleBasedStateMachine):
         assert not run.ops.written
         for write in run.dev.written:
             self.check_write(write)
+
+    def check_refused(self, found: SourceSnapshot) -> None:
+        """What goes beyond the limits is told, unless a route of the configuration sends it anyway."""
+        ((asking, refused),) = [
+            (name, told) for name, (one, told) in ASKING.items() if found.requests == ((one,) if one else ())
+        ]
+        by_route = asking == "of another Secret" and self.is_routed(BY_LABEL)
+        assert [one.reason for one in found.refused_requests] == ([] if by_route else refused)
 
     def check_write(self, write: Written) -> None:
         before, after = write.before, write.after

@@ -76,7 +76,8 @@ def read(
 ) -> tuple[SourceEntry | None, Object | None]:
     ops.asked.clear()
     with ThreadPoolExecutor(1) as pool:
-        return read_changed(ops, SOURCE, "web-tls", NOW, known, pool)
+        found = read_changed(ops, SOURCE, "web-tls", NOW, known, pool)
+        return found.entry, found.secret
 
 
 def listed(ops: Ops) -> KnownCertificates:

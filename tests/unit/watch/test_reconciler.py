@@ -14,8 +14,9 @@ from tasks.config.reload import ReloadedConfig
 from tasks.config.schema import Cluster, Source, SyncConfig
 from tasks.domain.errors import ClusterError
 from tasks.domain.failure_codes import FailureCode
-from tasks.domain.models import ClusterReport, RunReport
+from tasks.domain.models import ClusterReport, CopyRequest, RunReport
 from tasks.plan.spec import SyncSpec
+from tasks.source.changed import Changed
 from tasks.target.remembered import Look
 from tasks.watch import reconciler as reconciler_module
 from tasks.watch import renewal as renewal_module
@@ -50,6 +51,8 @@ class Clusters:
         self.source_error: Exception | None = None
         self.secret: Secret | None = None
         """What was read last."""
+        self.requests: tuple[CopyRequest, ...] = ()
+        """What Certificates ask for."""
 
     @staticmethod
     def configured(*clusters: Cluster) -> SyncConfig:
@@ -83,11 +86,12 @@ def clusters(monkeypatch: pytest.MonkeyPatch) -> Clusters:
     def read_changed(_: object, __: Source, name: str, *___: object) -> object:
         clusters.read(name)
         clusters.secret = Secret()
-        return {"web-tls": web, "api-tls": api}[name], clusters.secret
+        asked = tuple(one for one in clusters.requests if one.secret == name)
+        return Changed({"web-tls": web, "api-tls": api}[name], clusters.secret, asked)
 
     def list_source(*_: object) -> object:
         clusters.read("everything")
-        return snapshot(web, api)
+        return snapshot(web, api, requests=clusters.requests)
 
     for name, stand_in in {
         "client_of_source": lambda *_: nullcontext(),
