@@ -29,7 +29,7 @@ ROUTE = {
     "namespaceSelector": "Labels of the namespaces, in place of their names; each has a binding, too.",
     "allowedNamespaces": "Where namespaces have {1} or {name}: all that may come out.",
     "name": "Another name on the target. {name} is the certificate's name, {1} what the * took.",
-    "served": "Where applications serve them, host or host:port. Only the inventory connects there.",
+    "served": "Where applications serve them, host or host:port; for inventory and waves.verify.",
     "metadata": "Labels and annotations that its copies get, with keys of allowedMetadata.",
     "keys": "Keys of the Secret that are copied, too: combined formats, or keystores.",
     "unverified": "Whether keystores are copied, although nobody can verify what they hold.",
@@ -74,6 +74,7 @@ DESCRIPTIONS = {
     },
     "Waves": {
         "maxFailedShare": "Share of a wave's copies. Where more have failed, the later waves wait.",
+        "verify": "served: later waves wait until addresses under served present the new certificates.",
     },
     "TaskRunner": {
         "type": "threads: of the run's process. dask: workers on other machines (docs/scaling.md).",

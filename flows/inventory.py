@@ -12,6 +12,8 @@ from tasks.domain.parameters import RunParameters
 from tasks.domain.text import WIDTH
 from tasks.inventory import summary, table
 from tasks.inventory.collect import collect_inventory
+from tasks.inventory.metrics import served_of
+from tasks.metrics.push import push_served
 from tasks.orchestration.process import prepare
 from tasks.orchestration.run_tags import tag_run
 from tasks.report.headline import headline
@@ -39,7 +41,8 @@ def inventory(
 ) -> State[None]:
     begin_run()
     tag_run(*RunParameters(cluster=cluster).tags)
-    report = collect_inventory(load_config(), cluster)
+    config = load_config()
+    report = collect_inventory(config, cluster)
     verdict, logger = summary.inventory_verdict(report), get_run_logger()
     log = logger.info if verdict.ok else logger.error
     log("%s", table.render(report, WIDTH, rows=LOG_ROWS))
@@ -48,5 +51,7 @@ def inventory(
         key="tls-sync-inventory",
         description=headline(verdict),
     )
+    if error := push_served(config.owner, served_of(report, config)):
+        logger.warning("%s", error)
     state = Completed if verdict.ok else Failed
     return state(name=verdict.name, message=verdict.message)

@@ -36,9 +36,10 @@ from tasks.plan.spec import RunMemory, specs_for
 from tasks.plan.unrouted import without_unrouted
 from tasks.plan.waves import share_of
 from tasks.prune_cluster import prune_clusters
+from tasks.rollout import look_for_fleet, sync_clusters
 from tasks.runtime.memory import memory_limit
 from tasks.runtime.shutdown import begin_run
-from tasks.sync_cluster import sync_clusters
+from tasks.served.awaited import not_matching
 
 prepare()  # before any key is read: umask, no core dumps, less memory
 
@@ -100,6 +101,8 @@ def tls_sync(  # noqa: PLR0913, PLR0917  the parameters of a run
         snapshot = refuse_too_many(found, config.source, clusters, certificate, limit=memory_limit())
         specs = specs_for(config, clusters, snapshot, parameters, run_deadline=run_deadline, memory=memory)
         reports, stop_signal = sync_clusters(specs, submit)
+        if group and not stop_signal:
+            reports, stop_signal = look_for_fleet(reports, parameters, run_deadline)
         if not (parameters.is_narrowed or stop_signal):
             reports, stop_signal = prune_clusters(specs, reports, submit)
     report = RunReport(
@@ -116,7 +119,7 @@ def tls_sync(  # noqa: PLR0913, PLR0917  the parameters of a run
     )
     if group and not (stop_signal or snapshot.failure):
         # The fleet reads from it whether the next wave may write everything.
-        label_with_share(share_of(specs, reports))
+        label_with_share(share_of(specs, reports), not_matching(reports) if config.waves.verify else None)
     publish(report)
     if stop_signal:
         flush_logs()

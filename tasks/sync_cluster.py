@@ -1,4 +1,4 @@
-"""The Prefect task that brings one cluster in sync, around tasks/target/sync.py, and its fan-out by wave."""
+"""The Prefect task that brings one cluster in sync, around tasks/target/sync.py, and its fan-out."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -10,13 +10,11 @@ from prefect.context import TaskRunContext
 
 from tasks.domain.attempts import with_earlier_writes, writes_of
 from tasks.domain.errors import ClusterFailed, internal_error
-from tasks.domain.failure_codes import FailureCode
-from tasks.domain.models import ClusterReport, Failure
-from tasks.orchestration.fan_out import Job, Submit, run_concurrently, submit_to_thread
+from tasks.domain.models import ClusterReport
+from tasks.orchestration.fan_out import Job, Submit, run_concurrently
 from tasks.orchestration.remote_tasks import remote_task_scope, worker_hostname
 from tasks.orchestration.task_options import TASK_OPTIONS, deadline_of_task
 from tasks.plan.spec import RunMemory, SyncSpec
-from tasks.plan.waves import held_back, hold_reason, waves_of
 from tasks.target.sync import sync
 
 
@@ -64,41 +62,15 @@ def _with_earlier_attempts(report: ClusterReport, memory: RunMemory) -> ClusterR
     return report
 
 
-def sync_clusters(
-    specs: Iterable[SyncSpec], submit: Submit = submit_to_thread
-) -> tuple[tuple[ClusterReport, ...], BaseException | None]:
-    """Run one task per cluster, wave by wave. Return the reports, and the signal that stopped the run.
-
-    After a signal (SIGTERM, Ctrl-C, a cancellation in the UI), writes in progress finish and no other starts.
-    """
-    reports: tuple[ClusterReport, ...] = ()
-    signal: BaseException | None = None
-    reason, previous = "", None
-    for wave in waves_of(specs):
-        if signal:
-            reports += tuple(map(_interrupted_report, wave))
-            continue
-        reason = reason or (hold_reason(*previous) if previous else "")
-        done, signal = _sync_wave(held_back(wave, reason) if reason else wave, submit)
-        previous = wave, done
-        reports += done
-    return reports, signal
-
-
-def _sync_wave(
+def sync_wave(
     wave: Iterable[SyncSpec], submit: Submit
 ) -> tuple[tuple[ClusterReport, ...], BaseException | None]:
+    """Run one task per cluster. Return the reports, and the signal that stopped them."""
     return run_concurrently(map(partial(_job, submit), wave))
 
 
 def _job(submit: Submit, spec: SyncSpec) -> Job:
     return Job(partial(submit, _task_for(spec), spec=spec), partial(_internal_error_report, spec))
-
-
-def _interrupted_report(spec: SyncSpec) -> ClusterReport:
-    name = spec.cluster.name
-    failure = Failure(code=FailureCode.INTERRUPTED, cluster=name, what="bring the cluster in sync")
-    return ClusterReport(cluster=name, dry_run=spec.dry_run, failures=(failure,))
 
 
 def _task_for(spec: SyncSpec) -> Any:

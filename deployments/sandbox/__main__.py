@@ -15,7 +15,7 @@ _DESCRIPTION = """\
 tls-sync on four real API servers (ops, dev, rct, prd) and a real Prefect server, all on loopback
 and in one temporary directory. Nothing of your own clusters, kubeconfig or Prefect profile is used.
 
-  demo       a guided tour of a few minutes: six runs, each one checked against the clusters
+  demo       a guided tour of a few minutes: runs, each one checked against the clusters
   demo-acme  the way of a certificate: cert-manager orders it, a run copies it, TLS clients trust it
   up         the same clusters to play with: cert-manager with an ACME server on OPS, Prefect's UI, the
              flow with its hourly schedule, the preflight, and a list of commands to type in another
@@ -39,7 +39,7 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="demo|demo-acme|up|renew|fetch")
-    commands.add_parser("demo", help="a guided tour of six runs; exit status 0 if every check passed")
+    commands.add_parser("demo", help="a guided tour of runs; exit status 0 if every check passed")
     commands.add_parser("demo-acme", help="from an ACME order to TLS handshakes with the copies")
     commands.add_parser("up", help="clusters, Prefect's UI and the scheduled flow, until Ctrl-C")
     commands.add_parser("fetch", help="find, fetch or build the programs that tests need")

@@ -75,7 +75,7 @@ class Route(Section):
     """Where namespaces have placeholders: those that may come out. Nothing is sent to others."""
     name: NameTemplate | None = None
     served: tuple[Address, ...] = ()
-    """Addresses at which applications serve these certificates; only the inventory connects to them."""
+    """Addresses at which applications serve these certificates; inventory and `waves.verify` ask them."""
     metadata: Metadata = NOTHING_GIVEN
     """Labels and annotations of its copies, with keys of `allowedMetadata`."""
     keys: tuple[FurtherKey, ...] = ()

@@ -170,6 +170,8 @@ class Credentials(Section):
 class Waves(Section):
     max_failed_share: StrictFloat = Field(default=0.2, ge=0, lt=1)
     """Maximum share of a wave's copies that may fail; above it, later waves write only what is urgent."""
+    verify: Literal["served"] | None = None
+    """Whether later waves wait until the addresses of the waves before present the new certificates."""
 
 
 class Fleet(Section):
@@ -245,6 +247,11 @@ class SyncConfig(Section):
         awake = [cluster for cluster in self.clusters if not cluster.suspended]
         first = min((cluster.wave for cluster in awake), default=0)
         return tuple(cluster for cluster in awake if cluster.wave == first)
+
+    @property
+    def last_wave(self) -> int:
+        """The highest wave of a cluster that is not suspended."""
+        return max((cluster.wave for cluster in self.clusters if not cluster.suspended), default=0)
 
     def named(self, cluster: str | None) -> tuple[Cluster, ...]:
         """Return one cluster, or all for None, including suspended ones.

@@ -45,6 +45,14 @@ class FailureCode(ExplainedCode):
             "name, without urgent_only"
         ),
     )
+    NOT_SERVED = (
+        "NotServed",
+        "an address of an earlier wave does not present the certificate that is stored there",
+        (
+            "reload what serves that address, or correct `served` of its route; the next run looks again. If "
+            "this cluster can't wait, start a run for it by name"
+        ),
+    )
     PRUNE_REFUSED = (
         "PruneRefused",
         "copies without a source were not deleted: too many at once, or OPS can't prove that it is gone",

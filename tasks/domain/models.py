@@ -469,6 +469,58 @@ class Plan(Model):
         return tuple(change for change in self.changes if change.writes)
 
 
+class ServedMatch(StrEnum):
+    """How the certificate that an address serves compares with the stored one."""
+
+    SAME = "same"
+    OLDER = "older"
+    OTHER = "other"
+    NONE = "none"
+    """The address served no certificate; `detail` says why."""
+    NO_NAME = "not asked"
+    """The certificate has no DNS name that the address could be asked for."""
+
+
+class Served(Model):
+    """What one address serves under one name."""
+
+    address: str
+    match: ServedMatch
+    name: str = ""
+    """The server name (SNI) of the request."""
+    serial: str = ""
+    not_after: datetime | None = None
+    detail: str = ""
+
+    @property
+    def differs(self) -> bool:
+        return self.match in (ServedMatch.OLDER, ServedMatch.OTHER)
+
+
+class ServedCopy(Model):
+    """An address that is to present the certificate of a copy, and what it presents once a run has looked."""
+
+    address: str
+    name: str
+    """The server name (SNI) to ask for; empty if the certificate has none to ask for."""
+    target: SecretRef
+    certificate: str
+    """Name of the source Secret."""
+    leaf: str = ""
+    """X.509 fingerprint of the copy's leaf, where its data was read."""
+    serial: str = ""
+    """Serial number of the copy's leaf."""
+    not_before: datetime
+    since: datetime | None = None
+    """Since when the copy has this certificate."""
+    served: Served | None = None
+    """What the address presented last; None if nobody has looked."""
+
+    @property
+    def matches(self) -> bool:
+        return self.served is not None and self.served.match is ServedMatch.SAME
+
+
 class ClusterReport(Model):
     """What happened in one cluster."""
 
@@ -485,6 +537,10 @@ class ClusterReport(Model):
     """What was read on OPS for this cluster and is not fit to be sent."""
     selected: Mapping[str, tuple[str, ...]] = {}
     """The namespaces that have the labels of a route's namespaceSelector and could be listed, by selector."""
+    served: tuple[ServedCopy, ...] = ()
+    """The addresses that are to present its copies, where later waves wait for them."""
+    waiting: int = 0
+    """Number of writes that wait until the run has looked at what the waves before serve."""
 
     @property
     def ok(self) -> bool:

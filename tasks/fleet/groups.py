@@ -5,6 +5,9 @@ A group is the clusters of the configuration that have the same `group`; a clust
 the next wave start once all of them have ended. If more than the allowed share of a wave's copies is missing,
 later waves write only urgent copies. The share is counted over the whole wave, so that one dead cluster of a
 hundred delays nobody, whichever group it is in. A group that reports no share counts as failed.
+
+With `waves.verify: served`, the run of each group looks at its end at what its addresses present. If one does
+not present what is stored, or if a group does not report it, later waves write only urgent copies, too.
 """
 
 from collections.abc import Iterable, Mapping
@@ -14,9 +17,9 @@ from enum import StrEnum
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from tasks.config.schema import Cluster
+from tasks.config.schema import Cluster, Waves
 from tasks.domain.parameters import RunParameters
-from tasks.plan.waves import Share, share_in
+from tasks.plan.waves import Share, not_served_in, share_in
 
 MAX_CONCURRENT_GROUPS = 10
 """Maximum number of groups that run at a time; the deployment tls-sync/group allows as many runs."""
@@ -63,6 +66,8 @@ class GroupResult(NamedTuple):
     share: Share | None = None
     """How many copies the run wanted and missed; None if it did not report that."""
     urgent_only: bool = False
+    not_served: int | None = None
+    """How many handshakes of the run found something else than what is stored; None if it did not look."""
 
 
 def groups_by_wave(clusters: Iterable[Cluster]) -> list[tuple[Group, ...]]:
@@ -82,9 +87,11 @@ def parameters_of(group: Group, fleet: RunParameters, *, urgent_only: bool) -> R
 
 def with_final_state(result: GroupResult, *, name: str, type_: str, labels: Mapping[str, Any]) -> GroupResult:
     """Add the final state of the group's run: its name and type in Prefect, and the labels of the run."""
-    share = share_in(labels) if type_ in ("COMPLETED", "FAILED") else None
+    has_ended = type_ in ("COMPLETED", "FAILED")
+    share = share_in(labels) if has_ended else None
+    not_served = not_served_in(labels) if has_ended else None
     state = name if name.isascii() and name.isalpha() else type_.capitalize()
-    return result._replace(state=state, completed=type_ == "COMPLETED", share=share)
+    return result._replace(state=state, completed=type_ == "COMPLETED", share=share, not_served=not_served)
 
 
 def is_within_limit(results: Iterable[GroupResult], max_failed_share: float) -> bool:
@@ -93,6 +100,13 @@ def is_within_limit(results: Iterable[GroupResult], max_failed_share: float) -> 
     known = [share for share in shares if share is not None]
     total = Share(sum(share.wanted for share in known), sum(share.missing for share in known))
     return len(known) == len(shares) and total.within(max_failed_share)
+
+
+def may_go_on(results: Iterable[GroupResult], waves: Waves) -> bool:
+    """Tell whether the next wave may write everything."""
+    done = tuple(results)
+    is_served = waves.verify is None or all(one.not_served == 0 for one in done)
+    return is_served and is_within_limit(done, waves.max_failed_share)
 
 
 def wave_deadline(now: datetime, run_deadline: datetime, waves_left: int) -> datetime:

@@ -27,6 +27,12 @@ def verdict(results: Sequence[GroupResult], config: SyncConfig) -> Verdict:
     return Verdict(ok=True, name="Completed", message=f"{count}: all Completed{suspended}")
 
 
+NOT_SERVED = (
+    "urgent only, since addresses of an earlier wave don't present what is stored there; their groups' own "
+    "reports say which (prefect flow-run logs ID)"
+)
+
+
 COLUMNS = ("group", "wave", "clusters", "state", "copies", "run")
 
 
@@ -39,7 +45,8 @@ def rows(results: Iterable[GroupResult]) -> Iterator[list[str]]:
 
 
 def _state(one: GroupResult) -> str:
-    return f"{one.state}, urgent only" if one.urgent_only else one.state
+    served = f", {one.not_served} not served" if one.not_served else ""
+    return f"{one.state}{', urgent only' if one.urgent_only else ''}{served}"
 
 
 def render(results: Sequence[GroupResult], config: SyncConfig) -> str:
@@ -62,9 +69,11 @@ def render_markdown(results: Sequence[GroupResult], config: SyncConfig) -> str:
 def explanations(results: Sequence[GroupResult]) -> list[str]:
     """Explain each RunFailure, and why some groups wrote only urgent copies."""
     failures = {str(failure): failure for failure in RunFailure}
+    results = tuple(results)
     lines = [
         f"{one.group.name}: {failures[one.state].explanation}" for one in results if one.state in failures
     ]
+    why = NOT_SERVED if any(one.not_served for one in results) else URGENT_ONLY
     if urgent_only := [one.group.name for one in results if one.urgent_only]:
-        lines.append(f"{join_limited(urgent_only)}: {URGENT_ONLY}")
+        lines.append(f"{join_limited(urgent_only)}: {why}")
     return lines

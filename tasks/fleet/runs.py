@@ -44,17 +44,17 @@ def run_waves(
 ) -> tuple[list[GroupResult], BaseException | None]:
     """Run the groups wave by wave. Return their results, and the exception that stopped the fleet, if any."""
     results: list[GroupResult] = []
-    within_limit, signal = True, None
+    may_go_on, signal = True, None
     with get_client(sync_client=True) as client:
         for number, groups in enumerate(waves):
             if signal:
                 results += [GroupResult(group, state=RunFailure.INTERRUPTED) for group in groups]
                 continue
             deadline = fleet.wave_deadline(datetime.now(UTC), run_deadline, len(waves) - number)
-            wave = _Wave(client, deadline, parameters, urgent_only=not within_limit)
+            wave = _Wave(client, deadline, parameters, urgent_only=not may_go_on)
             signal = wave.run(groups)
             done = [wave.results[group.name] for group in groups]
-            within_limit = within_limit and fleet.is_within_limit(done, config.waves.max_failed_share)
+            may_go_on = may_go_on and fleet.may_go_on(done, config.waves)
             results += done
     return results, signal
 

@@ -10,10 +10,8 @@ from tasks.config.schema import Cluster, SyncConfig
 from tasks.domain.errors import ClusterError, ConfigError, internal_error
 from tasks.domain.models import ClusterReport, SourceSnapshot
 from tasks.domain.parameters import RunParameters
-from tasks.inventory import tls_probe
 from tasks.inventory.evaluate import build_report, probes_for
 from tasks.inventory.model import InventoryReport
-from tasks.inventory.served import ProbeResults
 from tasks.kube.pool import client_of_source
 from tasks.kubeconfig.reader import contexts
 from tasks.plan.observed import ObservedState
@@ -22,6 +20,8 @@ from tasks.plan.spec import RunMemory, SyncSpec
 from tasks.plan.unrouted import without_unrouted
 from tasks.runtime.memory import memory_limit
 from tasks.runtime.shutdown import stop
+from tasks.served import tls_probe
+from tasks.served.compare import ProbeResults
 from tasks.source.read import read_source
 from tasks.target.sync import preview
 

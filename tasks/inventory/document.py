@@ -11,8 +11,8 @@ from typing import Any
 from tasks.domain import expiry
 from tasks.domain.models import Certificate, Issuance
 from tasks.inventory import summary
-from tasks.inventory.model import ClusterStatus, Content, CopyState, InventoryReport, Served, days_until
-from tasks.report.document import failure_document, request_document, time_text
+from tasks.inventory.model import ClusterStatus, Content, CopyState, InventoryReport, days_until
+from tasks.report.document import failure_document, request_document, served_document, time_text
 
 SCHEMA_VERSION = 1
 
@@ -100,7 +100,7 @@ def _copy(one: CopyState, now: datetime) -> Document:
         "copy": _content(one.stored, now),
         "writtenAt": time_text(one.written_at),
         "onOps": _content(one.source, now),
-        "served": [_served(served) for served in one.served],
+        "served": [served_document(served) for served in one.served],
         "keys": list(one.keys),
         "unverifiedKeys": list(one.unverified),
     }
@@ -115,15 +115,4 @@ def _content(content: Content | None, now: datetime) -> Document | None:
         "notBefore": time_text(content.not_before),
         "notAfter": time_text(content.not_after),
         "daysLeft": days_until(content.not_after, now),
-    }
-
-
-def _served(one: Served) -> Document:
-    return {
-        "address": one.address,
-        "name": one.name or None,
-        "likeness": str(one.match),
-        "serial": one.serial or None,
-        "notAfter": time_text(one.not_after),
-        "detail": one.detail,
     }

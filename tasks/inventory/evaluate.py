@@ -13,14 +13,16 @@ from tasks.domain.models import (
     Change,
     ClusterReport,
     SecretRef,
+    Served,
     SourceSnapshot,
     TargetSecret,
 )
 from tasks.domain.reasons import QUIET, REQUESTS, Reason
-from tasks.inventory.model import ClusterStatus, Content, CopyState, InventoryReport, Served, Status
-from tasks.inventory.served import ProbeResults, TLSProbe, compare, probe_for
+from tasks.inventory.model import ClusterStatus, Content, CopyState, InventoryReport, Status
+from tasks.inventory.served import compare
 from tasks.plan.observed import ObservedState
 from tasks.plan.spec import SyncSpec
+from tasks.served.compare import ProbeResults, TLSProbe, probe_for
 
 FOREIGN = frozenset(
     {

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from tasks.domain.further_keys import KEYSTORES
-from tasks.domain.models import Failure, Model, SourceSnapshot
+from tasks.domain.models import Failure, Model, Served, SourceSnapshot
 from tasks.domain.reasons import QUIET
 
 
@@ -34,34 +34,6 @@ MEANINGS = {
     Status.UNKNOWN: "the cluster, the namespace or OPS can't be read",
     Status.ORPHANED: "a copy whose certificate is gone from OPS, or no longer routed",
 }
-
-
-class ServedMatch(StrEnum):
-    """How the certificate that an address serves compares with the stored one."""
-
-    SAME = "same"
-    OLDER = "older"
-    OTHER = "other"
-    NONE = "none"
-    """The address served no certificate; `detail` says why."""
-    NO_NAME = "not asked"
-    """The certificate has no DNS name that the address could be asked for."""
-
-
-class Served(Model):
-    """What one address serves under one name."""
-
-    address: str
-    match: ServedMatch
-    name: str = ""
-    """The server name (SNI) of the request."""
-    serial: str = ""
-    not_after: datetime | None = None
-    detail: str = ""
-
-    @property
-    def differs(self) -> bool:
-        return self.match in (ServedMatch.OLDER, ServedMatch.OTHER)
 
 
 class Content(Model):

@@ -13,6 +13,7 @@ from tasks.domain.text import printable, short_date
 from tasks.inventory import page_style, summary, timeline
 from tasks.inventory.model import MEANINGS, CopyState, InventoryReport, Status
 from tasks.inventory.table import COLUMNS, by_certificate
+from tasks.report.served import served_line
 
 POLICY = "default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
 
@@ -79,7 +80,7 @@ def _class(status: Status) -> str:
 def _notes(report: InventoryReport) -> Iterator[str]:
     notes = [_explanation(one) for one in report.copies if one.remedy]
     notes += [
-        f"{_place(one)}: {text(summary.served_line(served))}"
+        f"{_place(one)}: {text(served_line(served))}"
         for one in report.copies
         for served in one.served
         if served.detail

@@ -6,10 +6,12 @@ from datetime import datetime, timedelta
 
 from tasks.domain.errors import describe
 from tasks.domain.failure_codes import FailureCode
+from tasks.domain.models import ServedMatch
 from tasks.domain.reasons import Reason
 from tasks.domain.text import count_of, short_date
-from tasks.inventory.model import Content, CopyState, InventoryReport, Served, ServedMatch, Status, days_until
+from tasks.inventory.model import Content, CopyState, InventoryReport, Status, days_until
 from tasks.report import rows
+from tasks.report.served import MATCH_LABELS
 from tasks.report.verdict import MAX_NAMED, Verdict, expiring, source_notes
 
 MARKS = {
@@ -22,13 +24,6 @@ MARKS = {
     Status.REFUSED: "✗",
     Status.UNKNOWN: "?",
     Status.ORPHANED: "-",
-}
-MATCH_LABELS = {
-    ServedMatch.SAME: "as stored",
-    ServedMatch.OLDER: "older",
-    ServedMatch.OTHER: "another",
-    ServedMatch.NONE: "no answer",
-    ServedMatch.NO_NAME: "not asked",
 }
 
 
@@ -116,15 +111,6 @@ def explain(copy: CopyState) -> str:
     sentence = ": ".join(filter(None, (copy.reason, sentences.get(copy.reason, ""))))
     detail = f" ({copy.detail})" if copy.detail else ""
     return ": ".join(filter(None, (f"{sentence}{detail}", copy.remedy)))
-
-
-def served_line(one: Served) -> str:
-    """Return what an address serves: `web.example.org:443: older: …, serial 01d, until 2026-12-01`."""
-    name = f" as {one.name}" if one.name else ""
-    serial = f", serial {one.serial}" if one.serial else ""
-    expiry = f", until {date(one.not_after)}" if one.not_after else ""
-    detail = f": {one.detail}" if one.detail else ""
-    return f"{one.address}{name}: {MATCH_LABELS[one.match]}{detail}{serial}{expiry}"
 
 
 def served_cell(copy: CopyState) -> str:

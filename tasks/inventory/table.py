@@ -9,6 +9,7 @@ from tasks.inventory import summary
 from tasks.inventory.model import CopyState, InventoryReport
 from tasks.report import markdown
 from tasks.report.budget import OutputBudget, lines_within
+from tasks.report.served import served_line
 
 MIN_NAME = 8
 """Minimum length of a shortened name in a narrow terminal, in characters."""
@@ -72,7 +73,7 @@ def _explanations(shown: Iterable[CopyState]) -> Iterator[str]:
         if one.remedy:
             yield f"  {printable(summary.explain(one))}"
         for served in explained:
-            yield f"  {printable(summary.served_line(served))}"
+            yield f"  {printable(served_line(served))}"
 
 
 def _table(report: InventoryReport, shown: list[CopyState], width: int | None) -> list[str]:
@@ -152,7 +153,7 @@ def _matrix_cell(copies: list[CopyState]) -> str:
 
 def _row(one: CopyState, report: InventoryReport) -> tuple[str, ...]:
     explanations = [summary.explain(one)] if one.remedy else []
-    explanations += [summary.served_line(served) for served in one.served if served.detail]
+    explanations += [served_line(served) for served in one.served if served.detail]
     status = f"{summary.MARKS[one.status]} {one.status}"
     names, facts = ([column.cell(one, report) for column in columns] for columns in _artifact_columns())
     return (status, *names, "; ".join(explanations), *facts)

@@ -19,6 +19,7 @@ class Kind(StrEnum):
     CLUSTER = "cluster"
     SUCCESS = "success"
     COPIES = "copies"
+    SERVED = "served"
     PROCESS = "process"
 
 
@@ -178,6 +179,27 @@ COPY_RENEWAL = Family(
 )
 COPIES_DROPPED = Family(
     "tls_sync_copies_dropped", "Copies that have no samples of their own.", Kind.COPIES, _CLUSTER
+)
+SERVED = Family(
+    "tls_sync_served_match",
+    "1: what an address presented when it was last asked, compared with the stored certificate.",
+    Kind.SERVED,
+    (*_CLUSTER, "certificate", "address", "match"),
+)
+SERVED_END = Family(
+    "tls_sync_served_not_after_timestamp_seconds",
+    "notAfter of the certificate that an address presented when it was last asked.",
+    Kind.SERVED,
+    (*_CLUSTER, "certificate", "address"),
+)
+SERVED_CHECK = Family(
+    "tls_sync_served_last_check_timestamp_seconds",
+    "When the addresses of a cluster were last asked.",
+    Kind.SERVED,
+    _CLUSTER,
+)
+SERVED_DROPPED = Family(
+    "tls_sync_served_dropped", "Addresses that have no samples of their own.", Kind.SERVED, _CLUSTER
 )
 LAST_HEARD = Family(
     "tls_sync_watch_last_heard_timestamp_seconds",

@@ -41,6 +41,7 @@ from tasks.metrics.samples import (
     run_samples,
     without_duplicates,
 )
+from tasks.metrics.served_samples import ServedByCluster, served_by_job
 from tasks.runtime.yaml_file import YamlError, read_yaml
 
 
@@ -56,6 +57,11 @@ def push_fleet(config: SyncConfig, began: datetime, *, ok: bool) -> str:
     """
     samples = fleet_samples(config.owner, began, datetime.now(UTC), ok=ok)
     return _send(FleetPush(config.owner, lambda: samples, config=config))
+
+
+def push_served(owner: str, found: ServedByCluster) -> str:
+    """Push what an inventory found served. Return which pushes failed, in one line; empty if none did."""
+    return _send(ServedPush(owner, tuple, found=found)) if found else ""
 
 
 @contextmanager
@@ -169,6 +175,22 @@ class FleetPush(Push):
     def _members(self, job: str) -> set[str]:
         group = None if job == STATE_JOB else job.removeprefix(GROUP_JOB_PREFIX)
         return {*self.config.members(group)} - {*self.config.suspended}
+
+
+@dataclass
+class ServedPush(Push):
+    """The push of what an inventory found served; it replaces no other samples."""
+
+    found: ServedByCluster = field(kw_only=True)
+
+    @property
+    def planned(self) -> int:
+        return 1
+
+    def _run(self, client: PushgatewayClient) -> None:
+        for job, samples in served_by_job(client.current_samples(), self.found, STATE_JOB).items():
+            client.post(job, samples)
+        self.completed += 1
 
 
 def _job(group: str | None) -> str:

@@ -10,18 +10,21 @@ that are gone vanish, and those of clusters that a run did not read stay:
 | cluster | one cluster | each run for all certificates of the cluster                         |
 | copies  | one cluster | the same, if the cluster could be read                               |
 | success | one cluster | the same, if nothing failed: a failed run keeps the last success     |
+| served  | one cluster | each of these that asked its addresses, and the inventory            |
+
+What addresses served is forgotten after a week.
 
 A dry run replaces no part. Label values are names of Kubernetes objects and codes of tls-sync.
 """
 
 from collections import Counter, defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import NamedTuple
 
 from tasks.domain.expiry import renewal_due, renewal_of_copy
-from tasks.domain.models import Certificate, Change, ClusterReport, RunReport, Version
+from tasks.domain.models import Certificate, Change, ClusterReport, RunReport, Served, ServedMatch, Version
 from tasks.domain.names import OPS
 from tasks.domain.reasons import Reason
 from tasks.metrics import definitions as f
@@ -31,6 +34,17 @@ from tasks.report.verdict import is_ok
 CONFIG_ERROR = "ConfigurationInvalid"
 UNKNOWN_OWNER = "unknown"
 """The label `owner` if the owner can't be read from the configuration."""
+
+
+SERVED_AGE = timedelta(days=7)
+"""Time after which it is forgotten what an address presented: nobody asks it any more."""
+WORST_FIRST = (
+    ServedMatch.OTHER,
+    ServedMatch.OLDER,
+    ServedMatch.NONE,
+    ServedMatch.NO_NAME,
+    ServedMatch.SAME,
+)
 
 
 class Sample(NamedTuple):
@@ -81,7 +95,9 @@ def merge(previous: Parts, *reports: RunReport) -> Parts:
     return {
         part: samples
         for part, samples in merged.items()
-        if part.cluster not in gone and all(one.labels[0] == last.owner for one in samples)
+        if part.cluster not in gone
+        and not _is_forgotten(samples, last.now)
+        and all(one.labels[0] == last.owner for one in samples)
     }
 
 
@@ -160,6 +176,38 @@ def _replaced(report: RunReport, sources: Sources) -> Iterator[tuple[Part, Sampl
         if _was_read(one):
             dropped = Sample(f.COPIES_DROPPED, labels, max(0, len(_copy_versions(one)) - _max_copies(report)))
             yield Part(Kind.COPIES, one.cluster), (*_copies(report, one, sources), dropped)
+        if looked := [(copy.certificate, copy.served) for copy in one.served if copy.served]:
+            samples = served_samples(labels, looked, report.now, _max_copies(report))
+            yield Part(Kind.SERVED, one.cluster), samples
+
+
+def served_samples(
+    of: tuple[str, str], found: Iterable[tuple[str, Served]], now: datetime, most: int
+) -> Samples:
+    """Return the samples of addresses, each with its certificate. `of` is owner and cluster.
+
+    Of the copies of a certificate that an address is to present, the one that differs most counts.
+    """
+    ordered = sorted(found, key=lambda one: (WORST_FIRST.index(one[1].match), one[0], one[1].address))
+    worst: dict[tuple[str, str], Served] = {}
+    for certificate, served in ordered:
+        worst.setdefault((certificate, served.address), served)
+    shown = list(worst.items())[:most]
+    return (
+        *(Sample(f.SERVED, (*of, *place, str(one.match)), 1) for place, one in shown),
+        *(
+            Sample(f.SERVED_END, (*of, *place), one.not_after.timestamp())
+            for place, one in shown
+            if one.not_after
+        ),
+        Sample(f.SERVED_CHECK, of, now.timestamp()),
+        Sample(f.SERVED_DROPPED, of, len(worst) - len(shown)),
+    )
+
+
+def _is_forgotten(samples: Samples, now: datetime) -> bool:
+    limit = (now - SERVED_AGE).timestamp()
+    return any(one.family is f.SERVED_CHECK and one.value < limit for one in samples)
 
 
 def _copies_replaced(
@@ -251,8 +299,12 @@ def _counted(codes: Iterable[str]) -> list[tuple[str, int]]:
 
 
 def _max_copies(report: RunReport) -> int:
-    """Return the number of copies per cluster that may have samples of their own."""
-    return max(MIN_COPIES, min(MAX_SERIES, MAX_COPIES // max(1, len(report.configured))))
+    return max_copies(len(report.configured))
+
+
+def max_copies(clusters: int) -> int:
+    """Return the number of copies per cluster, and of addresses, that may have samples of their own."""
+    return max(MIN_COPIES, min(MAX_SERIES, MAX_COPIES // max(1, clusters)))
 
 
 def _copies(report: RunReport, cluster: ClusterReport, sources: Sources) -> Iterator[Sample]:

@@ -56,6 +56,16 @@ def run_concurrently(jobs: Iterable[Job]) -> tuple[tuple[ClusterReport, ...], Ba
     return running.reports(), signal
 
 
+def until_stopped(work: Callable[[], T], otherwise: T) -> tuple[T, BaseException | None]:
+    """Do some work between tasks. Return its result, or `otherwise` with the signal that stopped it."""
+    try:
+        return work(), None
+    except BaseException as error:  # noqa: BLE001  the flow raises it again after its report
+        stop()
+        _log_stop(error)
+        return otherwise, error
+
+
 class _RunningJobs:
     """Collects each report once its task has ended, and drops the task with its result."""
 

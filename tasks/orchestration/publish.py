@@ -73,11 +73,14 @@ def emit(report: RunReport) -> None:
         get_run_logger().warning("events: %s of %s were not sent: too many", left_out, MAX_EVENTS + left_out)
 
 
-def label_with_share(share: Share) -> None:
-    """Label this run with its share of missing copies, which tasks/fleet/runs.py reads."""
+def label_with_share(share: Share, not_served: int | None = None) -> None:
+    """Label this run with its share of missing copies, which tasks/fleet/runs.py reads.
+
+    With it, where later waves wait for that: how many handshakes found something else than what is stored.
+    """
     try:
         with get_client(sync_client=True) as client:
-            client.update_flow_run_labels(UUID(runtime.flow_run.id), labels_of(share))
+            client.update_flow_run_labels(UUID(runtime.flow_run.id), labels_of(share, not_served))
     except (httpx.HTTPError, PrefectException) as error:
         get_run_logger().warning(
             "could not label this run with its share (%s); the fleet counts the group as failed",

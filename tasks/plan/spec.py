@@ -8,6 +8,7 @@ from threading import Lock
 from typing import NamedTuple
 
 from tasks.config.schema import Cluster, SyncConfig
+from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Change, ListedSecret, Owner, ReadEntry, SourceSnapshot
 from tasks.domain.parameters import RunParameters
 from tasks.plan.note import Rules
@@ -64,6 +65,10 @@ class SyncSpec:
     run_deadline: datetime | None = None
     hold_reason: str = ""
     """How an earlier wave went, where this one writes only what is urgent; empty where it may write all."""
+    hold_code: FailureCode = FailureCode.HELD_BACK
+    """The code of the failure that tells it."""
+    looks_first: bool = False
+    """Before more than urgent copies are written, the run looks at what the waves before serve."""
     memory: RunMemory = field(default_factory=RunMemory, compare=False, repr=False)
 
     @property
@@ -77,7 +82,7 @@ class SyncSpec:
 
     @property
     def urgent_only(self) -> bool:
-        return self.parameters.urgent_only or bool(self.hold_reason)
+        return self.parameters.urgent_only or bool(self.hold_reason) or self.looks_first
 
     @property
     def digest(self) -> str:
@@ -90,6 +95,7 @@ class SyncSpec:
             str(self.dry_run),
             str(self.certificate),
             str(self.urgent_only),
+            str(self.looks_first),
         )
         return sha256("\n".join(deciding).encode()).hexdigest()
 

@@ -2,7 +2,8 @@
 
 The clusters of a wave are served concurrently. The next wave begins when this one has ended. Where more than
 the configured share of this wave's copies differs from OPS, all later waves write only urgent copies: those
-that expire within 24 hours.
+that expire within 24 hours. With `waves.verify: served` they do so, too, where an address of an earlier wave
+does not present what is stored there; see tasks/rollout.py.
 
 A run for one cluster is a wave of its own: who asks for PRD by name gets PRD.
 """
@@ -29,7 +30,7 @@ from tasks.domain.reasons import REQUESTS
 from tasks.plan.described import with_entries_read
 from tasks.plan.spec import SyncSpec
 
-WANTED, MISSING = "tls-sync.wanted", "tls-sync.missing"
+WANTED, MISSING, NOT_SERVED = "tls-sync.wanted", "tls-sync.missing", "tls-sync.not-served"
 """Labels of a group's run in Prefect, from which the fleet reads how it went."""
 
 URGENT = timedelta(hours=24)
@@ -52,9 +53,21 @@ def waves_of(specs: Iterable[SyncSpec]) -> list[tuple[SyncSpec, ...]]:
     return [tuple(wave) for _, wave in groupby(ordered, key=_wave)]
 
 
-def held_back(wave: Iterable[SyncSpec], why: str) -> tuple[SyncSpec, ...]:
-    """The wave, limited to urgent writes because an earlier one went badly: `why` says how."""
-    return tuple(replace(spec, hold_reason=why) for spec in wave)
+class Hold(NamedTuple):
+    """Why later waves may write only what is urgent."""
+
+    reason: str
+    code: FailureCode = FailureCode.HELD_BACK
+
+
+def held_back(wave: Iterable[SyncSpec], hold: Hold) -> tuple[SyncSpec, ...]:
+    """The wave, limited to urgent writes because an earlier one went badly."""
+    return tuple(replace(spec, hold_reason=hold.reason, hold_code=hold.code) for spec in wave)
+
+
+def looking_first(wave: Iterable[SyncSpec]) -> tuple[SyncSpec, ...]:
+    """The wave, limited to urgent writes until the run has looked at what the waves before serve."""
+    return tuple(replace(spec, looks_first=True) for spec in wave)
 
 
 def went_well(wave: Iterable[SyncSpec], reports: Iterable[ClusterReport]) -> bool:
@@ -100,7 +113,16 @@ def only_urgent(plan: Plan, now: datetime) -> tuple[Plan, tuple[Change, ...]]:
 def hold_failure(spec: SyncSpec, waiting: int, planned: int) -> Failure:
     """The failure in the report of a cluster in which writes wait."""
     what, why = f"write {waiting} of {planned} secrets", spec.hold_reason or "urgent_only was asked for"
-    return Failure(code=FailureCode.HELD_BACK, cluster=spec.cluster.name, what=what, detail=why)
+    return Failure(code=spec.hold_code, cluster=spec.cluster.name, what=what, detail=why)
+
+
+def with_hold(spec: SyncSpec, report: ClusterReport) -> ClusterReport:
+    """The report of a cluster that looked first, and whose other writes are held back now."""
+    if not report.waiting:
+        return report
+    planned = sum(change.writes for change in report.changes)
+    failure = hold_failure(spec, report.waiting, planned)
+    return report.model_copy(update={"failures": (*report.failures, failure), "waiting": 0})
 
 
 def _wave(spec: SyncSpec) -> int:
@@ -141,8 +163,9 @@ def _is_urgent(change: Change, now: datetime) -> bool:
     return change.old is not None and change.old.not_after - now < URGENT
 
 
-def labels_of(share: Share) -> dict[str, bool | int | float | str]:
-    return {WANTED: share.wanted, MISSING: share.missing}
+def labels_of(share: Share, not_served: int | None = None) -> dict[str, bool | int | float | str]:
+    served = {} if not_served is None else {NOT_SERVED: not_served}
+    return {WANTED: share.wanted, MISSING: share.missing, **served}
 
 
 def share_in(labels: Mapping[str, Any]) -> Share | None:
@@ -151,3 +174,9 @@ def share_in(labels: Mapping[str, Any]) -> Share | None:
     if type(wanted) is int and type(missing) is int and 0 <= missing <= wanted:
         return Share(wanted, missing)
     return None
+
+
+def not_served_in(labels: Mapping[str, Any]) -> int | None:
+    """How many handshakes of a group's run found something else; None where the labels don't say it."""
+    found = labels.get(NOT_SERVED)
+    return found if type(found) is int and found >= 0 else None

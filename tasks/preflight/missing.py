@@ -1,4 +1,4 @@
-"""Finds what of OPS's certificates and the routes does not fit together. Pure."""
+"""Finds what of OPS's certificates and the routes does not fit together, or has no effect. Pure."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +16,7 @@ from tasks.preflight.model import Check, Finding
 
 MAX_FINDINGS = 20
 """Maximum number of certificates with a finding of their own; the others are counted."""
-UNUSED, NOT_ALLOWED = "NoCluster", "NamespaceNotAllowed"
+UNUSED, NOT_ALLOWED, NOTHING_SERVED = "NoCluster", "NamespaceNotAllowed", "NothingServed"
 MAX_SIMILAR, MIN_SIMILARITY = 2, 0.75
 """Maximum number of names of OPS that are suggested, and how similar they must be, from 0 to 1."""
 
@@ -61,6 +61,15 @@ def not_allowed_findings(clusters: Iterable[Cluster], held: Iterable[str]) -> It
             text = f"not sent, since allowedNamespaces lacks their namespace: {join_limited(beyond)}"
             remedy = "add the namespaces that are to get them, and apply `tls-sync rights manifests` there"
             yield warning(Check.NAMESPACES, NOT_ALLOWED, text, remedy)
+
+
+def verify_findings(config: SyncConfig) -> Iterator[Finding]:
+    """Return a warning if later waves are to wait for what addresses serve, and no address is known."""
+    earlier = (one for one in config.clusters if one.wave < config.last_wave and not one.suspended)
+    if config.waves.verify and not any(route.served for one in earlier for route in one.routes):
+        text = "waves.verify is served, but no route of an earlier wave has `served`: no wave waits for it"
+        remedy = "add `served` to the routes whose addresses are to be asked, or remove waves.verify"
+        yield warning(Check.NAMESPACES, NOTHING_SERVED, text, remedy)
 
 
 def _named(clusters: Iterable[Cluster]) -> dict[str, list[str]]:

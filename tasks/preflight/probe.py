@@ -27,7 +27,12 @@ from tasks.plan import ownership
 from tasks.plan.unrouted import concerned_by, without_unrouted
 from tasks.preflight import diagnose
 from tasks.preflight.diagnose import DryRunResult
-from tasks.preflight.missing import missing_findings, not_allowed_findings, unused_findings
+from tasks.preflight.missing import (
+    missing_findings,
+    not_allowed_findings,
+    unused_findings,
+    verify_findings,
+)
 from tasks.preflight.model import Check, CheckStatus, Finding, Preflight, Readiness, RenewalWindow
 from tasks.preflight.schedule import shortest_window
 from tasks.preflight.selected import selection_findings
@@ -144,6 +149,7 @@ def _check_ops(probe: _Probe, config: SyncConfig, targets: Sequence[Cluster]) ->
             probe.findings += missing_findings(targets, held)
             probe.findings += not_allowed_findings(targets, held)
             probe.findings += unused_findings(config)
+            probe.findings += verify_findings(config)
 
 
 def _credential_findings(client: ClusterClient, namespace: str) -> Iterator[Finding]:

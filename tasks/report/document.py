@@ -3,7 +3,16 @@
 from datetime import datetime
 from typing import Any
 
-from tasks.domain.models import Change, ClusterReport, Failure, RefusedRequest, RunReport, Version
+from tasks.domain.models import (
+    Change,
+    ClusterReport,
+    Failure,
+    RefusedRequest,
+    RunReport,
+    Served,
+    ServedCopy,
+    Version,
+)
 from tasks.report.verdict import run_verdict
 
 SCHEMA_VERSION = 1
@@ -42,6 +51,29 @@ def _cluster(one: ClusterReport) -> Document:
         "failures": [failure_document(failure) for failure in one.failures],
         "warnings": list(one.warnings),
         "changes": [_change(change) for change in one.changes],
+        "served": [_served(copy, copy.served) for copy in one.served if copy.served],
+    }
+
+
+def _served(copy: ServedCopy, found: Served) -> Document:
+    """Return what an address presented, and for which copy it was asked."""
+    return {
+        "namespace": copy.target.namespace,
+        "secret": copy.target.name,
+        "certificate": copy.certificate,
+        "since": time_text(copy.since),
+        **served_document(found),
+    }
+
+
+def served_document(found: Served) -> Document:
+    return {
+        "address": found.address,
+        "name": found.name or None,
+        "likeness": str(found.match),
+        "serial": found.serial or None,
+        "notAfter": time_text(found.not_after),
+        "detail": found.detail,
     }
 
 

@@ -19,6 +19,7 @@ from tasks.domain.models import (
 )
 from tasks.domain.reasons import REQUESTS, Reason
 from tasks.domain.text import count_of, printable
+from tasks.report.served import served_count
 
 OVERVIEW_ACTIONS = (Action.CREATE, Action.UPDATE, Action.KEEP, Action.REFUSE, Action.NOTHING)
 """Actions that the overview counts. It has a column for deletions only if there are any."""
@@ -140,15 +141,20 @@ def not_in_sync(cluster: ClusterReport) -> list[Change]:
 
 
 def overview(clusters: Iterable[ClusterReport]) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows of the table of clusters: rows per action, failures, state."""
+    """Return header and rows of the table of clusters: rows per action, failures, state.
+
+    Where the run looked at what addresses present, it has a column for that.
+    """
     ordered = failed_first(clusters)
     deletes = any(change.action is Action.DELETE for cluster in ordered for change in cluster.changes)
     actions = (*OVERVIEW_ACTIONS, Action.DELETE) if deletes else OVERVIEW_ACTIONS
-    header = ["cluster", *map(str, actions), "failures", "state"]
-    return header, [_overview_row(cluster, actions) for cluster in ordered]
+    served = any(one.served for cluster in ordered for one in cluster.served)
+    header = ["cluster", *map(str, actions), *(["served"] if served else []), "failures", "state"]
+    return header, [_overview_row(cluster, actions, served=served) for cluster in ordered]
 
 
-def _overview_row(cluster: ClusterReport, actions: Iterable[Action]) -> list[str]:
+def _overview_row(cluster: ClusterReport, actions: Iterable[Action], *, served: bool) -> list[str]:
     counts = cluster.counts
-    numbers = [*(counts.get(action, 0) for action in actions), len(cluster.failures)]
-    return [cluster.cluster, *map(str, numbers), "ok" if cluster.ok else "FAILED"]
+    numbers = [str(counts.get(action, 0)) for action in actions]
+    numbers += [served_count(cluster)] if served else []
+    return [cluster.cluster, *numbers, str(len(cluster.failures)), "ok" if cluster.ok else "FAILED"]

@@ -23,6 +23,7 @@ from tasks.plan.orphans import clock_of, with_prune_forecast
 from tasks.plan.safety import UnsafePlan, ensure_safe
 from tasks.plan.spec import SyncSpec
 from tasks.plan.waves import hold_failure, only_urgent
+from tasks.served.awaited import served_copies
 from tasks.source.read import recheck
 from tasks.target.entries import read_entries
 from tasks.target.identity import verify_identity
@@ -74,7 +75,7 @@ def _sync(target: ClusterClient, spec: SyncSpec, look: Look) -> ClusterReport:
     plan = with_prune_forecast(plan, spec, clock_of(target.server_time, datetime.now(UTC)))
     _ensure_safe(plan, spec, observed)
     changes, failures = plan.changes, observed.failures
-    due = _hold_back(plan, spec, observed)
+    due, waiting = _hold_back(plan, spec, observed)
     if due.writes and not spec.dry_run:
         look.rights |= _review(target, {change.target.namespace for change in due.writes})
         allowed = permitted(spec.cluster, due, look.rights, observed, warnings)
@@ -85,7 +86,8 @@ def _sync(target: ClusterClient, spec: SyncSpec, look: Look) -> ClusterReport:
     else:
         spec.memory.gathering.drop(spec.cluster.name)
     # A namespace that can't be listed keeps no note from the copies in others.
-    if not (spec.dry_run or spec.urgent_only or failures[of_namespaces:]):
+    is_held = spec.urgent_only and not spec.looks_first
+    if not (spec.dry_run or is_held or failures[of_namespaces:]):
         warnings += _note(target, spec, plan, look)
     return ClusterReport(
         cluster=spec.cluster.name,
@@ -95,6 +97,8 @@ def _sync(target: ClusterClient, spec: SyncSpec, look: Look) -> ClusterReport:
         warnings=tuple(warnings),
         source=unfit_among(listed, spec.snapshot),
         selected=selected,
+        served=served_copies(spec, changes, observed.secrets, datetime.now(UTC)),
+        waiting=waiting,
     )
 
 
@@ -168,14 +172,19 @@ def _recheck(
     return replace(spec, snapshot=spec.snapshot.corrected(found))
 
 
-def _hold_back(plan: Plan, spec: SyncSpec, observed: ObservedState) -> Plan:
-    """The plan; where only urgent writes are allowed, without the others, which the report shows undone."""
+def _hold_back(plan: Plan, spec: SyncSpec, observed: ObservedState) -> tuple[Plan, int]:
+    """The plan; where only urgent writes are allowed, without the others, which the report shows undone.
+
+    Where the run looks first, these are no failure yet: their number is returned.
+    """
     if not spec.urgent_only:
-        return plan
+        return plan, 0
     due, deferred = only_urgent(plan, datetime.now(UTC))
+    if deferred and spec.looks_first:
+        return due, len(deferred)
     if deferred:
         observed.failures.append(hold_failure(spec, len(deferred), len(plan.writes)))
-    return due
+    return due, 0
 
 
 def _review(target: ClusterClient, namespaces: AbstractSet[str]) -> dict[str, Permissions]:

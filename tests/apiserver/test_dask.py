@@ -26,10 +26,12 @@ from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import RunReport
 from tasks.orchestration import remote_waiter
 from tests.apiserver.test_prune import GONE, NAMES, age, configure, grant, take_away
+from tests.apiserver.test_served import wait_for
 from tests.benchmarks.flow_process import POD
 from tests.support.clusters import TARGETS, Manifest, World
 from tests.support.dask_cluster import DaskCluster
 from tests.support.fault_proxy import Answer, Forward, Request, SlowWrites
+from tests.support.ingress import ingress
 from tests.support.prefect_command import ROOT, environment, make_pool, prefect
 from tests.support.secret_scan import found_below, found_in
 from tests.support.tcp_proxy import TcpProxy
@@ -139,6 +141,21 @@ def test_certificates_arrive_by_way_of_several_workers(
     since = positions(world)
     assert run().message == "3 clusters: keep 6"
     assert counted(reports[1]) == served(world, since)
+
+
+def test_waves_that_wait_for_what_is_served_are_looked_at_by_the_run(
+    world: World, dask: DaskCluster, reports: list[RunReport]
+) -> None:
+    """Workers say what is to be served, and the run looks; a cluster that is served twice is counted once."""
+    (secret,) = world.issue("web-tls")
+    with ingress(lambda: world.copy("web-tls")) as server:
+        server.reloads_after = 1
+        wait_for(world, server.address)
+        since = positions(world)
+        assert run().message == "3 clusters: create 3"
+    assert world.is_everywhere(secret)
+    assert server.handshakes == 2
+    assert counted(reports[0]) == served(world, since)
 
 
 def test_every_attempt_is_counted(world: World, dask: DaskCluster, reports: list[RunReport]) -> None:

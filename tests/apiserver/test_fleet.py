@@ -22,6 +22,7 @@ from tasks.orchestration.run_history import read_runs
 from tests.benchmarks.flow_process import POD
 from tests.support.clusters import World
 from tests.support.fault_proxy import SlowWrites
+from tests.support.ingress import ingress
 from tests.support.prefect_command import ROOT, api_url, environment, http_client, make_pool, prefect
 from tests.support.waiting import until
 
@@ -183,6 +184,39 @@ def test_one_dead_cluster_alone_in_its_group_delays_nobody(grouped: World, pods:
     assert state.message == "1 of 3 groups failed: eu (ClustersFailed)"
     copies = [grouped.copy("web-tls", name) for name in ("rct", "prd")]
     assert [copy and copy["data"] for copy in copies] == [secret["data"]] * 2
+
+
+def serve_at(world: World, address: str) -> None:
+    """DEV's copies are served there, and later waves wait for it."""
+
+    def change(document: dict[str, Any]) -> None:
+        dev = document["clusters"][0]
+        dev["routes"] = [{**route, "served": [address]} for route in dev["routes"]]
+        document["waves"] = {"verify": "served"}
+
+    world.edit_config(change)
+
+
+def test_the_next_wave_waits_for_what_a_group_serves(grouped: World, pods: Pods) -> None:
+    """The run of a group looks at its end; where an address is behind, PRD gets only urgent copies."""
+    grouped.put(grouped.issuer.secret("web-tls", ["*.example.org"]))
+    serve_at(grouped, "127.0.0.1:1")  # nobody can ask it for a name of this certificate, so nobody waits
+    state = run()
+    assert state.message == "1 of 3 groups failed: wave-2 (ClustersFailed, urgent only)"
+    assert [bool(grouped.copy("web-tls", name)) for name in GROUPS] == [True, True, False]
+    assert "| eu | 1 | 1 | Completed, 1 not served | 1 of 1 |" in page()
+    assert "wave-2: urgent only, since addresses of an earlier wave don't present what is stored" in page()
+
+
+def test_the_next_wave_begins_once_a_group_serves_it(grouped: World, pods: Pods) -> None:
+    """DEV's server reloads while the run of its group looks."""
+    (secret,) = grouped.issue("web-tls")
+    with ingress(lambda: grouped.copy("web-tls")) as server:
+        server.reloads_after = 1
+        serve_at(grouped, server.address)
+        assert run().message == "3 groups: all Completed"
+    assert grouped.is_everywhere(secret)
+    assert server.handshakes == 2
 
 
 def test_a_group_that_never_starts_fails_alone(

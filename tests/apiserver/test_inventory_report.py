@@ -16,9 +16,11 @@ import pytest
 from deployments.sandbox.world.cert_manager import leaf_of
 from tasks.config.load import load_config
 from tasks.domain.errors import ConfigError
+from tasks.domain.models import ServedMatch
 from tasks.inventory import summary, table
 from tasks.inventory.collect import collect_inventory
-from tasks.inventory.model import CopyState, InventoryReport, ServedMatch, Status
+from tasks.inventory.model import CopyState, InventoryReport, Status
+from tasks.metrics.served_samples import ServedByCluster
 from tests.support import tls_server
 from tests.support.clusters import ROUTES, TARGETS, World
 from tests.support.fault_proxy import Answer, Forward, Request
@@ -298,6 +300,26 @@ def test_the_command_explains_an_error_in_one_sentence(world: World, tmp_path: P
     assert done.stderr.endswith("can't be written: Is a directory\n")
     done = command(KUBECONFIG=str(tmp_path / "none"))
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_the_flow_pushes_what_is_served(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By cluster, whether a run looks there or not; an inventory without addresses pushes nothing."""
+    from flows import inventory as module  # noqa: PLC0415  Prefect, once its server runs
+
+    pushed: list[tuple[str, list[str]]] = []
+
+    def push_served(owner: str, found: ServedByCluster) -> str:
+        pushed.append((owner, [*found]))
+        return "the gateway is away"
+
+    monkeypatch.setattr(module, "push_served", push_served)
+    world.issue("web-tls")
+    world.run()
+    assert module.inventory(return_state=True).is_completed()
+    serve_at(world, "127.0.0.1:1")
+    assert module.inventory(return_state=True).is_completed()
+    assert pushed == [("ops", []), ("ops", ["dev"])]
 
 
 @pytest.mark.usefixtures("prefect_server")

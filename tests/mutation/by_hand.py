@@ -166,6 +166,13 @@ MUTANTS = (
         f"{FLOW} -k earlier",
     ),
     Mutant(
+        "passes what is behind",
+        "rollout",
+        "if reason := not_served_reason(self.reports):",
+        "if (reason := not_served_reason(self.reports)) and False:",
+        "tests/unit/served/test_rollout.py",
+    ),
+    Mutant(
         "results of other routes",
         "plan/spec",
         "self.cluster.model_dump_json(),",

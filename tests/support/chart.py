@@ -24,6 +24,7 @@ EGRESS = {
     "enabled": True,
     "apiServer": [{"cidr": "10.0.0.1/32", "ports": [6443]}],
     "targets": [{"cidr": "192.0.2.10/32", "ports": [6443, 443]}],
+    "served": [{"cidr": "203.0.113.9/32", "ports": [443]}],
     "prefect": [{"cidr": "198.51.100.7/32", "ports": [4200]}],
     "pushgateway": {"to": [{"namespaceSelector": {}}], "ports": [9091]},
 }

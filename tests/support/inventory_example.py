@@ -3,15 +3,13 @@
 from datetime import timedelta
 
 from tasks.domain.failure_codes import FailureCode
-from tasks.domain.models import Certificate
+from tasks.domain.models import Certificate, Served, ServedMatch
 from tasks.domain.reasons import Reason
 from tasks.inventory.model import (
     ClusterStatus,
     Content,
     CopyState,
     InventoryReport,
-    Served,
-    ServedMatch,
     Status,
 )
 from tests.support import factories

@@ -1,4 +1,4 @@
-"""The guided tour: runs the real flow several times, shows its reports, and checks them on the clusters."""
+"""The guided tour: runs the real flow step by step, shows its reports, and checks them on the clusters."""
 
 import os
 from collections.abc import Iterable
@@ -70,7 +70,7 @@ def _play(number: int, step: Step, sandbox: Sandbox, server: PrefectServer) -> b
         ) from error
     evidence = Evidence(before, oracle.look(sandbox))
     narration.report(result.report)
-    differences = [*_state(step, result), *evidence.objections(step.written, step.left_alone)]
+    differences = [*_state(step, result), *evidence.objections(step.written, step.left_alone, step.waiting)]
     differences += oracle.differences(evidence.after.secrets, step.copies)
     differences += numbers(result, evidence, step.written)
     for difference in differences:
@@ -99,9 +99,12 @@ def numbers(result: RunResult, evidence: Evidence, written: Iterable[Place]) -> 
 
 
 def _summary(step: Step, evidence: Evidence) -> str:
-    parts = [f"{len(evidence.seen)} copies equal OPS's byte for byte", _changes(evidence)]
+    same = len({*evidence.seen} - step.waiting)
+    parts = [f"{same} copies equal OPS's byte for byte", _changes(evidence)]
     if step.left_alone:
         parts.append(f"no request was sent to {_list(step.left_alone)}")
+    if step.waiting:
+        parts.append(f"{_list(map(str, step.waiting))} waits")
     if down := set(story.TARGETS) - evidence.after.clusters:
         parts.append(f"{_list(down)} is down and can't be checked")
     return "; ".join(parts)

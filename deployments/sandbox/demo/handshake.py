@@ -23,7 +23,7 @@ def certificate_served(secret: Manifest, hostname: str, root: bytes) -> x509.Cer
     """
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        thread = threading.Thread(target=_serve, args=(_server_context(secret), theirs))
+        thread = threading.Thread(target=_serve, args=(server_context(secret), theirs))
         thread.start()
         try:
             ours.settimeout(_SECONDS)
@@ -42,7 +42,7 @@ def _serve(context: ssl.SSLContext, end: socket.socket) -> None:
         connection.recv(1)
 
 
-def _server_context(secret: Manifest) -> ssl.SSLContext:
+def server_context(secret: Manifest) -> ssl.SSLContext:
     """OpenSSL takes files only, so the key is on disk for a moment, readable by this user alone."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with tempfile.TemporaryDirectory(prefix="tls-sync-handshake-") as directory:  # mode 0700

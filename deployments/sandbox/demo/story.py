@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from deployments.sandbox.clusters.control_plane import Sandbox
+from deployments.sandbox.demo import verified
 from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE
 from deployments.sandbox.world.kubeconfig import SOURCE_CLUSTER
 from deployments.sandbox.world.oracle import COPIES, Place
@@ -35,6 +36,8 @@ class Step:
     """What the example world has beyond oracle.COPIES by then."""
     left_alone: frozenset[str] = frozenset()
     """Clusters that must not get any request."""
+    waiting: frozenset[Place] = frozenset()
+    """Copies that keep their former content, though OPS has another one."""
 
 
 def prepare(sandbox: Sandbox) -> None:
@@ -90,6 +93,11 @@ def _ask(sandbox: Sandbox) -> None:
     template = {"spec": {"secretTemplate": {"annotations": {"tls-sync.io/to": places}}}}
     path = f"/apis/cert-manager.io/v1/namespaces/{SOURCE_NAMESPACE}/certificates/{ASKED.name}"
     sandbox.cluster(SOURCE_CLUSTER).admin.patch(path, template)
+
+
+def _serve_dev(sandbox: Sandbox) -> None:
+    verified.serve(sandbox, _homarr("dev"))
+    _renew("homarr-dev-tls", "homarr-prd-tls")(sandbox)
 
 
 def _encoded(text: str) -> str:
@@ -153,6 +161,26 @@ STEPS = (
         "run is Completed all the same.",
         prepare=_ask,
         written=frozenset({ASKED}),
+        copies={ASKED: ASKED.name},
+    ),
+    Step(
+        "PRD waits for what DEV serves",
+        "With waves.verify: served, PRD's wave waits until DEV's server presents what is stored there. A "
+        "small TLS server has loaded DEV's copy, as an ingress does. Two certificates have been renewed. DEV "
+        "gets its copy, its server goes on with the old one, and PRD is NotServed: look who presents what.",
+        prepare=_serve_dev,
+        progress="running the flow; it looks for 4 s, and not for two minutes as other runs do",
+        state="ClustersFailed",
+        written=frozenset({_homarr("dev")}),
+        copies={ASKED: ASKED.name},
+        waiting=frozenset({_homarr("prd")}),
+    ),
+    Step(
+        "It has reloaded, and PRD gets its copy",
+        "The server has loaded the new copy. The next run looks again: DEV serves what it has, and PRD "
+        "follows.",
+        prepare=verified.reload,
+        written=frozenset({_homarr("prd")}),
         copies={ASKED: ASKED.name},
     ),
 )

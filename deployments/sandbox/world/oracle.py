@@ -123,11 +123,20 @@ class Evidence:
         """The copies on running clusters."""
         return {place: source for place, source in COPIES.items() if place.cluster in self.after.clusters}
 
-    def objections(self, written: Collection[Place], left_alone: Collection[str] = ()) -> list[str]:
-        """What is wrong: copies must be OPS's, `written` ones and no others written, nothing deleted."""
+    def objections(
+        self,
+        written: Collection[Place],
+        left_alone: Collection[str] = (),
+        waiting: Collection[Place] = (),
+    ) -> list[str]:
+        """What is wrong: copies must be OPS's, `written` ones and no others written, nothing deleted.
+
+        Those that are `waiting` have their former content.
+        """
         changed = self.created | self.updated
+        current = {place: source for place, source in self.seen.items() if place not in waiting}
         return [
-            *differences(self.after.secrets, self.seen),
+            *differences(self.after.secrets, current),
             *(f"{place} was deleted" for place in sorted(self.deleted)),
             *(f"{place} was written, and should not have been" for place in sorted(changed - set(written))),
             *(f"{place} was not written" for place in sorted(set(written) - changed)),

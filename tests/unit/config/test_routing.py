@@ -16,9 +16,9 @@ from tasks.domain.parameters import RunParameters
 from tasks.domain.patterns import PatternIndex
 from tasks.domain.reasons import Reason
 from tasks.inventory.evaluate import probes_for
-from tasks.inventory.served import probe_for
 from tasks.plan.decide import make_plan
 from tasks.plan.spec import specs_for
+from tasks.served.compare import probe_for
 from tests.support.factories import (
     NOW,
     OPS_ID,

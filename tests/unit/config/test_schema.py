@@ -307,6 +307,13 @@ FAULTS: dict[str, tuple[list[Edit], list[str]]] = {
     # what a hostile or hasty hand writes
     "a type is a list": ([(("taskRunner",), {"type": ["dask"]})], [f"taskRunner.type: {RUNNER}"]),
     "a type is a mapping": ([(("taskRunner",), {"type": {"a": "b"}})], [f"taskRunner.type: {RUNNER}"]),
+    "waves wait for what nobody knows": (
+        [(("waves",), {"verify": "running", "maxFailedShare": 2})],
+        [
+            "waves.maxFailedShare: must be below 1; it is a share: 0.2 for 20 %",
+            "waves.verify: Input should be 'served'",
+        ],
+    ),
     "an address has no port": (
         [(("taskRunner",), {"type": "dask", "address": "tcp://[::1]"})],
         ["taskRunner.address: not an address for dask; write it as in tcp://scheduler:8786"],

@@ -72,6 +72,11 @@ SUCCESS = f"tls_sync_cluster_last_run_success{{{DEV},{REST}}}"
 ENDED = {f"tls_sync_cluster_last_run_timestamp_seconds{{{DEV},{REST}}}": "60+60x999"}
 LATER = {f'tls_sync_cluster_last_run_timestamp_seconds{{{DEV},job="watch"}}': "90+60x999"}
 REFUSED = f'tls_sync_secrets_refused{{{DEV},reason="Immutable",{REST}}}'
+SERVED = (
+    f'tls_sync_served_match{{{DEV},certificate="web-tls",address="web.example.org",match="older",{REST}}}'
+)
+ASKED = {f"tls_sync_served_last_check_timestamp_seconds{{{DEV},{REST}}}": "0+60x9999"}
+AT = {"owner": "ops", "cluster": "dev", "certificate": "web-tls", "address": "web.example.org"}
 HEARD = f"tls_sync_watch_last_heard_timestamp_seconds{{{OWNER}}}"
 WATCH = {"watch": {"enabled": True}}
 ON_DEV, ON_OPS = {"owner": "ops", "cluster": "dev"}, {"owner": "ops", "certificate": "web-tls"}
@@ -145,6 +150,23 @@ CASES = {
             **certificate(1, 91, "copy", f'{COPY},instance="watch"'),
         },
         DAY,
+    ),
+    "an address serves an older certificate": Case(
+        "TLSSyncStoredNotServed", {SERVED: "1x999", **ASKED}, HOUR - 1, HOUR + 1, AT
+    ),
+    "an address serves what is stored": Case(
+        "TLSSyncStoredNotServed", {SERVED.replace("older", "same"): "1x999", **ASKED}, DAY
+    ),
+    "an address that served an older one, and has reloaded": Case(
+        "TLSSyncStoredNotServed", {SERVED: "1x30 stale _x99", **ASKED}, HOUR + 1
+    ),
+    "an address that nobody has asked for a day": Case(
+        "TLSSyncStoredNotServed",
+        {SERVED: "1x9999", next(iter(ASKED)): moment(0)},
+        DAY + 1,
+    ),
+    "an address without an answer": Case(
+        "TLSSyncStoredNotServed", {SERVED.replace("older", "none"): "1x999", **ASKED}, DAY
     ),
     "under three tenths of life": Case(
         "TLSSyncCertificateExpiring", certificate(-70, 20), 2 * HOUR - 1, 2 * HOUR + 1, ON_OPS

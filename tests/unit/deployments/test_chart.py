@@ -349,6 +349,13 @@ def test_targets_are_reached_by_what_copies_alone() -> None:
     assert "egress" not in one(manifests, "NetworkPolicy", "tls-sync-server")["spec"]
 
 
+def test_what_applications_serve_is_asked_by_runs_alone() -> None:
+    """The inventory is a run, too; watcher, worker and hooks can't reach these addresses."""
+    manifests = render(VALUES["everything"])
+    reaching = [m["metadata"]["name"] for m in manifests if "203.0.113.9/32" in json.dumps(m)]
+    assert reaching == ["tls-sync-run"]
+
+
 def test_the_database_is_named_by_reference() -> None:
     """The server gets the connection URL from the Secret, no other pod does; by default there is none."""
     variable = "PREFECT_SERVER_DATABASE_CONNECTION_URL"

@@ -1,12 +1,12 @@
 """The groups of a fleet, the order in which they run, the limit that delays later waves, and the report."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from tasks.config.load import parse_config
-from tasks.config.schema import SyncConfig
+from tasks.config.schema import SyncConfig, Waves
 from tasks.domain.errors import ConfigError
 from tasks.domain.parameters import RunParameters
 from tasks.fleet import groups as fleet
@@ -164,6 +164,19 @@ def test_the_limit_is_over_all_copies_of_a_wave(results: tuple[GroupResult, ...]
 
 
 @pytest.mark.parametrize(
+    ("verify", "not_served", "goes_on"),
+    [(None, None, True), (None, 3, True), ("served", 0, True), ("served", 1, False), ("served", None, False)],
+)
+def test_the_next_wave_waits_for_what_is_served(
+    verify: Literal["served"] | None, not_served: int | None, goes_on: bool
+) -> None:
+    """With `verify`, each group must tell that all its addresses present what is stored."""
+    results = [result(10, 0, US)._replace(not_served=0), result(10, 0)._replace(not_served=not_served)]
+    assert fleet.may_go_on(results, Waves(verify=verify)) is goes_on
+    assert not fleet.may_go_on([result(10, 5)._replace(not_served=0)], Waves(verify=verify))
+
+
+@pytest.mark.parametrize(
     ("name", "type_", "state", "completed", "share"),
     [
         ("Completed", "COMPLETED", "Completed", True, Share(4, 1)),
@@ -181,6 +194,29 @@ def test_the_final_state_of_a_run_is_its_groups_result(
         GroupResult(EU, "id", urgent_only=True), name=name, type_=type_, labels=waves.labels_of(Share(4, 1))
     )
     assert found == GroupResult(EU, "id", state, completed, share, urgent_only=True)
+
+
+def test_a_group_tells_by_labels_what_is_not_served() -> None:
+    """Only a run that ended says it; anyone who may write to Prefect may change labels."""
+
+    def found(type_: str, labels: dict[str, Any]) -> int | None:
+        return fleet.with_final_state(GroupResult(EU), name="", type_=type_, labels=labels).not_served
+
+    for number in (0, 2):
+        labels = waves.labels_of(Share(4, 1), number)
+        assert waves.share_in(labels) == Share(4, 1)
+        assert [found(one, labels) for one in ("COMPLETED", "FAILED", "CRASHED")] == [number, number, None]
+    for wrong in (-1, True, "0", 1.0, None):
+        assert found("COMPLETED", {waves.NOT_SERVED: wrong}) is None
+    assert found("COMPLETED", waves.labels_of(Share(4, 1))) is None
+
+
+def test_the_report_says_for_what_the_next_wave_waits() -> None:
+    """The group whose addresses are behind has their number, and the one that waits says why."""
+    behind = result(10, 0)._replace(not_served=2)
+    text = fleet_report.render([behind, result(4, 0, US)._replace(urgent_only=True)], config())
+    assert "Completed, 2 not served" in text
+    assert "us: urgent only, since addresses of an earlier wave don't present what is stored there" in text
 
 
 def test_a_wave_has_its_share_of_the_time() -> None:

@@ -172,7 +172,7 @@ def test_after_a_signal_no_other_wave_starts(client: Client, monkeypatch: pytest
 
     monkeypatch.setattr(runs._Wave, "run", stopped)
     monkeypatch.setattr(runs, "get_client", lambda **_: Opened(client))
-    config = type("Config", (), {"waves": type("Waves", (), {"max_failed_share": 0.2})})
+    config = type("Config", (), {"waves": type("Waves", (), {"max_failed_share": 0.2, "verify": None})})
     deadline = datetime.now(UTC) + timedelta(minutes=1)
     given: Any = config
     results, signal = runs.run_waves([GROUPS[:1], GROUPS[1:]], given, RunParameters(), deadline)

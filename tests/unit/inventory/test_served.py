@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from tasks.domain.models import Certificate
+from tasks.domain.models import Certificate, ServedMatch
 from tasks.inventory.evaluate import content_of, probes_for
-from tasks.inventory.model import Content, ServedMatch
-from tasks.inventory.served import ServedCertificate, TLSProbe, compare, probe_for
+from tasks.inventory.model import Content
+from tasks.inventory.served import compare
+from tasks.served.compare import ServedCertificate, TLSProbe, probe_for
 from tests.support import factories
 from tests.support.factories import NOW
 from tests.unit.inventory.test_evaluate import spec

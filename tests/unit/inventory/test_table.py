@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
+from tasks.domain.models import Served, ServedMatch
 from tasks.domain.reasons import Reason
 from tasks.inventory import summary, table
 from tasks.inventory.document import document
-from tasks.inventory.model import CopyState, InventoryReport, Served, ServedMatch, Status
+from tasks.inventory.model import CopyState, InventoryReport, Status
 from tests.support import factories
 from tests.support.factories import NOW
 from tests.support.inventory_example import copy_state, example

@@ -17,14 +17,15 @@ from deployments.sandbox.clusters.pki import Authority
 from tasks.config.load import VARIABLE, load_config, parse_config
 from tasks.domain.errors import ConfigError
 from tasks.domain.failure_codes import FailureCode
-from tasks.domain.models import Failure, SourceSnapshot
-from tasks.metrics.push import push, push_fleet, reporting_config_errors
+from tasks.domain.models import Failure, ServedMatch, SourceSnapshot
+from tasks.metrics.push import push, push_fleet, push_served, reporting_config_errors
 from tasks.metrics.pushgateway import ADDRESS, AUTH, CA, TIMEOUT
 from tasks.runtime.version import version
 from tests.support.factories import NOW, cluster_report
 from tests.support.metrics_example import DOWN, KEPT, REFUSED, report
 from tests.support.monitoring import Pushgateway, pushgateway
 from tests.support.waiting import PATIENCE, until
+from tests.unit.metrics.test_served_samples import inventory, looked
 from tests.unit.plan.test_waves import document
 
 pytestmark = [pytest.mark.apiserver]
@@ -103,6 +104,34 @@ def test_runs_of_two_groups_keep_the_samples_of_each_other(gateway: Pushgateway)
     with ThreadPoolExecutor(len(given)) as pool:
         assert set(pool.map(push, given)) == {""}
     assert set(gateway.values(LAST, "cluster")) == {(name,) for name in names}
+
+
+SERVED = "tls_sync_served_match"
+
+
+def test_an_inventory_pushes_what_is_served_and_touches_nothing_else(gateway: Pushgateway) -> None:
+    """It replaces what a run has pushed of that cluster, and keeps that of the others."""
+    same, none = looked("dev", ServedMatch.SAME), looked("rct", ServedMatch.NONE)
+    push(report(same, none))
+    assert push_served("ops", inventory()) == ""
+    assert set(gateway.values(SERVED, "cluster", "address", "match")) == {
+        ("dev", "web.example.org:443", "older"),
+        ("rct", "a0", "none"),
+    }
+    assert gateway.values(SUCCESS, "cluster") == {("dev",): 1, ("rct",): 1}
+    assert push_served("ops", {}) == ""  # without addresses there is no request
+    push(report(same, cluster_report("rct", KEPT)))
+    assert set(gateway.values(SERVED, "cluster", "match")) == {("dev", "same"), ("rct", "none")}
+
+
+def test_an_inventory_says_that_its_push_was_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It fails no inventory; without a gateway nothing is said."""
+    monkeypatch.delenv(ADDRESS, raising=False)
+    assert push_served("ops", inventory()) == ""
+    monkeypatch.setenv(ADDRESS, "http://127.0.0.1:1")
+    assert push_served("ops", inventory()) == (
+        "metrics: the Pushgateway did not take 1 of 1 pushes: no connection"
+    )
 
 
 SOURCE = "tls_sync_source_certificates"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tasks import sync_cluster
+from tasks import rollout
 from tasks.config.load import parse_config
 from tasks.config.schema import SyncConfig
 from tasks.domain.errors import ConfigError
@@ -175,9 +175,9 @@ def test_who_waits_hears_how_the_wave_before_went() -> None:
     wave = waves.waves_of(specs())[0]
     why = waves.hold_reason(wave, (report("dev", 5), report("qa")))
     assert why == "in wave 1, 5 of 20 copies are not as on OPS: more than waves.maxFailedShare, 0.2"
-    (prd,) = waves.held_back(waves.waves_of(specs())[2], why)
+    (prd,) = waves.held_back(waves.waves_of(specs())[2], waves.Hold(why))
     assert waves.hold_failure(prd, 1, 2).detail == why
-    (asked,) = waves.held_back([prd], "")
+    (asked,) = waves.held_back([prd], waves.Hold(""))
     assert waves.hold_failure(asked, 1, 2).detail == "urgent_only was asked for"
     assert waves.hold_reason(wave, (report("dev"), report("qa"))) == ""
 
@@ -229,8 +229,8 @@ def test_told_to_stop_the_waves_that_follow_do_not_begin(monkeypatch: pytest.Mon
         begun.append(names(wave))
         return (report("dev"), report("qa")), told
 
-    monkeypatch.setattr(sync_cluster, "_sync_wave", stopped)
-    reports, signal = sync_cluster.sync_clusters(specs())
+    monkeypatch.setattr(rollout, "sync_wave", stopped)
+    reports, signal = rollout.sync_clusters(specs())
     assert signal is told
     assert begun == [["dev", "qa"]]
     assert [one.cluster for one in reports] == ["dev", "qa", "rct", "prd"]
@@ -242,9 +242,30 @@ def test_told_to_stop_the_waves_that_follow_do_not_begin(monkeypatch: pytest.Mon
 def test_a_held_back_order_is_another_order() -> None:
     """A resumed run does not take what a cluster did while it waited for all that it is to do."""
     (spec,) = waves.waves_of(specs())[2]
-    (held,) = waves.held_back([spec], "in wave 1, all is broken")
+    (held,) = waves.held_back([spec], waves.Hold("in wave 1, all is broken"))
     assert held.urgent_only
     assert held.digest != spec.digest
+
+
+def test_to_look_first_is_another_order_too() -> None:
+    """A resumed run takes what a cluster did before the look neither for all, nor for what is held back."""
+    (spec,) = waves.waves_of(specs())[2]
+    (first,) = waves.looking_first([spec])
+    (held,) = waves.held_back([spec], waves.Hold("in wave 1, all is broken"))
+    assert first.urgent_only
+    assert len({spec.digest, first.digest, held.digest}) == 3
+
+
+def test_who_waited_for_the_look_is_held_with_its_code() -> None:
+    """The writes that wait become a failure; a report without any stays as it is."""
+    (spec,) = waves.held_back(waves.waves_of(specs())[2], waves.Hold("qa: older", FailureCode.NOT_SERVED))
+    waiting = report("prd", 3, waiting=3)
+    told = waves.with_hold(spec, waiting)
+    assert [(one.code, one.what, one.detail) for one in told.failures] == [
+        (FailureCode.NOT_SERVED, "write 3 of 10 secrets", "qa: older")
+    ]
+    assert told.waiting == 0
+    assert waves.with_hold(spec, report("prd")) == report("prd")
 
 
 @pytest.mark.parametrize(
@@ -310,3 +331,17 @@ def test_labels_that_make_no_sense(wanted: object, missing: object) -> None:
     """Anyone who may write to Prefect may change labels: then the share of the group is unknown."""
     assert waves.share_in({waves.WANTED: wanted, waves.MISSING: missing}) is None
     assert waves.share_in({}) is None
+
+
+@pytest.mark.parametrize("number", [0, 1, 7])
+def test_what_is_not_served_is_read_from_the_labels(number: int) -> None:
+    """Beside the share; a run that did not look has no such label."""
+    labels = waves.labels_of(Share(7, 1), number)
+    assert (waves.share_in(labels), waves.not_served_in(labels)) == (Share(7, 1), number)
+    assert waves.not_served_in(waves.labels_of(Share(7, 1))) is None
+
+
+@pytest.mark.parametrize("wrong", [-1, True, "0", 0.0, None])
+def test_a_number_that_makes_no_sense_is_unknown(wrong: object) -> None:
+    """As that of a share: later waves then wait."""
+    assert waves.not_served_in({waves.NOT_SERVED: wrong}) is None

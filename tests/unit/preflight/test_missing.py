@@ -1,9 +1,19 @@
 """What a preflight says of certificates that routes name and OPS does not have."""
 
+from typing import Any
+
+import pytest
+
 from tasks.config.load import parse_config
 from tasks.config.schema import Cluster
 from tasks.domain.reasons import Reason
-from tasks.preflight.missing import MAX_FINDINGS, missing_findings, not_allowed_findings, unused_findings
+from tasks.preflight.missing import (
+    MAX_FINDINGS,
+    missing_findings,
+    not_allowed_findings,
+    unused_findings,
+    verify_findings,
+)
 from tasks.preflight.model import Check, CheckStatus
 from tests.support.factories import cluster, route
 
@@ -77,3 +87,35 @@ def test_certificates_beyond_the_allowed_namespaces_are_a_warning() -> None:
         "not sent, since allowedNamespaces lacks their namespace: wildcard-dev (wildcard-dev-tls)"
     )
     assert not list(not_allowed_findings([cluster(by_name)], {"homarr-dev-tls"}))
+
+
+@pytest.mark.parametrize(
+    ("settings", "warned"),
+    [
+        ({}, True),
+        ({"served": ["web.example.org"]}, False),
+        ({"served": ["web.example.org"], "last": 1}, True),
+        ({"served": ["web.example.org"], "suspended": True}, True),
+        ({"verify": None}, False),
+    ],
+    ids=str,
+)
+def test_waves_that_wait_for_nothing_are_a_warning(settings: dict[str, Any], warned: bool) -> None:
+    """With `waves.verify: served`, a route of an earlier wave must say where its copies are served."""
+    shared = {"clusters": ["dev"], "certificates": ["a"], "namespaces": ["b"]}
+    suspended, last = settings.get("suspended", False), settings.get("last", 2)
+    config = parse_config(
+        {
+            "owner": "ops",
+            "source": {"namespace": "certificates-ops"},
+            "waves": {"verify": settings.get("verify", "served")},
+            "clusters": [
+                {"name": "dev", "context": "dev", "wave": 1, "suspended": suspended},
+                {"name": "prd", "context": "prd", "wave": last},
+            ],
+            "routes": [{**shared, "served": settings.get("served", [])}],
+            "hostnames": [{"clusters": ["*"], "names": ["*.example.org"]}],
+        }
+    )
+    found = [(one.status, one.name) for one in verify_findings(config)]
+    assert found == ([(CheckStatus.WARNING, "NothingServed")] if warned else [])

@@ -6,10 +6,20 @@ from typing import Any
 import pytest
 
 from tasks.domain.failure_codes import FailureCode
-from tasks.domain.models import Action, Change, RunReport, SourceSnapshot
+from tasks.domain.models import (
+    Action,
+    Change,
+    RunReport,
+    Served,
+    ServedCopy,
+    ServedMatch,
+    SourceSnapshot,
+)
 from tasks.domain.reasons import Reason
 from tasks.report import markdown, rows, terminal
+from tasks.report.document import document
 from tests.support.factories import (
+    NOW,
     change,
     cluster_report,
     failure,
@@ -66,6 +76,31 @@ def test_overview_counts_what_took_place() -> None:
         ["rct", "0", "0", "0", "1", "0", "1", "FAILED"],
         ["dev", "1", "2", "1", "0", "0", "0", "ok"],
     ]
+
+
+def test_the_overview_tells_what_is_served_where_a_run_looked() -> None:
+    """How many addresses of a cluster present what is stored; where nobody asked, there is no number."""
+    copy = ServedCopy(
+        address="web.example.org",
+        name="web.example.org",
+        target=UPDATED.target,
+        certificate=UPDATED.certificate,
+        not_before=NOW,
+    )
+    matches = (ServedMatch.SAME, ServedMatch.OLDER)
+    looked = [copy.model_copy(update={"served": Served(address=copy.address, match=one)}) for one in matches]
+    dev, rct = cluster_report("dev", served=tuple(looked)), cluster_report("rct", served=(copy,))
+    header, body = rows.overview([dev, rct])
+    assert header[-3:] == ["served", "failures", "state"]
+    assert [row[-3] for row in body] == ["1 of 2", "-"]
+    assert "served" not in rows.overview([rct])[0]
+    (found,) = document(run_report(dev))["clusters"][0]["served"][1:]
+    assert (found["address"], found["likeness"], found["secret"]) == (
+        "web.example.org",
+        "older",
+        UPDATED.target.name,
+    )
+    assert document(run_report(rct))["clusters"][0]["served"] == []
 
 
 def test_a_new_column_is_one_line_of_one_list(monkeypatch: pytest.MonkeyPatch) -> None:

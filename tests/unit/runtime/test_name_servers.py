@@ -14,13 +14,13 @@ import pytest
 from tasks.domain.errors import ClusterError
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Failure
-from tasks.inventory.served import TLSProbe
-from tasks.inventory.tls_probe import LATE, probe_all
 from tasks.kube.client import ClusterClient
 from tasks.kubeconfig.reader import parse_access
 from tasks.metrics import push, pushgateway
 from tasks.orchestration import task_runners
 from tasks.runtime import resolver, shutdown
+from tasks.served.compare import TLSProbe
+from tasks.served.tls_probe import LATE, probe_all
 from tasks.watch.health import Heartbeat, serve
 from tests.support import tls_server
 from tests.support.metrics_example import report

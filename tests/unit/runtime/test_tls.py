@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from tasks.inventory.served import ServedCertificate, TLSProbe
-from tasks.inventory.tls_probe import probe_all
 from tasks.kube.client import ClusterClient
 from tasks.kubeconfig.reader import parse_access
 from tasks.metrics.push import push
 from tasks.metrics.pushgateway import ADDRESS
 from tasks.metrics.pushgateway import CA as GATEWAY_CA
 from tasks.runtime.tls import KEY_LOG, tls_context
+from tasks.served.compare import ServedCertificate, TLSProbe
+from tasks.served.tls_probe import probe_all
 from tests.support import tls_server
 from tests.support.metrics_example import report
 from tests.support.tls_server import listening

@@ -42,6 +42,9 @@
 {{- if not .targets }}
 {{- fail "\n\nnetworkPolicy.egress.targets is empty: list the addresses of the targets' API servers, as in the kubeconfig\n" }}
 {{- end }}
+{{- if and (eq (toString (($.Values.tlsSync.config).waves).verify) "served") (not .served) }}
+{{- fail "\n\nnetworkPolicy.egress.served is empty: waves.verify is served, so list the addresses under `served` of the routes\n" }}
+{{- end }}
 {{- if and $.Values.metrics.pushgateway.url (not .pushgateway.to) }}
 {{- fail "\n\nnetworkPolicy.egress.pushgateway.to is empty: list the peers that metrics.pushgateway.url leads to, e.g. [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: monitoring}}}]\n" }}
 {{- end }}

@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from deployments.sandbox.clusters import pki
 from deployments.sandbox.world.cert_manager import Issuer
-from tasks.inventory import tls_probe
-from tasks.inventory.served import ServedCertificate, TLSProbe
-from tasks.inventory.tls_probe import probe_all, read_leaf
+from tasks.served import tls_probe
+from tasks.served.compare import ServedCertificate, TLSProbe
+from tasks.served.tls_probe import probe_all, read_leaf
 from tests.support import chain_cases, tls_server
 from tests.support.tcp_proxy import black_hole
 from tests.support.tls_server import listening

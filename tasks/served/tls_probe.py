@@ -14,9 +14,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 
 from tasks.domain.names import split_address
-from tasks.inventory.served import ProbeResults, ServedCertificate, TLSProbe
 from tasks.runtime.resolver import connect
 from tasks.runtime.silence import without_warnings
+from tasks.served.compare import ProbeResults, ServedCertificate, TLSProbe
 
 SECONDS = 2.0
 """Seconds that one address has for the resolution of its name, the connection and the handshake."""

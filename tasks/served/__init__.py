@@ -1,0 +1,1 @@
+"""What addresses serve, compared with the copies that they are to serve."""
