@@ -3,7 +3,7 @@
 import base64
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import deepcopy
 from datetime import timedelta
 from functools import cache
@@ -92,7 +92,10 @@ def secrets() -> tuple[dict[str, bytes], ...]:
 
 CERTIFICATE: Manifest = {
     "metadata": {"name": "web", "namespace": "certificates-ops"},
-    "spec": {"secretName": "web-tls"},
+    "spec": {
+        "secretName": "web-tls",
+        "secretTemplate": {"annotations": {"tls-sync.io/to": "dev/web, rct/web"}},
+    },
     "status": {
         "renewalTime": "2026-04-01T00:00:00Z",
         "conditions": [{"type": "Ready", "status": "False", "reason": "Issuing"}],
@@ -161,7 +164,13 @@ def a_certificate(chance: Random) -> str:
         add_certificate(statuses, one, SOURCE)
     assert statuses.not_ready["other"] == "Issuing"
     assert sorted(statuses.not_ready.keys() | statuses.by_secret.keys())
+    requests = statuses.requests.found()
+    assert all(one.fault.isprintable() and is_printable(one.asked) for one in requests)
     return f"{len(statuses.warnings)} warned of"
+
+
+def is_printable(texts: Iterable[str]) -> bool:
+    return all(map(str.isprintable, texts))
 
 
 def a_row(chance: Random) -> str:

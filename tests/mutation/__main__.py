@@ -18,8 +18,11 @@ ROOT = Path(__file__).parents[2]
 KNOWN = Path(__file__).with_name("survivors.txt")
 TESTS = {
     "plan/decide": "tests/unit/plan/test_decide.py tests/unit/plan/test_ownership.py "
-    "tests/unit/plan/test_prune.py",
-    "plan/safety": "tests/unit/plan/test_decide.py tests/unit/plan/test_state_machine.py",
+    "tests/unit/plan/test_prune.py tests/unit/plan/test_requests.py",
+    "plan/safety": "tests/unit/plan/test_decide.py tests/unit/plan/test_state_machine.py "
+    "tests/unit/plan/test_requests.py",
+    "plan/requests": "tests/unit/plan/test_requests.py",
+    "source/requests": "tests/unit/source/test_requests.py",
     "source/chain": "tests/unit/source/test_chain.py tests/unit/source/test_checks.py",
     "source/checks": "tests/unit/source/test_checks.py tests/unit/source/test_chain.py",
     "source/private_key": "tests/unit/source/test_private_key.py tests/unit/source/test_checks.py",
@@ -30,10 +33,10 @@ TESTS = {
     "domain/patterns": "tests/unit/domain/test_patterns.py tests/unit/test_growth.py",
     "plan/ownership": "tests/unit/plan/test_ownership.py tests/unit/plan/test_decide.py "
     "tests/unit/plan/test_prune.py",
-    "plan/note": "tests/unit/plan/test_note.py",
+    "plan/note": "tests/unit/plan/test_note.py tests/unit/plan/test_requests.py",
     "plan/orphans": "tests/unit/plan/test_prune.py",
     "plan/prune": "tests/unit/plan/test_prune.py",
-    "plan/waves": "tests/unit/plan/test_waves.py",
+    "plan/waves": "tests/unit/plan/test_waves.py tests/unit/plan/test_requests.py",
     "fleet/groups": "tests/unit/fleet/test_groups.py",
 }
 """Module of tasks/ without .py -> the test files that must fail for each mutant."""

@@ -102,8 +102,8 @@ MUTANTS = (
     Mutant(
         "one cluster twice",
         "target/identity",
-        "_uid_of(one, spec) == found and",
-        "False]",
+        "for one in alike if one != cluster.name]",
+        "for one in alike if False]",
         f"{IDENTITY} -k two_entries",
     ),
     Mutant(
@@ -175,9 +175,16 @@ MUTANTS = (
     Mutant(
         "results of other routes",
         "plan/spec",
-        "self.cluster.model_dump_json(),",
+        "self.cluster.model_dump_json(serialize_as_any=True),",
         '"",',
         f"{FLOW} -k routes_changed",
+    ),
+    Mutant(
+        "requests beyond the limits",
+        "plan/requests",
+        "if namespace in target.limits[index].allowed)",
+        "if target.limits[index].allowed)",
+        "tests/apiserver/test_self_service.py -k beyond_the_limits",
     ),
     Mutant(
         "any module in results",

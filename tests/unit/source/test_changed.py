@@ -10,9 +10,10 @@ import pytest
 from deployments.sandbox.world import unfit
 from deployments.sandbox.world.cert_manager import Issuer
 from tasks.config.schema import Source
+from tasks.domain.annotations import REQUEST
 from tasks.domain.errors import ClusterError
 from tasks.domain.failure_codes import FailureCode
-from tasks.domain.models import Certificate, Issuance, Rejection, SecretRef, SourceEntry
+from tasks.domain.models import Certificate, CopyRequest, Issuance, Rejection, SecretRef, SourceEntry
 from tasks.domain.reasons import Reason
 from tasks.kube.client import ClusterClient
 from tasks.source import changed as changed_module
@@ -54,6 +55,7 @@ class Ops(ClusterClient):
         self.asked: list[str] = []
         self.fault: FailureCode | None = None
         """Of every request for a single Certificate."""
+        self.list_fault: FailureCode | None = None
 
     def tls_secret(self, ref: SecretRef) -> Object | None:
         self.asked.append(f"secret {ref.name}")
@@ -62,6 +64,8 @@ class Ops(ClusterClient):
     def certificates(self, namespace: str) -> Iterator[list[Object]]:
         assert namespace == SOURCE.namespace
         self.asked.append("list")
+        if self.list_fault:
+            raise ClusterError(failure(self.list_fault, "OPS"))
         yield list(self._certificates)
 
     def certificate(self, ref: SecretRef) -> Object:
@@ -94,6 +98,25 @@ def test_a_known_certificate_is_read_beside_the_secret() -> None:
     assert isinstance(entry, Certificate)
     assert secret is SECRET
     assert sorted(ops.asked) == ["certificate web", "secret web-tls"]
+
+
+def test_what_the_certificate_asks_for_is_read_with_it() -> None:
+    """Also where the Secret is unfit; None says that it is not known."""
+    asking = certificate()
+    asking["spec"]["secretTemplate"] = {"annotations": {REQUEST: "dev/web"}}
+    asked = (CopyRequest(secret="web-tls", certificates=("web",), asked=("dev/web",)),)
+    others = certificate("api", "api-tls")
+    spoilt = SECRET | {"data": {"tls.crt": "", "tls.key": ""}}
+    with ThreadPoolExecutor(1) as pool:
+        for secret in (SECRET, spoilt, None):
+            ops = Ops(secret, asking, others)
+            assert read_changed(ops, SOURCE, "web-tls", NOW, listed(ops), pool).requests == asked
+        silent = Ops(SECRET, certificate())
+        assert read_changed(silent, SOURCE, "web-tls", NOW, listed(silent), pool).requests == ()
+        unread = Ops(SECRET, asking)
+        known = listed(unread)
+        unread.fault = unread.list_fault = FailureCode.FORBIDDEN
+        assert read_changed(unread, SOURCE, "web-tls", NOW, known, pool).requests is None
 
 
 def test_the_secret_is_checked_while_its_certificate_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
