@@ -39,6 +39,7 @@ DESCRIPTIONS = {
         "owner": "A label of every copy: copies of another owner are never changed. One owner per OPS.",
         "source": "OPS, where cert-manager writes its Secrets.",
         "credentials": "Where clusters without context have their kubeconfig, each in its own Secret.",
+        "discover": "Clusters that announce themselves on OPS; each needs a credential and a pin.",
         "waves": "When clusters of a later wave wait.",
         "taskRunner": "What runs the tasks of the clusters: threads, or workers of Dask.",
         "fleet": "How the clusters of a fleet are grouped.",
@@ -71,6 +72,18 @@ DESCRIPTIONS = {
     },
     "Credentials": {
         "namespace": "On OPS, and for nothing else: Secrets tls-sync-kubeconfig-<cluster>, key config.",
+    },
+    "Discover": {
+        "clusterProfiles": "Objects of SIG Multicluster on OPS, from which names and labels are taken.",
+        "waves": "The wave of clusters by their labels. The first that fits counts; else it is 1.",
+    },
+    "ClusterProfiles": {
+        "namespace": "Where they are, on OPS; neither that of the certificates nor that of the credentials.",
+        "selector": "Labels that a ClusterProfile must have.",
+    },
+    "DiscoveredWave": {
+        "labels": "Labels that the discovered cluster must have, all of them.",
+        "wave": "It follows the lower ones, and waits where too much failed there.",
     },
     "Waves": {
         "maxFailedShare": "Share of a wave's copies. Where more have failed, the later waves wait.",

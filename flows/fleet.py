@@ -15,11 +15,14 @@ from pydantic import Field
 from tasks.config.limits import RUN_LIMIT
 from tasks.config.load import load_config
 from tasks.config.schema import SyncConfig
+from tasks.domain.models import Discovery
 from tasks.domain.parameters import FLEET_TAG, RunParameters
 from tasks.fleet import report
 from tasks.fleet.groups import GroupResult, groups_by_wave
 from tasks.fleet.runs import run_waves
+from tasks.kube.discovery import discover
 from tasks.metrics.push import push_fleet, reporting_config_errors
+from tasks.orchestration.announced import with_gone
 from tasks.orchestration.process import prepare
 from tasks.orchestration.publish import flush_logs
 from tasks.orchestration.run_tags import tag_run
@@ -59,31 +62,36 @@ def tls_sync_fleet(
     with reporting_config_errors():
         config = load_config()
     parameters = RunParameters(certificate=certificate, dry_run=dry_run, verify=verify)
+    config, discovery = discover(config)
     waves = groups_by_wave(config.select(parameters))
     tag_run(FLEET_TAG, *parameters.tags)
     results, signal = run_waves(waves, config, parameters, began + RUN_LIMIT)
-    publish(results, config, began, dry_run=dry_run)
+    discovery = with_gone(discovery, config.names, parameters)
+    publish(results, config, discovery, began, dry_run=dry_run)
     if signal:
         flush_logs()
         raise signal
-    ending = report.verdict(results, config)
+    ending = report.verdict(results, config, discovery)
     make = Completed if ending.ok else Failed
     return make(name=ending.name, message=ending.message)
 
 
-def publish(results: list[GroupResult], config: SyncConfig, began: datetime, *, dry_run: bool) -> None:
+def publish(
+    results: list[GroupResult], config: SyncConfig, discovery: Discovery, began: datetime, *, dry_run: bool
+) -> None:
     """Log the report, create its artifact and push metrics; a dry run pushes none."""
-    verdict, logger = report.verdict(results, config), get_run_logger()
+    verdict, logger = report.verdict(results, config, discovery), get_run_logger()
     log = logger.info if verdict.ok else logger.error
-    for part in records(report.render(results, config)):
+    for part in records(report.render(results, config, discovery)):
         log("%s", part)
     set_stage(Stage.REPORTED)
     try:
         create_markdown_artifact(
-            report.render_markdown(results, config),
+            report.render_markdown(results, config, discovery),
             key="dry-run-tls-sync-fleet" if dry_run else "tls-sync-fleet",
             description=headline(verdict),
         )
     finally:
-        if not dry_run and (error := push_fleet(config, began, ok=verdict.ok)):
+        known = discovery.failure is None
+        if not dry_run and (error := push_fleet(config, began, ok=verdict.ok, is_complete=known)):
             logger.warning("%s", error)

@@ -13,12 +13,14 @@ from pydantic import Field
 from tasks.collect_certificates import collect
 from tasks.config.limits import RUN_LIMIT, refuse_too_many
 from tasks.config.load import load_config
-from tasks.domain.models import RunReport
+from tasks.domain.models import RunReport, without_lacking
 from tasks.domain.parameters import RunParameters
 from tasks.kube import request_counts
+from tasks.kube.discovery import discover
 from tasks.kube.pool import reuse_clients
 from tasks.kubeconfig.reader import frozen_kubeconfig
 from tasks.metrics.push import reporting_config_errors
+from tasks.orchestration.announced import with_gone
 from tasks.orchestration.process import prepare
 from tasks.orchestration.publish import (
     final_state,
@@ -87,7 +89,6 @@ def tls_sync(  # noqa: PLR0913, PLR0917  the parameters of a run
     )
     with reporting_config_errors():
         config = load_config()
-    config.select(parameters)  # before anything is read
     run_deadline, memory = began + RUN_LIMIT, RunMemory()
     tag_run(*parameters.tags)
     with (
@@ -95,6 +96,8 @@ def tls_sync(  # noqa: PLR0913, PLR0917  the parameters of a run
         reuse_clients(of_source_only=True),
         task_submitter(config.task_runner, run_deadline) as submit,
     ):
+        config, discovery = discover(config, parameters)
+        config.select(parameters)  # before certificates are read
         config, found = granted(config, collect(config.source, verify=verify))
         clusters = config.select(parameters)
         found = without_requests(found)
@@ -105,6 +108,7 @@ def tls_sync(  # noqa: PLR0913, PLR0917  the parameters of a run
             reports, stop_signal = look_for_fleet(reports, parameters, run_deadline)
         if not (parameters.is_narrowed or stop_signal):
             reports, stop_signal = prune_clusters(specs, reports, submit)
+    share, (reports, unserved) = share_of(specs, reports), without_lacking(reports)
     report = RunReport(
         now=datetime.now(UTC),
         parameters=parameters,
@@ -116,10 +120,11 @@ def tls_sync(  # noqa: PLR0913, PLR0917  the parameters of a run
         configured=config.names,
         began=began,
         requests=request_counts.since(requests_before),
+        discovery=with_gone(discovery, config.names, parameters).with_unserved(unserved),
     )
     if group and not (stop_signal or snapshot.failure):
         # The fleet reads from it whether the next wave may write everything.
-        label_with_share(share_of(specs, reports), not_matching(reports) if config.waves.verify else None)
+        label_with_share(share, not_matching(reports) if config.waves.verify else None)
     publish(report)
     if stop_signal:
         flush_logs()

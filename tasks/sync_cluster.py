@@ -33,7 +33,7 @@ def sync_cache_key(context: TaskRunContext, parameters: dict[str, Any]) -> str:
 def sync_cluster(spec: SyncSpec) -> str:
     """Return the cluster's report as JSON text, which takes a third of the memory of dictionaries.
 
-    Raises ClusterFailed, with the report, if anything failed.
+    Raises ClusterFailed, with the report, if anything failed, or if the cluster can't be served yet.
     """
     _tag(f"cluster:{spec.cluster.name}")
     with remote_task_scope() as scope:
@@ -43,7 +43,7 @@ def sync_cluster(spec: SyncSpec) -> str:
         except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
             report = _internal_error_report(spec, error)
         report = _with_earlier_attempts(report, spec.memory).model_copy(update={"requests": scope.requests()})
-    if not report.ok:
+    if report.lacks or not report.ok:
         raise ClusterFailed(_with_worker(report)) from None
     return report.model_dump_json(exclude_defaults=True)
 

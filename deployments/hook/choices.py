@@ -11,7 +11,12 @@ Choices = Mapping[str, Sequence[str]]
 
 
 def choices_for(deployment: str, config: SyncConfig) -> Choices:
-    """Return the choices of a deployment; a suspended cluster can be asked about, but not be served."""
+    """Return the choices of a deployment; a suspended cluster can be asked about, but not be served.
+
+    Where clusters announce themselves there are none: a name may be new tomorrow.
+    """
+    if config.discover:
+        return {}
     awake = [cluster for cluster in config.clusters if not cluster.suspended]
     if deployment.startswith("tls-sync/"):
         groups = dict.fromkeys(cluster.group_name for cluster in awake)

@@ -41,13 +41,32 @@ COMPLETE = "_TLS_SYNC_COMPLETE"
     show_default=True,
     help="The namespace on OPS where cert-manager writes its Secrets.",
 )
-def init(*, file: str, ops_context: str | None, namespace: str) -> Action:
+@click.option(
+    "--from-argocd",
+    is_flag=True,
+    help="Take clusters from Argo CD's cluster Secrets: names and labels, no credential.",
+)
+@click.option(
+    "--argocd-context", type=NonEmpty(), help="The context of the cluster with Argo CD, if it is not OPS."
+)
+@click.option(
+    "--argocd-namespace",
+    type=NonEmpty(),
+    default="argocd",
+    show_default=True,
+    help="The namespace of Argo CD's cluster Secrets.",
+)
+def init(*, from_argocd: bool, argocd_context: str | None, argocd_namespace: str, **given: str) -> Action:
     """Write a configuration, with a guess of the routes.
 
     Your own kubectl asks the clusters of your kubeconfig for their clusterId and namespaces, and OPS for its
-    Certificates. Nothing is written to a cluster, and no Secret is read.
+    Certificates. Nothing is written to a cluster, and no Secret is read; with --from-argocd, your kubectl
+    prints name, address and labels of Argo CD's cluster Secrets.
     """
-    return calling("init", file, ops_context, namespace)
+    if argocd_context and not from_argocd:
+        raise click.UsageError("--argocd-context goes with --from-argocd")
+    argocd = {"context": argocd_context, "namespace": argocd_namespace} if from_argocd else None
+    return calling("init", given["file"], given["ops_context"], given["namespace"], argocd)
 
 
 @click.group(short_help="What clusters must grant, and the credentials.")
@@ -81,6 +100,12 @@ account = click.option(
 )
 
 
+ops_context = click.option("--ops-context", type=NonEmpty(), help="The context of OPS in your kubeconfig.")
+admin_kubeconfig = click.option(
+    "--admin-kubeconfig", metavar="FILE", type=NonEmpty(), help="Yours, in place of kubectl's default."
+)
+
+
 @rights.command(
     epilog=examples(
         "tls-sync rights manifests --ops | kubectl --context cluster-ops apply --server-side -f -",
@@ -93,11 +118,32 @@ account = click.option(
     "--ops", is_flag=True, help="What OPS needs, for runs outside of pods; the chart brings its own."
 )
 @account
-def manifests(*, cluster: str | None, ops: bool, account: str) -> Action:
+@ops_context
+def manifests(**given: Any) -> Action:
     """Print account, roles and admission policy as YAML, for kubectl apply; of all targets by default."""
-    if ops and cluster:
+    if given["ops"] and given["cluster"]:
         raise click.UsageError("--ops and --cluster: one at a time")
-    return calling("rights", "manifests", {"cluster": cluster, "account": account, "ops": ops})
+    return calling("rights", "manifests", given)
+
+
+@rights.command(
+    epilog=examples(
+        "tls-sync rights pin edge-7 --ops-context cluster-ops",
+        "tls-sync rights pin edge-7 --context admin@edge-7 --ops-context cluster-ops",
+    )
+)
+@config
+@click.argument("cluster", type=NonEmpty())
+@click.option("--context", type=NonEmpty(), help="The cluster's context in your kubeconfig, if not its name.")
+@ops_context
+@admin_kubeconfig
+def pin(**given: Any) -> Action:
+    """Ask a discovered CLUSTER which one it is, and print the kubectl command that pins it.
+
+    Your own kubectl asks for the uid of its namespace kube-system. The command annotates the Secret with the
+    kubeconfig of the cluster, and nothing is written to a cluster that has no such annotation.
+    """
+    return calling("rights", "pin", given)
 
 
 @rights.command(
@@ -111,9 +157,7 @@ def manifests(*, cluster: str | None, ops: bool, account: str) -> Action:
     "--cluster", type=NonEmpty(), help="Only this cluster, by its name in the configuration, or OPS."
 )
 @account
-@click.option(
-    "--admin-kubeconfig", metavar="FILE", type=NonEmpty(), help="Yours, in place of kubectl's default."
-)
+@admin_kubeconfig
 @click.option(
     "--context",
     "contexts",
@@ -131,7 +175,7 @@ def manifests(*, cluster: str | None, ops: bool, account: str) -> Action:
     help="A cluster's address for OPS, where it differs from yours.",
 )
 @click.option("--duration", type=NonEmpty(), default="720h", show_default=True, help="Life of the tokens.")
-@click.option("--ops-context", type=NonEmpty(), help="The context of OPS in your kubeconfig.")
+@ops_context
 @click.option(
     "--namespace", type=NonEmpty(), default=ACCOUNT, show_default=True, help="Namespace of the Secret."
 )

@@ -7,15 +7,23 @@ from tasks.config.load import load_config
 from tasks.domain.errors import ConfigError
 from tasks.domain.text import count_of, join_limited
 from tasks.runtime.progress import saying
+from tasks.setup.argocd import argo_clusters
+from tasks.setup.argocd_proposal import next_commands, propose_from_argocd
 from tasks.setup.errors import SetupError
+from tasks.setup.kubectl import Kubectl
 from tasks.setup.proposal import propose
 from tasks.setup.survey import choose_ops, find_certificates, find_clusters, namespaces_with_certificates
 
 
-def run(file: str, ops_context: str | None, namespace: str) -> int:
+def run(
+    file: str, ops_context: str | None, namespace: str, argocd: dict[str, str | None] | None = None
+) -> int:
     """Return exit status 0 if the file was written. An existing one is never changed."""
     try:
-        sys.stdout.write(_init(Path(file), ops_context, namespace))
+        if argocd:
+            sys.stdout.write(_from_argocd(Path(file), ops_context, namespace, argocd))
+        else:
+            sys.stdout.write(_init(Path(file), ops_context, namespace))
     except (ConfigError, SetupError) as error:
         sys.stderr.write(f"tls-sync: {error}\n")
         return 1
@@ -55,6 +63,31 @@ def _init(file: Path, ops_context: str | None, namespace: str) -> str:
         "  KUBECONFIG=tls-sync.kubeconfig tls-sync preflight\n"
         "  KUBECONFIG=tls-sync.kubeconfig tls-sync plan\n"
         "  KUBECONFIG=tls-sync.kubeconfig tls-sync sync\n"
+    )
+
+
+def _from_argocd(file: Path, ops_context: str | None, namespace: str, argocd: dict[str, str | None]) -> str:
+    """Write the file for the clusters that Argo CD knows, and return what to do next."""
+    if file.exists():
+        raise FileExistsError
+    with saying("asking the clusters of your kubeconfig"):
+        known = find_clusters()
+        ops = choose_ops(known, ops_context, namespace)
+        found = argo_clusters(Kubectl(argocd["context"] or ops.context), str(argocd["namespace"]))
+    proposal = propose_from_argocd(ops, namespace, known, found)
+    if not proposal.clusters:
+        raise SetupError(
+            "Argo CD knows no cluster but its own: tls-sync init without --from-argocd asks yours"
+        )
+    with file.open("x", encoding="utf-8") as opened:
+        opened.write(proposal.text)
+    load_config(str(file))
+    return (
+        f"written: {file}. OPS is {ops.context}; {count_of(len(proposal.clusters), 'cluster')} from Argo CD\n"
+        + "".join(f"{note}\n" for note in proposal.left_out)
+        + "Nothing was written to a cluster. Write routes and hostnames: the file's match nothing. Then:\n"
+        f"  tls-sync rights manifests --ops | kubectl --context {ops.context} apply --server-side -f -\n"
+        f"{next_commands(proposal.clusters)}"
     )
 
 

@@ -33,6 +33,10 @@ def run(
     try:
         with reporting_config_errors():
             config = load_config()
+        if config.discover:
+            from tasks.kube.discovery import discover  # noqa: PLC0415  for few configurations
+
+            config = discover(config, parameters).config
         if is_explained and not _explain(config, parameters):
             return 1
         config.select(parameters)

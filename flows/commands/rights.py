@@ -11,6 +11,7 @@ from tasks.domain.errors import ConfigError
 from tasks.domain.text import count_of
 from tasks.setup import collection
 from tasks.setup.capi import capi_kubeconfigs
+from tasks.setup.discovery import discovered_with_kubectl, pin_command
 from tasks.setup.errors import SetupError
 from tasks.setup.kubectl import Kubectl
 from tasks.setup.manifests import render, render_ops
@@ -44,6 +45,8 @@ def run(command: str, given: dict[str, Any]) -> int:
     try:
         if command == "manifests":
             return print_manifests(**given)
+        if command == "pin":
+            return print_pin(**given)
         pairs = {name: dict(given[name]) for name in ("contexts", "servers", "capi")}
         return collect(Credentials(**given | pairs))
     except (ConfigError, SetupError) as error:
@@ -51,8 +54,10 @@ def run(command: str, given: dict[str, Any]) -> int:
         return 1
 
 
-def print_manifests(*, cluster: str | None, account: str, ops: bool) -> int:
+def print_manifests(*, cluster: str | None, account: str, ops: bool, ops_context: str | None) -> int:
     config = load_config()
+    if not ops:
+        config = discovered_with_kubectl(config, Kubectl(ops_context or config.source.context), cluster)
     _refuse_application(config, account)
     if ops:
         sys.stdout.write(render_ops(config, account))
@@ -61,9 +66,21 @@ def print_manifests(*, cluster: str | None, account: str, ops: bool) -> int:
     return 0
 
 
+def print_pin(
+    *, cluster: str, context: str | None, ops_context: str | None, admin_kubeconfig: str | None
+) -> int:
+    """Print the command that pins a discovered cluster, after asking which one it is."""
+    config = load_config()
+    ops = Kubectl(ops_context or config.source.context, admin_kubeconfig)
+    asked = Kubectl(context or cluster, admin_kubeconfig)
+    sys.stdout.write(f"{pin_command(config, cluster, asked, ops)}\n")
+    return 0
+
+
 def collect(given: Credentials) -> int:
     """Return exit status 0 if no credential is missing that is wanted."""
     config = load_config()
+    config = _with_discovered(given, config) if config.discover else config
     _refuse_application(config, given.account)
     wanted = collection.wanted_of(config, given.ops_context, given.contexts, given.servers)
     if given.cluster not in {one.name for one in wanted}:
@@ -83,6 +100,16 @@ def collect(given: Credentials) -> int:
         outcomes = _collect_own(given, config, collector, own) if own else []
         outcomes += _collect_together(given, config, collector, together) if together else []
     return 1 if any(one.failed for one in outcomes) else 0
+
+
+def _with_discovered(given: Credentials, config: SyncConfig) -> SyncConfig:
+    """Return the configuration with the announced cluster that is meant, or those that have a context."""
+    found = discovered_with_kubectl(
+        config, Kubectl(_ops(given, config), given.admin_kubeconfig), given.cluster
+    )
+    known = Kubectl(kubeconfig=given.admin_kubeconfig).contexts() | given.contexts.keys() | given.capi.keys()
+    wanted = {*config.names, *known, *([given.cluster] if given.cluster else [])}
+    return found.model_copy(update={"clusters": tuple(one for one in found.clusters if one.name in wanted)})
 
 
 def _collect_together(

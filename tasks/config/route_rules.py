@@ -4,12 +4,12 @@ They look at the raw document, so that an invalid value does not hide other faul
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
 from tasks.config.faults import MAX_FAULTS, MISSING, Fault, Located, list_of, texts_of
-from tasks.config.routes import selects
+from tasks.config.routes import SharedRoute, selects
 from tasks.config.single_routes import has_placeholders, single_faults
 from tasks.domain import names
 from tasks.domain.patterns import PatternIndex
@@ -75,6 +75,15 @@ def _overlaps(
             yield later, f"writes a Secret in {ns} that is written already{by} ({both}); keep one of them"
 
 
+def shared_collision(routes: Iterable[tuple[int, SharedRoute]]) -> str:
+    """Say which shared routes, by their numbers, would write one Secret; empty where none would."""
+    located = [
+        (f"routes[{number}]", route.model_dump(mode="json", by_alias=True)) for number, route in routes
+    ]
+    found = next(_overlaps(located, set(), "", set()), None)
+    return f"{found[0]} {found[1].partition(';')[0].replace(', on  by ', ' by ')}" if found else ""
+
+
 Written = tuple[str, str]
 """The path of a route, and the name or glob of what it writes."""
 
@@ -106,5 +115,6 @@ def shared_faults(document: dict[str, Any], clusters: list[Located]) -> Iterator
             if not (one.get("clusters") or one.get("labels")):
                 yield path, 'is for no cluster; add `clusters` (["*"] for all), or `labels` that they have'
             for index, name in enumerate(list_of(one, "clusters")):
-                if isinstance(name, str) and names.is_namespace(name) and name not in known:
+                unknown = isinstance(name, str) and names.is_namespace(name) and name not in known
+                if unknown and document.get("discover") is None:  # else it may be announced
                     yield f"{path}.clusters[{index}]", f"no cluster has this name; known are: {listed}"

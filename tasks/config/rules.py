@@ -105,6 +105,7 @@ def cross_faults(document: dict[str, Any]) -> Iterator[Fault]:
     yield from _prune_faults(clusters, source)
     yield from _former_faults(source)
     yield from _credentials_faults(clusters, source, document.get("credentials"))
+    yield from _discover_faults(document)
     yield from _runner_faults(document.get("taskRunner"))
     for path, cluster in clusters:
         if source_context is not None and cluster.get("context") == source_context:
@@ -129,6 +130,27 @@ def _credentials_faults(clusters: list[Located], source: Any, credentials: Any) 
         if namespace is not None and namespace == source.get("namespace"):
             message = "is source.namespace, too; runs may list its Secrets: give credentials another one"
             yield "credentials.namespace", message
+
+
+def _discover_faults(document: dict[str, Any]) -> Iterator[Fault]:
+    """What is announced is served by Secrets, where nobody but tls-sync's administrators writes."""
+    discover, credentials = document.get("discover"), document.get("credentials")
+    if discover is None:
+        if "clusters" not in document:
+            yield "clusters", "is required; add it, or `discover` where clusters announce themselves on OPS"
+        return
+    if credentials is None:
+        yield "credentials", "is required with discover: each discovered cluster has its own Secret"
+    profiles = discover.get("clusterProfiles") if isinstance(discover, dict) else None
+    namespace = profiles.get("namespace") if isinstance(profiles, dict) else None
+    if namespace is None:
+        return
+    for key, other in (("credentials", credentials), ("source", document.get("source"))):
+        if isinstance(other, dict) and other.get("namespace") == namespace:
+            message = (
+                f"is {key}.namespace, too; who announces clusters must not write Secrets: use another one"
+            )
+            yield "discover.clusterProfiles.namespace", message
 
 
 DASK_SCHEMES, DASK_EXAMPLE = ("tcp", "tls"), "tcp://scheduler:8786"

@@ -3,9 +3,10 @@
 Pure. load.py reads the file.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Annotated, Literal
+from functools import cached_property
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, StrictBool, StrictFloat, StrictInt
 
@@ -20,6 +21,7 @@ from tasks.config.routes import (
     RoutedCopy,
     SharedHostnames,
     SharedRoute,
+    selects,
     with_collisions,
 )
 from tasks.config.section import Section
@@ -33,6 +35,8 @@ from tasks.domain.patterns import PatternIndex
 Context = Annotated[str, Field(min_length=1), AfterValidator(values.context)]
 LabelKey = Annotated[str, AfterValidator(values.label_key)]
 ClusterId = Annotated[str, Field(min_length=1, pattern=f"^{UID.pattern}$")]
+
+C = TypeVar("C", bound="Cluster")
 
 CREDENTIAL_PREFIX = "tls-sync-kubeconfig-"
 """The Secret with the kubeconfig of one cluster is named so, and after the cluster."""
@@ -167,6 +171,30 @@ class Credentials(Section):
         return SecretRef(namespace=self.namespace, name=f"{CREDENTIAL_PREFIX}{cluster}")
 
 
+class ClusterProfiles(Section):
+    """Which ClusterProfiles of SIG Multicluster announce clusters; they are on OPS."""
+
+    namespace: Namespace
+    selector: Labels = Field(default_factory=dict)
+
+
+class DiscoveredWave(Section):
+    labels: Labels = Field(min_length=1)
+    wave: StrictInt = Field(ge=1, le=99)
+
+
+class Discover(Section):
+    """Clusters that announce themselves; see tasks/config/discovered.py."""
+
+    cluster_profiles: ClusterProfiles
+    waves: tuple[DiscoveredWave, ...] = ()
+    """The first one whose labels a cluster has counts; else it is in wave 1."""
+
+    def wave_of(self, labels: Mapping[str, str]) -> int:
+        matching = (one.wave for one in self.waves if selects((), one.labels, "", labels))
+        return next(matching, 1)
+
+
 class Waves(Section):
     max_failed_share: StrictFloat = Field(default=0.2, ge=0, lt=1)
     """Maximum share of a wave's copies that may fail; above it, later waves write only what is urgent."""
@@ -193,6 +221,7 @@ class SyncConfig(Section):
     owner: Label
     source: Source
     credentials: Credentials | None = None
+    discover: Discover | None = None
     waves: Waves = Waves()
     task_runner: TaskRunner = TaskRunner()
     fleet: Fleet = Fleet()
@@ -202,20 +231,31 @@ class SyncConfig(Section):
     routes: tuple[SharedRoute, ...] = Field(default=(), min_length=1)
     self_service: tuple[Limit, ...] = Field(default=(), min_length=1)
     """What Certificates may ask for; without it, what they say is nothing."""
-    clusters: tuple[Cluster, ...] = Field(min_length=1)
+    clusters: tuple[Cluster, ...] = Field(default=(), min_length=1)
+    """Without `discover`, at least one."""
 
     def expanded(self) -> "SyncConfig":
         """Return the configuration with all routes and hostnames of each cluster, and its group."""
-        limits = tuple(GrantedRoute.of(*numbered) for numbered in enumerate(self.self_service))
-        clusters = tuple(self._expanded(one, limits) for one in self.clusters)
-        return self.model_copy(update={"clusters": clusters})
+        return self.model_copy(update={"clusters": tuple(map(self.completed, self.clusters))})
 
-    def _expanded(self, one: Cluster, limits: tuple[GrantedRoute, ...]) -> Cluster:
+    def with_clusters(self, more: Iterable[Cluster]) -> "SyncConfig":
+        """Return the configuration with further clusters, which are completed."""
+        return self.model_copy(update={"clusters": (*self.clusters, *more)})
+
+    @cached_property
+    def limit_routes(self) -> tuple[GrantedRoute, ...]:
+        """What Certificates may ask for, as routes without certificates: one object for all clusters."""
+        return tuple(GrantedRoute.of(*numbered) for numbered in enumerate(self.self_service))
+
+    def completed(self, one: C) -> C:
+        """Return a cluster with the routes and hostnames that are for several, and its group."""
         routes: list[Route] = [
             *one.routes,
             *(shared for shared in self.routes if shared.selects(one.name, one.labels)),
         ]
-        routes += [route for route in limits if route.limit and route.limit.selects(one.name, one.labels)]
+        routes += [
+            route for route in self.limit_routes if route.limit and route.limit.selects(one.name, one.labels)
+        ]
         selected = (shared for shared in self.hostnames if shared.selects(one.name, one.labels))
         hostnames = [*one.hostnames, *(name for shared in selected for name in shared.names)]
         label = one.labels.get(self.fleet.by) if self.fleet.by else None

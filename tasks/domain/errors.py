@@ -60,7 +60,8 @@ def describe(failure: Failure, cluster: str) -> str:
 
 def first_problem(report: ClusterReport) -> str:
     """Return the first failure or failed row of a report in one line, and how many more there are."""
-    problems = [describe(failure, report.cluster) for failure in report.failures]
+    lacks = (report.lacks,) if report.lacks else ()
+    problems = [describe(failure, report.cluster) for failure in (*report.failures, *lacks)]
     problems += [
         f"{change.reason}: {change.target}: {change.reason.sentence}"
         for change in report.changes

@@ -155,6 +155,37 @@ class FailureCode(ExplainedCode):
             "context again), or `context` in the configuration"
         ),
     )
+    NO_CREDENTIAL = (
+        "NoCredential",
+        "the discovered cluster has no Secret with a kubeconfig",
+        (
+            "make it with `tls-sync rights kubeconfig --cluster NAME`, then pin the cluster "
+            "(`tls-sync rights pin NAME`)"
+        ),
+    )
+    NOT_PINNED = (
+        "NotPinned",
+        "nobody has said which cluster the discovered one is",
+        "`tls-sync rights pin NAME` asks the cluster, and prints the command that pins it",
+    )
+    NO_HOSTNAMES = (
+        "NoHostnames",
+        "a route is for the discovered cluster, and no `hostnames` are",
+        "add `hostnames` at the top level for its name or labels, or narrow the route",
+    )
+    PROFILE_REFUSED = (
+        "ProfileRefused",
+        "the ClusterProfile can't be taken",
+        "correct the ClusterProfile, its labels or the routes that are for it",
+    )
+    PROFILE_GONE = (
+        "ProfileGone",
+        "the discovered cluster is no longer announced, and nothing was deleted",
+        (
+            "if it is retired, delete its Secret, and its copies if it still runs; else create its "
+            "ClusterProfile again, or give it an entry under `clusters`"
+        ),
+    )
     EXEC_FAILED = (
         "ExecPluginFailed",
         "the kubeconfig's exec plugin returned no credential",

@@ -1,7 +1,7 @@
 """Frozen data types that may be logged, persisted and shown. None of them contains key material."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -541,6 +541,9 @@ class ClusterReport(Model):
     """The addresses that are to present its copies, where later waves wait for them."""
     waiting: int = 0
     """Number of writes that wait until the run has looked at what the waves before serve."""
+    lacks: Failure | None = None
+    """What a discovered cluster lacks to be served. It is no failure, or whoever may announce clusters could
+    make each run Failed."""
 
     @property
     def ok(self) -> bool:
@@ -562,6 +565,14 @@ class ClusterReport(Model):
         )
 
 
+def without_lacking(
+    reports: Iterable[ClusterReport],
+) -> tuple[tuple[ClusterReport, ...], tuple[Failure, ...]]:
+    """Return the reports of clusters that could be served, and what the others lack."""
+    reports = tuple(reports)
+    return tuple(one for one in reports if not one.lacks), tuple(one.lacks for one in reports if one.lacks)
+
+
 class Requests(Model):
     """Number of requests to API servers with the same verb and status."""
 
@@ -569,6 +580,24 @@ class Requests(Model):
     code: str
     """The HTTP status, or `none` without a response."""
     count: int
+
+
+class Discovery(Model):
+    """What is known of clusters that announce themselves on OPS, beside those that are served."""
+
+    is_configured: bool = False
+    """Whether the configuration has `discover`."""
+    failure: Failure | None = None
+    """Why nobody knows which clusters are announced; then the configured ones are served."""
+    unserved: tuple[Failure, ...] = ()
+    """What clusters lack, and those that are gone."""
+    unrouted: tuple[str, ...] = ()
+    """Clusters that no route is for."""
+    announced: tuple[str, ...] = ()
+    """All, served or not, without those that have an entry in the configuration."""
+
+    def with_unserved(self, more: Iterable[Failure]) -> "Discovery":
+        return self.model_copy(update={"unserved": (*self.unserved, *more)})
 
 
 class RunReport(Model):
@@ -588,10 +617,13 @@ class RunReport(Model):
     """All clusters of the configuration, selected or not."""
     began: datetime | None = None
     requests: tuple[Requests, ...] = ()
+    discovery: Discovery = Discovery()
 
     @property
     def covers_everything(self) -> bool:
         """Whether the run was for all clusters and certificates, and OPS could be read."""
         served = {cluster.cluster for cluster in self.clusters} | {*self.suspended}
+        served |= {one.cluster for one in self.discovery.unserved}
         narrowed = self.parameters.group or self.parameters.certificate or self.snapshot.failure
+        narrowed = narrowed or self.discovery.failure
         return not narrowed and served >= {*self.configured}

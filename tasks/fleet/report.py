@@ -4,10 +4,12 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from tasks.config.schema import SyncConfig
 from tasks.domain import text
+from tasks.domain.models import Discovery
 from tasks.domain.text import join_limited
 from tasks.fleet.groups import GroupResult, RunFailure
-from tasks.report.markdown import table, title
-from tasks.report.verdict import MAX_NAMED, Verdict
+from tasks.report.markdown import escape, table, title
+from tasks.report.unserved import unserved_lines, unserved_note
+from tasks.report.verdict import MAX_NAMED, NOT_DISCOVERED, Verdict
 
 URGENT_ONLY = (
     "urgent only, since too many copies failed in an earlier wave; fix what failed there: the groups' own "
@@ -15,16 +17,30 @@ URGENT_ONLY = (
 )
 
 
-def verdict(results: Sequence[GroupResult], config: SyncConfig) -> Verdict:
+NONE = Discovery()
+
+
+def verdict(results: Sequence[GroupResult], config: SyncConfig, discovery: Discovery = NONE) -> Verdict:
     """Return the fleet's final state and its message: `1 of 3 groups failed: eu (ClustersFailed)`."""
     count = f"{len(results)} group{'' if len(results) == 1 else 's'}"
     failed = [f"{one.group.name} ({_state(one)})" for one in results if not one.completed]
     if failed:
         more = [f"and {len(failed) - MAX_NAMED} more"] if len(failed) > MAX_NAMED else []
         message = f"{len(failed)} of {count} failed: {', '.join(failed[:MAX_NAMED] + more)}"
+        message += (
+            f"; discovered clusters are not known ({discovery.failure.code})" if discovery.failure else ""
+        )
         return Verdict(ok=False, name="GroupsFailed", message=message)
+    if unknown := discovery.failure:
+        message = f"{count}: all Completed; discovered clusters are not known: {unknown}"
+        message = f"{message}. To do: {unknown.code.remedy}"
+        return Verdict(ok=False, name=NOT_DISCOVERED, message=message)
     suspended = f"; suspended: {', '.join(config.suspended)}" if config.suspended else ""
-    return Verdict(ok=True, name="Completed", message=f"{count}: all Completed{suspended}")
+    return Verdict(
+        ok=True,
+        name="Completed",
+        message="; ".join([f"{count}: all Completed{suspended}", *unserved_note(discovery)]),
+    )
 
 
 NOT_SERVED = (
@@ -49,21 +65,23 @@ def _state(one: GroupResult) -> str:
     return f"{one.state}{', urgent only' if one.urgent_only else ''}{served}"
 
 
-def render(results: Sequence[GroupResult], config: SyncConfig) -> str:
+def render(results: Sequence[GroupResult], config: SyncConfig, discovery: Discovery = NONE) -> str:
     """Return the report for the log."""
-    lines = [f"tls-sync fleet: {verdict(results, config).message}", "", *text.table(COLUMNS, rows(results))]
-    notes = explanations(results)
+    first = verdict(results, config, discovery).message
+    lines = [f"tls-sync fleet: {first}", "", *text.table(COLUMNS, rows(results))]
+    notes = [*explanations(results), *unserved_lines(discovery)]
     return "\n".join([*lines, *([""] if notes else []), *notes])
 
 
-def render_markdown(results: Sequence[GroupResult], config: SyncConfig) -> str:
+def render_markdown(results: Sequence[GroupResult], config: SyncConfig, discovery: Discovery = NONE) -> str:
     """Return the report for the fleet's artifact."""
     lines = [
-        title(verdict(results, config)),
+        title(verdict(results, config, discovery)),
         "",
         *table(COLUMNS, rows(results)),
     ]
-    return "\n".join([*lines, "", *(f"- {line}" for line in explanations(results))])
+    notes = [*explanations(results), *map(escape, unserved_lines(discovery))]
+    return "\n".join([*lines, "", *(f"- {line}" for line in notes)])
 
 
 def explanations(results: Sequence[GroupResult]) -> list[str]:

@@ -12,6 +12,7 @@ from tasks.domain.models import ClusterReport, SourceSnapshot
 from tasks.domain.parameters import RunParameters
 from tasks.inventory.evaluate import build_report, probes_for
 from tasks.inventory.model import InventoryReport
+from tasks.kube.discovery import discover
 from tasks.kube.pool import client_of_source
 from tasks.kubeconfig.reader import contexts
 from tasks.plan.observed import ObservedState
@@ -38,12 +39,13 @@ def collect_inventory(
 
     Raises ConfigError if the parameters or the kubeconfig can't be used, or if there are too many copies.
     """
-    _selected(config, cluster, certificate)
     if config.uses_kubeconfig:
         try:
             contexts()
         except ClusterError as error:
             raise ConfigError(f"kubeconfig: {error.failure.detail}") from None
+    config, discovery = discover(config, RunParameters(cluster=cluster))
+    _selected(config, cluster, certificate)
     config, snapshot = granted(config, _read_ops(config))
     targets = _selected(config, cluster, certificate)
     if not snapshot.failure and (
@@ -53,10 +55,13 @@ def collect_inventory(
     ):
         raise ConfigError(f"{failure}. To do: ask for one cluster, or for one certificate")
     # Not specs_for(), which has no specs without OPS: the copies are shown all the same.
-    parameters = RunParameters(certificate=certificate, dry_run=True)
+    parameters = RunParameters(cluster=cluster, certificate=certificate, dry_run=True)
     memory = RunMemory()  # one for all, so that two entries for one cluster are noticed
     specs = [SyncSpec(config, one, snapshot, parameters, memory=memory) for one in targets]
     previews, results = _read_targets(specs)
+    unserved = [report.lacks for report, _ in previews.values() if report.lacks]
+    previews = {name: found for name, found in previews.items() if not found[0].lacks}
+    specs = [spec for spec in specs if spec.cluster.name in previews]
     return build_report(
         without_unrouted(snapshot, config),
         specs,
@@ -65,6 +70,7 @@ def collect_inventory(
         now=datetime.now(UTC),
         certificate=certificate,
         suspended=() if cluster else config.suspended,
+        discovery=discovery.with_unserved(unserved),
     )
 
 

@@ -12,7 +12,13 @@ from tasks.domain import expiry
 from tasks.domain.models import Certificate, Issuance
 from tasks.inventory import summary
 from tasks.inventory.model import ClusterStatus, Content, CopyState, InventoryReport, days_until
-from tasks.report.document import failure_document, request_document, served_document, time_text
+from tasks.report.document import (
+    discovery_document,
+    failure_document,
+    request_document,
+    served_document,
+    time_text,
+)
 
 SCHEMA_VERSION = 1
 
@@ -32,6 +38,7 @@ def document(report: InventoryReport) -> Document:
         "ops": {"failure": failure_document(snapshot.failure), "warnings": list(snapshot.all_warnings)},
         "clusters": [_cluster(one) for one in report.clusters],
         "suspended": list(report.suspended),
+        "discovery": discovery_document(report.discovery),
         "certificates": [
             _certificate(one, copies[one.ref.name], sent, report.now) for one in snapshot.certificates
         ],

@@ -12,6 +12,7 @@ from tasks.domain.models import (
     Certificate,
     Change,
     ClusterReport,
+    Discovery,
     SecretRef,
     Served,
     SourceSnapshot,
@@ -56,6 +57,7 @@ STATUSES = {
 ABSENT = {Reason.ISSUANCE_PENDING: Status.PENDING} | dict.fromkeys(REQUESTS, Status.REFUSED)
 """The statuses of copies that do not exist and are not created."""
 
+NONE = Discovery()
 FindServed = Callable[[str, Certificate | None, Content | None], tuple[Served, ...]]
 """What the addresses of a copy serve, from its namespace, its certificate on OPS, and what is stored."""
 
@@ -77,6 +79,7 @@ def build_report(  # noqa: PLR0913  all that was read, each passed once
     now: datetime,
     certificate: str | None = None,
     suspended: tuple[str, ...] = (),
+    discovery: Discovery = NONE,
 ) -> InventoryReport:
     """Return the report; with `certificate`, of that certificate alone."""
     copies = [copy for spec in specs for copy in copies_of(spec, *previews[spec.cluster.name], results)]
@@ -89,6 +92,7 @@ def build_report(  # noqa: PLR0913  all that was read, each passed once
             for report, _ in previews.values()
         ),
         suspended=suspended,
+        discovery=discovery,
     )
 
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from tasks.domain.further_keys import KEYSTORES
-from tasks.domain.models import Failure, Model, Served, SourceSnapshot
+from tasks.domain.models import Discovery, Failure, Model, Served, SourceSnapshot
 from tasks.domain.reasons import QUIET
 
 
@@ -102,10 +102,15 @@ class InventoryReport(Model):
     """The copies, worst first."""
     clusters: tuple[ClusterStatus, ...] = ()
     suspended: tuple[str, ...] = ()
+    discovery: Discovery = Discovery()
 
     @property
     def ok(self) -> bool:
-        failed = self.snapshot.failure or any(cluster.failures for cluster in self.clusters)
+        failed = (
+            self.snapshot.failure
+            or self.discovery.failure
+            or any(cluster.failures for cluster in self.clusters)
+        )
         return not failed and all(copy.ok for copy in self.copies)
 
     @property

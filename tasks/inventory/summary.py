@@ -12,6 +12,7 @@ from tasks.domain.text import count_of, short_date
 from tasks.inventory.model import Content, CopyState, InventoryReport, Status, days_until
 from tasks.report import rows
 from tasks.report.served import MATCH_LABELS
+from tasks.report.unserved import unserved_lines, unserved_note
 from tasks.report.verdict import MAX_NAMED, Verdict, expiring, source_notes
 
 MARKS = {
@@ -43,6 +44,7 @@ def inventory_verdict(report: InventoryReport) -> Verdict:
     elif not report.snapshot.failure:
         parts.append("no copy is wanted, and none is there")
     parts += [*_served(report), *source_notes(report.snapshot, report.now, report.suspended)]
+    parts += unserved_note(report.discovery)
     name = "Completed" if report.ok else "NotInSync"
     return Verdict(ok=report.ok, name=name, message=f"inventory: {'; '.join(parts)}")
 
@@ -54,6 +56,8 @@ def _copies(count: int) -> str:
 def _failures(report: InventoryReport) -> Iterator[str]:
     if failure := report.snapshot.failure:
         yield f"OPS can't be read ({failure.code})"
+    if failure := report.discovery.failure:
+        yield f"discovered clusters are not known ({failure.code})"
     if failed := [one for one in report.clusters if one.failures]:
         names = ", ".join(f"{one.cluster} ({one.failures[0].code})" for one in failed[:MAX_NAMED])
         names += f" and {len(failed) - MAX_NAMED} more" if len(failed) > MAX_NAMED else ""
@@ -79,6 +83,9 @@ def notes(report: InventoryReport) -> Iterator[str]:
     snapshot = report.snapshot
     if snapshot.failure:
         yield f"{describe(snapshot.failure, '')}. To do: {snapshot.failure.code.remedy}."
+    if failure := report.discovery.failure:
+        yield f"{describe(failure, '')}. To do: {failure.code.remedy}."
+    yield from unserved_lines(report.discovery)
     for one in report.clusters:
         for failure in one.failures:
             yield f"{one.cluster}: {describe(failure, one.cluster)}. To do: {failure.code.remedy}."

@@ -49,6 +49,7 @@ class Calls:
         """`deadline` is a time.monotonic() value, after which every call fails."""
         self._cluster, self.deadline = cluster, deadline
         self.credential_expires_at, self.credential_version = access.expires_at, access.version
+        self.pin, self.server = access.pin, str(access.api.configuration.host)
         self._transport = Transport(access.api, deadline)
 
     def __enter__(self) -> Self:

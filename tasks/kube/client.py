@@ -16,12 +16,14 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from tasks.domain.annotations import SECRET_TYPE
+from tasks.config.discovered import Profile
+from tasks.domain.annotations import PIN, SECRET_TYPE
 from tasks.domain.errors import ClusterError
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import ListedSecret, MetadataKeys, SecretRef, TargetSecret
 from tasks.domain.names import UID, is_name, is_namespace
 from tasks.kube.calls import OTHER_KIND, OTHER_OBJECT, Calls, Listing
+from tasks.kube.cluster_profiles import PROFILES_API, parse_profiles
 from tasks.kube.listed_secrets import parse_listed_secrets, written_of
 from tasks.kube.permissions import Permissions, parse_permissions
 from tasks.kube.responses import MALFORMED, Event, ResponseError, metadata_of, name_of, parse_event
@@ -63,6 +65,16 @@ class Written(NamedTuple):
             return parse_target_secret(self.metadata, self.type, self.given)
         except MALFORMED:
             return None
+
+
+class Kubeconfig(NamedTuple):
+    """A kubeconfig in a Secret. It is a credential."""
+
+    content: bytes
+    version: tuple[str, str]
+    """uid and resourceVersion of the Secret."""
+    pin: str
+    """The clusterId that its annotation has; empty without a valid one."""
 
 
 class ClusterClient(Calls):
@@ -238,8 +250,8 @@ class ClusterClient(Calls):
             self._expect(operation, found, kind="Secret", name=ref.name, namespace=ref.namespace)
         return found
 
-    def kubeconfig_of(self, ref: SecretRef) -> tuple[tuple[str, str], bytes]:
-        """Return uid and resourceVersion of a Secret, and its key `config`. NOT_FOUND without the Secret."""
+    def kubeconfig_of(self, ref: SecretRef) -> Kubeconfig:
+        """Return the key `config` of a Secret. NOT_FOUND without the Secret."""
         operation = f"get secret {ref}"
         found = self._call(operation, Request("GET", self._secret_path(ref), JSON)).content
         self._expect(operation, found, kind="Secret", name=ref.name, namespace=ref.namespace)
@@ -248,7 +260,19 @@ class ClusterClient(Calls):
             content = b64decode(data["config"], validate=True)
         except (KeyError, TypeError, ValueError):
             raise self._error(FailureCode.KUBECONFIG, operation, detail="it has no key config") from None
-        return (str(metadata.get("uid")), str(metadata.get("resourceVersion"))), content
+        version = str(metadata.get("uid")), str(metadata.get("resourceVersion"))
+        pin = (metadata.get("annotations") or {}).get(PIN)
+        return Kubeconfig(content, version, pin if isinstance(pin, str) and UID.fullmatch(pin) else "")
+
+    def cluster_profiles(self, namespace: str, selector: dict[str, str]) -> Iterator[list[Profile]]:
+        """Yield pages of SIG Multicluster's ClusterProfiles. API_MISSING if they are not served."""
+        self._require(is_namespace(namespace), "a namespace")
+        path = f"/apis/{PROFILES_API}/namespaces/{namespace}/clusterprofiles"
+        operation = f"list clusterprofiles.{PROFILES_API.partition('/')[0]} in {namespace}"
+        labels = ",".join(f"{key}={value}" for key, value in sorted(selector.items()))
+        listing = Listing("ClusterProfileList", JSON, METADATA_PAGE, parse_profiles)
+        for page in self._pages(path, operation, listing, {"labelSelector": labels} if labels else None):
+            yield page["profiles"]
 
     def certificates(self, namespace: str) -> Iterator[list[dict[str, Any]]]:
         """Yield pages of cert-manager's Certificates. API_MISSING if the cluster does not serve them."""

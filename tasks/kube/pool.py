@@ -8,9 +8,12 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import NamedTuple
 
+from tasks.config.discovered import DiscoveredCluster
 from tasks.config.schema import Cluster, Source, SyncConfig
+from tasks.domain.annotations import PIN
 from tasks.domain.errors import ClusterError
 from tasks.domain.failure_codes import FailureCode
+from tasks.domain.models import Failure
 from tasks.kube.client import ClusterClient
 from tasks.kubeconfig.reader import Access, connect, file_version, parse_own
 
@@ -57,7 +60,8 @@ def reuse_clients(*, of_source_only: bool = False) -> Iterator[None]:
 @contextmanager
 def client_of_target(config: SyncConfig, cluster: Cluster, deadline: float) -> Iterator[ClusterClient]:
     """Raises ClusterError. `deadline` is a time.monotonic() value."""
-    key = (cluster.name, cluster.context, cluster.allow_exec, config.credentials)
+    is_discovered = isinstance(cluster, DiscoveredCluster)
+    key = (cluster.name, cluster.context, cluster.allow_exec, config.credentials, is_discovered)
     with _client(key, deadline, lambda: access_of(config, cluster, deadline)) as client:
         client.given_metadata = cluster.metadata_keys
         yield client
@@ -85,13 +89,30 @@ def access_of(config: SyncConfig, cluster: Cluster, deadline: float) -> Access:
     ref = config.credentials.secret_of(cluster.name)
     try:
         with client_of_source(config.source, deadline) as ops:
-            version, content = ops.kubeconfig_of(ref)
+            found = ops.kubeconfig_of(ref)
     except ClusterError as error:
         changes: dict[str, object] = {"cluster": cluster.name}
         if error.failure.code is FailureCode.NOT_FOUND:
             changes |= {"code": FailureCode.KUBECONFIG, "detail": f"{config.source.label} has no such Secret"}
+            if isinstance(cluster, DiscoveredCluster):
+                changes |= {"code": FailureCode.NO_CREDENTIAL, "detail": commands(cluster.name)}
         raise ClusterError(error.failure.model_copy(update=changes)) from None
-    return parse_own(cluster.name, content, f"secret {ref}")._replace(version=version)
+    if isinstance(cluster, DiscoveredCluster) and not found.pin:  # before its token is sent anywhere
+        raise ClusterError(
+            Failure(
+                code=FailureCode.NOT_PINNED,
+                cluster=cluster.name,
+                what=f"get secret {ref}",
+                detail=f"it has no annotation {PIN}: `tls-sync rights pin {cluster.name}`",
+            )
+        )
+    access = parse_own(cluster.name, found.content, f"secret {ref}")
+    return access._replace(version=found.version, pin=found.pin)
+
+
+def commands(cluster: str) -> str:
+    """Return what gives a discovered cluster its credential and its pin."""
+    return f"`tls-sync rights kubeconfig --cluster {cluster}`, then `tls-sync rights pin {cluster}`"
 
 
 @contextmanager

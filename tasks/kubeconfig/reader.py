@@ -50,6 +50,8 @@ class Access(NamedTuple):
     """When the credential expires, if that is known and it is not renewed automatically."""
     version: tuple[object, ...] = ()
     """Changes when the kubeconfig is replaced or rewritten; empty where that can't be told."""
+    pin: str = ""
+    """The clusterId that stands beside the kubeconfig, where it is that of a discovered cluster."""
 
 
 def connect(cluster: str, context: str | None, *, allow_exec: bool = False) -> Access:

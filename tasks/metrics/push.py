@@ -50,12 +50,15 @@ def push(report: RunReport) -> str:
     return "" if report.parameters.dry_run else _send(Push(report.owner, lambda: run_samples(report), report))
 
 
-def push_fleet(config: SyncConfig, began: datetime, *, ok: bool) -> str:
+def push_fleet(config: SyncConfig, began: datetime, *, ok: bool, is_complete: bool = True) -> str:
     """Push the samples of a fleet's run, and delete those of clusters and groups that are gone.
 
-    Returns which pushes failed, in one line; empty if none did.
+    Where discovered clusters are not known (`is_complete` is false), nothing is deleted. Returns which pushes
+    failed, in one line; empty if none did.
     """
     samples = fleet_samples(config.owner, began, datetime.now(UTC), ok=ok)
+    if not is_complete:
+        return _send(Push(config.owner, lambda: samples))
     return _send(FleetPush(config.owner, lambda: samples, config=config))
 
 

@@ -91,7 +91,9 @@ def merge(previous: Parts, *reports: RunReport) -> Parts:
     if read:
         merged[Part(Kind.SOURCE)] = tuple(_source(read[-1]))
     clusters = last.members or last.configured  # runs of a group have samples of their own
-    gone = set(last.suspended) | {part.cluster for part in merged} - {*clusters, ""}
+    gone = set(last.suspended)
+    if not last.discovery.failure:  # else nobody knows which discovered clusters there are
+        gone |= {part.cluster for part in merged} - {*clusters, ""}
     return {
         part: samples
         for part, samples in merged.items()
@@ -240,8 +242,8 @@ def _run(report: RunReport) -> Iterator[Sample]:
     if report.began:
         yield Sample(f.RUN_SECONDS, (owner,), (report.now - report.began).total_seconds())
     yield Sample(f.RUN_SUCCESS, (owner,), is_ok(report))
-    if failure:
-        yield Sample(f.RUN_FAILURES, (owner, str(failure.code)), 1)
+    for code in sorted({str(known.code) for known in (failure, report.discovery.failure) if known}):
+        yield Sample(f.RUN_FAILURES, (owner, code), 1)
     for one in report.requests:
         yield Sample(f.RUN_REQUESTS, (owner, one.verb, one.code), one.count)
     yield Sample(f.RUN_LOST, (owner,), 0)

@@ -86,7 +86,10 @@ def hold_reason(wave: Iterable[SyncSpec], reports: Iterable[ClusterReport]) -> s
 
 
 def share_of(wave: Iterable[SyncSpec], reports: Iterable[ClusterReport]) -> Share:
-    """The share of a wave. A cluster without a report counts as having none of its copies."""
+    """The share of a wave. A cluster without a report counts as having none of its copies.
+
+    A discovered one that lacks something does not count, or whoever announces clusters could stop all waves.
+    """
     specs, reports = tuple(wave), tuple(reports)
     by_name = {report.cluster: report for report in reports}
     wanted = there = 0
@@ -94,6 +97,8 @@ def share_of(wave: Iterable[SyncSpec], reports: Iterable[ClusterReport]) -> Shar
         snapshot = with_entries_read(specs[0].snapshot, specs[0].memory, reports)  # one for all of a run
         for spec in specs:
             report = by_name.get(spec.cluster.name)
+            if report and report.lacks:
+                continue
             targets = _wanted(spec, snapshot, report)
             wanted += len(targets)
             if report:

@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import NamedTuple
 
+from tasks.config.discovered import ADDRESS_DIFFERS, CORRECT_IT, SETUP, address_difference, pinned_id
 from tasks.config.limits import MAX_CERTIFICATES
 from tasks.config.schema import Cluster, Source
 from tasks.domain.failure_codes import FailureCode
-from tasks.domain.models import Failure, Issuance
+from tasks.domain.models import Discovery, Failure, Issuance
 from tasks.domain.reasons import Reason
 from tasks.kube.permissions import (
     ALLOWED_ON_OPS,
@@ -20,6 +21,7 @@ from tasks.kube.permissions import (
 )
 from tasks.kubeconfig.expiry import expiry_warnings
 from tasks.preflight.model import Check, CheckStatus, Finding, Readiness
+from tasks.report.unserved import unserved_texts
 
 NOT_PINNED, POLICY_MISSING = "NotPinned", "PolicyMissing"
 NO_CONNECTION = frozenset(
@@ -38,6 +40,8 @@ NO_CONNECTION = frozenset(
 )
 CHECKS = {
     FailureCode.KUBECONFIG: Check.CONTEXT,
+    FailureCode.NO_CREDENTIAL: Check.CONTEXT,
+    FailureCode.NOT_PINNED: Check.CLUSTER_ID,
     FailureCode.EXEC_FAILED: Check.IDENTITY,
     FailureCode.TLS_FAILED: Check.TLS,
     FailureCode.UNAUTHORIZED: Check.IDENTITY,
@@ -99,9 +103,35 @@ def failure_findings(failure: Failure, current: Check) -> list[Finding]:
     passed = first[: first.index(check)] if check in first else first
     if code is FailureCode.EXEC_FAILED:
         passed = [Check.CONTEXT]
+    if code in SETUP:  # then no connection is made
+        passed = []
     detail = f" ({failure.detail})" if failure.detail else ""
     text = f"{failure.what}: {code.sentence}{detail}"
     return [*map(ok, passed), error(check, code, text, _remedy(code, check))]
+
+
+def lacking_findings(findings: Iterable[Finding], *, is_named: bool) -> list[Finding]:
+    """Return findings in which what a discovered cluster lacks fails only the check of that cluster."""
+    return [
+        one.model_copy(update={"status": CheckStatus.WARNING}) if one.name in SETUP and not is_named else one
+        for one in findings
+    ]
+
+
+def discovery_findings(discovery: Discovery) -> Iterator[Finding]:
+    """Return why announced clusters are not known, or what those lack that can't be served."""
+    if failure := discovery.failure:
+        remedy = ON_OPS if failure.code is FailureCode.FORBIDDEN else failure.code.remedy
+        detail = f" ({failure.detail})" if failure.detail else ""
+        yield error(Check.RIGHTS, failure.code, f"{failure.what}: {failure.code.sentence}{detail}", remedy)
+    for code, text in unserved_texts(discovery):
+        yield warning(Check.NAMESPACES, code, text, code.remedy)
+
+
+def address_findings(cluster: Cluster, server: str) -> Iterator[Finding]:
+    """Return a warning where the ClusterProfile has another address than the Secret."""
+    if difference := address_difference(cluster, server):
+        yield warning(Check.REACHABLE, ADDRESS_DIFFERS, difference, CORRECT_IT)
 
 
 def _remedy(code: FailureCode, check: Check) -> str:
@@ -128,13 +158,14 @@ def credential_finding(expires_at: datetime | None, now: datetime) -> Finding:
     return ok(Check.CREDENTIAL, f"until {expires_at:%Y-%m-%d %H:%M} UTC")
 
 
-def cluster_id_finding(cluster: Cluster, uid: str, ops: str) -> Finding:
+def cluster_id_finding(cluster: Cluster, uid: str, ops: str, pin: str = "") -> Finding:
     """Return whether a target is the cluster that the configuration names, and not OPS."""
-    if cluster.cluster_id not in (None, uid):
-        return _wrong_cluster(f"pinned {cluster.cluster_id}, found {uid}")
+    pinned = pinned_id(cluster, pin)
+    if pinned not in (None, uid):
+        return _wrong_cluster(f"pinned {pinned}, found {uid}")
     if uid == ops:
         return _wrong_cluster("it is OPS itself")
-    if cluster.cluster_id is None:
+    if pinned is None:
         return _not_pinned(f"put `clusterId: {uid}` into its entry in the configuration")
     return ok(Check.CLUSTER_ID, uid)
 

@@ -16,9 +16,10 @@ from tasks.config.schema import Cluster, Source, SyncConfig
 from tasks.domain.annotations import FIELD_MANAGER
 from tasks.domain.errors import ClusterError, ConfigError, internal_error
 from tasks.domain.failure_codes import FailureCode
-from tasks.domain.models import Failure, Issuance, SecretRef, SourceSnapshot
+from tasks.domain.models import Discovery, Failure, Issuance, SecretRef, SourceSnapshot
 from tasks.domain.parameters import RunParameters
 from tasks.kube.client import ClusterClient
+from tasks.kube.discovery import discover
 from tasks.kube.permissions import REQUIRED_OF_CREDENTIALS, REQUIRED_ON_OPS, Permissions, required_verbs
 from tasks.kube.pool import access_of
 from tasks.kube.secret_manifest import tls_secret_manifest
@@ -45,17 +46,20 @@ MAX_CLUSTERS_AT_ONCE = 16
 
 def preflight(config: SyncConfig, cluster: str | None = None) -> Preflight:
     """Check OPS, then the targets side by side. Raises ConfigError if the kubeconfig can't be read at all."""
-    # A suspended cluster may be named: it is checked before it comes back.
-    targets = config.named(cluster) if cluster else config.select(RunParameters())
     if config.uses_kubeconfig:
         try:
             contexts()
         except ClusterError as error:
             raise ConfigError(f"kubeconfig: {error.failure.detail}") from None
-    ops = _checked(config.source.label, lambda one: _check_ops(one, config, targets))
+    config, discovery = discover(config, RunParameters(cluster=cluster))
+    # A suspended cluster may be named: it is checked before it comes back.
+    targets = config.named(cluster) if cluster else config.select(RunParameters())
+    ops = _checked(config.source.label, lambda one: _check_ops(one, config, targets, discovery))
 
     def check(target: Cluster) -> Readiness:
-        return _checked(target.name, lambda one: _check_target(one, target, config, ops.uid))
+        found = _checked(target.name, lambda one: _check_target(one, target, config, ops.uid))
+        findings = diagnose.lacking_findings(found.findings, is_named=cluster is not None)
+        return found.model_copy(update={"findings": tuple(findings)})
 
     with ThreadPoolExecutor(MAX_CLUSTERS_AT_ONCE) as pool:
         try:
@@ -111,7 +115,7 @@ def _authenticated(probe: _Probe, connected: Callable[[float], Access]) -> Itera
         yield client
 
 
-def _check_ops(probe: _Probe, config: SyncConfig, targets: Sequence[Cluster]) -> None:
+def _check_ops(probe: _Probe, config: SyncConfig, targets: Sequence[Cluster], discovery: Discovery) -> None:
     source = config.source
 
     def connected(_: float) -> Access:
@@ -127,6 +131,7 @@ def _check_ops(probe: _Probe, config: SyncConfig, targets: Sequence[Cluster]) ->
         probe.findings.append(diagnose.ops_permission_finding(source.namespace, permissions))
         if config.credentials:
             probe.findings += _credential_findings(client, config.credentials.namespace)
+        probe.findings += diagnose.discovery_findings(discovery)
         if source.events and not client.can_i("create", source.namespace, "events"):
             probe.findings.append(diagnose.events_finding(source.namespace))
         if "list" in permissions.verbs or "*" in permissions.verbs:
@@ -188,7 +193,8 @@ def _issuances(
 
 def _check_target(probe: _Probe, cluster: Cluster, config: SyncConfig, ops: str) -> None:
     with _authenticated(probe, lambda deadline: access_of(config, cluster, deadline)) as client:
-        identity = diagnose.cluster_id_finding(cluster, probe.uid, ops)
+        identity = diagnose.cluster_id_finding(cluster, probe.uid, ops, client.pin)
+        probe.findings += diagnose.address_findings(cluster, client.server)
         probe.findings.append(identity)
         if identity.status is CheckStatus.ERROR:
             return

@@ -6,6 +6,7 @@ from typing import Any
 from tasks.domain.models import (
     Change,
     ClusterReport,
+    Discovery,
     Failure,
     RefusedRequest,
     RunReport,
@@ -40,6 +41,7 @@ def document(report: RunReport) -> Document:
         },
         "clusters": [_cluster(one) for one in report.clusters],
         "suspended": list(report.suspended),
+        "discovery": discovery_document(report.discovery),
     }
 
 
@@ -98,6 +100,17 @@ def _version(one: Version | None) -> Document | None:
         "fingerprint": one.fingerprint,
         "notBefore": time_text(one.not_before),
         "notAfter": time_text(one.not_after),
+    }
+
+
+def discovery_document(one: Discovery) -> Document | None:
+    """Return what announced clusters lack; None without `discover`."""
+    if not (one.is_configured or one.failure):
+        return None
+    return {
+        "failure": failure_document(one.failure),
+        "unserved": [failure_document(failure) for failure in one.unserved],
+        "unrouted": list(one.unrouted),
     }
 
 

@@ -24,7 +24,7 @@ def run_headline(report: RunReport) -> str:
     if report.snapshot.failure:
         return f"{FAILED} nothing was written: OPS: {report.snapshot.failure.code}"
     failed = [cluster for cluster in report.clusters if not cluster.ok]
-    if not failed:
+    if not failed:  # also where discovered clusters are not known
         return headline(run_verdict(report))
     named = [f"{one.cluster} ({_problems(one)})" for one in failed[:MAX_NAMED]]
     named += [f"and {len(failed) - MAX_NAMED} more"] if len(failed) > MAX_NAMED else []

@@ -8,7 +8,8 @@ from tasks.domain.reasons import Reason
 from tasks.domain.text import printable, short_date
 from tasks.report import rows
 from tasks.report.budget import Item, OutputBudget, Section, lines_within, sections
-from tasks.report.to_do import ToDo, on_ops, to_do
+from tasks.report.to_do import Code, ToDo, on_ops, to_do, unserved
+from tasks.report.unserved import unserved_lines
 from tasks.report.verdict import Verdict, expiring, run_verdict
 
 MAX_ROWS = 1000
@@ -27,7 +28,8 @@ def render_run(report: RunReport) -> str:
     if report.parameters.certificate:
         lines += [f"For the certificate {escape(report.parameters.certificate)} only.", ""]
     if not report.snapshot.failure:  # else the title says what to do
-        lines += _to_do(to_do(report.clusters, on_ops(report.snapshot, report.now)))
+        others: list[tuple[Code, str]] = [*on_ops(report.snapshot, report.now), *unserved(report.discovery)]
+        lines += _to_do(to_do(report.clusters, others))
     if report.clusters:
         lines += [*table(*rows.overview(report.clusters)), "", _looked_at(report), ""]
     found = sections(report.clusters, _budget(), _line, HEADING_BYTES)
@@ -35,7 +37,13 @@ def render_run(report: RunReport) -> str:
         if section.shown:
             lines += [f"### {section.cluster.cluster}", "", *_body(section, f", {ELSEWHERE}"), ""]
     lines += _not_shown([section for section in found if section.left_out and not section.shown])
-    return "\n".join([*lines, *_source(report)])
+    return "\n".join([*lines, *_source(report), *_discovery(report)])
+
+
+def _discovery(report: RunReport) -> Iterator[str]:
+    if found := list(unserved_lines(report.discovery)):
+        yield from ("", "### Announced on OPS, and not served", "")
+        yield from (f"- {escape(line)}" for line in found)
 
 
 def _looked_at(report: RunReport) -> str:

@@ -2,7 +2,16 @@
 
 from collections.abc import Sequence
 
-from tasks.domain.models import Action, Change, ClusterReport, Failure, Requests, RunReport, SecretRef
+from tasks.domain.models import (
+    Action,
+    Change,
+    ClusterReport,
+    Discovery,
+    Failure,
+    Requests,
+    RunReport,
+    SecretRef,
+)
 from tasks.domain.parameters import RunParameters
 from tasks.domain.reasons import Reason
 
@@ -28,6 +37,9 @@ def merged(reports: Sequence[RunReport]) -> RunReport:
             "parameters": reports[-1].parameters if len(certificates) == 1 else RunParameters(),
             "clusters": tuple(one.merged() for one in clusters.values()),
             "pending": tuple(pending),
+            "discovery": next(
+                (one.discovery for one in reversed(reports) if one.discovery != Discovery()), Discovery()
+            ),
             "requests": tuple(requests),
         }
     )

@@ -9,6 +9,7 @@ from tasks.domain.models import Change, ClusterReport, RunReport
 from tasks.domain.reasons import Reason
 from tasks.domain.text import fold, printable, short_date, table
 from tasks.report import rows
+from tasks.report.unserved import unserved_lines
 from tasks.report.verdict import expiring, run_verdict
 
 MAX_LOG_BYTES = 256 * 1024
@@ -24,7 +25,7 @@ def render(report: RunReport) -> str:
     lines = [f"tls-sync{' (dry run)' if report.parameters.dry_run else ''}: {run_verdict(report).message}"]
     if report.clusters:
         lines += ["", *table(*rows.overview(report.clusters))]
-    source = list(_folded(_source(report)))
+    source = list(_folded([*_source(report), *_discovery(report)]))
     lines = list(_folded(lines))
     lines += _details_within(report.clusters, MAX_LOG_BYTES - _size(lines) - _size(source))
     return "\n".join([*lines, *source])
@@ -125,6 +126,12 @@ def _source(report: RunReport) -> Iterator[str]:
     yield from (f"  warning: {printable(warning)}" for warning in warnings[: rows.LOG_ROWS])
     if report.suspended:
         yield f"  suspended, so left out: {', '.join(report.suspended)}"
+
+
+def _discovery(report: RunReport) -> Iterator[str]:
+    if found := list(unserved_lines(report.discovery)):
+        yield from ("", "announced on OPS, and not served")
+        yield from (f"  {printable(line)}" for line in found)
 
 
 def _folded(lines: Iterable[str]) -> Iterator[str]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from itertools import chain
 
 from tasks.domain.failure_codes import FailureCode
-from tasks.domain.models import ClusterReport, SourceSnapshot
+from tasks.domain.models import ClusterReport, Discovery, SourceSnapshot
 from tasks.domain.names import OPS
 from tasks.domain.reasons import Reason
 from tasks.report import rows
@@ -15,9 +15,12 @@ MAX_PLACES = 5
 """Maximum number of places that an item names; the others are counted."""
 
 
+Code = FailureCode | Reason
+
+
 @dataclass
 class ToDo:
-    code: FailureCode | Reason
+    code: Code
     places: dict[str, None] = field(default_factory=dict)
     """The first places, each once: `rct`, or `dev: homarr-dev/homarr-dev-tls`."""
     more: int = 0
@@ -34,7 +37,7 @@ class ToDo:
         return ", ".join(self.places) + (f" and {self.more:,} more" if self.more else "")
 
 
-def to_do(clusters: Iterable[ClusterReport], others: Iterable[tuple[Reason, str]] = ()) -> list[ToDo]:
+def to_do(clusters: Iterable[ClusterReport], others: Iterable[tuple[Code, str]] = ()) -> list[ToDo]:
     """Return the items: first of failed clusters, then of their copies, then of OPS."""
     found: dict[str, ToDo] = {}
     for code, place in chain(_problems(rows.failed_first(clusters)), others):
@@ -52,6 +55,11 @@ def on_ops(snapshot: SourceSnapshot, now: datetime) -> Iterator[tuple[Reason, st
     for issuance in snapshot.issuances:
         if issuance.reason(now) is Reason.ISSUANCE_LATE:
             yield Reason.ISSUANCE_LATE, f"{OPS}: {issuance.ref.name}"
+
+
+def unserved(discovery: Discovery) -> Iterator[tuple[FailureCode, str]]:
+    """Yield what announced clusters lack."""
+    yield from ((one.code, one.cluster) for one in discovery.unserved)
 
 
 def _problems(clusters: list[ClusterReport]) -> Iterator[tuple[FailureCode | Reason, str]]:

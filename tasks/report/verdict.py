@@ -10,7 +10,10 @@ from tasks.domain.expiry import Level, level_of
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Action, Certificate, Issuance, Rejection, RunReport, SourceSnapshot
 from tasks.domain.text import count_of
+from tasks.report.unserved import unserved_note
 
+NOT_DISCOVERED = "ClustersNotDiscovered"
+"""The name of the final state where ClusterProfiles could not be read."""
 MAX_NAMED = 10
 """Maximum number of clusters that the message of a run's state names; the report has all."""
 
@@ -24,7 +27,8 @@ class Verdict(NamedTuple):
 
 def is_ok(report: RunReport) -> bool:
     """Whether OPS could be read and every cluster was served."""
-    return not report.snapshot.failure and all(cluster.ok for cluster in report.clusters)
+    read = not (report.snapshot.failure or report.discovery.failure)
+    return read and all(cluster.ok for cluster in report.clusters)
 
 
 def run_verdict(report: RunReport) -> Verdict:
@@ -45,11 +49,16 @@ def _verdict(report: RunReport, notes: Callable[[RunReport], Iterable[str]]) -> 
         message = f"nothing was written{why}: {failure}. To do: {failure.code.remedy}"
         return Verdict(ok=False, name=str(failure.code) if too_many else "SourceUnreadable", message=message)
     failed = [cluster for cluster in report.clusters if not cluster.ok]
+    unknown = report.discovery.failure
     if failed:
         reasons = [f"{cluster.cluster} ({first_problem(cluster)})" for cluster in failed[:MAX_NAMED]]
         reasons += [f"and {len(failed) - MAX_NAMED} more"] if len(failed) > MAX_NAMED else []
         message = f"{len(failed)} of {_clusters(report)} failed: {'; '.join(reasons)}"
+        message += f"; discovered ones are not known ({unknown.code})" if unknown else ""
         return Verdict(ok=False, name="ClustersFailed", message=message)
+    if unknown:
+        message = f"discovered clusters are not known, the others are served: {unknown}"
+        return Verdict(ok=False, name=NOT_DISCOVERED, message=f"{message}. To do: {unknown.code.remedy}")
     message = "; ".join([f"{_clusters(report)}: {_action_counts(report)}", *notes(report)])
     return Verdict(ok=True, name="Completed", message=message)
 
@@ -72,6 +81,7 @@ def _notes(report: RunReport) -> Iterator[str]:
         yield "warning: OPS has no certificate that is fit to be sent"
     yield from _pending(report)
     yield from source_notes(snapshot, report.now, report.suspended)
+    yield from unserved_note(report.discovery)
 
 
 def _notes_of_change(report: RunReport) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from tasks.config.schema import Cluster, Credentials, Source, SyncConfig
+from tasks.config.schema import Cluster, Credentials, Discover, Source, SyncConfig
 from tasks.domain.text import printable
 from tasks.setup.collection import ACCOUNT
 
@@ -18,6 +18,7 @@ _WHERE_PRUNED = "target/prune-policy.yaml"
 _PER_NAMESPACE, _WHERE_SELECTED = "target/namespace-role.yaml", "target/selector-role.yaml"
 _OPS_ONCE, _OPS_NAMESPACE = "ops/rbac.yaml", "ops/namespace-role.yaml"
 _OPS_CREDENTIALS = "ops/credentials-role.yaml"
+_OPS_DISCOVER = "ops/discover-role.yaml"
 _EVENTS = {"apiGroups": [""], "resources": ["events"], "verbs": ["create"]}
 _KEYS, _KEYS_TOLD = '"tls.crt", "tls.key", "ca.crt"', "tls.crt, tls.key and ca.crt"
 """The keys that the policy allows, in its rule and its message."""
@@ -55,7 +56,10 @@ def manifests(cluster: Cluster, account: str = ACCOUNT) -> Iterator[Manifest]:
 
 
 def ops_manifests(
-    source: Source, credentials: Credentials | None = None, account: str = ACCOUNT
+    source: Source,
+    credentials: Credentials | None = None,
+    account: str = ACCOUNT,
+    discover: Discover | None = None,
 ) -> Iterator[Manifest]:
     """Yield all that runs outside of pods need on OPS; in pods, the chart has the same."""
     for document in _documents(_OPS_ONCE):
@@ -67,6 +71,9 @@ def ops_manifests(
         yield {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": credentials.namespace}}
         for document in _documents(_OPS_CREDENTIALS):
             yield _in_namespace(_named(document, account), credentials.namespace)
+    if discover:  # the namespace is that of the cluster manager, which makes it
+        for document in _documents(_OPS_DISCOVER):
+            yield _in_namespace(_named(document, account), discover.cluster_profiles.namespace)
 
 
 def _in_namespace(document: Manifest, namespace: str) -> Manifest:
@@ -162,7 +169,7 @@ def _render(cluster: Cluster, account: str) -> str:
 def render_ops(config: SyncConfig, account: str = ACCOUNT) -> str:
     """Return the manifests of OPS as YAML, with a comment on how to apply them."""
     context = printable(config.source.context or "CONTEXT")
-    documents = ops_manifests(config.source, config.credentials, account)
+    documents = ops_manifests(config.source, config.credentials, account, config.discover)
     return _document("OPS", "--ops", context, documents, account)
 
 

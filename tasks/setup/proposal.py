@@ -46,7 +46,7 @@ def propose(
                 routes[cluster.context].setdefault(where, []).append(certificate)
     placed = {one.secret for by in routes.values() for found in by.values() for one in found}
     unplaced = [one.secret for one in certificates if one.secret not in placed]
-    lines = [*_head(ops, namespace), *notes, "clusters:"]
+    lines = [*head(ops, namespace), *notes, "clusters:"]
     for cluster in others:
         entry = list(_cluster(names[cluster.context], cluster, routes[cluster.context]))
         lines += entry if routes[cluster.context] else [f"  # {line[2:]}" for line in entry]
@@ -84,12 +84,12 @@ def _targets(ops: FoundCluster, clusters: Sequence[FoundCluster]) -> tuple[list[
 
 def _names_of(clusters: Sequence[FoundCluster]) -> dict[str, str]:
     """Return a short name for each context: `dev` for cluster-dev, if the others begin so, too."""
-    words = {one.context: _label(re.split(r"[/@:]", one.context)[-1]) for one in clusters}
+    words = {one.context: label_of(re.split(r"[/@:]", one.context)[-1]) for one in clusters}
     prefix = _common_words([word.split("-") for word in words.values()])
     short = {context: "-".join(word.split("-")[prefix:]) for context, word in words.items()}
     if len({*short.values()}) < len(short):
         short = {
-            context: _label(f"{word[:59]}-{number}") for number, (context, word) in enumerate(short.items())
+            context: label_of(f"{word[:59]}-{number}") for number, (context, word) in enumerate(short.items())
         }
     return short
 
@@ -101,7 +101,7 @@ def _common_words(names: Sequence[list[str]]) -> int:
     return sum(takewhile(bool, same)) if len(names) > 1 else 0
 
 
-def _label(text: str) -> str:
+def label_of(text: str) -> str:
     """Return the text as an RFC 1123 label."""
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:63].strip("-") or "cluster"
 
@@ -119,7 +119,7 @@ def _namespace(secret: str, namespaces: frozenset[str]) -> str:
     return max(found, key=len, default="")
 
 
-def _head(ops: FoundCluster, namespace: str) -> list[str]:
+def head(ops: FoundCluster, namespace: str) -> list[str]:
     return [
         "# Proposed by tls-sync init from the contexts of your kubeconfig.",
         "# deployments/tls-sync.yaml explains all keys.",
@@ -130,9 +130,9 @@ def _head(ops: FoundCluster, namespace: str) -> list[str]:
         "owner: ops",
         "",
         "source:",
-        f"  namespace: {_scalar(namespace)}  # where cert-manager writes its Secrets",
-        f"  context: {_scalar(ops.context)}  # of the kubeconfig; remove it where runs are in pods on OPS",
-        f"  clusterId: {_scalar(ops.cluster_id)}  # the uid of its namespace kube-system",
+        f"  namespace: {scalar(namespace)}  # where cert-manager writes its Secrets",
+        f"  context: {scalar(ops.context)}  # of the kubeconfig; remove it where runs are in pods on OPS",
+        f"  clusterId: {scalar(ops.cluster_id)}  # the uid of its namespace kube-system",
         "",
     ]
 
@@ -140,10 +140,10 @@ def _head(ops: FoundCluster, namespace: str) -> list[str]:
 def _cluster(name: str, one: FoundCluster, routes: dict[str, list[FoundCertificate]]) -> Iterator[str]:
     found = sorted({host for by in routes.values() for each in by for host in each.dns_names})
     hosts = [host for host in found if is_hostname_pattern(host)]
-    yield f"  - name: {_scalar(name)}  # what people type: tls-sync sync --cluster {name}"
-    yield f"    context: {_scalar(one.context)}"
+    yield f"  - name: {scalar(name)}  # what people type: tls-sync sync --cluster {name}"
+    yield f"    context: {scalar(one.context)}"
     yield "    # Where the context leads to another cluster than this one, nothing is written."
-    yield f"    clusterId: {_scalar(one.cluster_id)}"
+    yield f"    clusterId: {scalar(one.cluster_id)}"
     yield "    # The DNS names of certificates that may be copied to this cluster; * stands for one label."
     yield f"    hostnames: {_flow(hosts or ['*.example.org'])}"
     yield "    routes:"
@@ -154,7 +154,7 @@ def _cluster(name: str, one: FoundCluster, routes: dict[str, list[FoundCertifica
         yield f"        namespaces: {_flow([namespace])}"
 
 
-def _scalar(text: str) -> str:
+def scalar(text: str) -> str:
     return yaml.safe_dump(text, default_flow_style=True, width=10_000).split("\n")[0]
 
 

@@ -25,11 +25,18 @@ def _cluster(kubectl: Kubectl) -> FoundCluster:
     try:
         items = _items(kubectl.run("get", "namespaces", "--output=json"))
         uids = {one["metadata"]["name"]: one["metadata"]["uid"] for one in items}
-        return FoundCluster(context, uids["kube-system"], frozenset(filter(is_namespace, uids)))
+        namespaces = frozenset(filter(is_namespace, uids))
+        return FoundCluster(context, uids["kube-system"], namespaces, _server(kubectl))
     except SetupError as error:
         return FoundCluster(context, problem=str(error))
     except (KeyError, TypeError):
         return FoundCluster(context, problem="kubectl's list of namespaces can't be read")
+
+
+def _server(kubectl: Kubectl) -> str:
+    return kubectl.run(
+        "config", "view", "--minify", "--output=jsonpath={.clusters[0].cluster.server}"
+    ).strip()
 
 
 def find_certificates(context: str, namespace: str, kubeconfig: str | None = None) -> list[FoundCertificate]:

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 
+from tasks.config.discovered import SETUP
 from tasks.config.schema import Cluster
 from tasks.domain.errors import ClusterError
 from tasks.domain.failure_codes import FailureCode
@@ -48,7 +49,7 @@ def sync(spec: SyncSpec, deadline: float, look: Look | None = None) -> ClusterRe
             expires_at = target.credential_expires_at
             report = _sync(target, spec, look or Look())
     except ClusterError as error:
-        report = ClusterReport(cluster=cluster.name, dry_run=spec.dry_run, failures=(error.failure,))
+        report = _failed(spec, error.failure)
     return report.model_copy(update={"credential_ends": expires_at})
 
 
@@ -60,7 +61,17 @@ def preview(spec: SyncSpec, deadline: float) -> tuple[ClusterReport, ObservedSta
         with client_of_target(spec.config, cluster, deadline) as target:
             return _sync(target, dry, Look(observed)), observed
     except ClusterError as error:
-        return ClusterReport(cluster=cluster.name, dry_run=True, failures=(error.failure,)), ObservedState()
+        return _failed(dry, error.failure), ObservedState()
+
+
+def _failed(spec: SyncSpec, failure: Failure) -> ClusterReport:
+    """Return the report of a cluster that could not be served.
+
+    What a discovered one lacks is a failure only of a run for it: somebody else may have announced it.
+    """
+    report = ClusterReport(cluster=spec.cluster.name, dry_run=spec.dry_run)
+    lacks = failure.code in SETUP and spec.parameters.cluster != spec.cluster.name
+    return report.model_copy(update={"lacks": failure} if lacks else {"failures": (failure,)})
 
 
 def _sync(target: ClusterClient, spec: SyncSpec, look: Look) -> ClusterReport:

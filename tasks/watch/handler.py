@@ -71,6 +71,15 @@ class ChangeHandler:
         except ConfigError as error:
             self._log_once(str(error))
 
+    def refresh(self) -> None:
+        """Copy all, to all, once other clusters are announced on OPS than before."""
+        try:
+            if self._reconciler.refresh():
+                log("the clusters that are announced on OPS have changed")
+                self._enqueue(RESYNC)
+        except ConfigError as error:
+            self._log_once(str(error))
+
     def _check_again(self, name: str, report: RunReport) -> bool:
         """Queue certificates that are not Ready; return whether there is nothing to report until then.
 

@@ -16,15 +16,16 @@ from functools import partial
 from typing import NamedTuple
 
 from tasks.config.limits import CLUSTER_SECONDS, refuse_too_many
-from tasks.config.reload import ReloadedConfig
 from tasks.config.schema import Cluster, SyncConfig
 from tasks.domain.errors import ClusterError, internal_error
 from tasks.domain.models import (
     Certificate,
     ClusterReport,
+    Discovery,
     ListedSecret,
     RunReport,
     SourceSnapshot,
+    without_lacking,
 )
 from tasks.domain.parameters import RunParameters
 from tasks.kube.pool import client_of_source
@@ -38,6 +39,7 @@ from tasks.source.changed import Changed, read_changed
 from tasks.source.known_certificates import KnownCertificates
 from tasks.source.read import list_source
 from tasks.target.remembered import RememberedTargets
+from tasks.watch.announced import AnnouncedConfig
 from tasks.watch.cluster_pool import Call, ClusterPool
 from tasks.watch.pending_notes import PendingNotes
 from tasks.watch.renewal import Doubt, Renewal
@@ -72,7 +74,7 @@ class Reconciler:
     """Several threads may call `reconcile`, each for names of its own; another one `retry_failed`."""
 
     def __init__(self, timings: WatchTimings = DEFAULT) -> None:
-        self._config = ReloadedConfig()
+        self._config = AnnouncedConfig(timings)
         self._snapshot: SourceSnapshot | None = None
         self._lock, self._reading = threading.Lock(), threading.Lock()
         self._clusters, self._notes = ClusterPool(timings), PendingNotes(timings)
@@ -94,7 +96,10 @@ class Reconciler:
 
         If OPS could not be read, the report has that failure and no cluster was touched.
         """
-        config, began = self._config.load(), datetime.now(UTC)
+        began = datetime.now(UTC)
+        if name == RESYNC:
+            self._config.refresh(now=True)
+        config = self._config.load()
         if name == RESYNC:
             return self._report(config, self._copy_all(config), began=began)
         if not self._is_concerned(config, name):
@@ -107,6 +112,10 @@ class Reconciler:
         if not (copied.clusters or copied.pending or copied.snapshot.failure or self._is_told(copied, name)):
             return None  # its Certificate may ask for a copy, and does not
         return self._report(config, copied, certificate=name, began=began)
+
+    def refresh(self) -> bool:
+        """Return whether other clusters are announced on OPS now. Raises ConfigError."""
+        return self._config.refresh()
 
     def _is_concerned(self, config: SyncConfig, name: str) -> bool:
         known = self._concerned
@@ -282,13 +291,17 @@ class Reconciler:
         """A report on one certificate has what no route names, too, until it is published (`updated`)."""
         self._reported = config
         snapshot = copied.snapshot
+        reports, unserved = without_lacking(copied.clusters)
+        known = Discovery() if certificate else self._config.discovered().discovery
+        discovery = Discovery() if certificate else known.with_unserved(unserved)
         return RunReport(
             now=datetime.now(UTC),
             parameters=RunParameters(certificate=certificate),
             suspended=config.suspended,
             snapshot=snapshot if certificate else self._without_unrouted(config, snapshot),
-            clusters=copied.clusters,
+            clusters=reports,
             pending=copied.pending,
+            discovery=discovery,
             owner=config.owner,
             configured=config.names,
             began=began,

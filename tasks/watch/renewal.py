@@ -67,7 +67,7 @@ class Renewal:
         """Bring the cluster in sync as a run does, and remember what was found there."""
         began, look = time.monotonic(), Look(ObservedState(is_kept=True))
         report = sync(self.spec, self.deadline, look)
-        if report.failures:
+        if report.failures or report.lacks:
             self.remembered.forget()
         else:
             self.remembered.keep(look, began)

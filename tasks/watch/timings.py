@@ -39,6 +39,8 @@ class WatchTimings:
     """How often the watcher looks for failed clusters whose retry is due."""
     config_retry: float = 5.0
     """Wait before a change is tried again that arrived while the configuration was invalid."""
+    discover_interval: float = 300.0
+    """How old the list of announced clusters may be before OPS is asked again."""
     source_retry: float = 2.0
     """Wait before a change is tried again whose Secret could not be read from OPS."""
     limit_retry: float = 20.0

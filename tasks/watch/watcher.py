@@ -160,3 +160,4 @@ class Watcher:
         while not self._stopped.wait(self._timings.retry_interval):
             self._handler.retry_failed()
             self._handler.write_notes()
+            self._handler.refresh()

@@ -64,6 +64,7 @@ RUNNER = "Input should be 'threads' or 'dask'"
 SHARE = "must be a number, without quotes; it is a share: 0.2 for 20 %"
 UNSEEN = "not the name of a context; it has a character that can't be seen"
 REQUIRED, UNKNOWN = "is required; add it", "unknown key; correct or remove it"
+DISCOVER = "`discover` where clusters announce themselves on OPS"
 NO_CONTEXT = "is required; add it, or `credentials` where each has its own Secret"
 TEXT, TRUTH, LIST = (
     "must be text; put it in quotes",
@@ -182,7 +183,7 @@ FAULTS: dict[str, tuple[list[Edit], list[str]]] = {
     "owner is missing": ([(("owner",), REMOVE)], [f"owner: {REQUIRED}"]),
     "source is missing": ([(("source",), REMOVE)], [f"source: {REQUIRED}"]),
     "source.namespace is missing": ([(("source", "namespace"), REMOVE)], [f"source.namespace: {REQUIRED}"]),
-    "clusters are missing": ([(("clusters",), REMOVE)], [f"clusters: {REQUIRED}"]),
+    "clusters are missing": ([(("clusters",), REMOVE)], [f"clusters: {REQUIRED}, or {DISCOVER}"]),
     "a cluster has no name": ([((*DEV, "name"), REMOVE)], [f"clusters[0].name: {REQUIRED}"]),
     "a cluster has no context": ([((*DEV, "context"), REMOVE)], [f"{HERE}.context: {NO_CONTEXT}"]),
     "a cluster has no hostnames": ([((*DEV, "hostnames"), REMOVE)], [f"{HERE}.hostnames: {REQUIRED}"]),

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tasks.config.load import parse_config
 from tasks.config.schema import Source
 from tasks.setup.manifests import ops_manifests
 from tests.support.chart import CHART, NAMESPACES, refusal, render
@@ -93,3 +94,30 @@ def test_credentials_are_read_by_name_alone(watch: bool) -> None:
     accounts = {one["name"] for one in binding["subjects"]}
     assert accounts == ({"tls-sync", "tls-sync-watch"} if watch else {"tls-sync"})
     assert not [one for one in render() if one["metadata"].get("namespace") == "tls-sync-credentials"]
+
+
+@pytest.mark.parametrize("watch", [False, True])
+def test_only_where_clusters_announce_themselves_profiles_may_be_read(watch: bool) -> None:
+    """The Role is that of `tls-sync rights manifests --ops`; the configuration needs no cluster then."""
+    discover = {"clusterProfiles": {"namespace": "fleet"}}
+    changed = configured(credentials={"namespace": "tls-sync-credentials"}, discover=discover)
+    shared = {"labels": {"env": "prd"}}
+    changed["tlsSync"]["config"] |= {
+        "hostnames": [{**shared, "names": ["*.example.org"]}],
+        "routes": [{**shared, "certificates": ["web-*"], "namespaces": ["web"]}],
+    }
+    del changed["tlsSync"]["config"]["clusters"]
+    rendered = render({**changed, "watch": {"enabled": watch}})
+    there = [one for one in rendered if one["metadata"].get("namespace") == "fleet"]
+    role, binding = sorted(there, key=lambda one: len(one["kind"]))
+    config = parse_config(changed["tlsSync"]["config"])
+    wanted = [
+        one
+        for one in ops_manifests(config.source, discover=config.discover)
+        if one["metadata"].get("namespace") == "fleet"
+    ]
+    assert role["rules"] == wanted[0]["rules"]
+    assert role["rules"][0]["verbs"] == ["get", "list"]
+    accounts = {one["name"] for one in binding["subjects"]}
+    assert accounts == ({"tls-sync", "tls-sync-watch"} if watch else {"tls-sync"})
+    assert not [one for one in render() if one["metadata"].get("namespace") == "fleet"]

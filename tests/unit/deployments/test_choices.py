@@ -7,6 +7,7 @@ from deployments.hook.choices import choices_for, with_choices
 from deployments.hook.prefect_api import DEPLOYMENTS
 from flows.fleet import tls_sync_fleet
 from flows.tls_sync import tls_sync
+from tasks.config.schema import Discover
 from tests.support.factories import cluster, route, unpinned_clusters
 
 TO = route(["web-*"], ["app"])
@@ -29,6 +30,12 @@ def test_a_run_can_be_for_each_cluster_that_is_served(name: str) -> None:
     awake = {"cluster": ["dev", "rct", "prd"], "group": ["eu", "wave-2"]}
     expected = awake if name.startswith("tls-sync/") else {"cluster": ("dev", "rct", "prd", "old")}
     assert choices_for(name, CONFIG) == expected
+
+
+def test_where_clusters_announce_themselves_there_is_no_choice() -> None:
+    """A cluster that is announced tomorrow can be named, too."""
+    profiles = Discover.model_validate({"clusterProfiles": {"namespace": "fleet"}})
+    assert choices_for("tls-sync/ops", CONFIG.model_copy(update={"discover": profiles})) == {}
 
 
 def test_a_parameter_is_one_of_its_choices_or_null() -> None:

@@ -128,6 +128,8 @@ def test_every_parameter_is_described_in_the_ui() -> None:
     [
         ("tasks/setup/ops/rbac.yaml", {"get"}),
         ("tasks/setup/ops/namespace-role.yaml", {"get", "list"}),
+        ("tasks/setup/ops/credentials-role.yaml", {"get"}),
+        ("tasks/setup/ops/discover-role.yaml", {"get", "list"}),
         ("tasks/setup/target/namespace-role.yaml", {"list", "get", "patch", "create"}),
         ("tasks/setup/target/rbac.yaml", {"get"}),
         ("tasks/setup/target/selector-role.yaml", {"list", "get", "patch", "create"}),

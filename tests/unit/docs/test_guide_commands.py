@@ -23,7 +23,15 @@ from tests.support.verbs import verbs
 from tests.unit.docs.pages import DOCUMENTS, GUIDES, ROOT, page
 
 CHART = ROOT / "deployments" / "helm" / "tls-sync"
-OPTIONS_OF_OTHERS = {"--build-arg", "--watch", "--tag", "--nthreads", "--no-hooks", "--timeout"}
+OPTIONS_OF_OTHERS = {
+    "--build-arg",
+    "--watch",
+    "--tag",
+    "--nthreads",
+    "--no-hooks",
+    "--overwrite",
+    "--timeout",
+}
 """Of other programs; those of `tls-sync` stand alone in the prose, too."""
 COMMANDS = [line for path in DOCUMENTS for line in page(ROOT / path).commands]
 SPANS = [span for name in GUIDES for span in page(name).spans]

@@ -23,7 +23,7 @@ CODES = {str(code) for code in (*Reason, *FailureCode)} | {
 }
 FOLDERS = tuple(f"{path.name}/" for path in ROOT.iterdir() if path.is_dir() and path.name[0] != ".")
 ENDINGS = (".py", ".yaml", ".toml", ".md", ".txt")
-NOT_OURS = {"ClustersFailed", "SourceUnreadable", "NotInSync"} | {
+NOT_OURS = {"ClustersFailed", "SourceUnreadable", "NotInSync", "ClustersNotDiscovered", "AddressDiffers"} | {
     # a fleet's and its groups'
     *("GroupsFailed", "NotStarted", "NotBegun", "NotEnded"),
     # Prefect's

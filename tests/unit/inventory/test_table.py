@@ -205,7 +205,7 @@ def test_no_name_becomes_markup() -> None:
 
 
 KEYS = {
-    "": "schemaVersion takenAt ok message counts ops clusters suspended certificates rejections "
+    "": "schemaVersion takenAt ok message counts ops clusters suspended discovery certificates rejections "
     "issuances refusedRequests unrouted placements",
     "ops": "failure warnings",
     "clusters": "name failures warnings",

@@ -156,6 +156,15 @@ def test_the_next_wave_begins_if_few_copies_failed(reports: tuple[ClusterReport,
     assert waves.went_well(waves.waves_of(specs())[0], reports) is well
 
 
+def test_what_a_discovered_cluster_lacks_holds_nobody_back() -> None:
+    """Nobody may stop PRD by announcing a cluster; of the others, all copies count."""
+    dev, qa = waves.waves_of(specs())[0]
+    lack = Failure(code=FailureCode.NOT_PINNED, cluster="qa", what="get secret")
+    lacking = ClusterReport(cluster="qa", lacks=lack)
+    assert waves.share_of([dev, qa], [report("dev", 1), lacking]) == waves.Share(10, 1)
+    assert waves.share_of([qa], [lacking]) == waves.Share(0, 0)
+
+
 def test_the_share_is_counted_to_the_copy() -> None:
     """As a run tells it to its fleet: what is wanted, and what is not there; nothing of nothing at first."""
     dev, qa = waves.waves_of(specs())[0]
