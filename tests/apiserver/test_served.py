@@ -17,7 +17,7 @@ from tasks.orchestration import publish
 from tasks.report import markdown, terminal
 from tasks.served import look
 from tests.conftest import running
-from tests.support.clusters import TARGETS, Manifest, World, codes
+from tests.support.clusters import CLUSTERS, TARGETS, Manifest, World, codes
 from tests.support.ingress import Ingress, ingress, nginx, pair
 from tests.support.tls_server import listening, never_answers, tls_server
 
@@ -130,6 +130,24 @@ def test_a_server_that_reloads_meanwhile_is_waited_for(
         assert run().message == "3 clusters: update 3"
         assert server.handshakes == 3  # the old one twice, then the new one; and none more for PRD
     assert holders(world, renewed) == set(TARGETS)
+
+
+def test_at_rest_waves_that_wait_cost_no_request(world: World, secret: Manifest) -> None:
+    """A run with nothing to do asks the API servers for the same, and DEV's server for nothing."""
+
+    def requests_of_a_run() -> dict[str, list[tuple[str, str]]]:
+        since = {name: world.log_position(name) for name in CLUSTERS}
+        assert run().is_completed()
+        return {
+            name: sorted((one["verb"], one["requestURI"]) for one in world.requests(name, position))
+            for name, position in since.items()
+        }
+
+    run()  # notes what was compared
+    before = requests_of_a_run()
+    with serving(world) as server:
+        assert requests_of_a_run() == before
+        assert server.handshakes == 0
 
 
 def test_a_run_with_nothing_to_write_asks_nobody(
