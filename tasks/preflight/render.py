@@ -6,7 +6,7 @@ from tasks.domain import text
 from tasks.domain.text import fold
 from tasks.preflight.model import MEANINGS, Check, CheckStatus, Finding, Preflight, Readiness
 from tasks.report import markdown
-from tasks.report.verdict import Verdict
+from tasks.report.verdict import MAX_NAMED, Verdict
 
 LEGEND = "  ".join(f"{mark} {meaning}" for mark, meaning in MEANINGS.items())
 
@@ -16,14 +16,19 @@ def verdict(preflight: Preflight) -> Verdict:
     not_ready = [cluster for cluster in preflight.clusters if not cluster.ready]
     parts = [] if preflight.ops.ready else [f"OPS not ready ({_first(preflight.ops)})"]
     if not_ready:
-        names = ", ".join(f"{cluster.cluster} ({_first(cluster)})" for cluster in not_ready)
+        names = _named([f"{cluster.cluster} ({_first(cluster)})" for cluster in not_ready])
         parts.append(f"{len(not_ready)} of {_clusters(preflight)} not ready: {names}")
     if parts:
         return Verdict(ok=False, name="ClustersNotReady", message=f"preflight: {'; '.join(parts)}")
     parts = [f"OPS and {_clusters(preflight)} ready"]
     if warned := [one.cluster for one in (preflight.ops, *preflight.clusters) if one.problems]:
-        parts.append(f"have a look at {', '.join(warned)}")
+        parts.append(f"have a look at {_named(warned)}")
     return Verdict(ok=True, name="Completed", message=f"preflight: {'; '.join(parts)}")
+
+
+def _named(names: list[str]) -> str:
+    more = [f"and {len(names) - MAX_NAMED} more"] if len(names) > MAX_NAMED else []
+    return ", ".join(names[:MAX_NAMED] + more)
 
 
 def _clusters(preflight: Preflight) -> str:
@@ -71,13 +76,18 @@ def _overview(preflight: Preflight) -> tuple[list[str], list[list[str]]]:
     header = ["cluster", *map(str, Check)]
     rows = [
         [one.cluster, *(str(one.status(check)) for check in Check)]
-        for one in (preflight.ops, *preflight.clusters)
+        for one in (preflight.ops, *sorted(preflight.clusters, key=_rank))
     ]
     return header, rows
 
 
+def _rank(one: Readiness) -> tuple[bool, bool]:
+    """Return the place of a cluster: what is not ready comes first, then what needs a look."""
+    return one.ready, not one.problems
+
+
 def _worst_first(preflight: Preflight) -> list[Readiness]:
-    return sorted((preflight.ops, *preflight.clusters), key=lambda one: one.ready)
+    return sorted((preflight.ops, *preflight.clusters), key=_rank)
 
 
 def _line(finding: Finding) -> str:

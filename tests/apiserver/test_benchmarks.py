@@ -118,3 +118,13 @@ def test_the_file_of_the_numbers_has_them_all(compared: dict[str, Result], tmp_p
     assert results.read(tmp_path / "bench.json")["rows"] == content["rows"]
     assert {key: content[key] for key in compared} == {key: result.value for key, result in compared.items()}
     assert set(content["rows"]) == set(compared)
+
+
+def test_a_thousand_clusters_need_no_entry(ready: Stage) -> None:
+    """A run asks each for its credential, its identity and one list; a group's run asks its own alone."""
+    found = measured(ready, "many")
+    assert set(found) == {"many_lines", "many_load_cpu_s", "many_run_s", "many_group_s"}
+    assert found["many_lines"].met
+    whole, part = (found[key].details["requests"] for key in ("many_run_s", "many_group_s"))
+    assert whole > 4 * TINY.many_clusters
+    assert part < whole / 2

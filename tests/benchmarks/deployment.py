@@ -3,6 +3,9 @@
 A program of its own: Prefect reads its settings once, when it is imported.
 """
 
+import json
+import sys
+
 from prefect import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 
@@ -12,6 +15,7 @@ POOL = "bench"
 
 
 def main() -> None:
+    parameters = json.loads(sys.argv[1]) if sys.argv[1:] else {}
     with get_client(sync_client=True) as client:
         if POOL not in {pool.name for pool in client.read_work_pools()}:
             client.create_work_pool(WorkPoolCreate(name=POOL, type="process"))
@@ -23,7 +27,7 @@ def main() -> None:
             # As in an image. With a bare path, Prefect would first copy all that lies there, .venv included.
             pull_steps=[{"prefect.deployments.steps.set_working_directory": {"directory": str(ROOT)}}],
         )
-        print(client.create_flow_run_from_deployment(deployment).id)  # noqa: T201  the caller reads it
+        print(client.create_flow_run_from_deployment(deployment, parameters=parameters).id)  # noqa: T201  the caller reads it
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The flow as a process of its own, measured from its start to its exit."""
 
+import json
 import os
 import subprocess
 import sys
@@ -86,6 +87,8 @@ class FlowProcess:
     """Whether the run must be Completed; else it must be Failed, and copy what it can."""
     ops: TcpProxy | None = None
     """In front of OPS, where the kubeconfig leads through it."""
+    parameters: Mapping[str, str] = field(default_factory=dict)
+    """Of the run in a pod."""
 
     def run(self, sampling: Sampling | None = None, say: Say | None = None) -> Run:
         """`python -m flows`. Without `sampling`, its memory is not measured, which would take CPU."""
@@ -102,7 +105,9 @@ class FlowProcess:
 
     def as_pod(self) -> "FlowProcess":
         """With a run for it to execute."""
-        return replace(self, environment={**self.environment, **pod_environment(self.environment)})
+        return replace(
+            self, environment={**self.environment, **pod_environment(self.environment, self.parameters)}
+        )
 
     def counted(self, run: Callable[[], Run]) -> Run:
         """Run, and count the requests meanwhile."""
@@ -135,9 +140,11 @@ class FlowProcess:
         return self.world.count_copies() == len(self.world.copies)
 
 
-def pod_environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:
+def pod_environment(
+    settings: Mapping[str, str] | None = None, parameters: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """Create a run of a deployment, and return what Prefect's worker gives its pod."""
-    command = [sys.executable, "-m", "tests.benchmarks.deployment"]
+    command = [sys.executable, "-m", "tests.benchmarks.deployment", json.dumps(dict(parameters or {}))]
     environment = {**os.environ, **(settings or {})}
     made = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
     return {VARIABLE: made.stdout.split()[-1]}

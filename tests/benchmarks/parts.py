@@ -13,6 +13,7 @@ from tests.benchmarks import (
     clusters_part,
     keys,
     large,
+    many,
     more_certificates,
     more_clusters,
     pod,
@@ -74,6 +75,11 @@ def _large(stage: Stage) -> list[Result]:
     return large.large(stage.world, stage.size, stage.say)
 
 
+def _many(stage: Stage) -> list[Result]:
+    stage.server()
+    return many.many(stage.world, stage.size, stage.say)
+
+
 PARTS: dict[str, Callable[[Stage], list[Result]]] = {
     "clusters": lambda stage: clusters_part.compare(stage.ordinary(), stage.say, stage.size),
     "kubectl": lambda stage: [whole_run.against_loop(stage.flow(), stage.say, stage.size)],
@@ -87,9 +93,10 @@ PARTS: dict[str, Callable[[Stage], list[Result]]] = {
     "start": _start,
     "server": lambda s: server_cost.costs(s.world, s.server(), s.say, s.size),
     "growth": _growth,
+    "many": _many,
     "large": _large,  # last: its copies take minutes to delete
 }
-QUICK_PARTS = tuple(name for name in PARTS if name not in ("server", "growth", "large"))
+QUICK_PARTS = tuple(name for name in PARTS if name not in ("server", "growth", "many", "large"))
 
 
 @contextmanager

@@ -31,6 +31,8 @@ class Size:
     large_certificates: int = 1000
     large_clusters: int = 50
     large_unchanged: int = 3
+    many_clusters: int = 1000
+    many_certificates: int = 10_000
 
 
 FULL = Size()
@@ -48,6 +50,8 @@ QUICK = Size(
     server_rounds=3,
     large_certificates=100,
     large_clusters=10,
+    many_clusters=100,
+    many_certificates=600,
 )
 TINY = Size(
     certificates=3,
@@ -69,4 +73,6 @@ TINY = Size(
     large_certificates=3,
     large_unchanged=1,
     large_clusters=3,
+    many_clusters=61,
+    many_certificates=120,
 )

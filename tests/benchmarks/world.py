@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,8 +28,8 @@ from tasks.target.notes import MAX_NOTES
 
 TARGETS = ("dev", "rct", "prd")
 NAMESPACES = tuple(f"team-{number}" for number in range(4))
-RSA_EVERY = 5
-"""One key in five is RSA: larger, and slower to check."""
+RSA_EVERY, RSA_AMONG = 5, 1000
+"""Of the first thousand, one key in five is RSA: larger, and slower to check, and slower to make."""
 SETTLE_SECONDS = 0.3
 CONCURRENCY = 6
 """Requests at a time that fill OPS."""
@@ -76,11 +77,13 @@ class World:
         self.ca.write_bytes(self.sandbox.cluster(SOURCE_CLUSTER).ca_pem)
         certificate_resource.install(self.ops)
 
-    def resize(self, number: int) -> None:
-        """Create or delete certificates on OPS until there are `number`; without one, its copies go, too."""
-        wanted = [(index, certificate_name(index)) for index in range(number)]
-        names = {name for _, name in wanted}
-        gone = set(self.certificates) - names
+    def resize(self, number: int, names: Sequence[str] = ()) -> None:
+        """Create or delete certificates on OPS until there are `number`; without one, its copies go, too.
+
+        `names` are theirs, in place of the usual ones.
+        """
+        wanted = [*enumerate(names or map(certificate_name, range(number)))]
+        gone = set(self.certificates) - {name for _, name in wanted}
         with ThreadPoolExecutor(CONCURRENCY) as pool:  # in lists, so that errors are raised
             list(pool.map(self._remove, gone))
             list(pool.map(self._put, (one for one in wanted if one[1] not in self.certificates)))
@@ -90,7 +93,8 @@ class World:
 
     def _put(self, one: tuple[int, str]) -> None:
         index, name = one
-        secret = self._issuer.secret(name, [f"{name}.example.org"], key="ec" if index % RSA_EVERY else "rsa")
+        is_rsa = index % RSA_EVERY == 0 and index < RSA_AMONG
+        secret = self._issuer.secret(name, [f"{name}.example.org"], key="rsa" if is_rsa else "ec")
         self.ops.create(secret)
         certificate_resource.put(self.ops, certificate_resource.certificate(secret))
 

@@ -357,7 +357,7 @@ def test_the_table_fits_a_terminal() -> None:
     lines = text.splitlines()
     assert lines[2].split() == ["cluster", *map(str, Check)]
     assert lines[3].split() == ["OPS", "✓", "✓", "✓", "✓", "✓", "✓", "✓", "-", "✓"]
-    assert lines[5].split() == ["rct", "✓", "✗", "-", "-", "-", "-", "-", "-", "-"]
+    assert lines[4].split() == ["rct", "✓", "✗", "-", "-", "-", "-", "-", "-", "-"]
     place = next(number for number, line in enumerate(lines) if line.startswith("  ✗ reachable: Unreachable"))
     assert any(line.strip().startswith("To do: check that the API server runs") for line in lines[place:])
     assert lines[-1] == "OPS: 7 TLS Secrets in certificates-ops"
