@@ -1,7 +1,7 @@
 """What a test does with certificates, and how it waits for tls-sync, whether runs or the watcher copy."""
 
 import base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
@@ -97,6 +97,14 @@ class Life:
         name = secret["metadata"]["name"]
         found = [self.world.copy(name, cluster) for cluster in self.world.targets]
         return all(copy is not None and copy["data"] == copied(secret) for copy in found)
+
+    def has_keys(self, secret: Manifest, keys: Sequence[str]) -> bool:
+        """Whether each target has these keys of a Secret, too, byte for byte."""
+        if self.watcher is None:
+            self.world.run()
+        wanted = copied(secret) | {key: secret["data"][key] for key in keys}
+        found = [self.world.copy(secret["metadata"]["name"], cluster) for cluster in self.world.targets]
+        return all(copy is not None and copy["data"] == wanted for copy in found)
 
     def settle(self) -> None:
         """Wait until tls-sync has seen all that is on OPS: what it has not copied then, it does not copy."""

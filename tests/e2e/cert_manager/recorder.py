@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from deployments.sandbox.clusters.admin import Admin, AdminError
 from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE
+from tasks.domain.further_keys import FURTHER_KEYS
 from tests.support.waiting import until
 
 COPIED = ("tls.crt", "tls.key", "ca.crt")
@@ -133,7 +134,7 @@ def _problems(copy: Event) -> Iterator[str]:
     """Problems that a copy has whatever OPS had."""
     if copy.object["type"] != "kubernetes.io/tls":
         yield f"has the type {copy.object['type']}"
-    extra = sorted(set(copy.object.get("data", {})) - set(COPIED))
+    extra = sorted(set(copy.object.get("data", {})) - set(COPIED) - FURTHER_KEYS)
     if extra:
         yield f"has the keys {', '.join(extra)}"
     leaf = leaf_of(copy.data)

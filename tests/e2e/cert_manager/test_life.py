@@ -5,6 +5,7 @@ recorder.py): no copy was ever temporary, half, older than before, or anything t
 """
 
 import base64
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,6 +16,9 @@ from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE
 from tasks.domain.annotations import REQUEST
 from tests.e2e.cert_manager.life import ABSENT, CA, NAME, Life, copied
 from tests.e2e.cert_manager.recorder import leaf_of
+from tests.support.clusters import Manifest
+from tests.support.policies import policies
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -110,10 +114,10 @@ def test_deleted_certificate(life: Life) -> None:
     assert life.is_copied(secret)
 
 
-def test_keystores_and_combined_formats(life: Life) -> None:
-    """They stay on OPS: a copy has the certificate, the key and the CA."""
+def issue_formats(life: Life) -> Manifest:
+    """Issue a certificate with all that cert-manager writes on request."""
     password = {"name": "keystore-password", "key": "password"}
-    life.world.ops.create(
+    life.world.ops.ensure(
         {
             "apiVersion": "v1",
             "kind": "Secret",
@@ -129,10 +133,28 @@ def test_keystores_and_combined_formats(life: Life) -> None:
         additionalOutputFormats=[{"type": "DER"}, {"type": "CombinedPEM"}],
     )
     assert {"keystore.p12", "keystore.jks", "key.der", "tls-combined.pem"} <= set(secret["data"])
+    return secret
+
+
+def test_keystores_and_combined_formats(life: Life) -> None:
+    """They stay on OPS: a copy has the certificate, the key and the CA."""
+    secret = issue_formats(life)
     life.await_copies(secret)
     copy = life.world.copy(NAME)
     assert copy is not None
     assert set(copy["data"]) == {"tls.crt", "tls.key", "ca.crt"}
+
+
+def test_keystores_and_combined_formats_that_a_route_sends(life: Life) -> None:
+    """cert-manager's own bytes pass the comparison, and each renewal brings new ones."""
+    keys = ["key.der", "tls-combined.pem", "keystore.p12"]
+    route = {"certificates": ["web-*"], "namespaces": ["app-a"], "keys": keys, "unverified": True}
+    life.world.edit_config(lambda document: [one.update(routes=[route]) for one in document["clusters"]])
+    with policies(life.world):
+        secret = issue_formats(life)
+        for _ in range(2):
+            until("all keys", partial(life.has_keys, secret, keys))
+            secret = life.renew(secret)
 
 
 STRANGE_LABELS = {

@@ -13,6 +13,7 @@ from tasks.domain.models import (
     Change,
     ClusterReport,
     Failure,
+    FurtherKey,
     ManagedKeys,
     SecretRef,
     SourceSnapshot,
@@ -20,6 +21,7 @@ from tasks.domain.models import (
 )
 from tasks.domain.parameters import RunParameters
 from tasks.domain.reasons import Reason
+from tasks.inventory.document import document
 from tasks.inventory.evaluate import build_report, status_of
 from tasks.inventory.model import CopyState, InventoryReport, Status
 from tasks.plan.decide import make_plan
@@ -238,3 +240,23 @@ def test_the_worst_copies_come_first() -> None:
         Status.STALE: 1,
         Status.IN_SYNC: 1,
     }
+
+
+def test_an_inventory_tells_which_further_keys_a_copy_gets() -> None:
+    """Those of its route, and which of them nobody can verify; OPS keeps the others."""
+    source = SOURCE.model_copy(
+        update={
+            "kept_keys": ("key.der", "keystore.jks", "keystore.p12"),
+            "further": tuple(FurtherKey(name=one, digest="d") for one in ("key.der", "keystore.p12")),
+        }
+    )
+    to = factories.cluster(factories.route(keys=["key.der", "keystore.p12"], unverified=True))
+    found = look(inventory=factories.snapshot(source), cluster=to)
+    told = document(found)
+    (place,), (certificate,) = told["placements"], told["certificates"]
+    assert place["keys"] == ["key.der", "keystore.p12"]
+    assert place["unverifiedKeys"] == ["keystore.p12"]
+    assert certificate["keysThatStayOnOps"] == ["keystore.jks"]
+    plain = document(look(inventory=factories.snapshot(source)))
+    assert plain["placements"][0]["keys"] == plain["placements"][0]["unverifiedKeys"] == []
+    assert plain["certificates"][0]["keysThatStayOnOps"] == [*source.kept_keys]

@@ -265,3 +265,19 @@ def test_a_user_that_is_no_service_account_is_bound_by_its_name() -> None:
     assert binding_command("web", "tls-sync@example.org") == (
         "kubectl --namespace web create rolebinding tls-sync --clusterrole=tls-sync-receiver --user=USER"
     )
+
+
+def test_the_policy_allows_the_keys_that_routes_send() -> None:
+    """No other key, and in the words of its message, too; without `keys` it is that of the file."""
+    (dev,) = load_config(str(EXAMPLE)).named("dev")
+    first = dev.routes[0].model_copy(update={"keys": ("tls-combined.pem", "key.der")})
+    sending = dev.model_copy(update={"routes": (first, *dev.routes[1:])})
+    for prune in (False, True):
+        before, after = (list(manifests(one.model_copy(update={"prune": prune}))) for one in (dev, sending))
+        ((old, new),) = [(a, b) for a, b in zip(before, after, strict=True) if a != b]
+        assert (old["kind"], old["metadata"]["name"]) == ("ValidatingAdmissionPolicy", "tls-sync")
+        rules = zip(old["spec"]["validations"], new["spec"]["validations"], strict=True)
+        ((_, rule),) = [(a, b) for a, b in rules if a != b]
+        assert 'key in ["tls.crt", "tls.key", "ca.crt", "key.der", "tls-combined.pem"]' in rule["expression"]
+        told = "tls-sync adds and changes no keys but tls.crt, tls.key, ca.crt, key.der and tls-combined.pem"
+        assert rule["message"] == told
