@@ -130,7 +130,11 @@ UNFIT = {
 }
 
 
-@pytest.mark.parametrize("there", [None, copy_with(), copy_with("key.der"), foreign_secret()], ids=str)
+@pytest.mark.parametrize(
+    "there",
+    [None, copy_with(), copy_with("key.der"), foreign_secret()],
+    ids=["absent", "ours", "ours, with a key", "foreign"],
+)
 @pytest.mark.parametrize(("keys", "told"), UNFIT.values(), ids=UNFIT)
 def test_a_key_that_ops_lacks_is_named(
     keys: tuple[str, ...], told: tuple[Reason, str], there: TargetSecret | None
