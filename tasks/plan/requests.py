@@ -83,12 +83,13 @@ class _Granting:
         found = {
             index for one in self._patterns.overlapping(request.secret) for index in self._by_pattern[one]
         }
-        limits, refused = sorted(found), defaultdict[tuple[Reason, str], list[str]](list)
+        limits, refused = sorted(found), defaultdict[Reason, dict[str, list[str]]](dict)
         for place in request.asked:
             if problem := self._problem(request, place, limits):
-                refused[problem].append(place)
-        for reason in dict.fromkeys(reason for reason, _ in refused):
-            texts = [f"{_some(places)}: {why}" for (one, why), places in refused.items() if one is reason]
+                reason, why = problem
+                refused[reason].setdefault(why, []).append(place)
+        for reason, places_by_why in refused.items():
+            texts = [f"{_some(places)}: {why}" for why, places in places_by_why.items()]
             yield self._row(request, reason, _some(texts, "; "))
 
     def _problem(self, request: CopyRequest, place: str, limits: list[int]) -> tuple[Reason, str] | None:
@@ -114,7 +115,7 @@ class _Granting:
     def _row(self, request: CopyRequest, reason: Reason, detail: str) -> RefusedRequest:
         who = f"Certificate{'s' if len(request.certificates) > 1 else ''} {_some(request.certificates)}"
         ref = SecretRef(namespace=self._source, name=request.secret)
-        between = " " if reason is Reason.REQUEST_CONFLICT and len(request.certificates) > 1 else ": "
+        between = ": " if len(request.certificates) == 1 else " "
         return RefusedRequest(ref=ref, reason=reason, detail=f"{who}{between}{detail}")
 
 
@@ -155,7 +156,7 @@ class _Target:
         if others := self._written.get(target):
             sent = _some(sorted(others))
             return Reason.REQUEST_CONFLICT, f"a route sends {sent} there under this name"
-        self.granted[namespace, limits][request.secret] = request.certificates[0]
+        (self.granted[namespace, limits][request.secret],) = request.certificates
         return None
 
     def routes(self) -> Iterator[GrantedRoute]:

@@ -22,7 +22,7 @@ from tasks.domain.names import matches
 from tasks.domain.reasons import Reason
 from tasks.plan.decide import make_plan
 from tasks.plan.note import Rules, note_of
-from tasks.plan.requests import UNKNOWN, granted
+from tasks.plan.requests import UNKNOWN, granted, without_requests
 from tasks.plan.safety import UnsafePlan, ensure_safe
 from tasks.plan.spec import SyncSpec
 from tasks.plan.waves import Share, share_of
@@ -316,6 +316,17 @@ def test_granting_again_replaces_what_was_granted() -> None:
     withdrawn, found = granted(again, ops())
     assert copies(withdrawn, found) == set()
     assert withdrawn == config
+
+
+def test_a_snapshot_that_has_been_told_stays() -> None:
+    """What is computed from it need not be computed again; without requests it is a smaller one."""
+    config = configuration(WEB)
+    _, told = granted(config, ops(asks("dev/web", "dev/x")))
+    assert granted(config, told)[1] is told
+    bare = without_requests(told)
+    assert bare.requests == ()
+    assert bare.refused_requests == told.refused_requests
+    assert without_requests(bare) is bare
 
 
 def test_a_cluster_without_requests_is_the_same_object() -> None:

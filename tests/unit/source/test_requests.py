@@ -58,6 +58,20 @@ def test_places_are_separated_by_commas(text: str) -> None:
     )
 
 
+def test_the_longest_annotation_is_read() -> None:
+    """The limit itself is allowed; one character more is not."""
+    assert parse("dev/web".ljust(MAX_LENGTH)) == (("dev/web",), "")
+    assert parse("dev/web".ljust(MAX_LENGTH + 1))[1]
+
+
+@pytest.mark.parametrize("name", [None, 7, "Not A Name"])
+def test_a_certificate_without_a_name_has_that_of_its_secret(name: object) -> None:
+    """What is shown of it is a name in any case."""
+    nameless = certificate("dev/web")
+    nameless["metadata"]["name"] = name
+    assert [one.certificates for one in found(nameless)] == [("web-tls",)]
+
+
 UNSOUND: dict[str, tuple[Any, str]] = {
     "no namespace": ("dev", "its entry 1 is not cluster/namespace"),
     "an empty entry": ("dev/web,", "its entry 2 is not cluster/namespace"),
