@@ -11,16 +11,11 @@ from typing import Any
 
 from deployments.sandbox.demo.copy_server import CopyServer
 from deployments.sandbox.programs import packages
+from tests.support.tls_programs import NGINX
 from tests.support.waiting import until
 
 Read = Callable[[], dict[str, Any] | None]
 """Returns the copy, as the API server has it now."""
-NGINX = """daemon off; pid nginx.pid; error_log stderr; events {{}}
-http {{ access_log off; server {{
-  listen 127.0.0.1:{port} ssl; ssl_certificate tls.crt; ssl_certificate_key tls.key;
-}}
-client_body_temp_path a; proxy_temp_path b; fastcgi_temp_path c; uwsgi_temp_path d; scgi_temp_path e; }}
-"""
 
 
 def pair(secret: dict[str, Any]) -> tuple[bytes, bytes]:
@@ -60,7 +55,7 @@ class Nginx:
     def __init__(self, folder: Path, port: int, read: Read) -> None:
         self._folder, self._read = folder, read
         self.address = f"127.0.0.1:{port}"
-        (folder / "nginx.conf").write_text(NGINX.format(port=port))
+        (folder / "nginx.conf").write_text(NGINX.format(port=port, crt="tls.crt", key="tls.key"))
         self.write()
         command = [packages.path_of("nginx"), "-p", str(folder), "-c", str(folder / "nginx.conf")]
         self._command = command

@@ -16,7 +16,7 @@ from deployments.sandbox.programs import packages
 SECONDS = 300
 NGINX = """daemon off; pid nginx.pid; error_log stderr; events {{}}
 http {{ access_log off; server {{
-  listen 127.0.0.1:8443 ssl; ssl_certificate {crt}; ssl_certificate_key {key};
+  listen 127.0.0.1:{port} ssl; ssl_certificate {crt}; ssl_certificate_key {key};
 }}
 client_body_temp_path a; proxy_temp_path b; fastcgi_temp_path c; uwsgi_temp_path d; scgi_temp_path e; }}
 """
@@ -54,7 +54,7 @@ def nginx_takes(chain: Chain) -> bool:
         crt.write_bytes(chain.crt)
         key.write_bytes(chain.key)
         file = Path(folder, "nginx.conf")
-        file.write_text(NGINX.format(crt=crt, key=key))
+        file.write_text(NGINX.format(port=8443, crt=crt, key=key))
         return _succeeds("nginx", "-t", "-q", "-p", folder, "-c", str(file))
 
 
