@@ -171,6 +171,14 @@ REFUSED: dict[str, tuple[CopyRequest, Reason, str]] = {
             "dve/web: the configuration has no such cluster"
         ),
     ),
+    "as many as are named": (
+        asks(*(f"dev/x{number}" for number in range(5))),
+        BEYOND,
+        (
+            "Certificate web-a: dev/x0, dev/x1, dev/x2, dev/x3, dev/x4: "
+            "this namespace is not allowed by selfService[0]"
+        ),
+    ),
     "very many": (
         asks(*(f"dev/x{number}" for number in range(100))),
         BEYOND,
@@ -323,6 +331,8 @@ def test_a_snapshot_that_has_been_told_stays() -> None:
     config = configuration(WEB)
     _, told = granted(config, ops(asks("dev/web", "dev/x")))
     assert granted(config, told)[1] is told
+    corrected = told.changed(requests=(asks("dev/web"),))
+    assert granted(config, corrected)[1].refused_requests == ()
     bare = without_requests(told)
     assert bare.requests == ()
     assert bare.refused_requests == told.refused_requests
