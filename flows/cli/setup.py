@@ -60,8 +60,8 @@ def init(*, from_argocd: bool, argocd_context: str | None, argocd_namespace: str
     """Write a configuration, with a guess of the routes.
 
     Your own kubectl asks the clusters of your kubeconfig for their clusterId and namespaces, and OPS for its
-    Certificates. Nothing is written to a cluster, and no Secret is read; with --from-argocd, your kubectl
-    prints name, address and labels of Argo CD's cluster Secrets.
+    Certificates. Nothing is written to a cluster. No Secret is read, except with --from-argocd: then your
+    kubectl reads Argo CD's cluster Secrets, and prints only their names, addresses and labels.
     """
     if argocd_context and not from_argocd:
         raise click.UsageError("--argocd-context goes with --from-argocd")

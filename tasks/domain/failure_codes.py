@@ -159,14 +159,14 @@ class FailureCode(ExplainedCode):
         "NoCredential",
         "the discovered cluster has no Secret with a kubeconfig",
         (
-            "make it with `tls-sync rights kubeconfig --cluster NAME`, then pin the cluster "
-            "(`tls-sync rights pin NAME`)"
+            "make it with `tls-sync rights kubeconfig --cluster NAME --ops-context CONTEXT`, then pin the "
+            "cluster (`tls-sync rights pin NAME --ops-context CONTEXT`)"
         ),
     )
     NOT_PINNED = (
         "NotPinned",
         "nobody has said which cluster the discovered one is",
-        "`tls-sync rights pin NAME` asks the cluster, and prints the command that pins it",
+        "`tls-sync rights pin NAME --ops-context CONTEXT` asks the cluster, and prints what pins it",
     )
     NO_HOSTNAMES = (
         "NoHostnames",
@@ -175,7 +175,7 @@ class FailureCode(ExplainedCode):
     )
     PROFILE_REFUSED = (
         "ProfileRefused",
-        "the ClusterProfile can't be taken",
+        "the ClusterProfile can't be used",
         "correct the ClusterProfile, its labels or the routes that are for it",
     )
     PROFILE_GONE = (

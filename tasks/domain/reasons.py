@@ -198,7 +198,7 @@ class Reason(ExplainedCode):
     )
     REQUEST_CONFLICT = (
         "RequestConflict",
-        "its Certificate asks for a copy that can't be told from another one",
+        "another Certificate writes its Secret, or a route sends another certificate under this name",
         "let one Certificate write the Secret, and one certificate of OPS have that name in that namespace",
     )
     # From the checks on OPS.

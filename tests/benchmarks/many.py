@@ -182,5 +182,5 @@ def _in_pod(flow: FlowProcess, say: Say) -> Callable[[], Run]:
 
 
 def _run(key: str, what: str, run: Run) -> Result:
-    taken = f"{run.seconds} s, {run.cpu} s of CPU, {run.peak.together_kib // 1024} MiB"
+    taken = f"{run.seconds} s, {run.cpu} s of CPU, {run.peak.mib:.0f} MiB"
     return Result(f"{key}_s", what, run.seconds, unit=" s", ours=taken, details=median_facts([run]))
