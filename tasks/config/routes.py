@@ -3,10 +3,9 @@
 What a cluster gets is the union of both. schema.py has the configuration around them.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, StrictBool
@@ -15,11 +14,10 @@ from tasks.config import values
 from tasks.config.metadata import NOTHING_GIVEN, Metadata
 from tasks.config.section import Section
 from tasks.domain.models import Row, SecretRef
-from tasks.domain.names import is_glob, is_name, is_namespace, matches
+from tasks.domain.names import is_glob, is_name, is_namespace, matches, overlap
 from tasks.domain.patterns import PatternIndex
-from tasks.domain.placeholders import filled, has_placeholder, taken_by
+from tasks.domain.placeholders import OWN_NAME, filled, glob_of, has_placeholder, taken_by
 from tasks.domain.reasons import Reason
-from tasks.domain.text import join_limited
 
 Namespace = Annotated[str, AfterValidator(values.namespace)]
 TargetNamespace = Annotated[str, AfterValidator(values.target_namespace)]
@@ -115,6 +113,23 @@ class Route(Section):
     def sends(self, certificate: str) -> bool:
         return any(matches(pattern, certificate) for pattern in self.certificates)
 
+    def written_names(self, certificate: str | None = None) -> tuple[str, ...]:
+        """Return names and globs of the Secrets that it writes, for one certificate or for all."""
+        if self.name and self.name != OWN_NAME:
+            return (glob_of(self.name),)
+        return self.certificates if certificate is None else (certificate,)
+
+    def may_write_under(self, names: Iterable[str]) -> bool:
+        return any(overlap(one, name) for name in names for one in self.written_names())
+
+    def senders(self, name: str, available: PatternIndex) -> Iterable[str]:
+        """Return the certificates of OPS that it may write under a name."""
+        if not self.may_write_under([name]):
+            return ()
+        if not self.name or self.name == OWN_NAME:
+            return available.overlapping(name)
+        return {one for pattern in self.certificates for one in available.overlapping(pattern)}
+
     def copies_of(self, certificate: str) -> Iterator[RoutedCopy]:
         """Yield the copies of one certificate, whether OPS has it or not."""
         for pattern in self.certificates:
@@ -171,7 +186,7 @@ class Route(Section):
 
     def _filled_copies(self, certificate: str, taken: str | None, literal: bool) -> Iterator[RoutedCopy]:
         """Yield the copies in namespaces that are allowed, and those whose names are none, with a refusal."""
-        name = filled(self.name or "{name}", certificate, taken)
+        name = filled(self.name or OWN_NAME, certificate, taken)
         for template in self.namespaces:
             namespace = filled(template, certificate, taken)
             valid = name and is_name(name) and namespace and is_namespace(namespace)
@@ -184,42 +199,6 @@ class Route(Section):
                     metadata=self.metadata,
                     keys=self.further_keys,
                 )
-
-
-def with_collisions(wanted: Iterable[RoutedCopy]) -> list[RoutedCopy]:
-    """Return the copies, each once; those of several certificates for one Secret are refused, all of them.
-
-    What a Certificate asks for yields to what routes send: the same copy is left out, and another one, which
-    the labels of a namespace alone tell, is refused.
-    """
-    by_target, asked = defaultdict[SecretRef, list[RoutedCopy]](list), list[RoutedCopy]()
-    for one in dict.fromkeys(wanted):
-        (asked if one.requester else by_target[one.target]).append(one)
-    routed = [copy for copies in by_target.values() for copy in _apart(copies)]
-    return [*routed, *_yielding(asked, by_target)]
-
-
-def _yielding(
-    asked: Iterable[RoutedCopy], routed: Mapping[SecretRef, list[RoutedCopy]]
-) -> Iterator[RoutedCopy]:
-    for one in asked:
-        senders = sorted({copy.certificate for copy in routed.get(one.target, ())})
-        if not senders:
-            yield one
-        elif one.certificate not in senders:
-            why = f"Certificate {one.requester}: a route sends {join_limited(senders)} there under this name"
-            yield replace(one, refusal=Reason.REQUEST_CONFLICT, detail=why)
-
-
-def _apart(copies: list[RoutedCopy]) -> list[RoutedCopy]:
-    literal_last = sorted(copies, key=lambda one: (one.literal, one.certificate))
-    by_certificate = {one.certificate: one for one in literal_last}
-    if len({replace(one, literal=True) for one in copies}) == 1:
-        return [*by_certificate.values()]
-    senders = sorted(by_certificate)
-    detail = join_limited(senders) if len(senders) > 1 else f"{senders[0]}, by routes that differ"
-    refusal = partial(replace, refusal=Reason.TARGET_COLLISION, detail=detail)
-    return [refusal(by_certificate[name]) for name in senders]
 
 
 class ClusterSelection(Section):

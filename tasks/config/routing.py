@@ -36,9 +36,10 @@ class Routing:
         return [route for route in found if _goes_to(route, certificate, namespace)]
 
     def routes_to(self, certificate: str, target: SecretRef) -> list[Route]:
-        """Return the routes that write a certificate under this name."""
+        """Return the routes that write a certificate under this name; those of the configuration first."""
         routes = self.routes(certificate, target.namespace)
-        return [route for route in routes if _writes(route, certificate, target)]
+        found = [route for route in routes if _writes(route, certificate, target)]
+        return sorted(found, key=lambda route: bool(route.granted_by))
 
     def leads_to(self, certificate: str, target: SecretRef) -> bool:
         """Return whether a route writes a certificate under this name."""

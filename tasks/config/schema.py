@@ -11,6 +11,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import AfterValidator, Field, StrictBool, StrictFloat, StrictInt
 
 from tasks.config import rules, values
+from tasks.config.collisions import collides, with_collisions
 from tasks.config.metadata import AllowedMetadata, Metadata
 from tasks.config.routes import (
     Hostname,
@@ -22,7 +23,6 @@ from tasks.config.routes import (
     SharedHostnames,
     SharedRoute,
     selects,
-    with_collisions,
 )
 from tasks.config.section import Section
 from tasks.config.self_service import GrantedRoute, Limit
@@ -108,9 +108,20 @@ class Cluster(Section):
         return any(route.has_placeholders or route.namespace_selector for route in self.routes)
 
     def selectors_of(self, certificate: str | None) -> tuple[str, ...]:
-        """Return the selectors of namespaces in the routes that send it, or in all for None; sorted."""
-        routes = (one for one in self.routes if certificate is None or one.sends(certificate))
+        """Return the selectors of namespaces that decide where a certificate goes, or all for None; sorted.
+
+        They are those of the routes that send it, and of those that may write another one under its name.
+        """
+        routes: Iterable[Route] = self.routes
+        if certificate is not None:
+            sending = [one for one in self.routes if one.sends(certificate)]
+            names = [name for one in sending for name in one.written_names(certificate)]
+            routes = (one for one in self.routes if one in sending or one.may_write_under(names))
         return tuple(sorted({route.selector for route in routes} - {""}))
+
+    def collides(self, certificate: str, available: PatternIndex) -> bool:
+        """Return whether another certificate that OPS has may be written over a copy of this one."""
+        return self.collides_late and collides(self.routes, certificate, available)
 
     def with_selected(self, found: Mapping[str, tuple[str, ...]]) -> "Cluster":
         """Return the cluster with the namespaces that have the labels, by selector."""
@@ -298,7 +309,9 @@ class SyncConfig(Section):
 
         Raises ConfigError if it is unknown.
         """
-        chosen = tuple(c for c in self.clusters if cluster in (None, c.name))
+        if cluster is None:
+            return self.clusters  # none yet, it may be, where they announce themselves
+        chosen = tuple(c for c in self.clusters if c.name == cluster)
         if not chosen:
             known = ", ".join(c.name for c in self.clusters)
             raise ConfigError(f"cluster={cluster!r}: no such cluster; known are: {known}")

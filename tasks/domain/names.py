@@ -105,7 +105,9 @@ def overlap(one: str, other: str) -> bool:
 
 
 def is_host(text: str) -> bool:
-    """Return whether the text is a DNS name or an IP address."""
+    """Return whether the text is a DNS name or an IP address, which has no zone: that may be any text."""
+    if "%" in text:
+        return False
     try:
         ip_address(text)
     except ValueError:

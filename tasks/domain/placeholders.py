@@ -9,7 +9,7 @@ import re
 from tasks.domain import names
 
 PLACEHOLDER = re.compile(r"\{(name|1)\}")
-TAKEN = "{1}"
+TAKEN, OWN_NAME = "{1}", "{name}"
 
 
 def has_placeholder(text: str) -> bool:

@@ -5,6 +5,7 @@ Its status has addresses under `accessProviders`, or, in older releases, under `
 """
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 from tasks.config.discovered import Profile
@@ -13,6 +14,8 @@ from tasks.kube.responses import metadata_of
 
 PROFILES_API = "multicluster.x-k8s.io/v1alpha1"
 """Served and stored by all releases so far."""
+MAX_ADDRESSES, MAX_ADDRESS_LENGTH = 8, 300
+"""Maximum number of addresses that are compared, and of characters in each; others are left out."""
 PROVIDERS = ("accessProviders", "credentialProviders")
 
 
@@ -30,7 +33,8 @@ def parse_profile(item: Any) -> Profile | None:
         return None
     given = labels if isinstance(labels, dict) else {}
     texts = {key: text for key, text in given.items() if isinstance(text, str)}
-    return Profile(name, texts, tuple(dict.fromkeys(_addresses(item))))
+    addresses = islice(dict.fromkeys(_addresses(item)), MAX_ADDRESSES)
+    return Profile(name, texts, tuple(addresses))
 
 
 def _addresses(item: dict[str, Any]) -> Iterator[str]:
@@ -41,5 +45,5 @@ def _addresses(item: dict[str, Any]) -> Iterator[str]:
         for one in providers if isinstance(providers, list) else ():
             cluster = one.get("cluster") if isinstance(one, dict) else None
             server = cluster.get("server") if isinstance(cluster, dict) else None
-            if isinstance(server, str) and server:
+            if isinstance(server, str) and 0 < len(server) <= MAX_ADDRESS_LENGTH:
                 yield server

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from tasks.domain.models import Failure, Plan, SecretRef, TargetSecret
+from tasks.domain.models import Change, Failure, Plan, SecretRef, TargetSecret
 from tasks.domain.reasons import Reason
 
 
@@ -19,6 +19,8 @@ class ObservedState:
     unread_sources: frozenset[str] = frozenset()
     """Certificates on OPS that had to be read, and could not be."""
     failures: list[Failure] = field(default_factory=list)
+    is_partial: bool = False
+    """It is not known which namespaces have the labels of a route."""
     is_kept: bool = False
     """It is used beyond this sync, so what is written is noted in it."""
 
@@ -38,10 +40,15 @@ class ObservedState:
         changes = tuple(
             row
             for row in plan.changes
-            if row.reason is Reason.INVALID_TARGET_NAME or self._has_observed(row.target)
+            if row.reason is Reason.INVALID_TARGET_NAME
+            or (self._has_observed(row.target) and not self._may_be_contested(row))
         )
         unread = {target: name for target, name in plan.unread.items() if self._has_observed(target)}
         return plan.model_copy(update={"changes": changes, "unread": unread})
+
+    def _may_be_contested(self, row: Change) -> bool:
+        """Whether another certificate's copy would be replaced, which a route by label may send still."""
+        return self.is_partial and row.reason is Reason.SOURCE_CHANGED
 
     def _has_observed(self, target: SecretRef) -> bool:
         return target.namespace in self.namespaces and target not in self.unreadable

@@ -25,6 +25,7 @@ from tasks.kube.pool import access_of
 from tasks.kube.secret_manifest import tls_secret_manifest
 from tasks.kubeconfig.reader import MAX_CONNECTIONS, Access, connect, contexts
 from tasks.plan import ownership
+from tasks.plan.spec import SyncSpec
 from tasks.plan.unrouted import concerned_by, without_unrouted
 from tasks.preflight import diagnose
 from tasks.preflight.diagnose import DryRunResult
@@ -200,7 +201,7 @@ def _check_target(probe: _Probe, cluster: Cluster, config: SyncConfig, ops: str)
             return
         probe.check = Check.RIGHTS
         if cluster.selectors_of(None):
-            chosen = select(client, cluster)
+            chosen = select(client, SyncSpec(config, cluster, SourceSnapshot()))
             probe.findings += selection_findings(cluster, chosen, client.user)
             bound = {one: tuple(set(names) & {*chosen.bound}) for one, names in chosen.found.items()}
             cluster = cluster.with_selected(bound)

@@ -23,6 +23,9 @@ SECONDS = 2.0
 MAX_CONCURRENCY = 500
 """Maximum number of addresses that are probed at the same time, a thread for each."""
 
+MAX_SERIAL_BITS = 160
+"""RFC 5280, section 4.1.2.2: at most 20 octets."""
+
 LATE = f"no answer in {SECONDS:.0f} s"
 ERRORS: tuple[tuple[type[Exception], str], ...] = (
     (TimeoutError, LATE),
@@ -90,9 +93,11 @@ def _left(deadline: float) -> float:
 
 
 def read_leaf(der: bytes) -> ServedCertificate:
-    """Parse a certificate. Raises ValueError if it is none."""
+    """Parse a certificate. Raises ValueError if it is none, or its serial number is too long."""
     with without_warnings:
         leaf = x509.load_der_x509_certificate(der)
+        if leaf.serial_number.bit_length() > MAX_SERIAL_BITS:  # a report would show all of it
+            raise ValueError("too long a serial number")
         return ServedCertificate(
             sha256=leaf.fingerprint(hashes.SHA256()).hex(),
             serial=f"{leaf.serial_number:x}",

@@ -53,7 +53,7 @@ class SecretApplier:
     def _routed(self) -> dict[SecretRef, RoutedCopy]:
         """Made only where a Secret has changed since the plan was made, or routes give metadata."""
         routed = self._spec.cluster.routed_copies(self._spec.snapshot.names, self._spec.explicit_certificate)
-        return {one.target: one for one in routed}
+        return {one.target: one for one in routed if not one.refusal}
 
     def apply(self, secret: dict[str, Any] | None, change: Change) -> Change | None:
         """Write one Secret. After a conflict or an unknown outcome, read both sides again and decide anew.

@@ -23,8 +23,8 @@ from tasks.target.read import list_namespaces
 MAX_SELECTED = 100
 """Maximum number of namespaces of one cluster that a selector may match."""
 SERVICE_ACCOUNT = re.compile(r"system:serviceaccount:([-a-z0-9]{1,63}):([-.a-z0-9]{1,253})")
-RECEIVER_SUFFIX = "-receiver"
-"""The ClusterRole that owners bind has the name of our account, and this suffix."""
+MAX_COPIES = 10_000
+"""Maximum number of copies of one cluster that a selector may define."""
 
 
 class Selection(NamedTuple):
@@ -42,13 +42,13 @@ class Selection(NamedTuple):
         return frozenset(one for several in self.found.values() for one in several)
 
 
-def select(target: ClusterClient, cluster: Cluster, certificate: str | None = None) -> Selection:
+def select(target: ClusterClient, spec: SyncSpec) -> Selection:
     """Ask for the namespaces of each selector, and for those that are bound. Raises transient ClusterErrors.
 
-    With `certificate`, only the selectors of routes that send it count.
+    Where a run is for one certificate, only the selectors that decide where it goes count.
     """
     found, failures, warnings = dict[str, tuple[str, ...]](), list[Failure](), list[str]()
-    for selector in cluster.selectors_of(certificate):
+    for selector in spec.cluster.selectors_of(spec.certificate):
         try:
             names = sorted(target.namespaces(selector))
         except ClusterError as error:
@@ -57,35 +57,39 @@ def select(target: ClusterClient, cluster: Cluster, certificate: str | None = No
         if barred := [one for one in names if is_protected(one)]:
             warnings.append(f"protected namespaces with {selector} get nothing: {join_limited(barred)}")
         names = [one for one in names if not is_protected(one)]
-        if len(names) > MAX_SELECTED:
-            failures.append(_too_wide(cluster, selector, len(names)))
+        if too_many := _too_many(spec, selector, len(names)):
+            failures.append(_too_wide(spec.cluster, selector, too_many))
         else:
             found[selector] = tuple(names)
     try:
-        bound = tuple(sorted(target.namespaces_with_binding(account_of(target.user)[1])))
+        bound = tuple(sorted(target.namespaces_with_binding(binding_name(target.user))))
     except ClusterError as error:
         _keep(error, failures)
-        bound = ()
+        return Selection({}, (), tuple(failures), tuple(warnings))
     return Selection(found, bound, tuple(failures), tuple(warnings))
 
 
 def list_selected(
     target: ClusterClient, spec: SyncSpec, observed: ObservedState
 ) -> tuple[SyncSpec, Selection]:
-    """List the Secrets of the namespaces that are labelled or bound. Returns the spec with what was listed.
+    """List the Secrets of bound namespaces. Returns the spec with those that have the label, too.
 
     Raises ClusterError after a transient failure.
     """
-    chosen = select(target, spec.cluster, spec.certificate)
-    unbound = _list(target, chosen.labelled - observed.namespaces, observed)
-    others = _list(target, {*chosen.bound} - chosen.labelled - observed.namespaces, observed)
+    chosen = select(target, spec)
+    bound = {*chosen.bound}
     observed.failures += chosen.failures
-    observed.failures += (with_binding(one, target.user) for one in unbound)
-    observed.failures += (one for one in others if one.code is not FailureCode.FORBIDDEN)
+    observed.failures += (_unbound(spec, one, target.user) for one in sorted(chosen.labelled - bound))
+    for failure in _list(target, bound - observed.namespaces, observed):
+        if failure.code is not FailureCode.FORBIDDEN:
+            observed.failures.append(failure)
+        elif (namespace := failure.what.rpartition(" ")[2]) in chosen.labelled:  # another role is bound
+            observed.failures.append(_unbound(spec, namespace, target.user))
+    there = bound & observed.namespaces
     found = {
-        selector: tuple(one for one in names if one in observed.namespaces)
-        for selector, names in chosen.found.items()
+        selector: tuple(one for one in names if one in there) for selector, names in chosen.found.items()
     }
+    observed.is_partial = bool(chosen.failures)
     return replace(spec, cluster=spec.cluster.with_selected(found)), chosen._replace(found=found)
 
 
@@ -97,14 +101,21 @@ def _list(target: ClusterClient, namespaces: AbstractSet[str], observed: Observe
     return part.failures
 
 
-def with_binding(failure: Failure, user: str) -> Failure:
-    """Return the failure; where a namespace did not let us, with the command by which its owner does."""
-    if failure.code is not FailureCode.FORBIDDEN:
-        return failure
-    namespace = failure.what.rpartition(" ")[2]
-    return failure.model_copy(
-        update={"detail": f"labelled, and not bound: {binding_command(namespace, user)}"}
+def _unbound(spec: SyncSpec, namespace: str, user: str) -> Failure:
+    return Failure(
+        code=FailureCode.FORBIDDEN,
+        cluster=spec.cluster.name,
+        what=f"list secrets in {namespace}",
+        detail=f"labelled, and not bound: {binding_command(namespace, user)}",
     )
+
+
+def binding_name(user: str) -> str:
+    """Return the name that a RoleBinding to us must have, which is that of the ClusterRole, too.
+
+    That of a Role for a namespace in a route has another name: it allows no label to decide.
+    """
+    return f"{account_of(user)[1]}-receiver"
 
 
 def binding_command(namespace: str, user: str) -> str:
@@ -114,8 +125,8 @@ def binding_command(namespace: str, user: str) -> str:
     """
     where, name = account_of(user)
     who = f"--serviceaccount={where}:{name}" if where else "--user=USER"
-    role = f"--clusterrole={name}{RECEIVER_SUFFIX}"
-    return f"kubectl --namespace {namespace} create rolebinding {name} {role} {who}"
+    role = binding_name(user)
+    return f"kubectl --namespace {namespace} create rolebinding {role} --clusterrole={role} {who}"
 
 
 def account_of(user: str) -> tuple[str, str]:
@@ -130,10 +141,21 @@ def _keep(error: ClusterError, failures: list[Failure]) -> None:
     failures.append(error.failure)
 
 
-def _too_wide(cluster: Cluster, selector: str, count: int) -> Failure:
+def _too_many(spec: SyncSpec, selector: str, namespaces: int) -> str:
+    """Return what exceeds a limit; empty where nothing does."""
+    if namespaces > MAX_SELECTED:
+        return f"{namespaces:,} namespaces; at most {MAX_SELECTED} may have it"
+    routes = [route for route in spec.cluster.routes if route.selector == selector]
+    names = spec.snapshot.names
+    certificates = sum(len(names.overlapping(one)) for route in routes for one in route.certificates)
+    copies = certificates * namespaces
+    return f"{copies:,} copies; at most {MAX_COPIES:,} may result" if copies > MAX_COPIES else ""
+
+
+def _too_wide(cluster: Cluster, selector: str, detail: str) -> Failure:
     return Failure(
         code=FailureCode.SELECTOR_TOO_WIDE,
         cluster=cluster.name,
         what=f"list namespaces with {selector}",
-        detail=f"{count:,} namespaces; at most {MAX_SELECTED} may have it, so none of them gets anything",
+        detail=f"{detail}, so none of them gets anything",
     )

@@ -236,9 +236,7 @@ class Renewal:
 
     def _collides(self, name: str) -> bool:
         """Whether another certificate of OPS has a copy of the same name, as far as placeholders tell."""
-        cluster = self.spec.cluster
-        routed = cluster.routed_copies(self.spec.snapshot.names) if cluster.collides_late else ()
-        return any(one.refusal for one in routed if one.certificate == name)
+        return self.spec.cluster.collides(name, self.spec.snapshot.names)
 
     def _creates(self) -> bool:
         """Whether a copy is missing, as far as is known."""

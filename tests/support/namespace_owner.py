@@ -12,7 +12,7 @@ BINDINGS = "/apis/rbac.authorization.k8s.io/v1/namespaces/{}/rolebindings"
 BINDING: Manifest = {
     "apiVersion": "rbac.authorization.k8s.io/v1",
     "kind": "RoleBinding",
-    "metadata": {"name": "tls-sync"},
+    "metadata": {"name": "tls-sync-receiver"},
     "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "tls-sync-receiver"},
     "subjects": [{"kind": "ServiceAccount", "name": "tls-sync", "namespace": "tls-sync"}],
 }
@@ -37,8 +37,8 @@ class NamespaceOwner:
         path = BINDINGS.format(self.namespace)
         if on:
             self.admin.ensure(BINDING, self.namespace)
-        elif self.admin.found(f"{path}/tls-sync"):
-            self.admin.delete(f"{path}/tls-sync")
+        elif self.admin.found(f"{path}/tls-sync-receiver"):
+            self.admin.delete(f"{path}/tls-sync-receiver")
         until(f"bound is {on}", lambda: self.may_list == on)
 
     @property

@@ -275,3 +275,9 @@ def test_the_example_of_the_guide_serves_a_cluster(path: str) -> None:
     (cluster,) = expand(config, [Profile("edge-7", PRD)]).config.clusters
     assert (cluster.wave, cluster.hostnames) == (3, ("*.prd.example.org",))
     assert cluster.namespaces_of("homarr-prd-tls") == ("homarr",)
+
+
+def test_without_any_cluster_yet_nothing_is_refused() -> None:
+    """Whoever begins with announced clusters gets a report that says what is announced, and no error."""
+    config = parse_config(document())
+    assert config.named(None) == config.select(RunParameters()) == ()

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from tasks.config.explain import explain
 from tasks.config.load import parse_config
+from tasks.config.routes import Route
 from tasks.config.routing import Routing
 from tasks.config.schema import Cluster, SyncConfig
 from tasks.domain import names
@@ -257,3 +258,38 @@ def test_an_explanation_names_the_label() -> None:
     """Which namespaces have it, the target tells."""
     (line, *_) = explain(config(BY_LABEL), "dev", "homarr-dev-tls")[1:]
     assert line.endswith("to namespaces of dev with the label receives=web, where it is bound")
+
+
+ROUTES_OF_ALL_KINDS: st.SearchStrategy[list[dict[str, Any]]] = st.lists(
+    st.builds(
+        dict,
+        certificates=st.lists(st.sampled_from(["*-tls", "a*-tls", "*b-tls"]), min_size=1, max_size=2),
+        namespaces=st.sampled_from([["{1}-dev"], ["{name}", "{1}-dev"]]),
+        allowedNamespaces=st.just(["a-dev", "ab-dev", "a-tls"]),
+        name=st.sampled_from(["{name}", "tls", "{1}-tls", "x-{1}", "{name}-{1}"]),
+    ),
+    min_size=1,
+    max_size=3,
+)
+
+
+@law
+@given(ROUTES_OF_ALL_KINDS, st.sets(st.sampled_from(["a-tls", "ab-tls", "b-tls", "x-a-tls", "aab-tls"])))
+def test_a_renewal_asks_few_routes_and_sees_each_collision(
+    routes: list[dict[str, Any]], held: set[str]
+) -> None:
+    """What the watcher asks of one certificate agrees with the list of all copies."""
+    to = config({"certificates": ["other"], "namespaces": ["web"]}).clusters[0]
+    to = to.model_copy(update={"routes": tuple(map(Route.model_validate, routes))})
+    available = PatternIndex(held)
+    refused = {one.certificate for one in to.routed_copies(available) if one.refusal}
+    assert {name for name in held if to.collides(name, available)} == refused
+
+
+def test_selectors_that_may_write_the_same_name_count_for_a_certificate() -> None:
+    """A run for one certificate asks for labels of routes that could put another one under its name."""
+    shared = {**BY_LABEL, "certificates": ["web-tls"], "name": "shared"}
+    elsewhere = {**BY_LABEL, "certificates": ["web-tls"], "namespaceSelector": {"receives": "api"}}
+    own = {"certificates": ["api-tls"], "namespaces": ["api"], "name": "shared"}
+    assert cluster(shared, elsewhere, own).selectors_of("api-tls") == ("receives=web",)
+    assert cluster(shared, elsewhere, own).selectors_of("other-tls") == ()

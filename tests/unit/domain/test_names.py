@@ -263,7 +263,9 @@ def test_host_is_a_name_or_an_address(text: str) -> None:
     assert names.is_host(text)
 
 
-@pytest.mark.parametrize("text", ["", "a..b", "ho st", "-a", "a_b", "ünï.example", "1.2.3.4:5", "[::1]"])
+@pytest.mark.parametrize(
+    "text", ["", "a..b", "ho st", "-a", "a_b", "ünï.example", "1.2.3.4:5", "[::1]", "fe80::1%<b>"]
+)
 def test_host_is_refused(text: str) -> None:
     """Any other text is refused."""
     assert not names.is_host(text)

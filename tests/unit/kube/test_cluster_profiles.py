@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tasks.config.discovered import Profile
-from tasks.kube.cluster_profiles import parse_profile, parse_profiles
+from tasks.kube.cluster_profiles import MAX_ADDRESSES, parse_profile, parse_profiles
 from tests.support.cluster_profiles import profile
 
 
@@ -48,3 +48,14 @@ def test_malformed_parts_are_left_out(status: Any, labels: Any) -> None:
     assert parse_profile({"metadata": {"name": "edge-1", "labels": labels}, "status": status}) == Profile(
         "edge-1"
     )
+
+
+def test_of_many_or_long_addresses_few_are_kept() -> None:
+    """Whoever writes profiles does not choose how much memory a run takes."""
+    given = profile("edge-1", {}, "https://" + "a" * 300)
+    assert parse_profile(given) == Profile("edge-1", {"x-k8s.io/cluster-manager": "fleet"})
+    servers = [{"cluster": {"server": f"https://{number}.example.org"}} for number in range(99)]
+    given["status"]["accessProviders"] = servers
+    found = parse_profile(given)
+    assert found
+    assert len(found.addresses) == MAX_ADDRESSES

@@ -159,3 +159,12 @@ def test_an_invalid_certificate_is_an_error() -> None:
     """Bytes that are no certificate raise ValueError."""
     with pytest.raises(ValueError, match=r"\w"):
         read_leaf(b"nothing of the kind")
+
+
+def test_a_serial_number_that_no_authority_gives_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A foreign server does not choose how long a report gets: RFC 5280 allows 20 octets."""
+    assert tls_probe.MAX_SERIAL_BITS == 160
+    leaf = ISSUER.leaf(pki.new_key(), (NAME,)).public_bytes(Encoding.DER)
+    monkeypatch.setattr(tls_probe, "MAX_SERIAL_BITS", 8)
+    with pytest.raises(ValueError, match="serial"):
+        read_leaf(leaf)

@@ -243,7 +243,7 @@ def test_a_role_for_labelled_namespaces_is_bound_to_nobody(prune: bool) -> None:
     assert {verb for rule in selector["rules"] for verb in rule["verbs"]} == {"list"}
     assert [rule["resources"] for rule in selector["rules"]] == [["namespaces"], ["rolebindings"]]
     assert binding_command("web", "system:serviceaccount:tls-sync:tls-sync") == (
-        "kubectl --namespace web create rolebinding tls-sync --clusterrole=tls-sync-receiver "
+        "kubectl --namespace web create rolebinding tls-sync-receiver --clusterrole=tls-sync-receiver "
         "--serviceaccount=tls-sync:tls-sync"
     )
 
@@ -254,16 +254,17 @@ def test_another_account_may_list_its_own_bindings() -> None:
     (selector,) = (
         one for one in found if one["metadata"]["name"] == "tls-sync-web-selector" and "rules" in one
     )
-    assert [rule.get("resourceNames") for rule in selector["rules"]] == [None, ["tls-sync-web"]]
+    assert [rule.get("resourceNames") for rule in selector["rules"]] == [None, ["tls-sync-web-receiver"]]
     command = binding_command("web", "system:serviceaccount:tls-sync-web:tls-sync-web").split()
-    assert command[command.index("rolebinding") + 1] == "tls-sync-web"
+    assert command[command.index("rolebinding") + 1] == "tls-sync-web-receiver"
     assert "--clusterrole=tls-sync-web-receiver" in command
 
 
 def test_a_user_that_is_no_service_account_is_bound_by_its_name() -> None:
     """An exec plugin or a client certificate has a user name, which a server's text is not shown for."""
     assert binding_command("web", "tls-sync@example.org") == (
-        "kubectl --namespace web create rolebinding tls-sync --clusterrole=tls-sync-receiver --user=USER"
+        "kubectl --namespace web create rolebinding tls-sync-receiver "
+        "--clusterrole=tls-sync-receiver --user=USER"
     )
 
 
