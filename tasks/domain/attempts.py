@@ -9,12 +9,13 @@ def with_earlier_writes(report: ClusterReport, earlier: tuple[Change, ...]) -> C
 
     A later attempt finds such a copy in sync or, if it fails early, does not find it at all.
     """
-    written = {change.target: change for change in earlier}
-    rows = {change.target: change for change in report.changes}
-    for target, change in written.items():
-        now = rows.get(target)
+    if not earlier:
+        return report
+    rows = {change.key: change for change in report.changes}
+    for change in earlier:
+        now = rows.get(change.key)
         if now is None or (now.action is Action.KEEP and now.reason is Reason.IN_SYNC):
-            rows[target] = change
+            rows[change.key] = change
     return report.model_copy(update={"changes": tuple(rows.values())})
 
 

@@ -433,6 +433,11 @@ class Change(Row):
     applied: bool = False
 
     @property
+    def key(self) -> tuple[SecretRef, str]:
+        """What no other row of the cluster has: a refused request may name the target of another row."""
+        return self.target, self.certificate
+
+    @property
     def writes(self) -> bool:
         return self.action in WRITES
 

@@ -128,7 +128,7 @@ def ensure_safe_prune(
 
     `newer` is what `copies_newer_than_ops` says of all clusters of the run.
     """
-    listed = {row.target: row for row in report.changes}
+    listed = {row.key: row for row in report.changes}
     if not spec.cluster.prune or spec.certificate or spec.dry_run:
         raise UnsafePlan("this run may not prune this cluster")
     if (plan.deletes or plan.records) and (newer or clock.problem or not report.ok):
@@ -136,7 +136,7 @@ def ensure_safe_prune(
     if _limit_exceeded(plan.deletes, report):
         raise UnsafePlan("more deletions than one run may make")
     for row in (*plan.deletes, *plan.records):
-        rules = _rules(row, listed.get(row.target), spec.snapshot, clock.now)
+        rules = _rules(row, listed.get(row.key), spec.snapshot, clock.now)
         broken = [rule for rule, holds in rules.items() if not holds]
         if broken:
             raise UnsafePlan(f"{row.target}: {', '.join(broken)}")
@@ -159,7 +159,7 @@ def _rules(row: Change, found: Change | None, snapshot: SourceSnapshot, now: dat
 
 def with_outcome(report: ClusterReport, done: Iterable[Change], failures: Iterable[Failure]) -> ClusterReport:
     """The report of a cluster, with what was done about its orphans."""
-    rows = {change.target: change for change in report.changes} | {row.target: row for row in done}
+    rows = {row.key: row for row in (*report.changes, *done)}
     return report.model_copy(
         update={"changes": tuple(rows.values()), "failures": (*report.failures, *failures)}
     )

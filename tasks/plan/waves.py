@@ -140,19 +140,17 @@ def _wanted(spec: SyncSpec, snapshot: SourceSnapshot, report: ClusterReport | No
     Whether a listed Secret is fit is known where it was read, in this process or another one. So one that a
     glob routes counts where the report has a row, and where the cluster failed or has no report.
     """
-    rows = {row.target for row in report.changes} if report and not report.failures else None
-
-    beyond = {
-        (row.target, row.certificate) for row in (report.changes if report else ()) if row.reason in REQUESTS
-    }
+    rows = {row.key for row in report.changes} if report and not report.failures else None
+    beyond = {row.key for row in (report.changes if report else ()) if row.reason in REQUESTS}
 
     def is_wanted(want: RoutedCopy) -> bool:
-        if (want.target, want.certificate) in beyond:
+        key = want.target, want.certificate
+        if key in beyond or want.refusal in REQUESTS:
             return False
         if want.literal:
             return True
         source = snapshot.entries.get(want.certificate)
-        is_listed = isinstance(source, ListedSecret) and (rows is None or want.target in rows)
+        is_listed = isinstance(source, ListedSecret) and (rows is None or key in rows)
         return isinstance(source, Certificate) or is_listed
 
     cluster = spec.cluster.with_selected(report.selected if report else {})

@@ -54,21 +54,29 @@ class _Cluster:
 
     def __init__(self) -> None:
         self._reports: list[ClusterReport] = []
-        self._rows: dict[SecretRef, Change] = {}
+        self._rows: dict[tuple[SecretRef, str], Change] = {}
         self._failures: dict[str | None, tuple[Failure, ...]] = {}
         """By the only certificate of the report."""
 
     def add(self, report: ClusterReport, certificate: str | None) -> None:
         """Add a newer report. It makes up for what failed before, if it is for all that had failed."""
         self._reports.append(report)
-        for row in report.changes:
-            older = self._rows.get(row.target)
-            is_kept = row.action is Action.KEEP and row.reason is Reason.IN_SYNC
-            if not (older and older.applied and is_kept):  # that it was written says more
-                self._rows[row.target] = row
         if certificate is None:
             self._failures.clear()
+            self._drop_outdated(report)
+        for row in report.changes:
+            older = self._rows.get(row.key)
+            is_kept = row.action is Action.KEEP and row.reason is Reason.IN_SYNC
+            if not (older and older.applied and is_kept):  # that it was written says more
+                self._rows[row.key] = row
         self._failures[certificate] = report.failures
+
+    def _drop_outdated(self, report: ClusterReport) -> None:
+        """A report of all certificates has all rows of its targets; what was written before is still told."""
+        known, targets = {row.key for row in report.changes}, {row.target for row in report.changes}
+        for key, row in tuple(self._rows.items()):
+            if row.target in targets and key not in known and not row.applied:
+                del self._rows[key]
 
     def merged(self) -> ClusterReport:
         failures = (failure for several in self._failures.values() for failure in several)

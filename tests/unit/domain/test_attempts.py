@@ -1,5 +1,7 @@
 """The report of a cluster after several attempts."""
 
+from dataclasses import replace
+
 from tasks.domain.attempts import with_earlier_writes, writes_of
 from tasks.domain.models import Action, Change, ClusterReport, SecretRef
 from tasks.domain.reasons import Reason
@@ -43,3 +45,11 @@ def test_only_what_was_written_is_carried_on() -> None:
 def test_without_an_earlier_attempt_the_report_is_the_report() -> None:
     """Without an earlier attempt the rows and their order are unchanged."""
     assert with_earlier_writes(report(PLANNED, IN_SYNC), ()) == report(PLANNED, IN_SYNC)
+
+
+def test_a_refused_request_hides_no_write() -> None:
+    """Its row names the target that another certificate was written to, in this attempt or an earlier one."""
+    refused = replace(change("web-tls", Action.NOTHING, Reason.REQUEST_CONFLICT), certificate="asking-tls")
+    assert with_earlier_writes(report(CREATED, refused), ()).changes == (CREATED, refused)
+    now = with_earlier_writes(report(IN_SYNC, refused), (CREATED,))
+    assert now.changes == (CREATED, refused)

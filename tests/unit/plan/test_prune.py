@@ -735,3 +735,16 @@ def test_the_report_says_what_was_deleted() -> None:
     assert [row.effective_version for row in done.changes if row.action is Action.DELETE] == [None]
     assert done.ok
     assert undone.ok
+
+
+def test_a_refused_request_hides_nothing_from_pruning() -> None:
+    """Its row may name the target of a copy: that copy's row stays in the report, and is what is checked."""
+    spec, report = world()
+    (one,) = planned((spec, report))
+    gone = replace(
+        one.deletes[0], action=Action.NOTHING, reason=Reason.REQUEST_CONFLICT, certificate="asks", uid=None
+    )
+    with_request = report.model_copy(update={"changes": (*report.changes, gone)})
+    safe(one, spec, with_request)
+    assert set(with_outcome(with_request, (), ()).changes) == {*report.changes, gone}
+    assert len(with_outcome(with_request, one.deletes, ()).changes) == len(report.changes) + 1

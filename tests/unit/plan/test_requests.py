@@ -14,18 +14,22 @@ from tasks.domain.models import (
     Action,
     ClusterReport,
     CopyRequest,
+    ListedSecret,
     RefusedRequest,
     SecretRef,
     SourceSnapshot,
 )
 from tasks.domain.names import matches
 from tasks.domain.reasons import Reason
-from tasks.plan.decide import make_plan
+from tasks.kube.client import ClusterClient
+from tasks.plan.decide import make_plan, refused
 from tasks.plan.note import Rules, note_of
+from tasks.plan.observed import ObservedState
 from tasks.plan.requests import UNKNOWN, granted, without_requests
 from tasks.plan.safety import UnsafePlan, ensure_safe
 from tasks.plan.spec import SyncSpec
 from tasks.plan.waves import Share, share_of
+from tasks.target.apply import SecretApplier
 from tests.support.factories import (
     NOW,
     SOURCE_NAMESPACE,
@@ -302,6 +306,38 @@ def test_a_route_that_selects_namespaces_wins_too(
     told = ClusterReport(cluster="dev", changes=done, selected={"team=web": ("web",)})
     assert told.ok
     assert share_of([SyncSpec(config, config.clusters[0], found)], [told]) == Share(2, 0)
+
+
+def test_a_refused_request_makes_no_copy_wanted() -> None:
+    """Where a glob sends an unfit Secret under this name, its row stands for no copy of that one."""
+    route = {"certificates": ["api-*"], "name": "web-{1}", **BY_LABEL}
+    ref = SecretRef(namespace=SOURCE_NAMESPACE, name="api-a-tls")
+    listed = ListedSecret(ref=ref, uid="u", resource_version="7", written="then")
+    given = snapshot(listed, certificate("web-a-tls"), requests=(asks("dev/web"),), cluster_id="x")
+    config, found = granted(configuration(WEB, routes=[route]), given)
+    dev, selected = config.clusters[0], {"team=web": ("web",)}
+    wants = dev.with_selected(selected).routed_copies(found.names)
+    rows = tuple(refused(one, one.refusal, None) for one in wants if one.refusal)
+    assert [row.reason for row in rows] == [CONFLICT]
+    spec = SyncSpec(config, dev, found)
+    assert share_of([spec], [ClusterReport(cluster="dev", changes=rows, selected=selected)]) == Share(0, 0)
+    unfit = replace(spec, snapshot=found.corrected({"api-a-tls": rejection("api-a-tls")}))
+    failed = ClusterReport(cluster="dev", failures=(failure(),), selected=selected)
+    assert share_of([unfit], [failed]) == Share(0, 0)
+
+
+@pytest.mark.parametrize("asking", [(), (asks("dev/web"),)])
+def test_a_refused_request_changes_nothing_of_what_a_route_writes(asking: tuple[CopyRequest, ...]) -> None:
+    """The copy that labels of a namespace lead there has its route's certificate and metadata."""
+    metadata = {"labels": {"team": "web"}}
+    route = {"certificates": ["api-tls"], "name": "web-a-tls", "metadata": metadata, **BY_LABEL}
+    limited = configuration(WEB, routes=[route], allowedMetadata={"labels": ["team"]})
+    config, found = granted(limited, ops(*asking))
+    dev = config.clusters[0].with_selected({"team=web": ("web",)})
+    none = ClusterClient.__new__(ClusterClient)
+    applier = SecretApplier(None, none, SyncSpec(config, dev, found), ObservedState())
+    want = applier._routed[SecretRef(namespace="web", name="web-a-tls")]
+    assert (want.certificate, want.metadata.labels) == ("api-tls", metadata["labels"])
 
 
 def test_what_goes_beyond_a_limit_holds_no_wave() -> None:

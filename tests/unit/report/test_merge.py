@@ -46,6 +46,17 @@ def test_the_newest_row_of_a_copy_counts_unless_it_only_keeps() -> None:
     assert dev.changes == (first,)
 
 
+def test_a_refused_request_hides_no_row_of_its_target() -> None:
+    """Reports of two certificates may have rows of one target; one of all certificates has those of now."""
+    refused = replace(
+        row("a"), certificate="b", action=Action.NOTHING, reason=Reason.REQUEST_CONFLICT, applied=False
+    )
+    reports = [of("a", cluster_report("dev", row("a"))), of("b", cluster_report("dev", refused))]
+    assert set(merged(reports).clusters[0].changes) == {row("a"), refused}
+    withdrawn = of(None, cluster_report("dev", row("a", Reason.IN_SYNC)))
+    assert merged([*reports, withdrawn]).clusters[0].changes == (row("a"),)
+
+
 def test_a_failure_remains_until_a_report_of_the_same_makes_up_for_it() -> None:
     """A later success of another certificate does not hide it; one of all certificates does."""
     failed = of("a", cluster_report("dev", failures=(failure(),)))
