@@ -136,24 +136,27 @@ class _Target:
         return Routing(self._cluster)
 
     @cached_property
-    def _written(self) -> Mapping[SecretRef, set[str]]:
-        """What configured routes write, and the certificates that they send there."""
+    def _renamed(self) -> Mapping[SecretRef, set[str]]:
+        """What configured routes write under a name of their own, and the certificates that they send there.
+
+        Every other route writes a Secret under its own name, so it can't send another certificate there.
+        """
         found: dict[SecretRef, set[str]] = defaultdict(set)
-        for one in self._cluster.routed_copies(self._names):
+        renaming = tuple(route for route in self._cluster.routes if route.name)
+        for one in self._cluster.model_copy(update={"routes": renaming}).routed_copies(self._names):
             found[one.target].add(one.certificate)
         return found
 
     def is_sent(self, name: str, namespace: str) -> bool:
         """Return whether a configured route sends the copy already, or will once OPS has it."""
-        target = SecretRef(namespace=namespace, name=name)
-        return name in self._written.get(target, ()) or self._routing.leads_to(name, target)
+        return self._routing.leads_to(name, SecretRef(namespace=namespace, name=name))
 
     def grant(
         self, request: CopyRequest, namespace: str, limits: tuple[int, ...]
     ) -> tuple[Reason, str] | None:
         """Grant a copy; if a configured route sends another certificate there, return that."""
         target = SecretRef(namespace=namespace, name=request.secret)
-        if others := self._written.get(target):
+        if others := self._renamed.get(target):
             sent = _some(sorted(others))
             return Reason.REQUEST_CONFLICT, f"a route sends {sent} there under this name"
         (self.granted[namespace, limits][request.secret],) = request.certificates

@@ -42,6 +42,7 @@ from tests.support.factories import (
     snapshot,
     target_secret,
 )
+from tests.support.steps import steps
 
 BEYOND, INVALID, CONFLICT = Reason.REQUEST_BEYOND_LIMITS, Reason.REQUEST_INVALID, Reason.REQUEST_CONFLICT
 WEB = {
@@ -250,6 +251,18 @@ def test_a_configured_route_wins(route: Document, done: set[str], details: list[
     """What it writes is not written twice; a request for another content of it is a conflict."""
     config = configuration(WEB, routes=[route])
     assert outcome(config, asks("dev/web")) == (done, [(CONFLICT, one) for one in details])
+
+
+def test_a_request_costs_no_list_of_what_globs_send() -> None:
+    """Ten times the certificates that a glob sends make a request no dearer: they keep their names."""
+    config = configuration(WEB, routes=[{"certificates": ["zzz-*"], "namespaces": ["web", "other"]}])
+
+    def cost(size: int) -> int:
+        found = ops(asks("dev/web"), names=(*NAMES, *(f"zzz-{number}" for number in range(size))))
+        assert copies(granted(config, found)[0], found) == {"dev/web/web-a-tls"}  # its names are sorted by now
+        return steps(lambda: granted(config, found))
+
+    assert cost(250) < 1.2 * cost(25)
 
 
 def test_what_a_route_sends_needs_no_limit() -> None:
