@@ -29,10 +29,12 @@ def granted(config: SyncConfig, snapshot: SourceSnapshot) -> tuple[SyncConfig, S
         return config, snapshot
     granting = _Granting(config, snapshot)
     refused = [row for request in snapshot.requests for row in granting.refusals(request)]
-    changes: dict[str, object] = {"refused_requests": tuple(refused)}
-    if snapshot.requests_unread and UNKNOWN not in snapshot.warnings:
-        changes["warnings"] = (*snapshot.warnings, UNKNOWN)
-    same = len(changes) == 1 and snapshot.refused_requests == changes["refused_requests"]
+    others = tuple(one for one in snapshot.warnings if one != UNKNOWN)
+    changes: dict[str, object] = {
+        "refused_requests": tuple(refused),
+        "warnings": (*others, UNKNOWN) if snapshot.requests_unread else others,
+    }
+    same = all(getattr(snapshot, name) == value for name, value in changes.items())
     clusters = tuple(map(granting.with_routes, config.clusters))
     granted_config = config.model_copy(update={"clusters": clusters})
     return granted_config, snapshot if same else snapshot.changed(**changes)

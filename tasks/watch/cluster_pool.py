@@ -4,7 +4,6 @@ An isolated cluster is left out until a sync with every certificate has brought 
 """
 
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 
@@ -96,9 +95,14 @@ class ClusterPool:
             entries = tuple(self._out_of_sync.items())
             ended = [(name, one) for name, one in entries if one.has_ended]
             for name, one in entries:
-                if not one.future and one.retry_at <= time.monotonic() and (call := full_sync(name)):
+                if one.is_due and (call := full_sync(name)):
                     one.future, one.missed = self._submit(name, call), False
             return [report for name, one in ended for report in self._finish(name, one)]
+
+    @property
+    def has_due_retry(self) -> bool:
+        with self._lock:
+            return any(one.is_due for one in self._out_of_sync.values())
 
     def _finish(self, name: str, one: OutOfSync) -> list[Ended]:
         """End the isolation of a cluster only if it has missed no change while it was synced."""

@@ -31,6 +31,11 @@ class OutOfSync:
     """Syncs that were slow before that one, and their certificates: their reports are owed, too."""
 
     @property
+    def is_due(self) -> bool:
+        """Whether its retry is to be started now."""
+        return not self.future and self.retry_at <= time.monotonic()
+
+    @property
     def has_ended(self) -> bool:
         """Whether no sync is under way any more, where one was."""
         return self.future is not None and self.future.done() and all(one.done() for _, one in self.earlier)

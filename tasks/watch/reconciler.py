@@ -28,6 +28,7 @@ from tasks.domain.models import (
     without_lacking,
 )
 from tasks.domain.parameters import RunParameters
+from tasks.kube.client import ClusterClient
 from tasks.kube.pool import client_of_source
 from tasks.plan.described import described, with_entries_read
 from tasks.plan.requests import granted
@@ -38,6 +39,7 @@ from tasks.runtime.memory import memory_limit
 from tasks.source.changed import Changed, read_changed
 from tasks.source.known_certificates import KnownCertificates
 from tasks.source.read import list_source
+from tasks.source.statuses import read_statuses
 from tasks.target.remembered import RememberedTargets
 from tasks.watch.announced import AnnouncedConfig
 from tasks.watch.cluster_pool import Call, ClusterPool
@@ -174,9 +176,11 @@ class Reconciler:
             with client_of_source(source, time.monotonic() + CLUSTER_SECONDS) as client:
                 now = datetime.now(UTC)
                 found = read_changed(client, source, name, now, self._certificates, self._requests)
+                if config.self_service and self._snapshot.requests_unread and found.requests is not None:
+                    self._read_requests(config, client)  # Certificates can be read again
         except Exception as error:  # noqa: BLE001  its text could hold anything; the watcher goes on
             return Copied(_unread(config, error))
-        self._correct(name, found)
+        self._correct(config, name, found)
         clusters = self._getting(config, name)  # its Certificate may ask for something else by now
         snapshot, secret = self._snapshot, found.secret
         renewals = self._renewals(config, clusters, snapshot, parameters)
@@ -210,20 +214,57 @@ class Reconciler:
     def _getting(self, config: SyncConfig, name: str) -> list[Cluster]:
         return [one for one in self._with_requests(config).first_wave if one.routes_certificate(name)]
 
-    def _correct(self, name: str, found: Changed) -> None:
-        """Note what OPS has under this name, and what its Certificate asks for."""
+    def _correct(self, config: SyncConfig, name: str, found: Changed) -> None:
+        """Note what OPS has under this name, and what its Certificate asks for; nothing if that is unread."""
         with self._lock:
             assert self._snapshot
             known = self._snapshot
             self._snapshot = known.corrected({name: found.entry})
+            is_unread = bool(config.self_service and found.secret is not None and found.requests is None)
             same = tuple(one for one in known.requests if one.secret == name)
-            if found.requests not in (None, same):
+            if is_unread or found.requests not in (None, same):
                 others = (one for one in known.requests if one.secret != name)
-                asked = sorted((*others, *found.requests), key=lambda one: one.secret)
-                self._snapshot = self._snapshot.changed(requests=tuple(asked))
+                asked = sorted((*others, *(found.requests or ())), key=lambda one: one.secret)
+                unread = known.requests_unread or is_unread
+                self._snapshot = self._snapshot.changed(requests=tuple(asked), requests_unread=unread)
                 self._granted = None
             elif (name in known.entries) != (name in self._snapshot.entries):
                 self._granted = None  # a route may write now what a Certificate asks for
+
+    def _read_requests(self, config: SyncConfig, client: ClusterClient) -> None:
+        """Note what all Certificates ask for now. What is read of single ones meanwhile is newer.
+
+        Raises ClusterError.
+        """
+        before = self._snapshot
+        assert before
+        statuses = read_statuses(client, config.source, self._certificates)
+        with self._lock:
+            assert self._snapshot
+            known = self._snapshot
+            newer = {one.secret for one in {*before.requests} ^ {*known.requests}}
+            listed = (one for one in statuses.requests.found() if one.secret not in newer)
+            single = (one for one in known.requests if one.secret in newer)
+            asked = tuple(sorted((*listed, *single), key=lambda one: one.secret))
+            if (asked, statuses.is_unread) != (known.requests, known.requests_unread):
+                self._snapshot = known.changed(requests=asked, requests_unread=statuses.is_unread)
+                self._granted = None
+
+    def _knows_requests(self, config: SyncConfig) -> bool:
+        """Read what Certificates ask for, if a retry is due; return whether it is known for that.
+
+        No event tells of a Certificate that is deleted without its Secret; a retry would make its copy anew.
+        """
+        if not config.self_service:
+            return True
+        if self._snapshot is None or not self._clusters.has_due_retry:
+            return False
+        try:
+            with client_of_source(config.source, time.monotonic() + NOTE_SECONDS) as client:
+                self._read_requests(config, client)
+        except Exception:  # noqa: BLE001  its text could hold anything; the retry stays due
+            return False
+        return True
 
     def retry_failed(self, publish: Callable[[RunReport], None]) -> None:
         """Start the retries that are due, each with every certificate, and publish the reports of ended ones.
@@ -233,10 +274,11 @@ class Reconciler:
         if not self.out_of_sync:  # as a rule: this is called every second
             return
         config = self._config.load()
+        is_known = self._knows_requests(config)
         clusters = {cluster.name: cluster for cluster in self._with_requests(config).first_wave}
 
         def full_sync(name: str) -> Call | None:
-            if self._snapshot is None:
+            if self._snapshot is None or not is_known:
                 return None
             (renewal,) = self._renewals(
                 config, [clusters[name]], self._snapshot, RunParameters(), explicit=True

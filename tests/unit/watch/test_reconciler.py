@@ -17,6 +17,8 @@ from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import ClusterReport, CopyRequest, RunReport
 from tasks.plan.spec import SyncSpec
 from tasks.source.changed import Changed
+from tasks.source.requests import Requests
+from tasks.source.statuses import empty_statuses
 from tasks.target.remembered import Look
 from tasks.watch import reconciler as reconciler_module
 from tasks.watch import renewal as renewal_module
@@ -53,6 +55,9 @@ class Clusters:
         """What was read last."""
         self.requests: tuple[CopyRequest, ...] = ()
         """What Certificates ask for."""
+        self.are_certificates_readable = True
+        self.while_listing: Callable[[], object] = lambda: None
+        """Called while Certificates are listed again, when what they ask for has been read."""
 
     @staticmethod
     def configured(*clusters: Cluster) -> SyncConfig:
@@ -87,16 +92,26 @@ def clusters(monkeypatch: pytest.MonkeyPatch) -> Clusters:
         clusters.read(name)
         clusters.secret = Secret()
         asked = tuple(one for one in clusters.requests if one.secret == name)
-        return Changed({"web-tls": web, "api-tls": api}[name], clusters.secret, asked)
+        known = asked if clusters.are_certificates_readable else None
+        return Changed({"web-tls": web, "api-tls": api}[name], clusters.secret, known)
 
     def list_source(*_: object) -> object:
         clusters.read("everything")
         return snapshot(web, api, requests=clusters.requests)
 
+    def read_statuses(*_: object) -> object:
+        clusters.read("certificates")
+        asked = Requests()
+        found = clusters.requests * clusters.are_certificates_readable
+        asked.found = lambda: found  # type: ignore[method-assign]
+        clusters.while_listing()
+        return empty_statuses()._replace(requests=asked, is_unread=not clusters.are_certificates_readable)
+
     for name, stand_in in {
         "client_of_source": lambda *_: nullcontext(),
         "read_changed": read_changed,
         "list_source": list_source,
+        "read_statuses": read_statuses,
     }.items():
         monkeypatch.setattr(reconciler_module, name, stand_in)
     monkeypatch.setattr(ReloadedConfig, "load", lambda _: clusters.config)
