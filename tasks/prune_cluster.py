@@ -1,6 +1,6 @@
 """The Prefect task that prunes one cluster, around tasks/target/prune.py, and its fan-out by wave."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -14,6 +14,7 @@ from tasks.orchestration.remote_tasks import remote_task_scope
 from tasks.plan.prune import PrunePlan, copies_newer_than_ops, plan_prune, with_outcome
 from tasks.plan.spec import SyncSpec
 from tasks.plan.waves import waves_of, went_well
+from tasks.report.served import not_served_lines
 from tasks.target.prune import prune
 
 
@@ -37,7 +38,7 @@ def prune_clusters(
 ) -> tuple[tuple[ClusterReport, ...], BaseException | None]:
     """Prune wave by wave. Return the reports with the deletions, and the signal that stopped the run, if any.
 
-    Once a wave has failed, nothing is deleted in later ones.
+    Once a wave has failed, or was found not to serve what is stored there, nothing is deleted in later ones.
     """
     specs, found = tuple(specs), {report.cluster: report for report in reports}
     planned = {one.cluster: one for one in plan_prune(specs, found.values(), datetime.now(UTC))}
@@ -47,13 +48,18 @@ def prune_clusters(
     for wave in waves_of(specs) if planned else ():
         pairs = [(spec, planned[spec.cluster.name]) for spec in wave if spec.cluster.name in planned]
         todo = [(spec, one if may_delete else one._replace(deletes=())) for spec, one in pairs]
-        may_delete = may_delete and went_well(wave, [found[spec.cluster.name] for spec in wave])
+        may_delete = may_delete and _went_well(wave, [found[spec.cluster.name] for spec in wave])
         done, signal = _prune_wave(todo, found, submit_one)
         may_delete = may_delete and all(len(one.failures) == len(found[one.cluster].failures) for one in done)
         found |= {report.cluster: report for report in done}
         if signal:
             break
     return tuple(found.values()), signal
+
+
+def _went_well(wave: Sequence[SyncSpec], reports: Sequence[ClusterReport]) -> bool:
+    """Whether the copies of a wave are as on OPS; and served, as far as the run has looked."""
+    return went_well(wave, reports) and not any(any(not_served_lines(report)) for report in reports)
 
 
 def _prune_wave(

@@ -16,7 +16,8 @@ Only a run for everything prunes, and only clusters with `prune: true`. A copy i
   fewer than ten certificates, or copies, one certificate may go. Beyond a limit, nothing is deleted and the
   run is Failed: external-dns emptied whole zones when its source was not ready
   (kubernetes-sigs/external-dns#1238, #3841);
-- the waves before that of the cluster went well.
+- the waves before that of the cluster went well, and no address there presents something else than is stored,
+  as far as the run has looked.
 
 Then target/prune.py asks OPS for each name, and deletes only the very object that was listed.
 """
