@@ -98,7 +98,8 @@ def tls_sync(  # noqa: PLR0913, PLR0917  the parameters of a run
     ):
         config, discovery = discover(config, parameters)
         config.select(parameters)  # before certificates are read
-        config, found = granted(config, collect(config.source, verify=verify))
+        found = collect(config.source, verify=verify, with_requests=bool(config.self_service))
+        config, found = granted(config, found)
         clusters = config.select(parameters)
         found = without_requests(found)
         snapshot = refuse_too_many(found, config.source, clusters, certificate, limit=memory_limit())

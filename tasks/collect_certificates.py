@@ -27,24 +27,25 @@ def list_cache_key(context: TaskRunContext, _: dict[str, Any]) -> str:
     cache_key_fn=list_cache_key,
     **TASK_OPTIONS,
 )
-def collect_certificates(source: Source, *, verify: bool) -> str:
+def collect_certificates(source: Source, *, verify: bool, with_requests: bool) -> str:
     """Return the snapshot as JSON. Raises ClusterError if OPS can't be read."""
     read = read_source if verify else list_source
     try:
         with client_of_source(source, deadline_of_task()) as client:
-            return read(client, source, datetime.now(UTC)).model_dump_json()
+            found = read(client, source, datetime.now(UTC), with_requests=with_requests)
+            return found.model_dump_json()
     except ClusterError:
         raise
     except Exception as error:  # noqa: BLE001  its text could hold anything, so it ends here
         raise ClusterError(internal_error(source.label, "read the certificates", error)) from None
 
 
-def collect(source: Source, *, verify: bool = False) -> SourceSnapshot:
+def collect(source: Source, *, verify: bool = False, with_requests: bool = False) -> SourceSnapshot:
     """Return the snapshot of OPS, or one with the failure that prevented it.
 
     With `verify`, all data is read and compared; without, what notes on copies don't prove is read later.
     """
-    state = collect_certificates(source, verify=verify, return_state=True)
+    state = collect_certificates(source, verify=verify, with_requests=with_requests, return_state=True)
     result = state.result(raise_on_failure=False)
     if isinstance(result, ClusterError):
         return SourceSnapshot(failure=result.failure)

@@ -33,6 +33,6 @@ def _list_ops(config: SyncConfig) -> SourceSnapshot:
     source = config.source
     try:
         with client_of_source(source, time.monotonic() + CLUSTER_SECONDS) as client:
-            return list_source(client, source, datetime.now(UTC))
+            return list_source(client, source, datetime.now(UTC), with_requests=True)
     except ClusterError as error:
         return SourceSnapshot(failure=error.failure)

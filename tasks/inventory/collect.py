@@ -89,7 +89,7 @@ def _read_ops(config: SyncConfig) -> SourceSnapshot:
     source = config.source
     try:
         with client_of_source(source, time.monotonic() + CLUSTER_SECONDS) as client:
-            return read_source(client, source, datetime.now(UTC))
+            return read_source(client, source, datetime.now(UTC), with_requests=bool(config.self_service))
     except ClusterError as error:
         return SourceSnapshot(failure=error.failure)
     except Exception as error:  # noqa: BLE001  its text could contain anything, so it ends here

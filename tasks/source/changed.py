@@ -46,6 +46,8 @@ def read_changed(  # noqa: PLR0913, PLR0917  what to read, and what helps
     now: datetime,
     known: KnownCertificates,
     executor: Executor,
+    *,
+    with_requests: bool = False,
 ) -> Changed:
     """Return what OPS has under this name.
 
@@ -53,7 +55,7 @@ def read_changed(  # noqa: PLR0913, PLR0917  what to read, and what helps
     wrong, the caller looks again. Raises ClusterError.
     """
     ref = SecretRef(namespace=source.namespace, name=name)
-    certificate = executor.submit(_statuses, client, source, name, known)
+    certificate = executor.submit(_statuses, client, source, name, known, with_requests)
     secret = client.tls_secret(ref)
     policy = Policy(now=now, allow_self_signed=source.allow_self_signed)
     found = check_secret(ref, secret, policy) if secret and is_selected(secret, source) else None
@@ -61,7 +63,7 @@ def read_changed(  # noqa: PLR0913, PLR0917  what to read, and what helps
     if is_rejected(found):
         return Changed(found, requests=_requests(statuses, name))
     if statuses is None or (name not in statuses.by_secret and _is_by_cert_manager(secret)):
-        statuses = read_statuses(client, source, known)
+        statuses = read_statuses(client, source, known, with_requests=with_requests)
     entry = apply_status(name, found, statuses, source, now)
     fit = secret if isinstance(entry, Certificate) else None
     return Changed(entry, fit, _requests(statuses, name))
@@ -74,16 +76,16 @@ def _requests(statuses: CertificateStatuses | None, name: str) -> tuple[CopyRequ
 
 
 def _statuses(
-    client: ClusterClient, source: Source, name: str, known: KnownCertificates
+    client: ClusterClient, source: Source, name: str, known: KnownCertificates, with_requests: bool
 ) -> CertificateStatuses | None:
     """What the known Certificates of this Secret say; None if they must be listed after the Secret."""
     names = known.of(name)
     if not names and known.is_current(LIST_AGE):
         return empty_statuses()
     if not names or not known.may_get:
-        return read_statuses(client, source, known)
+        return read_statuses(client, source, known, with_requests=with_requests)
     try:
-        statuses = get_statuses(client, source, sorted(names))
+        statuses = get_statuses(client, source, sorted(names), with_requests=with_requests)
     except ClusterError as error:
         known.may_get = error.failure.code is not FailureCode.FORBIDDEN
         return None

@@ -42,7 +42,12 @@ LIST_FROM_SHARE = 0.25
 
 
 def read_source(
-    client: ClusterClient, source: Source, now: datetime, known: KnownCertificates | None = None
+    client: ClusterClient,
+    source: Source,
+    now: datetime,
+    known: KnownCertificates | None = None,
+    *,
+    with_requests: bool = False,
 ) -> SourceSnapshot:
     """Read and check what OPS holds. Raises ClusterError if the Secrets can't be read.
 
@@ -51,7 +56,8 @@ def read_source(
     cluster_id, identity_warnings = identify_ops(client, source, now)
     policy = Policy(now=now, allow_self_signed=source.allow_self_signed)
     found = {one.ref.name: one for one in _check_all(client, source, policy)}
-    statuses = read_statuses(client, source, known)  # after the Secrets, so never older than these
+    # after the Secrets, so never older than these
+    statuses = read_statuses(client, source, known, with_requests=with_requests)
     is_empty = not found
     names = sorted(found.keys() | statuses.by_secret.keys())
     # pop() frees each entry as it is replaced: 10,000 entries are not in memory twice.
@@ -63,7 +69,12 @@ def read_source(
 
 
 def list_source(
-    client: ClusterClient, source: Source, now: datetime, known: KnownCertificates | None = None
+    client: ClusterClient,
+    source: Source,
+    now: datetime,
+    known: KnownCertificates | None = None,
+    *,
+    with_requests: bool = False,
 ) -> SourceSnapshot:
     """List the metadata of what OPS holds; no data, so no key. Raises ClusterError if it can't be listed.
 
@@ -72,7 +83,7 @@ def list_source(
     cluster_id, identity_warnings = identify_ops(client, source, now)
     listed = {one.ref.name: one for one in _list_all(client, source)}
     known = known or KnownCertificates()
-    statuses = read_statuses(client, source, known)
+    statuses = read_statuses(client, source, known, with_requests=with_requests)
     names = sorted(listed.keys() | statuses.by_secret.keys())
     updated = (apply_status(name, listed.get(name), statuses, source, now) for name in names)
     entries = [_with_certificates(one, known) for one in updated if one]

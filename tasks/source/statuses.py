@@ -51,17 +51,22 @@ def empty_statuses() -> CertificateStatuses:
 
 
 def read_statuses(
-    client: ClusterClient, source: Source, known: KnownCertificates | None = None
+    client: ClusterClient,
+    source: Source,
+    known: KnownCertificates | None = None,
+    *,
+    with_requests: bool = False,
 ) -> CertificateStatuses:
     """Read the Certificates. If they are not readable, warn and rely on the Secrets alone.
 
-    Raises ClusterError if OPS can't be reached or the deadline has passed.
+    What they ask for is read only `with_requests`: where nobody may ask, it costs nothing. Raises ClusterError
+    if OPS can't be reached or the deadline has passed.
     """
     statuses, listing = empty_statuses(), Listing()
     try:
         for page in client.certificates(source.namespace):
             for certificate in page:
-                add_certificate(statuses, certificate, source)
+                add_certificate(statuses, certificate, source, with_requests=with_requests)
                 if known:
                     listing.add(certificate)
     except ClusterError as error:
@@ -87,7 +92,9 @@ def read_statuses(
     return statuses
 
 
-def get_statuses(client: ClusterClient, source: Source, names: Sequence[str]) -> CertificateStatuses:
+def get_statuses(
+    client: ClusterClient, source: Source, names: Sequence[str], *, with_requests: bool = False
+) -> CertificateStatuses:
     """Get these Certificates side by side. Raises ClusterError if one of them can't be read, or is gone."""
 
     def get(name: str) -> dict[str, Any]:
@@ -96,11 +103,13 @@ def get_statuses(client: ClusterClient, source: Source, names: Sequence[str]) ->
     statuses = empty_statuses()
     with ThreadPoolExecutor(MAX_CONNECTIONS) as pool:
         for certificate in (pool.map if len(names) > 1 else map)(get, names):  # one needs no thread
-            add_certificate(statuses, certificate, source)
+            add_certificate(statuses, certificate, source, with_requests=with_requests)
     return statuses
 
 
-def add_certificate(statuses: CertificateStatuses, certificate: Any, source: Source) -> None:
+def add_certificate(
+    statuses: CertificateStatuses, certificate: Any, source: Source, *, with_requests: bool = False
+) -> None:
     """Add what one Certificate says. If several write one Secret, the worst counts.
 
     A malformed Certificate becomes a warning with its name.
@@ -117,7 +126,8 @@ def add_certificate(statuses: CertificateStatuses, certificate: Any, source: Sou
         if statuses.not_ready.get(name) not in WRONG_SECRET:
             statuses.not_ready[name] = reason
     add_status(statuses.by_secret, certificate, source.selector)
-    statuses.requests.add(certificate)
+    if with_requests:
+        statuses.requests.add(certificate)
 
 
 def _reason_of(certificate: dict[str, Any]) -> dict[str, str]:

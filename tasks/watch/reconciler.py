@@ -144,7 +144,8 @@ class Reconciler:
         source = config.source
         try:
             with client_of_source(source, time.monotonic() + CLUSTER_SECONDS) as client:
-                found = list_source(client, source, datetime.now(UTC), self._certificates)
+                asks = bool(config.self_service)
+                found = list_source(client, source, datetime.now(UTC), self._certificates, with_requests=asks)
         except Exception as error:  # noqa: BLE001  its text could hold anything; the watcher goes on
             return Copied(_unread(config, error))
         with self._lock:
@@ -175,8 +176,9 @@ class Reconciler:
         try:
             with client_of_source(source, time.monotonic() + CLUSTER_SECONDS) as client:
                 now = datetime.now(UTC)
-                found = read_changed(client, source, name, now, self._certificates, self._requests)
-                if config.self_service and self._snapshot.requests_unread and found.requests is not None:
+                asks, pool = bool(config.self_service), self._requests
+                found = read_changed(client, source, name, now, self._certificates, pool, with_requests=asks)
+                if asks and self._snapshot.requests_unread and found.requests is not None:
                     self._read_requests(config, client)  # Certificates can be read again
         except Exception as error:  # noqa: BLE001  its text could hold anything; the watcher goes on
             return Copied(_unread(config, error))
@@ -238,7 +240,7 @@ class Reconciler:
         """
         before = self._snapshot
         assert before
-        statuses = read_statuses(client, config.source, self._certificates)
+        statuses = read_statuses(client, config.source, self._certificates, with_requests=True)
         with self._lock:
             assert self._snapshot
             known = self._snapshot

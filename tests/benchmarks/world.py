@@ -131,7 +131,7 @@ class World:
         source = config.source
         client = ClusterClient(source.label, connect(source.label, source.context), time.monotonic() + 300)
         with client:
-            snapshot = list_source(client, source, datetime.now(UTC))
+            snapshot = list_source(client, source, datetime.now(UTC), with_requests=bool(config.self_service))
         config, snapshot = granted(config, snapshot)
         clusters = config.select(RunParameters())
         return specs_for(config, clusters, snapshot, RunParameters())

@@ -161,7 +161,7 @@ def a_certificate(chance: Random) -> str:
     )
     statuses = empty_statuses()
     for one in (spoilt, sound):
-        add_certificate(statuses, one, SOURCE)
+        add_certificate(statuses, one, SOURCE, with_requests=True)
     assert statuses.not_ready["other"] == "Issuing"
     assert sorted(statuses.not_ready.keys() | statuses.by_secret.keys())
     requests = statuses.requests.found()

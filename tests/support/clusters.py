@@ -21,7 +21,7 @@ from deployments.sandbox.world.invariants import Oracle
 from deployments.sandbox.world.kubeconfig import context_name, write_kubeconfig
 from deployments.sandbox.world.oracle import ACCOUNT, without_note
 from tasks.config.load import load_config
-from tasks.config.schema import Source, SyncConfig
+from tasks.config.schema import SyncConfig
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Change, ClusterReport, SourceSnapshot
 from tasks.domain.parameters import RunParameters
@@ -197,10 +197,11 @@ class World:
         return self._read(list_source)
 
     @staticmethod
-    def _read(read: Callable[[ClusterClient, Source, datetime], SourceSnapshot]) -> SourceSnapshot:
-        source = load_config().source
+    def _read(read: Callable[..., SourceSnapshot]) -> SourceSnapshot:
+        config = load_config()
+        source, asks = config.source, bool(config.self_service)
         with ClusterClient("ops", connect("ops", source.context), time.monotonic() + 60) as client:
-            return read(client, source, datetime.now(UTC))
+            return read(client, source, datetime.now(UTC), with_requests=asks)
 
     def sync(
         self,

@@ -130,7 +130,7 @@ def test_the_watcher_serves_no_cluster_beyond_the_limit(
     monkeypatch.setattr("tasks.watch.reconciler.memory_limit", lambda: most * limits.MIB)
     monkeypatch.setattr(ReloadedConfig, "load", lambda _: CONFIG)
     monkeypatch.setattr("tasks.watch.reconciler.client_of_source", lambda *_: nullcontext())
-    monkeypatch.setattr("tasks.watch.reconciler.list_source", lambda *_: OPS)
+    monkeypatch.setattr("tasks.watch.reconciler.list_source", lambda *_, **__: OPS)
     monkeypatch.setattr(Renewal, "look", _noting(served))
     report = Reconciler().reconcile(RESYNC)
     assert report is not None

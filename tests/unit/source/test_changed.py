@@ -101,7 +101,7 @@ def test_a_known_certificate_is_read_beside_the_secret() -> None:
 
 
 def test_what_the_certificate_asks_for_is_read_with_it() -> None:
-    """Also where the Secret is unfit; None says that it is not known."""
+    """Also where the Secret is unfit, but only where somebody may ask; None says that it is not known."""
     asking = certificate()
     asking["spec"]["secretTemplate"] = {"annotations": {REQUEST: "dev/web"}}
     asked = (CopyRequest(secret="web-tls", certificates=("web",), asked=("dev/web",)),)
@@ -110,13 +110,19 @@ def test_what_the_certificate_asks_for_is_read_with_it() -> None:
     with ThreadPoolExecutor(1) as pool:
         for secret in (SECRET, spoilt, None):
             ops = Ops(secret, asking, others)
-            assert read_changed(ops, SOURCE, "web-tls", NOW, listed(ops), pool).requests == asked
+            for known in (listed(ops), KnownCertificates()):
+                found = read_changed(ops, SOURCE, "web-tls", NOW, known, pool, with_requests=True)
+                assert found.requests == asked
+                assert read_changed(ops, SOURCE, "web-tls", NOW, known, pool).requests == ()
         silent = Ops(SECRET, certificate())
-        assert read_changed(silent, SOURCE, "web-tls", NOW, listed(silent), pool).requests == ()
+        assert (
+            read_changed(silent, SOURCE, "web-tls", NOW, listed(silent), pool, with_requests=True).requests
+            == ()
+        )
         unread = Ops(SECRET, asking)
         known = listed(unread)
         unread.fault = unread.list_fault = FailureCode.FORBIDDEN
-        assert read_changed(unread, SOURCE, "web-tls", NOW, known, pool).requests is None
+        assert read_changed(unread, SOURCE, "web-tls", NOW, known, pool, with_requests=True).requests is None
 
 
 def test_the_secret_is_checked_while_its_certificate_is_read(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -141,7 +141,10 @@ def test_what_is_no_certificate_is_passed_over(junk: object) -> None:
 
 
 def test_requests_are_read_with_the_statuses() -> None:
-    """No request to OPS is made for them."""
+    """No request to OPS is made for them; where nobody may ask for anything, they are not even parsed."""
     statuses = empty_statuses()
-    add_certificate(statuses, certificate("dev/web"), Source(namespace=SOURCE_NAMESPACE))
+    source = Source(namespace=SOURCE_NAMESPACE)
+    add_certificate(statuses, certificate("dev/web"), source)
+    assert statuses.requests.found() == ()
+    add_certificate(statuses, certificate("dev/web"), source, with_requests=True)
     assert [one.asked for one in statuses.requests.found()] == [("dev/web",)]

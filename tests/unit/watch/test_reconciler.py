@@ -88,18 +88,21 @@ def clusters(monkeypatch: pytest.MonkeyPatch) -> Clusters:
     clusters = Clusters()
     web, api = certificate("web-tls"), certificate("api-tls")
 
-    def read_changed(_: object, __: Source, name: str, *___: object) -> object:
+    def read_changed(_: object, __: Source, name: str, *___: object, with_requests: bool) -> object:
+        assert with_requests == bool(clusters.config.self_service)
         clusters.read(name)
         clusters.secret = Secret()
         asked = tuple(one for one in clusters.requests if one.secret == name)
         known = asked if clusters.are_certificates_readable else None
         return Changed({"web-tls": web, "api-tls": api}[name], clusters.secret, known)
 
-    def list_source(*_: object) -> object:
+    def list_source(*_: object, with_requests: bool) -> object:
+        assert with_requests == bool(clusters.config.self_service)
         clusters.read("everything")
         return snapshot(web, api, requests=clusters.requests)
 
-    def read_statuses(*_: object) -> object:
+    def read_statuses(*_: object, with_requests: bool) -> object:
+        assert with_requests
         clusters.read("certificates")
         asked = Requests()
         found = clusters.requests * clusters.are_certificates_readable
