@@ -59,8 +59,8 @@ def read_statuses(
 ) -> CertificateStatuses:
     """Read the Certificates. If they are not readable, warn and rely on the Secrets alone.
 
-    What they ask for is read only `with_requests`: where nobody may ask, it costs nothing. Raises ClusterError
-    if OPS can't be reached or the deadline has passed.
+    What they ask for is read only `with_requests`, where somebody may ask.
+    Raises ClusterError if OPS can't be reached or the deadline has passed.
     """
     statuses, listing = empty_statuses(), Listing()
     try:

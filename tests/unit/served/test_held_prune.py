@@ -46,7 +46,7 @@ def test_after_a_wave_that_does_not_serve_nothing_is_deleted(
         return [], None
 
     monkeypatch.setattr(prune_cluster, "_prune_wave", prune_wave)
-    monkeypatch.setattr(prune_cluster, "plan_prune", lambda *given: plan_prune(*given[:2], NOW))
+    monkeypatch.setattr(prune_cluster, "plan_prune", lambda one, two, _: plan_prune(one, two, NOW))
     prune_cluster.prune_clusters(specs, reports.values())
     assert len(deletions) == len(specs)
     assert sum(deletions) == deleting
