@@ -14,8 +14,11 @@ from tests.e2e.machine import NAMESPACE, Machine
 
 RUN_LABEL = "prefect.io/flow-run-id"
 _INTERVAL = 0.25
-_BEGINNING = "runc"
-"""Beginning of the name of a container's process until it is confined and executes the command."""
+_BEGINNINGS = ("runc", "exe")
+"""Beginnings of the name of a container's process until it is confined and executes the command.
+
+runc starts itself again as /proc/self/exe, and renames itself a moment later.
+"""
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ class Witness:
         for pid in self.processes_of(pod):
             with suppress(OSError, ValueError, StopIteration):  # it has ended
                 found = _look_at(Path(f"/proc/{pid}"))
-                if not found.command.startswith(_BEGINNING):
+                if not found.command.startswith(_BEGINNINGS):
                     pod.processes.add(found)
 
 
