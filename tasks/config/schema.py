@@ -112,12 +112,12 @@ class Cluster(Section):
 
         They are those of the routes that send it, and of those that may write another one under its name.
         """
-        routes: Iterable[Route] = self.routes
-        if certificate is not None:
-            sending = [one for one in self.routes if one.sends(certificate)]
+        selecting = [one for one in self.routes if one.namespace_selector]
+        if selecting and certificate is not None:
+            sending = (one for one in self.routes if one.sends(certificate))
             names = [name for one in sending for name in one.written_names(certificate)]
-            routes = (one for one in self.routes if one in sending or one.may_write_under(names))
-        return tuple(sorted({route.selector for route in routes} - {""}))
+            selecting = [one for one in selecting if one.may_write_under(names)]
+        return tuple(sorted({route.selector for route in selecting}))
 
     def collides(self, certificate: str, available: PatternIndex) -> bool:
         """Return whether another certificate that OPS has may be written over a copy of this one."""

@@ -209,9 +209,14 @@ class Failure(Model):
     """Numbers and names only; never a server's text."""
     transient: bool = False
 
-    def __str__(self) -> str:
+    @property
+    def explanation(self) -> str:
+        """The operation, and how it failed."""
         detail = f" ({self.detail})" if self.detail else ""
-        return f"{self.code}: {self.what}: {self.code.sentence}{detail}"
+        return f"{self.what}: {self.code.sentence}{detail}"
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.explanation}"
 
 
 ReadEntry = Certificate | Rejection | Issuance

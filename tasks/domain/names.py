@@ -41,6 +41,9 @@ each release may give a meaning to one more.
 DESCRIBING_KEYS = frozenset(f"app.kubernetes.io/{one}" for one in ("name", "version", "component", "part-of"))
 """Keys of these domains that only describe; `managed-by` and `instance` say who manages an object."""
 
+SERVICE_ACCOUNT = re.compile(r"system:serviceaccount:([-a-z0-9]{1,63}):([-.a-z0-9]{1,253})")
+"""The user name of a ServiceAccount: its namespace and its name."""
+
 # No certificate is sent to the cluster's own namespaces, nor to those of the tools that manage it.
 PROTECTED = frozenset({"default", "cert-manager", "argocd", "tls-sync"})
 

@@ -1,6 +1,5 @@
 """Turns a cluster's responses in a preflight into findings with remedies. Pure."""
 
-import re
 import shlex
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
@@ -11,6 +10,7 @@ from tasks.config.limits import MAX_CERTIFICATES
 from tasks.config.schema import Cluster, Source
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Discovery, Failure, Issuance
+from tasks.domain.names import SERVICE_ACCOUNT
 from tasks.domain.reasons import Reason
 from tasks.kube.permissions import (
     ALLOWED_ON_OPS,
@@ -49,7 +49,6 @@ CHECKS = {
 } | dict.fromkeys(NO_CONNECTION, Check.REACHABLE)
 """The check that a failure belongs to, whichever operation failed."""
 
-SERVICE_ACCOUNT = re.compile(r"system:serviceaccount:[-a-z0-9]{1,63}:[-.a-z0-9]{1,253}")
 ON_OPS = "apply what `tls-sync rights manifests --ops` prints, on OPS"
 ONLY_ON_OPS = (
     "bind the Role that `tls-sync rights manifests --ops` prints to the ServiceAccount, and no other"
@@ -105,9 +104,7 @@ def failure_findings(failure: Failure, current: Check) -> list[Finding]:
         passed = [Check.CONTEXT]
     if code in SETUP:  # then no connection is made
         passed = []
-    detail = f" ({failure.detail})" if failure.detail else ""
-    text = f"{failure.what}: {code.sentence}{detail}"
-    return [*map(ok, passed), error(check, code, text, _remedy(code, check))]
+    return [*map(ok, passed), error(check, code, failure.explanation, _remedy(code, check))]
 
 
 def lacking_findings(findings: Iterable[Finding], *, is_named: bool) -> list[Finding]:
@@ -122,8 +119,7 @@ def discovery_findings(discovery: Discovery) -> Iterator[Finding]:
     """Return why announced clusters are not known, or what those lack that can't be served."""
     if failure := discovery.failure:
         remedy = ON_OPS if failure.code is FailureCode.FORBIDDEN else failure.code.remedy
-        detail = f" ({failure.detail})" if failure.detail else ""
-        yield error(Check.RIGHTS, failure.code, f"{failure.what}: {failure.code.sentence}{detail}", remedy)
+        yield error(Check.RIGHTS, failure.code, failure.explanation, remedy)
     for code, text in unserved_texts(discovery):
         yield warning(Check.NAMESPACES, code, text, code.remedy)
 

@@ -14,11 +14,9 @@ PROTECTED = "Protected"
 def selection_findings(cluster: Cluster, chosen: Selection, user: str) -> Iterator[Finding]:
     """Yield errors for what a run could not list, and for each namespace the command that binds it."""
     for failure in chosen.failures:
-        detail = f" ({failure.detail})" if failure.detail else ""
         forbidden = failure.code is FailureCode.FORBIDDEN
         remedy = on_target(cluster.name) if forbidden else failure.code.remedy
-        text = f"{failure.what}: {failure.code.sentence}{detail}"
-        yield error(Check.NAMESPACES, failure.code, text, remedy)
+        yield error(Check.NAMESPACES, failure.code, failure.explanation, remedy)
     for namespace in sorted(chosen.labelled.difference(chosen.bound)):
         text = f"{namespace}: it has the label of a route, and no binding"
         remedy = f"its owner binds it: {binding_command(namespace, user)}"

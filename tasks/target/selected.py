@@ -4,7 +4,6 @@ The owner of a namespace labels it, and binds our role there: labelled and not b
 namespace that is bound and has lost its label is listed, too, so that its copies are told as NoLongerRouted.
 """
 
-import re
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from typing import NamedTuple
@@ -13,7 +12,7 @@ from tasks.config.schema import Cluster
 from tasks.domain.errors import ClusterError
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import Failure
-from tasks.domain.names import is_protected
+from tasks.domain.names import SERVICE_ACCOUNT, is_protected
 from tasks.domain.text import join_limited
 from tasks.kube.client import ClusterClient
 from tasks.plan.observed import ObservedState
@@ -22,7 +21,6 @@ from tasks.target.read import list_namespaces
 
 MAX_SELECTED = 100
 """Maximum number of namespaces of one cluster that a selector may match."""
-SERVICE_ACCOUNT = re.compile(r"system:serviceaccount:([-a-z0-9]{1,63}):([-.a-z0-9]{1,253})")
 MAX_COPIES = 10_000
 """Maximum number of copies of one cluster that a selector may define."""
 

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from prefect.client.schemas.objects import State
 
-from deployments.sandbox.programs import packages
 from flows.tls_sync import tls_sync
 from tasks.domain.failure_codes import FailureCode
 from tasks.domain.models import ClusterReport, RunReport, ServedMatch
@@ -17,6 +16,7 @@ from tasks.orchestration import publish
 from tasks.report import markdown, terminal
 from tasks.served import look
 from tests.conftest import running
+from tests.support import tls_programs
 from tests.support.clusters import CLUSTERS, TARGETS, Manifest, World, codes
 from tests.support.ingress import Ingress, ingress, nginx, pair
 from tests.support.tls_server import listening, never_answers, tls_server
@@ -228,15 +228,9 @@ def test_an_address_without_a_certificate_holds(
     assert holders(world, renewed) == set(TARGETS)
 
 
-@contextmanager
-def programs() -> Iterator[None]:
-    packages.require_tls_servers()
-    yield
-
-
 @pytest.fixture(scope="module")
 def servers() -> Iterator[None]:
-    yield from running(programs(), "nginx can't be had")
+    yield from running(tls_programs.installed(), "nginx can't be had")
 
 
 def test_nginx_is_waited_for(

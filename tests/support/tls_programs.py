@@ -5,7 +5,8 @@ import shutil
 import subprocess
 import tempfile
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,6 +46,13 @@ class Chain(NamedTuple):
     def secret(self) -> dict[str, Any]:
         data = {"tls.crt": self.crt, "tls.key": self.key}
         return {"metadata": {}, "data": {key: b64encode(value).decode() for key, value in data.items()}}
+
+
+@contextmanager
+def installed() -> Iterator[None]:
+    """Raises SandboxError if a program is missing and can't be had."""
+    packages.require_tls_servers()
+    yield
 
 
 def nginx_takes(chain: Chain) -> bool:

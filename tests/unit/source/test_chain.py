@@ -16,7 +16,6 @@ from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from deployments.sandbox.clusters import pki
-from deployments.sandbox.programs import packages
 from tasks.domain.models import Certificate, SecretRef
 from tasks.domain.reasons import Reason
 from tasks.runtime.silence import without_warnings
@@ -140,15 +139,9 @@ def test_each_case_has_a_row() -> None:
     assert {case for case, row in TABLE.items() if isinstance(row.ours, tuple)} == served | {"leaf alone"}
 
 
-@contextmanager
-def programs() -> Iterator[None]:
-    packages.require_tls_servers()
-    yield
-
-
 @pytest.fixture(scope="module")
 def servers() -> Iterator[None]:
-    yield from running(programs(), "nginx or HAProxy can't be had")
+    yield from running(tls_programs.installed(), "nginx or HAProxy can't be had")
 
 
 @pytest.mark.parametrize("case", TABLE)
