@@ -6,9 +6,10 @@ It knows nothing of tasks/: what a copy may be follows from the versions that OP
 import base64
 import http.client
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from cryptography import x509
@@ -67,16 +68,22 @@ class Recorder:
         return [one for one in found if one.name == name] if name else found
 
     def objections(self) -> list[str]:
-        """What no copy may ever be, in the words of a test's failure."""
-        self._catch_up()
-        clusters = {cluster for cluster, *_ in self._watched} - {"ops"}
-        return [text for cluster in sorted(clusters) for text in self._objections_to(cluster)]
+        """What no copy may ever be, in the words of a test's failure.
 
-    def _objections_to(self, cluster: str) -> Iterator[str]:
+        The copies are taken down before OPS is looked at: while certificates are renewed, a copy that arrives
+        meanwhile could be of a version whose event from OPS has not arrived.
+        """
+        clusters = sorted({cluster for cluster, *_ in self._watched} - {"ops"})
+        self._catch_up(clusters)
+        copies = {cluster: self.of(cluster) for cluster in clusters}
+        self._catch_up(["ops"])
+        return [text for cluster in clusters for text in self._objections_to(copies[cluster])]
+
+    def _objections_to(self, copies: list[Event]) -> Iterator[str]:
         newest: dict[str, int] = {}
-        on_ops = {name: self._versions(name) for name in {copy.name for copy in self.of(cluster)}}
-        for copy in self.of(cluster):
-            where = f"{cluster} {copy.name}"
+        on_ops = {name: self._versions(name) for name in {copy.name for copy in copies}}
+        for copy in copies:
+            where = f"{copy.cluster} {copy.name}"
             if copy.type == "DELETED":
                 yield f"{where} was deleted"
                 continue
@@ -98,18 +105,16 @@ class Recorder:
                 found.append(event.data)
         return found
 
-    def _catch_up(self) -> None:
+    def _catch_up(self, clusters: Collection[str]) -> None:
+        """Wait until the record has what these clusters have now, or a later version of it."""
         for cluster, kind, admin, path in self._watched:
-            for one in admin.list(path):
-                wanted = one["metadata"]["resourceVersion"]
-                name = one["metadata"]["name"]
+            for one in admin.list(path) if cluster in clusters else []:
+                where = f"{cluster} {one['metadata']['name']}"
+                until(f"the record of {where}", partial(self._has, cluster, kind, one))
 
-                def is_recorded(
-                    version: str = wanted, where: tuple[str, str, str] = (cluster, kind, name)
-                ) -> bool:
-                    return any(e.object["metadata"]["resourceVersion"] == version for e in self.of(*where))
-
-                until(f"the record of {cluster} {name}", is_recorded)
+    def _has(self, cluster: str, kind: str, one: Mapping[str, Any]) -> bool:
+        found = self.of(cluster, kind, one["metadata"]["name"])
+        return any(_version(event.object) >= _version(one) for event in found)
 
     def _follow(self, cluster: str, kind: str, admin: Admin, path: str) -> None:
         seen: set[str] = set()
@@ -128,6 +133,11 @@ class Recorder:
         seen.add(event.object["metadata"]["resourceVersion"])
         with self._lock:
             self.events.append(event)
+
+
+def _version(of: Mapping[str, Any]) -> int:
+    """Return the resourceVersion: etcd's revision, which grows with each write on a cluster."""
+    return int(of["metadata"]["resourceVersion"])
 
 
 def _problems(copy: Event) -> Iterator[str]:
