@@ -19,32 +19,27 @@ from tasks.config.limits import CLUSTER_SECONDS, refuse_too_many
 from tasks.config.schema import Cluster, SyncConfig
 from tasks.domain.errors import ClusterError, internal_error
 from tasks.domain.models import (
-    Certificate,
     ClusterReport,
     Discovery,
-    ListedSecret,
     RunReport,
     SourceSnapshot,
     without_lacking,
 )
 from tasks.domain.parameters import RunParameters
-from tasks.kube.client import ClusterClient
 from tasks.kube.pool import client_of_source
-from tasks.plan.described import described, with_entries_read
-from tasks.plan.requests import granted
 from tasks.plan.safety import UnsafePlan
 from tasks.plan.spec import RunMemory, specs_for
-from tasks.plan.unrouted import concerned_by, without_unrouted
+from tasks.plan.unrouted import concerned_by
 from tasks.runtime.memory import memory_limit
-from tasks.source.changed import Changed, read_changed
-from tasks.source.known_certificates import KnownCertificates
+from tasks.source.changed import read_changed
 from tasks.source.read import list_source
-from tasks.source.statuses import read_statuses
 from tasks.target.remembered import RememberedTargets
 from tasks.watch.announced import AnnouncedConfig
 from tasks.watch.cluster_pool import Call, ClusterPool
+from tasks.watch.known_source import KnownSource
 from tasks.watch.pending_notes import PendingNotes
 from tasks.watch.renewal import Doubt, Renewal
+from tasks.watch.reported_source import ReportedSource
 from tasks.watch.source_watch import RESYNC
 from tasks.watch.timings import DEFAULT, WatchTimings
 
@@ -64,34 +59,21 @@ class Copied(NamedTuple):
     """The clusters that did not end in time, or that are isolated."""
 
 
-class Shown(NamedTuple):
-    """What reports show of a snapshot."""
-
-    config: SyncConfig
-    snapshot: SourceSnapshot
-    without_unrouted: SourceSnapshot
-
-
 class Reconciler:
     """Several threads may call `reconcile`, each for names of its own; another one `retry_failed`."""
 
     def __init__(self, timings: WatchTimings = DEFAULT) -> None:
         self._config = AnnouncedConfig(timings)
-        self._snapshot: SourceSnapshot | None = None
-        self._lock, self._reading = threading.Lock(), threading.Lock()
+        self._source, self._shown = KnownSource(), ReportedSource()
+        self._reading = threading.Lock()
         self._clusters, self._notes = ClusterPool(timings), PendingNotes(timings)
         self._requests = ThreadPoolExecutor(MAX_CHANGES)
         """For requests to OPS, which wait for no target."""
         self._memory = RunMemory()
-        self._targets, self._certificates = RememberedTargets(), KnownCertificates()
+        self._targets = RememberedTargets()
         self._concerned: tuple[SyncConfig, Callable[[str], bool]] | None = None
-        self._granted: tuple[SyncConfig, SyncConfig] | None = None
-        """The configuration, and the same with what Certificates ask for; None where that has changed."""
         self._reported: SyncConfig | None = None
         """The configuration of the last report."""
-        self._shown: Shown | None = None
-        self._described = SourceSnapshot()
-        """What reports say of OPS, as of the last time that all was copied."""
 
     def reconcile(self, name: str) -> RunReport | None:
         """Copy this certificate, or all for RESYNC; return None if nothing sends it. Raises ConfigError.
@@ -107,7 +89,7 @@ class Reconciler:
         if not self._is_concerned(config, name):
             return None
         with self._reading:  # if OPS could not be read so far, one thread copies all
-            everything = None if self._snapshot else self._copy_all(config)
+            everything = None if self._source.snapshot else self._copy_all(config)
         if everything:
             return self._report(config, everything, began=began)
         copied = self._copy(config, name)
@@ -129,38 +111,24 @@ class Reconciler:
     def _is_told(copied: Copied, name: str) -> bool:
         return any(one.ref.name == name for one in copied.snapshot.refused_requests)
 
-    def _with_requests(self, config: SyncConfig) -> SyncConfig:
-        """Return the configuration with what Certificates ask for; note in the snapshot what is refused."""
-        with self._lock:
-            known = self._granted
-            if self._snapshot is None:
-                return config
-            if known is None or known[0] is not config:
-                now, self._snapshot = granted(config, self._snapshot)
-                known = self._granted = config, now
-            return known[1]
-
     def _copy_all(self, config: SyncConfig) -> Copied:
         source = config.source
         try:
             with client_of_source(source, time.monotonic() + CLUSTER_SECONDS) as client:
                 asks = bool(config.self_service)
-                found = list_source(client, source, datetime.now(UTC), self._certificates, with_requests=asks)
+                found = list_source(
+                    client, source, datetime.now(UTC), self._source.certificates, with_requests=asks
+                )
         except Exception as error:  # noqa: BLE001  its text could hold anything; the watcher goes on
             return Copied(_unread(config, error))
-        with self._lock:
-            self._snapshot, self._granted = found, None
-            self._memory = RunMemory(
-                cluster_ids=self._memory.cluster_ids
-            )  # what was read before counts no more
-        clusters = self._with_requests(config).first_wave
-        with self._lock:
-            found = self._snapshot
-        snapshot = refuse_too_many(found, source, clusters, limit=memory_limit())
+        self._source.replace(found)
+        self._memory = RunMemory(cluster_ids=self._memory.cluster_ids)  # what was read before counts no more
+        clusters = self._source.with_requests(config).first_wave
+        snapshot = refuse_too_many(self._source.snapshot or found, source, clusters, limit=memory_limit())
         renewals = self._renewals(config, clusters, snapshot, RunParameters())
         calls = {one.spec.cluster.name: one.look for one in renewals}
         reports, pending = self._clusters.run(calls, None, self._clusters.timings.report_wait)
-        self._described = described(snapshot, self._memory, reports)
+        self._shown.describe(snapshot, self._memory, reports)
         return Copied(snapshot, reports, pending)
 
     def _copy(self, config: SyncConfig, name: str) -> Copied:
@@ -169,22 +137,25 @@ class Reconciler:
         The private key is in memory here, and in the writes that this starts: where a cluster is slow, until
         that cluster's deadline has passed at the latest.
         """
-        assert self._snapshot
+        known = self._source.snapshot
+        assert known
         source, parameters = config.source, RunParameters(certificate=name)
         clusters = self._getting(config, name)
-        prepared = self._prepare(self._renewals(config, clusters, self._snapshot, parameters))
+        prepared = self._prepare(self._renewals(config, clusters, known, parameters))
         try:
             with client_of_source(source, time.monotonic() + CLUSTER_SECONDS) as client:
                 now = datetime.now(UTC)
                 asks, pool = bool(config.self_service), self._requests
-                found = read_changed(client, source, name, now, self._certificates, pool, with_requests=asks)
-                if asks and self._snapshot.requests_unread and found.requests is not None:
-                    self._read_requests(config, client)  # Certificates can be read again
+                found = read_changed(
+                    client, source, name, now, self._source.certificates, pool, with_requests=asks
+                )
+                if asks and known.requests_unread and found.requests is not None:
+                    self._source.read_requests(config, client)  # Certificates can be read again
         except Exception as error:  # noqa: BLE001  its text could hold anything; the watcher goes on
             return Copied(_unread(config, error))
-        self._correct(config, name, found)
+        self._source.correct(config, name, found)
         clusters = self._getting(config, name)  # its Certificate may ask for something else by now
-        snapshot, secret = self._snapshot, found.secret
+        snapshot, secret = self._source.snapshot or known, found.secret
         renewals = self._renewals(config, clusters, snapshot, parameters)
         self._notes.changed(name)
         calls: dict[str, Call] = {
@@ -214,43 +185,7 @@ class Reconciler:
         )
 
     def _getting(self, config: SyncConfig, name: str) -> list[Cluster]:
-        return [one for one in self._with_requests(config).first_wave if one.routes_certificate(name)]
-
-    def _correct(self, config: SyncConfig, name: str, found: Changed) -> None:
-        """Note what OPS has under this name, and what its Certificate asks for; nothing if that is unread."""
-        with self._lock:
-            assert self._snapshot
-            known = self._snapshot
-            self._snapshot = known.corrected({name: found.entry})
-            is_unread = bool(config.self_service and found.secret is not None and found.requests is None)
-            same = tuple(one for one in known.requests if one.secret == name)
-            if is_unread or found.requests not in (None, same):
-                others = (one for one in known.requests if one.secret != name)
-                asked = sorted((*others, *(found.requests or ())), key=lambda one: one.secret)
-                unread = known.requests_unread or is_unread
-                self._snapshot = self._snapshot.changed(requests=tuple(asked), requests_unread=unread)
-                self._granted = None
-            elif (name in known.entries) != (name in self._snapshot.entries):
-                self._granted = None  # a route may write now what a Certificate asks for
-
-    def _read_requests(self, config: SyncConfig, client: ClusterClient) -> None:
-        """Note what all Certificates ask for now. What is read of single ones meanwhile is newer.
-
-        Raises ClusterError.
-        """
-        before = self._snapshot
-        assert before
-        statuses = read_statuses(client, config.source, self._certificates, with_requests=True)
-        with self._lock:
-            assert self._snapshot
-            known = self._snapshot
-            newer = {one.secret for one in {*before.requests} ^ {*known.requests}}
-            listed = (one for one in statuses.requests.found() if one.secret not in newer)
-            single = (one for one in known.requests if one.secret in newer)
-            asked = tuple(sorted((*listed, *single), key=lambda one: one.secret))
-            if (asked, statuses.is_unread) != (known.requests, known.requests_unread):
-                self._snapshot = known.changed(requests=asked, requests_unread=statuses.is_unread)
-                self._granted = None
+        return [one for one in self._source.with_requests(config).first_wave if one.routes_certificate(name)]
 
     def _knows_requests(self, config: SyncConfig) -> bool:
         """Read what Certificates ask for, if a retry is due; return whether it is known for that.
@@ -259,11 +194,11 @@ class Reconciler:
         """
         if not config.self_service:
             return True
-        if self._snapshot is None or not self._clusters.has_due_retry:
+        if self._source.snapshot is None or not self._clusters.has_due_retry:
             return False
         try:
             with client_of_source(config.source, time.monotonic() + NOTE_SECONDS) as client:
-                self._read_requests(config, client)
+                self._source.read_requests(config, client)
         except Exception:  # noqa: BLE001  its text could hold anything; the retry stays due
             return False
         return True
@@ -277,18 +212,17 @@ class Reconciler:
             return
         config = self._config.load()
         is_known = self._knows_requests(config)
-        clusters = {cluster.name: cluster for cluster in self._with_requests(config).first_wave}
+        clusters = {cluster.name: cluster for cluster in self._source.with_requests(config).first_wave}
+        known = self._source.snapshot
 
         def full_sync(name: str) -> Call | None:
-            if self._snapshot is None or not is_known:
+            if known is None or not is_known:
                 return None
-            (renewal,) = self._renewals(
-                config, [clusters[name]], self._snapshot, RunParameters(), explicit=True
-            )
+            (renewal,) = self._renewals(config, [clusters[name]], known, RunParameters(), explicit=True)
             return renewal.look
 
         for certificate, report in self._clusters.retry(clusters, full_sync):
-            if snapshot := self._snapshot:
+            if snapshot := self._source.snapshot:
                 publish(self._report(config, Copied(snapshot, (report,)), certificate=certificate))
 
     def write_notes(self) -> None:
@@ -296,11 +230,11 @@ class Reconciler:
 
         The clusters that failed are left to a run.
         """
-        names, snapshot = self._notes.due(), self._snapshot
+        names, snapshot = self._notes.due(), self._source.snapshot
         if not names or snapshot is None:
             return
         config, deadline = self._config.load(), time.monotonic() + NOTE_SECONDS
-        awake = self._with_requests(config).first_wave
+        awake = self._source.with_requests(config).first_wave
         clusters = [one for one in awake if one.name not in self.out_of_sync]
         with ThreadPoolExecutor(MAX_CHANGES) as pool:
             for cluster in clusters:
@@ -318,10 +252,10 @@ class Reconciler:
 
     def updated(self, reports: Sequence[RunReport]) -> list[RunReport]:
         """Return the reports with what is known of OPS by now: other threads may have read more of it."""
-        config, snapshot = self._reported, self._snapshot
+        config, snapshot = self._reported, self._source.snapshot
         if config is None or snapshot is None:
             return list(reports)
-        now = self._without_unrouted(config, snapshot)
+        now = self._told(config, snapshot)
         return [one.model_copy(update={"snapshot": now}) for one in reports]
 
     def _report(
@@ -342,7 +276,7 @@ class Reconciler:
             now=datetime.now(UTC),
             parameters=RunParameters(certificate=certificate),
             suspended=config.suspended,
-            snapshot=snapshot if certificate else self._without_unrouted(config, snapshot),
+            snapshot=snapshot if certificate else self._told(config, snapshot),
             clusters=reports,
             pending=copied.pending,
             discovery=discovery,
@@ -351,22 +285,8 @@ class Reconciler:
             began=began,
         )
 
-    def _without_unrouted(self, config: SyncConfig, snapshot: SourceSnapshot) -> SourceSnapshot:
-        shown = self._shown
-        if shown is None or shown.config is not config or shown.snapshot is not snapshot:
-            told = with_entries_read(snapshot, self._memory, ()).corrected(self._known_of(snapshot.listed))
-            shown = self._shown = Shown(config, snapshot, without_unrouted(told, self._with_requests(config)))
-        return shown.without_unrouted
-
-    def _known_of(self, listed: Iterable[ListedSecret]) -> dict[str, Certificate]:
-        """What was known of Secrets after all of OPS was copied, where they are still the same."""
-        known = self._described.by_name
-        found = ((one, known.get(one.ref.name)) for one in listed)
-        return {
-            one.ref.name: certificate
-            for one, certificate in found
-            if certificate and certificate.resource_version == one.resource_version
-        }
+    def _told(self, config: SyncConfig, snapshot: SourceSnapshot) -> SourceSnapshot:
+        return self._shown.of(self._source.with_requests(config), snapshot, self._memory)
 
     def close(self) -> None:
         """Start nothing more, and wait for what is under way."""

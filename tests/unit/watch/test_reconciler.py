@@ -20,6 +20,7 @@ from tasks.source.changed import Changed
 from tasks.source.requests import Requests
 from tasks.source.statuses import empty_statuses
 from tasks.target.remembered import Look
+from tasks.watch import known_source
 from tasks.watch import reconciler as reconciler_module
 from tasks.watch import renewal as renewal_module
 from tasks.watch.reconciler import Reconciler
@@ -114,9 +115,9 @@ def clusters(monkeypatch: pytest.MonkeyPatch) -> Clusters:
         "client_of_source": lambda *_: nullcontext(),
         "read_changed": read_changed,
         "list_source": list_source,
-        "read_statuses": read_statuses,
     }.items():
         monkeypatch.setattr(reconciler_module, name, stand_in)
+    monkeypatch.setattr(known_source, "read_statuses", read_statuses)
     monkeypatch.setattr(ReloadedConfig, "load", lambda _: clusters.config)
     monkeypatch.setattr(renewal_module, "sync", clusters.sync)
     monkeypatch.setattr(Renewal, "needs_preparation", False)

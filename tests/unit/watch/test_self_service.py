@@ -92,10 +92,10 @@ def test_a_request_beyond_the_limits_is_told_and_copies_nothing(clusters: Cluste
 def test_requests_survive_the_renewal_of_a_certificate(clusters: Clusters, name: str) -> None:
     """Granting starts anew only where something has changed that it depends on."""
     reconciler = started(clusters, *asking("dev/web"))
-    granted = reconciler._granted
+    granted = reconciler._source._granted
     assert reconciler.reconcile(name)
     assert granted
-    assert reconciler._granted is granted
+    assert reconciler._source._granted is granted
 
 
 def test_where_certificates_are_unread_nothing_is_granted(clusters: Clusters) -> None:
@@ -116,8 +116,8 @@ def test_where_certificates_are_unread_nothing_is_granted(clusters: Clusters) ->
     assert not report.snapshot.requests_unread
     assert report.snapshot.warnings == ()
     assert clusters.take_synced() == {("rct", "web-tls")}
-    assert reconciler._snapshot
-    assert set(reconciler._snapshot.requests) == set(clusters.requests)
+    assert reconciler._source.snapshot
+    assert set(reconciler._source.snapshot.requests) == set(clusters.requests)
 
 
 def test_without_self_service_unread_certificates_change_nothing(clusters: Clusters) -> None:
@@ -175,7 +175,7 @@ def test_what_is_read_with_an_event_meanwhile_is_newer(clusters: Clusters) -> No
     reconciler = started(clusters, *asking("rct/web"))
     clusters.fail("rct")
     reconciler.reconcile("web-tls")
-    granted = reconciler._granted
+    granted = reconciler._source._granted
 
     def change() -> None:
         clusters.requests = asking("dev/web")
@@ -183,8 +183,8 @@ def test_what_is_read_with_an_event_meanwhile_is_newer(clusters: Clusters) -> No
 
     retried(reconciler)
     assert granted
-    assert reconciler._granted is granted
+    assert reconciler._source._granted is granted
     clusters.while_listing = change
     retried(reconciler)
-    assert reconciler._snapshot
-    assert reconciler._snapshot.requests == clusters.requests
+    assert reconciler._source.snapshot
+    assert reconciler._source.snapshot.requests == clusters.requests
