@@ -98,12 +98,17 @@ class Life:
         found = [self.world.copy(name, cluster) for cluster in self.world.targets]
         return all(copy is not None and copy["data"] == copied(secret) for copy in found)
 
-    def has_keys(self, secret: Manifest, keys: Sequence[str]) -> bool:
-        """Whether each target has these keys of a Secret, too, byte for byte."""
+    def has_keys(self, name: str, keys: Sequence[str]) -> bool:
+        """Whether each target has these keys, too, byte for byte as OPS has them at that moment.
+
+        cert-manager makes keystores anew whenever it writes a Secret, also with the same certificate.
+        """
         if self.watcher is None:
             self.world.run()
+        secret = self.world.ops.secret(SOURCE_NAMESPACE, name)
+        assert secret is not None
         wanted = copied(secret) | {key: secret["data"][key] for key in keys}
-        found = [self.world.copy(secret["metadata"]["name"], cluster) for cluster in self.world.targets]
+        found = [self.world.copy(name, cluster) for cluster in self.world.targets]
         return all(copy is not None and copy["data"] == wanted for copy in found)
 
     def settle(self) -> None:

@@ -153,7 +153,7 @@ def test_keystores_and_combined_formats_that_a_route_sends(life: Life) -> None:
     with policies(life.world):
         secret = issue_formats(life)
         for _ in range(2):
-            until("all keys", partial(life.has_keys, secret, keys))
+            until("all keys", partial(life.has_keys, NAME, keys))
             secret = life.renew(secret)
 
 
