@@ -1,26 +1,37 @@
 """Kubernetes Events on cert-manager's Certificates, for `kubectl describe certificate`. Pure.
 
 tasks/source/write_events.py creates them on OPS, if `source.events` is true. A certificate has an Event of
-each run that wrote a copy of it; a run that changed nothing has none, nor has a dry run. What lasts, such as
-a refusal or a cluster that can't be reached, stands in the report.
+each run that wrote a copy of it, and one while a request of its Certificate is refused: whoever made the
+request may see no report. Nothing else that lasts has one, nor has a dry run.
 
-| reason         | type    | when                                                               |
-| -------------- | ------- | ------------------------------------------------------------------ |
-| `Copied`       | Normal  | copies were written, and no copy of the certificate was refused    |
-| `CopiedInPart` | Warning | copies were written, but another copy of the certificate was not   |
+| reason                | type    | when                                                             |
+| --------------------- | ------- | ---------------------------------------------------------------- |
+| `Copied`              | Normal  | copies were written, and no copy of the certificate was refused  |
+| `CopiedInPart`        | Warning | copies were written, but another copy of the certificate was not |
+| `RequestBeyondLimits` | Warning | the Certificate asks for a copy that no limit allows             |
+| `RequestInvalid`      | Warning | what it asks for can't be read                                   |
+| `RequestConflict`     | Warning | another certificate or Certificate has a claim to the same name  |
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from tasks.domain.models import Certificate, CertificateResource, Change, RunReport
+from tasks.domain.models import (
+    Certificate,
+    CertificateResource,
+    Change,
+    ListedSecret,
+    RefusedRequest,
+    RunReport,
+)
+from tasks.domain.text import printable
 
 COMPONENT = "tls-sync"
 COPIED, COPIED_IN_PART = "Copied", "CopiedInPart"
 MAX_EVENTS = 100
-"""Maximum number of Events of one run; those with warnings come first."""
+"""Maximum number of Events of one run: refused requests, which the next run finds again, come last."""
 MAX_MESSAGE = 1024
 """Maximum number of characters of a message: the API's limit."""
 MAX_COPIES = 5
@@ -37,7 +48,7 @@ class KubernetesEvent(NamedTuple):
     message: str
     at: datetime
     digest: str
-    """Of what was written: an Event that is created twice has the same name both times."""
+    """Of what was written or refused: an Event that is created twice has the same name both times."""
 
     @property
     def is_warning(self) -> bool:
@@ -80,9 +91,14 @@ class _Row(NamedTuple):
 
 
 def kubernetes_events_of(report: RunReport) -> list[KubernetesEvent]:
-    """Return the Events of a run, warnings first; none unless the snapshot names the Certificates."""
+    """Return the Events of a run; none unless the snapshot names the Certificates."""
     if report.parameters.dry_run:
         return []
+    copies = sorted(_copies(report), key=lambda event: not event.is_warning)
+    return [*copies, *_refused_requests(report)]
+
+
+def _copies(report: RunReport) -> Iterator[KubernetesEvent]:
     written = {
         change.certificate
         for cluster in report.clusters
@@ -95,8 +111,39 @@ def kubernetes_events_of(report: RunReport) -> list[KubernetesEvent]:
         for change in cluster.changes:
             if change.certificate in rows:
                 rows[change.certificate].append(_Row(cluster.cluster, change))
-    events = [_event_of(report, one, one.resource, rows[one.ref.name]) for one in about if one.resource]
-    return sorted(events, key=lambda event: not event.is_warning)
+    for one in about:
+        if one.resource:
+            yield _event_of(report, one, one.resource, rows[one.ref.name])
+
+
+def _refused_requests(report: RunReport) -> Iterator[KubernetesEvent]:
+    """Yield an Event of each refusal, which has the same name as long as nothing about it changes.
+
+    OPS deletes an Event after an hour, and the next run that finds the same creates it again.
+    """
+    snapshot, asked = report.snapshot, report.parameters.certificate
+    refused = [one for one in snapshot.refused_requests if asked in (None, one.ref.name)]
+    known: tuple[Certificate | ListedSecret, ...] = (*snapshot.certificates, *snapshot.listed)
+    about = {one.ref.name: one.resource for one in known if one.resource} if refused else {}
+    for one in refused:
+        if resource := about.get(one.ref.name):
+            yield KubernetesEvent(
+                about=resource,
+                namespace=one.ref.namespace,
+                owner=report.owner,
+                reason=one.reason,
+                message=_refusal(one),
+                at=report.now,
+                digest=_digest((report.owner, resource.uid, str(one.reason), one.detail)),
+            )
+
+
+def _refusal(one: RefusedRequest) -> str:
+    """Return the words of the report; of a detail that is too long, the first part."""
+    before, after = f"{one.reason.sentence} (", f"): {one.reason.remedy}"
+    room = MAX_MESSAGE - len(before) - len(after)
+    detail = printable(one.detail)
+    return before + (detail if len(detail) <= room else detail[: room - 1] + "…") + after
 
 
 def _event_of(
@@ -112,7 +159,7 @@ def _event_of(
         reason=COPIED_IN_PART if failed else COPIED,
         message=_message(one, written, failed),
         at=report.now,
-        digest=_digest(report.owner, about, written),
+        digest=_digest((report.owner, about.uid, _states(written))),
     )
 
 
@@ -129,14 +176,17 @@ def _names(names: Sequence[str]) -> str:
     return ", ".join(names[:MAX_COPIES]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def _digest(owner: str, about: CertificateResource, written: Sequence[_Row]) -> str:
-    """A write has the same digest each time that it is reported, in a retried run, too.
+def _states(written: Sequence[_Row]) -> list[tuple[object, ...]]:
+    """Return the states of copies before and after, which a retried run reports again as they were.
 
-    It names the state of the copy before and after. Only a copy that is created anew with equal content,
-    because somebody deleted it, has the digest of the creation before.
+    Only a copy that is created anew with equal content, because somebody deleted it, has those of the
+    creation before.
     """
-    states = [
+    return [
         (str(row), row.change.uid, row.change.resource_version, row.change.new and row.change.new.fingerprint)
         for row in written
     ]
-    return sha256(repr((owner, about.uid, states)).encode()).hexdigest()[:16]
+
+
+def _digest(state: tuple[object, ...]) -> str:
+    return sha256(repr(state).encode()).hexdigest()[:16]

@@ -11,6 +11,7 @@ from deployments.sandbox.world.cert_manager import SOURCE_NAMESPACE
 from deployments.sandbox.world.kubeconfig import context_name
 from flows.tls_sync import tls_sync
 from tasks.config.load import load_config
+from tasks.domain.annotations import REQUEST
 from tasks.preflight.model import Check, CheckStatus
 from tasks.preflight.probe import preflight
 from tasks.runtime import shutdown
@@ -96,6 +97,35 @@ def test_a_refused_copy_makes_it_a_warning(ops: World) -> None:
     assert "; not to rct app-a/web-tls (OwnedByOther); " in event["message"]
     run()
     assert len(events(ops)) == 1  # the refusal lasts
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_team_sees_why_its_request_is_refused(ops: World, operator: Operator) -> None:
+    """`kubectl describe certificate` says it once, however many runs find it, until the request is right."""
+    limit = {
+        "clusters": ["dev"],
+        "certificates": [NAME],
+        "namespaces": ["app-b"],
+        "hostnames": ["*.example.org"],
+    }
+    ops.edit_config(lambda document: document.update(selfService=[limit]))
+    template = {"spec": {"secretTemplate": {"annotations": {REQUEST: "dev/app-c"}}}}
+    ops.ops.patch(CERTIFICATE, template)
+    assert run().is_completed()
+    assert run().is_completed()
+    (event,) = [one for one in events(ops) if one["reason"] != "Copied"]
+    assert (event["type"], event["reason"]) == ("Warning", "RequestBeyondLimits")
+    assert "(Certificate web: dev/app-c: this namespace is not allowed by selfService[0])" in event["message"]
+    context = context_name("ops")
+    told = operator.run(
+        *f"kubectl --context={context} -n {SOURCE_NAMESPACE} describe certificate web".split()
+    )
+    assert event["message"] in told.output
+    template["spec"]["secretTemplate"]["annotations"][REQUEST] = "dev/app-b"
+    ops.ops.patch(CERTIFICATE, template)
+    ops.ops.delete(EVENTS)
+    assert run().is_completed()
+    assert [one["reason"] for one in events(ops)] == ["Copied"]
 
 
 @pytest.mark.usefixtures("prefect_server")

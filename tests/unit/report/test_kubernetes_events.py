@@ -4,7 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from tasks.domain.models import Action, CertificateResource, Change, ClusterReport, RunReport
+from tasks.domain.models import (
+    Action,
+    CertificateResource,
+    Change,
+    ClusterReport,
+    ListedSecret,
+    RefusedRequest,
+    RunReport,
+    SecretRef,
+)
 from tasks.domain.names import is_name
 from tasks.domain.reasons import Reason
 from tasks.report.kubernetes_events import MAX_MESSAGE, KubernetesEvent, kubernetes_events_of
@@ -55,7 +64,7 @@ WANTED: dict[str, tuple[tuple[Change, ...], list[tuple[str, bool]]]] = {
 
 @pytest.mark.parametrize(("rows", "wanted"), WANTED.values(), ids=WANTED)
 def test_an_event_is_about_a_change(rows: tuple[Change, ...], wanted: list[tuple[str, bool]]) -> None:
-    """What lasts has no Event, however often a run finds it."""
+    """What lasts of a copy has no Event, however often a run finds it."""
     assert [(one.reason, one.is_warning) for one in events(cluster_report("dev", *rows))] == wanted
 
 
@@ -136,3 +145,58 @@ def test_warnings_come_first() -> None:
     refused = replace(REFUSED, certificate="b-tls")
     report = run_report(cluster_report("dev", *rows, refused), snapshot=snapshot(*about, rejection("x-tls")))
     assert [one.about.name for one in kubernetes_events_of(report)] == ["b-tls", "a-tls", "c-tls"]
+
+
+def refusing(*requests: RefusedRequest, asked: str | None = None, fit: bool = True) -> RunReport:
+    """A run that refused what the Certificate homarr-dev asks for."""
+    about = CertificateResource(name="homarr-dev", uid=UID)
+    one = certificate(NAME, resource=about)
+    listed = ListedSecret(ref=one.ref, uid="u", resource_version="7", resource=about)
+    found = snapshot(one) if fit else snapshot(listed)
+    report = run_report(snapshot=found.changed(refused_requests=requests))
+    parameters = replace(report.parameters, certificate=asked)
+    return report.model_copy(update={"parameters": parameters})
+
+
+def refused(detail: str = "Certificate homarr-dev: prd/x: why", name: str = NAME) -> RefusedRequest:
+    ref = SecretRef(namespace="certificates-ops", name=name)
+    return RefusedRequest(ref=ref, reason=Reason.REQUEST_BEYOND_LIMITS, detail=detail)
+
+
+@pytest.mark.parametrize("fit", [True, False], ids=["read", "listed"])
+def test_a_refused_request_has_an_event(fit: bool) -> None:
+    """Whoever made it sees why at the Certificate, in the words of the report."""
+    (event,) = kubernetes_events_of(refusing(refused(), fit=fit))
+    assert (event.reason, event.is_warning, event.about.name) == ("RequestBeyondLimits", True, "homarr-dev")
+    reason = Reason.REQUEST_BEYOND_LIMITS
+    assert event.message == f"{reason.sentence} (Certificate homarr-dev: prd/x: why): {reason.remedy}"
+
+
+def test_a_refusal_that_lasts_has_one_name() -> None:
+    """So each run finds its Event there; another place, or another limit, is another Event."""
+    names = [
+        kubernetes_events_of(one)[0].manifest["metadata"]["name"]
+        for one in (refusing(refused()), refusing(refused(), fit=False), refusing(refused("other")))
+    ]
+    assert names[0] == names[1] != names[2]
+
+
+def test_a_refusal_without_its_certificate_has_none() -> None:
+    """Nor has one of another certificate in a run for one, or in a report of the watcher on one."""
+    assert kubernetes_events_of(refusing(refused(name="other-tls"))) == []
+    assert kubernetes_events_of(refusing(refused(), asked="other-tls")) == []
+    assert len(kubernetes_events_of(refusing(refused(), asked=NAME))) == 1
+
+
+def test_a_refusal_of_any_length_keeps_its_remedy() -> None:
+    """The detail is what is cut, and nothing in it reaches a terminal as a control character."""
+    (event,) = kubernetes_events_of(refusing(refused("\x1b[31m" + "long " * 1000)))
+    assert len(event.message) == MAX_MESSAGE
+    assert event.message.endswith(f"…): {Reason.REQUEST_BEYOND_LIMITS.remedy}")
+    assert "\x1b" not in event.message
+
+
+def test_copies_come_before_refusals() -> None:
+    """Of more Events than a run may create, those are left out that the next run creates."""
+    report = refusing(refused()).model_copy(update={"clusters": (cluster_report("dev", WRITTEN),)})
+    assert [one.reason for one in kubernetes_events_of(report)] == ["Copied", "RequestBeyondLimits"]
