@@ -37,7 +37,8 @@ e2e-node: e2e-programs ## the chart on a real node, and a browser; as root, on D
 	$(BIN)/python -m pytest -m e2e --exitfirst --ignore tests/e2e/cert_manager --ignore tests/e2e/argo_cd tests/e2e
 
 e2e-cert-manager: e2e-programs ## cert-manager and an ACME server on OPS, through the life of a certificate
-	$(BIN)/python -m pytest -m e2e --exitfirst --numprocesses 2 --dist loadfile tests/e2e/cert_manager
+	@# Three processes: each waits for most of its time, and has a cert-manager of its own.
+	$(BIN)/python -m pytest -m e2e --exitfirst --numprocesses 3 --dist loadfile tests/e2e/cert_manager
 
 e2e-programs: $(READY) ## build what these need, with progress, which takes half an hour the first time
 	@# What takes minutes the first time, and what is missing, is said before pytest hides it.
