@@ -22,8 +22,8 @@ sandbox: $(READY) ## four clusters, cert-manager on OPS, Prefect with its UI, th
 test: $(READY) ## all tests; the first time builds kube-apiserver and etcd if none is at hand
 	@# Here, since pytest would hide the progress. What can't be had makes tests skip, and CI fail.
 	@$(BIN)/python -m deployments.sandbox fetch || test -z "$$CI"
-	@# Two processes: each has API servers of its own, and one waits while the other computes.
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	@# Three processes: each has API servers of its own, and waits while another computes.
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile
 
 test-unit: $(READY) ## the tests that need no API server, in a few minutes
 	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m "not apiserver and not e2e"
