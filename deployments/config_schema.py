@@ -57,7 +57,7 @@ DESCRIPTIONS = {
         "selector": "Further labels that a Secret must have.",
         "allowSelfSigned": "Whether certificates that are signed with their own key are copied, too.",
         "allowExec": "Whether the kubeconfig may name a program that provides the credential (EKS, GKE).",
-        "events": "Whether Kubernetes Events on cert-manager's Certificates say what was copied.",
+        "events": "Whether Kubernetes Events on cert-manager's Certificates say what was copied and refused.",
     },
     "Fleet": {
         "by": "A label of clusters: those of a wave with the same value are the group VALUE-wave-N.",

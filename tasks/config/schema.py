@@ -164,7 +164,7 @@ class Source(Section):
     allow_self_signed: StrictBool = False
     allow_exec: StrictBool = False
     events: StrictBool = False
-    """Whether Kubernetes Events on cert-manager's Certificates say what was copied; see
+    """Whether Kubernetes Events on cert-manager's Certificates say what was copied and refused; see
     tasks/report/kubernetes_events.py."""
 
     @property

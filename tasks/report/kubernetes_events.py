@@ -143,7 +143,7 @@ def _refusal(one: RefusedRequest) -> str:
     before, after = f"{one.reason.sentence} (", f"): {one.reason.remedy}"
     room = MAX_MESSAGE - len(before) - len(after)
     detail = printable(one.detail)
-    return before + (detail if len(detail) <= room else detail[: room - 1] + "…") + after
+    return before + (detail if len(detail) <= room else detail[: room - 3] + "...") + after
 
 
 def _event_of(

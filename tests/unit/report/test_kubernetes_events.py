@@ -192,7 +192,7 @@ def test_a_refusal_of_any_length_keeps_its_remedy() -> None:
     """The detail is what is cut, and nothing in it reaches a terminal as a control character."""
     (event,) = kubernetes_events_of(refusing(refused("\x1b[31m" + "long " * 1000)))
     assert len(event.message) == MAX_MESSAGE
-    assert event.message.endswith(f"…): {Reason.REQUEST_BEYOND_LIMITS.remedy}")
+    assert event.message.endswith(f"...): {Reason.REQUEST_BEYOND_LIMITS.remedy}")
     assert "\x1b" not in event.message
 
 
