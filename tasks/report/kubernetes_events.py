@@ -123,8 +123,10 @@ def _refused_requests(report: RunReport) -> Iterator[KubernetesEvent]:
     """
     snapshot, asked = report.snapshot, report.parameters.certificate
     refused = [one for one in snapshot.refused_requests if asked in (None, one.ref.name)]
+    if not refused:  # as a rule: OPS may have 10,000 certificates, and the watcher a report of each change
+        return
     known: tuple[Certificate | ListedSecret, ...] = (*snapshot.certificates, *snapshot.listed)
-    about = {one.ref.name: one.resource for one in known if one.resource} if refused else {}
+    about = {one.ref.name: one.resource for one in known}
     for one in refused:
         if resource := about.get(one.ref.name):
             yield KubernetesEvent(

@@ -64,7 +64,7 @@ class Reconciler:
 
     def __init__(self, timings: WatchTimings = DEFAULT) -> None:
         self._config = AnnouncedConfig(timings)
-        self._source, self._shown = KnownSource(), ReportedSource()
+        self._source, self._reported_source = KnownSource(), ReportedSource()
         self._reading = threading.Lock()
         self._clusters, self._notes = ClusterPool(timings), PendingNotes(timings)
         self._requests = ThreadPoolExecutor(MAX_CHANGES)
@@ -128,7 +128,7 @@ class Reconciler:
         renewals = self._renewals(config, clusters, snapshot, RunParameters())
         calls = {one.spec.cluster.name: one.look for one in renewals}
         reports, pending = self._clusters.run(calls, None, self._clusters.timings.report_wait)
-        self._shown.describe(snapshot, self._memory, reports)
+        self._reported_source.describe(snapshot, self._memory, reports)
         return Copied(snapshot, reports, pending)
 
     def _copy(self, config: SyncConfig, name: str) -> Copied:
@@ -255,7 +255,7 @@ class Reconciler:
         config, snapshot = self._reported, self._source.snapshot
         if config is None or snapshot is None:
             return list(reports)
-        now = self._told(config, snapshot)
+        now = self._as_reported(config, snapshot)
         return [one.model_copy(update={"snapshot": now}) for one in reports]
 
     def _report(
@@ -276,7 +276,7 @@ class Reconciler:
             now=datetime.now(UTC),
             parameters=RunParameters(certificate=certificate),
             suspended=config.suspended,
-            snapshot=snapshot if certificate else self._told(config, snapshot),
+            snapshot=snapshot if certificate else self._as_reported(config, snapshot),
             clusters=reports,
             pending=copied.pending,
             discovery=discovery,
@@ -285,8 +285,8 @@ class Reconciler:
             began=began,
         )
 
-    def _told(self, config: SyncConfig, snapshot: SourceSnapshot) -> SourceSnapshot:
-        return self._shown.of(self._source.with_requests(config), snapshot, self._memory)
+    def _as_reported(self, config: SyncConfig, snapshot: SourceSnapshot) -> SourceSnapshot:
+        return self._reported_source.of(self._source.with_requests(config), snapshot, self._memory)
 
     def close(self) -> None:
         """Start nothing more, and wait for what is under way."""

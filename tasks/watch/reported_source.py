@@ -1,4 +1,4 @@
-"""What the watcher's reports say of OPS, without work that is done again for each of them."""
+"""What the watcher's reports say of OPS; it is computed again only where OPS or the configuration changed."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -17,7 +17,7 @@ class _Shown(NamedTuple):
 
 
 class ReportedSource:
-    """A list of all certificates tells more of each than an event does: that stays told while it is true."""
+    """Reports also say what was known of a Secret when all was copied, while it has not changed since."""
 
     def __init__(self) -> None:
         self._described = SourceSnapshot()

@@ -70,8 +70,8 @@ class Recorder:
     def objections(self) -> list[str]:
         """What no copy may ever be, in the words of a test's failure.
 
-        The copies are taken down before OPS is looked at: while certificates are renewed, a copy that arrives
-        meanwhile could be of a version whose event from OPS has not arrived.
+        The events of the copies are read before those of OPS: while certificates are renewed, a copy's event
+        may arrive before the event of the Secret on OPS that it was made of.
         """
         clusters = sorted({cluster for cluster, *_ in self._watched} - {"ops"})
         self._catch_up(clusters)
